@@ -1,0 +1,56 @@
+# make test needs Go and a C compiler, nothing else.
+
+GO       ?= go
+FUZZTIME ?= 10s
+LINT      = $(GO) tool -modfile=tools/go.mod golangci-lint
+
+.DEFAULT_GOAL := help
+.PHONY: help test lint fmt bench fuzz cover build-matrix cross
+
+help: ## List the targets
+	@awk -F ': ## ' '/^[a-z-]+: ## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+# Times mean nothing under the race detector: tests that measure are named
+# TestSpeed…, skip themselves there and run again by themselves, one package after
+# the other. Every line of theirs with a × in it is a ratio to its floor.
+test: ## Run every test: under the race detector, then those that measure without it
+	@tmp=$$(mktemp -d) && trap 'rm -rf "$$tmp"' EXIT ; \
+	echo "== tests, under the race detector"; \
+	{ CGO_ENABLED=1 $(GO) test -race -timeout 8m ./... 2>&1; echo $$? >"$$tmp/race"; } | tee "$$tmp/race.log" | grep -v 'no test files'; \
+	echo "== speed, without it"; \
+	CGO_ENABLED=1 $(GO) test -count 1 -p 1 -timeout 5m -v -run '^TestSpeed' ./... >"$$tmp/speed.log" 2>&1; echo $$? >"$$tmp/speed"; \
+	if [ "$$(cat "$$tmp/speed")" = 0 ]; then sed -n 's/^ *[a-z_]*_test\.go:[0-9]*: \(.*×.*\)/\1/p' "$$tmp/speed.log"; else cat "$$tmp/speed.log"; fi; \
+	echo "== summary"; \
+	echo "packages that passed: $$(grep -c '^ok' "$$tmp/race.log")"; \
+	echo "measurements that passed: $$(grep -c '^--- PASS: TestSpeed' "$$tmp/speed.log")"; \
+	awk '/^FAIL[ \t]+[^ \t]/ { failed[$$2] } /^--- FAIL/ { failed[$$3] } END { for (name in failed) print "FAILED: " name }' "$$tmp/race.log" "$$tmp/speed.log"; \
+	if [ "$$(cat "$$tmp/race" "$$tmp/speed" | tr -d '\n')" = 00 ]; then echo "All tests passed."; else echo "Tests failed."; exit 1; fi
+
+lint: ## Run the linters, in the version that tools/go.mod pins
+	$(LINT) run ./...
+
+fmt: ## Format the code as the linters want it
+	$(LINT) fmt
+
+bench: ## Run the benchmarks; x_floor is the ratio to the floor beside it
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+fuzz: ## Run every fuzz target, FUZZTIME=10s each
+	@list=$$($(GO) test -list '^Fuzz' ./...) || { echo "$$list"; exit 1; }; \
+	echo "$$list" | awk '/^Fuzz/ { names[++n] = $$1 } /^ok/ { for (i = 1; i <= n; i++) print $$2, names[i]; n = 0 }' | \
+	while read -r package target; do \
+		echo "== $$target in $$package"; \
+		$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$package" </dev/null || exit 1; \
+	done
+
+cover: ## Measure the coverage of all packages by all tests, into cover.html
+	$(GO) test -coverpkg ./... -coverprofile cover.out ./...
+	$(GO) tool cover -html cover.out -o cover.html
+	@$(GO) tool cover -func cover.out | tail -n 1
+
+build-matrix: ## Build without cgo, and vet for Windows and macOS
+	CGO_ENABLED=0 $(GO) build ./...
+	GOOS=windows $(GO) vet ./...
+	GOOS=darwin $(GO) vet ./...
+
+cross: build-matrix

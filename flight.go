@@ -1,0 +1,102 @@
+package zhongkong
+
+import (
+	"context"
+	"time"
+)
+
+// flight is one renewal on behalf of everybody who waits for it. It runs in a
+// goroutine of its own and outlives its first caller.
+type flight struct {
+	refused string // the value whose refusal caused it; "" for an ordinary one
+
+	news chan struct{} // closed when a live value is published; guarded by Keeper.mu, which makes a new one
+	done chan struct{} // closed when it is over
+	err  error         // set before done is closed
+}
+
+// start begins a flight. The caller holds mu; there is no other flight.
+func (k *Keeper) start(refused string) *flight {
+	f := &flight{refused: refused, news: make(chan struct{}), done: make(chan struct{})}
+	k.flight = f
+	k.flights.Go(func() {
+		r := renewal{k: k, f: f, began: time.Now()}
+		err := r.run()
+		k.land(f, err)
+	})
+	return f
+}
+
+// land ends f.
+func (k *Keeper) land(f *flight, err error) {
+	k.mu.Lock()
+	now := time.Now()
+	h := k.held.Load()
+	if h != nil && h.refused != nil {
+		h = h.refused // nothing took its place: it is the current value again
+		k.held.Store(h)
+	}
+	if h != nil && h.zone(now) == zoneUnsure {
+		// Nobody could tell what is left; the wall clock is the best guess.
+		h = h.placed(now, h.left(now)-h.drift(now))
+		k.held.Store(h)
+	}
+	if err == nil && h.live(now) {
+		k.failure = nil
+	}
+	k.flight = nil
+	f.err = err
+	if !k.closed {
+		k.plan()
+	}
+	k.mu.Unlock()
+	close(f.done)
+}
+
+// wait returns when a live value was published or the flight is over, and ctx's
+// error when that ends first. news is the flight's, read under mu before.
+func (f *flight) wait(ctx context.Context, news <-chan struct{}) error {
+	select {
+	case <-news:
+		return nil
+	case <-f.done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// over reports whether the flight has landed.
+func (f *flight) over() bool {
+	select {
+	case <-f.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// publish makes h the held value. The value under suspicion does not become
+// live again before its flight ends.
+func (k *Keeper) publish(f *flight, h *held) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if f.refused != "" && h.value.Reveal() == f.refused {
+		k.held.Store(h.suspected())
+		return
+	}
+	k.held.Store(h)
+	if h.live(time.Now()) {
+		close(f.news)
+		f.news = make(chan struct{})
+	}
+}
+
+// current returns the held value, also while it is under suspicion.
+func (k *Keeper) current() *held {
+	h := k.held.Load()
+	if h != nil && h.refused != nil {
+		return h.refused
+	}
+	return h
+}

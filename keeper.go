@@ -1,0 +1,384 @@
+package zhongkong
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Keeper keeps one credential alive. Token hands it out, from memory while it
+// lives; renewing ahead of its end, after a refusal, and in agreement with every
+// other process on the same store is the Keeper's own business.
+//
+// All methods are safe for concurrent use.
+type Keeper struct {
+	cfg       Config
+	seals     sealer
+	account   string // fingerprint of failures that any host would meet
+	host      string // fingerprint of failures that belong to this host
+	holder    string // begins the ids of this process's attempts
+	scheduler *Scheduler
+	private   bool // scheduler belongs to this Keeper alone
+
+	held atomic.Pointer[held] // stored by the running flight, or under mu when there is none
+
+	mu       sync.Mutex // guards what follows
+	flight   *flight    // the one renewal that is under way
+	failure  *failure   // of the last attempt; nil after a success
+	accepted belief     // the issuer accepts this value, whatever an API call said
+	breaker  belief     // a refusal of this value leads to nothing now
+	closed   bool
+
+	unsaved *unsaved // what the store has not yet taken; owned by the running flight
+
+	ctx     context.Context // ends at Close
+	cancel  context.CancelFunc
+	flights sync.WaitGroup
+	noticed chan struct{} // one place: the store says that the record changed
+	entry   entry         // owned by the scheduler
+}
+
+// failure is what the last attempt met.
+type failure struct {
+	err   Error // without RetryAfter
+	count int   // in a row
+	until time.Time
+	never bool // no further attempt by this process
+}
+
+// at returns the error as a caller gets it at now.
+func (f *failure) at(now time.Time) *Error {
+	err := f.err
+	if !f.never {
+		err.RetryAfter = max(0, f.until.Sub(now))
+	}
+	return &err
+}
+
+// belief is something found out about a value that holds for a while.
+type belief struct {
+	value Secret // empty: of any value
+	until time.Time
+	text  string
+}
+
+// holds reports whether it is about value, and still believed at now.
+func (b belief) holds(value Secret, now time.Time) bool {
+	return now.Before(b.until) && (b.value.IsZero() || b.value.Equal(value))
+}
+
+// New checks cfg and returns a Keeper that begins to load its credential in the
+// background: the first caller of Token waits for it with a ctx of its own, the
+// start of a program does not.
+func New(cfg Config) (*Keeper, error) {
+	cfg = cfg.WithDefaults()
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	seals, err := newSealer(cfg.SealKeys)
+	if err != nil {
+		return nil, err
+	}
+	k := &Keeper{
+		cfg:       cfg,
+		seals:     seals,
+		holder:    holder(),
+		scheduler: cfg.Scheduler,
+		private:   cfg.Scheduler == nil,
+		noticed:   make(chan struct{}, 1),
+	}
+	k.account, k.host = cfg.fingerprints()
+	k.ctx, k.cancel = context.WithCancel(context.Background())
+	if k.private {
+		k.scheduler = NewScheduler(SchedulerConfig{})
+	}
+	k.scheduler.subscribe(k)
+	k.mu.Lock()
+	k.start("")
+	k.mu.Unlock()
+	return k, nil
+}
+
+// Token returns the live credential: at once when there is one, also while it
+// is being renewed; else it waits for one until ctx ends. It returns ctx's error,
+// [ErrClosed] or an [*Error] that says what is wrong and when the next attempt
+// is due; until then it is returned at once, without asking anybody.
+func (k *Keeper) Token(ctx context.Context) (Token, error) {
+	if h := k.held.Load(); h != nil {
+		now := time.Now()
+		since := now.Sub(h.base)
+		if since < h.dead && now.UnixNano()-h.wall-int64(since) <= int64(maxDrift) {
+			return Token{h}, nil
+		}
+	}
+	return k.await(ctx)
+}
+
+// await is Token without a live credential at hand.
+func (k *Keeper) await(ctx context.Context) (Token, error) {
+	for {
+		k.mu.Lock()
+		now := time.Now()
+		h := k.held.Load()
+		z := h.zone(now)
+		switch {
+		case k.closed:
+			k.mu.Unlock()
+			return Token{}, ErrClosed
+		case z == zoneFresh || z == zoneAdvisory:
+			k.mu.Unlock()
+			return Token{h}, nil
+		case k.flight == nil && z == zoneDead && k.failing(now):
+			err := k.failure.at(now)
+			k.mu.Unlock()
+			return Token{}, err
+		case k.flight == nil:
+			k.start("")
+		}
+		f := k.flight
+		news := f.news
+		k.mu.Unlock()
+		if err := f.wait(ctx, news); err != nil {
+			return Token{}, k.gaveUp(err)
+		}
+	}
+}
+
+// Reject says that the issuer refused the value refused in a call of its API,
+// and returns the token to use instead. A value that is no longer the current
+// one, here or in the store, leads to no fetch: the newer one is returned. The
+// current one is probed first; only when the issuer refuses it again is it
+// renewed, once for everybody.
+//
+// It returns ctx's error, [ErrClosed] or an [*Error]; the renewal goes on when
+// ctx ends. An error that wraps [ErrRefused] says that there is no other value
+// to be had now: hand the refusal to whoever made the call.
+func (k *Keeper) Reject(ctx context.Context, refused string) (Token, error) {
+	for {
+		k.mu.Lock()
+		now := time.Now()
+		h := k.held.Load()
+		f := k.flight
+		switch {
+		case k.closed:
+			k.mu.Unlock()
+			return Token{}, ErrClosed
+		case f != nil:
+			// wait for it below
+		case h == nil || h.value.Reveal() != refused:
+			k.mu.Unlock()
+			t, err := k.Token(ctx)
+			if err != nil || t.Value() != refused {
+				return t, err
+			}
+			continue // the store still has the refused value: now it is the current one
+		default:
+			if err := k.hopeless(h, now); err != nil {
+				k.mu.Unlock()
+				return Token{}, err
+			}
+			if h.refused == nil {
+				k.held.Store(h.suspected())
+			}
+			f = k.start(refused)
+		}
+		news := f.news
+		k.mu.Unlock()
+		if err := f.wait(ctx, news); err != nil {
+			return Token{}, k.gaveUp(err)
+		}
+		if h := k.held.Load(); h.live(time.Now()) && h.value.Reveal() != refused {
+			return Token{h}, nil
+		}
+		if f.over() && f.refused == refused && f.err != nil {
+			return Token{}, f.err
+		}
+	}
+}
+
+// hopeless returns the error of a Reject that can lead to no other value. The
+// caller holds mu.
+func (k *Keeper) hopeless(h *held, now time.Time) error {
+	for _, b := range []belief{k.accepted, k.breaker} {
+		if b.holds(h.value, now) {
+			return k.refusedError(b.text, b.until.Sub(now))
+		}
+	}
+	if k.failing(now) {
+		return k.failure.at(now)
+	}
+	return nil
+}
+
+// The reasons of ErrRefused, in words.
+const (
+	textAccepted  = "a call was refused, yet the issuer accepts the token when it is asked directly: look for another cause (another account's API, a missing permission, a wrong host); nothing was renewed"
+	textBreaker   = "the issuer refused a token that was just renewed as well, so another renewal would not help: see what the account's console says"
+	textNoForce   = "the issuer refuses its own current token, and a forced renewal is not allowed yet"
+	textNoVerdict = "a call was refused, and the issuer does not say whether it accepts the token"
+)
+
+func (k *Keeper) refusedError(text string, retryAfter time.Duration) *Error {
+	return &Error{Key: k.cfg.Key, Class: ClassBlocked, RetryAfter: retryAfter, Text: text, Err: ErrRefused}
+}
+
+// gaveUp turns the end of a caller's ctx, or of the Keeper, into what it gets.
+func (k *Keeper) gaveUp(err error) error {
+	if errors.Is(err, ErrClosed) {
+		return err
+	}
+	return fmt.Errorf("zhongkong: waiting for the %s of %s: %w", k.cfg.Key.Kind, k.cfg.Key.AppID, err)
+}
+
+// failing reports whether an attempt failed and the next one is not due. The
+// caller holds mu.
+func (k *Keeper) failing(now time.Time) bool {
+	return k.failure != nil && (k.failure.never || now.Before(k.failure.until))
+}
+
+// Status describes a Keeper for people and probes, without a secret.
+type Status struct {
+	Key     Key
+	Live    bool          // a token can be handed out now
+	Left    time.Duration // for how long; 0 when Live is false
+	Fence   int64         // the number of the renewal that brought it
+	Origin  Origin        // how it came into this process
+	Renewal time.Duration // until its renewal is due; 0 when it is
+	Failure *Error        // what the last attempt met; nil after a success
+}
+
+// Status returns the state at this moment. It waits for nothing.
+func (k *Keeper) Status() Status {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	now := time.Now()
+	s := Status{Key: k.cfg.Key}
+	if h := k.held.Load(); h.live(now) {
+		t := Token{h}
+		s.Live, s.Left, s.Fence, s.Origin = true, t.Left(), t.Fence(), t.Origin()
+		s.Renewal = max(0, h.fresh-now.Sub(h.base))
+	}
+	if k.failure != nil {
+		s.Failure = k.failure.at(now)
+	}
+	return s
+}
+
+// Close stops the Keeper and waits for its goroutines. A fetch that was already
+// sent is awaited and saved, so Close may take FetchTimeout + SaveTimeout. The
+// store stays open. Closing twice is safe.
+func (k *Keeper) Close() error {
+	k.mu.Lock()
+	k.closed = true
+	k.mu.Unlock()
+	k.cancel()
+	k.flights.Wait()
+	if u := k.unsaved; u != nil && u.save != nil {
+		if err := k.saveRecord(u.save.lease, u.save.record); err != nil && !errors.Is(err, ErrFenced) {
+			k.log().Warn("the token in use was never saved: the next start renews it", "error", err)
+		}
+	}
+	k.held.Store(nil)
+	k.scheduler.unsubscribe(k)
+	k.scheduler.remove(k)
+	if k.private {
+		k.scheduler.Close()
+	}
+	return nil
+}
+
+// wakeUp is the scheduler's call: something is due.
+func (k *Keeper) wakeUp() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if !k.closed && k.flight == nil {
+		k.start("")
+	}
+}
+
+// notice is the store's word that the record changed: a flight that waits for
+// it looks at once, else a new one does.
+func (k *Keeper) notice() {
+	select {
+	case k.noticed <- struct{}{}:
+	default:
+	}
+	k.wakeUp()
+}
+
+// plan tells the scheduler when to come back. The caller holds mu.
+func (k *Keeper) plan() {
+	const (
+		again = time.Second      // an attempt ended without a result: somebody else holds the lease
+		look  = 30 * time.Second // while this process cannot renew, another one may
+	)
+	now := time.Now()
+	h := k.held.Load()
+	var when time.Time
+	switch {
+	case k.failing(now):
+		when = now.Add(look)
+		if !k.failure.never && k.failure.until.Before(when) {
+			when = k.failure.until
+		}
+	case h.zone(now) == zoneFresh:
+		when = h.base.Add(h.fresh)
+	default:
+		when = now.Add(again)
+	}
+	if u := k.unsaved; u != nil && u.again.Before(when) {
+		when = u.again
+	}
+	k.scheduler.set(k, when)
+}
+
+// fail remembers what an attempt met and returns it as callers get it.
+func (k *Keeper) fail(f *failure) *Error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	f.err.Key = k.cfg.Key
+	k.failure = f
+	err := f.at(time.Now())
+	k.log().Warn("no new token", "error", err.Text, "class", err.Class, "code", err.Code, "retry_in", round(err.RetryAfter), "failures", f.count)
+	return err
+}
+
+// failures returns how many attempts in a row failed.
+func (k *Keeper) failures() int {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.failure == nil {
+		return 0
+	}
+	return k.failure.count
+}
+
+// log returns a logger that names the credential.
+func (k *Keeper) log() *slog.Logger {
+	return k.cfg.Logger.With("kind", k.cfg.Key.Kind, "appid", k.cfg.Key.AppID)
+}
+
+// holder names this process in leases and journals: "host/pid".
+func holder() string {
+	name, err := os.Hostname()
+	if err != nil {
+		name = "unknown"
+	}
+	name = strings.Map(func(r rune) rune {
+		if r <= ' ' || r > '~' || r == '/' {
+			return '-'
+		}
+		return r
+	}, name)
+	return fmt.Sprintf("%.64s/%d", name, os.Getpid())
+}
+
+// attemptID is an id that no other attempt has.
+func (k *Keeper) attemptID() string { return k.holder + "/" + rand.Text() }

@@ -1,0 +1,77 @@
+package zhongkong
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// unsaved is what the store has not taken yet. It belongs to the running
+// flight; the scheduler starts one when the next try is due.
+type unsaved struct {
+	save    *pendingSave
+	shorten *pendingShorten
+	tries   int
+	again   time.Time
+}
+
+type pendingSave struct {
+	lease  Lease
+	record Record
+}
+
+type pendingShorten struct {
+	fence int64
+	end   time.Time // in the store's clock
+}
+
+func (u *unsaved) postpone() {
+	u.tries++
+	u.again = time.Now().Add(backOff(u.tries))
+}
+
+// flush tries again to bring to the store what it has not taken.
+func (r *renewal) flush() {
+	k := r.k
+	u := k.unsaved
+	if u == nil {
+		return
+	}
+	if p := u.save; p != nil {
+		err := k.saveRecord(p.lease, p.record)
+		if err == nil || errors.Is(err, ErrFenced) { // fenced: the look that follows adopts the newer one
+			k.saved(r.f, p.lease.Fence)
+			u.save = nil
+		}
+	}
+	if u.shorten != nil && k.shortenRecord(*u.shorten) == nil {
+		u.shorten = nil
+	}
+	if u.save == nil && u.shorten == nil {
+		k.unsaved = nil
+		return
+	}
+	u.postpone()
+}
+
+// saved takes note that the store knows the value of fence, or a newer one.
+func (k *Keeper) saved(f *flight, fence int64) {
+	if h := k.current(); h != nil && h.unsaved && h.fence == fence {
+		c := *h
+		c.unsaved = false
+		k.publish(f, &c)
+	}
+}
+
+// saveRecord is Store.Save, which Close waits for.
+func (k *Keeper) saveRecord(lease Lease, record Record) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(k.ctx), k.cfg.Timing.SaveTimeout)
+	defer cancel()
+	return k.cfg.Store.Save(ctx, lease, record)
+}
+
+func (k *Keeper) shortenRecord(p pendingShorten) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(k.ctx), k.cfg.Timing.StoreTimeout)
+	defer cancel()
+	return k.cfg.Store.Shorten(ctx, k.cfg.Key, p.fence, p.end)
+}

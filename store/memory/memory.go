@@ -1,0 +1,300 @@
+// Package memory keeps credentials in the memory of one process: for tests, and
+// for a program that runs alone and may fetch anew whenever it starts. Whatever
+// has a second process, or restarts often, wants a store that lasts, such as
+// store/sqlite.
+package memory
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/zhongkong-go/zhongkong"
+)
+
+// What the journal keeps of each key.
+const (
+	journalLines = 1000
+	journalAge   = 30 * 24 * time.Hour
+)
+
+// notices is how many unread keys a watcher may pile up before it misses some,
+// which the contract allows: one program rarely has more accounts than this.
+const notices = 256
+
+var errClosed = errors.New("zhongkong: the memory store is closed")
+
+// Store implements [zhongkong.Store], [zhongkong.Watcher] and
+// [zhongkong.Journal]. Make one with [New].
+type Store struct {
+	now func() moment // tests step it
+
+	mu       sync.Mutex // guards what follows; never held while waiting
+	closed   bool
+	entries  map[zhongkong.Key]*entry
+	watchers map[*watcher]struct{}
+}
+
+// moment is one time on both clocks of the process.
+type moment struct {
+	time time.Time     // the store's time: the wall clock, to the microsecond
+	mono time.Duration // since the store was made, whatever is done to the wall clock
+}
+
+type entry struct {
+	row zhongkong.Row
+
+	// until is the lease's end on the monotonic clock: a wall clock that is set
+	// back makes no lease longer.
+	until time.Duration
+
+	journal []zhongkong.Entry // oldest first, at most journalLines
+}
+
+var (
+	_ zhongkong.Store   = (*Store)(nil)
+	_ zhongkong.Watcher = (*Store)(nil)
+	_ zhongkong.Journal = (*Store)(nil)
+)
+
+// New returns an empty store. It needs no Close to be forgotten, except to end
+// the channels of its watchers.
+func New() *Store {
+	start := time.Now()
+	return &Store{
+		now:      func() moment { return moment{wall(time.Now()), time.Since(start)} },
+		entries:  make(map[zhongkong.Key]*entry),
+		watchers: make(map[*watcher]struct{}),
+	}
+}
+
+// Load implements [zhongkong.Store].
+func (s *Store) Load(ctx context.Context, key zhongkong.Key) (zhongkong.Record, error) {
+	var record zhongkong.Record
+	err := s.do(ctx, func(now moment) error {
+		e := s.entries[key]
+		if e == nil {
+			return zhongkong.ErrNotFound
+		}
+		record = answer(e.row.Record(now.time))
+		return nil
+	})
+	return record, err
+}
+
+// Acquire implements [zhongkong.Store].
+func (s *Store) Acquire(ctx context.Context, key zhongkong.Key, attempt string, ttl time.Duration) (zhongkong.Lease, error) {
+	var lease zhongkong.Lease
+	err := s.change(ctx, key, func(now moment, e *entry) error {
+		left := e.until - now.mono
+		if left <= 0 {
+			e.row.LeaseEnd = time.Time{}
+		}
+		top := e.row.Top
+		var err error
+		lease, err = e.row.Acquire(now.time, key, attempt, ttl)
+		var held *zhongkong.HeldError
+		if errors.As(err, &held) {
+			held.Left = min(held.Left, left)
+		}
+		if e.row.Top != top {
+			e.until = now.mono + ttl
+		}
+		lease.Record = answer(lease.Record)
+		return err
+	})
+	return lease, err
+}
+
+// Begin implements [zhongkong.Store].
+func (s *Store) Begin(ctx context.Context, lease zhongkong.Lease, notes []byte) error {
+	return s.change(ctx, lease.Key, func(now moment, e *entry) error {
+		if now.mono >= e.until {
+			e.row.LeaseEnd = time.Time{}
+		}
+		if err := e.row.Begin(now.time, lease, bytes.Clone(notes)); err != nil {
+			return err
+		}
+		e.write(now, zhongkong.EventBegin, lease)
+		return nil
+	})
+}
+
+// Save implements [zhongkong.Store].
+func (s *Store) Save(ctx context.Context, lease zhongkong.Lease, record zhongkong.Record) error {
+	return s.change(ctx, lease.Key, func(now moment, e *entry) error {
+		before := e.row
+		record.End, record.Life = wall(record.End), record.Life.Truncate(time.Microsecond)
+		record.Notes = bytes.Clone(record.Notes)
+		if err := e.row.Save(lease, record); err != nil {
+			return err
+		}
+		if !same(before, e.row) {
+			e.write(now, zhongkong.EventSave, lease)
+			s.tell(lease.Key)
+		}
+		return nil
+	})
+}
+
+// Release implements [zhongkong.Store].
+func (s *Store) Release(ctx context.Context, lease zhongkong.Lease, notes []byte) error {
+	return s.change(ctx, lease.Key, func(now moment, e *entry) error {
+		before := e.row
+		if err := e.row.Release(lease, bytes.Clone(notes)); err != nil {
+			return err
+		}
+		if !same(before, e.row) {
+			e.write(now, zhongkong.EventRelease, lease)
+		}
+		if notes != nil {
+			s.tell(lease.Key)
+		}
+		return nil
+	})
+}
+
+// Shorten implements [zhongkong.Store].
+func (s *Store) Shorten(ctx context.Context, key zhongkong.Key, fence int64, end time.Time) error {
+	return s.do(ctx, func(moment) error {
+		if e := s.entries[key]; e != nil && e.row.Shorten(fence, wall(end)) {
+			s.tell(key)
+		}
+		return nil
+	})
+}
+
+// Journal implements [zhongkong.Journal].
+func (s *Store) Journal(ctx context.Context, key zhongkong.Key, limit int) ([]zhongkong.Entry, error) {
+	var entries []zhongkong.Entry
+	err := s.do(ctx, func(now moment) error {
+		e := s.entries[key]
+		if e == nil {
+			return nil
+		}
+		e.trim(now)
+		entries = slices.Clone(e.journal[max(0, len(e.journal)-max(0, limit)):])
+		slices.Reverse(entries)
+		return nil
+	})
+	return entries, err
+}
+
+// Watch implements [zhongkong.Watcher]. The channel ends with ctx or the store.
+func (s *Store) Watch(ctx context.Context) (<-chan zhongkong.Key, error) {
+	w := &watcher{keys: make(chan zhongkong.Key, notices)}
+	err := s.do(ctx, func(moment) error {
+		s.watchers[w] = struct{}{}
+		w.stop = context.AfterFunc(ctx, func() {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.end(w)
+		})
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return w.keys, nil
+}
+
+// Close implements [zhongkong.Store]. The records are gone with it.
+func (s *Store) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for w := range s.watchers {
+		s.end(w)
+	}
+	s.closed, s.entries = true, nil
+	return nil
+}
+
+// do runs f as one atomic step at one moment.
+func (s *Store) do(ctx context.Context, f func(now moment) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return errClosed
+	}
+	return f(s.now())
+}
+
+// change is do for a call that writes: what f does to a key that was never seen
+// is kept only when it succeeds.
+func (s *Store) change(ctx context.Context, key zhongkong.Key, f func(now moment, e *entry) error) error {
+	return s.do(ctx, func(now moment) error {
+		e := s.entries[key]
+		if e == nil {
+			e = new(entry)
+		}
+		if err := f(now, e); err != nil {
+			return err
+		}
+		s.entries[key] = e
+		return nil
+	})
+}
+
+// write adds a line to the journal.
+func (e *entry) write(now moment, event zhongkong.Event, lease zhongkong.Lease) {
+	e.journal = append(e.journal, zhongkong.Entry{
+		At: now.time, Event: event, Fence: lease.Fence, Attempt: lease.Attempt, Detail: lease.Detail,
+	})
+	e.trim(now)
+}
+
+func (e *entry) trim(now moment) {
+	first := max(0, len(e.journal)-journalLines)
+	for first < len(e.journal) && e.journal[first].At.Before(now.time.Add(-journalAge)) {
+		first++
+	}
+	e.journal = slices.Delete(e.journal, 0, first)
+}
+
+type watcher struct {
+	keys chan zhongkong.Key
+	stop func() bool // ends the wait for the watcher's ctx
+}
+
+// tell never waits: who does not read misses notices.
+func (s *Store) tell(key zhongkong.Key) {
+	for w := range s.watchers {
+		select {
+		case w.keys <- key:
+		default:
+		}
+	}
+}
+
+// end closes w's channel once, with s.mu held.
+func (s *Store) end(w *watcher) {
+	if _, ok := s.watchers[w]; ok {
+		delete(s.watchers, w)
+		w.stop()
+		close(w.keys)
+	}
+}
+
+// answer gives record a copy of its notes: the caller may write into them.
+func answer(record zhongkong.Record) zhongkong.Record {
+	record.Notes = bytes.Clone(record.Notes)
+	return record
+}
+
+// same reports whether a call left the row as it was.
+func same(a, b zhongkong.Row) bool {
+	return a.Value == b.Value && a.SealKey == b.SealKey && a.End.Equal(b.End) && a.Life == b.Life &&
+		a.Fence == b.Fence && bytes.Equal(a.Notes, b.Notes) && a.Top == b.Top && a.Attempt == b.Attempt &&
+		a.LeaseEnd.Equal(b.LeaseEnd) && a.Begun.Equal(b.Begun) && a.Unfinished.Equal(b.Unfinished)
+}
+
+// wall is t without its monotonic reading, to the microsecond of the contract.
+func wall(t time.Time) time.Time {
+	return t.Truncate(time.Microsecond)
+}

@@ -1,0 +1,323 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"reflect"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/zhongkong-go/zhongkong"
+)
+
+// lockTime bounds the wait for a lock of a call whose ctx does not.
+const lockTime = 5 * time.Second
+
+// What the journal keeps of each key. It is trimmed at the first line that a
+// process writes for a key and at every journalPace-th after it.
+const (
+	journalLines = 1000
+	journalAge   = 30 * 24 * time.Hour
+	journalPace  = 100
+)
+
+// sight is when this process first saw a lease.
+type sight struct {
+	fence int64
+	at    time.Duration // on the monotonic clock
+}
+
+// Load implements [zhongkong.Store].
+func (s *Store) Load(ctx context.Context, key zhongkong.Key) (zhongkong.Record, error) {
+	var record zhongkong.Record
+	err := s.call(ctx, func(ctx context.Context, f *file) error {
+		return s.persist(ctx, func() error {
+			row, found, err := s.row(context.WithoutCancel(ctx), f.db, key.String())
+			if err == nil && !found {
+				err = zhongkong.ErrNotFound
+			}
+			record = row.Record(s.time())
+			return err
+		})
+	})
+	if err != nil {
+		return zhongkong.Record{}, err
+	}
+	return record, nil
+}
+
+// Acquire implements [zhongkong.Store].
+func (s *Store) Acquire(ctx context.Context, key zhongkong.Key, attempt string, ttl time.Duration) (zhongkong.Lease, error) {
+	var lease zhongkong.Lease
+	err := s.change(ctx, key, func(now time.Time, row *zhongkong.Row) (zhongkong.Event, error) {
+		left := length(row, ttl) - s.sighted(key, row.Top)
+		if row.Attempt != attempt && left <= 0 {
+			row.LeaseEnd = time.Time{}
+		}
+		var err error
+		lease, err = row.Acquire(now, key, attempt, ttl)
+		var held *zhongkong.HeldError
+		if errors.As(err, &held) {
+			held.Left = min(held.Left, left)
+		}
+		return "", err
+	})
+	if err != nil {
+		return zhongkong.Lease{}, err
+	}
+	s.sighted(key, lease.Fence)
+	return lease, nil
+}
+
+// length is what a lease may last from when this process first saw it, whatever
+// is done to the wall clock meanwhile. Its fence tells when it was given, or a
+// later time when clocks were set back before, so that the difference is the
+// lease's own length or too little; hence at least the caller's ttl, as all
+// processes have the same as a rule. A lease of days is damage.
+func length(row *zhongkong.Row, ttl time.Duration) time.Duration {
+	return max(ttl, min(row.LeaseEnd.Sub(time.UnixMicro(row.Top)), 24*time.Hour))
+}
+
+// sighted returns how long ago this process first saw the lease with fence.
+func (s *Store) sighted(key zhongkong.Key, fence int64) time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.mono()
+	first, ok := s.sights[key]
+	if !ok || first.fence != fence {
+		first = sight{fence: fence, at: now}
+		s.sights[key] = first
+	}
+	return now - first.at
+}
+
+// Begin implements [zhongkong.Store].
+func (s *Store) Begin(ctx context.Context, lease zhongkong.Lease, notes []byte) error {
+	return s.changeAs(ctx, lease, func(now time.Time, row *zhongkong.Row) (zhongkong.Event, error) {
+		return zhongkong.EventBegin, row.Begin(now, lease, notes)
+	})
+}
+
+// Save implements [zhongkong.Store].
+func (s *Store) Save(ctx context.Context, lease zhongkong.Lease, record zhongkong.Record) error {
+	return s.changeAs(ctx, lease, func(_ time.Time, row *zhongkong.Row) (zhongkong.Event, error) {
+		return zhongkong.EventSave, row.Save(lease, record)
+	})
+}
+
+// Release implements [zhongkong.Store].
+func (s *Store) Release(ctx context.Context, lease zhongkong.Lease, notes []byte) error {
+	return s.changeAs(ctx, lease, func(_ time.Time, row *zhongkong.Row) (zhongkong.Event, error) {
+		return zhongkong.EventRelease, row.Release(lease, notes)
+	})
+}
+
+// Shorten implements [zhongkong.Store].
+func (s *Store) Shorten(ctx context.Context, key zhongkong.Key, fence int64, end time.Time) error {
+	return s.change(ctx, key, func(_ time.Time, row *zhongkong.Row) (zhongkong.Event, error) {
+		row.Shorten(fence, end)
+		return "", nil
+	})
+}
+
+// Journal implements [zhongkong.Journal].
+func (s *Store) Journal(ctx context.Context, key zhongkong.Key, limit int) ([]zhongkong.Entry, error) {
+	var entries []zhongkong.Entry
+	err := s.call(ctx, func(ctx context.Context, f *file) error {
+		var lines []line
+		err := s.persist(ctx, func() error {
+			lines = nil
+			return f.db.SelectContext(context.WithoutCancel(ctx), &lines,
+				`SELECT at_us, event, fence, attempt, detail FROM zhongkong_journal
+				WHERE name = ? AND at_us >= ? ORDER BY id DESC LIMIT ?`,
+				key.String(), micros(s.time().Add(-journalAge)), min(max(limit, 0), journalLines))
+		})
+		entries = make([]zhongkong.Entry, 0, len(lines))
+		for _, l := range lines {
+			entries = append(entries, zhongkong.Entry{
+				At: time.UnixMicro(l.AtUS), Event: zhongkong.Event(l.Event), Fence: l.Fence, Attempt: l.Attempt, Detail: l.Detail,
+			})
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return entries, nil
+}
+
+// line is a [zhongkong.Entry] as the table zhongkong_journal keeps it.
+type line struct {
+	Name    string `db:"name"`
+	AtUS    int64  `db:"at_us"`
+	Event   string `db:"event"`
+	Fence   int64  `db:"fence"`
+	Attempt string `db:"attempt"`
+	Detail  string `db:"detail"`
+}
+
+// call runs do on the open database. It comes again when the file was damaged
+// or is no longer the one at its path, which it also asks afterwards: what was
+// written into a file that had just been set aside did not happen.
+func (s *Store) call(ctx context.Context, do func(ctx context.Context, f *file) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := s.enter(); err != nil {
+		return err
+	}
+	defer s.calls.Done()
+	limited, cancel := context.WithTimeout(ctx, lockTime)
+	defer cancel()
+	for try := 1; ; try++ {
+		f, err := s.opened(limited, true)
+		if err != nil {
+			return err
+		}
+		err = do(limited, f)
+		again := try < 4
+		switch c := codeOf(err); {
+		case again && (c == corrupt || c == notADB):
+			if err := s.setAside(limited, f, err); err != nil {
+				return s.failed(limited, f, err)
+			}
+			s.retire(f)
+		case again && (c == moved || c == schema || !f.current()):
+			s.retire(f)
+		case again && err != nil && s.retired(f):
+			// Another call retired it under this one.
+		default:
+			return s.failed(limited, f, err)
+		}
+	}
+}
+
+// failed says what an error of a call means for whoever has to act.
+func (s *Store) failed(ctx context.Context, f *file, err error) error {
+	c := codeOf(err)
+	if c == foreign {
+		return err
+	}
+	err = explain(f.path, err)
+	if c == busy && ctx.Err() != nil {
+		err = fmt.Errorf("%w: %w", err, ctx.Err())
+	}
+	return err
+}
+
+// edit applies one of the contract's rules to a row and names the journal's
+// line, if there is one.
+type edit func(now time.Time, row *zhongkong.Row) (zhongkong.Event, error)
+
+// change reads, edits and writes the row of key in one transaction.
+func (s *Store) change(ctx context.Context, key zhongkong.Key, edit edit) error {
+	return s.changeAs(ctx, zhongkong.Lease{Key: key}, edit)
+}
+
+// changeAs is change with the lease that the journal's line is about.
+func (s *Store) changeAs(ctx context.Context, lease zhongkong.Lease, edit edit) error {
+	return s.call(ctx, func(ctx context.Context, f *file) error {
+		// SQLite has one writer at a time anyway. Who waits here is served in the
+		// order of arrival and leaves when its ctx ends; SQLite knows neither.
+		if err := s.take(ctx, s.writing); err != nil {
+			return isBusy(f.path, err)
+		}
+		defer func() { <-s.writing }()
+		return s.persist(ctx, func() error { return s.transact(ctx, f, lease, edit) })
+	})
+}
+
+// transact makes one attempt.
+func (s *Store) transact(ctx context.Context, f *file, lease zhongkong.Lease, edit edit) error {
+	conn, err := f.db.Connx(ctx)
+	if err != nil && ctx.Err() != nil {
+		return isBusy(f.path, err)
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close() }()
+	// From here on it is a matter of milliseconds, and a transaction that is
+	// broken off in the middle would cost more than it saves.
+	ctx = context.WithoutCancel(ctx)
+	tx, err := conn.BeginTxx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback() }()
+	if err := s.edit(ctx, tx, lease, edit); err != nil {
+		return err
+	}
+	return tx.Commit()
+}
+
+func (s *Store) edit(ctx context.Context, tx *sqlx.Tx, lease zhongkong.Lease, edit edit) error {
+	name := lease.Key.String()
+	row, _, err := s.row(ctx, tx, name)
+	if err != nil {
+		return err
+	}
+	now, before := s.time(), write(name, &row)
+	event, err := edit(now, &row)
+	if err != nil {
+		return err
+	}
+	after := write(name, &row)
+	if reflect.DeepEqual(before, after) {
+		return nil
+	}
+	if _, err := tx.NamedExecContext(ctx, replaceRow, after); err != nil {
+		return err
+	}
+	if event == "" {
+		return nil
+	}
+	_, err = tx.NamedExecContext(ctx,
+		`INSERT INTO zhongkong_journal (name, at_us, event, fence, attempt, detail)
+		VALUES (:name, :at_us, :event, :fence, :attempt, :detail)`,
+		line{Name: name, AtUS: micros(now), Event: string(event), Fence: lease.Fence, Attempt: lease.Attempt, Detail: lease.Detail})
+	if err != nil || !s.untidy(name) {
+		return err
+	}
+	if _, err := tx.ExecContext(ctx, `DELETE FROM zhongkong_journal WHERE at_us < ?`, micros(now.Add(-journalAge))); err != nil {
+		return err
+	}
+	_, err = tx.ExecContext(ctx,
+		`DELETE FROM zhongkong_journal WHERE name = ?1 AND id <=
+		(SELECT id FROM zhongkong_journal WHERE name = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)`,
+		name, journalLines)
+	return err
+}
+
+// untidy counts a line of a key's journal and reports whether to trim it now.
+func (s *Store) untidy(name string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := s.lines[name]
+	s.lines[name] = n + 1
+	return n%journalPace == 0
+}
+
+// row reads the row of a key. One that is damaged counts as empty, so that the
+// credential is renewed and the row written anew.
+func (s *Store) row(ctx context.Context, q sqlx.QueryerContext, name string) (row zhongkong.Row, found bool, err error) {
+	values, err := q.QueryRowxContext(ctx, selectRow, name).SliceScan()
+	if errors.Is(err, sql.ErrNoRows) {
+		return zhongkong.Row{}, false, nil
+	}
+	if err != nil {
+		return zhongkong.Row{}, false, err
+	}
+	row, err = read(values)
+	if err != nil {
+		s.log.Warn("a record is damaged and counts as empty", slog.String("path", s.path), slog.String("key", name), slog.Any("cause", err))
+	}
+	return row, true, nil
+}
+
+// time is the store's time, to the microsecond of the contract.
+func (s *Store) time() time.Time { return time.UnixMicro(s.now().UnixMicro()) }

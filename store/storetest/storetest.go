@@ -1,0 +1,284 @@
+// Package storetest checks that a store keeps the contract of [zhongkong.Store].
+// A store of your own needs one line:
+//
+//	func TestStore(t *testing.T) {
+//		storetest.Run(t, func(t *testing.T) zhongkong.Store { return mystore.New() })
+//	}
+//
+// A store that several processes share is checked better with [RunWith], which
+// opens several handles on the same data.
+//
+// The suite takes its times from the store's answers, so a store whose clock is
+// not this machine's passes as well. It needs a few seconds, most of them
+// waiting for leases to end.
+package storetest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/zhongkong-go/zhongkong"
+)
+
+// Options describe what the suite cannot find out by itself.
+type Options struct {
+	// Open makes a new place for data, empty, and returns a function that opens
+	// one more handle on that place. Each handle stands for a process. A handle
+	// is closed by the suite.
+	Open func(t *testing.T) (handle func(t *testing.T) zhongkong.Store)
+
+	// Handles is how many are opened on a place: 0 means 4, 1 suits a store that
+	// one process has for itself.
+	Handles int
+
+	// Precision is how finely the store keeps Record.End; 0 means the
+	// microsecond of the contract. A store whose format is given, such as one
+	// that keeps Unix milliseconds, says so here.
+	Precision time.Duration
+}
+
+// Run checks a store that one process has for itself. Each call of open returns
+// a new and empty one.
+func Run(t *testing.T, open func(t *testing.T) zhongkong.Store) {
+	t.Helper()
+	RunWith(t, Options{
+		Open:    func(*testing.T) func(*testing.T) zhongkong.Store { return open },
+		Handles: 1,
+	})
+}
+
+// RunWith checks a store as options describe it.
+func RunWith(t *testing.T, options Options) {
+	t.Helper()
+	if options.Handles <= 0 {
+		options.Handles = 4
+	}
+	if options.Precision <= 0 {
+		options.Precision = time.Microsecond
+	}
+	for _, c := range []struct {
+		name  string
+		check func(t *testing.T, f *fixture)
+	}{
+		{"NotFound", checkNotFound},
+		{"SaveAndLoad", checkSaveAndLoad},
+		{"KeysApart", checkKeysApart},
+		{"Sizes", checkSizes},
+		{"Precision", checkPrecision},
+		{"CallersBytes", checkCallersBytes},
+		{"OneWinner", checkOneWinner},
+		{"Held", checkHeld},
+		{"OwnLeaseAgain", checkOwnLeaseAgain},
+		{"FencesGrow", checkFencesGrow},
+		{"LateHolderReplaced", checkLateHolderReplaced},
+		{"LateHolderAlone", checkLateHolderAlone},
+		{"SaveAgain", checkSaveAgain},
+		{"Begin", checkBegin},
+		{"BeginsAddUp", checkBeginsAddUp},
+		{"Unfinished", checkUnfinished},
+		{"Shorten", checkShorten},
+		{"Notes", checkNotes},
+		{"EndedContext", checkEndedContext},
+		{"Close", checkClose},
+		{"Watcher", checkWatcher},
+		{"Journal", checkJournal},
+		{"Model", checkModel},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			c.check(t, newFixture(t, options))
+		})
+	}
+}
+
+// callTime is longer than any sound store needs for a call, on a slow machine.
+const callTime = 20 * time.Second
+
+// shortLease is a lease that a check waits to see the end of; longLease is one
+// that lasts as long as any check.
+const (
+	shortLease = 60 * time.Millisecond
+	longLease  = time.Hour
+)
+
+// fixture is one place for data and the handles on it.
+type fixture struct {
+	handles   []zhongkong.Store
+	precision time.Duration
+	key       zhongkong.Key
+}
+
+func newFixture(t *testing.T, options Options) *fixture {
+	t.Helper()
+	f := &fixture{
+		precision: options.Precision,
+		key:       zhongkong.Key{Kind: "access_token", API: "stable", AppID: "wx0123456789abcdef"},
+	}
+	open := options.Open(t)
+	for range options.Handles {
+		store := open(t)
+		t.Cleanup(func() {
+			if err := store.Close(); err != nil {
+				t.Errorf("Close: %v", err)
+			}
+		})
+		f.handles = append(f.handles, store)
+	}
+	return f
+}
+
+// store returns the i-th handle, or the only one.
+func (f *fixture) store(i int) zhongkong.Store { return f.handles[i%len(f.handles)] }
+
+// in gives a call its ctx.
+func in(t *testing.T) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), callTime)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func (f *fixture) acquire(t *testing.T, i int, attempt string, ttl time.Duration) zhongkong.Lease {
+	t.Helper()
+	lease, err := f.store(i).Acquire(in(t), f.key, attempt, ttl)
+	if err != nil {
+		t.Fatalf("Acquire(%q): %v", attempt, err)
+	}
+	if lease.Key != f.key || lease.Attempt != attempt {
+		t.Fatalf("Acquire(%q) returned the lease of %q for %v", attempt, lease.Attempt, lease.Key)
+	}
+	return lease
+}
+
+// acquireAfter waits for the end of the lease that stands in the way.
+func (f *fixture) acquireAfter(t *testing.T, i int, attempt string, ttl time.Duration) zhongkong.Lease {
+	t.Helper()
+	ctx := in(t)
+	for {
+		lease, err := f.store(i).Acquire(ctx, f.key, attempt, ttl)
+		if err == nil {
+			return lease
+		}
+		var held *zhongkong.HeldError
+		if !errors.As(err, &held) {
+			t.Fatalf("Acquire(%q): %v", attempt, err)
+		}
+		wait(t, held.Left)
+	}
+}
+
+// wait is for leases: no store tells when one has ended.
+func wait(t *testing.T, d time.Duration) {
+	t.Helper()
+	timer := time.NewTimer(d + time.Millisecond)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-t.Context().Done():
+		t.Fatal("the test ended while it waited for a lease")
+	}
+}
+
+func (f *fixture) load(t *testing.T, i int) zhongkong.Record {
+	t.Helper()
+	record, err := f.store(i).Load(in(t), f.key)
+	if err != nil {
+		t.Fatalf("Load: %v", err)
+	}
+	return record
+}
+
+// loaded is load for a key that may have been leased only: whether that is a
+// record without anything or none is the store's choice.
+func (f *fixture) loaded(t *testing.T, i int) zhongkong.Record {
+	t.Helper()
+	record, err := f.store(i).Load(in(t), f.key)
+	if err != nil && !errors.Is(err, zhongkong.ErrNotFound) {
+		t.Fatalf("Load: %v", err)
+	}
+	return record
+}
+
+func must(t *testing.T, call string, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatalf("%s: %v", call, err)
+	}
+}
+
+func mustFence(t *testing.T, call string, err error) {
+	t.Helper()
+	if !errors.Is(err, zhongkong.ErrFenced) {
+		t.Fatalf("%s: got %v, want ErrFenced", call, err)
+	}
+}
+
+func mustBeHeld(t *testing.T, err error, ttl time.Duration) {
+	t.Helper()
+	var held *zhongkong.HeldError
+	if !errors.As(err, &held) {
+		t.Fatalf("Acquire of a lease that is held: got %v, want a *HeldError", err)
+	}
+	if held.Left <= 0 || held.Left > ttl {
+		t.Fatalf("HeldError.Left is %v, want more than 0 and at most the lease's %v", held.Left, ttl)
+	}
+}
+
+// sample is a record that ends an hour after lease was given.
+func sample(lease zhongkong.Lease, value string) zhongkong.Record {
+	return zhongkong.Record{
+		Value: value,
+		End:   lease.Record.Now.Add(time.Hour).Truncate(time.Second),
+		Life:  2 * time.Hour,
+		Notes: []byte(`{"note":"` + value + `"}`),
+	}
+}
+
+// differ says how got, as a store answered it, is not what was saved under
+// fence; "" when it is.
+func (f *fixture) differ(got, saved zhongkong.Record, fence int64) string {
+	switch off := got.End.Sub(saved.End).Abs(); {
+	case got.Value != saved.Value:
+		return fmt.Sprintf("Value is %q, want %q", got.Value, saved.Value)
+	case got.SealKey != saved.SealKey:
+		return fmt.Sprintf("SealKey is %q, want %q", got.SealKey, saved.SealKey)
+	case got.End.IsZero() != saved.End.IsZero() || off >= f.precision:
+		return fmt.Sprintf("End is %v, want %v", got.End, saved.End)
+	case got.Life != saved.Life:
+		return fmt.Sprintf("Life is %v, want %v", got.Life, saved.Life)
+	case got.Fence != fence:
+		return fmt.Sprintf("Fence is %d, want %d", got.Fence, fence)
+	case !bytes.Equal(got.Notes, saved.Notes):
+		return fmt.Sprintf("Notes are %q, want %q", got.Notes, saved.Notes)
+	case got.Now.IsZero():
+		return "Now is not set: an answer says what time it is in the store"
+	}
+	return ""
+}
+
+func (f *fixture) mustLoad(t *testing.T, i int, saved zhongkong.Record, fence int64) zhongkong.Record {
+	t.Helper()
+	got := f.load(t, i)
+	if d := f.differ(got, saved, fence); d != "" {
+		t.Fatalf("Load: %s", d)
+	}
+	return got
+}
+
+// each runs f n times at once.
+func each(n int, f func(i int)) {
+	var all sync.WaitGroup
+	start := make(chan struct{})
+	for i := range n {
+		all.Go(func() {
+			<-start
+			f(i)
+		})
+	}
+	close(start)
+	all.Wait()
+}

@@ -1,0 +1,264 @@
+// Package platform speaks WeChat's HTTP API: it fetches tokens for a
+// [zhongkong.Keeper], puts them into calls, recovers from one that died, and
+// says in plain words what is wrong when WeChat says errcode.
+//
+//	api, err := platform.New(platform.Config{})
+//	account := platform.Account{AppID: appID, Secret: secret}
+//	keeper, err := zhongkong.New(zhongkong.Config{
+//		Key:   api.Key(appID, platform.Stable),
+//		Kind:  api.AccessToken(account, platform.Stable),
+//		Store: store, Secret: secret,
+//	})
+//	client := api.Client(keeper, appID)
+//	err = client.Get(ctx, "/cgi-bin/get_api_domain_ip", nil, &answer)
+//
+// A call that has a token ends in an answer or in one of three errors: [*Error]
+// when WeChat answered an errcode, [*AnswerError] when what came back is no answer
+// of its API, [*ConnError] when nothing came back. None of them, and nothing that
+// is logged, holds an AppSecret, a token or the query of a URL.
+package platform
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/zhongkong-go/zhongkong"
+)
+
+// DefaultBase is where WeChat's API is.
+const DefaultBase = "https://api.weixin.qq.com"
+
+// wechatHosts are the hosts of one and the same API: the nearest, the one for
+// disasters, Shanghai, Shenzhen, Hong Kong.
+// WeChat: 接口域名.
+var wechatHosts = []string{
+	"api.weixin.qq.com",
+	"api2.weixin.qq.com",
+	"sh.api.weixin.qq.com",
+	"sz.api.weixin.qq.com",
+	"hk.api.weixin.qq.com",
+}
+
+// The steps of a connection; the whole call is bounded by Config.Timeout.
+const (
+	dialTimeout   = 5 * time.Second
+	tlsTimeout    = 5 * time.Second
+	headerTimeout = 20 * time.Second // from the request's last byte to the answer's first
+	idleTimeout   = 90 * time.Second
+	idlePerHost   = 64 // one host takes all calls
+)
+
+// Config says where the API is and how to reach it. The zero value is right for
+// WeChat's own.
+type Config struct {
+	// Base is the URL in front of every path: another of WeChat's hosts, a gateway,
+	// a simulator. It may have a path of its own. Empty means DefaultBase.
+	Base string
+
+	// Transport carries the requests. Nil means one of the API's own, which obeys
+	// HTTPS_PROXY, with 5 s each to connect and for the TLS handshake, and 20 s
+	// for the first byte of an answer. It sees AppSecrets and tokens: one that logs
+	// URLs logs them. One that repeats requests on its own may make WeChat issue two
+	// tokens.
+	Transport http.RoundTripper
+
+	// Timeout bounds one call from its start to the last byte of the answer. Zero
+	// means 30 s.
+	Timeout time.Duration
+
+	// Logger is told of every call, at Debug. Nil discards.
+	Logger *slog.Logger
+}
+
+// WithDefaults returns a copy with every zero field filled in.
+func (c Config) WithDefaults() Config {
+	if c.Base == "" {
+		c.Base = DefaultBase
+	}
+	if c.Transport == nil {
+		c.Transport = newTransport()
+	}
+	if c.Timeout == 0 {
+		c.Timeout = 30 * time.Second
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return c
+}
+
+// API is WeChat's API at one address. It holds no account and no token, only
+// connections, and is safe for concurrent use.
+type API struct {
+	base        *url.URL // its path without a slash at the end
+	calls       http.RoundTripper
+	credentials http.RoundTripper
+	timeout     time.Duration
+	logger      *slog.Logger
+}
+
+// New checks cfg and returns the API. It connects to nothing.
+func New(cfg Config) (*API, error) {
+	cfg = cfg.WithDefaults()
+	base, err := parseBase(cfg.Base)
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Timeout < 0 {
+		return nil, fmt.Errorf("platform: Config.Timeout is %s: it must not be negative", cfg.Timeout)
+	}
+	return &API{
+		base:        base,
+		calls:       cfg.Transport,
+		credentials: once(cfg.Transport),
+		timeout:     cfg.Timeout,
+		logger:      cfg.Logger,
+	}, nil
+}
+
+func newTransport() *http.Transport {
+	return &http.Transport{
+		Proxy:                 http.ProxyFromEnvironment,
+		DialContext:           (&net.Dialer{Timeout: dialTimeout}).DialContext,
+		TLSHandshakeTimeout:   tlsTimeout,
+		ResponseHeaderTimeout: headerTimeout,
+		IdleConnTimeout:       idleTimeout,
+		MaxIdleConnsPerHost:   idlePerHost,
+		ForceAttemptHTTP2:     true,
+	}
+}
+
+// once returns rt such that a request is sent at most once. http.Transport
+// repeats a GET by itself when a kept connection breaks under it, and every GET
+// of /cgi-bin/token that arrives issues a token; on a new connection it does not.
+func once(rt http.RoundTripper) http.RoundTripper {
+	transport, ok := rt.(*http.Transport)
+	if !ok {
+		return rt
+	}
+	transport = transport.Clone()
+	transport.DisableKeepAlives = true
+	return transport
+}
+
+// parseBase says what is wrong without quoting text: a URL may hold a password.
+func parseBase(text string) (*url.URL, error) {
+	base, err := url.Parse(text)
+	if err != nil {
+		return nil, fmt.Errorf("platform: Config.Base is not a URL: %w", withoutURL(err))
+	}
+	base.Scheme, base.Host = strings.ToLower(base.Scheme), strings.ToLower(base.Host)
+	base.Path = strings.TrimRight(base.Path, "/")
+	base.RawPath = strings.TrimRight(base.RawPath, "/")
+	switch {
+	case base.Scheme != "https" && base.Scheme != "http":
+		err = errors.New("must begin with https:// or http://")
+	case base.Hostname() == "":
+		err = errors.New("has no host")
+	case base.User != nil:
+		err = errors.New("must not hold a user name or password")
+	case base.RawQuery != "" || base.ForceQuery:
+		err = errors.New("must not hold a query")
+	case base.Fragment != "":
+		err = errors.New("must not hold a fragment")
+	case climbs(base.Path):
+		err = errors.New("must not hold . or .. in its path")
+	case base.Scheme == "http" && slices.Contains(wechatHosts, base.Hostname()):
+		err = errors.New("must begin with https:// for WeChat's own hosts, or the AppSecret travels in the clear")
+	default:
+		return base, nil
+	}
+	return nil, fmt.Errorf("platform: Config.Base %w", err)
+}
+
+// climbs reports whether a decoded path leaves where it starts.
+func climbs(path string) bool {
+	return slices.ContainsFunc(strings.Split(path, "/"), func(segment string) bool {
+		return segment == "." || segment == ".."
+	})
+}
+
+// Base returns the URL in front of every path, without a slash at its end.
+func (a *API) Base() string { return a.base.String() }
+
+// Host returns the host and port of a base that is not WeChat's own, "" for
+// WeChat's: what a [zhongkong.Key] has to say about where a token comes from.
+func (a *API) Host() string {
+	if isWeChat(a.base) {
+		return ""
+	}
+	if host, isDefault := strings.CutSuffix(a.base.Host, ":"+defaultPort(a.base.Scheme)); isDefault {
+		return host
+	}
+	return a.base.Host
+}
+
+// Key returns the name under which every process that reaches this API keeps the
+// access_token of appID, and so shares it.
+func (a *API) Key(appID string, tokenAPI TokenAPI) zhongkong.Key {
+	return zhongkong.Key{
+		Kind: "access_token", AppID: appID, API: string(tokenAPI.orDefault()), Host: a.Host(),
+	}
+}
+
+// CloseIdleConnections closes the connections that are kept for later calls, as
+// far as Config.Transport can.
+func (a *API) CloseIdleConnections() {
+	closeIdle(a.calls)
+	closeIdle(a.credentials)
+}
+
+// trusts reports whether a token may travel to u. A nil API trusts WeChat's own
+// hosts alone.
+func (a *API) trusts(u *url.URL) bool {
+	switch {
+	case u.Opaque != "":
+		return false
+	case isWeChat(u):
+		return true
+	default:
+		return a != nil && origin(u) == origin(a.base)
+	}
+}
+
+func (a *API) log() *slog.Logger {
+	if a == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return a.logger
+}
+
+func isWeChat(u *url.URL) bool {
+	name, _ := strings.CutPrefix(origin(u), "https://")
+	name, _ = strings.CutSuffix(name, ":443")
+	return slices.Contains(wechatHosts, name)
+}
+
+// origin returns scheme, host and port of u in one form.
+func origin(u *url.URL) string {
+	scheme, port := strings.ToLower(u.Scheme), u.Port()
+	if port == "" {
+		port = defaultPort(scheme)
+	}
+	return scheme + "://" + net.JoinHostPort(strings.ToLower(u.Hostname()), port)
+}
+
+func defaultPort(scheme string) string {
+	if scheme == "http" {
+		return "80"
+	}
+	return "443"
+}
+
+func closeIdle(rt http.RoundTripper) {
+	if closer, ok := rt.(interface{ CloseIdleConnections() }); ok {
+		closer.CloseIdleConnections()
+	}
+}

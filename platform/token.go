@@ -1,0 +1,258 @@
+package platform
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/platform/errcode"
+)
+
+const (
+	classicPath = "/cgi-bin/token"
+	stablePath  = "/cgi-bin/stable_token"
+	probePath   = "/cgi-bin/get_api_domain_ip"
+
+	maxCredentialAnswer = 64 << 10 // bytes; a token's answer has about 200
+	maxTokenBytes       = 2048     // seen: 136 and 157; WeChat: reserve at least 512
+	maxExpiresIn        = 7 * 24 * time.Hour
+)
+
+// TokenAPI is one of WeChat's two ways to an access_token. Their tokens live side
+// by side; fetching in one never ends the other's.
+type TokenAPI string
+
+// The ways to an access_token.
+const (
+	// Stable is /cgi-bin/stable_token, which answers the token that lives as long
+	// as it lives: programs that fetch on their own do not end one another's.
+	// The empty TokenAPI means this.
+	Stable TokenAPI = "stable"
+
+	// Classic is /cgi-bin/token, where each fetch issues a token and ends the one
+	// before after 5 minutes. WeChat: 2,000 fetches a day.
+	Classic TokenAPI = "classic"
+)
+
+// ParseTokenAPI reads "stable" or "classic"; "" is stable.
+func ParseTokenAPI(text string) (TokenAPI, error) {
+	switch api := TokenAPI(text).orDefault(); api {
+	case Stable, Classic:
+		return api, nil
+	default:
+		return "", fmt.Errorf(`platform: there is no token API %q: it is "stable" or "classic"`, text)
+	}
+}
+
+func (t TokenAPI) orDefault() TokenAPI {
+	if t == "" {
+		return Stable
+	}
+	return t
+}
+
+// Account is a WeChat account as its console shows it.
+type Account struct {
+	AppID  string
+	Secret zhongkong.Secret // the AppSecret
+}
+
+// AccessToken returns the access_token of account as a kind of credential that a
+// [zhongkong.Keeper] keeps; api.Key names it.
+//
+// Its Fetch returns a *[zhongkong.FetchError] whose Err is an [*Error], an
+// [*AnswerError] or a [*ConnError]. Its Probe calls /cgi-bin/get_api_domain_ip,
+// which every account may and which changes nothing.
+func (a *API) AccessToken(account Account, tokenAPI TokenAPI) zhongkong.Kind {
+	tokenAPI = tokenAPI.orDefault()
+	kind := zhongkong.Kind{
+		Fetch: func(ctx context.Context, mode zhongkong.Mode) (zhongkong.Grant, error) {
+			grant, err := a.fetch(ctx, account, tokenAPI, mode)
+			if err != nil {
+				return zhongkong.Grant{}, fetchError(err)
+			}
+			return grant, nil
+		},
+		Probe: func(ctx context.Context, value string) zhongkong.Verdict {
+			return a.probe(ctx, account.AppID, value)
+		},
+		DailyFetches: 5000, // of WeChat's 500,000
+		Idempotent:   true,
+		Forceable:    true,
+	}
+	if tokenAPI == Classic {
+		kind.DailyFetches = 1800 // of WeChat's 2,000: the rest is for whoever debugs
+		kind.Idempotent, kind.Forceable = false, false
+	}
+	return kind
+}
+
+// errConfig marks a request that was not worth sending.
+var errConfig = errors.New("platform: the account cannot be used")
+
+func (a *API) fetch(ctx context.Context, account Account, tokenAPI TokenAPI, mode zhongkong.Mode) (zhongkong.Grant, error) {
+	secret := account.Secret.Reveal()
+	switch {
+	case account.AppID == "":
+		return zhongkong.Grant{}, fmt.Errorf("%w: its AppID is empty", errConfig)
+	case secret == "":
+		return zhongkong.Grant{}, fmt.Errorf("%w: its AppSecret is empty", errConfig)
+	}
+	r := request{appID: account.AppID, limit: maxCredentialAnswer, secrets: []string{secret}}
+	switch tokenAPI {
+	case Classic:
+		r.method, r.path = http.MethodGet, classicPath
+		r.query = url.Values{
+			"grant_type": {"client_credential"}, "appid": {account.AppID}, "secret": {secret},
+		}.Encode()
+	case Stable:
+		r.method, r.path = http.MethodPost, stablePath
+		body, err := encodeJSON(struct {
+			GrantType    string `json:"grant_type"`
+			AppID        string `json:"appid"`
+			Secret       string `json:"secret"`
+			ForceRefresh bool   `json:"force_refresh,omitempty"`
+		}{"client_credential", account.AppID, secret, mode == zhongkong.Forced})
+		if err != nil {
+			return zhongkong.Grant{}, fmt.Errorf("%w: %w", errConfig, err)
+		}
+		r.body = body
+	default:
+		_, err := ParseTokenAPI(string(tokenAPI))
+		return zhongkong.Grant{}, fmt.Errorf("%w: %w", errConfig, err)
+	}
+	// A transport and not an http.Client: no redirect may carry the secret on, and
+	// no *url.Error is made.
+	ans, err := a.exchange(ctx, a.credentials.RoundTrip, r)
+	if err != nil {
+		return zhongkong.Grant{}, err
+	}
+	return ans.grant()
+}
+
+// grant reads the answer of a token endpoint. Only a clean success is one: a
+// token that is not quite right would be handed out until its end.
+func (a *answer) grant() (zhongkong.Grant, error) {
+	body, reason := readJSON(a.body)
+	if reason != "" {
+		return zhongkong.Grant{}, a.unusable("%s", reason)
+	}
+	f, isObject := readFields(body)
+	if !isObject {
+		return zhongkong.Grant{}, a.unusable("it is not a JSON object")
+	}
+	code, err := f.errcode()
+	if err != nil {
+		return zhongkong.Grant{}, a.unusable("%s", err)
+	}
+	raw, found := f["access_token"]
+	if code != 0 {
+		// The API of WeCom keeps the fields of a success, empty, beside its errcode.
+		if found && string(raw) != `""` {
+			return zhongkong.Grant{}, a.unusable("it holds errcode %d beside an access_token", code)
+		}
+		return zhongkong.Grant{}, a.refused(code, f)
+	}
+	var value *string
+	switch {
+	case a.status != http.StatusOK:
+		return zhongkong.Grant{}, a.unusable("its HTTP status is not 200")
+	case !found:
+		return zhongkong.Grant{}, a.unusable("it holds no access_token")
+	case json.Unmarshal(raw, &value) != nil || value == nil:
+		return zhongkong.Grant{}, a.unusable("its access_token is not a string")
+	case *value == "":
+		return zhongkong.Grant{}, a.unusable("its access_token is empty")
+	case len(*value) > maxTokenBytes:
+		return zhongkong.Grant{}, a.unusable("its access_token has more than %d bytes", maxTokenBytes)
+	case strings.ContainsFunc(*value, func(r rune) bool { return r <= ' ' || r > '~' }):
+		return zhongkong.Grant{}, a.unusable("its access_token holds other characters than printable ASCII")
+	}
+	raw, found = f["expires_in"]
+	if !found {
+		return zhongkong.Grant{}, a.unusable("it holds no expires_in")
+	}
+	seconds, err := strconv.ParseInt(string(raw), 10, 64)
+	if err != nil || seconds < 1 || seconds > int64(maxExpiresIn/time.Second) {
+		return zhongkong.Grant{}, a.unusable("its expires_in is not a whole number from 1 to %d", maxExpiresIn/time.Second)
+	}
+	return zhongkong.Grant{
+		Value:     zhongkong.NewSecret(*value),
+		ExpiresIn: time.Duration(seconds) * time.Second,
+	}, nil
+}
+
+// fetchError says what a failure means for the custody of the token. Whoever has
+// no parsed answer to a request that may have arrived does not know what WeChat
+// issued.
+func fetchError(err error) *zhongkong.FetchError {
+	failure := &zhongkong.FetchError{Class: zhongkong.ClassTransient, Err: err}
+	var refusal *Error
+	var conn *ConnError
+	switch {
+	case errors.As(err, &refusal):
+		info := refusal.Info()
+		failure.Class, failure.RetryAfter = class(info.Class), info.Retry
+		failure.Code, failure.PerHost = refusal.Code, info.PerHost
+	case errors.As(err, &conn):
+		failure.Unanswered = conn.Sent
+	case errors.Is(err, errConfig):
+		failure.Class = zhongkong.ClassFatal
+	default:
+		failure.Unanswered = true
+	}
+	return failure
+}
+
+func class(c errcode.Class) zhongkong.Class {
+	switch c {
+	case errcode.Blocked:
+		return zhongkong.ClassBlocked
+	case errcode.Quota:
+		return zhongkong.ClassQuota
+	case errcode.Fatal:
+		return zhongkong.ClassFatal
+	default:
+		return zhongkong.ClassTransient
+	}
+}
+
+// probe asks WeChat whether it takes value. WeChat looks at the token first, so
+// every errcode that is not about it, nor about WeChat's own state or how often
+// it is asked, means that it was taken.
+func (a *API) probe(ctx context.Context, appID, value string) zhongkong.Verdict {
+	if value == "" {
+		return zhongkong.Rejected
+	}
+	ans, err := a.exchange(ctx, a.credentials.RoundTrip, request{
+		method: http.MethodGet, path: probePath, query: tokenQuery(value),
+		appID: appID, limit: maxCredentialAnswer, secrets: []string{value},
+	})
+	if err != nil {
+		return zhongkong.NoVerdict
+	}
+	if _, isObject := readFields(spaced(ans.body)); !isObject {
+		return zhongkong.NoVerdict
+	}
+	err = ans.check()
+	var refusal *Error
+	switch {
+	case err == nil:
+		return zhongkong.Accepted
+	case !errors.As(err, &refusal):
+		return zhongkong.NoVerdict
+	case isRefusal(refusal.Code):
+		return zhongkong.Rejected
+	case refusal.Code == -1, refusal.Code == 41001, refusal.Code == 45009, refusal.Code == 45011:
+		return zhongkong.NoVerdict
+	default:
+		return zhongkong.Accepted
+	}
+}

@@ -1,0 +1,309 @@
+package platform
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/platform/errcode"
+)
+
+const (
+	maxRefusalBytes = 4 << 10          // of an answer that may refuse a token; WeChat's have about 250
+	rejectTimeout   = 30 * time.Second // of a Reject that no caller waits for
+	tokenParameter  = "access_token"
+)
+
+// Tokens is what a Transport needs of a [zhongkong.Keeper].
+type Tokens interface {
+	// Token returns the live token.
+	Token(ctx context.Context) (zhongkong.Token, error)
+
+	// Reject says that WeChat refused the value refused, and returns the token to
+	// use instead.
+	Reject(ctx context.Context, refused string) (zhongkong.Token, error)
+}
+
+// Transport is an [http.RoundTripper] that adds the access_token to the query of
+// each request. When WeChat refuses the token (40001, 40014, 42001) it has it
+// renewed and sends the request once more.
+//
+// The token goes to WeChat's API hosts over https and to API's base, nowhere
+// else: other requests, redirects among them, end in [ErrForeignHost]. A request
+// that carries an access_token of its own is sent as it is and never again.
+// Neither the request in the response nor a Location header shows the token to
+// whoever reads the response.
+//
+// A request is sent again when its body can be had again: there is none, or
+// GetBody is set, as [http.NewRequest] does for a bytes.Reader, bytes.Buffer and
+// strings.Reader. Otherwise the token is renewed for the next caller, and this
+// one gets WeChat's answer. It also does when no other token is to be had.
+//
+// An answer of more than 4 KiB is not looked into.
+type Transport struct {
+	// Base sends the requests. Nil means http.DefaultTransport.
+	Base http.RoundTripper
+
+	// Tokens gives the token. Required.
+	Tokens Tokens
+
+	// API says which hosts may see the token. Nil means WeChat's own alone.
+	API *API
+
+	rejecting sync.Map // refused values with a Reject that no caller waits for
+}
+
+// RoundTrip implements [http.RoundTripper]. An error of Tokens.Token is wrapped
+// and found by [errors.As] and [errors.Is].
+func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	if req.URL == nil {
+		closeBody(req.Body)
+		return nil, errors.New("platform: the request has no URL")
+	}
+	if !t.API.trusts(req.URL) {
+		closeBody(req.Body)
+		return nil, fmt.Errorf("%w, not to %s", ErrForeignHost, shorten(clean(req.URL.Host, nil), 256))
+	}
+	if carriesToken(req.URL.RawQuery) {
+		resp, err := t.base().RoundTrip(req)
+		if err != nil {
+			return nil, scrub(err, nil)
+		}
+		return resp, nil
+	}
+	ctx := req.Context()
+	token, err := t.Tokens.Token(ctx)
+	if err == nil && token.Value() == "" {
+		err = errors.New("platform: Transport.Tokens gave an empty token")
+	}
+	if err != nil {
+		closeBody(req.Body)
+		return nil, &tokenError{err}
+	}
+	resp, err := t.send(req, req.Body, token.Value())
+	if err != nil {
+		return nil, err
+	}
+	code := refusal(resp)
+	if code == 0 {
+		return resp, nil
+	}
+	next, body, ok := t.renew(req, token.Value())
+	if !ok {
+		return resp, nil
+	}
+	t.API.log().LogAttrs(ctx, slog.LevelDebug, "sending again with another token",
+		slog.String("path", req.URL.Path), slog.Int("errcode", code))
+	closeBody(resp.Body)
+	return t.send(req, body, next)
+}
+
+// CloseIdleConnections closes those of Base; [http.Client] calls it.
+func (t *Transport) CloseIdleConnections() { closeIdle(t.base()) }
+
+func (t *Transport) base() http.RoundTripper {
+	if t.Base == nil {
+		return http.DefaultTransport
+	}
+	return t.Base
+}
+
+// send sends a copy of req with token and body.
+func (t *Transport) send(req *http.Request, body io.ReadCloser, token string) (*http.Response, error) {
+	clone := req.Clone(req.Context())
+	clone.Body = body
+	if clone.URL.RawQuery != "" {
+		clone.URL.RawQuery += "&"
+	}
+	clone.URL.RawQuery += tokenQuery(token)
+	resp, err := t.base().RoundTrip(clone)
+	if err != nil {
+		return nil, scrub(err, []string{token})
+	}
+	resp.Request = req
+	hideToken(resp.Header, token)
+	return resp, nil
+}
+
+// renew has the token renewed that WeChat refused and returns what to send again.
+// It reports false when there is nothing to be gained.
+func (t *Transport) renew(req *http.Request, refused string) (token string, body io.ReadCloser, ok bool) {
+	ctx := req.Context()
+	hasBody := req.Body != nil && req.Body != http.NoBody
+	if hasBody && req.GetBody == nil {
+		t.rejectInBackground(ctx, refused)
+		return "", nil, false
+	}
+	next, err := t.Tokens.Reject(ctx, refused)
+	if err != nil || next.Value() == "" || next.Value() == refused || ctx.Err() != nil {
+		return "", nil, false
+	}
+	if hasBody {
+		if body, err = req.GetBody(); err != nil {
+			return "", nil, false
+		}
+	}
+	return next.Value(), body, true
+}
+
+// rejectInBackground has refused renewed for the callers to come. One goroutine
+// at a time does it for one value; it ends with Tokens or after 30 s.
+func (t *Transport) rejectInBackground(ctx context.Context, refused string) {
+	if _, running := t.rejecting.LoadOrStore(refused, nil); running {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rejectTimeout)
+	go func() {
+		defer t.rejecting.Delete(refused)
+		defer cancel()
+		_, _ = t.Tokens.Reject(ctx, refused) // Tokens logs what comes of it
+	}()
+}
+
+// tokenError is an error of Tokens on its way through an http.Client.
+type tokenError struct{ Err error }
+
+func (e *tokenError) Error() string { return e.Err.Error() }
+
+func (e *tokenError) Unwrap() error { return e.Err }
+
+func tokenQuery(token string) string { return tokenParameter + "=" + url.QueryEscape(token) }
+
+// carriesToken reports whether a query holds an access_token, however escaped.
+func carriesToken(query string) bool {
+	for pair := range strings.SplitSeq(query, "&") {
+		name, _, _ := strings.Cut(pair, "=")
+		if name, err := url.QueryUnescape(name); err == nil && name == tokenParameter {
+			return true
+		}
+	}
+	return false
+}
+
+// hideToken takes token out of a Location header that reflects it: http.Client
+// prints that header in errors, and callers log it.
+func hideToken(header http.Header, token string) {
+	locations := header["Location"]
+	for i, location := range locations {
+		if !mentions(location, token) {
+			continue
+		}
+		front, fragment, hasFragment := strings.Cut(location, "#")
+		front, query, _ := strings.Cut(front, "?")
+		var kept []string
+		for pair := range strings.SplitSeq(query, "&") {
+			if !mentions(pair, token) {
+				kept = append(kept, pair)
+			}
+		}
+		if len(kept) > 0 {
+			front += "?" + strings.Join(kept, "&")
+		}
+		if hasFragment {
+			front += "#" + fragment
+		}
+		if mentions(front, token) {
+			header.Del("Location")
+			return
+		}
+		locations[i] = front
+	}
+}
+
+func mentions(text, token string) bool {
+	if strings.Contains(text, token) || strings.Contains(text, url.QueryEscape(token)) {
+		return true
+	}
+	for _, unescape := range []func(string) (string, error){url.QueryUnescape, url.PathUnescape} {
+		if plain, err := unescape(text); err == nil && strings.Contains(plain, token) {
+			return true
+		}
+	}
+	return false
+}
+
+func isRefusal(code int) bool {
+	info, _ := errcode.Lookup(code)
+	return info.Class == errcode.Refused
+}
+
+// refusal returns the errcode with which the answer refuses the token, 0 when it
+// does not. It reads no more of the body than it needs, and leaves the whole of
+// it to be read again.
+func refusal(resp *http.Response) int {
+	if resp.ContentLength > maxRefusalBytes || resp.StatusCode == http.StatusSwitchingProtocols {
+		return 0
+	}
+	head, err := readHead(resp.Body)
+	if err == io.EOF { //nolint:errorlint // Reader's own, as io.Reader demands it
+		closeBody(resp.Body)
+		resp.Body = io.NopCloser(bytes.NewReader(head))
+		return refusalCode(head)
+	}
+	rest := io.Reader(resp.Body)
+	if err != nil {
+		rest = broken{err}
+	}
+	resp.Body = struct {
+		io.Reader
+		io.Closer
+	}{io.MultiReader(bytes.NewReader(head), rest), resp.Body}
+	return 0
+}
+
+// readHead reads until it is clear that body is no JSON object, or has more than
+// maxRefusalBytes, with no error; or to its end, with io.EOF.
+func readHead(body io.Reader) ([]byte, error) {
+	head := make([]byte, 0, 512)
+	for {
+		n, err := body.Read(head[len(head):cap(head)])
+		head = head[:len(head)+n]
+		if start := bytes.TrimLeft(head, " \t\r\n"); err == nil && len(start) > 0 && start[0] != '{' {
+			return head, nil
+		}
+		if err != nil || len(head) > maxRefusalBytes {
+			return head, err
+		}
+		if len(head) == cap(head) {
+			head = append(make([]byte, 0, min(2*cap(head), maxRefusalBytes+1)), head...)
+		}
+	}
+}
+
+// refusalCode returns the errcode of a whole answer when it refuses the token.
+func refusalCode(body []byte) int {
+	if len(body) > maxRefusalBytes {
+		return 0
+	}
+	f, isObject := readFields(body)
+	if !isObject {
+		if f, isObject = readFields(spaced(body)); !isObject {
+			return 0
+		}
+	}
+	code, err := f.errcode()
+	if err != nil || !isRefusal(int(code)) {
+		return 0
+	}
+	return int(code)
+}
+
+// broken is the rest of a body after an error.
+type broken struct{ err error }
+
+func (b broken) Read([]byte) (int, error) { return 0, b.err }
+
+func closeBody(body io.ReadCloser) {
+	if body != nil {
+		_ = body.Close()
+	}
+}

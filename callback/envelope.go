@@ -1,0 +1,50 @@
+package callback
+
+import "bytes"
+
+// MaxBody is the largest body, in bytes, that [Verifier.Open] takes. WeChat's
+// own stay far below; a server should stop reading there.
+const MaxBody = 1 << 20
+
+// maxDepth bounds how deep the plain fields beside an Encrypt may be nested;
+// WeChat's reach 4.
+const maxDepth = 32
+
+const space = " \t\r\n"
+
+// findEncrypt returns the Encrypt of an envelope, XML or JSON by its first byte
+// whatever the Content-Type says: WeChat sends text/xml with JSON too. There
+// must be exactly one at the top level; one that is nested deeper is none.
+//
+// Both scanners read the form that WeChat sends and refuse everything beyond
+// (attributes, comments, DOCTYPE, entities): they run on bodies that nobody has
+// verified yet, so they copy nothing but the result and take one pass. They do
+// not look into the values of the plain fields beside Encrypt, which
+// msg_signature does not cover and nobody reads.
+func findEncrypt(body []byte) (string, error) {
+	body = bytes.TrimPrefix(body, []byte("\uFEFF"))
+	body = bytes.Trim(body, space)
+	var encrypt string
+	var found bool
+	var wrong string
+	switch {
+	case len(body) == 0:
+		wrong = "it is empty"
+	case body[0] == '<':
+		encrypt, found, wrong = xmlEncrypt(body)
+	case body[0] == '{':
+		encrypt, found, wrong = jsonEncrypt(body)
+	default:
+		wrong = "it begins neither with < nor with {"
+	}
+	switch {
+	case wrong != "":
+		return "", refuse(ReasonEnvelope, "the body is not an envelope as WeChat sends it ("+wrong+
+			"): somebody else sent this, or a proxy changes or cuts bodies")
+	case !found:
+		return "", refuse(ReasonPlainText, "the message is in plain text, but an AES key is configured: "+
+			"choose safe mode (安全模式) in the console; if plain mode is meant, remove the AES key here")
+	default:
+		return encrypt, nil
+	}
+}

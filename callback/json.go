@@ -1,0 +1,134 @@
+package callback
+
+import (
+	"bytes"
+	"encoding/json"
+)
+
+// jsonEncrypt finds {"Encrypt":"…"}; wrong says what is not as it should be.
+// Unlike encoding/json it knows one spelling of the name, and counts.
+func jsonEncrypt(s []byte) (encrypt string, found bool, wrong string) {
+	const broken = "its JSON is broken or ends too early"
+	s = bytes.TrimLeft(s[1:], space) // after {
+	if len(s) == 1 && s[0] == '}' {
+		return "", false, ""
+	}
+	for {
+		name, rest, ok := jsonString(s)
+		if !ok {
+			return "", false, broken
+		}
+		rest = bytes.TrimLeft(rest, space)
+		if len(rest) == 0 || rest[0] != ':' {
+			return "", false, broken
+		}
+		s = bytes.TrimLeft(rest[1:], space)
+		if isEncrypt(name) {
+			if found {
+				return "", false, "it has more than one Encrypt"
+			}
+			found = true
+			value, rest, ok := jsonString(s)
+			if ok {
+				encrypt, ok = unquote(value)
+			}
+			if !ok || encrypt == "" {
+				return "", false, "its Encrypt is not a string, or empty"
+			}
+			s = rest
+		} else if s, ok = skipJSON(s); !ok {
+			return "", false, broken
+		}
+		s = bytes.TrimLeft(s, space)
+		switch {
+		case len(s) == 1 && s[0] == '}': // trailing white space was trimmed
+			return encrypt, found, ""
+		case len(s) == 0 || s[0] != ',':
+			return "", false, broken
+		}
+		s = bytes.TrimLeft(s[1:], space)
+	}
+}
+
+// isEncrypt reports whether the quoted name is Encrypt, however it is escaped.
+func isEncrypt(name []byte) bool {
+	if bytes.IndexByte(name, '\\') < 0 {
+		return string(name) == `"Encrypt"`
+	}
+	if len(name) > len(`"\u0045\u006e\u0063\u0072\u0079\u0070\u0074"`) {
+		return false
+	}
+	plain, ok := unquote(name)
+	return ok && plain == "Encrypt"
+}
+
+// unquote returns what the quoted raw stands for.
+func unquote(raw []byte) (value string, ok bool) {
+	if bytes.IndexByte(raw, '\\') < 0 {
+		return string(raw[1 : len(raw)-1]), true
+	}
+	return unescape(raw)
+}
+
+// unescape takes the long way, which base64 needs when its sender writes "\/".
+func unescape(raw []byte) (value string, ok bool) {
+	err := json.Unmarshal(raw, &value)
+	return value, err == nil
+}
+
+// jsonString returns the string at the beginning of s as it stands there, with
+// its quotes, and what follows it.
+func jsonString(s []byte) (raw, rest []byte, ok bool) {
+	if len(s) == 0 || s[0] != '"' {
+		return nil, nil, false
+	}
+	for i := 1; i < len(s); i++ {
+		switch s[i] {
+		case '\\':
+			i++
+		case '"':
+			return s[:i+1], s[i+1:], true
+		}
+	}
+	return nil, nil, false
+}
+
+// skipJSON returns what follows the value at the beginning of s.
+func skipJSON(s []byte) (rest []byte, ok bool) {
+	var room [maxDepth]byte
+	closing := room[:0] // the brackets that are to come, the next one last
+	for len(s) > 0 {
+		switch c := s[0]; c {
+		case '"':
+			if _, s, ok = jsonString(s); !ok {
+				return nil, false
+			}
+		case '{', '[':
+			if len(closing) == maxDepth {
+				return nil, false
+			}
+			closing = append(closing, c+2) // } and ] follow { and [ at this distance
+			s = s[1:]
+		case '}', ']':
+			if len(closing) == 0 || closing[len(closing)-1] != c {
+				return nil, false
+			}
+			closing = closing[:len(closing)-1]
+			s = s[1:]
+		default: // a number or a word; inside of something, separators too
+			end := `"{}[],`
+			if len(closing) > 0 {
+				end = `"{}[]`
+			}
+			n := bytes.IndexAny(s, end)
+			if n <= 0 {
+				return nil, false
+			}
+			s = s[n:]
+		}
+		if len(closing) == 0 {
+			return s, true
+		}
+	}
+	return nil, false
+}

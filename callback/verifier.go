@@ -1,0 +1,332 @@
+package callback
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+)
+
+// Secret is a string that is only ever revealed on purpose. The root package's
+// Secret is one, and prints nowhere.
+type Secret interface{ Reveal() string }
+
+// Config says what [NewVerifier] is to verify against. It holds what stands in
+// the console under 消息推送 (message push). Printed, it shows what its Secrets
+// show of themselves: with those of the root package, nothing.
+type Config struct {
+	// AppID is the account's own: encrypted messages name for whom they are. A
+	// third-party platform gives its component appid. Needed with an AESKey.
+	AppID string
+
+	// Token is the one of the console, which asks for 3 to 32 letters and digits.
+	// Any other that is not empty works here too. Needed.
+	Token Secret
+
+	// TokenPrevious is accepted beside Token while a change of the Token reaches
+	// all of WeChat's servers. Unset: none is.
+	TokenPrevious Secret
+
+	// AESKey is the console's EncodingAESKey of 43 letters and digits. It decides
+	// the mode: set, only encrypted messages are accepted, whatever the request
+	// says about itself (safe and compatible mode); unset, only plain ones.
+	AESKey Secret
+
+	// AESKeyPrevious is tried on what AESKey does not open. Unset: none is.
+	AESKeyPrevious Secret
+
+	// Freshness is how far a push's timestamp may lie from now, in either
+	// direction; at least 5 minutes is sensible, since it is not known whether
+	// WeChat's repetitions carry new timestamps. 0: not checked. Address
+	// verifications may have any age.
+	Freshness time.Duration
+
+	// Now is the clock that Freshness is measured with. nil: [time.Now].
+	Now func() time.Time
+}
+
+// Verifier tells WeChat's requests from others. It is made by [NewVerifier] and
+// is safe for concurrent use. The zero Verifier refuses everything, which is
+// right for an account that has no Token.
+type Verifier struct {
+	appID     string
+	freshness time.Duration
+	now       func() time.Time
+
+	// ring sits behind a func so that nothing that prints or walks a Verifier,
+	// or a struct around it, meets the Token.
+	ring func() *ring
+}
+
+// ring holds the current and, where there is one, the previous of each.
+type ring struct {
+	tokens []string
+	keys   []*aesKey
+}
+
+// NewVerifier returns an error that names the field, and never its value, when
+// config cannot work.
+func NewVerifier(config Config) (*Verifier, error) {
+	r := new(ring)
+	for _, secret := range []Secret{config.Token, config.TokenPrevious} {
+		if token := reveal(secret); token != "" {
+			r.tokens = append(r.tokens, token)
+		}
+	}
+	for _, secret := range []struct {
+		field string
+		Secret
+	}{{"AESKey", config.AESKey}, {"AESKeyPrevious", config.AESKeyPrevious}} {
+		encoded := reveal(secret.Secret)
+		if encoded == "" {
+			continue
+		}
+		key, err := parseAESKey(encoded)
+		if err != nil {
+			return nil, fmt.Errorf("callback: Config.%s: %w", secret.field, err)
+		}
+		r.keys = append(r.keys, key)
+	}
+	switch {
+	case reveal(config.Token) == "":
+		return nil, errors.New("callback: Config.Token is empty: without it anybody could sign")
+	case len(r.keys) > 0 && reveal(config.AESKey) == "":
+		return nil, errors.New("callback: Config.AESKeyPrevious is set without AESKey")
+	case len(r.keys) > 0 && config.AppID == "":
+		return nil, errors.New("callback: Config.AppID is empty: with an AESKey it is compared with every message's")
+	case config.Freshness < 0:
+		return nil, errors.New("callback: Config.Freshness is negative")
+	}
+	now := config.Now
+	if now == nil {
+		now = time.Now
+	}
+	return &Verifier{
+		appID:     config.AppID,
+		freshness: config.Freshness,
+		now:       now,
+		ring:      func() *ring { return r },
+	}, nil
+}
+
+func reveal(s Secret) string {
+	if s == nil {
+		return ""
+	}
+	return s.Reveal()
+}
+
+// Pair tells which of the configured secrets a message was verified and opened
+// with; the answer is sealed with the same ones. It holds no secret: a log line
+// that shows it tells when a change of the Token or the key is through.
+type Pair struct {
+	Encrypted     bool // the message was; its answer must be too, apart from "success"
+	TokenPrevious bool
+	KeyPrevious   bool
+}
+
+// VerifyURL checks an address verification, which WeChat sends by GET, and
+// returns what to answer: the echostr byte for byte, as text/plain. It is in
+// plain text in every mode, and no signature covers the echostr: somebody who
+// has seen one signature can have anything echoed.
+func (v *Verifier) VerifyURL(q Query) (echo string, err error) {
+	r, err := v.configured()
+	if err != nil {
+		return "", err
+	}
+	if _, err := r.verify(q); err != nil {
+		return "", err
+	}
+	if q.EchoStr == "" {
+		return "", missing("echostr")
+	}
+	return q.EchoStr, nil
+}
+
+// Open verifies a push, which WeChat sends by POST, and returns the message in
+// plain text, XML or JSON, and what it was opened with. Without an AES key the
+// message is body itself, which no signature covers.
+//
+// With an AES key nothing but the Encrypt of the body's envelope is read, and it
+// is not decrypted before msg_signature is found right.
+func (v *Verifier) Open(q Query, body []byte) (message []byte, pair Pair, err error) {
+	r, err := v.configured()
+	if err != nil {
+		return nil, Pair{}, err
+	}
+	if len(body) > MaxBody {
+		return nil, Pair{}, refuse(ReasonBodyTooLarge, "the body is larger than "+strconv.Itoa(MaxBody)+
+			" bytes: WeChat did not send this")
+	}
+	if len(r.keys) == 0 {
+		return v.openPlain(r, q, body)
+	}
+	return v.openSealed(r, q, body)
+}
+
+func (v *Verifier) openPlain(r *ring, q Query, body []byte) ([]byte, Pair, error) {
+	token, err := r.verify(q)
+	if err != nil {
+		return nil, Pair{}, err
+	}
+	if err := v.fresh(q.Timestamp); err != nil {
+		return nil, Pair{}, err
+	}
+	if q.EncryptType != "" && q.EncryptType != "raw" {
+		return nil, Pair{}, refuse(ReasonNoAESKey, "the message is encrypted, but no AES key is configured: "+
+			"set it to the EncodingAESKey of the console, or choose plain mode (明文模式) there")
+	}
+	return body, Pair{TokenPrevious: token > 0}, nil
+}
+
+func (v *Verifier) openSealed(r *ring, q Query, body []byte) ([]byte, Pair, error) {
+	encrypt, err := findEncrypt(body)
+	if err != nil {
+		return nil, Pair{}, err
+	}
+	token, err := r.verifyMsg(q, encrypt)
+	if err != nil {
+		return nil, Pair{}, err
+	}
+	if err := v.fresh(q.Timestamp); err != nil {
+		return nil, Pair{}, err
+	}
+
+	var refusal error
+	for i, key := range r.keys {
+		message, appID, err := key.open(encrypt)
+		switch {
+		case err == nil && string(appID) == v.appID:
+			return message, Pair{Encrypted: true, TokenPrevious: token > 0, KeyPrevious: i > 0}, nil
+		case err == nil:
+			// Whatever another key makes of it, this one opened it.
+			return nil, Pair{}, refuse(ReasonAppID, fmt.Sprintf("the message is encrypted for the appid %.64q, not for %q: "+
+				"correct the AppID here, or the URL in the other account's console", appID, v.appID))
+		case errors.Is(err, errCiphertext):
+			return nil, Pair{}, refuse(ReasonCiphertext, "the body's Encrypt is not base64 of whole AES blocks, though "+
+				"msg_signature matches: whoever encrypted this knows the Token, but is not WeChat")
+		default:
+			refusal = refuse(ReasonAESKey, "the body's Encrypt does not open, though msg_signature matches: "+
+				"the Token is right, but the AES key differs from the EncodingAESKey in the console")
+		}
+	}
+	return nil, Pair{}, refusal
+}
+
+// Envelope is an encrypted message with its signature: as an answer to WeChat
+// its four values travel in the body, in a push all but Encrypt in the query.
+type Envelope struct {
+	Encrypt      string
+	MsgSignature string
+	TimeStamp    string
+	Nonce        string
+}
+
+// Seal encrypts and signs message with pair, the one that [Verifier.Open]
+// returned with the message that is answered; the zero Pair stands for the
+// current Token and key. timestamp is the sender's choice, nonce the one of the
+// request. A bare "success" must not be sealed: WeChat reads it in plain text
+// only.
+func (v *Verifier) Seal(pair Pair, timestamp, nonce string, message []byte) (Envelope, error) {
+	r, err := v.configured()
+	if err != nil {
+		return Envelope{}, err
+	}
+	token, key := index(pair.TokenPrevious), index(pair.KeyPrevious)
+	if token >= len(r.tokens) || key >= len(r.keys) {
+		return Envelope{}, errors.New("callback: no such Token or AES key is configured to seal with")
+	}
+	if len(message) > MaxBody {
+		return Envelope{}, fmt.Errorf("callback: a message of %d bytes is too large to seal", len(message))
+	}
+	var random [randomLen]byte
+	_, _ = rand.Read(random[:]) // never fails
+	encrypt := r.keys[key].seal(random, message, v.appID)
+	return Envelope{
+		Encrypt:      encrypt,
+		MsgSignature: Signature(r.tokens[token], timestamp, nonce, encrypt),
+		TimeStamp:    timestamp,
+		Nonce:        nonce,
+	}, nil
+}
+
+func index(previous bool) int {
+	if previous {
+		return 1
+	}
+	return 0
+}
+
+func (v *Verifier) configured() (*ring, error) {
+	if v.ring == nil {
+		return nil, refuse(ReasonNoToken, "no Token is configured: set it to the Token of the console's message push (消息推送)")
+	}
+	return v.ring(), nil
+}
+
+// verify checks the plain signature and returns the index of the token.
+func (r *ring) verify(q Query) (token int, err error) {
+	switch "" {
+	case q.Signature:
+		return 0, missing("signature")
+	case q.Timestamp:
+		return 0, missing("timestamp")
+	case q.Nonce:
+		return 0, missing("nonce")
+	}
+	for i, token := range r.tokens {
+		if CheckSignature(token, q.Timestamp, q.Nonce, q.Signature) {
+			return i, nil
+		}
+	}
+	return 0, refuse(ReasonSignature, "signature does not match: the Token differs from the one in the console, "+
+		"or WeChat did not send this")
+}
+
+// verifyMsg checks msg_signature and returns the index of the token.
+func (r *ring) verifyMsg(q Query, encrypt string) (token int, err error) {
+	switch "" {
+	case q.MsgSignature:
+		return 0, missing("msg_signature")
+	case q.Timestamp:
+		return 0, missing("timestamp")
+	case q.Nonce:
+		return 0, missing("nonce")
+	}
+	for i, token := range r.tokens {
+		if CheckMsgSignature(token, q.Timestamp, q.Nonce, encrypt, q.MsgSignature) {
+			return i, nil
+		}
+	}
+	return 0, refuse(ReasonMsgSignature, "msg_signature does not match: the Token differs from the one in the console, "+
+		"or a proxy changed the body, or WeChat did not send this")
+}
+
+func missing(parameter string) error {
+	return refuseParameter(ReasonMissing, parameter, parameter+" is missing from the query: "+
+		"WeChat did not send this, or a proxy drops the query")
+}
+
+// fresh checks a timestamp that a signature covers.
+func (v *Verifier) fresh(timestamp string) error {
+	if v.freshness == 0 {
+		return nil
+	}
+	// A leading zero would be another spelling of the same second, made by moving
+	// bytes from the neighbouring value. 33 bits last until the year 2242.
+	seconds, err := strconv.ParseUint(timestamp, 10, 33)
+	if err != nil || timestamp[0] == '0' {
+		return refuseParameter(ReasonTimestamp, "timestamp", "timestamp is not a number of seconds: WeChat did not send this")
+	}
+	age := v.now().Sub(time.Unix(int64(seconds), 0)).Round(time.Second)
+	switch {
+	case age > v.freshness:
+		return refuseParameter(ReasonStale, "timestamp", fmt.Sprintf("timestamp is %s old, more than %s: "+
+			"somebody repeats an old push, or this machine's clock is fast", age, v.freshness))
+	case age < -v.freshness:
+		return refuseParameter(ReasonStale, "timestamp", fmt.Sprintf("timestamp lies %s in the future, more than %s: "+
+			"this machine's clock is slow", -age, v.freshness))
+	}
+	return nil
+}

@@ -1,0 +1,100 @@
+package simulator
+
+import (
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// contentType is what WeChat's token endpoints send with errors.
+const contentType = "application/json; encoding=utf-8"
+
+// answer is what goes back to the caller.
+type answer struct {
+	status      int
+	errcode     int
+	contentType string
+	body        string
+}
+
+func ok(body string) answer {
+	return answer{status: http.StatusOK, contentType: contentType, body: body}
+}
+
+// refuse answers with an errcode and its text.
+func (c *call) refuse(errcode int) answer {
+	return c.refuseWith(errcode, c.text(errcode)+" rid: "+c.sim.rid())
+}
+
+func (c *call) refuseWith(errcode int, errmsg string) answer {
+	return answer{
+		status:      http.StatusOK,
+		errcode:     errcode,
+		contentType: contentType,
+		body:        fmt.Sprintf(`{"errcode":%d,"errmsg":%s}`, errcode, quote(errmsg)),
+	}
+}
+
+// quote makes a JSON string with non-ASCII characters raw, as WeChat sends them.
+func quote(s string) string {
+	var b strings.Builder
+	b.WriteByte('"')
+	for _, r := range s {
+		switch {
+		case r == '"' || r == '\\':
+			b.WriteByte('\\')
+			b.WriteRune(r)
+		case r < ' ':
+			fmt.Fprintf(&b, `\u%04x`, r)
+		default:
+			b.WriteRune(r)
+		}
+	}
+	b.WriteByte('"')
+	return b.String()
+}
+
+// rid returns a request id: the clock's Unix time and two groups that make it
+// unique, in hex.
+func (s *Simulator) rid() string {
+	n := mix(s.options.Seed + s.rids.Add(1)*0x9e3779b97f4a7c15)
+	return fmt.Sprintf("%08x-%08x-%08x", uint32(s.Clock.Now().Unix()), uint32(n>>32), uint32(n))
+}
+
+// mix is the finisher of splitmix64: a bijection that looks random.
+func mix(x uint64) uint64 {
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	return x ^ x>>31
+}
+
+// send writes an answer or the part of it that the cut leaves.
+func (a answer) send(w http.ResponseWriter, cut Cut) {
+	body := a.body
+	switch cut {
+	case CutAnswer:
+		panic(http.ErrAbortHandler)
+	case CutShort:
+		body = body[:len(body)/2]
+	}
+	h := w.Header()
+	if a.contentType != "" {
+		h.Set("Content-Type", a.contentType)
+	} else {
+		h["Content-Type"] = nil // keeps net/http from guessing one
+	}
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(a.status)
+	if cut == CutBody {
+		_, _ = w.Write([]byte(body[:len(body)/2]))
+		_ = http.NewResponseController(w).Flush()
+		panic(http.ErrAbortHandler)
+	}
+	_, _ = w.Write([]byte(body)) // a caller who is gone misses nothing
+}
+
+// seconds is a duration as expires_in states it, rounded down so that no token
+// is promised longer than it lives.
+func seconds(d time.Duration) int64 { return int64(d / time.Second) }

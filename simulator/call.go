@@ -1,0 +1,161 @@
+package simulator
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"net/url"
+	"time"
+)
+
+// maxBody bounds what is read of a request into memory.
+const maxBody = 1 << 20
+
+// call is one request on its way through the simulator.
+type call struct {
+	sim      *Simulator
+	req      *http.Request
+	endpoint endpoint
+	query    url.Values
+	body     []byte
+	caller   string
+	account  *account // whose call it is, or Simulator.nobody
+	fetch    fetch    // what a token endpoint was asked
+	token    *token   // what an API was called with; nil when it is none of ours
+	now      time.Time
+}
+
+// endpoint is a path that WeChat serves.
+type endpoint struct {
+	pool  Pool               // the pool of a token endpoint; "" for an API
+	read  func(*call)        // finds out whose call it is, and sets account
+	serve func(*call) answer // carries it out
+}
+
+// ServeHTTP plays api.weixin.qq.com. Where a fault cuts the connection it panics
+// with [http.ErrAbortHandler], which net/http and Simulator.RoundTripper know.
+func (s *Simulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	started := time.Now()
+	c := s.receive(r)
+	e := Event{
+		Time: s.Clock.Now(), AppID: c.account.appid, Caller: c.caller,
+		Method: r.Method, Path: r.URL.Path, Query: r.URL.RawQuery,
+		Request: string(c.body[:min(len(c.body), maxEventBody)]),
+		Lost:    true,
+	}
+	defer func() {
+		e.Latency = time.Since(started)
+		s.events.add(e)
+	}()
+
+	f := s.faults.next(c)
+	e.Fault = f != Fault{}
+	a := c.run(f)
+	c.count(a)
+	e.Errcode, e.Response = a.errcode, a.body[:min(len(a.body), maxEventBody)]
+	if f.Cut != CutAnswer {
+		e.Status = a.status
+	}
+	e.Lost = f.Cut != CutNothing
+	a.send(w, f.Cut)
+}
+
+// receive reads a request and counts its arrival.
+func (s *Simulator) receive(r *http.Request) *call {
+	c := &call{
+		sim: s, req: r, endpoint: route(r.URL.Path), query: r.URL.Query(),
+		caller: callerOf(r), account: s.nobody,
+	}
+	if r.Body != nil {
+		// The whole body is read first: only then does net/http notice a caller
+		// who goes away during a delay.
+		body, err := io.ReadAll(io.LimitReader(r.Body, maxBody))
+		if err == nil {
+			_, err = io.Copy(io.Discard, r.Body)
+		}
+		if err != nil {
+			panic(http.ErrAbortHandler) // half a request gets no answer
+		}
+		c.body = body
+	}
+	if c.endpoint.read != nil {
+		c.endpoint.read(c)
+	}
+	c.account.mu.Lock()
+	defer c.account.mu.Unlock()
+	if c.endpoint.pool == "" {
+		c.account.apiCalls++
+	} else {
+		c.account.pool(c.endpoint.pool).stats.Calls++
+	}
+	return c
+}
+
+// run lets the fault happen and carries the call out as far as that allows.
+func (c *call) run(f Fault) answer {
+	if !f.After {
+		c.wait(f.Delay)
+	}
+	var a answer
+	if !f.prevents() {
+		a = c.serve()
+	}
+	if f.After {
+		c.wait(f.Delay)
+	}
+	switch {
+	case f.Errcode != 0 && f.Errmsg != "":
+		a = c.refuseWith(f.Errcode, f.Errmsg)
+	case f.Errcode != 0:
+		a = c.refuse(f.Errcode)
+	case f.replaces():
+		a = ok(f.Body)
+	}
+	if f.Status != 0 {
+		a.status = f.Status
+	}
+	if f.ContentType != "" {
+		a.contentType = f.ContentType
+	}
+	return a
+}
+
+// wait sleeps in real time. A caller who goes away meanwhile ends the call.
+func (c *call) wait(d time.Duration) {
+	if d <= 0 {
+		return
+	}
+	if !sleep(c.req.Context(), d) {
+		panic(http.ErrAbortHandler)
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// serve carries the call out.
+func (c *call) serve() answer {
+	c.now = c.sim.Clock.Now()
+	if c.req.ContentLength < 0 && !c.sim.options.AcceptChunked {
+		return answer{status: http.StatusPreconditionFailed}
+	}
+	return c.endpoint.serve(c)
+}
+
+// count notes the errcode that is answered.
+func (c *call) count(a answer) {
+	if a.errcode == 0 {
+		return
+	}
+	c.account.mu.Lock()
+	defer c.account.mu.Unlock()
+	c.account.errcodes[a.errcode]++
+}

@@ -1,0 +1,165 @@
+package simulator
+
+import (
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Values of Fault.Path that name more than one path.
+const (
+	Everything = ""        // every call
+	Fetches    = "fetches" // both token endpoints
+	APICalls   = "calls"   // everything but the token endpoints
+)
+
+// Cut says how the connection fails.
+type Cut int
+
+// The ways in which an answer is lost.
+const (
+	CutNothing Cut = iota
+	CutAnswer      // the connection ends before the first byte of the answer; see Fault.Cut
+	CutBody        // the connection ends in the middle of the body
+	CutShort       // half of the body, sent as if it were the whole
+)
+
+// Fault is something that goes wrong with a call.
+//
+// Without After it happens on the way to WeChat: the call is carried out only if
+// an answer of WeChat's comes of it. With After it happens on the way back: the
+// call is carried out first, a token is issued and counted, and then the caller
+// waits, gets another answer, or none.
+type Fault struct {
+	Path  string // a path such as "/cgi-bin/token", a prefix such as "/cgi-bin/menu/*", or Everything, Fetches, APICalls
+	AppID string // "" means every account, and calls of none
+	Times int    // how many calls it happens to; 0 means all until it is removed
+	After bool
+
+	// Delay is a span of real time. A caller that goes away meanwhile ends it,
+	// and without After its call is then not carried out.
+	Delay time.Duration
+
+	// Errcode, if not 0, replaces the answer by this errcode and Errmsg; an empty
+	// Errmsg means WeChat's text for it with a rid.
+	Errcode int
+	Errmsg  string
+
+	// Status, if not 0, or Body, if not "", replaces the answer. Status 200 alone
+	// is an empty answer. With Errcode, Status is its HTTP status, and Body is not
+	// used.
+	Status int
+	Body   string
+
+	ContentType string // in place of the answer's own; "" changes nothing
+
+	// Cut comes last, whichever answer there is. After CutAnswer on a connection
+	// that was used before, net/http's own transport sends a GET a second time
+	// without a word, so that two calls arrive.
+	Cut Cut
+}
+
+// replaces reports whether the fault brings its own answer.
+func (f *Fault) replaces() bool { return f.Errcode != 0 || f.Status != 0 || f.Body != "" }
+
+// prevents reports whether WeChat never gets to carry out the call.
+func (f *Fault) prevents() bool { return !f.After && (f.replaces() || f.Cut == CutAnswer) }
+
+func (f *Fault) matches(c *call) bool {
+	if f.AppID != "" && f.AppID != c.account.appid {
+		return false
+	}
+	switch f.Path {
+	case Everything:
+		return true
+	case Fetches:
+		return c.endpoint.pool != ""
+	case APICalls:
+		return c.endpoint.pool == ""
+	}
+	if prefix, ok := strings.CutSuffix(f.Path, "*"); ok {
+		return strings.HasPrefix(c.req.URL.Path, prefix)
+	}
+	return f.Path == c.req.URL.Path
+}
+
+// Rule is a Fault at work.
+type Rule struct {
+	fault Fault
+	owner *faults
+	hits  int // guarded by owner.mu
+}
+
+// Hits returns how many calls the fault has happened to.
+func (r *Rule) Hits() int {
+	r.owner.mu.Lock()
+	defer r.owner.mu.Unlock()
+	return r.hits
+}
+
+// Remove ends the fault. Calls that it delays already are not hurried.
+func (r *Rule) Remove() {
+	r.owner.mu.Lock()
+	defer r.owner.mu.Unlock()
+	r.owner.rules = slices.DeleteFunc(r.owner.rules, func(other *Rule) bool { return other == r })
+}
+
+// Inject lets a fault happen to the calls that match it. Exactly one fault
+// happens to a call: of those with Times the one injected first, so that several
+// make a script; else of the lasting ones the one injected last. It panics when
+// Times or Delay is negative or Status is no status of a final answer.
+func (s *Simulator) Inject(f Fault) *Rule {
+	if f.Times < 0 || f.Delay < 0 || (f.Status != 0 && (f.Status < 200 || f.Status > 999)) {
+		panic("simulator: Inject: Times and Delay must not be negative, Status must be 0 or 200 to 999")
+	}
+	r := &Rule{fault: f, owner: &s.faults}
+	s.faults.mu.Lock()
+	defer s.faults.mu.Unlock()
+	s.faults.rules = append(s.faults.rules, r)
+	return r
+}
+
+// Delay lets every call of a path wait for d before it is carried out: Inject
+// with Path and Delay.
+func (s *Simulator) Delay(path string, d time.Duration) *Rule {
+	return s.Inject(Fault{Path: path, Delay: d})
+}
+
+// ClearFaults removes all faults.
+func (s *Simulator) ClearFaults() {
+	s.faults.mu.Lock()
+	defer s.faults.mu.Unlock()
+	s.faults.rules = nil
+}
+
+// faults are the rules in the order of their injection.
+type faults struct {
+	mu    sync.Mutex
+	rules []*Rule
+}
+
+// next returns what happens to a call, and uses it up.
+func (fs *faults) next(c *call) Fault {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	chosen := -1
+	for i, r := range fs.rules {
+		if !r.fault.matches(c) {
+			continue
+		}
+		chosen = i
+		if r.fault.Times > 0 {
+			break
+		}
+	}
+	if chosen < 0 {
+		return Fault{}
+	}
+	r := fs.rules[chosen]
+	r.hits++
+	if r.hits == r.fault.Times {
+		fs.rules = slices.Delete(fs.rules, chosen, chosen+1)
+	}
+	return r.fault
+}

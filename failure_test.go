@@ -1,0 +1,378 @@
+package zhongkong_test
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/store/memory"
+)
+
+func refuseAll(i *issuer, f zhongkong.FetchError) {
+	i.answer = func(int, zhongkong.Mode) (zhongkong.Grant, error) {
+		e := f
+		return zhongkong.Grant{}, &e
+	}
+}
+
+var errWrongSecret = errors.New("the AppSecret is wrong")
+
+// TestBackOffs: how often each class of failure is tried again in an hour, with
+// 1,000 calls a minute from three processes that are restarted all the time.
+func TestBackOffs(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name        string
+		failure     zhongkong.FetchError
+		least, most int // fetches in 59 minutes
+		retry       bool
+	}{
+		{"transient", zhongkong.FetchError{Class: zhongkong.ClassTransient}, 50, 75, true},
+		{"blocked", zhongkong.FetchError{Class: zhongkong.ClassBlocked, RetryAfter: 10 * time.Minute}, 6, 6, true},
+		{"blocked without a time", zhongkong.FetchError{Class: zhongkong.ClassBlocked}, 6, 6, true},
+		{"blocked for this host", zhongkong.FetchError{Class: zhongkong.ClassBlocked, RetryAfter: 10 * time.Minute, PerHost: true}, 6, 6, true},
+		{"quota", zhongkong.FetchError{Class: zhongkong.ClassQuota}, 1, 1, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			bubble(t, func(t *testing.T, i *issuer, store *memory.Store) {
+				c.failure.Err = errWrongSecret
+				refuseAll(i, c.failure)
+				start := time.Now()
+				for time.Since(start) < 59*time.Minute {
+					for range 3 {
+						k, err := zhongkong.New(config(i, store))
+						if err != nil {
+							t.Fatal(err)
+						}
+						for range 100 {
+							_, err := k.Token(t.Context())
+							var e *zhongkong.Error
+							if !errors.As(err, &e) {
+								t.Fatalf("Token: %v, want a *zhongkong.Error", err)
+							}
+							if e.Class != c.failure.Class || (e.RetryAfter > 0) != c.retry {
+								t.Fatalf("Token: class %s, RetryAfter %s", e.Class, e.RetryAfter)
+							}
+							time.Sleep(100 * time.Millisecond)
+						}
+						if err := k.Close(); err != nil {
+							t.Fatal(err)
+						}
+					}
+				}
+				if n := len(i.asked()); n < c.least || n > c.most {
+					t.Errorf("%d fetches in 59 minutes, want %d to %d", n, c.least, c.most)
+				}
+			})
+		})
+	}
+}
+
+// TestTransientSteps: 1 s, doubling to 1 min, within 20 %.
+func TestTransientSteps(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, i *issuer, store *memory.Store) {
+		refuseAll(i, zhongkong.FetchError{Class: zhongkong.ClassTransient, Err: errors.New("busy")})
+		open(t, config(i, store))
+		pass(10 * time.Minute)
+		asked := i.asked()
+		if len(asked) < 12 {
+			t.Fatalf("%d fetches in ten minutes without any caller, want a dozen", len(asked))
+		}
+		want := time.Second
+		for n := 1; n < len(asked); n++ {
+			gap := asked[n].at.Sub(asked[n-1].at)
+			if gap < max(time.Second, want*8/10) || gap > min(time.Minute, want*12/10)+50*time.Millisecond {
+				t.Errorf("gap %d is %s, want about %s", n, gap, want)
+			}
+			want = min(2*want, time.Minute)
+		}
+		i.answer = nil
+		pass(time.Minute)
+		token, err := open(t, config(i, store)).Token(t.Context())
+		if err != nil || token.Value() == "" {
+			t.Errorf("after the trouble: %v", err)
+		}
+	})
+}
+
+// TestQuotaEndsAtMidnight in Beijing, which is 16:00 UTC.
+func TestQuotaEndsAtMidnight(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, i *issuer, store *memory.Store) {
+		refuseAll(i, zhongkong.FetchError{Class: zhongkong.ClassQuota, Code: 45009, Err: errors.New("quota")})
+		k := open(t, config(i, store))
+		_, err := k.Token(t.Context())
+		var e *zhongkong.Error
+		if !errors.As(err, &e) || e.RetryAfter != 16*time.Hour || e.Code != 45009 {
+			t.Fatalf("Token: %+v; want 45009 with 16 h to go", err)
+		}
+		i.answer = nil
+		pass(16*time.Hour - time.Second)
+		mustFetches(t, i, 1)
+		pass(time.Minute)
+		mustFetches(t, i, 2)
+		mustToken(t, k, value(2))
+	})
+}
+
+// TestFatal is not tried again by this process; a restart tries.
+func TestFatal(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, i *issuer, store *memory.Store) {
+		refuseAll(i, zhongkong.FetchError{Class: zhongkong.ClassFatal, Code: 41002, Err: errors.New("no appid")})
+		k := open(t, config(i, store))
+		for range 100 {
+			_, err := k.Token(t.Context())
+			var e *zhongkong.Error
+			if !errors.As(err, &e) || e.Class != zhongkong.ClassFatal || e.RetryAfter != 0 {
+				t.Fatalf("Token: %v", err)
+			}
+			pass(time.Minute)
+		}
+		mustFetches(t, i, 1)
+		i.answer = nil
+		mustToken(t, open(t, config(i, store)), value(2))
+		pass(time.Minute)
+		mustToken(t, k, value(2)) // the other one's success is its own
+	})
+}
+
+// TestCorrectedSecret is tried at once, while the wrong one still waits.
+func TestCorrectedSecret(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, i *issuer, store *memory.Store) {
+		refuseAll(i, zhongkong.FetchError{Class: zhongkong.ClassBlocked, RetryAfter: 10 * time.Minute, Code: 40125, Err: errWrongSecret})
+		wrong := open(t, config(i, store))
+		if _, err := wrong.Token(t.Context()); !errors.Is(err, errWrongSecret) {
+			t.Fatalf("Token: %v; want the cause", err)
+		}
+		cfg := config(i, store)
+		again := open(t, cfg)
+		_, err := again.Token(t.Context())
+		var e *zhongkong.Error
+		if !errors.As(err, &e) || e.Code != 40125 || e.Text != errWrongSecret.Error() {
+			t.Errorf("Token with the same secret: %v; want the recorded failure", err)
+		}
+		mustFetches(t, i, 1)
+		i.answer = nil
+		cfg.Secret = zhongkong.NewSecret("fedcba9876543210fedcba9876543210")
+		mustToken(t, open(t, cfg), value(2))
+	})
+}
+
+// TestFailureKeepsTheLiveToken, and callers do not see it.
+func TestFailureKeepsTheLiveToken(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, i *issuer, store *memory.Store) {
+		k := open(t, config(i, store))
+		mustToken(t, k, value(1))
+		refuseAll(i, zhongkong.FetchError{Class: zhongkong.ClassTransient, Err: errors.New("busy")})
+		pass(life - 21*time.Second)
+		mustToken(t, k, value(1))
+		s := k.Status()
+		if !s.Live || s.Failure == nil || s.Failure.Text != "busy" || s.Left != time.Second {
+			t.Errorf("Status: %+v", s)
+		}
+		i.answer = nil
+		pass(time.Minute)
+		if s := k.Status(); !s.Live || s.Failure != nil || s.Fence <= 0 {
+			t.Errorf("Status after the trouble: %+v", s)
+		}
+	})
+}
+
+// TestDailyFetches are counted in the store, for all processes and restarts.
+func TestDailyFetches(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, i *issuer, store *memory.Store) {
+		cfg := config(i, store)
+		cfg.Kind.DailyFetches = 5
+		k := open(t, cfg)
+		for n := 1; n < 5; n++ {
+			mustToken(t, k, value(n))
+			i.supersede()
+			if _, err := k.Reject(t.Context(), value(n)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		i.supersede()
+		for range 10 {
+			_, err := k.Reject(t.Context(), value(5))
+			var e *zhongkong.Error
+			if !errors.Is(err, zhongkong.ErrDailyLimit) || !errors.As(err, &e) || e.Class != zhongkong.ClassQuota {
+				t.Fatalf("Reject: %v; want ErrDailyLimit", err)
+			}
+			if e.RetryAfter != 16*time.Hour {
+				t.Errorf("RetryAfter is %s, want 16 h", e.RetryAfter)
+			}
+			mustToken(t, k, value(5))
+		}
+		mustFetches(t, i, 5)
+		cfg.Kind.DailyFetches = 6 // a limit that was raised counts at once
+		if _, err := open(t, cfg).Reject(t.Context(), value(5)); err != nil {
+			t.Errorf("Reject with a higher limit: %v", err)
+		}
+	})
+}
+
+// faulty is a store whose calls a test makes fail.
+type faulty struct {
+	zhongkong.Store
+	load, acquire, begin, save, release atomic.Pointer[error]
+	after                               atomic.Bool // the call has its effect, and its answer is lost
+	saves                               atomic.Int32
+}
+
+var errAway = errors.New("connection refused")
+
+func set(p *atomic.Pointer[error], err error) {
+	if err == nil {
+		p.Store(nil)
+		return
+	}
+	p.Store(&err)
+}
+
+func fault[T any](f *faulty, p *atomic.Pointer[error], call func() (T, error)) (T, error) {
+	var zero T
+	broken := p.Load()
+	if broken == nil {
+		return call()
+	}
+	if f.after.Load() {
+		_, _ = call()
+	}
+	return zero, *broken
+}
+
+func (f *faulty) Load(ctx context.Context, key zhongkong.Key) (zhongkong.Record, error) {
+	return fault(f, &f.load, func() (zhongkong.Record, error) { return f.Store.Load(ctx, key) })
+}
+
+func (f *faulty) Acquire(ctx context.Context, key zhongkong.Key, attempt string, ttl time.Duration) (zhongkong.Lease, error) {
+	return fault(f, &f.acquire, func() (zhongkong.Lease, error) { return f.Store.Acquire(ctx, key, attempt, ttl) })
+}
+
+func (f *faulty) Begin(ctx context.Context, lease zhongkong.Lease, notes []byte) error {
+	_, err := fault(f, &f.begin, func() (struct{}, error) { return struct{}{}, f.Store.Begin(ctx, lease, notes) })
+	return err
+}
+
+func (f *faulty) Save(ctx context.Context, lease zhongkong.Lease, record zhongkong.Record) error {
+	f.saves.Add(1)
+	_, err := fault(f, &f.save, func() (struct{}, error) { return struct{}{}, f.Store.Save(ctx, lease, record) })
+	return err
+}
+
+func (f *faulty) Release(ctx context.Context, lease zhongkong.Lease, notes []byte) error {
+	_, err := fault(f, &f.release, func() (struct{}, error) { return struct{}{}, f.Store.Release(ctx, lease, notes) })
+	return err
+}
+
+// TestStoreAway: live tokens are served; without one, callers wait for the store
+// and are then told that it is the store; nothing is fetched meanwhile.
+func TestStoreAway(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, i *issuer, store *memory.Store) {
+		f := &faulty{Store: store}
+		k := open(t, config(i, f))
+		mustToken(t, k, value(1))
+		away := errAway
+		f.load.Store(&away)
+		f.acquire.Store(&away)
+		pass(life - 21*time.Second)
+		mustToken(t, k, value(1))
+		pass(2 * time.Second)
+		for range 200 {
+			_, err := k.Token(t.Context())
+			var e *zhongkong.Error
+			if !errors.Is(err, zhongkong.ErrStore) || !errors.Is(err, errAway) || !errors.As(err, &e) || e.Class != zhongkong.ClassTransient {
+				t.Fatalf("Token: %v; want ErrStore", err)
+			}
+			time.Sleep(time.Second)
+		}
+		mustFetches(t, i, 1)
+		f.load.Store(nil)
+		f.acquire.Store(nil)
+		pass(time.Minute)
+		mustToken(t, k, value(2))
+	})
+}
+
+// TestStoreComesInTime: a caller without a token waits for a store that is away
+// for a moment, as at the start of a whole system.
+func TestStoreComesInTime(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, i *issuer, store *memory.Store) {
+		f := &faulty{Store: store}
+		away := errAway
+		f.load.Store(&away)
+		k := open(t, config(i, f))
+		time.AfterFunc(10*time.Second, func() { f.load.Store(nil) })
+		start := time.Now()
+		mustToken(t, k, value(1))
+		if waited := time.Since(start); waited < 10*time.Second || waited > 12*time.Second {
+			t.Errorf("waited %s for a store that was back after 10 s", waited)
+		}
+	})
+}
+
+// TestLostAnswers: calls that had their effect, and whose answers were lost.
+func TestLostAnswers(t *testing.T) {
+	t.Parallel()
+	t.Run("Acquire", func(t *testing.T) {
+		t.Parallel()
+		bubble(t, func(t *testing.T, i *issuer, store *memory.Store) {
+			f := &faulty{Store: store}
+			f.after.Store(true)
+			lost := errAway
+			f.acquire.Store(&lost)
+			time.AfterFunc(time.Second, func() { f.acquire.Store(nil) })
+			start := time.Now()
+			mustToken(t, open(t, config(i, f)), value(1))
+			if waited := time.Since(start); waited > 3*time.Second {
+				t.Errorf("waited %s: the attempt was not given its own lease again", waited)
+			}
+		})
+	})
+	t.Run("Begin", func(t *testing.T) {
+		t.Parallel()
+		bubble(t, func(t *testing.T, i *issuer, store *memory.Store) {
+			f := &faulty{Store: store}
+			f.after.Store(true)
+			lost := errAway
+			f.begin.Store(&lost)
+			k := open(t, config(i, f))
+			if _, err := k.Token(t.Context()); !errors.Is(err, zhongkong.ErrStore) {
+				t.Errorf("Token: %v; want ErrStore", err)
+			}
+			mustFetches(t, i, 0) // an unanswered Begin means that the fetch is not sent
+			f.begin.Store(nil)
+			pass(2 * time.Second)
+			mustToken(t, k, value(1))
+		})
+	})
+	t.Run("Save", func(t *testing.T) {
+		t.Parallel()
+		bubble(t, func(t *testing.T, i *issuer, store *memory.Store) {
+			f := &faulty{Store: store}
+			f.after.Store(true)
+			lost := errAway
+			f.save.Store(&lost)
+			k := open(t, config(i, f))
+			mustToken(t, k, value(1)) // served although the answer was lost
+			f.save.Store(nil)
+			pass(5 * time.Minute)
+			if n := f.saves.Load(); n != 2 {
+				t.Errorf("%d saves, want 2: the lost one and its repetition", n)
+			}
+			mustToken(t, k, value(1))
+			mustFetches(t, i, 1)
+		})
+	})
+}

@@ -1,0 +1,189 @@
+package zhongkong_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/store/memory"
+)
+
+const life = 2 * time.Hour
+
+// issuer is a made-up issuer of credentials: a test says what it answers and
+// sees what it was asked.
+type issuer struct {
+	takes  time.Duration // each fetch
+	answer func(n int, mode zhongkong.Mode) (zhongkong.Grant, error)
+	probe  func(value string) zhongkong.Verdict // nil: the latest value is accepted
+
+	mu      sync.Mutex
+	fetches []fetch
+	probes  []string
+	latest  string
+}
+
+type fetch struct {
+	at   time.Time
+	mode zhongkong.Mode
+}
+
+func (i *issuer) kind() zhongkong.Kind {
+	return zhongkong.Kind{Fetch: i.fetch, Probe: i.ask, Forceable: true, Idempotent: true}
+}
+
+// classic is an issuer whose every fetch supersedes the value before.
+func (i *issuer) classic() zhongkong.Kind {
+	return zhongkong.Kind{Fetch: i.fetch, Probe: i.ask}
+}
+
+func (i *issuer) fetch(ctx context.Context, mode zhongkong.Mode) (zhongkong.Grant, error) {
+	i.mu.Lock()
+	i.fetches = append(i.fetches, fetch{time.Now(), mode})
+	n := len(i.fetches)
+	i.mu.Unlock()
+	if i.takes > 0 {
+		select {
+		case <-time.After(i.takes):
+		case <-ctx.Done():
+			return zhongkong.Grant{}, ctx.Err()
+		}
+	}
+	g, err := grant(n), error(nil)
+	if i.answer != nil {
+		g, err = i.answer(n, mode)
+	}
+	if err == nil {
+		i.mu.Lock()
+		i.latest = g.Value.Reveal()
+		i.mu.Unlock()
+	}
+	return g, err
+}
+
+func (i *issuer) ask(_ context.Context, value string) zhongkong.Verdict {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.probes = append(i.probes, value)
+	switch {
+	case i.probe != nil:
+		return i.probe(value)
+	case value == i.latest:
+		return zhongkong.Accepted
+	}
+	return zhongkong.Rejected
+}
+
+// supersede lets somebody else fetch.
+func (i *issuer) supersede() {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.latest = "91_somebody-else's"
+}
+
+func (i *issuer) asked() []fetch {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return append([]fetch(nil), i.fetches...)
+}
+
+func (i *issuer) probed() int {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return len(i.probes)
+}
+
+func value(n int) string { return fmt.Sprintf("91_value-%d", n) }
+
+func grant(n int) zhongkong.Grant {
+	return zhongkong.Grant{Value: zhongkong.NewSecret(value(n)), ExpiresIn: life}
+}
+
+// logbook is a Logger whose lines a test reads.
+type logbook struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *logbook) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *logbook) logger() *slog.Logger {
+	return slog.New(slog.NewTextHandler(l, &slog.HandlerOptions{Level: slog.LevelDebug}))
+}
+
+func (l *logbook) text() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+func (l *logbook) count(part string) int { return strings.Count(l.text(), part) }
+
+// config is what most tests start from.
+func config(i *issuer, store zhongkong.Store) zhongkong.Config {
+	return zhongkong.Config{
+		Key: accessToken, Kind: i.kind(), Store: store,
+		Secret: zhongkong.NewSecret("0123456789abcdef0123456789abcdef"),
+	}
+}
+
+// open starts a Keeper that ends with the test.
+func open(t *testing.T, cfg zhongkong.Config) *zhongkong.Keeper {
+	t.Helper()
+	k, err := zhongkong.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := k.Close(); err != nil {
+			t.Errorf("Close: %v", err)
+		}
+	})
+	return k
+}
+
+// bubble runs a test against one issuer and one store, with time of its own.
+func bubble(t *testing.T, test func(t *testing.T, i *issuer, store *memory.Store)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		store := memory.New()
+		t.Cleanup(func() { _ = store.Close() })
+		test(t, &issuer{}, store)
+	})
+}
+
+func mustToken(t *testing.T, k *zhongkong.Keeper, want string) zhongkong.Token {
+	t.Helper()
+	token, err := k.Token(t.Context())
+	if err != nil {
+		t.Fatalf("Token: %v; want %s", err, want)
+	}
+	if token.Value() != want {
+		t.Fatalf("Token: got %s, want %s", token.Value(), want)
+	}
+	return token
+}
+
+func mustFetches(t *testing.T, i *issuer, want int) {
+	t.Helper()
+	if got := len(i.asked()); got != want {
+		t.Fatalf("%d fetches, want %d", got, want)
+	}
+}
+
+// pass lets d go by and everything settle.
+func pass(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}

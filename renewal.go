@@ -134,6 +134,9 @@ func (r *renewal) adopt(rec Record, sent time.Time) {
 	if mine != nil && mine.fence == rec.Fence {
 		h.origin, h.spread = mine.origin, mine.spread
 		h.place(sent, min(left, mine.left(sent))) // a life is never made longer
+		if left > mine.left(sent)-time.Second {   // nor shorter by others, so its plan stands
+			h.fresh = mine.fresh - sent.Sub(mine.base)
+		}
 	}
 	if mine != nil && rec.Fence < mine.fence && !h.live(r.at) {
 		return
@@ -508,7 +511,7 @@ func (r *renewal) cut(from time.Time) time.Duration {
 		if most := from.Add(k.cfg.overlapOf(h.life)).Sub(now); most < left {
 			left = most
 			c := h.placed(now, left)
-			c.fresh = max(c.fresh, min(left/2, c.dead))
+			c.fresh = min(left/2, c.dead)
 			k.publish(r.f, c)
 		}
 	}

@@ -1,0 +1,410 @@
+package zhongkong_test
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/store/memory"
+)
+
+// cutLife is what is left of 7,200 s after a token was, perhaps, superseded: the
+// overlap of 5 min less a reserve of 30 s.
+const cutLife = 270 * time.Second
+
+// unanswered makes the second fetch one whose outcome nobody knows.
+func unanswered(i *issuer) {
+	i.answer = func(n int, _ zhongkong.Mode) (zhongkong.Grant, error) {
+		if n == 2 {
+			return zhongkong.Grant{}, &zhongkong.FetchError{Class: zhongkong.ClassTransient, Unanswered: true, Err: errors.New("no answer")}
+		}
+		return grant(n), nil
+	}
+}
+
+// reject has the first value refused, which leads to a second fetch that fails.
+func reject(t *testing.T, i *issuer, k *zhongkong.Keeper) {
+	t.Helper()
+	mustToken(t, k, value(1))
+	i.supersede()
+	if _, err := k.Reject(t.Context(), value(1)); err == nil {
+		t.Fatal("Reject succeeded")
+	}
+	mustFetches(t, i, 2)
+	mustToken(t, k, value(1))
+}
+
+// TestUnansweredFetch: where each fetch supersedes the value before, the current
+// one is trusted for the overlap alone, here and in the store, and the next
+// attempt comes when half of that is over.
+func TestUnansweredFetch(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name    string
+		overlap time.Duration // Config.Overlap
+		cut     time.Duration
+	}{
+		{"WeChat's overlap", 0, cutLife},
+		{"ten minutes", 10 * time.Minute, 10*time.Minute - 30*time.Second},
+		{"one minute", time.Minute, 54 * time.Second},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			bubble(t, func(t *testing.T, i *issuer, store *memory.Store) {
+				unanswered(i)
+				cfg := config(i, store)
+				cfg.Kind, cfg.Overlap = i.classic(), c.overlap
+				k := open(t, cfg)
+				reject(t, i, k)
+				start := time.Now()
+				if left := k.Status().Left; left != c.cut-20*time.Second {
+					t.Errorf("%s are left, want %s less the margin", left, c.cut)
+				}
+				record, err := store.Load(t.Context(), accessToken)
+				if err != nil || record.End.Sub(record.Now) != c.cut {
+					t.Errorf("in the store %s are left (%v), want %s", record.End.Sub(record.Now), err, c.cut)
+				}
+				pass(c.cut/2 - time.Second)
+				mustFetches(t, i, 2)
+				pass(2 * time.Second)
+				mustFetches(t, i, 3)
+				if gap := i.asked()[2].at.Sub(start); gap < c.cut/2 {
+					t.Errorf("tried again after %s, want %s", gap, c.cut/2)
+				}
+				mustToken(t, k, value(3))
+			})
+		})
+	}
+}
+
+// TestAnsweredFailure and failures of an idempotent kind cut nothing: the
+// current value is still the latest.
+func TestAnsweredFailure(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"an errcode", "idempotent"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			bubble(t, func(t *testing.T, i *issuer, store *memory.Store) {
+				cfg := config(i, store)
+				unanswered(i)
+				if name == "an errcode" {
+					cfg.Kind = i.classic()
+					i.answer = func(n int, _ zhongkong.Mode) (zhongkong.Grant, error) {
+						if n == 2 {
+							return zhongkong.Grant{}, &zhongkong.FetchError{Class: zhongkong.ClassTransient, Code: -1, Err: errors.New("busy")}
+						}
+						return grant(n), nil
+					}
+				}
+				k := open(t, cfg)
+				reject(t, i, k)
+				if left := k.Status().Left; left != life-20*time.Second {
+					t.Errorf("%s are left, want all of it", left)
+				}
+			})
+		})
+	}
+}
+
+// TestShortenIsRepeated until the store takes it, and no look at the store makes
+// the life longer meanwhile.
+func TestShortenIsRepeated(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, i *issuer, store *memory.Store) {
+		unanswered(i)
+		f := &deaf{Store: store}
+		f.deaf.Store(true)
+		cfg := config(i, f)
+		cfg.Kind = i.classic()
+		k := open(t, cfg)
+		reject(t, i, k)
+		pass(10 * time.Second)
+		if left := k.Status().Left; left != cutLife-30*time.Second {
+			t.Errorf("%s are left although the store still says otherwise", left)
+		}
+		f.deaf.Store(false)
+		pass(30 * time.Second)
+		record, err := store.Load(t.Context(), accessToken)
+		if err != nil || record.End.Sub(record.Now) != cutLife-40*time.Second {
+			t.Errorf("in the store %s are left (%v), want %s", record.End.Sub(record.Now), err, cutLife-40*time.Second)
+		}
+	})
+}
+
+// deaf is a store that takes no Shorten.
+type deaf struct {
+	zhongkong.Store
+	deaf atomic.Bool
+}
+
+func (d *deaf) Shorten(ctx context.Context, key zhongkong.Key, fence int64, end time.Time) error {
+	if d.deaf.Load() {
+		return errAway
+	}
+	return d.Store.Shorten(ctx, key, fence, end)
+}
+
+// TestKilledHolder: a process took the lease, began and was never heard of
+// again. The others wait for its lease's end, count the life from its Begin,
+// and one of them renews.
+func TestKilledHolder(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, i *issuer, store *memory.Store) {
+		cfg := config(i, store)
+		cfg.Kind = i.classic()
+		a, b := open(t, cfg), open(t, cfg)
+		mustToken(t, a, value(1))
+		mustToken(t, b, value(1))
+		lease, err := store.Acquire(t.Context(), accessToken, "killed", 12*time.Second)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := store.Begin(t.Context(), lease, nil); err != nil {
+			t.Fatal(err)
+		}
+		begun := time.Now()
+		i.supersede()
+		i.takes = 2 * time.Second
+		done := make(chan struct{}, 2)
+		for _, k := range []*zhongkong.Keeper{a, b} {
+			go func() {
+				defer func() { done <- struct{}{} }()
+				if token, err := k.Reject(t.Context(), value(1)); err != nil || token.Value() != value(2) {
+					t.Errorf("Reject: %q, %v; want the second value", token.Value(), err)
+				}
+			}()
+		}
+		pass(11 * time.Second)
+		mustFetches(t, i, 1)
+		pass(2 * time.Second)
+		mustFetches(t, i, 2)
+		record, err := store.Load(t.Context(), accessToken)
+		if err != nil || record.End.Sub(begun) != cutLife {
+			t.Errorf("during the renewal the old value's end in the store is %s after the unfinished Begin (%v), want %s", record.End.Sub(begun), err, cutLife)
+		}
+		<-done
+		<-done
+		mustFetches(t, i, 2)
+	})
+}
+
+// TestKilledHolderWhileAlive: nobody notices while the old token lives, and it
+// is renewed before its end.
+func TestKilledHolderWhileAlive(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, i *issuer, store *memory.Store) {
+		k := open(t, config(i, store))
+		mustToken(t, k, value(1))
+		pass(life - 295*time.Second) // just before the window
+		if _, err := store.Acquire(t.Context(), accessToken, "killed", 12*time.Second); err != nil {
+			t.Fatal(err)
+		}
+		for range 270 {
+			if _, err := k.Token(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			pass(time.Second)
+		}
+		mustToken(t, k, value(2))
+		mustFetches(t, i, 2)
+	})
+}
+
+// overtaken is a store whose holder is frozen before one of its Saves, for so
+// long that another process takes the lease and renews.
+type overtaken struct {
+	zhongkong.Store
+	once atomic.Bool
+}
+
+func (o *overtaken) Save(ctx context.Context, lease zhongkong.Lease, record zhongkong.Record) error {
+	if o.once.CompareAndSwap(true, false) {
+		time.Sleep(15 * time.Second)
+		other, err := o.Acquire(context.WithoutCancel(ctx), lease.Key, "another process", 12*time.Second)
+		if err != nil {
+			return err
+		}
+		newer := zhongkong.Record{Value: "91_newer", End: other.Record.Now.Add(life), Life: life}
+		if err := o.Store.Save(context.WithoutCancel(ctx), other, newer); err != nil {
+			return err
+		}
+	}
+	return o.Store.Save(context.WithoutCancel(ctx), lease, record)
+}
+
+// TestLateSave is refused, and the late process serves the newer token; where
+// its fetch may have superseded that one, for the overlap alone.
+func TestLateSave(t *testing.T) {
+	t.Parallel()
+	for name, kind := range map[string]func(*issuer) zhongkong.Kind{"stable": (*issuer).kind, "classic": (*issuer).classic} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			bubble(t, func(t *testing.T, i *issuer, store *memory.Store) {
+				o := &overtaken{Store: store}
+				o.once.Store(true)
+				cfg := config(i, o)
+				cfg.Kind = kind(i)
+				k := open(t, cfg)
+				start := time.Now()
+				token := mustToken(t, k, "91_newer")
+				want := life - 20*time.Second
+				if name == "classic" {
+					want = cutLife - 20*time.Second - time.Since(start) // since the fetch was sent
+				}
+				if token.Left() != want {
+					t.Errorf("%s are left, want %s", token.Left(), want)
+				}
+				record, err := store.Load(t.Context(), accessToken)
+				if err != nil || record.Value != "91_newer" {
+					t.Errorf("the store holds %v (%v), want the newer value", record.Value, err)
+				}
+				mustFetches(t, i, 1)
+			})
+		})
+	}
+}
+
+// TestUnsavedToken is served, and saved as soon as the store takes it; another
+// process waits for that instead of fetching.
+func TestUnsavedToken(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, i *issuer, store *memory.Store) {
+		f := &faulty{Store: store}
+		away := errAway
+		f.save.Store(&away)
+		a := open(t, config(i, f))
+		mustToken(t, a, value(1))
+		b := open(t, config(i, store))
+		pass(4 * time.Second)
+		mustToken(t, a, value(1))
+		f.save.Store(nil)
+		mustToken(t, b, value(1))
+		mustFetches(t, i, 1)
+	})
+}
+
+// TestUnsavedTokenIsSavedByClose, so that the next start has it.
+func TestUnsavedTokenIsSavedByClose(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, i *issuer, store *memory.Store) {
+		f := &faulty{Store: store}
+		away := errAway
+		f.save.Store(&away)
+		k, err := zhongkong.New(config(i, f))
+		if err != nil {
+			t.Fatal(err)
+		}
+		mustToken(t, k, value(1))
+		f.save.Store(nil)
+		if err := k.Close(); err != nil {
+			t.Fatal(err)
+		}
+		mustToken(t, open(t, config(i, store)), value(1))
+		mustFetches(t, i, 1)
+	})
+}
+
+// TestUnsavedTokenIsNotReplacedByTheOlder one that the store still has.
+func TestUnsavedTokenIsNotReplacedByTheOlder(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, i *issuer, store *memory.Store) {
+		f := &faulty{Store: store}
+		k := open(t, config(i, f))
+		mustToken(t, k, value(1))
+		away := errAway
+		f.save.Store(&away)
+		i.supersede()
+		if token, err := k.Reject(t.Context(), value(1)); err != nil || token.Value() != value(2) {
+			t.Fatalf("Reject: %q, %v", token.Value(), err)
+		}
+		for range 100 { // each repetition of the Save looks at the store as well
+			mustToken(t, k, value(2))
+			pass(time.Second)
+		}
+		f.save.Store(nil)
+		pass(2 * time.Minute)
+		record, err := store.Load(t.Context(), accessToken)
+		if err != nil || record.Value != value(2) {
+			t.Errorf("the store holds %v (%v), want the second value", record.Value, err)
+		}
+	})
+}
+
+// swapped is a store that can lose everything, and tells so.
+type swapped struct {
+	zhongkong.Store
+	now    atomic.Pointer[memory.Store]
+	notice chan zhongkong.Key
+}
+
+func (s *swapped) Load(ctx context.Context, key zhongkong.Key) (zhongkong.Record, error) {
+	return s.now.Load().Load(ctx, key)
+}
+
+func (s *swapped) Acquire(ctx context.Context, key zhongkong.Key, attempt string, ttl time.Duration) (zhongkong.Lease, error) {
+	return s.now.Load().Acquire(ctx, key, attempt, ttl)
+}
+
+func (s *swapped) Begin(ctx context.Context, lease zhongkong.Lease, notes []byte) error {
+	return s.now.Load().Begin(ctx, lease, notes)
+}
+
+func (s *swapped) Save(ctx context.Context, lease zhongkong.Lease, record zhongkong.Record) error {
+	return s.now.Load().Save(ctx, lease, record)
+}
+
+func (s *swapped) Release(ctx context.Context, lease zhongkong.Lease, notes []byte) error {
+	return s.now.Load().Release(ctx, lease, notes)
+}
+
+func (s *swapped) Watch(ctx context.Context) (<-chan zhongkong.Key, error) {
+	out := make(chan zhongkong.Key)
+	go func() {
+		defer close(out)
+		for {
+			select {
+			case key := <-s.notice:
+				select {
+				case out <- key:
+				case <-ctx.Done():
+					return
+				}
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return out, nil
+}
+
+// TestStoreThatLostEverything: the live token is kept, and saved again without a
+// fetch; other processes then find it.
+func TestStoreThatLostEverything(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, i *issuer, store *memory.Store) {
+		s := &swapped{Store: store, notice: make(chan zhongkong.Key)}
+		s.now.Store(store)
+		k := open(t, config(i, s))
+		before := mustToken(t, k, value(1))
+		pass(time.Hour)
+		s.now.Store(memory.New())
+		s.notice <- accessToken
+		synctest.Wait()
+		after := mustToken(t, k, value(1))
+		if after.Fence() <= before.Fence() {
+			t.Errorf("the fence went from %d to %d", before.Fence(), after.Fence())
+		}
+		if after.Left() != life-time.Hour-20*time.Second {
+			t.Errorf("%s are left, want what was left before", after.Left())
+		}
+		other := mustToken(t, open(t, config(i, s)), value(1))
+		if other.Left() != after.Left() || other.Origin() != zhongkong.OriginStore {
+			t.Errorf("another process has %s left from %s", other.Left(), other.Origin())
+		}
+		mustFetches(t, i, 1)
+	})
+}

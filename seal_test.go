@@ -1,0 +1,129 @@
+package zhongkong_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/store/memory"
+)
+
+var sealA, sealB = sealKey("a"), sealKey("b")
+
+func sealKey(letter string) zhongkong.Secret { return zhongkong.NewSecret(strings.Repeat(letter, 32)) }
+
+func sealed(i *issuer, store zhongkong.Store, keys ...zhongkong.Secret) zhongkong.Config {
+	cfg := config(i, store)
+	cfg.SealKeys = keys
+	return cfg
+}
+
+// TestSealed: the store does not see the value; a restart with the key does; and
+// keys are rotated without a fetch.
+func TestSealed(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, i *issuer, store *memory.Store) {
+		mustToken(t, open(t, sealed(i, store, sealA)), value(1))
+		record, err := store.Load(t.Context(), accessToken)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(record.Value, value(1)) || len(record.SealKey) != 16 {
+			t.Errorf("the store holds %q under seal key %q", record.Value, record.SealKey)
+		}
+		mustToken(t, open(t, sealed(i, store, sealA)), value(1))
+		mustToken(t, open(t, sealed(i, store, sealB, sealA)), value(1))
+		mustFetches(t, i, 1)
+	})
+}
+
+// TestSealingSwitchedOn: a value in the clear is still read.
+func TestSealingSwitchedOn(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, i *issuer, store *memory.Store) {
+		mustToken(t, open(t, config(i, store)), value(1))
+		mustToken(t, open(t, sealed(i, store, sealA)), value(1))
+		mustFetches(t, i, 1)
+	})
+}
+
+// TestAnotherSealKey: a live value that cannot be opened is renewed once in ten
+// minutes, whichever process asks, and callers are told both key ids.
+func TestAnotherSealKey(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, i *issuer, store *memory.Store) {
+		silent := struct{ zhongkong.Store }{store}
+		a := open(t, sealed(i, silent, sealA))
+		mustToken(t, a, value(1))
+		record, err := store.Load(t.Context(), accessToken)
+		if err != nil {
+			t.Fatal(err)
+		}
+		idA := record.SealKey
+		b := open(t, sealed(i, silent, sealB)) // may renew: the first in ten minutes
+		mustToken(t, b, value(2))
+		record, err = store.Load(t.Context(), accessToken)
+		if err != nil {
+			t.Fatal(err)
+		}
+		idB := record.SealKey
+		start := time.Now()
+		for time.Since(start) < 9*time.Minute {
+			c, err := zhongkong.New(sealed(i, silent, sealA)) // restarts, again and again
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = c.Token(t.Context())
+			var e *zhongkong.Error
+			if !errors.Is(err, zhongkong.ErrSealKey) || !errors.As(err, &e) || e.RetryAfter <= 0 || e.RetryAfter > 10*time.Minute {
+				t.Fatalf("Token: %v; want ErrSealKey with a time", err)
+			}
+			if !strings.Contains(err.Error(), idA) || !strings.Contains(err.Error(), idB) {
+				t.Fatalf("the error names not both of %s and %s: %v", idA, idB, err)
+			}
+			if err := c.Close(); err != nil {
+				t.Fatal(err)
+			}
+			pass(time.Second)
+		}
+		mustFetches(t, i, 2)
+		pass(2 * time.Minute)
+		mustToken(t, open(t, sealed(i, silent, sealA)), value(3))
+	})
+}
+
+// TestSealBelongsToItsName: a record that was copied to another credential does
+// not open there.
+func TestSealBelongsToItsName(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, i *issuer, store *memory.Store) {
+		mustToken(t, open(t, sealed(i, store, sealA)), value(1))
+		record, err := store.Load(t.Context(), accessToken)
+		if err != nil {
+			t.Fatal(err)
+		}
+		other := zhongkong.Key{Kind: "access_token", API: "stable", AppID: "wxfedcba9876543210"}
+		lease, err := store.Acquire(t.Context(), other, "copy", time.Minute)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := store.Save(t.Context(), lease, record); err != nil {
+			t.Fatal(err)
+		}
+		cfg := sealed(i, store, sealA)
+		cfg.Key = other
+		mustToken(t, open(t, cfg), value(2))
+	})
+}
+
+func TestSealKeysAreChecked(t *testing.T) {
+	t.Parallel()
+	for _, key := range []string{"", "short", strings.Repeat("k", 31), strings.Repeat("k", 33)} {
+		_, err := zhongkong.New(sealed(&issuer{}, memory.New(), sealA, zhongkong.NewSecret(key)))
+		if err == nil || !strings.Contains(err.Error(), "SealKeys[1]") || (key != "" && strings.Contains(err.Error(), key)) {
+			t.Errorf("New with a seal key of %d bytes: %v; want an error that names SealKeys[1] and not the key", len(key), err)
+		}
+	}
+}

@@ -12,10 +12,10 @@ import (
 )
 
 func refuseAll(i *issuer, f zhongkong.FetchError) {
-	i.answer = func(int, zhongkong.Mode) (zhongkong.Grant, error) {
+	i.answers(func(int, zhongkong.Mode) (zhongkong.Grant, error) {
 		e := f
 		return zhongkong.Grant{}, &e
-	}
+	})
 }
 
 var errWrongSecret = errors.New("the AppSecret is wrong")
@@ -91,7 +91,7 @@ func TestTransientSteps(t *testing.T) {
 			}
 			want = min(2*want, time.Minute)
 		}
-		i.answer = nil
+		i.answers(nil)
 		pass(time.Minute)
 		token, err := open(t, config(i, store)).Token(t.Context())
 		if err != nil || token.Value() == "" {
@@ -111,7 +111,7 @@ func TestQuotaEndsAtMidnight(t *testing.T) {
 		if !errors.As(err, &e) || e.RetryAfter != 16*time.Hour || e.Code != 45009 {
 			t.Fatalf("Token: %+v; want 45009 with 16 h to go", err)
 		}
-		i.answer = nil
+		i.answers(nil)
 		pass(16*time.Hour - time.Second)
 		mustFetches(t, i, 1)
 		pass(time.Minute)
@@ -135,7 +135,7 @@ func TestFatal(t *testing.T) {
 			pass(time.Minute)
 		}
 		mustFetches(t, i, 1)
-		i.answer = nil
+		i.answers(nil)
 		mustToken(t, open(t, config(i, store)), value(2))
 		pass(time.Minute)
 		mustToken(t, k, value(2)) // the other one's success is its own
@@ -159,7 +159,7 @@ func TestCorrectedSecret(t *testing.T) {
 			t.Errorf("Token with the same secret: %v; want the recorded failure", err)
 		}
 		mustFetches(t, i, 1)
-		i.answer = nil
+		i.answers(nil)
 		cfg.Secret = zhongkong.NewSecret("fedcba9876543210fedcba9876543210")
 		mustToken(t, open(t, cfg), value(2))
 	})
@@ -178,7 +178,7 @@ func TestFailureKeepsTheLiveToken(t *testing.T) {
 		if !s.Live || s.Failure == nil || s.Failure.Text != "busy" || s.Left != time.Second {
 			t.Errorf("Status: %+v", s)
 		}
-		i.answer = nil
+		i.answers(nil)
 		pass(time.Minute)
 		if s := k.Status(); !s.Live || s.Failure != nil || s.Fence <= 0 {
 			t.Errorf("Status after the trouble: %+v", s)
@@ -229,14 +229,6 @@ type faulty struct {
 }
 
 var errAway = errors.New("connection refused")
-
-func set(p *atomic.Pointer[error], err error) {
-	if err == nil {
-		p.Store(nil)
-		return
-	}
-	p.Store(&err)
-}
 
 func fault[T any](f *faulty, p *atomic.Pointer[error], call func() (T, error)) (T, error) {
 	var zero T

@@ -32,13 +32,15 @@ type held struct {
 	refused *held // set while this very value is under suspicion: what to go back to
 }
 
-// newHeld places a credential that has left of its stated life at base.
+// newHeld places a credential that has left of its stated life at base. What a
+// store says is not trusted to make sense: neither can be over maxLife.
 func newHeld(value Secret, fence int64, origin Origin, life time.Duration, base time.Time, left time.Duration) *held {
+	life = min(max(life, 0), maxLife)
 	h := &held{
 		value: value, fence: fence, origin: origin, life: life,
 		spread: 0.5 + 0.4*rand.Float64(),
 	}
-	h.place(base, left)
+	h.place(base, min(left, life))
 	return h
 }
 
@@ -47,6 +49,7 @@ func newHeld(value Secret, fence int64, origin Origin, life time.Duration, base 
 //	fresh ────────────┬─ advisory ──┬─ margin ─┐
 //	                  fresh         dead       end
 func (h *held) place(base time.Time, left time.Duration) {
+	left = max(left, 0) // far below it, the sums would overflow
 	margin := min(maxMargin, h.life/10)
 	window := min(time.Duration(float64(maxWindow)*h.spread), (h.life-margin)/2)
 	h.base, h.wall = base, base.UnixNano()

@@ -20,11 +20,10 @@ const life = 2 * time.Hour
 // issuer is a made-up issuer of credentials: a test says what it answers and
 // sees what it was asked.
 type issuer struct {
-	takes  time.Duration // each fetch
-	answer func(n int, mode zhongkong.Mode) (zhongkong.Grant, error)
-	probe  func(value string) zhongkong.Verdict // nil: the latest value is accepted
-
 	mu      sync.Mutex
+	takes   time.Duration                                             // each fetch
+	answer  func(n int, mode zhongkong.Mode) (zhongkong.Grant, error) // nil: value(n)
+	probe   func(value string) zhongkong.Verdict                      // nil: the latest value is accepted
 	fetches []fetch
 	probes  []string
 	latest  string
@@ -39,6 +38,27 @@ func (i *issuer) kind() zhongkong.Kind {
 	return zhongkong.Kind{Fetch: i.fetch, Probe: i.ask, Forceable: true, Idempotent: true}
 }
 
+// takesTime sets how long each fetch takes.
+func (i *issuer) takesTime(d time.Duration) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.takes = d
+}
+
+// answers sets what fetches are answered; n counts them from 1.
+func (i *issuer) answers(f func(n int, mode zhongkong.Mode) (zhongkong.Grant, error)) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.answer = f
+}
+
+// says sets what probes find out.
+func (i *issuer) says(f func(value string) zhongkong.Verdict) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.probe = f
+}
+
 // classic is an issuer whose every fetch supersedes the value before.
 func (i *issuer) classic() zhongkong.Kind {
 	return zhongkong.Kind{Fetch: i.fetch, Probe: i.ask}
@@ -47,18 +67,18 @@ func (i *issuer) classic() zhongkong.Kind {
 func (i *issuer) fetch(ctx context.Context, mode zhongkong.Mode) (zhongkong.Grant, error) {
 	i.mu.Lock()
 	i.fetches = append(i.fetches, fetch{time.Now(), mode})
-	n := len(i.fetches)
+	n, takes, answer := len(i.fetches), i.takes, i.answer
 	i.mu.Unlock()
-	if i.takes > 0 {
+	if takes > 0 {
 		select {
-		case <-time.After(i.takes):
+		case <-time.After(takes):
 		case <-ctx.Done():
 			return zhongkong.Grant{}, ctx.Err()
 		}
 	}
 	g, err := grant(n), error(nil)
-	if i.answer != nil {
-		g, err = i.answer(n, mode)
+	if answer != nil {
+		g, err = answer(n, mode)
 	}
 	if err == nil {
 		i.mu.Lock()

@@ -365,6 +365,11 @@ func (k *Keeper) log() *slog.Logger {
 	return k.cfg.Logger.With("kind", k.cfg.Key.Kind, "appid", k.cfg.Key.AppID)
 }
 
+// Format implements [fmt.Formatter]: which credential it keeps.
+func (k *Keeper) Format(f fmt.State, _ rune) {
+	_, _ = fmt.Fprintf(f, "zhongkong.Keeper(%s)", k.cfg.Key)
+}
+
 // holder names this process in leases and journals: "host/pid".
 func holder() string {
 	name, err := os.Hostname()

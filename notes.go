@@ -2,6 +2,7 @@ package zhongkong
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -80,10 +81,8 @@ func (n *notes) failure(by ...string) (failureNote, bool) {
 	var found failureNote
 	ok := false
 	for _, f := range n.Failures {
-		for _, fingerprint := range by {
-			if f.By == fingerprint && (!ok || f.Next > found.Next) {
-				found, ok = f, true
-			}
+		if slices.Contains(by, f.By) && (!ok || f.Next > found.Next) {
+			found, ok = f, true
 		}
 	}
 	return found, ok
@@ -91,7 +90,7 @@ func (n *notes) failure(by ...string) (failureNote, bool) {
 
 // fail notes f, in place of the former failure of its fingerprint.
 func (n *notes) fail(f failureNote) {
-	f.Text = clip(f.Text, maxFailureText)
+	f.Text = clip(strings.ToValidUTF8(f.Text, "?"), maxFailureText)
 	n.clear(f.By)
 	n.Failures = append(n.Failures, f)
 	if extra := len(n.Failures) - maxFailures; extra > 0 {
@@ -101,17 +100,9 @@ func (n *notes) fail(f failureNote) {
 
 // clear forgets the failures of the fingerprints.
 func (n *notes) clear(by ...string) {
-	kept := n.Failures[:0:0]
-	for _, f := range n.Failures {
-		mine := false
-		for _, fingerprint := range by {
-			mine = mine || f.By == fingerprint
-		}
-		if !mine {
-			kept = append(kept, f)
-		}
-	}
-	n.Failures = kept
+	n.Failures = slices.DeleteFunc(n.Failures, func(f failureNote) bool {
+		return slices.Contains(by, f.By)
+	})
 }
 
 // mayForce returns how long a forced fetch has to wait at now.
@@ -142,13 +133,9 @@ func (n *notes) breaker(now time.Time, fence int64) time.Duration {
 // diedYoung notes that a token was refused long before its end. It reports true
 // for each third one within youngWindow.
 func (n *notes) diedYoung(now time.Time) bool {
-	kept := n.Young[:0:0]
-	for _, at := range n.Young {
-		if since(now, at) < youngWindow {
-			kept = append(kept, at)
-		}
-	}
-	n.Young = append(kept, now.UnixMicro())
+	n.Young = append(slices.DeleteFunc(n.Young, func(at int64) bool {
+		return since(now, at) >= youngWindow
+	}), now.UnixMicro())
 	if len(n.Young) < youngLimit {
 		return false
 	}

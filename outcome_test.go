@@ -18,12 +18,12 @@ const cutLife = 270 * time.Second
 
 // unanswered makes the second fetch one whose outcome nobody knows.
 func unanswered(i *issuer) {
-	i.answer = func(n int, _ zhongkong.Mode) (zhongkong.Grant, error) {
+	i.answers(func(n int, _ zhongkong.Mode) (zhongkong.Grant, error) {
 		if n == 2 {
 			return zhongkong.Grant{}, &zhongkong.FetchError{Class: zhongkong.ClassTransient, Unanswered: true, Err: errors.New("no answer")}
 		}
 		return grant(n), nil
-	}
+	})
 }
 
 // reject has the first value refused, which leads to a second fetch that fails.
@@ -93,12 +93,12 @@ func TestAnsweredFailure(t *testing.T) {
 				unanswered(i)
 				if name == "an errcode" {
 					cfg.Kind = i.classic()
-					i.answer = func(n int, _ zhongkong.Mode) (zhongkong.Grant, error) {
+					i.answers(func(n int, _ zhongkong.Mode) (zhongkong.Grant, error) {
 						if n == 2 {
 							return zhongkong.Grant{}, &zhongkong.FetchError{Class: zhongkong.ClassTransient, Code: -1, Err: errors.New("busy")}
 						}
 						return grant(n), nil
-					}
+					})
 				}
 				k := open(t, cfg)
 				reject(t, i, k)
@@ -168,7 +168,7 @@ func TestKilledHolder(t *testing.T) {
 		}
 		begun := time.Now()
 		i.supersede()
-		i.takes = 2 * time.Second
+		i.takesTime(2 * time.Second)
 		done := make(chan struct{}, 2)
 		for _, k := range []*zhongkong.Keeper{a, b} {
 			go func() {

@@ -35,7 +35,7 @@ func TestRejectByValue(t *testing.T) {
 		mustToken(t, a, value(1))
 		mustToken(t, b, value(1))
 		i.supersede()
-		i.takes = time.Second
+		i.takesTime(time.Second)
 		var requests sync.WaitGroup
 		for n := range 100 {
 			k := []*zhongkong.Keeper{a, b}[n%2]
@@ -68,7 +68,7 @@ func TestRejectedValueIsNotLive(t *testing.T) {
 		k := open(t, config(i, store))
 		mustToken(t, k, value(1))
 		i.supersede()
-		i.takes = time.Second
+		i.takesTime(time.Second)
 		go func() { _, _ = k.Reject(t.Context(), value(1)) }()
 		pass(500 * time.Millisecond)
 		if k.Status().Live {
@@ -135,7 +135,7 @@ func TestProbeWithoutVerdict(t *testing.T) {
 	bubble(t, func(t *testing.T, i *issuer, store *memory.Store) {
 		a, b := open(t, config(i, store)), open(t, config(i, store))
 		mustToken(t, a, value(1))
-		i.probe = func(string) zhongkong.Verdict { return zhongkong.NoVerdict }
+		i.says(func(string) zhongkong.Verdict { return zhongkong.NoVerdict })
 		if token, err := a.Reject(t.Context(), value(1)); err != nil || token.Value() != value(2) {
 			t.Fatalf("first Reject: %q, %v; want the second value", token.Value(), err)
 		}
@@ -182,7 +182,7 @@ func TestProbeThatHangs(t *testing.T) {
 		}
 		k := open(t, cfg)
 		mustToken(t, k, value(1))
-		i.takes = 7 * time.Second
+		i.takesTime(7 * time.Second)
 		start := time.Now()
 		if token, err := k.Reject(t.Context(), value(1)); err != nil || token.Value() != value(2) {
 			t.Errorf("Reject: %q, %v; want the second value", token.Value(), err)
@@ -197,12 +197,12 @@ func TestProbeThatHangs(t *testing.T) {
 // the living value, refused by its APIs or not; a forced one a new value.
 func stubborn(i *issuer) {
 	n := 1
-	i.answer = func(_ int, mode zhongkong.Mode) (zhongkong.Grant, error) {
+	i.answers(func(_ int, mode zhongkong.Mode) (zhongkong.Grant, error) {
 		if mode == zhongkong.Forced {
 			n++
 		}
 		return grant(n), nil
-	}
+	})
 }
 
 func (i *issuer) forced() (n int) {
@@ -301,7 +301,7 @@ func TestEverythingIsRefused(t *testing.T) {
 				if name == "stable" {
 					stubborn(i)
 				}
-				i.probe = func(string) zhongkong.Verdict { return zhongkong.Rejected }
+				i.says(func(string) zhongkong.Verdict { return zhongkong.Rejected })
 				cfg := config(i, store)
 				cfg.Kind = kind(i)
 				keepers := []*zhongkong.Keeper{open(t, cfg), open(t, cfg), open(t, cfg)}
@@ -368,7 +368,7 @@ func TestRejectDuringARenewal(t *testing.T) {
 	bubble(t, func(t *testing.T, i *issuer, store *memory.Store) {
 		k := open(t, config(i, store))
 		mustToken(t, k, value(1))
-		i.takes = 5 * time.Second
+		i.takesTime(5 * time.Second)
 		for len(i.asked()) < 2 {
 			pass(time.Second)
 		}

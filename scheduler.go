@@ -2,13 +2,12 @@ package zhongkong
 
 import (
 	"container/heap"
+	"context"
 	"fmt"
 	"math"
 	"reflect"
 	"sync"
 	"time"
-
-	"context"
 )
 
 // defaultRenewalsPerSecond keeps a process that was just started with many

@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // sealKeyBytes is the size of a seal key: AES-256.
@@ -85,9 +86,9 @@ func (s sealer) ids() string {
 	if len(s.keys) == 0 {
 		return "none"
 	}
-	ids := s.keys[0].id
-	for _, k := range s.keys[1:] {
-		ids += ", " + k.id
+	ids := make([]string, len(s.keys))
+	for i, k := range s.keys {
+		ids[i] = k.id
 	}
-	return ids
+	return strings.Join(ids, ", ")
 }

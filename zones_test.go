@@ -46,12 +46,12 @@ func TestZonesOfLives(t *testing.T) {
 		t.Run(lives.String(), func(t *testing.T) {
 			t.Parallel()
 			bubble(t, func(t *testing.T, i *issuer, store *memory.Store) {
-				i.answer = func(n int, _ zhongkong.Mode) (zhongkong.Grant, error) {
+				i.answers(func(n int, _ zhongkong.Mode) (zhongkong.Grant, error) {
 					if n > 1 {
 						return zhongkong.Grant{}, &zhongkong.FetchError{Class: zhongkong.ClassBlocked, RetryAfter: 30 * 24 * time.Hour, Err: errors.New("no more")}
 					}
 					return zhongkong.Grant{Value: zhongkong.NewSecret(value(1)), ExpiresIn: lives}, nil
-				}
+				})
 				k := open(t, config(i, store))
 				start := time.Now()
 				mustToken(t, k, value(1))
@@ -80,7 +80,7 @@ func TestReadersDuringARenewal(t *testing.T) {
 	bubble(t, func(t *testing.T, i *issuer, store *memory.Store) {
 		k := open(t, config(i, store))
 		mustToken(t, k, value(1))
-		i.takes = 5 * time.Second
+		i.takesTime(5 * time.Second)
 		deadline := time.Now().Add(life)
 		for len(i.asked()) < 2 && time.Now().Before(deadline) {
 			pass(time.Second)
@@ -114,7 +114,7 @@ func TestReadersDuringARenewal(t *testing.T) {
 func TestCallersOwnContext(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T, i *issuer, store *memory.Store) {
-		i.takes = 3 * time.Second
+		i.takesTime(3 * time.Second)
 		k := open(t, config(i, store))
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer cancel()
@@ -138,7 +138,7 @@ func TestCallersOwnContext(t *testing.T) {
 func TestThousandColdCallers(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T, i *issuer, store *memory.Store) {
-		i.takes = time.Second
+		i.takesTime(time.Second)
 		var callers sync.WaitGroup
 		for range 10 {
 			k := open(t, config(i, store))
@@ -192,7 +192,7 @@ func TestOneOfManyRenews(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			bubble(t, func(t *testing.T, i *issuer, store *memory.Store) {
-				i.takes = 300 * time.Millisecond
+				i.takesTime(300 * time.Millisecond)
 				var keepers []*zhongkong.Keeper
 				for range 5 {
 					keepers = append(keepers, open(t, config(i, shared(store))))
@@ -238,9 +238,9 @@ func TestSameValueAgain(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T, i *issuer, store *memory.Store) {
 		start := time.Now()
-		i.answer = func(int, zhongkong.Mode) (zhongkong.Grant, error) {
+		i.answers(func(int, zhongkong.Mode) (zhongkong.Grant, error) {
 			return zhongkong.Grant{Value: zhongkong.NewSecret(value(1)), ExpiresIn: life - time.Since(start).Truncate(time.Second)}, nil
-		}
+		})
 		k := open(t, config(i, store))
 		mustToken(t, k, value(1))
 		pass(life - 21*time.Second)
@@ -279,15 +279,15 @@ func TestGrantsThatAreNone(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			bubble(t, func(t *testing.T, i *issuer, store *memory.Store) {
-				i.answer = func(n int, _ zhongkong.Mode) (zhongkong.Grant, error) {
+				i.answers(func(n int, _ zhongkong.Mode) (zhongkong.Grant, error) {
 					if n == 1 {
 						return grant(1), nil
 					}
 					return g, nil
-				}
+				})
 				k := open(t, config(i, store))
 				mustToken(t, k, value(1))
-				i.takes = 3 * time.Second
+				i.takesTime(3 * time.Second)
 				pass(life - 25*time.Second)
 				if n := len(i.asked()); n < 2 {
 					t.Fatalf("%d fetches", n)
@@ -313,7 +313,7 @@ func TestGrantsThatAreNone(t *testing.T) {
 func TestClose(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T, i *issuer, store *memory.Store) {
-		i.takes = 2 * time.Second
+		i.takesTime(2 * time.Second)
 		k, err := zhongkong.New(config(i, store))
 		if err != nil {
 			t.Fatal(err)

@@ -93,9 +93,17 @@ func TestTransientSteps(t *testing.T) {
 		}
 		i.answers(nil)
 		pass(time.Minute)
-		token, err := open(t, config(i, store)).Token(t.Context())
-		if err != nil || token.Value() == "" {
-			t.Errorf("after the trouble: %v", err)
+		k := open(t, config(i, store))
+		token, err := k.Token(t.Context())
+		if err != nil {
+			t.Fatalf("after the trouble: %v", err)
+		}
+		refuseAll(i, zhongkong.FetchError{Class: zhongkong.ClassTransient, Err: errors.New("busy")})
+		i.supersede()
+		_, err = k.Reject(t.Context(), token.Value())
+		var e *zhongkong.Error
+		if !errors.As(err, &e) || e.RetryAfter > 1200*time.Millisecond {
+			t.Errorf("the next trouble: %v; want a back-off that begins anew", err)
 		}
 	})
 }

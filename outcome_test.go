@@ -287,6 +287,62 @@ func TestUnsavedToken(t *testing.T) {
 	})
 }
 
+// TestUnsavedTokenIsThenLost: once it was saved, a store that loses it is given
+// it back.
+func TestUnsavedTokenIsThenLost(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, i *issuer, store *memory.Store) {
+		s := &swapped{Store: store, notice: make(chan zhongkong.Key)}
+		s.now.Store(store)
+		f := &faulty{Store: s}
+		away := errAway
+		f.save.Store(&away)
+		k := open(t, config(i, struct {
+			*faulty
+			zhongkong.Watcher
+		}{f, s}))
+		mustToken(t, k, value(1))
+		f.save.Store(nil)
+		pass(time.Minute)
+		s.now.Store(memory.New())
+		s.notice <- accessToken
+		synctest.Wait()
+		if record, err := s.Load(t.Context(), accessToken); err != nil || record.Value != value(1) {
+			t.Errorf("the store holds %v (%v), want what it lost", record.Value, err)
+		}
+		mustFetches(t, i, 1)
+	})
+}
+
+// TestStoreWentBack to a backup whose token is over: the live one is kept and
+// saved again.
+func TestStoreWentBack(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, i *issuer, store *memory.Store) {
+		backup := memory.New()
+		lease, err := backup.Acquire(t.Context(), accessToken, "long ago", time.Second)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := backup.Save(t.Context(), lease, zhongkong.Record{Value: "91_old", End: lease.Record.Now.Add(time.Minute), Life: life}); err != nil {
+			t.Fatal(err)
+		}
+		pass(time.Hour)
+		s := &swapped{Store: store, notice: make(chan zhongkong.Key)}
+		s.now.Store(store)
+		k := open(t, config(i, s))
+		mustToken(t, k, value(1))
+		s.now.Store(backup)
+		s.notice <- accessToken
+		synctest.Wait()
+		mustToken(t, k, value(1))
+		if record, err := backup.Load(t.Context(), accessToken); err != nil || record.Value != value(1) {
+			t.Errorf("the store holds %v (%v), want the live value", record.Value, err)
+		}
+		mustFetches(t, i, 1)
+	})
+}
+
 // TestUnsavedTokenIsSavedByClose, so that the next start has it.
 func TestUnsavedTokenIsSavedByClose(t *testing.T) {
 	t.Parallel()

@@ -31,7 +31,8 @@ func mustRefuse(t *testing.T, err error, least, most time.Duration) {
 func TestRejectByValue(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T, i *issuer, store *memory.Store) {
-		a, b := open(t, config(i, store)), open(t, config(i, store))
+		c := &counted{Store: store}
+		a, b := open(t, config(i, c)), open(t, config(i, c))
 		mustToken(t, a, value(1))
 		mustToken(t, b, value(1))
 		i.supersede()
@@ -48,10 +49,14 @@ func TestRejectByValue(t *testing.T) {
 		}
 		requests.Wait()
 		mustFetches(t, i, 2)
+		calls := c.loads.Load() + c.writes.Load()
 		for _, k := range []*zhongkong.Keeper{a, b} {
 			if token, err := k.Reject(t.Context(), value(1)); err != nil || token.Value() != value(2) {
 				t.Errorf("a late Reject: %q, %v", token.Value(), err)
 			}
+		}
+		if n := c.loads.Load() + c.writes.Load() - calls; n != 0 {
+			t.Errorf("late Rejects made %d store calls, want none", n)
 		}
 		mustFetches(t, i, 2)
 		if n := i.probed(); n != 3 {
@@ -65,17 +70,31 @@ func TestRejectByValue(t *testing.T) {
 func TestRejectedValueIsNotLive(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T, i *issuer, store *memory.Store) {
-		k := open(t, config(i, store))
+		k := open(t, config(i, slow{store}))
 		mustToken(t, k, value(1))
 		i.supersede()
 		i.takesTime(time.Second)
 		go func() { _, _ = k.Reject(t.Context(), value(1)) }()
-		pass(500 * time.Millisecond)
-		if k.Status().Live {
-			t.Error("Status says live in the middle of a Reject")
+		for range 13 { // 300 ms for the look, 1 s for the fetch
+			pass(99 * time.Millisecond)
+			if k.Status().Live {
+				t.Error("Status says live in the middle of a Reject")
+			}
 		}
 		mustToken(t, k, value(2))
 	})
+}
+
+// slow is a store whose Load takes 300 ms.
+type slow struct{ zhongkong.Store }
+
+func (s slow) Load(ctx context.Context, key zhongkong.Key) (zhongkong.Record, error) {
+	select {
+	case <-time.After(300 * time.Millisecond):
+		return s.Store.Load(ctx, key)
+	case <-ctx.Done():
+		return zhongkong.Record{}, ctx.Err()
+	}
 }
 
 // TestRejectFindsTheNewerOne: another process renewed, and told nobody.

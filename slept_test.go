@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -64,6 +65,42 @@ func TestMachineSlept(t *testing.T) {
 			t.Errorf("after two hours' sleep a token with %s was handed out", token.Left())
 		}
 	})
+}
+
+// TestFailureOfOneHost is noted under that host's fingerprint, so that others go
+// on; the secret cannot be told from either.
+func TestFailureOfOneHost(t *testing.T) {
+	t.Parallel()
+	for _, perHost := range []bool{false, true} {
+		var data []byte
+		cfg := Config{
+			Key: Key{Kind: "access_token", AppID: "wx0123456789abcdef"}, Secret: NewSecret("0123456789abcdef"),
+			Store: StoreFunc(
+				func(context.Context, Key) ([]byte, error) { return data, nil },
+				func(_ context.Context, _ Key, d []byte) error { data = d; return nil },
+			),
+			Kind: Kind{Fetch: func(context.Context, Mode) (Grant, error) {
+				return Grant{}, &FetchError{Class: ClassBlocked, Code: 40164, PerHost: perHost, Err: errors.New("not in the whitelist")}
+			}},
+		}
+		k, err := New(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := k.Token(t.Context()); err == nil {
+			t.Fatal("Token succeeded")
+		}
+		_ = k.Close()
+		account, host := cfg.fingerprints()
+		want := account
+		if perHost {
+			want = host
+		}
+		n := parseNotes(read(data).Notes)
+		if len(n.Failures) != 1 || n.Failures[0].By != want || account == host {
+			t.Errorf("PerHost %t: noted %+v, want one by %s", perHost, n.Failures, want)
+		}
+	}
 }
 
 type broken struct{ Store }

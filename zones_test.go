@@ -215,6 +215,54 @@ func TestOneOfManyRenews(t *testing.T) {
 	}
 }
 
+// TestWaiterIsNoticed: who waits for another process's renewal has its token in
+// the moment it is saved.
+func TestWaiterIsNoticed(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, i *issuer, store *memory.Store) {
+		i.takesTime(3300 * time.Millisecond)
+		start := time.Now()
+		open(t, config(i, store))
+		synctest.Wait()
+		mustToken(t, open(t, config(i, store)), value(1))
+		if waited := time.Since(start); waited != 3300*time.Millisecond {
+			t.Errorf("waited %s for a renewal of 3.3 s", waited)
+		}
+		mustFetches(t, i, 1)
+	})
+}
+
+// TestSecondLook: another process renewed between the look and the lease; the
+// record that comes with the lease says so.
+func TestSecondLook(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, i *issuer, store *memory.Store) {
+		mustToken(t, open(t, config(i, &forestalled{Store: store})), "91_newer")
+		mustFetches(t, i, 0)
+		lease, err := store.Acquire(t.Context(), accessToken, "next", time.Second)
+		if err != nil || lease.Today != 0 {
+			t.Errorf("Acquire after it: %v with %d fetches today; want a lease that was given back, and none", err, lease.Today)
+		}
+	})
+}
+
+// forestalled is a store in which another process renews right before the first
+// Acquire.
+type forestalled struct {
+	zhongkong.Store
+	once sync.Once
+}
+
+func (f *forestalled) Acquire(ctx context.Context, key zhongkong.Key, attempt string, ttl time.Duration) (zhongkong.Lease, error) {
+	f.once.Do(func() {
+		other, err := f.Store.Acquire(ctx, key, "another process", ttl)
+		if err == nil {
+			_ = f.Save(ctx, other, zhongkong.Record{Value: "91_newer", End: other.Record.Now.Add(life), Life: life})
+		}
+	})
+	return f.Store.Acquire(ctx, key, attempt, ttl)
+}
+
 // TestNoticeTravels: where the store tells of changes, the others have a new
 // token at once.
 func TestNoticeTravels(t *testing.T) {
@@ -256,6 +304,23 @@ func TestSameValueAgain(t *testing.T) {
 		}
 		if f := k.Status().Failure; f != nil {
 			t.Errorf("Status tells of a failure: %v", f)
+		}
+	})
+}
+
+// TestSameValueLivesLonger: the issuer made the life of its value longer instead
+// of giving another; half of that later it is asked again.
+func TestSameValueLivesLonger(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, i *issuer, store *memory.Store) {
+		i.answers(func(int, zhongkong.Mode) (zhongkong.Grant, error) { return grant(1), nil })
+		k := open(t, config(i, store))
+		pass(life + time.Minute)
+		mustToken(t, k, value(1))
+		pass(life / 2)
+		asked := i.asked()
+		if len(asked) != 3 || asked[2].at.Sub(asked[1].at) != life/2 {
+			t.Errorf("%d fetches, want a third half a life after the second: %v", len(asked), asked)
 		}
 	})
 }

@@ -38,9 +38,9 @@ func (r *renewal) flush() {
 		return
 	}
 	if p := u.save; p != nil {
-		err := k.saveRecord(p.lease, p.record)
-		if err == nil || errors.Is(err, ErrFenced) { // fenced: the look that follows adopts the newer one
-			k.saved(r.f, p.lease.Fence)
+		// Fenced: somebody else renews by now. The look that follows adopts what
+		// that one saved; until then ours is the newest.
+		if err := k.saveRecord(p.lease, p.record); err == nil || errors.Is(err, ErrFenced) {
 			u.save = nil
 		}
 	}
@@ -52,15 +52,6 @@ func (r *renewal) flush() {
 		return
 	}
 	u.postpone()
-}
-
-// saved takes note that the store knows the value of fence, or a newer one.
-func (k *Keeper) saved(f *flight, fence int64) {
-	if h := k.current(); h != nil && h.unsaved && h.fence == fence {
-		c := *h
-		c.unsaved = false
-		k.publish(f, &c)
-	}
 }
 
 // saveRecord is Store.Save, which Close waits for.

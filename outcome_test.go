@@ -26,11 +26,12 @@ func unanswered(i *issuer) {
 	})
 }
 
-// reject has the first value refused, which leads to a second fetch that fails.
+// reject has the first value refused, nobody knows whether rightly, which leads
+// to a second fetch that fails.
 func reject(t *testing.T, i *issuer, k *zhongkong.Keeper) {
 	t.Helper()
 	mustToken(t, k, value(1))
-	i.supersede()
+	i.says(func(string) zhongkong.Verdict { return zhongkong.NoVerdict })
 	if _, err := k.Reject(t.Context(), value(1)); err == nil {
 		t.Fatal("Reject succeeded")
 	}
@@ -79,6 +80,29 @@ func TestUnansweredFetch(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestUnansweredFetchForARefusedToken: the issuer refuses the current value, so
+// there is nothing to wait for: the ordinary back-off holds.
+func TestUnansweredFetchForARefusedToken(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, i *issuer, store *memory.Store) {
+		unanswered(i)
+		cfg := config(i, store)
+		cfg.Kind = i.classic()
+		k := open(t, cfg)
+		mustToken(t, k, value(1))
+		i.supersede()
+		_, err := k.Reject(t.Context(), value(1))
+		var e *zhongkong.Error
+		if !errors.As(err, &e) || e.RetryAfter > 1200*time.Millisecond {
+			t.Fatalf("Reject: %v; want a failure that is tried again after a second", err)
+		}
+		pass(2 * time.Second)
+		if token, err := k.Reject(t.Context(), value(1)); err != nil || token.Value() != value(3) {
+			t.Errorf("Reject: %q, %v; want the third value", token.Value(), err)
+		}
+	})
 }
 
 // TestAnsweredFailure and failures of an idempotent kind cut nothing: the

@@ -572,7 +572,10 @@ func (r *renewal) fetchFailed(lease Lease, sent time.Time, err error) error {
 		wait = backOff(f.count)
 	}
 	if cause.Unanswered && !k.cfg.Kind.Idempotent {
-		wait = max(wait, r.cut(sent)/2)
+		left := r.cut(sent)
+		if r.f.refused == "" || r.guess { // else the issuer refuses it anyway: nothing is gained by waiting
+			wait = max(wait, left/2)
+		}
 	}
 	f.until = time.Now().Add(wait)
 	r.notes.fail(failureNote{

@@ -37,6 +37,13 @@ type Config struct {
 	// not at all where Kind.Idempotent is set.
 	Overlap time.Duration
 
+	// FetchWithoutStore lets this process fetch although the store has been away
+	// for Timing.StorePatience and its token is about to end, which counts only
+	// where Kind.Idempotent is not set: two processes that both do it end one
+	// another's token, so set it in one at most. Idempotent kinds are always
+	// fetched then, since nothing new is issued.
+	FetchWithoutStore bool
+
 	// Timing bounds each step of a renewal. The zero value is right for WeChat;
 	// tests shrink it.
 	Timing Timing
@@ -56,7 +63,7 @@ type Timing struct {
 	LeaseTTL      time.Duration // 12 s: the lease; at least FetchTimeout + SaveTimeout
 	StoreTimeout  time.Duration // 1 s: any other call of the store
 	ProbeTimeout  time.Duration // 3 s: one probe
-	StorePatience time.Duration // 15 s: how long a caller without a live token waits for a store that does not answer
+	StorePatience time.Duration // 15 s: how long a store may be silent before it counts as away; callers without a live token wait so long
 }
 
 // WithDefaults returns a copy with every zero field filled in.

@@ -280,7 +280,9 @@ func TestStoreAway(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T, i *issuer, store *memory.Store) {
 		f := &faulty{Store: store}
-		k := open(t, config(i, f))
+		cfg := config(i, f)
+		cfg.Kind = i.classic()
+		k := open(t, cfg)
 		mustToken(t, k, value(1))
 		away := errAway
 		f.load.Store(&away)
@@ -301,6 +303,88 @@ func TestStoreAway(t *testing.T) {
 		f.acquire.Store(nil)
 		pass(time.Minute)
 		mustToken(t, k, value(2))
+	})
+}
+
+// TestStoreAwayWithAnIdempotentKind: a normal fetch issues nothing new, so each
+// process may ask without the store, never forced; a store that is back is given
+// what it missed, and nothing is fetched for that.
+func TestStoreAwayWithAnIdempotentKind(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, i *issuer, store *memory.Store) {
+		i.answers(func(int, zhongkong.Mode) (zhongkong.Grant, error) { // one value for each life
+			lived := time.Duration(time.Now().UnixNano()) % life
+			n := int(time.Duration(time.Now().UnixNano()) / life)
+			return zhongkong.Grant{Value: zhongkong.NewSecret(value(n)), ExpiresIn: max(life-lived, time.Minute)}, nil
+		})
+		f := &faulty{Store: store}
+		keepers := []*zhongkong.Keeper{open(t, config(i, f)), open(t, config(i, f))}
+		for _, k := range keepers {
+			if _, err := k.Token(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		away := errAway
+		f.load.Store(&away)
+		f.acquire.Store(&away)
+		for range 600 {
+			pass(time.Minute)
+			for _, k := range keepers {
+				if _, err := k.Token(t.Context()); err != nil {
+					t.Fatalf("Token while the store is away: %v", err)
+				}
+			}
+		}
+		token, _ := keepers[0].Token(t.Context())
+		fetches := len(i.asked())
+		if fetches > 2*5*8 {
+			t.Errorf("%d fetches by two processes in ten hours", fetches)
+		}
+		if _, err := keepers[0].Reject(t.Context(), token.Value()); err == nil || i.forced() != 0 {
+			t.Errorf("Reject while the store is away: %v, with %d forced fetches; want none", err, i.forced())
+		}
+		f.load.Store(nil)
+		f.acquire.Store(nil)
+		fetches = len(i.asked())
+		start := time.Now()
+		for len(i.asked()) == fetches && time.Since(start) < life {
+			pass(time.Second)
+		}
+		pass(time.Second)
+		if record, err := store.Load(t.Context(), accessToken); err != nil || !record.End.After(record.Now) {
+			t.Errorf("after the store came back it holds a token until %s (%v)", record.End, err)
+		}
+	})
+}
+
+// TestFetchWithoutStore: where fetches supersede one another, only a process that
+// was told to fetches without the store, in the last minute of its token.
+func TestFetchWithoutStore(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, i *issuer, store *memory.Store) {
+		f := &faulty{Store: store}
+		cfg := config(i, f)
+		cfg.Kind = i.classic()
+		cautious := open(t, cfg)
+		mustToken(t, cautious, value(1))
+		cfg.FetchWithoutStore = true
+		bold := open(t, cfg)
+		mustToken(t, bold, value(1))
+		away := errAway
+		f.load.Store(&away)
+		f.acquire.Store(&away)
+		pass(life - 20*time.Second - time.Minute - time.Second)
+		mustFetches(t, i, 1)
+		pass(time.Minute)
+		mustFetches(t, i, 2)
+		mustToken(t, bold, value(2))
+		pass(10 * time.Second)
+		if _, err := cautious.Token(t.Context()); !errors.Is(err, zhongkong.ErrStore) {
+			t.Errorf("the other process: %v; want ErrStore", err)
+		}
+		mustFetches(t, i, 2)
+		f.load.Store(nil)
+		f.acquire.Store(nil)
 	})
 }
 

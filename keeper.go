@@ -36,7 +36,9 @@ type Keeper struct {
 	breaker  belief     // a refusal of this value leads to nothing now
 	closed   bool
 
-	unsaved *unsaved // what the store has not yet taken; owned by the running flight
+	// Owned by the running flight:
+	unsaved *unsaved  // what the store has not yet taken
+	heard   time.Time // the store's last answer
 
 	ctx     context.Context // ends at Close
 	cancel  context.CancelFunc
@@ -93,6 +95,7 @@ func New(cfg Config) (*Keeper, error) {
 		scheduler: cfg.Scheduler,
 		private:   cfg.Scheduler == nil,
 		noticed:   make(chan struct{}, 1),
+		heard:     time.Now(),
 	}
 	k.account, k.host = cfg.fingerprints()
 	k.ctx, k.cancel = context.WithCancel(context.Background())

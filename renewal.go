@@ -63,7 +63,12 @@ func (r *renewal) run() error {
 
 // storeTime tells t, on this process's clock, in the store's. It is early by up
 // to the time that the store's answer took, never late.
-func (r *renewal) storeTime(t time.Time) time.Time { return r.rec.Now.Add(t.Sub(r.at)) }
+func (r *renewal) storeTime(t time.Time) time.Time {
+	if r.at.IsZero() { // nothing was heard of it
+		return t
+	}
+	return r.rec.Now.Add(t.Sub(r.at))
+}
 
 func (r *renewal) storeNow() time.Time { return r.storeTime(time.Now()) }
 
@@ -83,7 +88,7 @@ func (r *renewal) look() error {
 			return nil
 		}
 		if time.Since(r.began)+pause > patience {
-			return r.storeFailed(err)
+			return r.withoutStore(err)
 		}
 		if !sleep(r.k.ctx, pause) {
 			return ErrClosed
@@ -115,6 +120,7 @@ func (r *renewal) load() error {
 // dead value does not replace a newer one.
 func (r *renewal) adopt(rec Record, sent time.Time) {
 	r.rec, r.at, r.notes, r.unreadable = rec, time.Now(), parseNotes(rec.Notes), nil
+	r.k.heard = r.at
 	if rec.Value == "" {
 		return
 	}
@@ -246,7 +252,7 @@ func (r *renewal) acquire() (*Lease, time.Time, error) {
 				return nil, time.Time{}, err
 			}
 		default:
-			return nil, time.Time{}, r.storeFailed(err)
+			return nil, time.Time{}, r.withoutStore(err)
 		}
 	}
 }
@@ -539,10 +545,7 @@ func (r *renewal) cut(from time.Time) time.Duration {
 // fetchFailed notes a failure for the fleet and returns it.
 func (r *renewal) fetchFailed(lease Lease, sent time.Time, err error) error {
 	k := r.k
-	var cause *FetchError
-	if !errors.As(err, &cause) {
-		cause = &FetchError{Class: ClassTransient, Unanswered: true, Err: err}
-	}
+	cause := fetchError(err)
 	by := k.account
 	if cause.PerHost {
 		by = k.host
@@ -551,26 +554,7 @@ func (r *renewal) fetchFailed(lease Lease, sent time.Time, err error) error {
 	if n, ok := r.notes.failure(by); ok {
 		count = max(count, n.Count)
 	}
-	f := &failure{
-		err:   Error{Class: cause.Class, Code: cause.Code, Text: cause.Error(), Err: cause.Err},
-		count: count + 1,
-	}
-	var wait time.Duration
-	switch cause.Class {
-	case ClassBlocked:
-		wait = cause.RetryAfter
-		if wait <= 0 {
-			wait = blockedFor
-		}
-	case ClassQuota:
-		now := r.storeNow()
-		wait = nextBeijingMidnight(now).Sub(now)
-	case ClassFatal:
-		wait, f.never = noteFatal, true
-	default:
-		f.err.Class = ClassTransient
-		wait = backOff(f.count)
-	}
+	f, wait := r.judge(cause, count+1)
 	if cause.Unanswered && !k.cfg.Kind.Idempotent {
 		left := r.cut(sent)
 		if r.f.refused == "" || r.guess { // else the issuer refuses it anyway: nothing is gained by waiting
@@ -585,6 +569,40 @@ func (r *renewal) fetchFailed(lease Lease, sent time.Time, err error) error {
 	lease.Detail = clip(f.err.Text, maxFailureText)
 	r.release(lease, r.notes.bytes())
 	return k.fail(f)
+}
+
+// fetchError returns what Fetch returned as the type that it should be.
+func fetchError(err error) *FetchError {
+	var cause *FetchError
+	if !errors.As(err, &cause) {
+		cause = &FetchError{Class: ClassTransient, Unanswered: true, Err: err}
+	}
+	return cause
+}
+
+// judge returns the count-th failure in a row as it is remembered, and how long
+// to wait after it.
+func (r *renewal) judge(cause *FetchError, count int) (*failure, time.Duration) {
+	f := &failure{
+		err:   Error{Class: cause.Class, Code: cause.Code, Text: cause.Error(), Err: cause.Err},
+		count: count,
+	}
+	switch cause.Class {
+	case ClassBlocked:
+		if cause.RetryAfter > 0 {
+			return f, cause.RetryAfter
+		}
+		return f, blockedFor
+	case ClassQuota:
+		now := r.storeNow()
+		return f, nextBeijingMidnight(now).Sub(now)
+	case ClassFatal:
+		f.never = true
+		return f, noteFatal
+	default:
+		f.err.Class = ClassTransient
+		return f, backOff(count)
+	}
 }
 
 // usedUp is the failure of a day with too many fetches. It is not noted for

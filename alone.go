@@ -1,0 +1,70 @@
+package zhongkong
+
+import (
+	"context"
+	"time"
+)
+
+// lastMinute is when a process with Config.FetchWithoutStore stops waiting for
+// its store: this long before its token's end, or life/10.
+const lastMinute = time.Minute
+
+// withoutStore goes on where the store does not answer: with a fetch that needs
+// no agreement with anybody, or with the failure.
+func (r *renewal) withoutStore(cause error) error {
+	if r.k.ctx.Err() != nil || !r.mayFetchAlone() {
+		return r.storeFailed(cause)
+	}
+	return r.fetchAlone()
+}
+
+// mayFetchAlone reports whether the store is away and a fetch without it does no
+// harm that was not asked for.
+func (r *renewal) mayFetchAlone() bool {
+	k, now := r.k, time.Now()
+	h := k.held.Load()
+	if now.Sub(k.heard) < k.cfg.Timing.StorePatience || !r.needed() {
+		return false
+	}
+	if k.cfg.Kind.Idempotent {
+		return true
+	}
+	return k.cfg.FetchWithoutStore && (!h.live(now) || h.dead-now.Sub(h.base) < min(lastMinute, h.life/10))
+}
+
+// fetchAlone asks the issuer in normal mode, without a lease and never forced,
+// and serves the answer in this process. It counts as newer than what was held:
+// a store that comes back without a live value is given it.
+func (r *renewal) fetchAlone() error {
+	k := r.k
+	if err := r.probe(); err != nil {
+		return err
+	}
+	before := k.current()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(k.ctx), k.cfg.Timing.FetchTimeout)
+	defer cancel()
+	sent := time.Now()
+	grant, err := k.cfg.Kind.Fetch(ctx, Normal)
+	if err == nil {
+		err = r.check(grant, sent)
+	}
+	if err != nil {
+		cause := fetchError(err)
+		if cause.Unanswered && !k.cfg.Kind.Idempotent {
+			r.cut(sent)
+		}
+		f, wait := r.judge(cause, k.failures()+1)
+		f.until = time.Now().Add(wait)
+		return k.fail(f)
+	}
+	if r.isRefused(grant) {
+		return r.trip(grant.Value, textNoForce, minForcedGap)
+	}
+	fence := time.Now().UnixMicro()
+	if before != nil {
+		fence = max(fence, before.fence+1)
+	}
+	k.publish(r.f, newHeld(grant.Value, fence, OriginFetched, grant.ExpiresIn, sent, grant.ExpiresIn))
+	k.log().Warn("the store is away; the token was fetched without it", "away", round(time.Since(k.heard)), "life", grant.ExpiresIn)
+	return nil
+}

@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// lastMinute is when a process with Config.FetchWithoutStore stops waiting for
+// lastChance is when a process with Config.FetchWithoutStore stops waiting for
 // its store: this long before its token's end, or life/10.
-const lastMinute = time.Minute
+const lastChance = time.Minute
 
 // withoutStore goes on where the store does not answer: with a fetch that needs
 // no agreement with anybody, or with the failure.
@@ -29,7 +29,7 @@ func (r *renewal) mayFetchAlone() bool {
 	if k.cfg.Kind.Idempotent {
 		return true
 	}
-	return k.cfg.FetchWithoutStore && (!h.live(now) || h.dead-now.Sub(h.base) < min(lastMinute, h.life/10))
+	return k.cfg.FetchWithoutStore && (!h.live(now) || h.dead-now.Sub(h.base) < min(lastChance, h.life/10))
 }
 
 // fetchAlone asks the issuer in normal mode, without a lease and never forced,

@@ -31,7 +31,7 @@ var importTable = map[string]struct {
 	"store/open":       {imports: []string{".", "store/..."}},
 	"simulator/...":    {imports: []string{"callback", "platform/errcode", "simulator/..."}},
 	"middleware/wechat": {
-		imports: []string{".", "callback", "platform/...", "source", "store/sqlite"},
+		imports: []string{".", "callback", "platform/...", "source", "store/memory", "store/sqlite"},
 		never: []string{
 			"github.com/redis", "github.com/jackc/pgx", "github.com/go-sql-driver", "github.com/prometheus",
 			module + "/store/redis", module + "/store/postgres", module + "/store/mysql", module + "/store/open",

@@ -1,0 +1,141 @@
+package wechat
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/callback"
+	"github.com/zhongkong-go/zhongkong/platform"
+)
+
+// Client is one WeChat account with a live token. It is safe for concurrent use;
+// a program has one for each account.
+type Client struct {
+	appID    string
+	path     string // of callbacks
+	key      any    // of the context; an interface once and not for each request
+	log      *slog.Logger
+	keeper   *zhongkong.Keeper
+	calls    *platform.Client
+	verifier *callback.Verifier
+	store    zhongkong.Store // nil when somebody else closes it
+	idle     func()          // closes kept connections; of a foreign transport, nothing
+}
+
+// New checks cfg, opens the store and returns a client whose token is loaded in
+// the background. An error says which field to change: nothing that may be better
+// in a minute, such as a locked database or WeChat out of reach, is one.
+func New(cfg Config) (*Client, error) {
+	cfg = cfg.WithDefaults()
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	api, err := platform.New(platform.Config{Base: cfg.APIBase, Transport: cfg.Transport, Logger: cfg.Logger})
+	if err != nil {
+		return nil, fmt.Errorf("wechat: %w", err)
+	}
+	verifier, err := cfg.verifier()
+	if err != nil {
+		return nil, fmt.Errorf("wechat: %w", err)
+	}
+	kind := api.AccessToken(platform.Account{AppID: cfg.AppID, Secret: cfg.AppSecret}, cfg.TokenAPI)
+	if cfg.DailyFetches != 0 {
+		kind.DailyFetches = max(0, cfg.DailyFetches)
+	}
+	store, opened := cfg.Store, zhongkong.Store(nil)
+	if store == nil {
+		open, err := parseStoreURL(cfg.StoreURL)
+		if err != nil {
+			return nil, err
+		}
+		if opened, err = open(context.Background(), cfg.Logger); err != nil {
+			return nil, fmt.Errorf("wechat: Config.StoreURL (ZHONGKONG_STORE): %w", err)
+		}
+		store = opened
+	}
+	keeper, err := zhongkong.New(zhongkong.Config{
+		Key: api.Key(cfg.AppID, cfg.TokenAPI), Kind: kind, Store: store, Secret: cfg.AppSecret,
+		SealKeys: cfg.SealKeys, Overlap: cfg.Overlap, Timing: cfg.Timing,
+		Scheduler: cfg.Scheduler, Logger: cfg.Logger,
+	})
+	if err != nil {
+		if opened != nil {
+			_ = opened.Close()
+		}
+		return nil, fmt.Errorf("wechat: %w", err)
+	}
+	c := &Client{
+		appID: cfg.AppID, path: cfg.CallbackPath, key: cfg.ContextKey, log: cfg.Logger,
+		keeper: keeper, calls: api.Client(keeper, cfg.AppID), verifier: verifier,
+		store: opened, idle: func() {},
+	}
+	if cfg.Transport == nil {
+		c.idle = api.CloseIdleConnections
+	}
+	cfg.warn()
+	return c, nil
+}
+
+// Close ends the client and the store that New opened. A fetch that is on its
+// way is awaited and saved, which may take 10 s; a program that ends without Close
+// loses nothing either, since its lease runs out. Closing twice is safe.
+func (c *Client) Close() error {
+	err := c.keeper.Close()
+	c.idle()
+	if c.store != nil {
+		err = errors.Join(err, c.store.Close())
+	}
+	return err
+}
+
+// Token returns the live token, at once when there is one; else it waits until
+// there is, until ctx ends, or until it is known that there will be none for now:
+// a *[zhongkong.Error] that says why. Get, Post and HTTPClient need no call of it.
+func (c *Client) Token(ctx context.Context) (zhongkong.Token, error) { return c.keeper.Token(ctx) }
+
+// Reject says that WeChat refused a token (40001, 40014, 42001) and returns the
+// one to use instead; see [zhongkong.Keeper.Reject]. Get, Post and HTTPClient do it
+// by themselves.
+func (c *Client) Reject(ctx context.Context, token string) (zhongkong.Token, error) {
+	return c.keeper.Reject(ctx, token)
+}
+
+// Get calls WeChat's API at path, such as "/cgi-bin/menu/get", and decodes the
+// JSON of its answer into out; see [platform.Client.Get].
+func (c *Client) Get(ctx context.Context, path string, query url.Values, out any) error {
+	return c.calls.Get(ctx, path, query, out)
+}
+
+// Post sends body as JSON to WeChat's API at path and decodes the JSON of its
+// answer into out; see [platform.Client.Post].
+func (c *Client) Post(ctx context.Context, path string, body, out any) error {
+	return c.calls.Post(ctx, path, body, out)
+}
+
+// HTTPClient returns an http.Client that adds the token to requests for WeChat's
+// hosts and refuses others: for uploads, downloads and other libraries.
+func (c *Client) HTTPClient() *http.Client { return c.calls.HTTPClient() }
+
+// Status tells how the token is doing, without the token. It waits for nothing.
+func (c *Client) Status() zhongkong.Status { return c.keeper.Status() }
+
+// Format implements [fmt.Formatter]: whose client it is.
+func (c *Client) Format(f fmt.State, _ rune) { _, _ = fmt.Fprintf(f, "wechat.Client(%s)", c.appID) }
+
+// From returns the client of a request that went through [Middleware] with the
+// default ContextKey. It panics when there is none, as c.MustGet does.
+func From(ctx *gin.Context) *Client {
+	value, _ := ctx.Get(Key)
+	client, ok := value.(*Client)
+	if !ok {
+		panic("wechat: this request has no client: call r.Use(wechat.Middleware(cfg)) before the route is registered")
+	}
+	return client
+}

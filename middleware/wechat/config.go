@@ -1,0 +1,236 @@
+package wechat
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/callback"
+	"github.com/zhongkong-go/zhongkong/platform"
+)
+
+// Key is the default of Config.ContextKey.
+const Key = "wechat"
+
+const (
+	defaultStore     = "sqlite:zhongkong.db"
+	defaultFreshness = 5 * time.Minute
+)
+
+// Secret wraps a string for the fields of Config that must not print.
+func Secret(value string) zhongkong.Secret { return zhongkong.NewSecret(value) }
+
+// Config describes one WeChat account. AppID and AppSecret are required, Token
+// for callbacks; the zero value of every other field is right for most. The
+// console meant below is 微信公众平台, 设置与开发.
+type Config struct {
+	AppID     string           // wx and 16 hexadecimal digits
+	AppSecret zhongkong.Secret // from the console (开发密钥)
+
+	// Token is the one of the console's message push (消息推送), which asks for 3 to
+	// 32 letters and digits; others work here and are warned about. Without it
+	// every callback is refused, which New says at Warn.
+	Token zhongkong.Secret
+
+	// PreviousToken is accepted beside Token while a change is on its way to all of
+	// WeChat's servers.
+	PreviousToken zhongkong.Secret
+
+	// AESKey is the console's EncodingAESKey, 43 letters and digits. Set it in safe
+	// mode (安全模式) and in compatible mode; then a push in plain text is refused,
+	// whatever it says about itself. Empty means plain mode.
+	AESKey zhongkong.Secret
+
+	// PreviousAESKey opens what AESKey does not, during a change.
+	PreviousAESKey zhongkong.Secret
+
+	// TokenAPI is the way to the token. Empty means platform.Stable, which bears
+	// with other programs that fetch for the same account; platform.Classic is for
+	// accounts whose other programs all take their token from this store.
+	TokenAPI platform.TokenAPI
+
+	// APIBase is where WeChat's API is: another of its hosts, a gateway, a
+	// simulator. Empty means https://api.weixin.qq.com.
+	APIBase string
+
+	// Store keeps the token, in place of StoreURL. Close does not close it.
+	Store zhongkong.Store
+
+	// StoreURL names a store that New opens and Close closes:
+	//
+	//	sqlite:zhongkong.db    a file in the working directory; the default
+	//	sqlite:/abs/path.db    a file
+	//	memory:                nothing that outlives the client: a fetch at every start
+	//
+	// Other stores go into Store: this package links SQLite alone.
+	StoreURL string
+
+	// SealKeys, 32 bytes each, encrypt the token in the store: the first one seals,
+	// all open. Without one it is stored in the clear, in a file that only its
+	// owner reads.
+	SealKeys []zhongkong.Secret
+
+	// CallbackPath is the path of the URL in the console. Empty means "/".
+	CallbackPath string
+
+	// ContextKey is where handlers find the client: c.MustGet(ContextKey). Empty
+	// means Key, "wechat". Each account of an engine needs its own.
+	ContextKey string
+
+	// Freshness is how far the timestamp of a push may lie from this machine's
+	// clock, so that an old one cannot be repeated. 0 means 5 minutes; a negative
+	// value switches the check off.
+	Freshness time.Duration
+
+	// Overlap is how long a superseded token still works; see zhongkong.Config.
+	// 0 means WeChat's rule.
+	Overlap time.Duration
+
+	// DailyFetches bounds the fetches of one Beijing day, over all processes on the
+	// store. 0 means 5,000 (stable) or 1,800 (classic); a negative value means no
+	// limit.
+	DailyFetches int
+
+	// Scheduler is shared by programs with many accounts. Nil gives the client one
+	// of its own.
+	Scheduler *zhongkong.Scheduler
+
+	// Timing bounds the steps of a renewal. The zero value is right for WeChat;
+	// tests shrink it.
+	Timing zhongkong.Timing
+
+	// Transport carries the requests to WeChat. Nil means one with timeouts that
+	// obeys HTTPS_PROXY; see platform.Config. It sees AppSecret and tokens.
+	Transport http.RoundTripper
+
+	// Logger is told of renewals (Info), of failures and refused callbacks (Warn)
+	// and of every call (Debug). Nil discards.
+	Logger *slog.Logger
+}
+
+// WithDefaults returns a copy with every zero field filled in that has a
+// default.
+func (c Config) WithDefaults() Config {
+	if c.TokenAPI == "" {
+		c.TokenAPI = platform.Stable
+	}
+	if c.APIBase == "" {
+		c.APIBase = platform.DefaultBase
+	}
+	if c.Store == nil && c.StoreURL == "" {
+		c.StoreURL = defaultStore
+	}
+	if c.CallbackPath == "" {
+		c.CallbackPath = "/"
+	}
+	if c.ContextKey == "" {
+		c.ContextKey = Key
+	}
+	if c.Freshness == 0 {
+		c.Freshness = defaultFreshness
+	}
+	c.Timing = c.Timing.WithDefaults()
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return c
+}
+
+// validate names the field that is wrong, the variable that ConfigFromEnv fills
+// it from, and the rule it breaks; never the value of a secret.
+func (c Config) validate() error {
+	if err := c.validateAccount(); err != nil {
+		return err
+	}
+	if err := c.validateCallback(); err != nil {
+		return err
+	}
+	if _, err := platform.New(platform.Config{Base: c.APIBase}); err != nil {
+		return fmt.Errorf("wechat: Config.APIBase (WECHAT_API_BASE) %s", strings.TrimPrefix(err.Error(), "platform: Config.Base "))
+	}
+	if c.Store != nil && c.StoreURL != "" {
+		return errors.New("wechat: Config.Store and Config.StoreURL are both set: give the one or the other")
+	}
+	if c.Store == nil {
+		if _, err := parseStoreURL(c.StoreURL); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c Config) validateAccount() error {
+	if c.AppID == "" {
+		return errors.New("wechat: Config.AppID (WECHAT_APPID) is empty: take it from the console, it begins with wx")
+	}
+	if strings.ContainsFunc(c.AppID, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) && r != '_' && r != '-' }) {
+		return fmt.Errorf("wechat: Config.AppID (WECHAT_APPID) is %q: it has other characters than letters and digits", c.AppID)
+	}
+	switch secret := c.AppSecret.Reveal(); {
+	case secret == "":
+		return errors.New("wechat: Config.AppSecret (WECHAT_APPSECRET) is empty: take it from the console (开发密钥)")
+	case strings.ContainsFunc(secret, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }):
+		return errors.New("wechat: Config.AppSecret (WECHAT_APPSECRET) holds white space or a control character: copy it again")
+	}
+	if c.TokenAPI != platform.Stable && c.TokenAPI != platform.Classic {
+		return fmt.Errorf("wechat: Config.TokenAPI (WECHAT_TOKEN_API) is %q: it must be %q or %q", c.TokenAPI, platform.Stable, platform.Classic)
+	}
+	return nil
+}
+
+func (c Config) validateCallback() error {
+	if c.Token.IsZero() && !c.PreviousToken.IsZero() {
+		return errors.New("wechat: Config.PreviousToken (WECHAT_TOKEN_PREVIOUS) is set without Config.Token (WECHAT_TOKEN)")
+	}
+	if c.AESKey.IsZero() && !c.PreviousAESKey.IsZero() {
+		return errors.New("wechat: Config.PreviousAESKey (WECHAT_AES_KEY_PREVIOUS) is set without Config.AESKey (WECHAT_AES_KEY)")
+	}
+	for _, f := range []struct {
+		name string
+		key  zhongkong.Secret
+	}{
+		{"AESKey (WECHAT_AES_KEY)", c.AESKey},
+		{"PreviousAESKey (WECHAT_AES_KEY_PREVIOUS)", c.PreviousAESKey},
+	} {
+		if f.key.IsZero() {
+			continue
+		}
+		if _, err := callback.NewVerifier(callback.Config{AppID: c.AppID, Token: f.key, AESKey: f.key}); err != nil {
+			return fmt.Errorf("wechat: Config.%s cannot be used: %w", f.name, errors.Unwrap(err))
+		}
+	}
+	if !strings.HasPrefix(c.CallbackPath, "/") || strings.ContainsAny(c.CallbackPath, "?#") {
+		return fmt.Errorf("wechat: Config.CallbackPath is %q: it must begin with a slash and hold no query", c.CallbackPath)
+	}
+	return nil
+}
+
+// verifier is made of a valid configuration. The zero Verifier, for an account
+// without a Token, refuses everything.
+func (c Config) verifier() (*callback.Verifier, error) {
+	if c.Token.IsZero() {
+		return new(callback.Verifier), nil
+	}
+	return callback.NewVerifier(callback.Config{
+		AppID: c.AppID,
+		Token: c.Token, TokenPrevious: c.PreviousToken,
+		AESKey: c.AESKey, AESKeyPrevious: c.PreviousAESKey,
+		Freshness: max(0, c.Freshness),
+	})
+}
+
+// warn says what works, though hardly as it was meant.
+func (c Config) warn() {
+	token := c.Token.Reveal()
+	switch odd := func(r rune) bool { return r > 'z' || !unicode.IsLetter(r) && !unicode.IsDigit(r) }; {
+	case token == "":
+		c.Logger.Warn("no Token is configured: every callback is refused; set it to the Token of the console's message push", "appid", c.AppID)
+	case len(token) < 3 || len(token) > 32 || strings.ContainsFunc(token, odd):
+		c.Logger.Warn("the console takes no Token like the configured one: it asks for 3 to 32 letters and digits", "appid", c.AppID)
+	}
+}

@@ -1,0 +1,105 @@
+package wechat
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/platform"
+)
+
+// ConfigFromEnv takes a Config from the environment. A variable that is unset or
+// empty leaves its field at the default; the first two are required.
+//
+//	WECHAT_APPID             AppID
+//	WECHAT_APPSECRET         AppSecret
+//	WECHAT_TOKEN             Token
+//	WECHAT_TOKEN_PREVIOUS    PreviousToken
+//	WECHAT_AES_KEY           AESKey
+//	WECHAT_AES_KEY_PREVIOUS  PreviousAESKey
+//	WECHAT_TOKEN_API         TokenAPI: stable or classic
+//	WECHAT_API_BASE          APIBase
+//	WECHAT_FRESHNESS         Freshness: 5m, or 0 to switch the check off
+//	ZHONGKONG_STORE          StoreURL: sqlite:… or memory:
+//	ZHONGKONG_SEAL_KEY       SealKeys: each 32 bytes in base64, separated by commas
+//	ZHONGKONG_LOG_LEVEL      of Logger, which writes to stderr: debug, info, warn, error
+//
+// An error names the variable and the rule it breaks, never a secret's value.
+func ConfigFromEnv() (Config, error) {
+	if os.Getenv("ZHONGKONG_GATEWAY") != "" {
+		return Config{}, errors.New("wechat: ZHONGKONG_GATEWAY is set, but this build cannot take its token from a gateway: " +
+			"unset it, and set WECHAT_APPSECRET and ZHONGKONG_STORE to what the gateway's machine has")
+	}
+	secret := func(name string) zhongkong.Secret { return Secret(os.Getenv(name)) }
+	c := Config{
+		AppID:          os.Getenv("WECHAT_APPID"),
+		AppSecret:      secret("WECHAT_APPSECRET"),
+		Token:          secret("WECHAT_TOKEN"),
+		PreviousToken:  secret("WECHAT_TOKEN_PREVIOUS"),
+		AESKey:         secret("WECHAT_AES_KEY"),
+		PreviousAESKey: secret("WECHAT_AES_KEY_PREVIOUS"),
+		TokenAPI:       platform.TokenAPI(os.Getenv("WECHAT_TOKEN_API")),
+		APIBase:        os.Getenv("WECHAT_API_BASE"),
+		StoreURL:       os.Getenv("ZHONGKONG_STORE"),
+	}
+	var err error
+	if c.Freshness, err = freshnessFromEnv(); err != nil {
+		return Config{}, err
+	}
+	if c.SealKeys, err = sealKeysFromEnv(); err != nil {
+		return Config{}, err
+	}
+	if c.Logger, err = loggerFromEnv(); err != nil {
+		return Config{}, err
+	}
+	if err := c.WithDefaults().validate(); err != nil {
+		return Config{}, err
+	}
+	return c, nil
+}
+
+func freshnessFromEnv() (time.Duration, error) {
+	text := os.Getenv("WECHAT_FRESHNESS")
+	if text == "" {
+		return 0, nil
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil || d < 0 {
+		return 0, fmt.Errorf("wechat: WECHAT_FRESHNESS is %q: it must be a duration such as 5m, or 0 to accept pushes of any age", text)
+	}
+	if d == 0 {
+		return -1, nil
+	}
+	return d, nil
+}
+
+func sealKeysFromEnv() ([]zhongkong.Secret, error) {
+	text := os.Getenv("ZHONGKONG_SEAL_KEY")
+	if text == "" {
+		return nil, nil
+	}
+	var keys []zhongkong.Secret
+	for encoded := range strings.SplitSeq(text, ",") {
+		key, err := base64.StdEncoding.DecodeString(strings.TrimSpace(encoded))
+		if err != nil || len(key) != 32 {
+			return nil, fmt.Errorf("wechat: ZHONGKONG_SEAL_KEY, key %d, is not base64 of 32 bytes: make one with openssl rand -base64 32", len(keys)+1)
+		}
+		keys = append(keys, Secret(string(key)))
+	}
+	return keys, nil
+}
+
+func loggerFromEnv() (*slog.Logger, error) {
+	level := slog.LevelInfo
+	if text := os.Getenv("ZHONGKONG_LOG_LEVEL"); text != "" {
+		if err := level.UnmarshalText([]byte(text)); err != nil {
+			return nil, fmt.Errorf("wechat: ZHONGKONG_LOG_LEVEL is %q: it must be debug, info, warn or error", text)
+		}
+	}
+	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})), nil
+}

@@ -1,0 +1,100 @@
+package wechat_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/zhongkong-go/zhongkong/callback"
+	"github.com/zhongkong-go/zhongkong/middleware/wechat"
+	"github.com/zhongkong-go/zhongkong/simulator"
+)
+
+// An app with one account. WeChat is the simulator here; a real app leaves
+// Transport and StoreURL out.
+func Example() {
+	sim, err := simulator.New(simulator.Options{Accounts: []simulator.Account{
+		{AppID: "wx0123456789abcdef", Secret: "0123456789abcdef0123456789abcdef"},
+	}})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	client, err := wechat.New(wechat.Config{
+		AppID:     "wx0123456789abcdef",
+		AppSecret: wechat.Secret("0123456789abcdef0123456789abcdef"),
+		Token:     wechat.Secret("AAAAA"),
+		Transport: sim.RoundTripper(),
+		StoreURL:  "memory:",
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer func() { _ = client.Close() }()
+
+	r := gin.New()
+	r.Use(client.Middleware())
+	r.GET("/menu", func(c *gin.Context) {
+		wx := c.MustGet("wechat").(*wechat.Client)
+		var menu json.RawMessage
+		if err := wx.Get(c.Request.Context(), "/cgi-bin/menu/get", nil, &menu); err != nil {
+			c.String(http.StatusBadGateway, err.Error())
+			return
+		}
+		c.JSON(http.StatusOK, menu)
+	})
+
+	for _, target := range []string{
+		"/menu",
+		"/?timestamp=1714036504&nonce=1514711492&echostr=4375120948345356249&signature=" + callback.Signature("AAAAA", "1714036504", "1514711492"),
+		"/?timestamp=1714036504&nonce=1514711492&echostr=4375120948345356249&signature=f464b24fc39322e44b38aa78f5edd27bd1441697",
+	} {
+		answer := httptest.NewRecorder()
+		r.ServeHTTP(answer, httptest.NewRequest(http.MethodGet, target, http.NoBody))
+		fmt.Println(answer.Code, answer.Body)
+	}
+	// Output:
+	// 200 {"errcode":0,"errmsg":"ok"}
+	// 200 4375120948345356249
+	// 403 wrong
+}
+
+// In a group Gin does not run middlewares for paths without a route, so the
+// callback is registered.
+func ExampleClient_Callback() {
+	client, err := wechat.New(wechat.Config{
+		AppID:     "wx0123456789abcdef",
+		AppSecret: wechat.Secret("0123456789abcdef0123456789abcdef"),
+		Token:     wechat.Secret("AAAAA"),
+		Freshness: -1, // the message below is old
+		StoreURL:  "memory:",
+		APIBase:   "http://127.0.0.1:3200", // a simulator's, so that nothing reaches WeChat
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer func() { _ = client.Close() }()
+
+	r := gin.New()
+	group := r.Group("/shop")
+	group.GET("/wechat", client.Callback())
+	group.POST("/wechat", client.Callback(), func(c *gin.Context) {
+		push, _ := client.Push(c)
+		fmt.Printf("%s\n", push.Message) // and no answer: WeChat gets its success
+	})
+
+	answer := httptest.NewRecorder()
+	r.ServeHTTP(answer, httptest.NewRequest(http.MethodPost,
+		"/shop/wechat?timestamp=1714037059&nonce=486452656&signature="+callback.Signature("AAAAA", "1714037059", "486452656"),
+		strings.NewReader("<xml><MsgType>text</MsgType></xml>")))
+	fmt.Println(answer.Code, answer.Body)
+	// Output:
+	// <xml><MsgType>text</MsgType></xml>
+	// 200 success
+}

@@ -460,3 +460,35 @@ func TestLostAnswers(t *testing.T) {
 		})
 	})
 }
+
+// TestFailureStaysUntilASuccess: a look that finds the old token alive, as the
+// store's own notice of the failure causes, is no success; a new token, of
+// whichever process, is.
+func TestFailureStaysUntilASuccess(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, i *issuer, store *memory.Store) {
+		k := open(t, config(i, store))
+		mustToken(t, k, value(1))
+		refuseAll(i, zhongkong.FetchError{Class: zhongkong.ClassBlocked, RetryAfter: 10 * time.Minute, Err: errWrongSecret})
+		i.supersede()
+		if _, err := k.Reject(t.Context(), value(1)); !errors.Is(err, errWrongSecret) {
+			t.Fatalf("Reject: %v", err)
+		}
+		pass(time.Minute)
+		if s := k.Status(); !s.Live || s.Failure == nil || !errors.Is(s.Failure, errWrongSecret) {
+			t.Errorf("Status: %+v, want the failure", s)
+		}
+		probes := i.probed()
+		if _, err := k.Reject(t.Context(), value(1)); !errors.Is(err, errWrongSecret) || i.probed() != probes {
+			t.Errorf("a second Reject: %v, %d probes more", err, i.probed()-probes)
+		}
+		i.answers(nil)
+		pass(10 * time.Minute)
+		if _, err := k.Reject(t.Context(), value(1)); err != nil {
+			t.Fatalf("Reject: %v", err)
+		}
+		if s := k.Status(); s.Failure != nil {
+			t.Errorf("Status after the renewal: %+v", s)
+		}
+	})
+}

@@ -41,7 +41,7 @@ func (k *Keeper) land(f *flight, err error) {
 		h = h.placed(now, h.left(now)-h.drift(now))
 		k.held.Store(h)
 	}
-	if err == nil && h.live(now) {
+	if err == nil && h.live(now) && k.failure.overcome(h) {
 		k.failure = nil
 	}
 	k.flight = nil

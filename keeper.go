@@ -52,7 +52,8 @@ type failure struct {
 	err   Error // without RetryAfter
 	count int   // in a row
 	until time.Time
-	never bool // no further attempt by this process
+	never bool  // no further attempt by this process
+	fence int64 // of the value that was held then; 0 for none
 }
 
 // at returns the error as a caller gets it at now.
@@ -62,6 +63,13 @@ func (f *failure) at(now time.Time) *Error {
 		err.RetryAfter = max(0, f.until.Sub(now))
 	}
 	return &err
+}
+
+// overcome reports whether the attempt that failed has been made good: there is
+// another value by now, or the store answers again. That the value of then still
+// lives says nothing about the next attempt.
+func (f *failure) overcome(h *held) bool {
+	return f == nil || f.fence != h.fence || errors.Is(f.err.Err, ErrStore)
 }
 
 // belief is something found out about a value that holds for a while.
@@ -347,6 +355,9 @@ func (k *Keeper) fail(f *failure) *Error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	f.err.Key = k.cfg.Key
+	if h := k.current(); h != nil {
+		f.fence = h.fence
+	}
 	k.failure = f
 	err := f.at(time.Now())
 	k.log().Warn("no new token", "error", err.Text, "class", err.Class, "code", err.Code, "retry_in", round(err.RetryAfter), "failures", f.count)

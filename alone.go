@@ -12,7 +12,7 @@ const lastChance = time.Minute
 // withoutStore goes on where the store does not answer: with a fetch that needs
 // no agreement with anybody, or with the failure.
 func (r *renewal) withoutStore(cause error) error {
-	if r.k.ctx.Err() != nil || !r.mayFetchAlone() {
+	if r.f.ctx.Err() != nil || !r.mayFetchAlone() {
 		return r.storeFailed(cause)
 	}
 	return r.fetchAlone()
@@ -41,7 +41,7 @@ func (r *renewal) fetchAlone() error {
 		return err
 	}
 	before := k.current()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(k.ctx), k.cfg.Timing.FetchTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.f.ctx), k.cfg.Timing.FetchTimeout)
 	defer cancel()
 	sent := time.Now()
 	grant, err := k.cfg.Kind.Fetch(ctx, Normal)

@@ -10,6 +10,10 @@ import (
 type flight struct {
 	refused string // the value whose refusal caused it; "" for an ordinary one
 
+	ctx     context.Context // ends at Close; the Keeper itself, which may be one of 100,000, has none
+	cancel  context.CancelFunc
+	noticed chan struct{} // one place: the store says that the record changed
+
 	news chan struct{} // closed when a live value is published; guarded by Keeper.mu, which makes a new one
 	done chan struct{} // closed when it is over
 	err  error         // set before done is closed
@@ -17,7 +21,11 @@ type flight struct {
 
 // start begins a flight. The caller holds mu; there is no other flight.
 func (k *Keeper) start(refused string) *flight {
-	f := &flight{refused: refused, news: make(chan struct{}), done: make(chan struct{})}
+	f := &flight{
+		refused: refused, noticed: make(chan struct{}, 1),
+		news: make(chan struct{}), done: make(chan struct{}),
+	}
+	f.ctx, f.cancel = context.WithCancel(context.Background())
 	k.flight = f
 	k.flights.Go(func() {
 		r := renewal{k: k, f: f, began: time.Now()}
@@ -45,6 +53,7 @@ func (k *Keeper) land(f *flight, err error) {
 		k.failure = nil
 	}
 	k.flight = nil
+	f.cancel()
 	f.err = err
 	if !k.closed {
 		k.plan()

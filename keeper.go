@@ -21,9 +21,6 @@ import (
 type Keeper struct {
 	cfg       Config
 	seals     sealer
-	account   string // fingerprint of failures that any host would meet
-	host      string // fingerprint of failures that belong to this host
-	holder    string // begins the ids of this process's attempts
 	scheduler *Scheduler
 	private   bool // scheduler belongs to this Keeper alone
 
@@ -32,19 +29,16 @@ type Keeper struct {
 	mu       sync.Mutex // guards what follows
 	flight   *flight    // the one renewal that is under way
 	failure  *failure   // of the last attempt; nil after a success
-	accepted belief     // the issuer accepts this value, whatever an API call said
-	breaker  belief     // a refusal of this value leads to nothing now
+	accepted *belief    // the issuer accepts this value, whatever an API call said
+	breaker  *belief    // a refusal of this value leads to nothing now
 	closed   bool
 
 	// Owned by the running flight:
 	unsaved *unsaved  // what the store has not yet taken
 	heard   time.Time // the store's last answer
 
-	ctx     context.Context // ends at Close
-	cancel  context.CancelFunc
 	flights sync.WaitGroup
-	noticed chan struct{} // one place: the store says that the record changed
-	entry   entry         // owned by the scheduler
+	entry   entry // owned by the scheduler
 }
 
 // failure is what the last attempt met.
@@ -80,8 +74,8 @@ type belief struct {
 }
 
 // holds reports whether it is about value, and still believed at now.
-func (b belief) holds(value Secret, now time.Time) bool {
-	return now.Before(b.until) && (b.value.IsZero() || b.value.Equal(value))
+func (b *belief) holds(value Secret, now time.Time) bool {
+	return b != nil && now.Before(b.until) && (b.value.IsZero() || b.value.Equal(value))
 }
 
 // New checks cfg and returns a Keeper that begins to load its credential in the
@@ -99,14 +93,10 @@ func New(cfg Config) (*Keeper, error) {
 	k := &Keeper{
 		cfg:       cfg,
 		seals:     seals,
-		holder:    holder(),
 		scheduler: cfg.Scheduler,
 		private:   cfg.Scheduler == nil,
-		noticed:   make(chan struct{}, 1),
 		heard:     time.Now(),
 	}
-	k.account, k.host = cfg.fingerprints()
-	k.ctx, k.cancel = context.WithCancel(context.Background())
 	if k.private {
 		k.scheduler = NewScheduler(SchedulerConfig{})
 	}
@@ -217,7 +207,7 @@ func (k *Keeper) Reject(ctx context.Context, refused string) (Token, error) {
 // hopeless returns the error of a Reject that can lead to no other value. The
 // caller holds mu.
 func (k *Keeper) hopeless(h *held, now time.Time) error {
-	for _, b := range []belief{k.accepted, k.breaker} {
+	for _, b := range []*belief{k.accepted, k.breaker} {
 		if b.holds(h.value, now) {
 			return k.refusedError(b.text, b.until.Sub(now))
 		}
@@ -288,8 +278,10 @@ func (k *Keeper) Status() Status {
 func (k *Keeper) Close() error {
 	k.mu.Lock()
 	k.closed = true
+	if k.flight != nil {
+		k.flight.cancel()
+	}
 	k.mu.Unlock()
-	k.cancel()
 	k.flights.Wait()
 	if u := k.unsaved; u != nil && u.save != nil {
 		if err := k.saveRecord(u.save.lease, u.save.record); err != nil && !errors.Is(err, ErrFenced) {
@@ -317,11 +309,18 @@ func (k *Keeper) wakeUp() {
 // notice is the store's word that the record changed: a flight that waits for
 // it looks at once, else a new one does.
 func (k *Keeper) notice() {
-	select {
-	case k.noticed <- struct{}{}:
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	switch {
+	case k.closed:
+	case k.flight == nil:
+		k.start("")
 	default:
+		select {
+		case k.flight.noticed <- struct{}{}:
+		default:
+		}
 	}
-	k.wakeUp()
 }
 
 // plan tells the scheduler when to come back. The caller holds mu.
@@ -400,4 +399,4 @@ func holder() string {
 }
 
 // attemptID is an id that no other attempt has.
-func (k *Keeper) attemptID() string { return k.holder + "/" + rand.Text() }
+func (k *Keeper) attemptID() string { return holder() + "/" + rand.Text() }

@@ -90,14 +90,14 @@ func (r *renewal) look() error {
 		if time.Since(r.began)+pause > patience {
 			return r.withoutStore(err)
 		}
-		if !sleep(r.k.ctx, pause) {
+		if !sleep(r.f.ctx, pause) {
 			return ErrClosed
 		}
 	}
 }
 
 func (r *renewal) load() error {
-	ctx, cancel := context.WithTimeout(r.k.ctx, r.k.cfg.Timing.StoreTimeout)
+	ctx, cancel := context.WithTimeout(r.f.ctx, r.k.cfg.Timing.StoreTimeout)
 	defer cancel()
 	sent := time.Now()
 	rec, err := r.k.cfg.Store.Load(ctx, r.k.cfg.Key)
@@ -169,7 +169,7 @@ func (r *renewal) blocked() error {
 		return err
 	}
 	k.mu.Unlock()
-	if n, ok := r.notes.failure(k.account, k.host); ok {
+	if n, ok := r.notes.failure(k.cfg.fingerprints()); ok {
 		if wait := time.UnixMicro(n.Next).Sub(storeNow); wait > 0 {
 			return k.fail(&failure{
 				err:   Error{Class: n.Class, Code: n.Code, Text: n.Text},
@@ -201,7 +201,7 @@ func (r *renewal) blocked() error {
 // what callers get.
 func (r *renewal) trip(value Secret, text string, wait time.Duration) error {
 	r.k.mu.Lock()
-	r.k.breaker = belief{value: value, until: time.Now().Add(wait), text: text}
+	r.k.breaker = &belief{value: value, until: time.Now().Add(wait), text: text}
 	r.k.mu.Unlock()
 	return r.k.refusedError(text, wait)
 }
@@ -213,17 +213,17 @@ func (r *renewal) probe() error {
 	if r.f.refused == "" || k.cfg.Kind.Probe == nil {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(k.ctx, k.cfg.Timing.ProbeTimeout)
+	ctx, cancel := context.WithTimeout(r.f.ctx, k.cfg.Timing.ProbeTimeout)
 	defer cancel()
 	verdict := k.cfg.Kind.Probe(ctx, r.f.refused)
 	switch {
-	case k.ctx.Err() != nil:
+	case r.f.ctx.Err() != nil:
 		return ErrClosed
 	case verdict == Rejected:
 		return nil
 	case verdict == Accepted:
 		k.mu.Lock()
-		k.accepted = belief{value: NewSecret(r.f.refused), until: time.Now().Add(acceptedTime), text: textAccepted}
+		k.accepted = &belief{value: NewSecret(r.f.refused), until: time.Now().Add(acceptedTime), text: textAccepted}
 		k.mu.Unlock()
 		return k.refusedError(textAccepted, acceptedTime)
 	}
@@ -264,7 +264,7 @@ func (r *renewal) takeLease() (Lease, error) {
 	k, t := r.k, r.k.cfg.Timing
 	attempt, first := k.attemptID(), time.Now()
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
-		ctx, cancel := context.WithTimeout(k.ctx, t.StoreTimeout)
+		ctx, cancel := context.WithTimeout(r.f.ctx, t.StoreTimeout)
 		sent := time.Now()
 		lease, err := k.cfg.Store.Acquire(ctx, k.cfg.Key, attempt, t.LeaseTTL)
 		cancel()
@@ -273,7 +273,7 @@ func (r *renewal) takeLease() (Lease, error) {
 			return lease, nil
 		}
 		var busy *HeldError
-		if errors.As(err, &busy) || time.Since(first)+pause > t.FetchTimeout/2 || !sleep(k.ctx, pause) {
+		if errors.As(err, &busy) || time.Since(first)+pause > t.FetchTimeout/2 || !sleep(r.f.ctx, pause) {
 			return Lease{}, err
 		}
 	}
@@ -316,9 +316,9 @@ func (r *renewal) pause(d time.Duration) error {
 	select {
 	case <-timer.C:
 		return nil
-	case <-r.k.noticed:
+	case <-r.f.noticed:
 		return nil
-	case <-r.k.ctx.Done():
+	case <-r.f.ctx.Done():
 		return ErrClosed
 	}
 }
@@ -407,7 +407,7 @@ func (r *renewal) refusesToo(g Grant, deadline time.Time) bool {
 	if last := deadline.Add(t.LeaseTTL - t.FetchTimeout - t.SaveTimeout); last.Before(until) {
 		until = last
 	}
-	ctx, cancel := context.WithDeadline(context.WithoutCancel(r.k.ctx), until)
+	ctx, cancel := context.WithDeadline(context.WithoutCancel(r.f.ctx), until)
 	defer cancel()
 	return r.k.cfg.Kind.Probe(ctx, g.Value.Reveal()) == Rejected
 }
@@ -420,7 +420,7 @@ func (r *renewal) fetch(lease Lease, mode Mode, deadline time.Time) (Grant, time
 		r.release(lease, nil)
 		return Grant{}, time.Time{}, r.storeFailed(err)
 	}
-	ctx, cancel := context.WithDeadline(context.WithoutCancel(k.ctx), deadline)
+	ctx, cancel := context.WithDeadline(context.WithoutCancel(r.f.ctx), deadline)
 	defer cancel()
 	sent := time.Now()
 	grant, err := k.cfg.Kind.Fetch(ctx, mode)
@@ -434,7 +434,7 @@ func (r *renewal) fetch(lease Lease, mode Mode, deadline time.Time) (Grant, time
 }
 
 func (r *renewal) begin(lease Lease) error {
-	ctx, cancel := context.WithTimeout(r.k.ctx, r.k.cfg.Timing.StoreTimeout)
+	ctx, cancel := context.WithTimeout(r.f.ctx, r.k.cfg.Timing.StoreTimeout)
 	defer cancel()
 	return r.k.cfg.Store.Begin(ctx, lease, r.notes.bytes())
 }
@@ -460,7 +460,7 @@ func (r *renewal) check(g Grant, sent time.Time) error {
 // save stores the grant and makes it the held value.
 func (r *renewal) save(lease Lease, grant Grant, sent time.Time, again bool) error {
 	k := r.k
-	r.notes.clear(k.account, k.host)
+	r.notes.clear(k.cfg.fingerprints())
 	h := newHeld(grant.Value, lease.Fence, OriginFetched, grant.ExpiresIn, sent, grant.ExpiresIn)
 	if again {
 		// The issuer gave what was there before: ask again when half of it is over.
@@ -546,9 +546,10 @@ func (r *renewal) cut(from time.Time) time.Duration {
 func (r *renewal) fetchFailed(lease Lease, sent time.Time, err error) error {
 	k := r.k
 	cause := fetchError(err)
-	by := k.account
+	account, host := k.cfg.fingerprints()
+	by := account
 	if cause.PerHost {
-		by = k.host
+		by = host
 	}
 	count := k.failures()
 	if n, ok := r.notes.failure(by); ok {
@@ -626,7 +627,7 @@ func (r *renewal) usedUp(lease Lease, most int) error {
 // knows about it.
 func (r *renewal) storeFailed(err error) error {
 	k := r.k
-	if k.ctx.Err() != nil {
+	if r.f.ctx.Err() != nil {
 		return ErrClosed
 	}
 	count := k.failures() + 1
@@ -651,7 +652,7 @@ func backOff(count int) time.Duration {
 // release ends the lease as well as it can be done: when it fails, the lease
 // ends by itself.
 func (r *renewal) release(lease Lease, notes []byte) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.k.ctx), r.k.cfg.Timing.StoreTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.f.ctx), r.k.cfg.Timing.StoreTimeout)
 	defer cancel()
 	if err := r.k.cfg.Store.Release(ctx, lease, notes); err != nil {
 		r.k.log().Debug("the lease was not released and ends by itself", "fence", lease.Fence, "error", err)

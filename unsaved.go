@@ -56,13 +56,13 @@ func (r *renewal) flush() {
 
 // saveRecord is Store.Save, which Close waits for.
 func (k *Keeper) saveRecord(lease Lease, record Record) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(k.ctx), k.cfg.Timing.SaveTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), k.cfg.Timing.SaveTimeout)
 	defer cancel()
 	return k.cfg.Store.Save(ctx, lease, record)
 }
 
 func (k *Keeper) shortenRecord(p pendingShorten) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(k.ctx), k.cfg.Timing.StoreTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), k.cfg.Timing.StoreTimeout)
 	defer cancel()
 	return k.cfg.Store.Shorten(ctx, k.cfg.Key, p.fence, p.end)
 }

@@ -382,7 +382,9 @@ func (w *world) spawn() *process {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	w.key = client.Key(w.appID, w.api)
+	if key := client.Key(w.appID, w.api); w.key != key {
+		w.key = key
+	}
 	kind := client.AccessToken(platform.Account{AppID: w.appID, Secret: w.secret}, w.api)
 	switch w.breach {
 	case "no shortening":

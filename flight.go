@@ -21,17 +21,50 @@ type flight struct {
 
 // start begins a flight. The caller holds mu; there is no other flight.
 func (k *Keeper) start(refused string) *flight {
+	f := k.board(refused)
+	k.flights.Go(func() {
+		r := renewal{k: k, f: f, began: time.Now()}
+		k.land(f, r.run())
+	})
+	return f
+}
+
+// seed adopts a record that was loaded together with others', unless the Keeper
+// has looked for itself meanwhile. What is to be fetched waits for its turn, or
+// for the first caller.
+func (k *Keeper) seed(record Record, sent time.Time) {
+	k.mu.Lock()
+	if k.closed || k.flight != nil || k.held.Load() != nil {
+		k.mu.Unlock()
+		return
+	}
+	f := k.board("")
+	k.flights.Add(1)
+	defer k.flights.Done()
+	k.mu.Unlock()
+	r := renewal{k: k, f: f, began: sent}
+	r.adopt(record, sent)
+	needed := r.needed()
+	k.land(f, nil)
+	if !needed {
+		return
+	}
+	var wait time.Duration
+	if k.cfg.Kind.Idempotent {
+		wait = k.scheduler.delay(k.scheduler.spread)
+	}
+	k.scheduler.set(k, sent.Add(wait))
+}
+
+// board makes the flight that is under way from now on. The caller holds mu;
+// there is no other flight.
+func (k *Keeper) board(refused string) *flight {
 	f := &flight{
 		refused: refused, noticed: make(chan struct{}, 1),
 		news: make(chan struct{}), done: make(chan struct{}),
 	}
 	f.ctx, f.cancel = context.WithCancel(context.Background())
 	k.flight = f
-	k.flights.Go(func() {
-		r := renewal{k: k, f: f, began: time.Now()}
-		err := r.run()
-		k.land(f, err)
-	})
 	return f
 }
 

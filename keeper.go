@@ -38,7 +38,8 @@ type Keeper struct {
 	heard   time.Time // the store's last answer
 
 	flights sync.WaitGroup
-	entry   entry // owned by the scheduler
+	entry   entry // owned by the scheduler, as is the next
+	counted bool
 }
 
 // failure is what the last attempt met.
@@ -100,10 +101,11 @@ func New(cfg Config) (*Keeper, error) {
 	if k.private {
 		k.scheduler = NewScheduler(SchedulerConfig{})
 	}
+	k.scheduler.add(k)
 	k.scheduler.subscribe(k)
-	k.mu.Lock()
-	k.start("")
-	k.mu.Unlock()
+	if k.private || !k.scheduler.load(k) {
+		k.wakeUp()
+	}
 	return k, nil
 }
 

@@ -209,7 +209,11 @@ func (w *world) strangers(what string) {
 	w.mu.Unlock()
 }
 
-func (w *world) inject(f simulator.Fault) { w.rules = append(w.rules, w.sim.Inject(f)) }
+func (w *world) inject(f simulator.Fault) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.rules = append(w.rules, w.sim.Inject(f))
+}
 
 // calm ends all trouble, and checks that everything is well a while later and
 // what the whole history cost.

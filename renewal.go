@@ -35,6 +35,7 @@ type renewal struct {
 	notes      notes  // of rec, and what this renewal adds to them
 	at         time.Time
 	unreadable error // why the live value in rec cannot be opened
+	first      bool  // there was no value before
 	guess      bool  // the refusal is believed although the probe gave no verdict
 }
 
@@ -342,6 +343,7 @@ func (r *renewal) renew(lease Lease, deadline time.Time) error {
 	if r.unreadable != nil {
 		r.notes.UnreadableAt = now.UnixMicro()
 	}
+	r.first = before == nil && r.rec.Value == ""
 	lease.Detail = r.reason()
 	grant, sent, err := r.fetch(lease, Normal, deadline)
 	if err != nil {
@@ -465,6 +467,12 @@ func (r *renewal) save(lease Lease, grant Grant, sent time.Time, again bool) err
 	if again {
 		// The issuer gave what was there before: ask again when half of it is over.
 		h.fresh = min(h.fresh, h.end/2)
+	}
+	if r.first && !k.cfg.Kind.Idempotent {
+		// Many that were fetched at the same time would be renewed so for ever.
+		if due := k.scheduler.delay(h.fresh); due > 0 {
+			h.fresh = due
+		}
 	}
 	record := Record{End: r.storeTime(sent).Add(grant.ExpiresIn), Life: grant.ExpiresIn, Notes: r.notes.bytes()}
 	record.Value, record.SealKey = k.seals.seal(k.cfg.Key.String(), grant.Value)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"reflect"
 	"sync"
 	"time"
@@ -14,6 +15,11 @@ import (
 // accounts from asking for all of them at once.
 const defaultRenewalsPerSecond = 50
 
+const (
+	defaultSpreadOver = time.Hour
+	many              = 1000 // Keepers of one Scheduler, from which on work is spread
+)
+
 // Scheduler starts what its Keepers have to do ahead of time: one heap and one
 // goroutine for all of them, plus one that listens where a store has [Watcher].
 // It runs from the first Keeper on. A program with several accounts makes one
@@ -22,11 +28,15 @@ const defaultRenewalsPerSecond = 50
 //	s := zhongkong.NewScheduler(zhongkong.SchedulerConfig{})
 //	defer s.Close()
 type Scheduler struct {
-	pace time.Duration // between two starts
+	pace   time.Duration // between two starts
+	spread time.Duration
 
 	mu      sync.Mutex // guards what follows
 	heap    keeperHeap
 	watches map[Store]*watch
+	keepers int
+	phase   float64             // from 0 to 1
+	loading map[Store][]*Keeper // to be loaded, where a store loads many at once
 	running bool
 	closed  bool
 	next    time.Time // no start before it
@@ -41,6 +51,11 @@ type SchedulerConfig struct {
 	// MaxRenewalsPerSecond paces the starts of renewals ahead of time; 0 means 50.
 	// A caller who waits for a token is never paced.
 	MaxRenewalsPerSecond float64
+
+	// SpreadOver is the time over which the first fetches of more than 1,000
+	// credentials are spread, so that their renewals do not come all at once ever
+	// after; 0 means 1 h. It too holds up no caller.
+	SpreadOver time.Duration
 }
 
 // NewScheduler returns a Scheduler that does nothing until a Keeper uses it. A
@@ -53,9 +68,19 @@ func NewScheduler(cfg SchedulerConfig) *Scheduler {
 	if !(perSecond > 0) || math.IsInf(perSecond, 1) {
 		panic(fmt.Sprintf("zhongkong: SchedulerConfig.MaxRenewalsPerSecond is %v: it must be a positive number", perSecond))
 	}
+	if cfg.SpreadOver < 0 {
+		panic(fmt.Sprintf("zhongkong: SchedulerConfig.SpreadOver is %s: it must not be negative", cfg.SpreadOver))
+	}
+	spread := cfg.SpreadOver
+	if spread == 0 {
+		spread = defaultSpreadOver
+	}
 	return &Scheduler{
 		pace:    time.Duration(float64(time.Second) / perSecond),
+		spread:  spread,
+		phase:   rand.Float64(),
 		watches: map[Store]*watch{},
+		loading: map[Store][]*Keeper{},
 		wake:    make(chan struct{}, 1),
 		stop:    make(chan struct{}),
 	}
@@ -69,12 +94,90 @@ func (s *Scheduler) Close() {
 	if !s.closed {
 		s.closed = true
 		close(s.stop)
+		clear(s.loading)
 		for _, w := range s.watches {
 			w.cancel()
 		}
 	}
 	s.mu.Unlock()
 	s.done.Wait()
+}
+
+// add counts k in.
+func (s *Scheduler) add(k *Keeper) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	k.counted = true
+	s.keepers++
+}
+
+// delay says when the first fetch, or the first renewal, of one of many is due
+// if any time up to most will do; 0 where there are not many. Steps of the golden
+// ratio fill the time more evenly than drawing does.
+func (s *Scheduler) delay(most time.Duration) time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.keepers <= many {
+		return 0
+	}
+	_, s.phase = math.Modf(s.phase + math.Phi)
+	return time.Duration(s.phase * float64(most))
+}
+
+// load has k's record loaded together with others'. It reports false when k has
+// to do that itself.
+func (s *Scheduler) load(k *Keeper) bool {
+	store, ok := k.cfg.Store.(ManyLoader)
+	if !ok || !reflect.TypeOf(k.cfg.Store).Comparable() {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return false
+	}
+	waiting, busy := s.loading[k.cfg.Store]
+	s.loading[k.cfg.Store] = append(waiting, k)
+	if !busy {
+		s.done.Go(func() { s.loadAll(k.cfg.Store, store) })
+	}
+	return true
+}
+
+// loadAll loads the records of all Keepers that wait for it, and ends.
+func (s *Scheduler) loadAll(key Store, store ManyLoader) {
+	for {
+		s.mu.Lock()
+		waiting := s.loading[key]
+		if len(waiting) == 0 {
+			delete(s.loading, key)
+			s.mu.Unlock()
+			return
+		}
+		batch := waiting[:min(len(waiting), MaxLoadMany)]
+		s.loading[key] = waiting[len(batch):]
+		s.mu.Unlock()
+
+		keys := make([]Key, len(batch))
+		for i, k := range batch {
+			keys[i] = k.cfg.Key
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), 4*batch[0].cfg.Timing.StoreTimeout)
+		sent := time.Now()
+		records, err := store.LoadMany(ctx, keys)
+		cancel()
+		for _, k := range batch {
+			if err != nil {
+				s.set(k, sent) // each for itself, at the Scheduler's pace
+				continue
+			}
+			record, ok := records[k.cfg.Key]
+			if !ok {
+				record.Now = sent
+			}
+			k.seed(record, sent)
+		}
+	}
 }
 
 // set plans k for when, in place of its former time.
@@ -108,6 +211,11 @@ func (s *Scheduler) set(k *Keeper, when time.Time) {
 func (s *Scheduler) remove(k *Keeper) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if !k.counted {
+		return
+	}
+	k.counted = false
+	s.keepers--
 	if e := &k.entry; e.planned {
 		heap.Remove(&s.heap, e.index)
 		e.planned = false

@@ -13,6 +13,9 @@ const (
 	MaxAttemptBytes = 255  // attempt ids; ASCII
 )
 
+// MaxLoadMany is how many keys one call of ManyLoader.LoadMany asks for at most.
+const MaxLoadMany = 500
+
 // Store keeps the record of each credential and lends the right to renew it to
 // one process at a time. This comment is the contract; package storetest checks
 // it.
@@ -124,6 +127,14 @@ type Watcher interface {
 	// repeat notices; a notice only makes a Keeper look. The channel is closed
 	// after ctx ends or the store is closed.
 	Watch(ctx context.Context) (<-chan Key, error)
+}
+
+// ManyLoader is an optional ability of a Store: it reads many records in one go,
+// for programs with thousands of credentials.
+type ManyLoader interface {
+	// LoadMany returns the records of those keys that have one; at most
+	// MaxLoadMany keys are asked for.
+	LoadMany(ctx context.Context, keys []Key) (map[Key]Record, error)
 }
 
 // Journal is an optional ability of a Store: it remembers who fetched when and

@@ -244,7 +244,6 @@ type world struct {
 	key     zhongkong.Key
 	start   time.Time
 	all     []*process
-	rules   []*simulator.Rule
 
 	mu         sync.Mutex // guards what follows
 	violations []string
@@ -257,6 +256,7 @@ type world struct {
 	values     map[string]bool // that were saved
 	fetched    int
 	issues     []time.Time
+	rules      []*simulator.Rule
 	ahead      time.Duration // the store's clock
 }
 
@@ -352,6 +352,8 @@ func (w *world) count() {
 
 // hits is how many calls met an injected fault.
 func (w *world) hits() (n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	for _, r := range w.rules {
 		n += r.Hits()
 	}

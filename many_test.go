@@ -1,0 +1,182 @@
+package zhongkong_test
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/platform"
+)
+
+// heap returns the live heap in bytes.
+func heap() int {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int(m.HeapAlloc)
+}
+
+// crowd is a store with a live token for everybody, or for nobody, that loads
+// many at once.
+type crowd struct {
+	zhongkong.Store
+	live bool
+
+	mu     sync.Mutex
+	loads  int
+	groups []int
+}
+
+func (c *crowd) record(key zhongkong.Key) zhongkong.Record {
+	now := time.Now()
+	return zhongkong.Record{Value: "91_" + key.AppID, End: now.Add(life), Life: life, Fence: 1, Now: now}
+}
+
+func (c *crowd) Load(_ context.Context, key zhongkong.Key) (zhongkong.Record, error) {
+	c.mu.Lock()
+	c.loads++
+	c.mu.Unlock()
+	if !c.live {
+		return zhongkong.Record{}, zhongkong.ErrNotFound
+	}
+	return c.record(key), nil
+}
+
+func (c *crowd) LoadMany(_ context.Context, keys []zhongkong.Key) (map[zhongkong.Key]zhongkong.Record, error) {
+	c.mu.Lock()
+	c.groups = append(c.groups, len(keys))
+	c.mu.Unlock()
+	records := make(map[zhongkong.Key]zhongkong.Record, len(keys))
+	for _, key := range keys {
+		if c.live {
+			records[key] = c.record(key)
+		}
+	}
+	return records, nil
+}
+
+func (c *crowd) Acquire(_ context.Context, key zhongkong.Key, attempt string, _ time.Duration) (zhongkong.Lease, error) {
+	return zhongkong.Lease{Key: key, Attempt: attempt, Fence: time.Now().UnixMicro(), Record: zhongkong.Record{Now: time.Now()}}, nil
+}
+
+func (c *crowd) Begin(context.Context, zhongkong.Lease, []byte) error          { return nil }
+func (c *crowd) Save(context.Context, zhongkong.Lease, zhongkong.Record) error { return nil }
+func (c *crowd) Release(context.Context, zhongkong.Lease, []byte) error        { return nil }
+
+// people opens n Keepers on one scheduler.
+func people(t *testing.T, n int, store zhongkong.Store, s *zhongkong.Scheduler, kind func(appID string, secret zhongkong.Secret) zhongkong.Kind) []*zhongkong.Keeper {
+	t.Helper()
+	keepers := make([]*zhongkong.Keeper, n)
+	for i := range keepers {
+		appID := fmt.Sprintf("wx%016d", i)
+		secret := zhongkong.NewSecret(fmt.Sprintf("%032d", i))
+		k, err := zhongkong.New(zhongkong.Config{
+			Key:  zhongkong.Key{Kind: "access_token", API: "stable", AppID: appID},
+			Kind: kind(appID, secret), Store: store, Scheduler: s, Secret: secret,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		keepers[i] = k
+	}
+	t.Cleanup(func() {
+		for _, k := range keepers {
+			_ = k.Close()
+		}
+		s.Close()
+	})
+	return keepers
+}
+
+// TestSpeedManyAccounts: 100,000 accounts load in under 10 s, take at most 1 KiB
+// of heap each beside the token's own bytes, and no goroutine.
+func TestSpeedManyAccounts(t *testing.T) {
+	if raceEnabled {
+		t.Skip("times and sizes mean nothing under the race detector; make test runs this again without it")
+	}
+	const (
+		n     = 100_000
+		token = 3 + 18 + 16 // its bytes, and the string's header
+	)
+	client, err := platform.New(platform.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	goroutines, before, start := runtime.NumGoroutine(), heap(), time.Now()
+	store := &crowd{live: true}
+	keepers := people(t, n, store, zhongkong.NewScheduler(zhongkong.SchedulerConfig{}), func(appID string, secret zhongkong.Secret) zhongkong.Kind {
+		return client.AccessToken(platform.Account{AppID: appID, Secret: secret}, platform.Stable)
+	})
+	for _, k := range keepers {
+		for !k.Status().Live {
+			time.Sleep(time.Millisecond)
+		}
+	}
+	took := time.Since(start)
+	each := (heap()-before)/n - token
+	t.Logf("%d accounts loaded in %s, %.2f × of 10 s; %d bytes of heap each beside the token, %.2f × of 1 KiB", n, took.Round(time.Millisecond), took.Seconds()/10, each, float64(each)/1024)
+	if took > 10*time.Second || each > 1024 {
+		t.Errorf("want at most 10 s and 1,024 bytes each")
+	}
+	if extra := runtime.NumGoroutine() - goroutines; extra > 4 {
+		t.Errorf("%d goroutines for %d idle accounts", extra, n)
+	}
+	if store.loads != 0 || slices.Max(store.groups) > zhongkong.MaxLoadMany {
+		t.Errorf("%d single loads, at most %d in one go", store.loads, slices.Max(store.groups))
+	}
+}
+
+// busiest returns the largest number of fetches in any 10 s between from and to,
+// and the mean of the 10 s in which there are any.
+func busiest(fetches []fetch, from, to time.Time) (most int, mean float64) {
+	counts := map[int64]int{}
+	total := 0
+	for _, f := range fetches {
+		if !f.at.Before(from) && f.at.Before(to) {
+			counts[f.at.Unix()/10]++
+			total++
+		}
+	}
+	for _, n := range counts {
+		most = max(most, n)
+	}
+	return most, float64(total) / float64(len(counts))
+}
+
+// TestManyFirstFetches on an empty store are spread: over an hour where nobody is
+// in a hurry, and a caller gets a token at once.
+func TestManyFirstFetches(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const n = 20_000
+		i := &issuer{}
+		start := time.Now()
+		keepers := people(t, n, &crowd{}, zhongkong.NewScheduler(zhongkong.SchedulerConfig{}), func(string, zhongkong.Secret) zhongkong.Kind { return i.kind() })
+		synctest.Wait()
+		before := len(i.asked())
+		if before > n/10 {
+			t.Fatalf("%d fetches at once", before)
+		}
+		if _, err := keepers[n-1].Token(t.Context()); err != nil || time.Since(start) != 0 || len(i.asked()) != before+1 {
+			t.Errorf("a caller got %v after %s", err, time.Since(start))
+		}
+		pass(time.Hour + time.Minute)
+		mustFetches(t, i, n)
+		most, mean := busiest(i.asked(), start.Add(time.Second), start.Add(time.Hour))
+		if float64(most) > 1.5*mean {
+			t.Errorf("first fetches: %d in the busiest 10 s, %.1f in the mean", most, mean)
+		}
+		pass(2 * time.Hour)
+		most, mean = busiest(i.asked(), start.Add(2*time.Hour), start.Add(2*time.Hour+50*time.Minute))
+		if float64(most) > 1.5*mean {
+			t.Errorf("renewals: %d in the busiest 10 s, %.1f in the mean", most, mean)
+		}
+	})
+}

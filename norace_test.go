@@ -1,0 +1,5 @@
+//go:build !race
+
+package zhongkong_test
+
+const raceEnabled = false

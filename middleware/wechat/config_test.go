@@ -3,7 +3,6 @@ package wechat_test
 import (
 	"encoding/base64"
 	"log/slog"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -48,7 +47,6 @@ func TestConfigErrors(t *testing.T) {
 		"StoreURL, no path":   {func(c *wechat.Config) { c.StoreURL = "sqlite:" }, []string{"Config.StoreURL", "no path"}},
 		"StoreURL, slashes":   {func(c *wechat.Config) { c.StoreURL = "sqlite:///zhongkong.db" }, []string{"Config.StoreURL", "sqlite:/abs/path.db"}},
 		"StoreURL, memory:x":  {func(c *wechat.Config) { c.StoreURL = "memory:x" }, []string{"Config.StoreURL", "takes nothing"}},
-		"StoreURL, folder":    {func(c *wechat.Config) { c.StoreURL = "sqlite:" + os.TempDir() }, []string{"Config.StoreURL", os.TempDir()}},
 		"StoreURL, redis":     {func(c *wechat.Config) { c.StoreURL = "redis://:" + testSecret + "@localhost/0" }, []string{"Config.StoreURL", "import github.com/zhongkong-go/zhongkong/store/redis", "Config.Store"}},
 		"StoreURL, rediss":    {func(c *wechat.Config) { c.StoreURL = "rediss://:" + testSecret + "@localhost/0" }, []string{"store/redis"}},
 		"StoreURL, postgres":  {func(c *wechat.Config) { c.StoreURL = "postgres://u:" + testSecret + "@localhost/db" }, []string{"store/postgres"}},

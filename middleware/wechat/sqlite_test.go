@@ -149,3 +149,18 @@ func TestStartsOnWhatIsNotReady(t *testing.T) {
 		t.Error("nobody was told that the folder is missing")
 	}
 }
+
+// TestFolderInTheFilesPlace is a configuration that cannot work.
+func TestFolderInTheFilesPlace(t *testing.T) {
+	folder := t.TempDir()
+	cfg := config()
+	cfg.StoreURL = "sqlite:" + folder
+	client, err := wechat.New(cfg)
+	if err == nil {
+		_ = client.Close()
+		t.Fatal("New accepts it")
+	}
+	if text := err.Error(); !strings.Contains(text, "Config.StoreURL (ZHONGKONG_STORE)") || !strings.Contains(text, folder) {
+		t.Errorf("the error is %q", text)
+	}
+}

@@ -433,6 +433,7 @@ func TestStopped(t *testing.T) {
 	if again := late.token(); again != newer {
 		t.Error("the late process does not stay with the newer token")
 	}
+	late.quit() // and all that it logged is here
 	if text := late.log.String(); !strings.Contains(text, "took longer than its lease") {
 		t.Errorf("the late process's Save was not refused: %s", text)
 	}

@@ -286,6 +286,9 @@ func TestRefused(t *testing.T) {
 				t.Errorf("the log at Warn: %s; want one line with reason=%s", lines, test.reason)
 			}
 			mustNotTell(t, log.String(), answer.Body.String())
+			if strings.Contains(log.String(), "nonce="+nonce) {
+				t.Errorf("the log holds a query that can be repeated: %s", log)
+			}
 		})
 	}
 }

@@ -17,7 +17,8 @@ const defaultRenewalsPerSecond = 50
 
 const (
 	defaultSpreadOver = time.Hour
-	many              = 1000 // Keepers of one Scheduler, from which on work is spread
+	many              = 1000                  // Keepers of one Scheduler, from which on work is spread
+	gather            = 20 * time.Millisecond // in which a program makes its Keepers before they are loaded
 )
 
 // Scheduler starts what its Keepers have to do ahead of time: one heap and one
@@ -146,6 +147,11 @@ func (s *Scheduler) load(k *Keeper) bool {
 
 // loadAll loads the records of all Keepers that wait for it, and ends.
 func (s *Scheduler) loadAll(key Store, store ManyLoader) {
+	select {
+	case <-time.After(gather):
+	case <-s.stop:
+		return
+	}
 	for {
 		s.mu.Lock()
 		waiting := s.loading[key]

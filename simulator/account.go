@@ -3,8 +3,10 @@ package simulator
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 )
 
@@ -16,6 +18,28 @@ const (
 	OfficialAccount Kind = iota // 公众号: the whitelist covers the token endpoints and every API
 	MiniProgram                 // 小程序: the whitelist covers only calls that carry the AppSecret
 )
+
+var kinds = []string{OfficialAccount: "official", MiniProgram: "mini"}
+
+func (k Kind) String() string {
+	if k < 0 || int(k) >= len(kinds) {
+		return fmt.Sprintf("Kind(%d)", int(k))
+	}
+	return kinds[k]
+}
+
+// MarshalText writes a kind as "official" or "mini".
+func (k Kind) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
+
+// UnmarshalText reads what MarshalText writes.
+func (k *Kind) UnmarshalText(text []byte) error {
+	i := slices.Index(kinds, string(text))
+	if i < 0 {
+		return fmt.Errorf("%q is no kind of account: official and mini exist", text)
+	}
+	*k = Kind(i)
+	return nil
+}
 
 // State is what WeChat holds against an account. Its value is the errcode with
 // which the token endpoints then answer, at its place in the order of checks.
@@ -48,11 +72,111 @@ type Account struct {
 	// may.
 	Whitelist []string
 
-	DailyFetches  int // /cgi-bin/token: 2000 a day (a test account has 200); then 45009
-	MinuteFetches int // /cgi-bin/token: no limit, as WeChat does not publish its own; then 45011
-	DailyStable   int // stable_token: 500,000 a day; then 45009
-	MinuteStable  int // stable_token: 10,000 a minute; then 45011
-	DailyForced   int // stable_token with force_refresh: 20 a day; then 45009
+	DailyFetches  int            // /cgi-bin/token: 2000 a day (a test account has 200); then 45009
+	MinuteFetches int            // /cgi-bin/token: no limit, as WeChat does not publish its own; then 45011
+	DailyStable   int            // stable_token: 500,000 a day; then 45009
+	MinuteStable  int            // stable_token: 10,000 a minute; then 45011
+	DailyForced   int            // stable_token with force_refresh: 20 a day; then 45009
+	DailyCalls    map[string]int // by path, for every other API; then 45009
+	MinuteCalls   int            // of each API: no limit, as WeChat does not publish its own; then 45011
+	TestAccount   bool           // a test account (测试号): its daily limits are lower
+
+	// OriginalID is the account's name in messages (gh_…). "" means a made-up one.
+	OriginalID string
+
+	// Followers are the openids of who follows. None means three made-up ones.
+	Followers []string
+
+	// Token is the Token of the console's message push (消息推送), 3 to 32 letters
+	// and digits. Without one nothing can be pushed.
+	Token string
+
+	// AESKey is the console's EncodingAESKey, 43 letters and digits. Compatible
+	// and safe mode need it.
+	AESKey string
+
+	// Mode is the console's 消息加解密方式. "" means Safe with an AESKey, Plain
+	// without one.
+	Mode Mode
+
+	// Format is the console's 数据格式. "" means XML.
+	Format Format
+
+	// CallbackURL is the console's server address: where messages go that are
+	// pushed without an address of their own.
+	CallbackURL string
+
+	// ReceiverID is the appid that encrypted messages are for: that of the
+	// third-party platform (第三方平台) which serves the account. "" means AppID.
+	ReceiverID string
+}
+
+// Mode is how messages are pushed (消息加解密方式).
+type Mode string
+
+// The modes.
+const (
+	Plain      Mode = "plain"      // 明文模式
+	Compatible Mode = "compatible" // 兼容模式: plain fields and Encrypt side by side
+	Safe       Mode = "safe"       // 安全模式: Encrypt alone
+)
+
+var modes = []Mode{Plain, Compatible, Safe}
+
+// Format is how messages are written (数据格式).
+type Format string
+
+// The formats.
+const (
+	XML  Format = "xml"
+	JSON Format = "json" // WeChat offers it to mini programs
+)
+
+var formats = []Format{XML, JSON}
+
+// complete fills in what can be made up.
+func (a Account) complete(seed uint64) Account {
+	r := rand.New(source(seed, a.AppID, "names"))
+	if a.OriginalID == "" {
+		a.OriginalID = fmt.Sprintf("gh_%012x", r.Uint64()>>16)
+	}
+	if len(a.Followers) == 0 {
+		a.Followers = makeUpFollowers(r)
+	}
+	return a.clone()
+}
+
+func (a Account) mode() Mode {
+	switch {
+	case a.Mode != "":
+		return a.Mode
+	case a.AESKey != "":
+		return Safe
+	default:
+		return Plain
+	}
+}
+
+func (a Account) format() Format {
+	if a.Format == "" {
+		return XML
+	}
+	return a.Format
+}
+
+func (a Account) receiverID() string {
+	if a.ReceiverID == "" {
+		return a.AppID
+	}
+	return a.ReceiverID
+}
+
+// clone returns a copy that shares nothing.
+func (a Account) clone() Account {
+	a.Whitelist = slices.Clone(a.Whitelist)
+	a.Followers = slices.Clone(a.Followers)
+	a.DailyCalls = maps.Clone(a.DailyCalls)
+	return a
 }
 
 // check says whether the account can be, and returns its whitelist as read.
@@ -73,7 +197,40 @@ func (a Account) check() (whitelist, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the Whitelist of %s: %w", a.AppID, err)
 	}
+	if err := a.checkPush(); err != nil {
+		return nil, err
+	}
 	return list, nil
+}
+
+// checkPush checks what belongs to the pushing of messages, as the console does.
+// Its errors do not show what a secret is.
+func (a Account) checkPush() error {
+	if a.Token != "" && (len(a.Token) < 3 || len(a.Token) > 32 || !alphanumeric(a.Token)) {
+		return fmt.Errorf("the Token of %s has to be 3 to 32 letters and digits", a.AppID)
+	}
+	if _, err := parseAESKey(a.AESKey); a.AESKey != "" && err != nil {
+		return fmt.Errorf("the AESKey of %s %w", a.AppID, err)
+	}
+	if a.Mode != "" && !slices.Contains(modes, a.Mode) {
+		return fmt.Errorf("the Mode of %s is %q: plain, compatible and safe exist", a.AppID, a.Mode)
+	}
+	if a.mode() != Plain && a.AESKey == "" {
+		return fmt.Errorf("the Mode of %s is %s, which needs an AESKey", a.AppID, a.Mode)
+	}
+	if a.Format != "" && !slices.Contains(formats, a.Format) {
+		return fmt.Errorf("the Format of %s is %q: xml and json exist", a.AppID, a.Format)
+	}
+	if a.CallbackURL != "" {
+		if _, err := parseTarget(a.CallbackURL); err != nil {
+			return fmt.Errorf("the CallbackURL of %s: %w", a.AppID, err)
+		}
+	}
+	return nil
+}
+
+func alphanumeric(s string) bool {
+	return strings.Trim(s, alphabet) == ""
 }
 
 func (s State) known() bool {
@@ -95,13 +252,27 @@ type account struct {
 	whitelist whitelist
 	classic   pool
 	stable    stablePool
+	quotas    map[string]*quota // by path
+	clears    counter           // clear_quota this month
+	resets    counter           // openapi/quota/clear this month
+	tickets   map[TicketType]*ticket
+	menu      string // JSON; "" when there is none
+	media     []media
+	msgID     int64 // of the message that was pushed last
+	random    *rand.Rand
 	apiCalls  int
+	pushes    int
 	errcodes  map[int]int
 }
 
 func newAccount(s *Simulator, conf Account, list whitelist) *account {
-	conf.Whitelist = slices.Clone(conf.Whitelist)
-	a := &account{sim: s, appid: conf.AppID, conf: conf, whitelist: list, errcodes: map[int]int{}}
+	a := &account{
+		sim: s, appid: conf.AppID, conf: conf.clone(), whitelist: list,
+		quotas: map[string]*quota{}, errcodes: map[int]int{},
+		random: rand.New(source(s.options.Seed, conf.AppID, "all else")),
+	}
+	a.tickets = newTickets(a)
+	a.msgID = 23_000_000_000_000_000 + a.random.Int64N(900_000_000_000_000) // 17 digits, as WeChat's today
 	a.classic = newPool(a, Classic)
 	a.stable = stablePool{pool: newPool(a, Stable)}
 	return a
@@ -115,11 +286,32 @@ func (a *account) pool(p Pool) *pool {
 	return &a.classic
 }
 
-// makeUpAccount invents an account that anybody can see is one.
-func makeUpAccount(seed uint64) Account {
+// nextMsgID returns the id of another message. The account's mutex is held.
+func (a *account) nextMsgID() int64 {
+	a.msgID += 1 + a.random.Int64N(1_000_000)
+	return a.msgID
+}
+
+// MakeUpAccount invents an official account in safe mode, which depends on seed
+// alone.
+func MakeUpAccount(seed uint64) Account {
 	r := rand.New(source(seed, "account"))
-	return Account{
+	a := Account{
 		AppID:  fmt.Sprintf("wx%016x", r.Uint64()),
 		Secret: fmt.Sprintf("%016x%016x", r.Uint64(), r.Uint64()),
+		Token:  letters(r, 16),
+		AESKey: letters(r, aesKeyLen),
 	}
+	return a.complete(seed)
+}
+
+const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+
+// letters returns n random letters and digits.
+func letters(r *rand.Rand, n int) string {
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = alphabet[r.IntN(len(alphabet))]
+	}
+	return string(b)
 }

@@ -16,6 +16,7 @@ type answer struct {
 	status      int
 	errcode     int
 	contentType string
+	disposition string // Content-Disposition; "" sends none
 	body        string
 }
 
@@ -25,7 +26,8 @@ func ok(body string) answer {
 
 // refuse answers with an errcode and its text.
 func (c *call) refuse(errcode int) answer {
-	return c.refuseWith(errcode, c.text(errcode)+" rid: "+c.sim.rid())
+	c.rid = c.sim.rid()
+	return c.refuseWith(errcode, c.text(errcode)+" rid: "+c.rid)
 }
 
 func (c *call) refuseWith(errcode int, errmsg string) answer {
@@ -56,20 +58,6 @@ func quote(s string) string {
 	return b.String()
 }
 
-// rid returns a request id: the clock's Unix time and two groups that make it
-// unique, in hex.
-func (s *Simulator) rid() string {
-	n := mix(s.options.Seed + s.rids.Add(1)*0x9e3779b97f4a7c15)
-	return fmt.Sprintf("%08x-%08x-%08x", uint32(s.Clock.Now().Unix()), uint32(n>>32), uint32(n))
-}
-
-// mix is the finisher of splitmix64: a bijection that looks random.
-func mix(x uint64) uint64 {
-	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
-	x = (x ^ x>>27) * 0x94d049bb133111eb
-	return x ^ x>>31
-}
-
 // send writes an answer or the part of it that the cut leaves.
 func (a answer) send(w http.ResponseWriter, cut Cut) {
 	body := a.body
@@ -84,6 +72,9 @@ func (a answer) send(w http.ResponseWriter, cut Cut) {
 		h.Set("Content-Type", a.contentType)
 	} else {
 		h["Content-Type"] = nil // keeps net/http from guessing one
+	}
+	if a.disposition != "" {
+		h.Set("Content-Disposition", a.disposition)
 	}
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(a.status)

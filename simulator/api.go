@@ -1,21 +1,55 @@
 package simulator
 
 import (
+	"bytes"
+	"encoding/json"
 	"net/http"
 	"strings"
 )
 
-// The paths that have an answer of their own.
+// Paths that programs which keep tokens alive have to do with.
 const (
 	TokenPath       = "/cgi-bin/token"        //nolint:gosec // a path, no credential
 	StableTokenPath = "/cgi-bin/stable_token" //nolint:gosec // likewise
 	DomainIPPath    = "/cgi-bin/get_api_domain_ip"
+	TicketPath      = "/cgi-bin/ticket/getticket"
+
+	uploadPath = "/cgi-bin/media/upload"
 )
 
-var endpoints = map[string]endpoint{
-	TokenPath:       {pool: Classic, read: readClassic, serve: serveClassic},
-	StableTokenPath: {pool: Stable, read: readStable, serve: serveStable},
-	DomainIPPath:    api(`{"ip_list":["203.0.113.10","203.0.113.11"]}`),
+// routes returns the paths that have an answer of their own.
+func routes() map[string]endpoint {
+	return map[string]endpoint{
+		TokenPath:       {pool: Classic, read: readClassic, serve: serveClassic},
+		StableTokenPath: {pool: Stable, read: readStable, serve: serveStable},
+
+		DomainIPPath:             get(fixed(`{"ip_list":["203.0.113.10","203.0.113.11"]}`)),
+		"/cgi-bin/getcallbackip": get(fixed(`{"ip_list":["203.0.113.20","203.0.113.21","203.0.113.128/25"]}`)),
+		TicketPath:               get(serveTicket).of(onlyOfficial),
+
+		"/cgi-bin/clear_quota":         post(serveClearQuota),
+		"/cgi-bin/clear_quota/v2":      {read: readClearQuotaV2, serve: serveClearQuotaV2},
+		"/cgi-bin/openapi/quota/get":   post(serveQuotaGet),
+		"/cgi-bin/openapi/quota/clear": post(serveQuotaClear),
+		"/cgi-bin/openapi/rid/get":     post(serveRIDGet),
+		"/cgi-bin/callback/check":      post(serveCallbackCheck),
+
+		"/cgi-bin/message/custom/send":   post(serveCustomSend).raw(),
+		"/cgi-bin/message/custom/typing": post(serveTyping),
+		"/cgi-bin/message/template/send": post(serveTemplateSend).raw().of(onlyOfficial),
+
+		"/cgi-bin/menu/create": post(serveMenuCreate).raw().of(onlyOfficial),
+		"/cgi-bin/menu/get":    get(serveMenuGet).of(onlyOfficial),
+		"/cgi-bin/menu/delete": get(serveMenuDelete).of(onlyOfficial),
+
+		"/cgi-bin/user/info": get(serveUserInfo).of(onlyOfficial),
+		"/cgi-bin/user/get":  get(serveUserGet).of(onlyOfficial),
+
+		uploadPath:               api{method: http.MethodPost, do: serveMediaUpload}.endpoint(),
+		"/cgi-bin/media/get":     get(serveMediaGet),
+		"/cgi-bin/qrcode/create": post(serveQRCodeCreate).of(onlyOfficial),
+		"/cgi-bin/showqrcode":    {serve: serveShowQRCode},
+	}
 }
 
 // families are the first parts of WeChat's API paths. /sns/ is missing because
@@ -26,34 +60,81 @@ var families = []string{
 }
 
 var (
-	anyAPI  = api(`{"errcode":0,"errmsg":"ok"}`)
+	anyAPI  = api{do: fixed(`{"errcode":0,"errmsg":"ok"}`)}.endpoint()
+	miniAPI = api{do: fixed(`{"errcode":0,"errmsg":"ok"}`), only: onlyMini}.endpoint()
 	nowhere = endpoint{serve: func(*call) answer { return answer{status: http.StatusNotFound} }}
 )
 
 // route finds the endpoint of a path.
-func route(path string) endpoint {
-	if e, ok := endpoints[path]; ok {
+func (s *Simulator) route(path string) endpoint {
+	if e, ok := s.routes[path]; ok {
 		return e
 	}
-	for _, family := range families {
-		if len(path) > len(family) && strings.HasPrefix(path, family) {
-			return anyAPI
-		}
+	switch {
+	case !inFamily(path):
+		return nowhere
+	case strings.HasPrefix(path, "/wxa/"):
+		return miniAPI
+	default:
+		return anyAPI
 	}
-	return nowhere
 }
 
-// api is an endpoint that answers always the same once the token is accepted.
-func api(body string) endpoint {
-	return endpoint{
-		read: readAPI,
-		serve: func(c *call) answer {
-			if errcode := c.checkToken(); errcode != 0 {
-				return c.refuse(errcode)
-			}
-			return ok(body)
-		},
+func inFamily(path string) bool {
+	for _, family := range families {
+		if len(path) > len(family) && strings.HasPrefix(path, family) {
+			return true
+		}
 	}
+	return false
+}
+
+// audience is the one kind of account that an API is for.
+type audience func(Kind) bool
+
+func onlyOfficial(k Kind) bool { return k == OfficialAccount }
+func onlyMini(k Kind) bool     { return k == MiniProgram }
+
+// api is an endpoint that is called with a token.
+type api struct {
+	method  string             // the one it takes; "" takes all
+	json    bool               // the body has to be a JSON object
+	escapes bool               // which may not have \uXXXX in it
+	only    audience           // nil: for all kinds
+	do      func(*call) answer // after all checks
+}
+
+func get(do func(*call) answer) endpoint {
+	return api{method: http.MethodGet, do: do}.endpoint()
+}
+
+func post(do func(*call) answer) endpoint {
+	return api{method: http.MethodPost, json: true, do: do}.endpoint()
+}
+
+func fixed(body string) func(*call) answer { return func(*call) answer { return ok(body) } }
+
+func (a api) endpoint() endpoint {
+	return endpoint{api: &a, read: readAPI, serve: func(c *call) answer {
+		if errcode := c.check(&a); errcode != 0 {
+			return c.refuse(errcode)
+		}
+		return a.do(c)
+	}}
+}
+
+// raw is e for bodies that may not have \uXXXX in them.
+func (e endpoint) raw() endpoint {
+	a := *e.api
+	a.escapes = true
+	return a.endpoint()
+}
+
+// of is e for one kind of account.
+func (e endpoint) of(only audience) endpoint {
+	a := *e.api
+	a.only = only
+	return a.endpoint()
 }
 
 // readAPI reads whose token a call carries. It counts only in the query.
@@ -63,23 +144,67 @@ func readAPI(c *call) {
 	}
 }
 
-// checkToken checks the token and the caller of an API call, in WeChat's order,
-// and returns the errcode to refuse it with.
-func (c *call) checkToken() int {
+// check checks a call in WeChat's order, uses up quota, and returns the errcode to
+// refuse the call with.
+func (c *call) check(a *api) int {
+	if errcode := c.checkToken(a); errcode != 0 {
+		return errcode
+	}
+	switch {
+	case a.method == http.MethodGet && c.req.Method != http.MethodGet:
+		return requireGET
+	case a.method == http.MethodPost && c.req.Method != http.MethodPost:
+		return requirePOST
+	case a.method == http.MethodPost && len(c.body) == 0:
+		return emptyPostData
+	case a.escapes && !c.sim.options.AcceptEscapes && hasEscape(c.body):
+		return invalidCharset
+	case a.json && !isObject(c.body):
+		return dataFormat
+	}
+	return 0
+}
+
+func (c *call) checkToken(a *api) int {
 	switch {
 	case c.query.Get("access_token") == "":
 		return tokenMissing
 	case c.token == nil:
 		return invalidCredential
 	}
-	a := c.account
-	a.mu.Lock()
-	defer a.mu.Unlock()
+	own, path := c.account, c.req.URL.Path
+	own.mu.Lock()
+	defer own.mu.Unlock()
 	if errcode := c.token.verdict(c.now); errcode != 0 {
 		return errcode
 	}
-	if a.conf.Kind == OfficialAccount && !a.whitelist.allows(c.caller) {
+	if a.only != nil && !a.only(own.conf.Kind) {
+		return invalidCredential
+	}
+	if errcode := own.overQuota(path, c.now); errcode != 0 {
+		return errcode
+	}
+	if own.conf.Kind == OfficialAccount && !own.whitelist.allows(c.caller) {
 		return notWhitelisted
 	}
+	own.quota(path).use(c.now)
 	return 0
+}
+
+func isObject(body []byte) bool {
+	return bytes.HasPrefix(bytes.TrimLeft(body, " \t\r\n"), []byte("{")) && json.Valid(body)
+}
+
+// hasEscape reports whether JSON has a \uXXXX in it; a \\u is a backslash and a u.
+func hasEscape(body []byte) bool {
+	for i := 0; i+1 < len(body); i++ {
+		if body[i] != '\\' {
+			continue
+		}
+		if body[i+1] == 'u' {
+			return true
+		}
+		i++
+	}
+	return false
 }

@@ -8,8 +8,11 @@ import (
 	"time"
 )
 
-// maxBody bounds what is read of a request into memory.
-const maxBody = 1 << 20
+// What is read of a request into memory.
+const (
+	maxBody   = 1 << 20
+	maxUpload = 12 << 20 // media/upload; WeChat: a picture or video has at most 10 MB
+)
 
 // call is one request on its way through the simulator.
 type call struct {
@@ -23,10 +26,12 @@ type call struct {
 	fetch    fetch    // what a token endpoint was asked
 	token    *token   // what an API was called with; nil when it is none of ours
 	now      time.Time
+	rid      string // of the answer; "" when it has none
 }
 
 // endpoint is a path that WeChat serves.
 type endpoint struct {
+	api   *api               // nil: it is called without a token
 	pool  Pool               // the pool of a token endpoint; "" for an API
 	read  func(*call)        // finds out whose call it is, and sets account
 	serve func(*call) answer // carries it out
@@ -40,19 +45,20 @@ func (s *Simulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	e := Event{
 		Time: s.Clock.Now(), AppID: c.account.appid, Caller: c.caller,
 		Method: r.Method, Path: r.URL.Path, Query: r.URL.RawQuery,
-		Request: string(c.body[:min(len(c.body), maxEventBody)]),
+		Request: excerpt(string(c.body)),
 		Lost:    true,
 	}
 	defer func() {
 		e.Latency = time.Since(started)
-		s.events.add(e)
+		s.keepRID(c, e)
+		s.note(e)
 	}()
 
-	f := s.faults.next(c)
-	e.Fault = f != Fault{}
+	f, faulty := s.faults.next(c)
+	e.Fault = faulty
 	a := c.run(f)
 	c.count(a)
-	e.Errcode, e.Response = a.errcode, a.body[:min(len(a.body), maxEventBody)]
+	e.Errcode, e.Response = a.errcode, excerpt(a.body)
 	if f.Cut != CutAnswer {
 		e.Status = a.status
 	}
@@ -63,13 +69,17 @@ func (s *Simulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // receive reads a request and counts its arrival.
 func (s *Simulator) receive(r *http.Request) *call {
 	c := &call{
-		sim: s, req: r, endpoint: route(r.URL.Path), query: r.URL.Query(),
+		sim: s, req: r, endpoint: s.route(r.URL.Path), query: r.URL.Query(),
 		caller: callerOf(r), account: s.nobody,
 	}
 	if r.Body != nil {
 		// The whole body is read first: only then does net/http notice a caller
 		// who goes away during a delay.
-		body, err := io.ReadAll(io.LimitReader(r.Body, maxBody))
+		most := int64(maxBody)
+		if r.URL.Path == uploadPath {
+			most = maxUpload
+		}
+		body, err := io.ReadAll(io.LimitReader(r.Body, most))
 		if err == nil {
 			_, err = io.Copy(io.Discard, r.Body)
 		}

@@ -5,13 +5,15 @@ import (
 	"time"
 )
 
-// Clock is the real time plus what was added by Advance. The zero value shows
-// the real time. Inside a testing/synctest bubble the real time is the bubble's,
-// so that sleeping and advancing both age a token; a Simulator that is used in a
-// bubble belongs there from New on.
+// Clock is the real time plus what was added by Advance: the time by which
+// tokens, tickets, media and quotas age. The zero value shows the real time.
+// Inside a testing/synctest bubble the real time is the bubble's, so that sleeping
+// and advancing both age a token; a Simulator that is used in a bubble belongs
+// there from New on.
 //
-// Delays of faults and latencies of events are spans of real time: Advance does
-// not shorten them.
+// Whatever somebody else compares with his own clock stays real: the times inside
+// of rids and pushes, which only Options.Skew moves, the delays of faults and the
+// latencies of events.
 type Clock struct {
 	offset atomic.Int64
 }
@@ -30,8 +32,24 @@ func (c *Clock) Advance(d time.Duration) {
 	c.offset.Add(int64(d))
 }
 
-// beijing is where WeChat's days change.
-const beijing = 8 * time.Hour
+// beijing is where WeChat's days and months change.
+var beijing = time.FixedZone("UTC+8", 8*60*60)
 
-func day(t time.Time) int64    { return t.Add(beijing).Unix() / 86400 }
+func day(t time.Time) int64 {
+	_, offset := t.In(beijing).Zone()
+	return (t.Unix() + int64(offset)) / 86400
+}
+
 func minute(t time.Time) int64 { return t.Unix() / 60 }
+
+func month(t time.Time) int64 {
+	t = t.In(beijing)
+	return int64(t.Year())*12 + int64(t.Month())
+}
+
+// wall is the time that rids and pushes carry.
+func (s *Simulator) wall() time.Time { return time.Now().Add(time.Duration(s.skew.Load())) }
+
+// SetSkew changes Options.Skew: how far WeChat's clock is ahead of this
+// machine's. Negative: behind.
+func (s *Simulator) SetSkew(d time.Duration) { s.skew.Store(int64(d)) }

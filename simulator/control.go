@@ -2,7 +2,6 @@ package simulator
 
 import (
 	"fmt"
-	"slices"
 	"time"
 )
 
@@ -11,9 +10,8 @@ func (s *Simulator) Accounts() []Account {
 	all := make([]Account, 0, len(s.order))
 	for _, a := range s.order {
 		a.mu.Lock()
-		conf := a.conf
+		conf := a.conf.clone()
 		a.mu.Unlock()
-		conf.Whitelist = slices.Clone(conf.Whitelist)
 		all = append(all, conf)
 	}
 	return all
@@ -29,17 +27,16 @@ func (s *Simulator) Update(appid string, change func(*Account)) error {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	conf := a.conf
-	conf.Whitelist = slices.Clone(conf.Whitelist)
+	conf := a.conf.clone()
 	change(&conf)
 	if conf.AppID != appid {
 		return fmt.Errorf("simulator: Update of %s must not change its AppID", appid)
 	}
+	conf = conf.complete(s.options.Seed)
 	list, err := conf.check()
 	if err != nil {
 		return fmt.Errorf("simulator: Update: %w", err)
 	}
-	conf.Whitelist = slices.Clone(conf.Whitelist)
 	a.conf, a.whitelist = conf, list
 	return nil
 }

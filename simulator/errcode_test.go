@@ -161,6 +161,17 @@ func either(a, b string) string {
 	return b
 }
 
+// tokenPaths are paths that take a token.
+var tokenPaths = []string{simulator.DomainIPPath, simulator.TicketPath, "/cgi-bin/menu/get", "/cgi-bin/message/custom/send", "/card/create"}
+
+// use changes the account.
+func use(t *testing.T, wx *simtest.Sim, change func(*simulator.Account)) {
+	t.Helper()
+	if err := wx.Update(appid, change); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestTokenRefusals calls APIs with every sort of bad token, over a socket.
 func TestTokenRefusals(t *testing.T) {
 	const outside = "192.0.2.1"
@@ -215,6 +226,31 @@ func TestTokenRefusals(t *testing.T) {
 			wx.Clock.Advance(10 * time.Minute)
 			return "access_token=" + token
 		}, 42001, "access_token expired"},
+		{"minute limit", func(wx *simtest.Sim, token string) string {
+			limits := map[string]int{}
+			for _, path := range tokenPaths {
+				limits[path] = 1
+			}
+			use(t, wx, func(a *simulator.Account) { a.MinuteCalls, a.DailyCalls = 1, limits })
+			for _, path := range tokenPaths {
+				call(t, wx, path, token)
+			}
+			wx.SetWhitelist(appid, outside)
+			return "access_token=" + token
+		}, 45011, "api minute-quota reach limit, must slower, retry next minute"},
+		{"day limit", func(wx *simtest.Sim, token string) string {
+			limits := map[string]int{}
+			for _, path := range tokenPaths {
+				limits[path] = 5
+			}
+			use(t, wx, func(a *simulator.Account) { a.DailyCalls, a.Whitelist = limits, []string{outside} })
+			for _, path := range tokenPaths {
+				if err := wx.Spend(appid, path, 0); err != nil {
+					t.Fatal(err)
+				}
+			}
+			return "access_token=" + token
+		}, 45009, "reach max api daily quota limit"},
 		{"whitelist", func(wx *simtest.Sim, token string) string {
 			wx.SetWhitelist(appid, outside)
 			return "access_token=" + token
@@ -224,7 +260,7 @@ func TestTokenRefusals(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			wx := simtest.New(t, simulator.Options{Accounts: one()})
 			query := row.query(wx, classic(t, wx).Token)
-			for _, path := range []string{simulator.DomainIPPath, "/cgi-bin/menu/get", "/wxa/getwxacode"} {
+			for _, path := range tokenPaths {
 				r := request(t, "POST", wx.URL+path+"?"+query, `{"access_token":"x"}`)
 				r.Header.Set("Authorization", "Bearer x")
 				a := must(t, wx.Client(), r)
@@ -240,7 +276,7 @@ func TestPaths(t *testing.T) {
 	wx := simtest.New(t, simulator.Options{Accounts: one()})
 	token := classic(t, wx).Token
 	for _, path := range []string{
-		"/cgi-bin/menu/create", "/wxa/getwxacode", "/card/create", "/datacube/getusersummary", "/customservice/getkflist", "/cgi-bin/a/b/c",
+		"/cgi-bin/draft/add", "/wxaapi/newtmpl/gettemplate", "/card/create", "/datacube/getusersummary", "/customservice/getkflist", "/cgi-bin/a/b/c",
 	} {
 		if a := call(t, wx, path, token); a.status != 200 || a.raw != `{"errcode":0,"errmsg":"ok"}` {
 			t.Errorf("%s: %d %s", path, a.status, a.raw)

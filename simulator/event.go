@@ -1,15 +1,18 @@
 package simulator
 
 import (
-	"sync"
+	"fmt"
 	"time"
+	"unicode/utf8"
 )
 
-// Event is one call as the simulator saw it.
+// Event is one request as the simulator saw it: a call of its API, or a push of
+// its own.
 type Event struct {
-	Time     time.Time // when it arrived, by Simulator.Clock
+	Time     time.Time // when it arrived or left, by Simulator.Clock
 	AppID    string    // whose it was; "" when that could not be told
-	Caller   string    // the IP it came from
+	Push     bool      // the simulator sent it: Method, Path and Query are those of the app's URL
+	Caller   string    // the IP it came from; of a push the host it went to
 	Method   string
 	Path     string
 	Query    string        // raw, with everything that was in it
@@ -25,36 +28,30 @@ type Event struct {
 // maxEventBody bounds what an Event keeps of a body.
 const maxEventBody = 4 << 10
 
-// Events returns the last calls, oldest first, at most Options.Events.
+// Events returns the last requests, oldest first, at most Options.Events.
 func (s *Simulator) Events() []Event { return s.events.all() }
 
-// ring keeps the last size events.
-type ring struct {
-	size int
-
-	mu     sync.Mutex
-	events []Event
-	next   int // where the next one goes once the ring is full
+func (s *Simulator) note(e Event) {
+	s.events.add(e)
+	if s.options.Observe != nil {
+		s.options.Observe(e)
+	}
 }
 
-func (r *ring) add(e Event) {
-	if r.size == 0 {
-		return
+// excerpt returns what an Event keeps of a body.
+func excerpt(body string) string {
+	if len(body) <= maxEventBody {
+		if utf8.ValidString(body) {
+			return body
+		}
+		return fmt.Sprintf("(%d bytes)", len(body))
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if len(r.events) < r.size {
-		r.events = append(r.events, e)
-		return
+	end := maxEventBody
+	for end > maxEventBody-utf8.UTFMax && !utf8.RuneStart(body[end]) {
+		end-- // not in the middle of a character
 	}
-	r.events[r.next] = e
-	r.next = (r.next + 1) % r.size
-}
-
-func (r *ring) all() []Event {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	all := make([]Event, 0, len(r.events))
-	all = append(all, r.events[r.next:]...)
-	return append(all, r.events[:r.next]...)
+	if !utf8.ValidString(body[:end]) {
+		return fmt.Sprintf("(%d bytes)", len(body))
+	}
+	return string([]byte(body[:end])) // a copy: the rest need not be kept for it
 }

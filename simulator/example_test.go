@@ -31,7 +31,7 @@ func Example() {
 
 	get("https://api.weixin.qq.com/cgi-bin/token?grant_type=client_credential&appid=wx0123456789abcdef&secret=made-up")
 	token := wx.Latest("wx0123456789abcdef", simulator.Classic)
-	menu := "https://api.weixin.qq.com/cgi-bin/menu/get?access_token=" + token
+	menu := "https://api.weixin.qq.com/cgi-bin/menu/delete?access_token=" + token
 
 	fmt.Println(get(menu))
 	wx.Supersede("wx0123456789abcdef") // another program fetches a token

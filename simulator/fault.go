@@ -1,7 +1,10 @@
 package simulator
 
 import (
+	"fmt"
+	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -35,6 +38,12 @@ type Fault struct {
 	Path  string // a path such as "/cgi-bin/token", a prefix such as "/cgi-bin/menu/*", or Everything, Fetches, APICalls
 	AppID string // "" means every account, and calls of none
 	Times int    // how many calls it happens to; 0 means all until it is removed
+
+	// Rate is the share of the matching calls that it happens to, above 0 and up
+	// to 1; the Options.Seed decides which. 0 means all.
+	Rate float64
+
+	// After lets it happen when the call has been carried out.
 	After bool
 
 	// Delay is a span of real time. A caller that goes away meanwhile ends it,
@@ -84,11 +93,32 @@ func (f *Fault) matches(c *call) bool {
 	return f.Path == c.req.URL.Path
 }
 
+// check says whether the fault can be.
+func (f *Fault) check() error {
+	switch {
+	case f.Times < 0:
+		return fmt.Errorf("its Times is %d: it must not be negative", f.Times)
+	case f.Delay < 0:
+		return fmt.Errorf("its Delay is %s: it must not be negative", f.Delay)
+	case f.Rate < 0 || f.Rate > 1 || f.Rate != f.Rate:
+		return fmt.Errorf("its Rate is %v: it has to lie between 0 and 1", f.Rate)
+	case f.Status != 0 && (f.Status < 200 || f.Status > 999):
+		return fmt.Errorf("its Status is %d: it has to be 0, or 200 to 999", f.Status)
+	case f.Cut < CutNothing || f.Cut > CutShort:
+		return fmt.Errorf("its Cut is %d, which does not exist", int(f.Cut))
+	case f.Path != Everything && f.Path != Fetches && f.Path != APICalls && !strings.HasPrefix(f.Path, "/"):
+		return fmt.Errorf("its Path is %q: it has to be empty, %s, %s or begin with a slash", f.Path, Fetches, APICalls)
+	}
+	return nil
+}
+
 // Rule is a Fault at work.
 type Rule struct {
-	fault Fault
-	owner *faults
-	hits  int // guarded by owner.mu
+	id     int
+	fault  Fault
+	owner  *faults
+	random *rand.Rand // guarded by owner.mu, as is hits
+	hits   int
 }
 
 // Hits returns how many calls the fault has happened to.
@@ -107,15 +137,18 @@ func (r *Rule) Remove() {
 
 // Inject lets a fault happen to the calls that match it. Exactly one fault
 // happens to a call: of those with Times the one injected first, so that several
-// make a script; else of the lasting ones the one injected last. It panics when
-// Times or Delay is negative or Status is no status of a final answer.
+// make a script; else of the lasting ones the one injected last. One that its Rate
+// spares the call does not count. Inject panics when the fault cannot be, as with
+// a negative Delay.
 func (s *Simulator) Inject(f Fault) *Rule {
-	if f.Times < 0 || f.Delay < 0 || (f.Status != 0 && (f.Status < 200 || f.Status > 999)) {
-		panic("simulator: Inject: Times and Delay must not be negative, Status must be 0 or 200 to 999")
+	if err := f.check(); err != nil {
+		panic("simulator: Inject: " + err.Error())
 	}
-	r := &Rule{fault: f, owner: &s.faults}
 	s.faults.mu.Lock()
 	defer s.faults.mu.Unlock()
+	s.faults.last++
+	r := &Rule{id: s.faults.last, fault: f, owner: &s.faults}
+	r.random = rand.New(source(s.faults.seed, "fault", strconv.Itoa(r.id)))
 	s.faults.rules = append(s.faults.rules, r)
 	return r
 }
@@ -135,17 +168,20 @@ func (s *Simulator) ClearFaults() {
 
 // faults are the rules in the order of their injection.
 type faults struct {
+	seed uint64
+
 	mu    sync.Mutex
 	rules []*Rule
+	last  int // the id given out last
 }
 
 // next returns what happens to a call, and uses it up.
-func (fs *faults) next(c *call) Fault {
+func (fs *faults) next(c *call) (f Fault, found bool) {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	chosen := -1
 	for i, r := range fs.rules {
-		if !r.fault.matches(c) {
+		if !r.fault.matches(c) || (r.fault.Rate > 0 && r.random.Float64() >= r.fault.Rate) {
 			continue
 		}
 		chosen = i
@@ -154,12 +190,12 @@ func (fs *faults) next(c *call) Fault {
 		}
 	}
 	if chosen < 0 {
-		return Fault{}
+		return Fault{}, false
 	}
 	r := fs.rules[chosen]
 	r.hits++
 	if r.hits == r.fault.Times {
 		fs.rules = slices.Delete(fs.rules, chosen, chosen+1)
 	}
-	return r.fault
+	return r.fault, true
 }

@@ -53,10 +53,10 @@ func serveClassic(c *call) answer {
 	if errcode := c.checkFetch(); errcode != 0 {
 		return c.refuse(errcode)
 	}
-	if errcode := p.quota.refusal(c.now, a.conf.MinuteFetches, limit(a.conf.DailyFetches, dailyFetches)); errcode != 0 {
+	if errcode := a.overQuota(TokenPath, c.now); errcode != 0 {
 		return c.refuse(errcode)
 	}
-	p.quota.use(c.now)
+	a.quota(TokenPath).use(c.now)
 	p.stats.Issued++
 	return granted(p.issue(c.now), c.now)
 }
@@ -79,15 +79,14 @@ func serveStable(c *call) answer {
 	if errcode := c.checkFetch(); errcode != 0 {
 		return c.refuse(errcode)
 	}
-	perMinute, perDay := limit(a.conf.MinuteStable, minuteStable), limit(a.conf.DailyStable, dailyStable)
-	if errcode := p.quota.refusal(c.now, perMinute, perDay); errcode != 0 {
+	if errcode := a.overQuota(StableTokenPath, c.now); errcode != 0 {
 		return c.refuse(errcode)
 	}
 	force := c.fetch.Force && !p.tooEarly(c.now)
 	if most := limit(a.conf.DailyForced, dailyForced); force && most > 0 && p.forced.in(day(c.now)) >= most {
 		return c.refuse(dailyLimit)
 	}
-	p.quota.use(c.now)
+	a.quota(StableTokenPath).use(c.now)
 	if force {
 		p.stats.Issued++
 		p.stats.Forced++
@@ -104,14 +103,23 @@ func serveStable(c *call) answer {
 // checkFetch checks a fetch up to its quotas, in WeChat's order, and returns the
 // errcode to refuse it with. The account's mutex is held.
 func (c *call) checkFetch() int {
-	f, conf := c.fetch, &c.account.conf
 	switch {
-	case f.AppID == "":
+	case c.fetch.AppID == "":
 		return appIDMissing
 	case c.account == c.sim.nobody:
 		return invalidAppID
-	case f.GrantType != "client_credential":
+	case c.fetch.GrantType != "client_credential":
 		return invalidGrantType
+	default:
+		return c.checkSecret()
+	}
+}
+
+// checkSecret is what every call that carries the AppSecret has to pass once its
+// account is known. The account's mutex is held.
+func (c *call) checkSecret() int {
+	f, conf := c.fetch, &c.account.conf
+	switch {
 	case f.Secret == "":
 		return secretMissing
 	case conf.State == SecretFrozen:

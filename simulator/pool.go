@@ -27,7 +27,6 @@ type pool struct {
 	name    Pool
 	random  *rand.ChaCha8
 	tokens  []*token // oldest first, the current one last
-	quota   quota
 	stats   PoolStats
 }
 

@@ -12,8 +12,9 @@ import (
 
 // The defaults of Options.
 const (
-	DefaultLife   = 7200 * time.Second // WeChat: at most 7200 s
-	DefaultEvents = 1024
+	DefaultLife     = 7200 * time.Second // WeChat: at most 7200 s
+	DefaultEvents   = 1024
+	DefaultPatience = 5 * time.Second // WeChat: no answer within 5 s is none
 
 	maxOverlap = 5 * time.Minute // WeChat: old and new work side by side for 5 min
 )
@@ -50,6 +51,23 @@ type Options struct {
 	// AcceptChunked takes request bodies without Content-Length. Otherwise they
 	// are answered 412 with an empty body, as users of WeChat have met.
 	AcceptChunked bool
+
+	// AcceptEscapes takes JSON with \uXXXX escapes where WeChat refuses it with
+	// 40033: in menus, template messages and customer service messages.
+	AcceptEscapes bool
+
+	// Skew is how far WeChat's clock is ahead of this machine's (negative: behind)
+	// in what it says to others: in rids, and in the timestamp and CreateTime of
+	// pushes. Simulator.SetSkew changes it.
+	Skew time.Duration
+
+	// Patience is how long WeChat waits for the answer to a push, and what lies
+	// between the beginnings of two deliveries. 0 means DefaultPatience.
+	Patience time.Duration
+
+	// Observe, if not nil, is called with every Event when it is over, by the
+	// goroutine that served it.
+	Observe func(Event)
 }
 
 func (o Options) withDefaults() Options {
@@ -76,8 +94,11 @@ func (o Options) withDefaults() Options {
 	case o.Events < 0:
 		o.Events = 0
 	}
+	if o.Patience == 0 {
+		o.Patience = DefaultPatience
+	}
 	if len(o.Accounts) == 0 {
-		o.Accounts = []Account{makeUpAccount(o.Seed)}
+		o.Accounts = []Account{MakeUpAccount(o.Seed)}
 	}
 	return o
 }
@@ -89,11 +110,14 @@ func (o Options) validate() error {
 	if o.Overlap >= o.Life {
 		return fmt.Errorf("simulator: Options.Overlap is %s: it must be shorter than Options.Life, %s", o.Overlap, o.Life)
 	}
+	if o.Patience < 0 {
+		return fmt.Errorf("simulator: Options.Patience is %s: it must not be negative", o.Patience)
+	}
 	return nil
 }
 
-// Simulator plays api.weixin.qq.com. It is an [http.Handler], starts no
-// goroutine and needs no closing. All methods are safe for concurrent use.
+// Simulator plays WeChat: as an [http.Handler] api.weixin.qq.com, and with Push the
+// sender of messages. It keeps no goroutine and needs no closing. All methods are safe for concurrent use.
 //
 // Methods that name an account panic when it does not exist: in a test that is
 // a mistake to hear of. [Simulator.Update] returns an error instead.
@@ -107,8 +131,14 @@ type Simulator struct {
 	nobody   *account // calls that belong to no account are counted here
 	tokens   sync.Map // value → *token
 	faults   faults
-	events   ring
-	rids     atomic.Uint64
+	events   ring[Event]
+	rids     ring[ridRecord]
+	ridCount atomic.Uint64
+	skew     atomic.Int64
+	routes   map[string]endpoint // never written after New
+	scenes   scenes
+	network  http.RoundTripper
+	since    time.Time // when everybody began to follow
 }
 
 var _ http.Handler = (*Simulator)(nil)
@@ -123,10 +153,17 @@ func New(options Options) (*Simulator, error) {
 		Clock:    o.Clock,
 		options:  o,
 		accounts: make(map[string]*account, len(o.Accounts)),
-		events:   ring{size: o.Events},
+		events:   ring[Event]{size: o.Events},
+		rids:     ring[ridRecord]{size: maxRIDs},
+		routes:   routes(),
+		network:  newNetwork(),
+		faults:   faults{seed: o.Seed},
 	}
+	s.SetSkew(o.Skew)
+	s.since = s.wall()
 	s.nobody = newAccount(s, Account{}, nil)
 	for _, conf := range o.Accounts {
+		conf = conf.complete(o.Seed)
 		list, err := conf.check()
 		if err != nil {
 			return nil, fmt.Errorf("simulator: Options.Accounts: %w", err)

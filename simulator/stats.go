@@ -6,6 +6,9 @@ import "maps"
 type Stats struct {
 	Classic  PoolStats
 	Stable   PoolStats
+	JSAPI    PoolStats   // tickets of that type; only Calls that got that far, and Issued
+	Card     PoolStats   // likewise
+	Pushes   int         // requests sent to the app
 	APICalls int         // calls to other paths that arrived with a token of the account, dead or alive
 	Errcodes map[int]int // answers by errcode, 0 left out; injected ones are among them
 }
@@ -30,6 +33,9 @@ func (s *Simulator) Stats(appid string) Stats {
 	return Stats{
 		Classic:  a.classic.stats,
 		Stable:   a.stable.stats,
+		JSAPI:    a.tickets[JSAPI].stats,
+		Card:     a.tickets[Card].stats,
+		Pushes:   a.pushes,
 		APICalls: a.apiCalls,
 		Errcodes: maps.Clone(a.errcodes),
 	}

@@ -18,12 +18,12 @@ func (s *Simulator) RoundTripper() http.RoundTripper { return s.RoundTripperFrom
 
 // RoundTripperFrom is RoundTripper for a caller with that IP, for whitelists.
 func (s *Simulator) RoundTripperFrom(ip string) http.RoundTripper {
-	return transport{sim: s, caller: ip}
+	return transport{handler: s, caller: ip}
 }
 
 type transport struct {
-	sim    *Simulator
-	caller string
+	handler http.Handler
+	caller  string
 }
 
 func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -53,7 +53,7 @@ func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 
 	w := &memory{header: http.Header{}}
-	whole := w.run(t.sim, in)
+	whole := w.run(t.handler, in)
 	if err := r.Context().Err(); !whole && err != nil {
 		return nil, err
 	}

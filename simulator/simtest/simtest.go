@@ -72,3 +72,7 @@ func (s *Sim) AppID() string { return s.Accounts()[0].AppID }
 
 // Secret returns the AppSecret that the first account has now.
 func (s *Sim) Secret() string { return s.Accounts()[0].Secret }
+
+// Account returns the first account as it is now: what the app under test has to be
+// configured with.
+func (s *Sim) Account() simulator.Account { return s.Accounts()[0] }

@@ -1,0 +1,225 @@
+package simulator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"time"
+)
+
+const (
+	deliveries = 3       // WeChat: three requests in total
+	maxAnswer  = 1 << 20 // what is read of an app's answer
+)
+
+// Delivery is one request to the app and its answer.
+type Delivery struct {
+	URL     string        // with the query
+	Request string        // the body that was sent
+	At      time.Time     // when it was sent, by this machine's clock
+	Took    time.Duration // until the answer was complete, or there was none
+	Status  int           // 0 when there was no answer
+	Header  http.Header
+	Body    string // at most 1 MiB
+	Err     error  // why there was no answer
+}
+
+// outcome says in words how a delivery went.
+func (d Delivery) outcome() string {
+	switch {
+	case errors.Is(d.Err, errSlow):
+		return fmt.Sprintf("no answer within %s", d.Took.Round(time.Millisecond))
+	case d.Err != nil:
+		return "no answer: " + d.Err.Error()
+	case d.Status >= 300 && d.Status < 400:
+		return fmt.Sprintf("it answered %s to %s, and WeChat does not follow redirects", status(d.Status), d.Header.Get("Location"))
+	case d.Status != http.StatusOK:
+		return fmt.Sprintf("it answered %s", status(d.Status))
+	default:
+		return "it answered 200"
+	}
+}
+
+func status(code int) string {
+	if text := http.StatusText(code); text != "" {
+		return strconv.Itoa(code) + " " + text
+	}
+	return strconv.Itoa(code)
+}
+
+var errSlow = errors.New("it took too long")
+
+// Push sends a message of the first account's first follower to an app, as WeChat
+// does: signed and encrypted, up to three times, and judges the answer. The error
+// says why nothing could be sent, or is the context's; what an app does wrong is
+// in the Result.
+func (s *Simulator) Push(ctx context.Context, address string, m Message) (Result, error) {
+	return s.Deliver(ctx, Push{URL: address, Message: m})
+}
+
+// Deliver is [Simulator.Push] with everything that can be chosen.
+func (s *Simulator) Deliver(ctx context.Context, p Push) (Result, error) {
+	out, err := s.settle(p)
+	if err != nil {
+		return Result{}, err
+	}
+	switch p.Attack {
+	case "":
+		return out.deliver(ctx, out.compose, deliveries)
+	case Replay:
+		return out.replay(ctx)
+	default:
+		r, err := out.deliver(ctx, out.compose, 1)
+		if err == nil {
+			out.resisted(&r)
+		}
+		return r, err
+	}
+}
+
+// replay delivers the same bytes twice and judges the second answer.
+func (p *sending) replay(ctx context.Context) (Result, error) {
+	same := p.compose()
+	first, err := p.deliver(ctx, func() parcel { return same }, 1)
+	if err != nil {
+		return first, err
+	}
+	second, err := p.deliver(ctx, func() parcel { return same }, 1)
+	second.Deliveries = append(first.Deliveries, second.Deliveries...)
+	switch {
+	case err != nil:
+	case !first.OK():
+		second.Verdict, second.Reason = first.Verdict, "already the genuine push went wrong: "+first.Reason
+		second.Sees = first.Sees
+	case second.Verdict == Failed:
+		second.Reason = "the app does not take the same push twice, which WeChat may send when an answer got lost: " + second.Reason
+	default:
+		second.Reason += ". It was the second time: look whether your app handled the message once"
+	}
+	return second, err
+}
+
+// deliver sends up to most times what next composes, until there is an answer.
+func (p *sending) deliver(ctx context.Context, next func() parcel, most int) (Result, error) {
+	var result Result
+	var content parcel
+	for n := range most {
+		if n == 0 || !p.SameNonce {
+			content = next()
+		}
+		d := p.send(ctx, content)
+		result.Deliveries = append(result.Deliveries, d)
+		if err := ctx.Err(); err != nil {
+			result.Verdict, result.Reason = Failed, "the push was given up"
+			return result, err
+		}
+		if d.Err == nil && d.Status == http.StatusOK {
+			p.judge(&result, d)
+			return result, nil
+		}
+		if n+1 < most && !sleep(ctx, p.sim.options.Patience-time.Since(d.At)) {
+			result.Verdict, result.Reason = Failed, "the push was given up"
+			return result, ctx.Err()
+		}
+	}
+	p.unanswered(&result)
+	return result, nil
+}
+
+// send sends one delivery and waits for its answer.
+func (p *sending) send(ctx context.Context, content parcel) Delivery {
+	r, err := content.request(ctx)
+	if err != nil {
+		return Delivery{At: time.Now(), Err: err}
+	}
+	d := p.sim.exchange(r, p.Handler)
+	d.Request = content.body
+	p.sim.notePush(p.account.AppID, r, d)
+	return d
+}
+
+func (s *Simulator) notePush(appid string, r *http.Request, d Delivery) {
+	a := s.accounts[appid]
+	a.mu.Lock()
+	a.pushes++
+	a.mu.Unlock()
+	s.note(Event{
+		Time: s.Clock.Now().Add(-d.Took), AppID: appid, Push: true, Caller: r.URL.Host, Method: r.Method, Path: r.URL.Path, Query: r.URL.RawQuery,
+		Request: excerpt(d.Request), Status: d.Status, Response: excerpt(d.Body), Lost: d.Err != nil, Latency: d.Took,
+	})
+}
+
+// exchange sends a request to a handler of this process or over the network.
+func (s *Simulator) exchange(r *http.Request, h http.Handler) Delivery {
+	d := Delivery{URL: r.URL.String(), At: time.Now()}
+	ctx, cancel := context.WithTimeoutCause(r.Context(), s.options.Patience, errSlow)
+	defer cancel()
+	r = r.WithContext(ctx)
+	var res *http.Response
+	if h != nil {
+		res, d.Err = inMemory(h, r)
+	} else {
+		res, d.Err = s.network.RoundTrip(r) // follows no redirect
+	}
+	if d.Err == nil {
+		var body []byte
+		body, d.Err = io.ReadAll(io.LimitReader(res.Body, maxAnswer))
+		_ = res.Body.Close()
+		d.Status, d.Header, d.Body = res.StatusCode, res.Header, string(body)
+	}
+	d.Took = time.Since(d.At)
+	if d.Err != nil {
+		d.Status, d.Err = 0, cause(ctx, d.Err)
+	}
+	return d
+}
+
+// cause says in words why there was no answer.
+func cause(ctx context.Context, err error) error {
+	var refused *net.OpError
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case errors.As(err, &refused) && refused.Op == "dial":
+		return fmt.Errorf("nothing listens at %s (%w)", refused.Addr, refused.Err)
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return errors.New("the connection ended before the answer did")
+	default:
+		return err
+	}
+}
+
+// newNetwork sends pushes: a connection for each as WeChat does, no proxy, no
+// compression.
+func newNetwork() http.RoundTripper {
+	return &http.Transport{DisableKeepAlives: true, DisableCompression: true}
+}
+
+// inMemory serves the request in a goroutine of its own: an app that does not look
+// at its context is left behind when the patience is over.
+func inMemory(h http.Handler, r *http.Request) (*http.Response, error) {
+	type answered struct {
+		res *http.Response
+		err error
+	}
+	done := make(chan answered, 1)
+	go func() {
+		defer func() {
+			if v := recover(); v != nil { // a server would log it and end the connection
+				done <- answered{nil, fmt.Errorf("the app panicked: %v", v)}
+			}
+		}()
+		res, err := (transport{handler: h, caller: "127.0.0.1"}).RoundTrip(r) //nolint:bodyclose // exchange closes it
+		done <- answered{res, err}
+	}()
+	select {
+	case a := <-done:
+		return a.res, a.err
+	case <-r.Context().Done():
+		return nil, context.Cause(r.Context())
+	}
+}

@@ -1,0 +1,35 @@
+package simulator
+
+import "encoding/json"
+
+// serveMenuCreate carries out POST /cgi-bin/menu/create.
+func serveMenuCreate(c *call) answer {
+	var in struct {
+		Button []json.RawMessage `json:"button"`
+	}
+	if !c.decode(&in) || len(in.Button) == 0 {
+		return c.refuse(dataFormat)
+	}
+	c.account.mu.Lock()
+	defer c.account.mu.Unlock()
+	c.account.menu = string(c.body)
+	return ok(`{"errcode":0,"errmsg":"ok"}`)
+}
+
+// serveMenuGet carries out GET /cgi-bin/menu/get: what was created, byte for byte.
+func serveMenuGet(c *call) answer {
+	c.account.mu.Lock()
+	defer c.account.mu.Unlock()
+	if c.account.menu == "" {
+		return c.refuse(menuMissing)
+	}
+	return ok(`{"menu":` + c.account.menu + `}`)
+}
+
+// serveMenuDelete carries out GET /cgi-bin/menu/delete.
+func serveMenuDelete(c *call) answer {
+	c.account.mu.Lock()
+	defer c.account.mu.Unlock()
+	c.account.menu = ""
+	return ok(`{"errcode":0,"errmsg":"ok"}`)
+}

@@ -1,0 +1,235 @@
+package simulator
+
+// Notice is the event of that name with fields of its own, for events that have no
+// function here.
+func Notice(name string, fields ...Field) Message {
+	return Message{Type: "event", Fields: append([]Field{{"Event", name}}, fields...)}
+}
+
+func keyed(name, key string, fields ...Field) Message {
+	return Notice(name, append([]Field{{"EventKey", key}}, fields...)...)
+}
+
+// Subscribe is a new follower.
+func Subscribe() Message { return keyed("subscribe", "") }
+
+// SubscribeByScene is a new follower by a parametric QR code.
+func SubscribeByScene(scene, ticket string) Message {
+	return keyed("subscribe", "qrscene_"+scene, Field{"Ticket", ticket})
+}
+
+// Unsubscribe is a follower who leaves.
+func Unsubscribe() Message { return keyed("unsubscribe", "") }
+
+// Scan is a follower who scans a parametric QR code.
+func Scan(scene, ticket string) Message { return keyed("SCAN", scene, Field{"Ticket", ticket}) }
+
+// LocationReport tells where a follower is: degrees, and a precision in metres.
+func LocationReport(latitude, longitude, precision float64) Message {
+	return Notice("LOCATION",
+		Field{"Latitude", degrees(latitude)}, Field{"Longitude", degrees(longitude)}, Field{"Precision", degrees(precision)})
+}
+
+// Click is a click on a menu's button.
+func Click(key string) Message { return keyed("CLICK", key) }
+
+// View is a click on a menu's link.
+func View(url, menuID string) Message { return keyed("VIEW", url, Field{"MenuId", Number(menuID)}) }
+
+// ViewMiniProgram is a click on a menu's mini program.
+func ViewMiniProgram(pagePath, menuID string) Message {
+	return keyed("view_miniprogram", pagePath, Field{"MenuId", Number(menuID)})
+}
+
+// ScanCodePush is a code scanned by a menu's button.
+func ScanCodePush(key, scanType, result string) Message {
+	return scanned("scancode_push", key, scanType, result)
+}
+
+// ScanCodeWait is the same while the follower waits for an answer
+// (scancode_waitmsg).
+func ScanCodeWait(key, scanType, result string) Message {
+	return scanned("scancode_waitmsg", key, scanType, result)
+}
+
+func scanned(name, key, scanType, result string) Message {
+	return keyed(name, key, Field{"ScanCodeInfo", []Field{{"ScanType", scanType}, {"ScanResult", result}}})
+}
+
+// PicSysPhoto is pictures taken by a menu's button, given by their MD5.
+func PicSysPhoto(key string, md5 ...string) Message { return pictures("pic_sysphoto", key, md5) }
+
+// PicPhotoOrAlbum is pictures taken or chosen.
+func PicPhotoOrAlbum(key string, md5 ...string) Message {
+	return pictures("pic_photo_or_album", key, md5)
+}
+
+// PicWeixin is pictures chosen in WeChat's album.
+func PicWeixin(key string, md5 ...string) Message { return pictures("pic_weixin", key, md5) }
+
+func pictures(name, key string, md5 []string) Message {
+	items := make([]Field, len(md5))
+	for i, sum := range md5 {
+		items[i] = Field{"item", []Field{{"PicMd5Sum", sum}}}
+	}
+	return keyed(name, key, Field{"SendPicsInfo", []Field{{"Count", len(md5)}, {"PicList", items}}})
+}
+
+// LocationSelect is a place chosen by a menu's button. Its numbers are CDATA, as
+// WeChat writes them here.
+func LocationSelect(key string, latitude, longitude float64, scale, label, poi string) Message {
+	return keyed("location_select", key, Field{"SendLocationInfo", []Field{
+		{"Location_X", string(degrees(latitude))}, {"Location_Y", string(degrees(longitude))}, {"Scale", scale}, {"Label", label}, {"Poiname", poi},
+	}})
+}
+
+// TemplateSendJobFinish tells what became of a template message: "success",
+// "failed:user block" or "failed: system failed".
+func TemplateSendJobFinish(id int64, status string) Message {
+	return Notice("TEMPLATESENDJOBFINISH", Field{"MsgID", id}, Field{"Status", status})
+}
+
+// MassSendJobFinish tells what became of a mass message: "send success", "send
+// fail" or "err(10001)" and the like.
+func MassSendJobFinish(id int64, status string, total, filtered, sent, errors int) Message {
+	return Notice("MASSSENDJOBFINISH", Field{"MsgID", id}, Field{"Status", status},
+		Field{"TotalCount", total}, Field{"FilterCount", filtered}, Field{"SentCount", sent}, Field{"ErrorCount", errors})
+}
+
+// WithArticles adds what a MassSendJobFinish of articles has besides: the result
+// of the copyright check and the articles' addresses.
+func (m Message) WithArticles(urls ...string) Message {
+	checked, addresses := make([]Field, len(urls)), make([]Field, len(urls))
+	for i, url := range urls {
+		checked[i] = Field{"item", []Field{
+			{"ArticleIdx", i + 1},
+			{"UserDeclareState", 0},
+			{"AuditState", 2},
+			{"OriginalArticleUrl", url},
+			{"OriginalArticleType", 1},
+			{"CanReprint", 1},
+			{"NeedReplaceContent", 0},
+			{"NeedShowReprintSource", 0},
+		}}
+		addresses[i] = Field{"item", []Field{{"ArticleIdx", i + 1}, {"ArticleUrl", url}}}
+	}
+	return m.With("CopyrightCheckResult", []Field{{"Count", len(urls)}, {"ResultList", checked}, {"CheckState", 2}}).
+		With("ArticleUrlResult", []Field{{"Count", len(urls)}, {"ResultList", addresses}})
+}
+
+// Subscription is one template's line in the events of subscription messages
+// (订阅通知).
+type Subscription struct {
+	TemplateID string
+	Status     string // accept or reject
+	Scene      int    // of SubscribeMsgPopup
+}
+
+// SubscribeMsgPopup tells what a follower chose in the dialog of subscription
+// messages.
+func SubscribeMsgPopup(choices ...Subscription) Message {
+	list := make([]Field, len(choices))
+	for i, c := range choices {
+		list[i] = Field{"List", []Field{{"TemplateId", c.TemplateID}, {"SubscribeStatusString", c.Status}, {"PopupScene", c.Scene}}}
+	}
+	return Notice("subscribe_msg_popup_event", Field{"SubscribeMsgPopupEvent", list})
+}
+
+// SubscribeMsgChange tells what a follower changed in the settings.
+func SubscribeMsgChange(choices ...Subscription) Message {
+	list := make([]Field, len(choices))
+	for i, c := range choices {
+		list[i] = Field{"List", []Field{{"TemplateId", c.TemplateID}, {"SubscribeStatusString", c.Status}}}
+	}
+	return Notice("subscribe_msg_change_event", Field{"SubscribeMsgChangeEvent", list})
+}
+
+// SubscribeMsgSent tells what became of a subscription message.
+func SubscribeMsgSent(templateID string, id int64, errcode int, status string) Message {
+	return Notice("subscribe_msg_sent_event", Field{"SubscribeMsgSentEvent", []Field{{"List", []Field{
+		{"TemplateId", templateID}, {"MsgID", id}, {"ErrorCode", errcode}, {"ErrorStatus", status},
+	}}}})
+}
+
+// PublishJobFinish tells what became of a publication (发布).
+func PublishJobFinish(publishID string, status int, articleID string, urls ...string) Message {
+	detail := []Field{{"count", len(urls)}}
+	for i, url := range urls {
+		detail = append(detail, Field{"item", []Field{{"idx", i + 1}, {"article_url", url}}})
+	}
+	return Notice("PUBLISHJOBFINISH", Field{"PublishEventInfo", []Field{
+		{"publish_id", publishID}, {"publish_status", status}, {"article_id", articleID}, {"article_detail", detail},
+	}})
+}
+
+// KfCreateSession tells that a customer service agent begins a session.
+func KfCreateSession(account string) Message {
+	return Notice("kf_create_session", Field{"KfAccount", account})
+}
+
+// KfCloseSession tells that it ends.
+func KfCloseSession(account string) Message {
+	return Notice("kf_close_session", Field{"KfAccount", account})
+}
+
+// KfSwitchSession tells that another agent takes it over.
+func KfSwitchSession(from, to string) Message {
+	return Notice("kf_switch_session", Field{"FromKfAccount", from}, Field{"ToKfAccount", to})
+}
+
+// UserEnterTempSession is a user who opens a mini program's customer service.
+func UserEnterTempSession(sessionFrom string) Message {
+	return Notice("user_enter_tempsession", Field{"SessionFrom", sessionFrom})
+}
+
+// WeappAuditSuccess tells that a mini program's version passed the review; at is
+// in Unix seconds here and below.
+func WeappAuditSuccess(at int64) Message {
+	return Notice("weapp_audit_success", Field{"SuccTime", at})
+}
+
+// WeappAuditFail tells that it did not.
+func WeappAuditFail(at int64, reason, screenshot string) Message {
+	return Notice("weapp_audit_fail", Field{"Reason", reason}, Field{"FailTime", at}, Field{"ScreenShot", screenshot})
+}
+
+// WeappAuditDelay tells that the review takes longer.
+func WeappAuditDelay(at int64, reason string) Message {
+	return Notice("weapp_audit_delay", Field{"Reason", reason}, Field{"DelayTime", at})
+}
+
+// WxaMediaCheck tells the result of a content check: suggest is "pass", "review"
+// or "risky".
+func WxaMediaCheck(appid, traceID, suggest string, label int) Message {
+	return Notice("wxa_media_check", Field{"appid", appid}, Field{"trace_id", traceID}, Field{"version", 2},
+		Field{"result", []Field{{"suggest", suggest}, {"label", label}}},
+		Field{"detail", []Field{{"strategy", "content_model"}, {"errcode", 0}, {"suggest", suggest}, {"label", label}, {"prob", 90}}})
+}
+
+// QualificationVerifySuccess tells that the account's qualification was verified.
+func QualificationVerifySuccess(expires int64) Message {
+	return Notice("qualification_verify_success", Field{"ExpiredTime", expires})
+}
+
+// QualificationVerifyFail tells that it was not.
+func QualificationVerifyFail(at int64, reason string) Message {
+	return Notice("qualification_verify_fail", Field{"FailTime", at}, Field{"FailReason", reason})
+}
+
+// NamingVerifySuccess tells that the account's name was verified.
+func NamingVerifySuccess(expires int64) Message {
+	return Notice("naming_verify_success", Field{"ExpiredTime", expires})
+}
+
+// NamingVerifyFail tells that it was not.
+func NamingVerifyFail(at int64, reason string) Message {
+	return Notice("naming_verify_fail", Field{"FailTime", at}, Field{"FailReason", reason})
+}
+
+// AnnualRenew reminds of the yearly verification.
+func AnnualRenew(expires int64) Message { return Notice("annual_renew", Field{"ExpiredTime", expires}) }
+
+// VerifyExpired tells that the verification has expired.
+func VerifyExpired(expires int64) Message {
+	return Notice("verify_expired", Field{"ExpiredTime", expires})
+}

@@ -1,0 +1,129 @@
+package simulator
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+)
+
+// Verdict is what WeChat makes of an app's answer.
+type Verdict string
+
+// The verdicts.
+const (
+	Replied  Verdict = "replied"  // the follower sees the reply
+	Silent   Verdict = "silent"   // all is well, and the follower sees nothing
+	Failed   Verdict = "failed"   // the follower sees the failure line; of a verification: the console refuses the address
+	Verified Verdict = "verified" // the console takes the address
+	Refused  Verdict = "refused"  // the app refused an attack
+	Accepted Verdict = "accepted" // the app fell for an attack
+)
+
+// What WeChat shows when the app fails.
+const (
+	failureLine     = "该公众号提供的服务出现故障，请稍后再试"
+	consoleMismatch = "token验证失败"
+	consoleTimeout  = "请求URL超时"
+)
+
+// Result is how a push ended.
+type Result struct {
+	Verdict    Verdict
+	Reason     string     // why, in words, and what to do
+	Sees       string     // what the follower sees, or of a verification the console; "" is nothing
+	Reply      *Reply     // what the app answered; nil when that is no reply
+	Notes      []string   // what works, or may work, but is better otherwise
+	Deliveries []Delivery // what was sent, and what came back
+}
+
+// OK reports whether all is as it should be.
+func (r Result) OK() bool { return r.Verdict != Failed && r.Verdict != Accepted }
+
+// String tells the verdict, the reason and what the follower sees.
+func (r Result) String() string {
+	s := string(r.Verdict) + ": " + r.Reason
+	if r.Sees != "" {
+		s += "; seen: " + r.Sees
+	}
+	return s
+}
+
+func (r *Result) note(format string, args ...any) {
+	r.Notes = append(r.Notes, fmt.Sprintf(format, args...))
+}
+
+func (r *Result) fail(sees, format string, args ...any) {
+	r.Verdict, r.Reason, r.Sees, r.Reply = Failed, fmt.Sprintf(format, args...), sees, nil
+}
+
+// unanswered is the verdict when no delivery got an answer.
+func (p *sending) unanswered(r *Result) {
+	var all []string
+	for i, d := range r.Deliveries {
+		all = append(all, fmt.Sprintf("delivery %d: %s", i+1, d.outcome()))
+	}
+	r.fail(p.failureLine(), "the app answered no delivery well (%s). Answer within %s with status 200: \"success\" at once, and the work afterwards",
+		strings.Join(all, "; "), p.sim.options.Patience)
+}
+
+// failureLine is what the follower sees; who has left sees nothing.
+func (p *sending) failureLine() string {
+	if p.message.event() == "unsubscribe" {
+		return ""
+	}
+	return failureLine
+}
+
+// judge is the verdict on an answer with status 200.
+func (p *sending) judge(r *Result, d Delivery) {
+	late := ""
+	if n := len(r.Deliveries); n > 1 {
+		late = fmt.Sprintf(" to delivery %d", n)
+		r.note("the app answered only delivery %d: look whether it handled the message once", n)
+	}
+	switch d.Body {
+	case "success":
+		r.Verdict, r.Reason = Silent, "the app answered success"+late
+		return
+	case "":
+		r.Verdict, r.Reason = Silent, "the app answered with an empty body"+late
+		return
+	}
+	reply, err := p.readReply(r, d.Body)
+	if err != nil {
+		r.fail(p.failureLine(), "%v", err)
+		return
+	}
+	r.Reply = reply
+	switch {
+	case p.message.event() == "unsubscribe":
+		r.Verdict, r.Reason = Silent, "the follower has left, so that no reply reaches him: answer success"
+	case reply.Type == "":
+		r.Verdict, r.Reason = Silent, "the app answered JSON without a MsgType, of which the user sees nothing"
+	case reply.Type == transfer:
+		r.Verdict, r.Reason = Silent, "the message goes to the customer service"+late
+	default:
+		r.Verdict, r.Reason, r.Sees = Replied, "the app replied with "+reply.Type+late, reply.String()
+	}
+}
+
+// judgeVerification is the verdict on the answer to an echostr.
+func judgeVerification(r *Result, d Delivery, echo string) {
+	const want = "answer the echostr of the query as it is, as text/plain"
+	switch {
+	case d.Err != nil:
+		r.fail(consoleTimeout, "%s", d.outcome())
+	case d.Status != http.StatusOK:
+		r.fail(consoleMismatch, "%s: the Token differs from the app's, or the app does not answer GET", d.outcome())
+	case d.Body == echo:
+		r.Verdict, r.Reason = Verified, "the app echoed the echostr"
+	case d.Body == "":
+		r.fail(consoleMismatch, "the answer is empty: %s", want)
+	case strings.Trim(strings.TrimPrefix(d.Body, bom), "\"' \t\r\n") == echo:
+		r.fail(consoleMismatch, "the answer has quotes, white space or a BOM around the echostr: %s", want)
+	case strings.Contains(d.Body, echo):
+		r.fail(consoleMismatch, "the answer has more in it than the echostr: %s", want)
+	default:
+		r.fail(consoleMismatch, "the answer is not the echostr: %s", want)
+	}
+}

@@ -1,0 +1,55 @@
+package simulator
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+)
+
+// Verify asks an app for the echostr, as the console does when its address is
+// saved. Of p, the Message, Mode and Format do not matter, as the verification is
+// in plain text in every mode; of the attacks only WrongSignature can be chosen.
+func (s *Simulator) Verify(ctx context.Context, p Push) (Result, error) {
+	if p.Attack != "" && p.Attack != WrongSignature {
+		return Result{}, fmt.Errorf("simulator: a verification knows the attack %s alone", WrongSignature)
+	}
+	p.Message, p.Mode, p.Format = Text(""), Plain, XML
+	out, err := s.settle(p)
+	if err != nil {
+		return Result{}, err
+	}
+	content, echo := out.composeVerification()
+	var r Result
+	d := out.send(ctx, content)
+	r.Deliveries = append(r.Deliveries, d)
+	if err := ctx.Err(); err != nil {
+		r.fail("", "the verification was given up")
+		return r, err
+	}
+	switch {
+	case p.Attack == "":
+		judgeVerification(&r, d, echo)
+	case d.Err != nil || d.Status != http.StatusOK || d.Body != echo:
+		r.Verdict, r.Reason = Refused, "the app did not echo the echostr of a stranger"
+	default:
+		r.Verdict, r.Reason = Accepted, "the app echoes whatever comes, also with a wrong signature: check it first, "+
+			"or anybody can put text under your address"
+	}
+	return r, nil
+}
+
+// composeVerification writes the request of a verification.
+func (p *sending) composeVerification() (content parcel, echo string) {
+	timestamp, nonce, _ := p.stamps()
+	a := p.sim.accounts[p.account.AppID]
+	a.mu.Lock()
+	echo = fmt.Sprintf("%019d", a.random.Int64N(1e18)+1e18) // about 19 digits
+	a.mu.Unlock()
+	token := p.account.Token
+	if p.Attack == WrongSignature {
+		token = "not" + token
+	}
+	q := newQuery(sign(token, timestamp, nonce), timestamp, nonce)
+	q.add("echostr", echo)
+	return parcel{method: http.MethodGet, target: p.target, query: q.behind(p.target.RawQuery)}, echo
+}

@@ -126,6 +126,11 @@ func TestMistakesPanic(t *testing.T) {
 		"Times":           func() { wx.Inject(simulator.Fault{Times: -1}) },
 		"Delay":           func() { wx.Delay("", -1) },
 		"Status":          func() { wx.Inject(simulator.Fault{Status: 100}) },
+		"Rate":            func() { wx.Inject(simulator.Fault{Rate: 1.1}) },
+		"Cut":             func() { wx.Inject(simulator.Fault{Cut: 9}) },
+		"Path":            func() { wx.Inject(simulator.Fault{Path: "token"}) },
+		"Ticket":          func() { wx.Ticket("wx1", simulator.JSAPI) },
+		"KillTicket":      func() { wx.KillTicket("wx1", simulator.JSAPI) },
 	} {
 		mustPanic(t, name, f)
 	}

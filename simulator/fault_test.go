@@ -164,6 +164,36 @@ func TestWhichFaultHappens(t *testing.T) {
 	expect("no account", 40001, probe(t, wx, "x"))
 }
 
+// TestRate: the share is met, and the seed decides which calls.
+func TestRate(t *testing.T) {
+	hits := func(seed uint64) (pattern string) {
+		wx := simtest.InMemory(t, simulator.Options{Accounts: one(), Seed: seed})
+		token := wx.Supersede(appid)
+		wx.Inject(simulator.Fault{Errcode: -1, Rate: 0.25})
+		for range 400 {
+			pattern += map[int]string{0: ".", -1: "x"}[probe(t, wx, token)]
+		}
+		return pattern
+	}
+	a, b, c := hits(1), hits(1), hits(2)
+	if a != b || a == c {
+		t.Error("the seed does not decide")
+	}
+	if n := strings.Count(a, "x"); n < 60 || n > 140 || len(a) != 400 {
+		t.Errorf("%d of %d calls, want about 100", n, len(a))
+	}
+
+	wx := simtest.InMemory(t, simulator.Options{Accounts: one()})
+	rule := wx.Inject(simulator.Fault{Errcode: -1, Rate: 0.5, Times: 3})
+	token := wx.Supersede(appid)
+	for range 200 {
+		probe(t, wx, token)
+	}
+	if rule.Hits() != 3 {
+		t.Errorf("%d hits, want 3", rule.Hits())
+	}
+}
+
 func TestDelay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		wx := inMemory(t, simulator.Options{})

@@ -135,7 +135,7 @@ func TestVectorOfReply(t *testing.T) {
 	encrypted, _ := vectors(t)
 	v := encrypted[slices.IndexFunc(encrypted, func(v vector) bool { return v.Kind == "reply" })]
 	app := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		fmt.Fprintf(w, `{"Encrypt":"%s","MsgSignature":"%s","TimeStamp":%s,"Nonce":"%s"}`, v.Encrypt, v.MsgSignature, v.Timestamp, v.Nonce)
+		_, _ = fmt.Fprintf(w, `{"Encrypt":"%s","MsgSignature":"%s","TimeStamp":%s,"Nonce":"%s"}`, v.Encrypt, v.MsgSignature, v.Timestamp, v.Nonce)
 	})
 	res, err := v.wx(t).Deliver(t.Context(), simulator.Push{Handler: app, Format: simulator.JSON, Message: simulator.Notice("debug_demo")})
 	if err != nil || res.Verdict != simulator.Silent || res.Reply.Raw != v.Plaintext {
@@ -151,9 +151,9 @@ func pushing() simulator.Account {
 	}
 }
 
-func pusher(t testing.TB) *simtest.Sim {
-	t.Helper()
-	return simtest.InMemory(t, simulator.Options{Accounts: []simulator.Account{pushing()}, Seed: 7})
+func pusher(tb testing.TB) *simtest.Sim {
+	tb.Helper()
+	return simtest.InMemory(tb, simulator.Options{Accounts: []simulator.Account{pushing()}, Seed: 7})
 }
 
 // TestSamplesOfWeChat compares with messages whose lengths were proved against
@@ -235,7 +235,7 @@ func TestRequestOnTheWire(t *testing.T) {
 			t.Errorf("%s: %q, want %q", name, got.Header.Get(name), want)
 		}
 	}
-	if !got.Close || got.Method != "POST" || got.URL.Path != "/" || got.ContentLength != length {
+	if !got.Close || got.Method != http.MethodPost || got.URL.Path != "/" || got.ContentLength != length {
 		t.Errorf("close %t, %s %s, %d of %d bytes", got.Close, got.Method, got.URL.Path, got.ContentLength, length)
 	}
 	q := got.URL.Query()
@@ -303,10 +303,10 @@ func TestEverySample(t *testing.T) {
 					t.Errorf("%s: broken JSON %s", sample.Name, want)
 				}
 				if format == simulator.XML {
-					var any struct {
+					var read struct {
 						MsgType, Event string
 					}
-					if err := xml.Unmarshal(want, &any); err != nil || any.MsgType == "" || (any.MsgType == "event") != (any.Event != "") {
+					if err := xml.Unmarshal(want, &read); err != nil || read.MsgType == "" || (read.MsgType == "event") != (read.Event != "") {
 						t.Errorf("%s: %v %s", sample.Name, err, want)
 					}
 				}

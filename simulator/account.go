@@ -62,53 +62,53 @@ const (
 // Account is one account of WeChat's. For the limits, 0 means WeChat's own and a
 // negative value means none.
 type Account struct {
-	AppID  string // such as "wx0123456789abcdef"
-	Secret string // made up; it may be shown
-	Kind   Kind
-	State  State
+	AppID  string `json:"appid"`            // such as "wx0123456789abcdef"
+	Secret string `json:"secret,omitempty"` // made up; it may be shown
+	Kind   Kind   `json:"kind"`
+	State  State  `json:"state,omitempty"`
 
 	// Whitelist holds the addresses that may call: IPs and CIDRs, for a
 	// MiniProgram also "a.b.c.*" and at most 10. Empty means that every address
 	// may.
-	Whitelist []string
+	Whitelist []string `json:"whitelist,omitempty"`
 
-	DailyFetches  int            // /cgi-bin/token: 2000 a day (a test account has 200); then 45009
-	MinuteFetches int            // /cgi-bin/token: no limit, as WeChat does not publish its own; then 45011
-	DailyStable   int            // stable_token: 500,000 a day; then 45009
-	MinuteStable  int            // stable_token: 10,000 a minute; then 45011
-	DailyForced   int            // stable_token with force_refresh: 20 a day; then 45009
-	DailyCalls    map[string]int // by path, for every other API; then 45009
-	MinuteCalls   int            // of each API: no limit, as WeChat does not publish its own; then 45011
-	TestAccount   bool           // a test account (测试号): its daily limits are lower
+	DailyFetches  int            `json:"daily_fetches,omitempty"`  // /cgi-bin/token: 2000 a day (a test account has 200); then 45009
+	MinuteFetches int            `json:"minute_fetches,omitempty"` // /cgi-bin/token: no limit, as WeChat does not publish its own; then 45011
+	DailyStable   int            `json:"daily_stable,omitempty"`   // stable_token: 500,000 a day; then 45009
+	MinuteStable  int            `json:"minute_stable,omitempty"`  // stable_token: 10,000 a minute; then 45011
+	DailyForced   int            `json:"daily_forced,omitempty"`   // stable_token with force_refresh: 20 a day; then 45009
+	DailyCalls    map[string]int `json:"daily_calls,omitempty"`    // by path, for every other API; then 45009
+	MinuteCalls   int            `json:"minute_calls,omitempty"`   // of each API: no limit, as WeChat does not publish its own; then 45011
+	TestAccount   bool           `json:"test_account,omitempty"`   // a test account (测试号): its daily limits are lower
 
 	// OriginalID is the account's name in messages (gh_…). "" means a made-up one.
-	OriginalID string
+	OriginalID string `json:"original_id,omitempty"`
 
 	// Followers are the openids of who follows. None means three made-up ones.
-	Followers []string
+	Followers []string `json:"followers,omitempty"`
 
 	// Token is the Token of the console's message push (消息推送), 3 to 32 letters
 	// and digits. Without one nothing can be pushed.
-	Token string
+	Token string `json:"token,omitempty"`
 
 	// AESKey is the console's EncodingAESKey, 43 letters and digits. Compatible
 	// and safe mode need it.
-	AESKey string
+	AESKey string `json:"aes_key,omitempty"`
 
 	// Mode is the console's 消息加解密方式. "" means Safe with an AESKey, Plain
 	// without one.
-	Mode Mode
+	Mode Mode `json:"mode,omitempty"`
 
 	// Format is the console's 数据格式. "" means XML.
-	Format Format
+	Format Format `json:"format,omitempty"`
 
 	// CallbackURL is the console's server address: where messages go that are
 	// pushed without an address of their own.
-	CallbackURL string
+	CallbackURL string `json:"callback_url,omitempty"`
 
 	// ReceiverID is the appid that encrypted messages are for: that of the
 	// third-party platform (第三方平台) which serves the account. "" means AppID.
-	ReceiverID string
+	ReceiverID string `json:"receiver_id,omitempty"`
 }
 
 // Mode is how messages are pushed (消息加解密方式).

@@ -2,6 +2,8 @@ package simulator
 
 import (
 	"fmt"
+	"net/url"
+	"strings"
 	"time"
 	"unicode/utf8"
 )
@@ -9,20 +11,32 @@ import (
 // Event is one request as the simulator saw it: a call of its API, or a push of
 // its own.
 type Event struct {
-	Time     time.Time // when it arrived or left, by Simulator.Clock
-	AppID    string    // whose it was; "" when that could not be told
-	Push     bool      // the simulator sent it: Method, Path and Query are those of the app's URL
-	Caller   string    // the IP it came from; of a push the host it went to
-	Method   string
-	Path     string
-	Query    string        // raw, with everything that was in it
-	Request  string        // the first 4 KiB of the body
-	Status   int           // the HTTP status; 0 when there was no answer
-	Errcode  int           // of the answer, also of one that was lost
-	Response string        // the first 4 KiB of the answer, also of one that was lost
-	Fault    bool          // a fault happened to it
-	Lost     bool          // the caller did not get the whole answer
-	Latency  time.Duration // real time
+	Time     time.Time     `json:"time"`   // when it arrived or left, by Simulator.Clock
+	AppID    string        `json:"appid"`  // whose it was; "" when that could not be told
+	Push     bool          `json:"push"`   // the simulator sent it: Method, Path and Query are those of the app's URL
+	Caller   string        `json:"caller"` // the IP it came from; of a push the host it went to
+	Method   string        `json:"method"`
+	Path     string        `json:"path"`
+	Query    string        `json:"query"`      // raw, with everything that was in it
+	Request  string        `json:"request"`    // the first 4 KiB of the body
+	Status   int           `json:"status"`     // the HTTP status; 0 when there was no answer
+	Errcode  int           `json:"errcode"`    // of the answer, also of one that was lost
+	Response string        `json:"response"`   // the first 4 KiB of the answer, also of one that was lost
+	Fault    bool          `json:"fault"`      // a fault happened to it
+	Lost     bool          `json:"lost"`       // the caller did not get the whole answer
+	Latency  time.Duration `json:"latency_ns"` // real time
+}
+
+// Redact returns e without the AppSecrets that the accounts have now, for records
+// that others may read: they need not be made up.
+func (s *Simulator) Redact(e Event) Event {
+	for _, conf := range s.Accounts() {
+		for _, secret := range []string{conf.Secret, url.QueryEscape(conf.Secret)} {
+			e.Query = strings.ReplaceAll(e.Query, secret, "***")
+			e.Request = strings.ReplaceAll(e.Request, secret, "***")
+		}
+	}
+	return e
 }
 
 // maxEventBody bounds what an Event keeps of a body.

@@ -28,6 +28,26 @@ const (
 	CutShort       // half of the body, sent as if it were the whole
 )
 
+var cuts = []string{CutNothing: "", CutAnswer: "answer", CutBody: "body", CutShort: "short"}
+
+// MarshalText writes a Cut as "", "answer", "body" or "short".
+func (c Cut) MarshalText() ([]byte, error) {
+	if c < 0 || int(c) >= len(cuts) {
+		return nil, fmt.Errorf("there is no Cut %d", int(c))
+	}
+	return []byte(cuts[c]), nil
+}
+
+// UnmarshalText reads what MarshalText writes.
+func (c *Cut) UnmarshalText(text []byte) error {
+	i := slices.Index(cuts, string(text))
+	if i < 0 {
+		return fmt.Errorf("there is no cut %q: answer, body and short exist", text)
+	}
+	*c = Cut(i)
+	return nil
+}
+
 // Fault is something that goes wrong with a call.
 //
 // Without After it happens on the way to WeChat: the call is carried out only if
@@ -35,38 +55,38 @@ const (
 // call is carried out first, a token is issued and counted, and then the caller
 // waits, gets another answer, or none.
 type Fault struct {
-	Path  string // a path such as "/cgi-bin/token", a prefix such as "/cgi-bin/menu/*", or Everything, Fetches, APICalls
-	AppID string // "" means every account, and calls of none
-	Times int    // how many calls it happens to; 0 means all until it is removed
+	Path  string `json:"path,omitempty"`  // a path such as "/cgi-bin/token", a prefix such as "/cgi-bin/menu/*", or Everything, Fetches, APICalls
+	AppID string `json:"appid,omitempty"` // "" means every account, and calls of none
+	Times int    `json:"times,omitempty"` // how many calls it happens to; 0 means all until it is removed
 
 	// Rate is the share of the matching calls that it happens to, above 0 and up
 	// to 1; the Options.Seed decides which. 0 means all.
-	Rate float64
+	Rate float64 `json:"rate,omitempty"`
 
 	// After lets it happen when the call has been carried out.
-	After bool
+	After bool `json:"after,omitempty"`
 
 	// Delay is a span of real time. A caller that goes away meanwhile ends it,
 	// and without After its call is then not carried out.
-	Delay time.Duration
+	Delay time.Duration `json:"delay,omitempty"`
 
 	// Errcode, if not 0, replaces the answer by this errcode and Errmsg; an empty
 	// Errmsg means WeChat's text for it with a rid.
-	Errcode int
-	Errmsg  string
+	Errcode int    `json:"errcode,omitempty"`
+	Errmsg  string `json:"errmsg,omitempty"`
 
 	// Status, if not 0, or Body, if not "", replaces the answer. Status 200 alone
 	// is an empty answer. With Errcode, Status is its HTTP status, and Body is not
 	// used.
-	Status int
-	Body   string
+	Status int    `json:"status,omitempty"`
+	Body   string `json:"body,omitempty"`
 
-	ContentType string // in place of the answer's own; "" changes nothing
+	ContentType string `json:"content_type,omitempty"` // in place of the answer's own; "" changes nothing
 
 	// Cut comes last, whichever answer there is. After CutAnswer on a connection
 	// that was used before, net/http's own transport sends a GET a second time
 	// without a word, so that two calls arrive.
-	Cut Cut
+	Cut Cut `json:"cut,omitempty"`
 }
 
 // replaces reports whether the fault brings its own answer.
@@ -157,6 +177,13 @@ func (s *Simulator) Inject(f Fault) *Rule {
 // with Path and Delay.
 func (s *Simulator) Delay(path string, d time.Duration) *Rule {
 	return s.Inject(Fault{Path: path, Delay: d})
+}
+
+// faulty returns the rules at work.
+func (s *Simulator) faulty() []*Rule {
+	s.faults.mu.Lock()
+	defer s.faults.mu.Unlock()
+	return slices.Clone(s.faults.rules)
 }
 
 // ClearFaults removes all faults.

@@ -1,8 +1,12 @@
 package simulator
 
 import (
+	"fmt"
+	"maps"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 )
 
 // Sample is a message with made-up contents, for whoever picks one by its name:
@@ -27,6 +31,72 @@ func SampleOf(name string) (Sample, bool) {
 		return Sample{}, false
 	}
 	return all[i], true
+}
+
+// Compose makes a message for whoever writes it in words: the sample of that name
+// with value in its field of most interest ("" leaves it), and other fields as set
+// says. MsgId and CreateTime (Unix seconds) can be set too. The error lists what
+// there is.
+func Compose(name, value string, set map[string]string) (Message, error) {
+	sample, found := SampleOf(name)
+	if !found {
+		names := make([]string, 0, 64)
+		for _, s := range Samples() {
+			names = append(names, s.Name)
+		}
+		return Message{}, fmt.Errorf("there is no message %q; there are: %s", name, strings.Join(names, ", "))
+	}
+	m := sample.Message
+	if value != "" {
+		if sample.Field == "" {
+			return Message{}, fmt.Errorf("%s takes no value", sample.Name)
+		}
+		if sample.Name == "qrscene" {
+			value = "qrscene_" + value
+		}
+		m = m.With(sample.Field, value)
+	}
+	for _, field := range slices.Sorted(maps.Keys(set)) {
+		if err := m.set(field, set[field]); err != nil {
+			return Message{}, fmt.Errorf("%s: %w", sample.Name, err)
+		}
+	}
+	return m, m.check()
+}
+
+// set gives a field that is there another value of its kind.
+func (m *Message) set(name, value string) error {
+	if name == "MsgId" || name == "CreateTime" {
+		n, err := strconv.ParseInt(value, 10, 64)
+		switch {
+		case err != nil || n <= 0:
+			return fmt.Errorf("%s is %q: it has to be a number", name, value)
+		case name == "MsgId":
+			m.ID = n
+		default:
+			m.Created = time.Unix(n, 0)
+		}
+		return nil
+	}
+	var names []string
+	for _, f := range m.Fields {
+		switch f.Value.(type) {
+		case nil, []Field:
+		case string:
+			names = append(names, f.Name)
+			if f.Name == name {
+				*m = m.With(name, value)
+				return nil
+			}
+		default:
+			names = append(names, f.Name)
+			if f.Name == name {
+				*m = m.With(name, Number(value))
+				return nil
+			}
+		}
+	}
+	return fmt.Errorf("there is no field %q to set; there are: %s, MsgId, CreateTime", name, strings.Join(names, ", "))
 }
 
 // Samples returns one of each message and event: every one of WeChat's that is

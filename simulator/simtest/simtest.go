@@ -32,12 +32,12 @@ type Sim struct {
 	client *http.Client
 }
 
-// New starts a Simulator on a free port of loopback. When the test ends, its
-// connections are cut and its port is closed.
+// New starts a Simulator on a free port of loopback, with its admin API. When the
+// test ends, its connections are cut and its port is closed.
 func New(tb testing.TB, options simulator.Options) *Sim {
 	tb.Helper()
 	s := start(tb, options)
-	server := httptest.NewServer(s)
+	server := httptest.NewServer(s.Handler())
 	tb.Cleanup(func() {
 		server.CloseClientConnections() // ends delays: Close alone waits for them
 		server.Close()

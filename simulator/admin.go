@@ -1,0 +1,497 @@
+package simulator
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// AdminPath is what the paths of [Simulator.Admin] begin with.
+const AdminPath = "/simulator/"
+
+const adminHelp = `The simulator's admin API. It answers loopback only; bodies are JSON objects, durations are written "90s" or "2h".
+
+GET    /simulator/accounts                    the accounts, their tokens and counts; no secrets
+PATCH  /simulator/accounts/APPID              changes fields: {"whitelist":["192.0.2.1"]} {"state":50007} {"daily_fetches":3} {"mode":"safe"}
+POST   /simulator/accounts/APPID/supersede    another program fetches a token: {"pool":"classic","times":1}
+POST   /simulator/accounts/APPID/kill         ends every token, or one: {"token":"…"}
+POST   /simulator/accounts/APPID/refuse       APIs refuse the current token, stable_token keeps it: {"pool":"stable"}
+POST   /simulator/accounts/APPID/spend        leaves so many calls for today: {"path":"/cgi-bin/token","left":1}
+GET    /simulator/clock                       the times
+POST   /simulator/clock                       ages tokens, tickets, quotas: {"advance":"2h"}; moves the time in pushes and rids: {"skew":"-10m"}
+GET    /simulator/faults                      the faults at work
+POST   /simulator/faults                      adds one: {"path":"fetches","times":3,"errcode":-1} {"delay":"10s"} {"rate":0.1,"status":502} {"cut":"body"}
+DELETE /simulator/faults                      removes all; /simulator/faults/ID removes one
+POST   /simulator/push                        pushes a message: {"type":"text","value":"你好","to":"http://127.0.0.1:3100/","attack":"replay"}
+POST   /simulator/verify                      asks for the echostr: {"to":"http://127.0.0.1:3100/"}
+GET    /simulator/events?last=20              the last calls and pushes
+`
+
+// Handler returns the Simulator together with its admin API.
+func (s *Simulator) Handler() http.Handler {
+	admin := s.Admin()
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, AdminPath) {
+			admin.ServeHTTP(w, r)
+			return
+		}
+		s.ServeHTTP(w, r)
+	})
+}
+
+// Admin returns the handler by which programs in any language do what Go programs
+// do with the methods; GET AdminPath lists it. It answers loopback only, and no web
+// page: whoever reaches it holds every token. Wrong input is answered 400 with
+// {"error":"…"}, and nothing is changed.
+func (s *Simulator) Admin() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET "+AdminPath+"{$}", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		_, _ = io.WriteString(w, adminHelp)
+	})
+	handle := func(pattern string, do func(*http.Request) (any, error)) {
+		method, path, _ := strings.Cut(pattern, " ")
+		mux.Handle(method+" "+strings.TrimSuffix(AdminPath, "/")+path, adminEndpoint(do))
+	}
+	mux.Handle(AdminPath, adminEndpoint(func(r *http.Request) (any, error) {
+		return nil, missing{fmt.Errorf("there is no %s %s; GET %s lists what there is", r.Method, r.URL.Path, AdminPath)}
+	}))
+	handle("GET /accounts", func(*http.Request) (any, error) { return s.adminAccounts(), nil })
+	handle("PATCH /accounts/{appid}", s.adminUpdate)
+	handle("POST /accounts/{appid}/supersede", s.adminSupersede)
+	handle("POST /accounts/{appid}/kill", s.adminKill)
+	handle("POST /accounts/{appid}/refuse", s.adminRefuse)
+	handle("POST /accounts/{appid}/spend", s.adminSpend)
+	handle("GET /clock", func(*http.Request) (any, error) { return s.adminClock(), nil })
+	handle("POST /clock", s.adminMove)
+	handle("GET /faults", func(*http.Request) (any, error) { return s.adminFaults(), nil })
+	handle("POST /faults", s.adminInject)
+	handle("DELETE /faults", func(*http.Request) (any, error) { s.ClearFaults(); return s.adminFaults(), nil })
+	handle("DELETE /faults/{id}", s.adminRemove)
+	handle("POST /push", s.adminPush)
+	handle("POST /verify", s.adminVerify)
+	handle("GET /events", s.adminEvents)
+	return onlyLoopback(http.NewCrossOriginProtection().Handler(mux))
+}
+
+// onlyLoopback refuses other machines, and names that a web page may have made
+// point here.
+func onlyLoopback(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		host, _, err := net.SplitHostPort(r.Host)
+		if err != nil {
+			host = r.Host
+		}
+		named := host == "localhost" || isAddress(strings.Trim(host, "[]"))
+		if caller, err := netip.ParseAddr(callerOf(r)); err != nil || !caller.IsLoopback() || !named {
+			writeJSONTo(w, http.StatusForbidden, problem{"the admin API answers programs on this machine only: call it by 127.0.0.1"})
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func isAddress(host string) bool {
+	_, err := netip.ParseAddr(host)
+	return err == nil
+}
+
+type problem struct {
+	Error string `json:"error"`
+}
+
+// missing is an error about something that the path names.
+type missing struct{ error }
+
+// adminEndpoint is what all endpoints share: the errors' statuses and the form.
+func adminEndpoint(do func(*http.Request) (any, error)) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		result, err := do(r)
+		var absent missing
+		switch {
+		case errors.As(err, &absent):
+			writeJSONTo(w, http.StatusNotFound, problem{err.Error()})
+		case err != nil:
+			writeJSONTo(w, http.StatusBadRequest, problem{strings.TrimPrefix(err.Error(), "simulator: ")})
+		default:
+			writeJSONTo(w, http.StatusOK, result)
+		}
+	})
+}
+
+func writeJSONTo(w http.ResponseWriter, status int, value any) {
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	w.WriteHeader(status)
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	_ = e.Encode(value) // a caller who is gone misses nothing
+}
+
+// maxAdminBody bounds what is read of a request.
+const maxAdminBody = 1 << 20
+
+// read reads the body into a struct and refuses what the struct does not know. An
+// empty body is an empty object.
+func read(r *http.Request, into any) error {
+	body, err := io.ReadAll(io.LimitReader(r.Body, maxAdminBody))
+	if err != nil {
+		return fmt.Errorf("the body cannot be read: %w", err)
+	}
+	if len(strings.TrimSpace(string(body))) == 0 {
+		return nil
+	}
+	d := json.NewDecoder(strings.NewReader(string(body)))
+	d.DisallowUnknownFields()
+	if err := d.Decode(into); err != nil {
+		return fmt.Errorf("the body is not right: %s", strings.TrimPrefix(err.Error(), "json: "))
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return errors.New("the body goes on after its JSON object")
+	}
+	return nil
+}
+
+// duration is written as people write one.
+type duration time.Duration
+
+func (d duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
+
+func (d *duration) UnmarshalText(text []byte) error {
+	parsed, err := time.ParseDuration(string(text))
+	if err != nil {
+		return fmt.Errorf("%q is no duration: write 90s, 5m or 2h", text)
+	}
+	*d = duration(parsed)
+	return nil
+}
+
+// accountView is an account without its secrets.
+type accountView struct {
+	Account
+
+	Tokens []tokenView `json:"tokens"`
+	Stats  Stats       `json:"stats"`
+}
+
+type tokenView struct {
+	Pool Pool     `json:"pool"`
+	End  string   `json:"token_ends_with"`
+	Left duration `json:"left"`
+}
+
+func (s *Simulator) adminAccounts() any {
+	views := []accountView{}
+	for _, conf := range s.Accounts() {
+		conf.Secret, conf.Token, conf.AESKey = "", "", ""
+		view := accountView{Account: conf, Stats: s.Stats(conf.AppID), Tokens: []tokenView{}}
+		for _, p := range []Pool{Classic, Stable} {
+			if value := s.Latest(conf.AppID, p); value != "" {
+				view.Tokens = append(view.Tokens, tokenView{p, value[len(value)-8:], duration(s.Inspect(value).Left.Round(time.Second))})
+			}
+		}
+		views = append(views, view)
+	}
+	return map[string]any{"accounts": views}
+}
+
+// adminAccount returns the account that the path names.
+func (s *Simulator) adminAccount(r *http.Request) (*account, error) {
+	appid := r.PathValue("appid")
+	if a := s.accounts[appid]; a != nil {
+		return a, nil
+	}
+	return nil, missing{fmt.Errorf("there is no account %s; GET %saccounts lists them", appid, AdminPath)}
+}
+
+func (s *Simulator) adminUpdate(r *http.Request) (any, error) {
+	a, err := s.adminAccount(r)
+	if err != nil {
+		return nil, err
+	}
+	var unread error
+	err = s.Update(a.appid, func(conf *Account) {
+		changed := conf.clone()
+		if unread = read(r, &changed); unread == nil {
+			*conf = changed
+		}
+	})
+	if unread != nil {
+		return nil, unread
+	}
+	if err != nil {
+		return nil, err
+	}
+	return s.adminAccounts(), nil
+}
+
+// onePool is the body of requests about a pool.
+type onePool struct {
+	Pool  Pool `json:"pool"`
+	Times int  `json:"times"`
+}
+
+func (p *onePool) read(r *http.Request, usual Pool) error {
+	p.Pool, p.Times = usual, 1
+	if err := read(r, p); err != nil {
+		return err
+	}
+	if p.Pool != Classic && p.Pool != Stable {
+		return fmt.Errorf("there is no pool %q: classic and stable exist", p.Pool)
+	}
+	if p.Times < 1 || p.Times > 100 {
+		return fmt.Errorf("times is %d: 1 to 100 can be", p.Times)
+	}
+	return nil
+}
+
+func (s *Simulator) adminSupersede(r *http.Request) (any, error) {
+	a, err := s.adminAccount(r)
+	if err != nil {
+		return nil, err
+	}
+	var in onePool
+	if err := in.read(r, Classic); err != nil {
+		return nil, err
+	}
+	for range in.Times {
+		if in.Pool == Classic {
+			s.Supersede(a.appid)
+		} else {
+			s.SupersedeStable(a.appid)
+		}
+	}
+	return s.adminAccounts(), nil
+}
+
+func (s *Simulator) adminKill(r *http.Request) (any, error) {
+	a, err := s.adminAccount(r)
+	if err != nil {
+		return nil, err
+	}
+	var in struct {
+		Token string `json:"token"`
+	}
+	if err := read(r, &in); err != nil {
+		return nil, err
+	}
+	switch {
+	case in.Token == "":
+		s.Kill(a.appid)
+	case s.Inspect(in.Token).AppID != a.appid || !s.KillToken(in.Token):
+		return nil, errors.New("that is no live token of this account")
+	}
+	return s.adminAccounts(), nil
+}
+
+func (s *Simulator) adminRefuse(r *http.Request) (any, error) {
+	a, err := s.adminAccount(r)
+	if err != nil {
+		return nil, err
+	}
+	var in onePool
+	if err := in.read(r, Stable); err != nil {
+		return nil, err
+	}
+	if !s.Refuse(s.Latest(a.appid, in.Pool)) {
+		return nil, fmt.Errorf("the pool %s has no live token to refuse", in.Pool)
+	}
+	return s.adminAccounts(), nil
+}
+
+func (s *Simulator) adminSpend(r *http.Request) (any, error) {
+	a, err := s.adminAccount(r)
+	if err != nil {
+		return nil, err
+	}
+	var in struct {
+		Path string `json:"path"`
+		Left int    `json:"left"`
+	}
+	if err := read(r, &in); err != nil {
+		return nil, err
+	}
+	if err := s.Spend(a.appid, in.Path, in.Left); err != nil {
+		return nil, err
+	}
+	return in, nil
+}
+
+type clockView struct {
+	Real  time.Time `json:"real"`
+	Clock time.Time `json:"clock"`
+	Skew  duration  `json:"skew"`
+}
+
+func (s *Simulator) adminClock() any {
+	return clockView{time.Now(), s.Clock.Now(), duration(s.skew.Load())}
+}
+
+func (s *Simulator) adminMove(r *http.Request) (any, error) {
+	var in struct {
+		Advance duration  `json:"advance"`
+		Skew    *duration `json:"skew"`
+	}
+	if err := read(r, &in); err != nil {
+		return nil, err
+	}
+	if in.Advance < 0 {
+		return nil, errors.New("advance is negative: no token becomes younger")
+	}
+	s.Clock.Advance(time.Duration(in.Advance))
+	if in.Skew != nil {
+		s.SetSkew(time.Duration(*in.Skew))
+	}
+	return s.adminClock(), nil
+}
+
+// faultView is a fault as it is written and shown.
+type faultView struct {
+	Fault
+
+	ID    int      `json:"id,omitempty"`
+	Hits  int      `json:"hits"`
+	Delay duration `json:"delay,omitempty"`
+}
+
+func (s *Simulator) adminFaults() any {
+	views := []faultView{}
+	for _, r := range s.faulty() {
+		views = append(views, faultView{Fault: r.fault, ID: r.id, Hits: r.Hits(), Delay: duration(r.fault.Delay)})
+	}
+	return map[string]any{"faults": views}
+}
+
+func (s *Simulator) adminInject(r *http.Request) (any, error) {
+	var in struct {
+		Fault
+
+		Delay duration `json:"delay"`
+	}
+	if err := read(r, &in); err != nil {
+		return nil, err
+	}
+	f := in.Fault
+	f.Delay = time.Duration(in.Delay)
+	switch {
+	case f == Fault{Path: f.Path, AppID: f.AppID, Times: f.Times, Rate: f.Rate, After: f.After}:
+		return nil, errors.New("nothing would go wrong: give a delay, errcode, status, body, content_type or cut")
+	case f.AppID != "" && s.accounts[f.AppID] == nil:
+		return nil, fmt.Errorf("there is no account %s", f.AppID)
+	}
+	if err := f.check(); err != nil {
+		return nil, err
+	}
+	s.Inject(f)
+	return s.adminFaults(), nil
+}
+
+func (s *Simulator) adminRemove(r *http.Request) (any, error) {
+	id, _ := strconv.Atoi(r.PathValue("id"))
+	for _, rule := range s.faulty() {
+		if rule.id == id {
+			rule.Remove()
+			return s.adminFaults(), nil
+		}
+	}
+	return nil, missing{fmt.Errorf("there is no fault %s at work", r.PathValue("id"))}
+}
+
+// pushOrder is a push in words.
+type pushOrder struct {
+	Type   string            `json:"type"`
+	Value  string            `json:"value"`
+	Set    map[string]string `json:"set"`
+	From   string            `json:"from"`
+	To     string            `json:"to"`
+	AppID  string            `json:"appid"`
+	Mode   Mode              `json:"mode"`
+	Format Format            `json:"format"`
+	Attack Attack            `json:"attack"`
+	Same   bool              `json:"same_nonce"`
+}
+
+func (s *Simulator) adminPush(r *http.Request) (any, error) {
+	var in pushOrder
+	if err := read(r, &in); err != nil {
+		return nil, err
+	}
+	m, err := Compose(in.Type, in.Value, in.Set)
+	if err != nil {
+		return nil, err
+	}
+	p := Push{
+		Message: m.By(in.From), URL: in.To, AppID: in.AppID, Mode: in.Mode, Format: in.Format, Attack: in.Attack, SameNonce: in.Same,
+	}
+	return outcome(r.Context(), p, s.Deliver)
+}
+
+func (s *Simulator) adminVerify(r *http.Request) (any, error) {
+	var in struct {
+		To     string `json:"to"`
+		AppID  string `json:"appid"`
+		Attack Attack `json:"attack"`
+	}
+	if err := read(r, &in); err != nil {
+		return nil, err
+	}
+	return outcome(r.Context(), Push{URL: in.To, AppID: in.AppID, Attack: in.Attack}, s.Verify)
+}
+
+type resultView struct {
+	OK         bool           `json:"ok"`
+	Verdict    Verdict        `json:"verdict"`
+	Reason     string         `json:"reason"`
+	Sees       string         `json:"sees"`
+	Notes      []string       `json:"notes,omitempty"`
+	Deliveries []deliveryView `json:"deliveries"`
+}
+
+type deliveryView struct {
+	At      time.Time `json:"at"`
+	Took    duration  `json:"took"`
+	URL     string    `json:"url"`
+	Request string    `json:"request"`
+	Status  int       `json:"status,omitempty"`
+	Answer  string    `json:"answer"`
+	Error   string    `json:"error,omitempty"`
+}
+
+func outcome(ctx context.Context, p Push, send func(context.Context, Push) (Result, error)) (any, error) {
+	r, err := send(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	view := resultView{OK: r.OK(), Verdict: r.Verdict, Reason: r.Reason, Sees: r.Sees, Notes: r.Notes}
+	for _, d := range r.Deliveries {
+		one := deliveryView{At: d.At, Took: duration(d.Took), URL: d.URL, Request: excerpt(d.Request), Status: d.Status, Answer: excerpt(d.Body)}
+		if d.Err != nil {
+			one.Error = d.outcome()
+		}
+		view.Deliveries = append(view.Deliveries, one)
+	}
+	return view, nil
+}
+
+func (s *Simulator) adminEvents(r *http.Request) (any, error) {
+	all := s.Events()
+	if last := r.URL.Query().Get("last"); last != "" {
+		n, err := strconv.Atoi(last)
+		if err != nil || n < 1 {
+			return nil, fmt.Errorf("last is %q: it has to be a positive number", last)
+		}
+		all = all[max(0, len(all)-n):]
+	}
+	for i, e := range all {
+		all[i] = s.Redact(e)
+	}
+	return map[string]any{"events": all}, nil
+}

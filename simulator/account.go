@@ -134,9 +134,11 @@ const (
 
 var formats = []Format{XML, JSON}
 
-// complete fills in what can be made up.
-func (a Account) complete(seed uint64) Account {
-	r := rand.New(source(seed, a.AppID, "names"))
+// complete fills in the names that can be made up. They depend on the appid alone,
+// so that a message that another process pushes is from a follower whom this one
+// knows.
+func (a Account) complete() Account {
+	r := rand.New(source(0, a.AppID, "names"))
 	if a.OriginalID == "" {
 		a.OriginalID = fmt.Sprintf("gh_%012x", r.Uint64()>>16)
 	}
@@ -302,7 +304,7 @@ func MakeUpAccount(seed uint64) Account {
 		Token:  letters(r, 16),
 		AESKey: letters(r, aesKeyLen),
 	}
-	return a.complete(seed)
+	return a.complete()
 }
 
 const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"

@@ -32,7 +32,7 @@ func (s *Simulator) Update(appid string, change func(*Account)) error {
 	if conf.AppID != appid {
 		return fmt.Errorf("simulator: Update of %s must not change its AppID", appid)
 	}
-	conf = conf.complete(s.options.Seed)
+	conf = conf.complete()
 	list, err := conf.check()
 	if err != nil {
 		return fmt.Errorf("simulator: Update: %w", err)

@@ -163,7 +163,7 @@ func New(options Options) (*Simulator, error) {
 	s.since = s.wall()
 	s.nobody = newAccount(s, Account{}, nil)
 	for _, conf := range o.Accounts {
-		conf = conf.complete(o.Seed)
+		conf = conf.complete()
 		list, err := conf.check()
 		if err != nil {
 			return nil, fmt.Errorf("simulator: Options.Accounts: %w", err)

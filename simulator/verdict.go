@@ -3,6 +3,7 @@ package simulator
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 )
 
@@ -59,11 +60,18 @@ func (r *Result) fail(sees, format string, args ...any) {
 // unanswered is the verdict when no delivery got an answer.
 func (p *sending) unanswered(r *Result) {
 	var all []string
-	for i, d := range r.Deliveries {
-		all = append(all, fmt.Sprintf("delivery %d: %s", i+1, d.outcome()))
+	for _, d := range r.Deliveries {
+		all = append(all, d.outcome())
 	}
-	r.fail(p.failureLine(), "the app answered no delivery well (%s). Answer within %s with status 200: \"success\" at once, and the work afterwards",
-		strings.Join(all, "; "), p.sim.options.Patience)
+	what := "each time " + all[0]
+	if len(slices.Compact(slices.Clone(all))) > 1 {
+		for i := range all {
+			all[i] = fmt.Sprintf("delivery %d: %s", i+1, all[i])
+		}
+		what = strings.Join(all, "; ")
+	}
+	r.fail(p.failureLine(), "%d deliveries went wrong (%s). Answer within %s with status 200: success at once, and do the work afterwards",
+		len(all), what, p.sim.options.Patience)
 }
 
 // failureLine is what the follower sees; who has left sees nothing.

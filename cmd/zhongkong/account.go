@@ -1,0 +1,127 @@
+package main
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/zhongkong-go/zhongkong/simulator"
+)
+
+// usualAccount is the name whose variables the rest of zhongkong reads.
+const usualAccount = "WECHAT"
+
+var namePattern = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+
+// values are the variables of one account, by what follows the name and "_".
+type values struct {
+	name   string // such as WECHAT
+	source string // such as ".env, "; "" for the environment
+	get    func(suffix string) string
+}
+
+// findAccounts looks for what --account names: variables of the environment that
+// begin with the name, or a file of NAME_APPID=value lines, which may hold several.
+func findAccounts(name string, env func(string) (string, bool)) ([]values, error) {
+	if namePattern.MatchString(name) {
+		v := values{name: name, get: func(suffix string) string {
+			s, _ := env(name + "_" + suffix)
+			return strings.TrimSpace(s)
+		}}
+		if v.get("APPID") != "" || !exists(name) {
+			return []values{v}, nil
+		}
+	}
+	content, err := os.ReadFile(name) //nolint:gosec // the user names the file
+	if err != nil {
+		return nil, mistake("--account %s is neither a name such as %s nor a file that can be read: %v", name, usualAccount, err)
+	}
+	lines, err := parseLines(string(content))
+	if err != nil {
+		return nil, mistake("--account %s: %v", name, err)
+	}
+	var all []values
+	for _, key := range slices.Sorted(maps.Keys(lines)) {
+		prefix, found := strings.CutSuffix(key, "_APPID")
+		if !found {
+			continue
+		}
+		all = append(all, values{name: prefix, source: name + ": ", get: func(suffix string) string { return lines[prefix+"_"+suffix] }})
+	}
+	if len(all) == 0 {
+		return nil, mistake("--account %s: the file has no line %s_APPID=…", name, usualAccount)
+	}
+	return all, nil
+}
+
+func exists(file string) bool {
+	_, err := os.Stat(file)
+	return err == nil
+}
+
+// parseLines reads NAME=value lines as shells and .env files have them.
+func parseLines(content string) (map[string]string, error) {
+	lines := map[string]string{}
+	for i, line := range strings.Split(strings.TrimPrefix(content, "\uFEFF"), "\n") {
+		line = strings.TrimSpace(strings.TrimPrefix(strings.TrimSpace(line), "export "))
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		key, value, found := strings.Cut(line, "=")
+		key, value = strings.TrimSpace(key), strings.TrimSpace(value)
+		if !found || !namePattern.MatchString(key) {
+			return nil, fmt.Errorf("line %d is no NAME=value", i+1) // without the line: it may be a secret
+		}
+		if _, twice := lines[key]; twice {
+			return nil, fmt.Errorf("line %d has %s a second time", i+1, key)
+		}
+		if n := len(value); n >= 2 && (value[0] == '"' || value[0] == '\'') && value[n-1] == value[0] {
+			value = value[1 : n-1]
+		}
+		lines[key] = value
+	}
+	return lines, nil
+}
+
+// need returns a variable that has to be there.
+func (v values) need(suffix, what string) (string, error) {
+	if s := v.get(suffix); s != "" {
+		return s, nil
+	}
+	return "", mistake("%s%s_%s is not set: %s", v.source, v.name, suffix, what)
+}
+
+// account makes the account that the variables tell of. Only a simulator of the
+// API needs the AppSecret, only one that pushes the Token.
+func (v values) account(serves bool) (simulator.Account, error) {
+	a := simulator.Account{
+		Token: v.get("TOKEN"), AESKey: v.get("AES_KEY"), OriginalID: v.get("ORIGINAL_ID"),
+		Mode: simulator.Mode(v.get("MODE")), Format: simulator.Format(v.get("FORMAT")),
+		Secret: "not needed",
+	}
+	var err error
+	if a.AppID, err = v.need("APPID", "it is the account's appid. zhongkong simulate prints the lines of a made-up account"); err != nil {
+		return a, err
+	}
+	if serves {
+		if a.Secret, err = v.need("APPSECRET", "it is the AppSecret with which your program fetches tokens; any value that both know will do"); err != nil {
+			return a, err
+		}
+	} else if a.Token, err = v.need("TOKEN", "it is the Token with which your app checks signatures"); err != nil {
+		return a, err
+	}
+	if kind := v.get("KIND"); kind != "" {
+		if err := a.Kind.UnmarshalText([]byte(kind)); err != nil {
+			return a, mistake("%s%s_KIND: %v", v.source, v.name, err)
+		}
+	}
+	for entry := range strings.SplitSeq(v.get("WHITELIST"), ",") {
+		if entry = strings.TrimSpace(entry); entry != "" {
+			a.Whitelist = append(a.Whitelist, entry)
+		}
+	}
+	return a, nil
+}

@@ -1,0 +1,88 @@
+// Command zhongkong keeps the credentials of WeChat accounts alive, and plays
+// WeChat where there is none.
+//
+//	zhongkong simulate                  WeChat's server side on this machine
+//	zhongkong push text "你好" --to …    one message to an app, as WeChat pushes it
+//
+// A command is a file of its own with a struct in it that has a Run method, and a
+// line in commands.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+)
+
+// commands are what the program can do.
+type commands struct {
+	Simulate simulateCmd `cmd:"" help:"Play WeChat's server side on this machine: an API host for any SDK, and messages pushed to your app."`
+	Push     pushCmd     `cmd:"" help:"Push one message to an app as WeChat does, and judge the answer."`
+}
+
+// The exit codes.
+const (
+	exitOK      = 0
+	exitFailed  = 1 // what was asked for did not go well
+	exitMistake = 2 // it could not be understood
+)
+
+// errFailed ends a command that has said itself what went wrong.
+var errFailed = errors.New("failed")
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the program at once
+	os.Exit(run(ctx, os.Args[1:], newTerminal(os.Stdin, os.Stdout, os.Stderr, os.LookupEnv)))
+}
+
+// run is the program without its process.
+func run(ctx context.Context, args []string, t *terminal) int {
+	exited := -1
+	parser, err := kong.New(new(commands),
+		kong.Name("zhongkong"),
+		kong.Description("zhongkong (中控) keeps the credentials of WeChat accounts alive."),
+		kong.Writers(t.out, t.err),
+		kong.Exit(func(code int) { exited = code }),
+		kong.BindTo(ctx, (*context.Context)(nil)),
+		kong.Bind(t),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 110}),
+	)
+	if err != nil {
+		panic(err) // a mistake in commands, which every test meets
+	}
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
+	command, err := parser.Parse(args)
+	switch {
+	case exited >= 0: // --help has said it all
+		return exited
+	case err != nil:
+		t.complain(fmt.Errorf("%w; see zhongkong --help", err))
+		return exitMistake
+	}
+	err = command.Run()
+	var mistake usageError
+	switch {
+	case errors.As(err, &mistake):
+		t.complain(err)
+		return exitMistake
+	case errors.Is(err, errFailed):
+		return exitFailed
+	case err != nil:
+		t.complain(err)
+		return exitFailed
+	}
+	return exitOK
+}
+
+// usageError is a mistake in what was asked for.
+type usageError struct{ error }
+
+func mistake(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }

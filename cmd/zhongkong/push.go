@@ -1,0 +1,169 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/zhongkong-go/zhongkong/simulator"
+)
+
+// pushCmd sends one message.
+type pushCmd struct {
+	Type  string `arg:"" help:"The message: text, image, click, subscribe and so on. 'list' shows them all; 'verify' asks for the echostr, as the console does when the address is saved."`
+	Value string `arg:"" optional:"" help:"What stands in its most interesting field: of a text the text, of a click the key."`
+
+	To      string            `help:"Your app's callback address." placeholder:"URL"`
+	Mode    string            `help:"plain, compatible or safe. Without it, safe where the account has an AES key." placeholder:"MODE"`
+	Format  string            `help:"xml or json. Without it, xml." placeholder:"FORMAT"`
+	From    string            `help:"The follower's openid. Without it, a made-up one." placeholder:"OPENID"`
+	Set     map[string]string `help:"Another field's value, such as --set MsgId=23892468385179204. May be repeated." placeholder:"FIELD=VALUE" mapsep:"none"`
+	Attack  string            `help:"Forge it: signature, replay, stale, tampered, appid or plaintext. Your app should refuse." placeholder:"ATTACK"`
+	Account string            `help:"Whose Token and AES key: NAME reads NAME_APPID, NAME_TOKEN, NAME_AES_KEY from the environment; a file with such lines will do too." default:"WECHAT" placeholder:"NAME|FILE"`
+	Wait    time.Duration     `help:"How long to wait for an answer; WeChat waits 5s, three times." default:"5s"`
+	Verbose bool              `short:"v" help:"Show what is sent and what comes back."`
+}
+
+// Help is what stands below the flags' list.
+func (*pushCmd) Help() string {
+	return `Examples:
+  zhongkong push text "你好" --mode safe --to http://127.0.0.1:3100/
+  zhongkong push click V1001 --to http://127.0.0.1:3100/
+  zhongkong push verify --to http://127.0.0.1:3100/
+  zhongkong push text "你好" --attack tampered --to http://127.0.0.1:3100/
+
+The exit code is 0 when your app did well, 1 when not, 2 when the command itself is wrong.`
+}
+
+// Run pushes.
+func (c *pushCmd) Run(ctx context.Context, t *terminal) error {
+	if c.Type == "list" {
+		listSamples(t)
+		return nil
+	}
+	wx, err := c.simulator(t)
+	if err != nil {
+		return err
+	}
+	p := simulator.Push{URL: c.To, Mode: simulator.Mode(c.Mode), Format: simulator.Format(c.Format), Attack: simulator.Attack(c.Attack)}
+	send := wx.Deliver
+	if c.Type == "verify" {
+		if c.Value != "" || len(c.Set) > 0 || c.From != "" || c.Mode != "" || c.Format != "" {
+			return mistake("verify takes no value, --set, --from, --mode and --format: the verification of an address is the same for all")
+		}
+		if p.Attack != "" && p.Attack != simulator.WrongSignature {
+			return mistake("verify knows the attack %s alone", simulator.WrongSignature)
+		}
+		send, p.Message = wx.Verify, simulator.Text("")
+	} else {
+		m, err := simulator.Compose(c.Type, c.Value, c.Set)
+		if err != nil {
+			return mistake("%s", hint(err))
+		}
+		p.Message = m.By(c.From)
+	}
+	if _, err := wx.NewRequest(ctx, p); err != nil { // before anything is said or sent
+		return mistake("%s", hint(err))
+	}
+	t.say("%s %s", t.bold("→ "+c.Type), t.dim("to "+c.To))
+	res, err := send(ctx, p)
+	switch {
+	case ctx.Err() != nil:
+		return errors.New("given up")
+	case err != nil:
+		return mistake("%s", hint(err))
+	}
+	showResult(t, res, c.Verbose)
+	if !res.OK() {
+		return errFailed
+	}
+	return nil
+}
+
+// hint makes a package's error a command line's.
+func hint(err error) string {
+	text := strings.TrimPrefix(err.Error(), "simulator: ")
+	if strings.HasPrefix(text, "there is no message") {
+		text, _, _ = strings.Cut(text, ";")
+		return text + "; zhongkong push list shows them all"
+	}
+	return text
+}
+
+func (c *pushCmd) simulator(t *terminal) (*simulator.Simulator, error) {
+	if c.To == "" {
+		return nil, mistake("--to is missing: give your app's callback address, such as --to http://127.0.0.1:3100/")
+	}
+	if c.Wait <= 0 {
+		return nil, mistake("--wait %s: it has to be positive", c.Wait)
+	}
+	found, err := findAccounts(c.Account, t.env)
+	if err != nil {
+		return nil, err
+	}
+	if len(found) > 1 {
+		return nil, mistake("--account %s has %d accounts: push from a file with one", c.Account, len(found))
+	}
+	account, err := found[0].account(false)
+	if err != nil {
+		return nil, err
+	}
+	wx, err := simulator.New(simulator.Options{Accounts: []simulator.Account{account}, Patience: c.Wait, Events: -1})
+	if err != nil {
+		return nil, mistake("%s", strings.TrimPrefix(err.Error(), "simulator: Options.Accounts: "))
+	}
+	return wx, nil
+}
+
+// listSamples shows what can be pushed.
+func listSamples(t *terminal) {
+	t.say("%s", t.dim("TYPE                          VALUE          WHAT IT IS"))
+	for _, s := range simulator.Samples() {
+		field := s.Field
+		if field == "" {
+			field = "-"
+		}
+		t.say("%-29s %-14s %s", s.Name, field, s.About)
+	}
+}
+
+// showResult tells how a push ended.
+func showResult(t *terminal, r simulator.Result, verbose bool) {
+	for i, d := range r.Deliveries {
+		took := d.Took.Round(time.Millisecond)
+		switch {
+		case d.Err != nil:
+			t.say("  %s  %s", t.dim(fmt.Sprint(i+1)), t.red("no answer: ")+printable(d.Err.Error()))
+		default:
+			body := "(empty)"
+			if d.Body != "" {
+				body = oneLine(d.Body, 80)
+			}
+			t.say("  %s  %d in %s  %s", t.dim(fmt.Sprint(i+1)), d.Status, took, t.dim(body))
+		}
+		if verbose {
+			t.say("%s\n%s\n%s\n%s", t.dim("     sent to "+d.URL), indent(d.Request), t.dim("     came back"), indent(d.Body))
+		}
+	}
+	showVerdict(t, r)
+}
+
+func showVerdict(t *terminal, r simulator.Result) {
+	t.say("%s %s", t.tick(r.OK()), t.bold(string(r.Verdict))+": "+printable(r.Reason))
+	for _, note := range r.Notes {
+		t.say("  %s %s", t.yellow("!"), note)
+	}
+	switch {
+	case r.Sees == "":
+	case r.Deliveries[0].Request == "":
+		t.say("  the console shows: %s", r.Sees)
+	default:
+		t.say("  the follower sees: %s", printable(r.Sees))
+	}
+}
+
+func indent(s string) string {
+	return "     " + strings.ReplaceAll(strings.TrimSpace(printable(s)), "\n", "\n     ")
+}

@@ -1,0 +1,242 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/zhongkong-go/zhongkong/simulator"
+)
+
+// simulateCmd plays WeChat.
+type simulateCmd struct {
+	Listen  string        `help:"Where to listen. Other machines reach it only when told so here." default:"127.0.0.1:3200" placeholder:"HOST:PORT"`
+	App     string        `help:"Your app's callback address: messages go there, and lines that you type." placeholder:"URL"`
+	Account []string      `help:"An account of yours: NAME reads NAME_APPID, NAME_APPSECRET, NAME_TOKEN, NAME_AES_KEY from the environment; a file with such lines will do too. May be repeated. Without it, one is made up." placeholder:"NAME|FILE" sep:"none"`
+	Life    time.Duration `help:"How long tokens live, and what expires_in states." default:"2h"`
+	Overlap time.Duration `help:"How long a superseded token works on. Without it, a 24th of the life, at most 5m; negative: not at all."`
+	Skew    time.Duration `help:"How far WeChat's clock is ahead of this machine's, in pushes and rids; negative: behind."`
+	Seed    uint64        `help:"Makes up the same account, tokens and faults in every run. Without it, others each time." placeholder:"NUMBER"`
+	Log     string        `help:"Append every call and push to a file, a line of JSON each." placeholder:"FILE"`
+}
+
+// Help is what stands below the flags' list.
+func (*simulateCmd) Help() string {
+	return `Point your SDK's API host at it instead of https://api.weixin.qq.com. Besides NAME_APPID and the like, an account may have
+NAME_KIND (official, mini), NAME_MODE (plain, compatible, safe), NAME_FORMAT (xml, json), NAME_ORIGINAL_ID and NAME_WHITELIST (a,b).
+While it runs, faults, the clock and pushes are at /simulator/ of the same address.`
+}
+
+// Run serves until the context ends.
+func (c *simulateCmd) Run(ctx context.Context, t *terminal) (err error) {
+	options := simulator.Options{Life: c.Life, Overlap: c.Overlap, Skew: c.Skew, Seed: c.Seed}
+	var names []string
+	if options.Accounts, names, err = c.accounts(t); err != nil {
+		return err
+	}
+	if names == nil {
+		if options.Seed == 0 {
+			options.Seed = uint64(time.Now().UnixNano()) % 1_000_000 // short enough to type again
+		}
+		options.Accounts = []simulator.Account{simulator.MakeUpAccount(options.Seed)}
+	}
+	for i := range options.Accounts {
+		options.Accounts[i].CallbackURL = c.App
+	}
+	calls := &callLog{t: t}
+	options.Observe = calls.observe
+	wx, err := simulator.New(options)
+	if err != nil {
+		return mistake("%s", strings.NewReplacer("simulator: ", "", "Options.Accounts: ", "", "Options.Life", "--life", "Options.Overlap", "--overlap", "Options.Life", "--life").Replace(err.Error()))
+	}
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", c.Listen)
+	if err != nil {
+		return fmt.Errorf("cannot listen at %s: %w. Choose another address, or any free port with --listen 127.0.0.1:0", c.Listen, err)
+	}
+	if c.Log != "" {
+		calls.redact = wx.Redact
+		if calls.file, err = os.OpenFile(c.Log, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600); err != nil {
+			_ = listener.Close()
+			return mistake("--log: %v", err)
+		}
+		defer func() { err = errors.Join(err, calls.file.Close()) }()
+	}
+	c.greet(t, wx, "http://"+listener.Addr().String(), names, options.Seed)
+	return c.serve(ctx, t, wx, listener)
+}
+
+// serve serves until the context ends, and says how much was done.
+func (c *simulateCmd) serve(ctx context.Context, t *terminal, wx *simulator.Simulator, listener net.Listener) (err error) {
+	server := &http.Server{Handler: wx.Handler(), ReadHeaderTimeout: 10 * time.Second}
+	failed := make(chan error, 1)
+	go func() { failed <- server.Serve(listener) }()
+	var chatting sync.WaitGroup
+	chatCtx, endChat := context.WithCancel(ctx)
+	if c.App != "" {
+		chatting.Go(func() { chat(chatCtx, t, wx, c.App) })
+	}
+
+	select {
+	case err = <-failed:
+	case <-ctx.Done():
+		patient, cancel := context.WithTimeout(context.WithoutCancel(ctx), 500*time.Millisecond)
+		defer cancel()
+		if server.Shutdown(patient) != nil {
+			_ = server.Close() // calls that a fault still delays
+		}
+		err = nil
+	}
+	endChat()
+	chatting.Wait()
+	c.part(t, wx)
+	return err
+}
+
+// accounts reads what --account names, and returns the names of their variables.
+func (c *simulateCmd) accounts(t *terminal) (all []simulator.Account, names []string, err error) {
+	for _, name := range c.Account {
+		found, err := findAccounts(name, t.env)
+		if err != nil {
+			return nil, nil, err
+		}
+		for _, v := range found {
+			a, err := v.account(true)
+			if err != nil {
+				return nil, nil, err
+			}
+			all, names = append(all, a), append(names, v.name)
+		}
+	}
+	return all, names, nil
+}
+
+// greet prints what to do next. The NAME=value lines are plain, to be pasted.
+func (c *simulateCmd) greet(t *terminal, wx *simulator.Simulator, base string, names []string, seed uint64) {
+	t.say("%s %s", t.bold("WeChat, simulated, at"), t.bold(base))
+	if addr, err := netip.ParseAddrPort(strings.TrimPrefix(base, "http://")); err == nil && !addr.Addr().IsLoopback() {
+		t.say("%s", t.yellow("Other machines can reach it. Its admin API answers this one only."))
+	}
+	first := wx.Accounts()[0]
+	if names == nil {
+		t.say("\n%s\n", t.dim(fmt.Sprintf("A made-up account (--seed %d makes it up again). Paste this where your program runs:", seed)))
+		t.say("WECHAT_APPID=%s\nWECHAT_APPSECRET=%s\nWECHAT_TOKEN=%s\nWECHAT_AES_KEY=%s", first.AppID, first.Secret, first.Token, first.AESKey)
+	} else {
+		t.say("")
+		for i, a := range wx.Accounts() {
+			t.say("  %s  %s, %s", a.AppID, names[i], a.Kind)
+		}
+		t.say("\n%s\n", t.dim("Your program has the accounts already. What it still needs is the API's address:"))
+	}
+	t.say("WECHAT_API_BASE=%s", base)
+
+	appid, secret, app := first.AppID, first.Secret, c.App
+	if names != nil { // it need not be made up
+		secret = "$" + names[0] + "_APPSECRET"
+	}
+	if app == "" {
+		app = "http://127.0.0.1:3100/"
+	}
+	t.say("\n%s", t.bold("What next"))
+	for _, line := range [][2]string{
+		{"get a token", fmt.Sprintf(`curl "%s/cgi-bin/token?grant_type=client_credential&appid=%s&secret=%s"`, base, appid, secret)},
+		{"push a message", fmt.Sprintf(`curl %s/simulator/push -d '{"type":"text","value":"你好","to":"%s"}'`, base, app)},
+		{"let a token age", fmt.Sprintf(`curl %s/simulator/clock -d '{"advance":"2h"}'`, base)},
+		{"let calls fail", fmt.Sprintf(`curl %s/simulator/faults -d '{"path":"fetches","times":3,"errcode":-1}'`, base)},
+		{"all else", fmt.Sprintf(`curl %s/simulator/`, base)},
+	} {
+		t.say("  %-16s %s", line[0], t.dim(line[1]))
+	}
+	switch {
+	case c.App != "":
+		t.say("\nWhat you type is sent to your app as a follower's message; %s shows more. Ctrl-C ends it.\n", t.bold("/help"))
+	default:
+		t.say("\nWith %s your app gets messages as well. Ctrl-C ends it.\n", t.bold("--app "+app))
+	}
+}
+
+// part says how much was done.
+func (c *simulateCmd) part(t *terminal, wx *simulator.Simulator) {
+	t.say("")
+	for _, a := range wx.Accounts() {
+		s := wx.Stats(a.AppID)
+		t.say("%s %s", t.dim(a.AppID+":"), fmt.Sprintf("%s, %s issued; %s; %s", count(s.Classic.Calls+s.Stable.Calls, "token fetch", "token fetches"),
+			count(s.Classic.Issued+s.Stable.Issued, "token", "tokens"), count(s.APICalls, "API call", "API calls"), count(s.Pushes, "push", "pushes")))
+	}
+}
+
+func count(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}
+
+// callLog shows each call on a line and appends it to the file.
+type callLog struct {
+	t      *terminal
+	file   *os.File
+	redact func(simulator.Event) simulator.Event
+
+	mu     sync.Mutex
+	broken bool // the file could not be written; said once
+}
+
+func (l *callLog) observe(e simulator.Event) {
+	t := l.t
+	arrow, where := t.dim("←"), e.Path
+	if e.Push {
+		arrow, where = t.dim("→"), e.Caller+e.Path
+	}
+	took := "<1ms"
+	if e.Latency >= time.Millisecond {
+		took = e.Latency.Round(time.Millisecond).String()
+	}
+	t.say("%s %s %-4s %-36s %s  %s", t.dim(time.Now().Format(time.TimeOnly)), arrow, e.Method, oneLine(where, 60), t.ending(e), t.dim(took))
+	if l.file == nil {
+		return
+	}
+	line, err := json.Marshal(l.redact(e))
+	if err == nil {
+		l.mu.Lock()
+		_, err = l.file.Write(append(line, '\n'))
+		said := l.broken
+		l.broken = l.broken || err != nil
+		l.mu.Unlock()
+		if err != nil && !said {
+			t.say("%s", t.red("--log: "+err.Error()))
+		}
+	}
+}
+
+// ending says how a call ended.
+func (t *terminal) ending(e simulator.Event) string {
+	fault := ""
+	if e.Fault {
+		fault = t.yellow(" (fault)")
+	}
+	switch {
+	case e.Status == 0:
+		return t.red("no answer") + fault
+	case e.Errcode != 0:
+		var answer struct {
+			Errmsg string `json:"errmsg"`
+		}
+		_ = json.Unmarshal([]byte(e.Response), &answer)
+		text, _, _ := strings.Cut(answer.Errmsg, " rid: ")
+		return t.red(fmt.Sprintf("%d %s", e.Errcode, oneLine(text, 44))) + fault
+	case e.Lost:
+		return t.red("cut off") + fault
+	case e.Status != http.StatusOK:
+		return t.red(fmt.Sprint(e.Status)) + fault
+	default:
+		return t.green("ok") + fault
+	}
+}

@@ -121,9 +121,9 @@ func errText(code int) string {
 func TestEveryErrcode(t *testing.T) {
 	wx := simtest.New(t, simulator.Options{Accounts: one()})
 	for _, info := range errcode.All() {
-		for _, path := range []string{simulator.TokenPath, "/cgi-bin/menu/get"} {
+		for _, path := range []string{simulator.TokenPath, simulator.StableTokenPath, "/cgi-bin/menu/get"} {
 			wx.Inject(simulator.Fault{Path: path, Times: 1, Errcode: info.Code})
-			a := ask(t, wx, "GET", path, "x", "", "")
+			a := ask(t, wx, "POST", path, "x", "", "{}")
 			want := info.Text
 			switch {
 			case info.Code == 40164:

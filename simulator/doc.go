@@ -1,41 +1,60 @@
 // Package simulator is WeChat's server side on one's own machine: an
-// [http.Handler] that plays api.weixin.qq.com, so that a program can be developed
-// and tested without a tunnel, a test account or quota.
+// [http.Handler] that plays api.weixin.qq.com, and the sender of what WeChat pushes
+// to an app. A program can be developed and tested with it without a tunnel, a test
+// account, a phone or quota.
 //
-//	wx, err := simulator.New(simulator.Options{}) // one account is made up
-//	if err != nil {
-//		log.Fatal(err)
-//	}
-//	account := wx.Accounts()[0]
-//	fmt.Println(account.AppID, account.Secret)
-//	log.Fatal(http.ListenAndServe("127.0.0.1:3200", wx)) // the API base of any SDK
+//	wx := simtest.New(t, simulator.Options{})                     // listens on loopback until the test ends
+//	app := startApp(wx.URL, wx.Account())                         // yours: API base, appid, secret, Token, AES key
+//	res, err := wx.Push(ctx, app.URL, simulator.Text("你好"))       // signed, encrypted, repeated as WeChat does
+//	fmt.Println(res.Verdict, res.Reason, res.Sees)                // what WeChat makes of the answer, in words
+//	wx.Clock.Advance(2 * time.Hour)                               // tokens, tickets and quotas age
+//	wx.Inject(simulator.Fault{Path: simulator.Fetches, Times: 3, Errcode: -1})
+//	fmt.Println(wx.Stats(wx.AppID()).Stable.Issued)               // and what it cost
 //
-// Tests use [github.com/zhongkong-go/zhongkong/simulator/simtest], which starts
-// and stops it with the test. Inside a testing/synctest bubble, and wherever no
-// socket is wanted, [Simulator.RoundTripper] reaches it in memory.
+// [github.com/zhongkong-go/zhongkong/simulator/simtest] starts and stops it with a
+// test. Inside a testing/synctest bubble, and wherever no socket is wanted,
+// [Simulator.RoundTripper] reaches its API and [Push].Handler an app in memory.
+// Programs in other languages run the command "zhongkong simulate", and do by HTTP
+// what the methods do; see [Simulator.Admin].
 //
-// # What it plays
+// # The API
+//
+// It knows official accounts and mini programs, several at once:
 //
 //   - GET /cgi-bin/token: every call issues a token and supersedes the one before,
-//     which works on for the overlap.
-//   - POST /cgi-bin/stable_token: normal mode and force_refresh, in a pool of its
-//     own.
-//   - GET /cgi-bin/get_api_domain_ip.
+//     which works on for the overlap. POST /cgi-bin/stable_token: normal mode and
+//     force_refresh, in a pool of its own.
+//   - Tickets (jsapi, wx_card), get_api_domain_ip, getcallbackip, clear_quota and
+//     its v2, openapi/quota/get and clear, openapi/rid/get, callback/check.
+//   - message/custom/send and typing, message/template/send, menu/create, get and
+//     delete, user/info and get, media/upload and get, qrcode/create and showqrcode.
 //   - Any other path of WeChat's families (/cgi-bin/, /wxa/, /card/, /datacube/,
 //     /customservice/ and so on): {"errcode":0,"errmsg":"ok"} after the check of
 //     the token. [Simulator.Events] shows what was sent.
 //
+// Errcodes, texts, rids and the order of checks are WeChat's where they are known.
 // It does not play /sns/ (web authorization, whose tokens are others), WeCom,
-// third-party platforms, tickets and the push of messages.
+// third-party platforms' own API, and signed or encrypted API calls.
+//
+// # Pushes
+//
+// [Simulator.Push] delivers a message or an event: in plain, compatible or safe
+// mode, in XML or JSON, up to three times with 5 s each, and judges the answer.
+// [Simulator.Deliver] does so with all that can be chosen, the forgeries among it
+// that an app has to refuse: see [Attack]. [Simulator.Verify] asks for the echostr,
+// and [Simulator.NewRequest] only writes the request. [Samples] has one of every
+// message and event.
 //
 // # What can be done to it
 //
-// [Clock.Advance] ages tokens and quotas. [Simulator.Supersede] is another program
-// that fetches for the same account, [Simulator.Kill] ends tokens at once,
-// [Simulator.Refuse] is a token that stable_token still believes in.
-// [Simulator.Inject] delays, falsifies and loses answers, before or after the call
-// was carried out. [Simulator.Update] changes secret, whitelist, limits and state
-// of an account. [Simulator.Stats] counts fetch calls and tokens issued.
+// [Clock.Advance] ages tokens, tickets and quotas; Options.Skew moves the time that
+// pushes and rids carry. [Simulator.Supersede] is another program that fetches for
+// the same account, [Simulator.Kill] ends tokens at once, [Simulator.Refuse] is a
+// token that stable_token still believes in. [Simulator.Inject] delays, falsifies
+// and loses answers, before or after the call was carried out.
+// [Simulator.Spend] leaves little of a quota. [Simulator.Update] changes secret,
+// whitelist, limits and state of an account. [Simulator.Stats] counts fetch calls
+// and tokens issued.
 //
 // A caller's token that Supersede has just superseded still lives for the overlap:
 // it is dead at once with a negative Options.Overlap, after Clock.Advance by the
@@ -45,7 +64,8 @@
 //
 // WeChat documents its errcodes, texts and rules only in part. Where neither its
 // documentation nor an answer that somebody captured says what happens, the
-// simulator does the following. A program should not lean on any of it.
+// simulator does the following. A program should not lean on any of it. The same
+// list, with the reasons, is docs/simulator-assumptions.md.
 //
 // Tokens:
 //
@@ -67,10 +87,19 @@
 //   - A forced refresh less than 30 s after another answers the current token. The
 //     30 s and the 20 a day count forced refreshes, not other renewals. One that
 //     finds no token alive counts as forced too.
-//   - The 21st forced refresh of a day is refused with 45009; normal mode goes on.
+//   - The 21st forced refresh of a day is refused with 45009; normal mode goes on,
+//     and clear_quota does not bring the forced ones back.
 //   - It refuses for the same reasons and in the same order as /cgi-bin/token. Its
 //     body is checked before: an empty one is 44002, one that is not JSON or has
 //     wrong types is 47001.
+//
+// Tickets:
+//
+//   - A ticket belongs to the account and its type, not to the token with which it
+//     was fetched, and supersedes nothing.
+//   - While it lives, fetching it again answers the same value with the whole
+//     expires_in, and its life begins anew. Otherwise a new one is issued.
+//   - An unknown type is refused with 40035. Fetching has no daily limit.
 //
 // Order of checks:
 //
@@ -79,16 +108,46 @@
 //     right (40125), account (50004, 50007, 61024), whitelist (40164), risk control
 //     (89501, 89503, 89506, 89507), minute limit (45011), day limit (45009).
 //   - APIs: token missing (41001), unknown, malformed, superseded or killed (40001),
-//     at its end (42001), whitelist (40164; official accounts only).
+//     at its end (42001), of the wrong kind of account (40001), minute limit (45011),
+//     day limit (45009), whitelist (40164; official accounts only), method (43001,
+//     43002), empty body (44002), \uXXXX in it (40033), not a JSON object (47001),
+//     then what the API itself refuses.
+//   - clear_quota/v2: method (43002), body (47001), appid (41002, 40013), secret and
+//     all that follows it as in fetching up to the risk control, then 48006.
+//   - A token of the wrong kind of account is that of a mini program at menus,
+//     followers, templates, tickets and QR codes, and that of an official account
+//     below /wxa/.
 //
 // Limits:
 //
-//   - Only calls that pass every check use quota. A day changes at midnight in
-//     Beijing, a minute with the clock's.
-//   - /cgi-bin/token has no minute limit, as WeChat does not publish its own.
-//   - The APIs have no limits.
+//   - Only calls that pass the checks up to the whitelist use quota. A day and a
+//     month change at midnight in Beijing, a minute with the clock's.
+//   - /cgi-bin/token and the APIs have no minute limit, as WeChat does not publish
+//     its own; 45011 needs Account.MinuteFetches or Account.MinuteCalls.
+//   - Daily limits of APIs are those that WeChat documents; others have none, which
+//     openapi/quota/get shows as daily_limit 0.
+//   - clear_quota empties all counts of the account, of the day and of the minute.
+//     The 51st openapi/quota/clear of a month is refused with 48006, as the 11th
+//     clear_quota is.
 //   - An empty whitelist lets everybody in, and a change takes effect at once.
 //     Risk control looks at the account, not at the caller's IP.
+//
+// APIs:
+//
+//   - touser, openid and next_openid have to be followers of the account, else 40003.
+//     Nobody has to have written in the last 48 hours.
+//   - menu/get answers the bytes that menu/create took; before it is 46003. Menus
+//     take effect at once and are not checked further than for a button.
+//   - Media live 3 days, the last 64 and at most 32 MiB of an account; a video is
+//     answered as an address behind which nothing is.
+//   - A QR code's picture belongs to its ticket, but no scanner reads it. An unknown
+//     or expired ticket is 404.
+//   - callback/check looks up and pings nobody: it answers as if all were well, and
+//     40201 while the account has no CallbackURL.
+//   - openapi/rid/get knows the last 1,024 rids: 76002 for what is none, 76001 for an
+//     unknown one, 76003 for another account's, 76004 after 7 days.
+//   - 40004, 40007, 40035, 40037, 41005 and 46003 have the texts of WeChat's code
+//     table.
 //
 // On the wire:
 //
@@ -101,4 +160,45 @@
 //   - A path that is not played is answered 404 with an empty body.
 //   - A request body without Content-Length is always answered 412 with an empty
 //     body; users met that some of the time. See Options.AcceptChunked.
+//
+// Deliveries:
+//
+//   - A status other than 200, a redirect, a connection that fails and no answer
+//     within 5 s are the same: the next delivery begins 5 s after the one before.
+//   - An answer with status 200 that WeChat cannot read is not asked for again: the
+//     follower sees the failure line at once.
+//   - The second and third delivery have a new timestamp, nonce, random prefix and
+//     signatures, and the same message inside. See Push.SameNonce.
+//   - timestamp is CreateTime in the first delivery.
+//   - The URL's own query stays in front of WeChat's parameters.
+//   - The verification of an address is not repeated, and takes status 200 alone.
+//
+// Messages:
+//
+//   - Elements inside of others have the form of those outside: a newline after each,
+//     none after the opening tag. In compatible mode only the outermost are indented.
+//   - A ]]> in a text is split over two CDATA sections.
+//   - In JSON, an element that repeats is an array when there are several and an
+//     object when there is one. Strings are escaped where JSON has to, and no more.
+//   - Messages in JSON are as possible for official accounts as for mini programs.
+//   - user_enter_tempsession, miniprogrampage, file, wxa_media_check and the events
+//     of reviews and verifications have the fields that SDKs read, in their order.
+//   - menuanswer, the sample, puts bizmsgmenuid last.
+//
+// Answers:
+//
+//   - success is these seven bytes; with white space, quotes or capitals it is no
+//     success, and no reply either.
+//   - A reply is read as XML that begins with <xml>, whatever its Content-Type; a BOM
+//     and white space around it are let pass, and so are CDATA in pieces.
+//   - ToUserName and FromUserName have to be those of the message, swapped;
+//     CreateTime has to be a number. A text needs Content, media need their MediaId,
+//     music its ThumbMediaId; ArticleCount has to be right, 1 to 8.
+//   - In safe mode a reply in plain text cannot be read, in compatible mode it can,
+//     and in plain mode an encrypted one cannot.
+//   - The reply's own TimeStamp and Nonce may be any; the encrypted appid has to be
+//     the one to which WeChat encrypts.
+//   - A mini program's reply is transfer_customer_service, or a JSON object without
+//     MsgType, of which nobody sees anything. XML may answer JSON, but not JSON XML.
+//   - A reply to unsubscribe reaches nobody and is no failure.
 package simulator

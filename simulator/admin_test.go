@@ -224,7 +224,7 @@ func TestAdminRefuses(t *testing.T) {
 }
 
 func TestAdminPush(t *testing.T) {
-	wx := simtest.New(t, simulator.Options{Accounts: []simulator.Account{pushing()}, Patience: 5 * time.Millisecond})
+	wx := simtest.New(t, simulator.Options{Accounts: []simulator.Account{pushing()}, Patience: 300 * time.Millisecond})
 	app := httptest.NewServer(verifying(t, callback.Config{AESKey: text(pushing().AESKey)}))
 	defer app.Close()
 	var got struct {

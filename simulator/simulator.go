@@ -44,7 +44,7 @@ type Options struct {
 	// simulator's own; several simulators may share one.
 	Clock *Clock
 
-	// Events is how many of the last calls Simulator.Events remembers. 0 means
+	// Events is how many of the last calls and pushes Simulator.Events remembers. 0 means
 	// DefaultEvents; a negative value means none.
 	Events int
 

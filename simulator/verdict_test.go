@@ -299,7 +299,7 @@ func open(t *testing.T, r *http.Request, body []byte) []byte {
 
 // TestOverTheNetwork: what can go wrong with a real connection.
 func TestOverTheNetwork(t *testing.T) {
-	wx := simtest.New(t, simulator.Options{Accounts: []simulator.Account{pushing()}, Patience: 20 * time.Millisecond})
+	wx := simtest.New(t, simulator.Options{Accounts: []simulator.Account{pushing()}, Patience: 500 * time.Millisecond})
 	closed := httptest.NewServer(http.NotFoundHandler())
 	closed.Close()
 	stop := make(chan struct{})
@@ -310,12 +310,16 @@ func TestOverTheNetwork(t *testing.T) {
 		"WeChat does not follow redirects":     httptest.NewServer(http.RedirectHandler("http://evil.invalid/", http.StatusMovedPermanently)),
 		"it answered 500 Internal Server Erro": httptest.NewServer(answering(500, "success")),
 	}
+	var all sync.WaitGroup
 	for want, app := range apps {
-		res, err := wx.Push(t.Context(), app.URL, simulator.Text("hi"))
-		if err != nil || res.Verdict != simulator.Failed || !strings.Contains(res.Reason, want) || len(res.Deliveries) != 3 {
-			t.Errorf("%v %s\nwant %q", err, res, want)
-		}
+		all.Go(func() {
+			res, err := wx.Push(t.Context(), app.URL, simulator.Text("hi"))
+			if err != nil || res.Verdict != simulator.Failed || !strings.Contains(res.Reason, want) || len(res.Deliveries) != 3 {
+				t.Errorf("%v %s\nwant %q", err, res, want)
+			}
+		})
 	}
+	all.Wait()
 	turn := 0
 	turns := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(500 + turn)

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -85,8 +86,8 @@ func TestPush(t *testing.T) {
 		{"push verify --attack signature --to " + app.URL, 1, []string{"✗ accepted: the app echoes whatever comes"}},
 		{"push text --attack replay --to " + app.URL, 0, []string{"2  200 in", "✓ silent", "handled the message once"}},
 		{"push text --attack tampered --to " + app.URL, 1, []string{"✗ accepted: the app answered the tampered attack with 200"}},
-		{"push text --attack stale --wait 1ms --to " + app.URL + "/down", 0, []string{"✓ refused: the app refused the stale attack: it answered 502 Bad Gateway"}},
-		{"push text --wait 1ms --to " + app.URL + "/down", 1, []string{"3  502 in", "✗ failed: 3 deliveries went wrong", "the follower sees: 该公众号提供的服务出现故障，请稍后再试"}},
+		{"push text --attack stale --to " + app.URL + "/down", 0, []string{"✓ refused: the app refused the stale attack: it answered 502 Bad Gateway"}},
+		{"push text --wait 300ms --to " + app.URL + "/down", 1, []string{"3  502 in", "✗ failed: 3 deliveries went wrong", "the follower sees: 该公众号提供的服务出现故障，请稍后再试"}},
 		{"push list", 0, []string{"MASSSENDJOBFINISH             Status", "subscribe                     -"}},
 	} {
 		code, out, errs := started(t.Context(), account, strings.Fields(row.args)...)
@@ -159,7 +160,7 @@ func TestMistakes(t *testing.T) {
 		{"simulate --overlap 3h --log " + log, account, "--overlap is 3h0m0s: it must be shorter than --life, 2h0m0s"},
 		{"simulate --life long --log " + log, account, "expected duration"},
 		{"simulate --seed x --log " + log, account, "--seed"},
-		{"simulate --app 127.0.0.1:3100 --log " + log, account, "the CallbackURL of wx"},
+		{"simulate --app 127.0.0.1:3100 --log " + log, account, `--app: "127.0.0.1:3100" cannot be read as a URL`},
 		{"simulate --account SHOP --log " + log, account, "SHOP_APPID is not set"},
 		{"simulate --account WECHAT --log " + log, with("WECHAT_APPSECRET", ""), "WECHAT_APPSECRET is not set"},
 		{"simulate --account WECHAT --log " + log, with("WECHAT_KIND", "robot"), `WECHAT_KIND: "robot" is no kind of account`},
@@ -226,6 +227,21 @@ func TestAccountFile(t *testing.T) {
 	usual, err := found[1].account(true)
 	if err != nil || usual.AppID != "wx1" || usual.Secret != "s 1" || usual.Token != "AAAAA" || usual.Kind.String() != "official" {
 		t.Errorf("%v %+v", err, usual)
+	}
+}
+
+func TestBaseOf(t *testing.T) {
+	for listen, want := range map[string]string{
+		"127.0.0.1:3200": "http://127.0.0.1:3200", "[::1]:3200": "http://[::1]:3200", "192.0.2.1:80": "http://192.0.2.1:80, open",
+		"0.0.0.0:3200": "http://127.0.0.1:3200, open", "[::]:3200": "http://127.0.0.1:3200, open",
+	} {
+		got, open := baseOf(net.TCPAddrFromAddrPort(netip.MustParseAddrPort(listen)))
+		if open {
+			got += ", open"
+		}
+		if got != want {
+			t.Errorf("%s: %s, want %s", listen, got, want)
+		}
 	}
 }
 

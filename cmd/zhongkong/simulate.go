@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"regexp"
 	"strings"
 	"sync"
 	"time"
@@ -22,8 +23,8 @@ type simulateCmd struct {
 	App     string        `help:"Your app's callback address: messages go there, and lines that you type." placeholder:"URL"`
 	Account []string      `help:"An account of yours: NAME reads NAME_APPID, NAME_APPSECRET, NAME_TOKEN, NAME_AES_KEY from the environment; a file with such lines will do too. May be repeated. Without it, one is made up." placeholder:"NAME|FILE" sep:"none"`
 	Life    time.Duration `help:"How long tokens live, and what expires_in states." default:"2h"`
-	Overlap time.Duration `help:"How long a superseded token works on. Without it, a 24th of the life, at most 5m; negative: not at all."`
-	Skew    time.Duration `help:"How far WeChat's clock is ahead of this machine's, in pushes and rids; negative: behind."`
+	Overlap time.Duration `help:"How long a superseded token works on. Without it, a 24th of the life, at most 5m; --overlap=-1s: not at all."`
+	Skew    time.Duration `help:"How far WeChat's clock is ahead of this machine's, in pushes and rids; --skew=-10m: behind."`
 	Seed    uint64        `help:"Makes up the same account, tokens and faults in every run. Without it, others each time." placeholder:"NUMBER"`
 	Log     string        `help:"Append every call and push to a file, a line of JSON each." placeholder:"FILE"`
 }
@@ -44,7 +45,7 @@ func (c *simulateCmd) Run(ctx context.Context, t *terminal) (err error) {
 	}
 	if names == nil {
 		if options.Seed == 0 {
-			options.Seed = uint64(time.Now().UnixNano()) % 1_000_000 // short enough to type again
+			options.Seed = uint64(time.Now().UnixNano())%1_000_000 + 1 // short enough to type again
 		}
 		options.Accounts = []simulator.Account{simulator.MakeUpAccount(options.Seed)}
 	}
@@ -55,7 +56,7 @@ func (c *simulateCmd) Run(ctx context.Context, t *terminal) (err error) {
 	options.Observe = calls.observe
 	wx, err := simulator.New(options)
 	if err != nil {
-		return mistake("%s", strings.NewReplacer("simulator: ", "", "Options.Accounts: ", "", "Options.Life", "--life", "Options.Overlap", "--overlap", "Options.Life", "--life").Replace(err.Error()))
+		return mistake("%s", inFlags(err))
 	}
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", c.Listen)
 	if err != nil {
@@ -69,8 +70,30 @@ func (c *simulateCmd) Run(ctx context.Context, t *terminal) (err error) {
 		}
 		defer func() { err = errors.Join(err, calls.file.Close()) }()
 	}
-	c.greet(t, wx, "http://"+listener.Addr().String(), names, options.Seed)
+	c.greet(t, wx, listener.Addr(), names, options.Seed)
 	return c.serve(ctx, t, wx, listener)
+}
+
+var callbackURL = regexp.MustCompile(`the CallbackURL of \S+: `)
+
+// inFlags names the flags where a package's error names options.
+func inFlags(err error) string {
+	text := strings.NewReplacer("simulator: ", "", "Options.Accounts: ", "", "Options.Life", "--life", "Options.Overlap", "--overlap").Replace(err.Error())
+	return callbackURL.ReplaceAllString(text, "--app: ")
+}
+
+// baseOf returns the address by which programs on this machine reach a listener,
+// and whether others can reach it too.
+func baseOf(listener net.Addr) (base string, open bool) {
+	addr, err := netip.ParseAddrPort(listener.String())
+	switch {
+	case err != nil:
+		return "http://" + listener.String(), true
+	case addr.Addr().IsUnspecified():
+		return fmt.Sprintf("http://127.0.0.1:%d", addr.Port()), true
+	default:
+		return "http://" + addr.String(), !addr.Addr().IsLoopback()
+	}
 }
 
 // serve serves until the context ends, and says how much was done.
@@ -119,9 +142,10 @@ func (c *simulateCmd) accounts(t *terminal) (all []simulator.Account, names []st
 }
 
 // greet prints what to do next. The NAME=value lines are plain, to be pasted.
-func (c *simulateCmd) greet(t *terminal, wx *simulator.Simulator, base string, names []string, seed uint64) {
+func (c *simulateCmd) greet(t *terminal, wx *simulator.Simulator, at net.Addr, names []string, seed uint64) {
+	base, open := baseOf(at)
 	t.say("%s %s", t.bold("WeChat, simulated, at"), t.bold(base))
-	if addr, err := netip.ParseAddrPort(strings.TrimPrefix(base, "http://")); err == nil && !addr.Addr().IsLoopback() {
+	if open {
 		t.say("%s", t.yellow("Other machines can reach it. Its admin API answers this one only."))
 	}
 	first := wx.Accounts()[0]

@@ -10,6 +10,8 @@
 //		if n := wx.Stats(wx.AppID()).Stable.Issued; n != 2 { ... }
 //	}
 //
+// Pushes go the other way: wx.Push(ctx, app.URL, simulator.Text("你好")).
+//
 // Inside a testing/synctest bubble, use [InMemory].
 package simtest
 

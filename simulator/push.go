@@ -123,13 +123,13 @@ func (p *sending) validate() error {
 	conf := p.account
 	switch {
 	case conf.Token == "":
-		return fmt.Errorf("simulator: %s has no Token to sign pushes with: set Account.Token to the one that the app is configured with", conf.AppID)
+		return fmt.Errorf("simulator: %s has no Token to sign pushes with: give the account the one that the app is configured with", conf.AppID)
 	case !slices.Contains(modes, p.Mode):
 		return fmt.Errorf("simulator: there is no mode %q: plain, compatible and safe exist", p.Mode)
 	case !slices.Contains(formats, p.Format):
 		return fmt.Errorf("simulator: there is no format %q: xml and json exist", p.Format)
 	case p.Mode != Plain && conf.AESKey == "":
-		return fmt.Errorf("simulator: %s has no AESKey, which %s mode needs: set Account.AESKey to the one that the app is configured with", conf.AppID, p.Mode)
+		return fmt.Errorf("simulator: %s has no AESKey, which %s mode needs: give the account the one that the app is configured with", conf.AppID, p.Mode)
 	}
 	if err := p.Attack.check(p.Mode); err != nil {
 		return err
@@ -161,7 +161,7 @@ func (p *sending) validate() error {
 // parseTarget reads a server address.
 func parseTarget(address string) (*url.URL, error) {
 	if address == "" {
-		return nil, errors.New("there is none: give one, or set Account.CallbackURL")
+		return nil, errors.New("there is none: give one, or the account a CallbackURL")
 	}
 	target, err := url.Parse(address)
 	switch {

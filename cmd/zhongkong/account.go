@@ -94,9 +94,9 @@ func (v values) need(suffix, what string) (string, error) {
 	return "", mistake("%s%s_%s is not set: %s", v.source, v.name, suffix, what)
 }
 
-// account makes the account that the variables tell of. Only a simulator of the
-// API needs the AppSecret, only one that pushes the Token.
-func (v values) account(serves bool) (simulator.Account, error) {
+// account makes the account that the variables tell of. Who serves the API needs
+// the AppSecret, who pushes the Token.
+func (v values) account(serves, pushes bool) (simulator.Account, error) {
 	a := simulator.Account{
 		Token: v.get("TOKEN"), AESKey: v.get("AES_KEY"), OriginalID: v.get("ORIGINAL_ID"),
 		Mode: simulator.Mode(v.get("MODE")), Format: simulator.Format(v.get("FORMAT")),
@@ -110,8 +110,11 @@ func (v values) account(serves bool) (simulator.Account, error) {
 		if a.Secret, err = v.need("APPSECRET", "it is the AppSecret with which your program fetches tokens; any value that both know will do"); err != nil {
 			return a, err
 		}
-	} else if a.Token, err = v.need("TOKEN", "it is the Token with which your app checks signatures"); err != nil {
-		return a, err
+	}
+	if pushes {
+		if a.Token, err = v.need("TOKEN", "it is the Token with which your app checks signatures"); err != nil {
+			return a, err
+		}
 	}
 	if kind := v.get("KIND"); kind != "" {
 		if err := a.Kind.UnmarshalText([]byte(kind)); err != nil {

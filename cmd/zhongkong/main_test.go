@@ -163,6 +163,7 @@ func TestMistakes(t *testing.T) {
 		{"simulate --app 127.0.0.1:3100 --log " + log, account, `--app: "127.0.0.1:3100" cannot be read as a URL`},
 		{"simulate --account SHOP --log " + log, account, "SHOP_APPID is not set"},
 		{"simulate --account WECHAT --log " + log, with("WECHAT_APPSECRET", ""), "WECHAT_APPSECRET is not set"},
+		{"simulate --account WECHAT --app http://127.0.0.1:3100/ --log " + log, with("WECHAT_TOKEN", ""), "WECHAT_TOKEN is not set"},
 		{"simulate --account WECHAT --log " + log, with("WECHAT_KIND", "robot"), `WECHAT_KIND: "robot" is no kind of account`},
 		{"simulate --account WECHAT --log " + log, with("WECHAT_WHITELIST", "127.0.0.1, x"), `"x" is neither an IP nor a CIDR`},
 		{"simulate --account WECHAT --account WECHAT --log " + log, account, "stands there twice"},
@@ -220,11 +221,11 @@ func TestAccountFile(t *testing.T) {
 	if err != nil || len(found) != 2 {
 		t.Fatal(err, found)
 	}
-	shop, err := found[0].account(true)
+	shop, err := found[0].account(true, false)
 	if err != nil || shop.AppID != "wx2" || shop.Secret != "s2" || shop.Kind.String() != "mini" || len(shop.Whitelist) != 2 || shop.Format != "json" {
 		t.Errorf("%v %+v", err, shop)
 	}
-	usual, err := found[1].account(true)
+	usual, err := found[1].account(true, false)
 	if err != nil || usual.AppID != "wx1" || usual.Secret != "s 1" || usual.Token != "AAAAA" || usual.Kind.String() != "official" {
 		t.Errorf("%v %+v", err, usual)
 	}

@@ -106,7 +106,7 @@ func (c *pushCmd) simulator(t *terminal) (*simulator.Simulator, error) {
 	if len(found) > 1 {
 		return nil, mistake("--account %s has %d accounts: push from a file with one", c.Account, len(found))
 	}
-	account, err := found[0].account(false)
+	account, err := found[0].account(false, true)
 	if err != nil {
 		return nil, err
 	}

@@ -19,10 +19,10 @@ import (
 
 // simulateCmd plays WeChat.
 type simulateCmd struct {
-	Listen  string        `help:"Where to listen. Other machines reach it only when told so here." default:"127.0.0.1:3200" placeholder:"HOST:PORT"`
+	Listen  string        `help:"Where to listen, 127.0.0.1:3200 unless told. Other machines reach it only when told so here." default:"127.0.0.1:3200" placeholder:"HOST:PORT"`
 	App     string        `help:"Your app's callback address: messages go there, and lines that you type." placeholder:"URL"`
 	Account []string      `help:"An account of yours: NAME reads NAME_APPID, NAME_APPSECRET, NAME_TOKEN, NAME_AES_KEY from the environment; a file with such lines will do too. May be repeated. Without it, one is made up." placeholder:"NAME|FILE" sep:"none"`
-	Life    time.Duration `help:"How long tokens live, and what expires_in states." default:"2h"`
+	Life    time.Duration `help:"How long tokens live, and what expires_in states. WeChat: 2h." default:"2h"`
 	Overlap time.Duration `help:"How long a superseded token works on. Without it, a 24th of the life, at most 5m; --overlap=-1s: not at all."`
 	Skew    time.Duration `help:"How far WeChat's clock is ahead of this machine's, in pushes and rids; --skew=-10m: behind."`
 	Seed    uint64        `help:"Makes up the same account, tokens and faults in every run. Without it, others each time." placeholder:"NUMBER"`
@@ -131,7 +131,7 @@ func (c *simulateCmd) accounts(t *terminal) (all []simulator.Account, names []st
 			return nil, nil, err
 		}
 		for _, v := range found {
-			a, err := v.account(true)
+			a, err := v.account(true, c.App != "")
 			if err != nil {
 				return nil, nil, err
 			}

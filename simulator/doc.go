@@ -136,8 +136,8 @@
 //
 //   - touser, openid and next_openid have to be followers of the account, else 40003.
 //     Nobody has to have written in the last 48 hours.
-//   - menu/get answers the bytes that menu/create took; before it is 46003. Menus
-//     take effect at once and are not checked further than for a button.
+//   - menu/get answers the bytes that menu/create took; before it is 46003. Any JSON object
+//     is a menu, and it takes effect at once.
 //   - Media live 3 days, the last 64 and at most 32 MiB of an account; a video is
 //     answered as an address behind which nothing is.
 //   - A QR code's picture belongs to its ticket, but no scanner reads it. An unknown

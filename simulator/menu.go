@@ -1,15 +1,7 @@
 package simulator
 
-import "encoding/json"
-
 // serveMenuCreate carries out POST /cgi-bin/menu/create.
 func serveMenuCreate(c *call) answer {
-	var in struct {
-		Button []json.RawMessage `json:"button"`
-	}
-	if !c.decode(&in) || len(in.Button) == 0 {
-		return c.refuse(dataFormat)
-	}
 	c.account.mu.Lock()
 	defer c.account.mu.Unlock()
 	c.account.menu = string(c.body)

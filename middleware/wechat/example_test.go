@@ -1,6 +1,7 @@
 package wechat_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -36,6 +37,11 @@ func Example() {
 		return
 	}
 	defer func() { _ = client.Close() }()
+	menu := map[string]any{"button": []any{map[string]string{"type": "click", "name": "今日歌曲", "key": "V1001"}}}
+	if err := client.Post(context.Background(), "/cgi-bin/menu/create", menu, nil); err != nil {
+		fmt.Println(err)
+		return
+	}
 
 	r := gin.New()
 	r.Use(client.Middleware())
@@ -59,7 +65,7 @@ func Example() {
 		fmt.Println(answer.Code, answer.Body)
 	}
 	// Output:
-	// 200 {"errcode":0,"errmsg":"ok"}
+	// 200 {"menu":{"button":[{"key":"V1001","name":"今日歌曲","type":"click"}]}}
 	// 200 4375120948345356249
 	// 403 wrong
 }

@@ -27,7 +27,7 @@ var importTable = map[string]struct {
 	"platform/errcode": {std: true},
 	"source":           {imports: []string{"."}},
 	"migrations":       {},
-	"store/...":        {imports: []string{".", "migrations"}},
+	"store/...":        {imports: []string{".", "migrations", "store/internal/..."}},
 	"store/open":       {imports: []string{".", "store/..."}},
 	"simulator/...":    {imports: []string{"callback", "platform/errcode", "simulator/..."}},
 	"middleware/wechat": {

@@ -12,6 +12,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/store/internal/columns"
 )
 
 // lockTime bounds the wait for a lock of a call whose ctx does not.
@@ -128,19 +129,17 @@ func (s *Store) Shorten(ctx context.Context, key zhongkong.Key, fence int64, end
 func (s *Store) Journal(ctx context.Context, key zhongkong.Key, limit int) ([]zhongkong.Entry, error) {
 	var entries []zhongkong.Entry
 	err := s.call(ctx, func(ctx context.Context, f *file) error {
-		var lines []line
+		var lines []columns.Line
 		err := s.persist(ctx, func() error {
 			lines = nil
 			return f.db.SelectContext(context.WithoutCancel(ctx), &lines,
 				`SELECT at_us, event, fence, attempt, detail FROM zhongkong_journal
 				WHERE name = ? AND at_us >= ? ORDER BY id DESC LIMIT ?`,
-				key.String(), micros(s.time().Add(-journalAge)), min(max(limit, 0), journalLines))
+				key.String(), columns.Micros(s.time().Add(-journalAge)), min(max(limit, 0), journalLines))
 		})
 		entries = make([]zhongkong.Entry, 0, len(lines))
 		for _, l := range lines {
-			entries = append(entries, zhongkong.Entry{
-				At: time.UnixMicro(l.AtUS), Event: zhongkong.Event(l.Event), Fence: l.Fence, Attempt: l.Attempt, Detail: l.Detail,
-			})
+			entries = append(entries, l.Entry())
 		}
 		return err
 	})
@@ -148,16 +147,6 @@ func (s *Store) Journal(ctx context.Context, key zhongkong.Key, limit int) ([]zh
 		return nil, err
 	}
 	return entries, nil
-}
-
-// line is a [zhongkong.Entry] as the table zhongkong_journal keeps it.
-type line struct {
-	Name    string `db:"name"`
-	AtUS    int64  `db:"at_us"`
-	Event   string `db:"event"`
-	Fence   int64  `db:"fence"`
-	Attempt string `db:"attempt"`
-	Detail  string `db:"detail"`
 }
 
 // call runs do on the open database. It comes again when the file was damaged
@@ -261,12 +250,12 @@ func (s *Store) edit(ctx context.Context, tx *sqlx.Tx, lease zhongkong.Lease, ed
 	if err != nil {
 		return err
 	}
-	now, before := s.time(), write(name, &row)
+	now, before := s.time(), columns.Of(name, &row)
 	event, err := edit(now, &row)
 	if err != nil {
 		return err
 	}
-	after := write(name, &row)
+	after := columns.Of(name, &row)
 	if reflect.DeepEqual(before, after) {
 		return nil
 	}
@@ -279,11 +268,11 @@ func (s *Store) edit(ctx context.Context, tx *sqlx.Tx, lease zhongkong.Lease, ed
 	_, err = tx.NamedExecContext(ctx,
 		`INSERT INTO zhongkong_journal (name, at_us, event, fence, attempt, detail)
 		VALUES (:name, :at_us, :event, :fence, :attempt, :detail)`,
-		line{Name: name, AtUS: micros(now), Event: string(event), Fence: lease.Fence, Attempt: lease.Attempt, Detail: lease.Detail})
+		columns.Line{Name: name, AtUS: columns.Micros(now), Event: string(event), Fence: lease.Fence, Attempt: lease.Attempt, Detail: lease.Detail})
 	if err != nil || !s.untidy(name) {
 		return err
 	}
-	if _, err := tx.ExecContext(ctx, `DELETE FROM zhongkong_journal WHERE at_us < ?`, micros(now.Add(-journalAge))); err != nil {
+	if _, err := tx.ExecContext(ctx, `DELETE FROM zhongkong_journal WHERE at_us < ?`, columns.Micros(now.Add(-journalAge))); err != nil {
 		return err
 	}
 	_, err = tx.ExecContext(ctx,
@@ -312,7 +301,7 @@ func (s *Store) row(ctx context.Context, q sqlx.QueryerContext, name string) (ro
 	if err != nil {
 		return zhongkong.Row{}, false, err
 	}
-	row, err = read(values)
+	row, err = columns.Read(values)
 	if err != nil {
 		s.log.Warn("a record is damaged and counts as empty", slog.String("path", s.path), slog.String("key", name), slog.Any("cause", err))
 	}

@@ -20,8 +20,12 @@ import (
 // application that uses goose itself.
 const Table = "zhongkong_schema"
 
-// SQLite is the dialect of store/sqlite.
-const SQLite = "sqlite"
+// The dialects, each for the store of that name.
+const (
+	SQLite   = "sqlite"
+	Postgres = "postgres"
+	MySQL    = "mysql"
+)
 
 // FS holds every file, as dialect/number_name.sql.
 //

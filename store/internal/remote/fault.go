@@ -1,0 +1,61 @@
+package remote
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/zhongkong-go/zhongkong"
+)
+
+// Server is what a fault says about where it happened, and what it must not say.
+type Server struct {
+	Kind     string           // "PostgreSQL"
+	Place    string           // "database zhongkong on db.example.com:5432"
+	Password zhongkong.Secret // cut out of whatever a driver says
+}
+
+// String names the server for people.
+func (s Server) String() string { return "the " + s.Kind + " " + s.Place }
+
+// Fault is an error for the person who runs the program: which server, what is
+// the matter, what to do.
+type Fault struct {
+	Server       Server
+	What, Remedy string
+
+	Passes bool  // it may be over without a change of the configuration
+	Err    error // what the driver said; nil when nothing was asked
+}
+
+func (f *Fault) Error() string {
+	s := fmt.Sprintf("zhongkong: %v %s: %s", f.Server, f.What, f.Remedy)
+	if f.Err != nil {
+		s += " (" + strings.Join(strings.Fields(f.Err.Error()), " ") + ")"
+	}
+	if password := f.Server.Password.Reveal(); password != "" {
+		s = strings.ReplaceAll(s, password, f.Server.Password.String())
+	}
+	return s
+}
+
+// Is lets [errors.Is] see the cause. There is no Unwrap: a driver's error may
+// carry its configuration, and its text what Error cuts out.
+func (f *Fault) Is(target error) bool { return errors.Is(f.Err, target) }
+
+// passes reports whether a failure to open is worth another try.
+func passes(err error) bool {
+	var f *Fault
+	return errors.As(err, &f) && f.Passes
+}
+
+// ErrUnprepared is wrapped by what an [Engine] returns when the tables that it
+// found at Prepare are gone.
+var ErrUnprepared = errors.New("the tables are gone")
+
+// Misconfigured is the error of a configuration that was refused before any
+// server was asked. It tells what is wrong without the URL, which holds the
+// password.
+func Misconfigured(kind, what, remedy string) error {
+	return fmt.Errorf("zhongkong: the %s store: %s: %s", kind, what, remedy)
+}

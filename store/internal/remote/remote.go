@@ -1,0 +1,574 @@
+// Package remote is what the stores on a server have in common: one process
+// among many, a network in between, and a clock that is not its own.
+//
+// # How a call stays atomic
+//
+// A call that writes reads the row together with the server's time, applies one
+// rule of [zhongkong.Row], and lets the server swap the old row for the new one
+// if nobody changed it meanwhile and the decision is not too old. If somebody
+// did, it begins again. That costs two round trips where a transaction takes
+// four and a script or procedure one. In return the rules exist once, in Go, for
+// every server; and no lock is held while an answer travels, so a process that is
+// frozen or cut off in the middle of a call hinders nobody.
+//
+// # Opening
+//
+// A server that cannot be reached does not stop a program: [Open] returns the
+// store, and calls try again. One attempt to open is under way at a time; calls
+// wait for it with their own ctx, and it outlives them, because a schema takes
+// as long to make as it takes.
+package remote
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"reflect"
+	"strings"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/store/internal/columns"
+)
+
+const (
+	// openTime is how long Open waits for a server that does not answer.
+	openTime = 5 * time.Second
+
+	// prepareTime bounds one attempt to open, migration included.
+	prepareTime = 30 * time.Second
+
+	// openPace is the least time between two attempts to open.
+	openPace = 200 * time.Millisecond
+
+	// callTime bounds a call whose ctx does not.
+	callTime = 5 * time.Second
+
+	// grace is how long a call waits after its ctx's end for the driver's own
+	// account of what happened.
+	grace = 200 * time.Millisecond
+
+	// decisionTime is how long after the reading of a row it may be swapped. A
+	// process that was frozen in between decides anew.
+	decisionTime = time.Second
+
+	// detailBytes is what the journal keeps of a detail.
+	detailBytes = 1000
+)
+
+// What the journal keeps of each key. It is trimmed after the first line that a
+// process writes for a key and after every journalPace-th.
+const (
+	JournalLines = 1000
+	JournalAge   = 30 * 24 * time.Hour
+	journalPace  = 100
+)
+
+// Engine is a server as this package needs it. Its methods are called
+// concurrently, and by several processes at once; they return when ctx ends, or
+// soon after, and their errors say what to do, without secrets.
+type Engine interface {
+	// Prepare connects and makes sure of the schema. It is called again after a
+	// *Fault that passes, and after ErrUnprepared.
+	Prepare(ctx context.Context) error
+
+	// Read returns the rows of names, in that order, and the server's time.
+	Read(ctx context.Context, names []string) ([]State, error)
+
+	// Swap carries out a change, wholly or not at all, and reports whether it did.
+	Swap(ctx context.Context, change Change) (bool, error)
+
+	// Lines returns the newest lines of a journal that are not older than
+	// JournalAge, newest first.
+	Lines(ctx context.Context, name string, limit int) ([]zhongkong.Entry, error)
+
+	// Trim removes the lines of a journal beyond JournalLines, and those of every
+	// key from before a time.
+	Trim(ctx context.Context, name string, before time.Time) error
+
+	// Close ends the calls that are under way and frees what there is.
+	Close() error
+}
+
+// State is a row as it was read.
+type State struct {
+	Row     zhongkong.Row
+	Found   bool      // there is one
+	Version int64     // tells whether it was changed; the server's time in µs at its last change, or more
+	Now     time.Time // the server's time of the reading
+	Damage  error     // what is wrong with the row, which then counts as empty; nothing of its content
+}
+
+// Change is what is written in one step.
+type Change struct {
+	Name  string
+	Found bool  // there is a row of Name, and it has ...
+	Old   int64 // ... this version; without a row there still must be none
+	New   int64 // the version of the new row
+	Row   zhongkong.Row
+	Until time.Time // the server's time before which it has to happen
+
+	Entry *zhongkong.Entry // the journal's line; nil: none
+	Tell  *zhongkong.Key   // whom to give a notice of; nil: nobody
+}
+
+// Store implements [zhongkong.Store] and [zhongkong.Journal] over an [Engine].
+type Store struct {
+	engine Engine
+	server Server
+	log    *slog.Logger
+
+	life  context.Context // ends with Close
+	end   context.CancelFunc
+	calls sync.WaitGroup // calls and attempts to open that are under way
+
+	mu      sync.Mutex // guards what follows; never held while waiting
+	closed  bool
+	ready   bool
+	opening *attempt  // under way
+	failure error     // of the last attempt; nil when it worked
+	retry   time.Time // when to try again after failure
+	started bool      // Open has returned the store
+	warned  bool      // the failure was said
+	lines   map[string]int
+}
+
+// attempt to open.
+type attempt struct {
+	done chan struct{}
+	err  error // set before done is closed
+}
+
+var (
+	_ zhongkong.Store   = (*Store)(nil)
+	_ zhongkong.Journal = (*Store)(nil)
+)
+
+// Open makes a store over engine, which belongs to it from then on, and prepares
+// it. A fault that passes, or a server that does not answer within a few
+// seconds, is said once at Warn; any other is returned.
+func Open(ctx context.Context, engine Engine, server Server, logger *slog.Logger) (*Store, error) {
+	if logger == nil {
+		logger = slog.New(slog.DiscardHandler)
+	}
+	s := &Store{engine: engine, server: server, log: logger, lines: make(map[string]int)}
+	s.life, s.end = context.WithCancel(context.Background())
+	limited, cancel := context.WithTimeout(ctx, openTime)
+	defer cancel()
+	err := s.prepared(limited)
+	if ended := ctx.Err(); err != nil && (ended != nil || limited.Err() == nil && !passes(err)) {
+		_ = s.Close()
+		return nil, because(err, ended)
+	}
+	s.mu.Lock()
+	s.started = true
+	s.mu.Unlock()
+	if err != nil {
+		s.warn(err)
+	}
+	return s, nil
+}
+
+// Close implements [zhongkong.Store]. What is under way is broken off.
+func (s *Store) Close() error {
+	s.mu.Lock()
+	first := !s.closed
+	s.closed = true
+	s.mu.Unlock()
+	var err error
+	if first {
+		s.end()
+		err = s.engine.Close()
+	}
+	s.calls.Wait()
+	return err
+}
+
+// Life ends when the store is closed.
+func (s *Store) Life() context.Context { return s.life }
+
+// Go runs f until Close, which waits for it.
+func (s *Store) Go(f func()) error {
+	if err := s.enter(); err != nil {
+		return err
+	}
+	go func() {
+		defer s.calls.Done()
+		f()
+	}()
+	return nil
+}
+
+// enter counts a call in, for Close to wait for.
+func (s *Store) enter() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return s.closedError()
+	}
+	s.calls.Add(1)
+	return nil
+}
+
+func (s *Store) closedError() error {
+	return fmt.Errorf("zhongkong: the %s store is closed", s.server.Kind)
+}
+
+// prepared waits until the engine is ready, and starts an attempt to make it so
+// when none is under way and the last one is long enough ago.
+func (s *Store) prepared(ctx context.Context) error {
+	s.mu.Lock()
+	switch {
+	case s.ready:
+		s.mu.Unlock()
+		return nil
+	case s.closed:
+		s.mu.Unlock()
+		return s.closedError()
+	case s.opening == nil && s.failure != nil && time.Now().Before(s.retry):
+		defer s.mu.Unlock()
+		return s.failure
+	case s.opening == nil:
+		s.opening = &attempt{done: make(chan struct{})}
+		s.calls.Add(1)
+		go s.prepare(s.opening)
+	}
+	a := s.opening
+	s.mu.Unlock()
+	select {
+	case <-a.done:
+		return a.err
+	case <-ctx.Done():
+		return because(&Fault{
+			Server: s.server, What: "is not open yet", Passes: true,
+			Remedy: "see that it runs and can be reached from here; it is tried again by itself",
+		}, ctx.Err())
+	}
+}
+
+// prepare makes one attempt.
+func (s *Store) prepare(a *attempt) {
+	defer s.calls.Done()
+	ctx, cancel := context.WithTimeout(s.life, prepareTime)
+	defer cancel()
+	a.err = s.engine.Prepare(ctx)
+	s.mu.Lock()
+	s.ready, s.failure, s.retry = a.err == nil, a.err, time.Now().Add(openPace)
+	s.opening = nil
+	started, warned := s.started, s.warned
+	if a.err == nil {
+		s.warned = false
+	}
+	s.mu.Unlock()
+	switch {
+	case s.life.Err() != nil:
+	case a.err != nil && started:
+		s.warn(a.err)
+	case a.err == nil && warned:
+		s.log.Info("the store is open now", slog.String("server", s.server.String()))
+	}
+	close(a.done)
+}
+
+// warn says once for each outage that the store is not open.
+func (s *Store) warn(err error) {
+	s.mu.Lock()
+	said := s.warned || s.ready
+	s.warned = true
+	s.mu.Unlock()
+	if !said {
+		s.log.Warn("the store cannot be opened; every call tries again", slog.String("server", s.server.String()), slog.Any("cause", err))
+	}
+}
+
+// because joins what happened with the end of the ctx under which it did.
+func because(err, ended error) error {
+	if ended == nil || errors.Is(err, ended) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", err, ended)
+}
+
+// call runs do on the open store. It returns when ctx ends, though a driver may
+// not; what do returns then is dropped.
+func call[T any](ctx context.Context, s *Store, do func(ctx context.Context) (T, error)) (T, error) {
+	var none T
+	if err := ctx.Err(); err != nil {
+		return none, err
+	}
+	limited, cancel := context.WithTimeout(ctx, callTime)
+	defer cancel()
+	stop := context.AfterFunc(s.life, cancel)
+	defer stop()
+	type answer struct {
+		value T
+		err   error
+	}
+	answers := make(chan answer, 1)
+	err := s.Go(func() {
+		var a answer
+		for range 2 {
+			if a.err = s.prepared(limited); a.err == nil {
+				a.value, a.err = do(limited)
+			}
+			if !errors.Is(a.err, ErrUnprepared) {
+				break
+			}
+			s.unprepare()
+		}
+		answers <- a
+	})
+	if err != nil {
+		return none, err
+	}
+	a := answer{err: errors.New("zhongkong: no answer yet from " + s.server.String())}
+	select {
+	case a = <-answers:
+	case <-limited.Done():
+		timer := time.NewTimer(grace)
+		defer timer.Stop()
+		select {
+		case a = <-answers:
+		case <-timer.C:
+		}
+	}
+	switch {
+	case a.err == nil:
+		return a.value, nil
+	case s.life.Err() != nil:
+		return none, s.closedError()
+	default:
+		return none, because(a.err, limited.Err())
+	}
+}
+
+// unprepare forgets that the engine was ready.
+func (s *Store) unprepare() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ready = false
+}
+
+// Load implements [zhongkong.Store].
+func (s *Store) Load(ctx context.Context, key zhongkong.Key) (zhongkong.Record, error) {
+	return call(ctx, s, func(ctx context.Context) (zhongkong.Record, error) {
+		state, err := s.read(ctx, key.String())
+		if err == nil && !state.Found {
+			err = zhongkong.ErrNotFound
+		}
+		return state.Row.Record(state.Now), err
+	})
+}
+
+// LoadMany returns the records of those keys that have one, in one round trip.
+func (s *Store) LoadMany(ctx context.Context, keys []zhongkong.Key) (map[zhongkong.Key]zhongkong.Record, error) {
+	return call(ctx, s, func(ctx context.Context) (map[zhongkong.Key]zhongkong.Record, error) {
+		names := make([]string, len(keys))
+		for i, key := range keys {
+			names[i] = key.String()
+		}
+		states, err := s.readMany(ctx, names)
+		records := make(map[zhongkong.Key]zhongkong.Record, len(states))
+		for i, state := range states {
+			if state.Found {
+				records[keys[i]] = state.Row.Record(state.Now)
+			}
+		}
+		return records, err
+	})
+}
+
+// Acquire implements [zhongkong.Store].
+func (s *Store) Acquire(ctx context.Context, key zhongkong.Key, attempt string, ttl time.Duration) (zhongkong.Lease, error) {
+	return call(ctx, s, func(ctx context.Context) (lease zhongkong.Lease, err error) {
+		err = s.change(ctx, zhongkong.Lease{Key: key}, func(now time.Time, row *zhongkong.Row) (effect, error) {
+			lease, err = row.Acquire(now, key, attempt, ttl)
+			return effect{}, err
+		})
+		return lease, err
+	})
+}
+
+// Begin implements [zhongkong.Store].
+func (s *Store) Begin(ctx context.Context, lease zhongkong.Lease, notes []byte) error {
+	return s.as(ctx, lease, func(now time.Time, row *zhongkong.Row) (effect, error) {
+		err := row.Begin(now, lease, notes)
+		return effect{event: zhongkong.EventBegin, until: row.LeaseEnd}, err
+	})
+}
+
+// Save implements [zhongkong.Store].
+func (s *Store) Save(ctx context.Context, lease zhongkong.Lease, record zhongkong.Record) error {
+	record.End, record.Life = tellable(record.End), record.Life.Truncate(time.Microsecond)
+	return s.as(ctx, lease, func(_ time.Time, row *zhongkong.Row) (effect, error) {
+		return effect{event: zhongkong.EventSave, tell: true}, row.Save(lease, record)
+	})
+}
+
+// Release implements [zhongkong.Store].
+func (s *Store) Release(ctx context.Context, lease zhongkong.Lease, notes []byte) error {
+	return s.as(ctx, lease, func(_ time.Time, row *zhongkong.Row) (effect, error) {
+		return effect{event: zhongkong.EventRelease, tell: notes != nil}, row.Release(lease, notes)
+	})
+}
+
+// Shorten implements [zhongkong.Store].
+func (s *Store) Shorten(ctx context.Context, key zhongkong.Key, fence int64, end time.Time) error {
+	end = tellable(end)
+	return s.as(ctx, zhongkong.Lease{Key: key}, func(_ time.Time, row *zhongkong.Row) (effect, error) {
+		return effect{tell: row.Shorten(fence, end)}, nil
+	})
+}
+
+// Journal implements [zhongkong.Journal].
+func (s *Store) Journal(ctx context.Context, key zhongkong.Key, limit int) ([]zhongkong.Entry, error) {
+	return call(ctx, s, func(ctx context.Context) ([]zhongkong.Entry, error) {
+		return s.engine.Lines(ctx, key.String(), min(max(limit, 0), JournalLines))
+	})
+}
+
+// effect is what an edit does beside the row.
+type effect struct {
+	event zhongkong.Event // of the journal's line; "": none
+	tell  bool            // give a notice
+	until time.Time       // when the edit stops being right; zero: it does not
+}
+
+// edit applies one of the contract's rules to a row.
+type edit func(now time.Time, row *zhongkong.Row) (effect, error)
+
+// as is a call that only changes.
+func (s *Store) as(ctx context.Context, lease zhongkong.Lease, edit edit) error {
+	_, err := call(ctx, s, func(ctx context.Context) (struct{}, error) {
+		return struct{}{}, s.change(ctx, lease, edit)
+	})
+	return err
+}
+
+// change reads, edits and swaps the row of lease's key until nobody came between.
+func (s *Store) change(ctx context.Context, lease zhongkong.Lease, edit edit) error {
+	name := lease.Key.String()
+	for pause := time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
+		state, err := s.read(ctx, name)
+		if err != nil {
+			return err
+		}
+		row := state.Row
+		effect, err := edit(state.Now, &row)
+		if err != nil {
+			return err
+		}
+		if same(name, state.Row, row) {
+			return nil
+		}
+		change := Change{
+			Name: name, Found: state.Found, Old: state.Version,
+			New: max(state.Version+1, state.Now.UnixMicro()),
+			Row: row, Until: state.Now.Add(decisionTime),
+		}
+		if !effect.until.IsZero() && effect.until.Before(change.Until) {
+			change.Until = effect.until
+		}
+		if effect.event != "" {
+			change.Entry = &zhongkong.Entry{
+				At: state.Now, Event: effect.event, Fence: lease.Fence, Attempt: lease.Attempt, Detail: detail(lease.Detail),
+			}
+		}
+		if effect.tell {
+			change.Tell = &lease.Key
+		}
+		swapped, err := s.engine.Swap(ctx, change)
+		if err != nil {
+			return err
+		}
+		if swapped {
+			if change.Entry != nil {
+				s.tidy(name, state.Now)
+			}
+			return nil
+		}
+		if err := sleep(ctx, pause+rand.N(pause)); err != nil {
+			return fmt.Errorf("zhongkong: others change the record of %s all the time: %w", name, err)
+		}
+	}
+}
+
+// same reports whether an edit left the row as it was.
+func same(name string, before, after zhongkong.Row) bool {
+	return reflect.DeepEqual(columns.Of(name, &before), columns.Of(name, &after))
+}
+
+// tidy trims the journal now and then, beside the call and without its ctx.
+func (s *Store) tidy(name string, now time.Time) {
+	s.mu.Lock()
+	n := s.lines[name]
+	s.lines[name] = n + 1
+	s.mu.Unlock()
+	if n%journalPace != 0 {
+		return
+	}
+	_ = s.Go(func() {
+		ctx, cancel := context.WithTimeout(s.life, callTime)
+		defer cancel()
+		if err := s.engine.Trim(ctx, name, now.Add(-JournalAge)); err != nil && s.life.Err() == nil {
+			s.log.Debug("the journal was not trimmed", slog.String("server", s.server.String()), slog.String("key", name), slog.Any("cause", err))
+		}
+	})
+}
+
+func (s *Store) read(ctx context.Context, name string) (State, error) {
+	states, err := s.readMany(ctx, []string{name})
+	if err != nil {
+		return State{}, err
+	}
+	return states[0], nil
+}
+
+// readMany reads rows. One that is damaged counts as empty, so that the
+// credential is renewed and the row written anew.
+func (s *Store) readMany(ctx context.Context, names []string) ([]State, error) {
+	states, err := s.engine.Read(ctx, names)
+	if err == nil && len(states) != len(names) {
+		err = fmt.Errorf("zhongkong: %v answered %d records for %d", s.server, len(states), len(names))
+	}
+	if err != nil {
+		return nil, err
+	}
+	for i, state := range states {
+		if state.Damage != nil {
+			s.log.Warn("a record is damaged and counts as empty", slog.String("server", s.server.String()), slog.String("key", names[i]), slog.Any("cause", state.Damage))
+		}
+	}
+	return states, nil
+}
+
+// tellable is t as every engine can keep it: to the microsecond.
+func tellable(t time.Time) time.Time { return columns.Time(columns.Micros(t)) }
+
+// detail is a detail as every engine can keep it.
+func detail(text string) string {
+	text = strings.ReplaceAll(strings.ToValidUTF8(text, "\uFFFD"), "\x00", "\uFFFD")
+	if len(text) <= detailBytes {
+		return text
+	}
+	cut := detailBytes
+	for !utf8.RuneStart(text[cut]) {
+		cut--
+	}
+	return text[:cut]
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

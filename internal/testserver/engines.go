@@ -1,0 +1,187 @@
+package testserver
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/go-sql-driver/mysql"
+	"github.com/jackc/pgx/v5"
+	goredis "github.com/redis/go-redis/v9"
+)
+
+// Start starts a server of engine with its usual settings.
+func Start(ctx context.Context, engine Engine) (*Server, error) {
+	switch engine {
+	case Postgres:
+		return StartPostgres(ctx)
+	case Redis:
+		return StartRedis(ctx)
+	default:
+		return StartMySQL(ctx)
+	}
+}
+
+// ready asks a server whether it takes calls.
+var ready = map[Engine]func(ctx context.Context, s *Server) error{
+	Postgres: func(ctx context.Context, s *Server) error {
+		conn, err := pgx.Connect(ctx, s.URL)
+		if err != nil {
+			return err
+		}
+		return conn.Close(ctx)
+	},
+	Redis: func(ctx context.Context, s *Server) error {
+		client := goredis.NewClient(&goredis.Options{Addr: s.Addr, Password: Password, MaxRetries: -1})
+		defer func() { _ = client.Close() }()
+		err := client.Ping(ctx).Err()
+		if err != nil && strings.Contains(err.Error(), "without any password configured") { // a sentinel has none
+			return nil
+		}
+		return err
+	},
+	MySQL: func(ctx context.Context, s *Server) error { // as it is before anybody has a password
+		conn, err := new(net.Dialer).DialContext(ctx, "tcp", s.Addr)
+		if err != nil {
+			return err
+		}
+		return conn.Close()
+	},
+}
+
+// StartPostgres starts a PostgreSQL; settings are such as "max_connections=10".
+func StartPostgres(ctx context.Context, settings ...string) (*Server, error) {
+	program, err := find("postgres")
+	if err != nil {
+		return nil, err
+	}
+	version, err := versionOf(ctx, program)
+	if err != nil {
+		return nil, err
+	}
+	initdb := filepath.Join(filepath.Dir(program), "initdb")
+	return start(ctx, Postgres, version, func(s *Server) ([]string, error) {
+		data, secret := filepath.Join(s.dir, "data"), filepath.Join(s.dir, "password")
+		if _, err := os.Stat(data); err != nil {
+			if err := errors.Join(os.WriteFile(secret, []byte(Password), 0o600), chown(secret)); err != nil {
+				return nil, err
+			}
+			if err := s.run(ctx, initdb, "-D", data, "-U", "zhongkong", "-A", "scram-sha-256", "--pwfile", secret,
+				"-E", "UTF8", "--locale", "C", "--no-sync"); err != nil {
+				return nil, err
+			}
+		}
+		s.URL = address("postgres", s.Addr, "/postgres", "sslmode=disable")
+		args := []string{program, "-D", data, "-p", s.port()}
+		for _, setting := range append([]string{
+			"listen_addresses=127.0.0.1", "unix_socket_directories=", "fsync=off", "max_connections=200", "shared_buffers=16MB",
+		}, settings...) {
+			args = append(args, "-c", setting)
+		}
+		return args, nil
+	})
+}
+
+// StartRedis starts a Redis; settings are such as "--appendonly", "yes".
+func StartRedis(ctx context.Context, settings ...string) (*Server, error) {
+	program, err := find("redis-server", "valkey-server")
+	if err != nil {
+		return nil, err
+	}
+	version, err := versionOf(ctx, program)
+	if err != nil {
+		return nil, err
+	}
+	return start(ctx, Redis, version, func(s *Server) ([]string, error) {
+		s.URL = address("redis", s.Addr, "/0", "")
+		return append([]string{
+			program, "--port", s.port(), "--bind", "127.0.0.1", "--dir", s.dir, "--save", "",
+			"--requirepass", Password, "--masterauth", Password,
+		}, settings...), nil
+	})
+}
+
+// StartMySQL starts a MySQL or a MariaDB; settings are such as "--read-only".
+func StartMySQL(ctx context.Context, settings ...string) (*Server, error) {
+	program, err := find("mysqld", "mariadbd")
+	if err != nil {
+		return nil, err
+	}
+	version, err := versionOf(ctx, program)
+	if err != nil {
+		return nil, err
+	}
+	s, err := start(ctx, MySQL, version, func(s *Server) ([]string, error) {
+		data := filepath.Join(s.dir, "data")
+		if _, err := os.Stat(data); err != nil {
+			if err := initMySQL(ctx, s, program, data); err != nil {
+				return nil, err
+			}
+		}
+		s.URL = address("mysql", s.Addr, "/zhongkong", "")
+		return append([]string{
+			program, "--no-defaults", "--datadir=" + data, "--port=" + s.port(), "--bind-address=127.0.0.1",
+			"--socket=" + filepath.Join(s.dir, "s"), "--pid-file=" + filepath.Join(s.dir, "pid"),
+			"--max-connections=200", "--innodb-flush-log-at-trx-commit=2", "--innodb-buffer-pool-size=32M",
+		}, settings...), nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := fillMySQL(ctx, s); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+func initMySQL(ctx context.Context, s *Server, program, data string) error {
+	if strings.Contains(s.Version, "MariaDB") {
+		install, err := find("mariadb-install-db", "mysql_install_db")
+		if err != nil {
+			return err
+		}
+		return s.run(ctx, install, "--no-defaults", "--datadir="+data, "--auth-root-authentication-method=normal", "--skip-test-db")
+	}
+	return s.run(ctx, program, "--no-defaults", "--initialize-insecure", "--datadir="+data)
+}
+
+// fillMySQL makes the database and the user.
+func fillMySQL(ctx context.Context, s *Server) error {
+	config := mysql.NewConfig()
+	config.User, config.Net, config.Addr = "root", "tcp", s.Addr
+	connector, err := mysql.NewConnector(config)
+	if err != nil {
+		return err
+	}
+	db := sql.OpenDB(connector)
+	defer func() { _ = db.Close() }()
+	ctx, cancel := context.WithTimeout(ctx, startTime)
+	defer cancel()
+	for db.PingContext(ctx) != nil && sleep(ctx, 20*time.Millisecond) == nil { // the port is open a little earlier
+	}
+	for _, statement := range []string{
+		`CREATE DATABASE zhongkong`,
+		`CREATE USER zhongkong@'%' IDENTIFIED BY '` + Password + `'`,
+		`GRANT ALL ON *.* TO zhongkong@'%' WITH GRANT OPTION`,
+	} {
+		if _, err := db.ExecContext(ctx, statement); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// address is the URL of a server of ours.
+func address(scheme, addr, path, query string) string {
+	u := url.URL{Scheme: scheme, User: url.UserPassword("zhongkong", Password), Host: addr, Path: path, RawQuery: query}
+	if scheme == "redis" {
+		u.User = url.UserPassword("", Password)
+	}
+	return u.String()
+}

@@ -163,7 +163,10 @@ func fillMySQL(ctx context.Context, s *Server) error {
 	defer func() { _ = db.Close() }()
 	ctx, cancel := context.WithTimeout(ctx, startTime)
 	defer cancel()
-	for db.PingContext(ctx) != nil && sleep(ctx, 20*time.Millisecond) == nil { // the port is open a little earlier
+	for db.PingContext(ctx) != nil { // the port is open a little earlier
+		if err := sleep(ctx, 20*time.Millisecond); err != nil {
+			return err
+		}
 	}
 	for _, statement := range []string{
 		`CREATE DATABASE zhongkong`,

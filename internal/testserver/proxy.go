@@ -6,6 +6,7 @@ import (
 	"net"
 	"sync"
 	"testing"
+	"time"
 )
 
 // Proxy stands between a client and a server, and spoils what passes.
@@ -22,6 +23,7 @@ type Proxy struct {
 	conns  map[net.Conn]struct{}
 	closed bool
 	trips  int
+	spare  int               // answers that a deaf proxy still lets pass
 	asked  map[net.Conn]bool // a request passed since the last answer
 }
 
@@ -37,7 +39,6 @@ const (
 // NewProxy leads to addr until the test ends.
 func NewProxy(tb testing.TB, addr string) *Proxy {
 	tb.Helper()
-	//nolint:noctx // the listener ends with the test
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		tb.Fatal(err)
@@ -54,8 +55,13 @@ func NewProxy(tb testing.TB, addr string) *Proxy {
 // Freeze lets nothing pass, like a network that swallows packets.
 func (p *Proxy) Freeze() { p.set(frozen) }
 
-// LoseAnswers lets requests pass and no answers.
-func (p *Proxy) LoseAnswers() { p.set(deaf) }
+// LoseAnswers lets requests pass, and only so many answers more.
+func (p *Proxy) LoseAnswers(after int) {
+	p.mu.Lock()
+	p.spare = after
+	p.mu.Unlock()
+	p.set(deaf)
+}
 
 // Cut breaks all connections and refuses new ones.
 func (p *Proxy) Cut() { p.set(cut) }
@@ -125,7 +131,6 @@ func (p *Proxy) add(conn net.Conn) bool {
 }
 
 func (p *Proxy) serve(client net.Conn) {
-	//nolint:noctx // it is on this machine, and ends with close
 	server, err := net.Dial("tcp", p.target)
 	if err != nil || !p.add(server) {
 		_ = client.Close()
@@ -152,10 +157,9 @@ func (p *Proxy) pass(to, from, client net.Conn, request bool) {
 	for {
 		n, err := from.Read(buffer)
 		if n > 0 {
-			if !p.wait(request) {
+			if !p.wait(client, request) {
 				return
 			}
-			p.count(client, request)
 			if _, err := to.Write(buffer[:n]); err != nil {
 				return
 			}
@@ -169,27 +173,36 @@ func (p *Proxy) pass(to, from, client net.Conn, request bool) {
 	}
 }
 
-// wait returns when bytes may pass; false: they are lost.
-func (p *Proxy) wait(request bool) bool {
+// wait returns when bytes may pass, and counts them; false: they are lost.
+func (p *Proxy) wait(client net.Conn, request bool) bool {
 	for {
 		p.mu.Lock()
-		m, change, closed := p.mode, p.change, p.closed
+		answer := !request && p.asked[client] // the first bytes of one
+		pass := p.mode == open || p.mode == deaf && (request || !answer || p.spare > 0)
+		if pass && answer {
+			p.trips++
+			p.spare--
+		}
+		if pass {
+			p.asked[client] = request
+		}
+		lost, change := p.closed || p.mode == cut, p.change
 		p.mu.Unlock()
 		switch {
-		case closed || m == cut:
+		case lost:
 			return false
-		case m == open || m == deaf && request:
+		case pass:
 			return true
 		}
 		<-change
 	}
 }
 
-func (p *Proxy) count(client net.Conn, request bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if !request && p.asked[client] {
-		p.trips++
-	}
-	p.asked[client] = request
+// Quiet waits until nothing has passed for a moment. It reports whether
+// something did meanwhile, for callers that repeat it until not.
+func (p *Proxy) Quiet(tb testing.TB) bool {
+	tb.Helper()
+	before := p.Trips()
+	time.Sleep(20 * time.Millisecond)
+	return p.Trips() != before
 }

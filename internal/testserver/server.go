@@ -116,7 +116,6 @@ func (s *Server) Start(ctx context.Context) error {
 	if s.shell != nil {
 		return nil
 	}
-	//nolint:gosec // the arguments are this package's own
 	cmd := exec.Command("sh", append([]string{"-c", shell, "sh", s.dir, s.signal()}, s.args...)...)
 	cmd.Dir = s.dir
 	cmd.Env = environment(s.dir)
@@ -193,7 +192,6 @@ func (s *Server) end(word string) {
 
 // run carries out a command that prepares a server's data.
 func (s *Server) run(ctx context.Context, name string, args ...string) error {
-	//nolint:gosec // the arguments are this package's own
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Dir = s.dir
 	cmd.Env = environment(s.dir)
@@ -252,7 +250,6 @@ func find(names ...string) (string, error) {
 
 // versionOf is the first line of what a program says of itself.
 func versionOf(ctx context.Context, program string) (string, error) {
-	//nolint:gosec // it was found by find
 	out, err := exec.CommandContext(ctx, program, "--version").CombinedOutput()
 	line, _, _ := strings.Cut(string(out), "\n")
 	return strings.TrimSpace(line), err

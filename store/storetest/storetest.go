@@ -40,6 +40,14 @@ type Options struct {
 	// microsecond of the contract. A store whose format is given, such as one
 	// that keeps Unix milliseconds, says so here.
 	Precision time.Duration
+
+	// ServerClock says that the store's clock is not the process's: one that is
+	// wrong by hours has no effect.
+	ServerClock bool
+
+	// Remote lets the suite disturb the network between the store and its server.
+	// Nil: there is none.
+	Remote *Remote
 }
 
 // Run checks a store that one process has for itself. Each call of open returns
@@ -93,6 +101,26 @@ func RunWith(t *testing.T, options Options) {
 			c.check(t, newFixture(t, options))
 		})
 	}
+	if options.ServerClock {
+		t.Run("ProcessClock", func(t *testing.T) {
+			checkProcessClock(t, newFixture(t, options))
+		})
+	}
+	if options.Remote == nil {
+		return
+	}
+	for _, c := range []struct {
+		name  string
+		check func(t *testing.T, w *wired)
+	}{
+		{"Frozen", checkFrozen},
+		{"LostAnswers", checkLostAnswers},
+		{"Cut", checkCut},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			c.check(t, newWired(t, options))
+		})
+	}
 }
 
 // callTime is longer than any sound store needs for a call, on a slow machine.
@@ -107,6 +135,7 @@ const (
 
 // fixture is one place for data and the handles on it.
 type fixture struct {
+	open      func(t *testing.T) zhongkong.Store // one more handle
 	handles   []zhongkong.Store
 	precision time.Duration
 	key       zhongkong.Key
@@ -118,9 +147,9 @@ func newFixture(t *testing.T, options Options) *fixture {
 		precision: options.Precision,
 		key:       zhongkong.Key{Kind: "access_token", API: "stable", AppID: "wx0123456789abcdef"},
 	}
-	open := options.Open(t)
+	f.open = options.Open(t)
 	for range options.Handles {
-		store := open(t)
+		store := f.open(t)
 		t.Cleanup(func() {
 			if err := store.Close(); err != nil {
 				t.Errorf("Close: %v", err)

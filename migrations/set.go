@@ -152,7 +152,6 @@ func (s Set) Version(ctx context.Context, db *sql.DB) (int64, error) {
 		return 0, err
 	}
 	var version int64
-	//nolint:gosec // a table's name cannot be an argument; CheckPrefix has seen it
 	err := db.QueryRowContext(ctx, `SELECT coalesce(max(version_id), 0) FROM `+s.Table()+` WHERE is_applied`).Scan(&version)
 	return version, err
 }

@@ -268,7 +268,7 @@ func (s *Store) edit(ctx context.Context, tx *sqlx.Tx, lease zhongkong.Lease, ed
 	_, err = tx.NamedExecContext(ctx,
 		`INSERT INTO zhongkong_journal (name, at_us, event, fence, attempt, detail)
 		VALUES (:name, :at_us, :event, :fence, :attempt, :detail)`,
-		columns.Line{Name: name, AtUS: columns.Micros(now), Event: string(event), Fence: lease.Fence, Attempt: lease.Attempt, Detail: lease.Detail})
+		columns.LineOf(name, zhongkong.Entry{At: now, Event: event, Fence: lease.Fence, Attempt: lease.Attempt, Detail: lease.Detail}))
 	if err != nil || !s.untidy(name) {
 		return err
 	}

@@ -162,6 +162,14 @@ type Line struct {
 	Detail  string `db:"detail"`
 }
 
+// LineOf is entry under name, for the table.
+func LineOf(name string, entry zhongkong.Entry) Line {
+	return Line{
+		Name: name, AtUS: Micros(entry.At), Event: string(entry.Event),
+		Fence: entry.Fence, Attempt: entry.Attempt, Detail: entry.Detail,
+	}
+}
+
 // Entry is the line for who reads the journal.
 func (l Line) Entry() zhongkong.Entry {
 	return zhongkong.Entry{

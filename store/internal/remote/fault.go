@@ -18,9 +18,9 @@ type Server struct {
 // String names the server for people.
 func (s Server) String() string { return "the " + s.Kind + " " + s.Place }
 
-// Fault is an error for the person who runs the program: which server, what is
+// FaultError is an error for the person who runs the program: which server, what is
 // the matter, what to do.
-type Fault struct {
+type FaultError struct {
 	Server       Server
 	What, Remedy string
 
@@ -28,7 +28,7 @@ type Fault struct {
 	Err    error // what the driver said; nil when nothing was asked
 }
 
-func (f *Fault) Error() string {
+func (f *FaultError) Error() string {
 	s := fmt.Sprintf("zhongkong: %v %s: %s", f.Server, f.What, f.Remedy)
 	if f.Err != nil {
 		s += " (" + strings.Join(strings.Fields(f.Err.Error()), " ") + ")"
@@ -41,11 +41,11 @@ func (f *Fault) Error() string {
 
 // Is lets [errors.Is] see the cause. There is no Unwrap: a driver's error may
 // carry its configuration, and its text what Error cuts out.
-func (f *Fault) Is(target error) bool { return errors.Is(f.Err, target) }
+func (f *FaultError) Is(target error) bool { return errors.Is(f.Err, target) }
 
 // passes reports whether a failure to open is worth another try.
 func passes(err error) bool {
-	var f *Fault
+	var f *FaultError
 	return errors.As(err, &f) && f.Passes
 }
 

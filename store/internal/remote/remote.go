@@ -73,7 +73,7 @@ const (
 // soon after, and their errors say what to do, without secrets.
 type Engine interface {
 	// Prepare connects and makes sure of the schema. It is called again after a
-	// *Fault that passes, and after ErrUnprepared.
+	// *FaultError that passes, and after ErrUnprepared.
 	Prepare(ctx context.Context) error
 
 	// Read returns the rows of names, in that order, and the server's time.
@@ -243,7 +243,7 @@ func (s *Store) prepared(ctx context.Context) error {
 	case <-a.done:
 		return a.err
 	case <-ctx.Done():
-		return because(&Fault{
+		return because(&FaultError{
 			Server: s.server, What: "is not open yet", Passes: true,
 			Remedy: "see that it runs and can be reached from here; it is tried again by itself",
 		}, ctx.Err())
@@ -530,17 +530,23 @@ func (s *Store) read(ctx context.Context, name string) (State, error) {
 
 // readMany reads rows. One that is damaged counts as empty, so that the
 // credential is renewed and the row written anew.
+//
+// Each call begins here, often after hours. A connection that was lost meanwhile
+// is found out now, where asking once more can do no harm.
 func (s *Store) readMany(ctx context.Context, names []string) ([]State, error) {
 	states, err := s.engine.Read(ctx, names)
+	if passes(err) && ctx.Err() == nil {
+		states, err = s.engine.Read(ctx, names)
+	}
 	if err == nil && len(states) != len(names) {
 		err = fmt.Errorf("zhongkong: %v answered %d records for %d", s.server, len(states), len(names))
 	}
 	if err != nil {
 		return nil, err
 	}
-	for i, state := range states {
-		if state.Damage != nil {
-			s.log.Warn("a record is damaged and counts as empty", slog.String("server", s.server.String()), slog.String("key", names[i]), slog.Any("cause", state.Damage))
+	for i, name := range names {
+		if damage := states[i].Damage; damage != nil {
+			s.log.Warn("a record is damaged and counts as empty", slog.String("server", s.server.String()), slog.String("key", name), slog.Any("cause", damage))
 		}
 	}
 	return states, nil

@@ -1,0 +1,68 @@
+package postgres
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"strings"
+
+	"github.com/zhongkong-go/zhongkong/store/internal/remote"
+)
+
+// explain says what an error of the driver means for whoever has to act. The
+// codes are those of PostgreSQL's appendix A.
+func (e *engine) explain(err error) error {
+	var done *remote.FaultError
+	if err == nil || errors.As(err, &done) {
+		return err
+	}
+	fault := &remote.FaultError{Server: e.server, Err: err}
+	var certificate *tls.CertificateVerificationError
+	code := codeOf(err)
+	switch {
+	case code == "28P01", code == "28000": // invalid_password, invalid_authorization_specification
+		fault.What = "refuses user " + e.config.User + " or the password"
+		fault.Remedy = "correct them in the URL, and see pg_hba.conf for what the server asks for"
+	case code == "3D000": // invalid_catalog_name
+		fault.What = "does not exist"
+		fault.Remedy = "create it (CREATE DATABASE), or correct its name in the URL"
+	case code == "42501": // insufficient_privilege
+		fault.What = "does not let user " + e.config.User + " make or use the tables"
+		fault.Remedy = "GRANT CREATE, USAGE ON the schema and all rights on the tables " + e.prefix + "* to that user, or run `zhongkong migrate up` as one who may, and start with migrate=off"
+	case code == "3F000": // invalid_schema_name
+		fault.What = "has no schema to make tables in"
+		fault.Remedy = "create one and name it in the URL with search_path="
+	case code == "25006": // read_only_sql_transaction
+		return e.isReadOnly(err)
+	case code == "42P01", code == "42703": // undefined_table, undefined_column
+		fault.What, fault.Passes = "has lost its tables", true
+		fault.Remedy = "run `zhongkong migrate up`, or let programs migrate at start"
+		fault.Err = errors.Join(remote.ErrUnprepared, err)
+	case code == "53100": // disk_full
+		fault.What, fault.Passes = "has no room left on its disk", true
+		fault.Remedy = "make some; live tokens are served meanwhile"
+	case code == "53300": // too_many_connections
+		fault.What, fault.Passes = "has no connection left", true
+		fault.Remedy = "raise its max_connections, or let fewer programs share it"
+	case errors.As(err, &certificate):
+		fault.What = "shows a certificate that is not trusted"
+		fault.Remedy = "name its authority in the URL with sslrootcert=, or correct the host's name"
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		fault.What, fault.Passes = "does not answer in time", true
+		fault.Remedy = "see that it runs and can be reached from here; it is tried again by itself"
+	case code == "", strings.HasPrefix(code, "08"), strings.HasPrefix(code, "57P"): // connection_exception, shutting down or starting
+		fault.What, fault.Passes = "cannot be reached", true
+		fault.Remedy = "see that it runs, and check host, port and sslmode in the URL; it is tried again by itself"
+	default:
+		fault.What, fault.Passes = "cannot be used", true
+		fault.Remedy = "look at its log and at the cause; it is tried again by itself"
+	}
+	return fault
+}
+
+func (e *engine) isReadOnly(err error) error {
+	return &remote.FaultError{
+		Server: e.server, What: "only reads", Passes: true, Err: err,
+		Remedy: "give the URL of the primary, or all hosts and target_session_attrs=read-write; a replica is used once it is promoted",
+	}
+}

@@ -1,0 +1,200 @@
+// Package postgres keeps credentials in a PostgreSQL database (12 or later) that
+// any number of processes and machines share:
+//
+//	store, err := postgres.Open(ctx, "postgres://user:password@db.example.com/app?sslmode=verify-full", postgres.Options{Logger: logger})
+//	if err != nil {
+//		return err // the configuration is wrong; the text says what to change
+//	}
+//	defer store.Close()
+//
+// # URL
+//
+// It is libpq's: several hosts, sslmode, sslrootcert, target_session_attrs and
+// the rest mean what they mean there, and what the URL leaves out is taken from
+// PGPASSWORD, PGSSLROOTCERT, ~/.pgpass and so on. With several hosts say
+// target_session_attrs=read-write, and a fail-over is followed. Two parameters
+// are this package's own:
+//
+//	prefix=shop_   begins the names of the tables; zhongkong_ unless given
+//	migrate=off    leaves the schema alone at start; see [Migrate]
+//
+// # Clock, notices, cost
+//
+// Times are the server's. A change is told to the other processes with NOTIFY;
+// each process that listens holds one connection for it. Reading costs one round
+// trip, a writing call two. A pool has at most eight connections and gives them
+// back after a minute without work.
+//
+// A pooler in between (PgBouncer) has to pool sessions, not transactions: LISTEN
+// and the lock under which tables are made belong to a session.
+//
+// # Fail-over
+//
+// A server that is away stops no program: [Open] returns the store, says so once
+// at Warn, and every call tries again. What a replica had not yet received when
+// it was promoted is lost with the primary, which costs at most one more fetch
+// for each credential; fences keep growing, because they follow the clock.
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/migrations"
+	"github.com/zhongkong-go/zhongkong/store/internal/remote"
+)
+
+// kind is what errors call the server.
+const kind = "PostgreSQL"
+
+// connectTime bounds an attempt to connect, unless the URL says otherwise.
+const connectTime = 5 * time.Second
+
+// Options of [Open] and [Migrate]. The zero value is good.
+type Options struct {
+	// Logger hears of what somebody should know: that the server cannot be
+	// reached yet, that a record was damaged. Nil discards.
+	Logger *slog.Logger
+
+	// Prefix begins the names of the tables and of the notices' channel, so that
+	// deployments share a database. "" takes the URL's prefix, or "zhongkong_".
+	Prefix string
+
+	// NoMigrate leaves the schema alone: Open fails when it is not the one that
+	// this program needs. The same as migrate=off in the URL.
+	NoMigrate bool
+}
+
+// Store implements [zhongkong.Store], [zhongkong.Watcher] and
+// [zhongkong.Journal]. Make one with [Open].
+type Store struct {
+	*remote.Store
+	engine *engine
+}
+
+var (
+	_ zhongkong.Store   = (*Store)(nil)
+	_ zhongkong.Watcher = (*Store)(nil)
+	_ zhongkong.Journal = (*Store)(nil)
+)
+
+// Open connects to the database and makes or migrates the tables. It is an error
+// when the configuration cannot work: a wrong URL, user or password, a database
+// that does not exist, tables that a newer release made, no right to make them.
+// When the server does not answer or only reads for the moment, Open waits five
+// seconds at most, returns the store all the same, and the store goes on trying.
+func Open(ctx context.Context, address string, options Options) (*Store, error) {
+	e, err := newEngine(address, options)
+	if err != nil {
+		return nil, err
+	}
+	s, err := remote.Open(ctx, e, e.server, options.Logger)
+	if err != nil {
+		return nil, err
+	}
+	return &Store{Store: s, engine: e}, nil
+}
+
+// Migrate makes the tables or brings them up to date (Up), takes the last step
+// back with the data in it (Down), or only looks (Look), and returns how far the
+// database is then.
+func Migrate(ctx context.Context, address string, options Options, action migrations.Action) (migrations.Status, error) {
+	e, err := newEngine(address, options)
+	if err != nil {
+		return migrations.Status{}, err
+	}
+	defer func() { _ = e.Close() }()
+	return e.schema().Run(ctx, action)
+}
+
+// settings are what the URL and the options say together.
+type settings struct {
+	config    *pgx.ConnConfig
+	prefix    string
+	noMigrate bool
+	server    remote.Server
+}
+
+// read takes the URL apart. Whatever is wrong with it, no error shows it.
+func read(address string, options Options) (settings, error) {
+	const example = "give one such as postgres://user:password@db.example.com:5432/app?sslmode=verify-full"
+	u, err := url.Parse(address)
+	if err != nil {
+		return settings{}, remote.Misconfigured(kind, "its URL cannot be read", example+", and write special characters of the password as %XX")
+	}
+	if u.Scheme != "postgres" && u.Scheme != "postgresql" {
+		return settings{}, remote.Misconfigured(kind, "its URL does not begin with postgres://", example)
+	}
+	query := u.Query()
+	s := settings{prefix: options.Prefix, noMigrate: options.NoMigrate}
+	if s.prefix == "" {
+		s.prefix = query.Get("prefix")
+	}
+	if s.prefix == "" {
+		s.prefix = migrations.Prefix
+	}
+	if err := migrations.CheckPrefix(s.prefix); err != nil {
+		return settings{}, remote.Misconfigured(kind, "its prefix", err.Error())
+	}
+	switch query.Get("migrate") {
+	case "", "on":
+	case "off":
+		s.noMigrate = true
+	default:
+		return settings{}, remote.Misconfigured(kind, "migrate in its URL", "say on or off")
+	}
+	query.Del("prefix")
+	query.Del("migrate")
+	u.RawQuery = query.Encode()
+
+	s.config, err = pgx.ParseConfig(u.String())
+	password, _ := u.User.Password()
+	if err != nil {
+		return settings{}, remote.Misconfigured(kind, "its URL cannot work", example+" ("+hide(err.Error(), u, password)+")")
+	}
+	if s.config.ConnectTimeout == 0 {
+		s.config.ConnectTimeout = connectTime
+	}
+	// One round trip for each statement, and nothing left behind in the session:
+	// the statements are few and cheap to plan.
+	s.config.DefaultQueryExecMode = pgx.QueryExecModeExec
+	if s.config.RuntimeParams["application_name"] == "" {
+		s.config.RuntimeParams["application_name"] = "zhongkong"
+	}
+	s.server = remote.Server{
+		Kind:     kind,
+		Place:    fmt.Sprintf("database %s on %s", s.config.Database, hosts(s.config)),
+		Password: zhongkong.NewSecret(s.config.Password),
+	}
+	return s, nil
+}
+
+// hide cuts the URL and the password out of what the driver says of them.
+func hide(text string, u *url.URL, password string) string {
+	text = strings.ReplaceAll(text, u.String(), "the URL")
+	text = strings.ReplaceAll(text, u.Redacted(), "the URL")
+	for _, secret := range []string{password, url.QueryEscape(password), url.PathEscape(password)} {
+		if secret != "" {
+			text = strings.ReplaceAll(text, secret, "[secret]")
+		}
+	}
+	return text
+}
+
+// hosts names the servers that config may connect to.
+func hosts(config *pgx.ConnConfig) string {
+	text := fmt.Sprintf("%s:%d", config.Host, config.Port)
+	for _, f := range config.Fallbacks { // each host again without TLS under sslmode=prefer
+		if host := fmt.Sprintf("%s:%d", f.Host, f.Port); !strings.Contains(text, host) {
+			text += ", " + host
+		}
+	}
+	return text
+}

@@ -107,6 +107,29 @@ func StartRedis(ctx context.Context, settings ...string) (*Server, error) {
 	})
 }
 
+// StartSentinel starts a sentinel that watches master under the name mymaster,
+// and is quick to call it dead.
+func StartSentinel(ctx context.Context, master *Server) (*Server, error) {
+	program, err := find("redis-server", "valkey-server")
+	if err != nil {
+		return nil, err
+	}
+	host, port, err := net.SplitHostPort(master.Addr)
+	if err != nil {
+		return nil, err
+	}
+	return start(ctx, Redis, master.Version, func(s *Server) ([]string, error) {
+		s.URL = "redis://" + s.Addr
+		file := filepath.Join(s.dir, "sentinel.conf")
+		text := "port " + s.port() + "\nbind 127.0.0.1\ndir " + s.dir +
+			"\nsentinel monitor mymaster " + host + " " + port + " 1" +
+			"\nsentinel auth-pass mymaster " + Password +
+			"\nsentinel down-after-milliseconds mymaster 500" +
+			"\nsentinel failover-timeout mymaster 3000\n"
+		return []string{program, file, "--sentinel"}, errors.Join(os.WriteFile(file, []byte(text), 0o600), chown(file))
+	})
+}
+
 // StartMySQL starts a MySQL or a MariaDB; settings are such as "--read-only".
 func StartMySQL(ctx context.Context, settings ...string) (*Server, error) {
 	program, err := find("mysqld", "mariadbd")

@@ -142,6 +142,9 @@ func (s *Server) Start(ctx context.Context) error {
 	}
 }
 
+// Dir is where the server works.
+func (s *Server) Dir() string { return s.dir }
+
 // signal is what ends a server at once and cleanly.
 func (s *Server) signal() string {
 	if s.Engine == Postgres {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"os"
 	"strings"
 
 	"github.com/zhongkong-go/zhongkong/store/internal/remote"
@@ -47,7 +48,7 @@ func (e *engine) explain(err error) error {
 	case errors.As(err, &certificate):
 		fault.What = "shows a certificate that is not trusted"
 		fault.Remedy = "name its authority in the URL with sslrootcert=, or correct the host's name"
-	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
 		fault.What, fault.Passes = "does not answer in time", true
 		fault.Remedy = "see that it runs and can be reached from here; it is tried again by itself"
 	case code == "", strings.HasPrefix(code, "08"), strings.HasPrefix(code, "57P"): // connection_exception, shutting down or starting

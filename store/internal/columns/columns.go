@@ -50,6 +50,14 @@ func Of(name string, row *zhongkong.Row) Credential {
 	}
 }
 
+// Values are the columns from value to fetches, as [Read] wants them.
+func (c Credential) Values() []any {
+	return []any{
+		c.Value, c.SealKey, c.EndUS, c.LifeUS, c.Fence, c.Notes,
+		c.Top, c.Attempt, c.LeaseEndUS, c.BegunUS, c.UnfinishedUS, int64(c.Day), int64(c.Fetches),
+	}
+}
+
 // Read is the way back. It believes nothing: the table may have been written by
 // a hand, a tool or a failing disk. Its error names the column and never shows
 // the content, which may be a token in the wrong place. Of a damaged row the

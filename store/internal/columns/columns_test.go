@@ -14,14 +14,6 @@ import (
 	"github.com/zhongkong-go/zhongkong/store/internal/columns"
 )
 
-// values are what a driver reads back of c: numbers, texts and byte strings.
-func values(c columns.Credential) []any {
-	return []any{
-		c.Value, c.SealKey, c.EndUS, c.LifeUS, c.Fence, c.Notes,
-		c.Top, c.Attempt, c.LeaseEndUS, c.BegunUS, c.UnfinishedUS, int64(c.Day), int64(c.Fetches),
-	}
-}
-
 // TestThereAndBack: a row comes back from the table as it was.
 func TestThereAndBack(t *testing.T) {
 	t.Parallel()
@@ -47,7 +39,7 @@ func TestThereAndBack(t *testing.T) {
 		if notes := rapid.SliceOf(rapid.Byte()).Draw(t, "notes"); len(notes) > 0 {
 			row.Notes = notes
 		}
-		got, err := columns.Read(values(columns.Of("name", &row)))
+		got, err := columns.Read(columns.Of("name", &row).Values())
 		if err != nil || !reflect.DeepEqual(got, row) {
 			t.Fatalf("got %+v, %v; want %+v", got, err, row)
 		}
@@ -65,7 +57,7 @@ func TestDamage(t *testing.T) {
 	}
 	for i, name := range names {
 		for _, damage := range []any{nil, 1.5, true, int64(-1), int64(math.MaxInt64), "made-up-token"} {
-			all := values(columns.Of("name", &row))
+			all := columns.Of("name", &row).Values()
 			if reflect.TypeOf(all[i]) == reflect.TypeOf(damage) && reflect.TypeOf(damage).Kind() == reflect.String {
 				continue
 			}

@@ -25,6 +25,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"os"
 	"reflect"
 	"strings"
 	"sync"
@@ -328,12 +329,18 @@ func call[T any](ctx context.Context, s *Store, do func(ctx context.Context) (T,
 	a := answer{err: errors.New("zhongkong: no answer yet from " + s.server.String())}
 	select {
 	case a = <-answers:
+		if errors.Is(a.err, os.ErrDeadlineExceeded) {
+			// A driver made ctx's deadline one of a connection, and that fired a
+			// moment before ctx's own.
+			select {
+			case <-limited.Done():
+			case <-time.After(grace):
+			}
+		}
 	case <-limited.Done():
-		timer := time.NewTimer(grace)
-		defer timer.Stop()
 		select {
 		case a = <-answers:
-		case <-timer.C:
+		case <-time.After(grace):
 		}
 	}
 	switch {

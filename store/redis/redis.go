@@ -1,0 +1,247 @@
+// Package redis keeps credentials in a Redis (6 or later) or a Valkey that any
+// number of processes and machines share:
+//
+//	store, err := redis.Open(ctx, "rediss://user:password@redis.example.com:6379/0", redis.Options{Logger: logger})
+//	if err != nil {
+//		return err // the configuration is wrong; the text says what to change
+//	}
+//	defer store.Close()
+//
+// # URL
+//
+// redis:// or, with TLS, rediss://, then user, password, host, port and the
+// number of the database, as other programs have it. Parameters:
+//
+//	addr=host:port          one more server, of a cluster or a sentinel; may be repeated
+//	cluster=true            the servers are a cluster
+//	master_name=mymaster    the servers are sentinels; follow this master
+//	sentinel_user=, sentinel_password=   of the sentinels, where they want one
+//	ca=/path/ca.pem         the authority that signed the server's certificate
+//	prefix=shop:            begins the names of the keys; zhongkong: unless given
+//
+// # Keys
+//
+// A credential has two keys, a hash with the record and a list with its journal.
+// Their names hold the credential's in braces, so that in a cluster both lie in
+// one slot. A record has no expiry: it remembers fences, failures and counts. If
+// Redis evicts it nevertheless (maxmemory with an allkeys policy), that costs one
+// fetch; noeviction or a volatile policy is better.
+//
+// # Clock, notices, cost
+//
+// Times are the server's. A change is told to the other processes with PUBLISH;
+// each process that listens holds one connection for it. Reading costs one round
+// trip, a writing call two. A pool has at most eight connections to each server
+// and gives them back after a minute without work.
+//
+// # Fail-over
+//
+// A server that is away stops no program: [Open] returns the store, says so once
+// at Warn, and every call tries again. Redis replicates after it has answered, so
+// a fail-over, or a restart without an append-only file, may lose the last
+// writes. That costs at most one more fetch for each credential: a lost lease
+// lets a second process fetch, a lost value is saved back by the process that
+// holds it. Fences keep growing, because they follow the clock.
+//
+// The driver tells of connections that it cannot make on standard error as well;
+// SetLogger of github.com/redis/go-redis/v9 is the program's to call.
+package redis
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"log/slog"
+	"net"
+	"net/url"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
+
+	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/store/internal/remote"
+)
+
+// kind is what errors call the server.
+const kind = "Redis"
+
+// Prefix begins the names of the keys, unless a deployment chooses another.
+const Prefix = "zhongkong:"
+
+// The pool of a process.
+const (
+	connections = 8
+	idleTime    = time.Minute
+	lifeTime    = 30 * time.Minute
+	connectTime = 5 * time.Second
+	answerTime  = 5 * time.Second // of a call; its ctx ends earlier as a rule
+)
+
+// Options of [Open]. The zero value is good.
+type Options struct {
+	// Logger hears of what somebody should know: that the server cannot be
+	// reached yet, that a record was damaged. Nil discards.
+	Logger *slog.Logger
+
+	// Prefix begins the names of the keys and of the notices' channel, so that
+	// deployments share a server. "" takes the URL's prefix, or "zhongkong:".
+	Prefix string
+}
+
+// Store implements [zhongkong.Store], [zhongkong.Watcher] and
+// [zhongkong.Journal]. Make one with [Open].
+type Store struct {
+	*remote.Store
+	engine *engine
+}
+
+var (
+	_ zhongkong.Store   = (*Store)(nil)
+	_ zhongkong.Watcher = (*Store)(nil)
+	_ zhongkong.Journal = (*Store)(nil)
+)
+
+// Open connects to the server. It is an error when the configuration cannot
+// work: a wrong URL, user or password, no right to the keys, records that a newer
+// release wrote. When the server does not answer or only reads for the moment,
+// Open waits five seconds at most, returns the store all the same, and the store
+// goes on trying.
+func Open(ctx context.Context, address string, options Options) (*Store, error) {
+	e, err := newEngine(address, options)
+	if err != nil {
+		return nil, err
+	}
+	s, err := remote.Open(ctx, e, e.server, options.Logger)
+	if err != nil {
+		return nil, err
+	}
+	return &Store{Store: s, engine: e}, nil
+}
+
+// settings are what the URL and the options say together.
+type settings struct {
+	client *goredis.UniversalOptions
+	prefix string
+	server remote.Server
+}
+
+// read takes the URL apart. Whatever is wrong with it, no error shows it.
+func read(address string, options Options) (settings, error) {
+	const example = "give one such as redis://user:password@redis.example.com:6379/0, rediss:// for TLS"
+	wrong := func(what, remedy string) (settings, error) {
+		return settings{}, remote.Misconfigured(kind, what, remedy)
+	}
+	u, err := url.Parse(address)
+	if err != nil {
+		return wrong("its URL cannot be read", example+", and write special characters of the password as %XX")
+	}
+	if u.Scheme != "redis" && u.Scheme != "rediss" {
+		return wrong("its URL does not begin with redis:// or rediss://", example)
+	}
+	c := &goredis.UniversalOptions{
+		Addrs: []string{withPort(u.Host)}, Username: u.User.Username(),
+		// The Keeper is who tries again; a call that did so by itself would count
+		// a fetch twice.
+		MaxRetries: -1, DialerRetries: 1,
+		ContextTimeoutEnabled: true,
+		DialTimeout:           connectTime, ReadTimeout: answerTime, WriteTimeout: answerTime, PoolTimeout: answerTime,
+		PoolSize: connections, MaxActiveConns: connections, ConnMaxIdleTime: idleTime, ConnMaxLifetime: lifeTime,
+		DisableIdentity:          true,
+		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
+	}
+	password, _ := u.User.Password()
+	c.Password = password
+	if text := strings.Trim(u.Path, "/"); text != "" {
+		if c.DB, err = strconv.Atoi(text); err != nil || c.DB < 0 {
+			return wrong("the database in its URL is not a number", example)
+		}
+	}
+	s := settings{client: c, prefix: options.Prefix}
+	var authority string
+	for name, values := range u.Query() {
+		value := values[len(values)-1]
+		switch name {
+		case "addr":
+			for _, addr := range values {
+				c.Addrs = append(c.Addrs, withPort(addr))
+			}
+		case "cluster":
+			if c.IsClusterMode, err = strconv.ParseBool(value); err != nil {
+				return wrong("cluster in its URL", "say true or false")
+			}
+		case "master_name":
+			c.MasterName = value
+		case "sentinel_user":
+			c.SentinelUsername = value
+		case "sentinel_password":
+			c.SentinelPassword = value
+		case "ca":
+			authority = value
+		case "prefix":
+			if s.prefix == "" {
+				s.prefix = value
+			}
+		default:
+			return wrong("its URL has a parameter that does not exist", "use addr, cluster, master_name, sentinel_user, sentinel_password, ca and prefix")
+		}
+	}
+	if s.prefix == "" {
+		s.prefix = Prefix
+	}
+	switch {
+	case u.Host == "":
+		return wrong("its URL names no host", example)
+	case !regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}$`).MatchString(s.prefix):
+		return wrong("its prefix cannot begin a key", "use at most 64 letters, digits, '_', '.', ':' and '-', a letter or digit first")
+	case c.IsClusterMode && c.MasterName != "":
+		return wrong("its URL has cluster and master_name", "a cluster has no sentinels: leave one of them out")
+	case c.IsClusterMode && c.DB != 0:
+		return wrong("its URL has a database", "a cluster has only 0: leave it out, and use a prefix")
+	case len(c.Addrs) > 1 && !c.IsClusterMode && c.MasterName == "":
+		return wrong("its URL has several servers", "say what they are with cluster=true or master_name=")
+	case authority != "" && u.Scheme != "rediss":
+		return wrong("its URL has ca without TLS", "begin it with rediss://")
+	}
+	if u.Scheme == "rediss" {
+		if c.TLSConfig, err = transport(u.Hostname(), authority); err != nil {
+			return wrong("ca in its URL", err.Error())
+		}
+	}
+	s.server = remote.Server{Kind: kind, Place: "server " + strings.Join(c.Addrs, ", "), Password: zhongkong.NewSecret(password)}
+	if c.MasterName != "" {
+		s.server.Place = "master " + c.MasterName + " of the sentinels " + strings.Join(c.Addrs, ", ")
+	}
+	return s, nil
+}
+
+// transport is for TLS with host.
+func transport(host, authority string) (*tls.Config, error) {
+	config := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: host}
+	if authority == "" {
+		return config, nil
+	}
+	//nolint:gosec // the path is the caller's
+	pem, err := os.ReadFile(authority)
+	if err != nil {
+		return nil, errors.New("give the path of a file with a certificate in PEM form that this program may read")
+	}
+	config.RootCAs = x509.NewCertPool()
+	if !config.RootCAs.AppendCertsFromPEM(pem) {
+		return nil, errors.New("the file holds no certificate in PEM form")
+	}
+	return config, nil
+}
+
+// withPort is host with Redis's usual port where it has none.
+func withPort(host string) string {
+	if _, _, err := net.SplitHostPort(host); err == nil {
+		return host
+	}
+	return net.JoinHostPort(strings.Trim(host, "[]"), "6379")
+}

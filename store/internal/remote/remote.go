@@ -373,6 +373,9 @@ func (s *Store) Load(ctx context.Context, key zhongkong.Key) (zhongkong.Record, 
 
 // LoadMany returns the records of those keys that have one, in one round trip.
 func (s *Store) LoadMany(ctx context.Context, keys []zhongkong.Key) (map[zhongkong.Key]zhongkong.Record, error) {
+	if len(keys) == 0 {
+		return nil, ctx.Err()
+	}
 	return call(ctx, s, func(ctx context.Context) (map[zhongkong.Key]zhongkong.Record, error) {
 		names := make([]string, len(keys))
 		for i, key := range keys {

@@ -1,0 +1,81 @@
+package mysql
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/internal/remotetest"
+	"github.com/zhongkong-go/zhongkong/internal/testserver"
+	"github.com/zhongkong-go/zhongkong/migrations"
+)
+
+func TestMain(m *testing.M) { testserver.Main(m) }
+
+var tests = remotetest.Engine{
+	Engine: testserver.MySQL,
+	Open: func(ctx context.Context, address string, logger *slog.Logger) (zhongkong.Store, error) {
+		return Open(ctx, address, Options{Logger: logger})
+	},
+	Remove: func(ctx context.Context, address string) error {
+		_, err := Migrate(ctx, address, Options{}, migrations.Down)
+		return err
+	},
+	Start: func(ctx context.Context) (*testserver.Server, error) { return testserver.StartMySQL(ctx) },
+	Damage: func(t *testing.T, address string, top int64) {
+		t.Helper()
+		raw(t, address, `UPDATE PREFIX_credentials SET end_us = -1, top = ?`, top)
+	},
+	Says: "end_us",
+	Fill: func(t *testing.T, address string, key zhongkong.Key, n int, age time.Duration) {
+		t.Helper()
+		values := make([]any, 0, 3*n)
+		for i := range n {
+			values = append(values, key.String(), age.Microseconds(), i+1)
+		}
+		raw(t, address, `INSERT INTO PREFIX_journal (name, at_us, event, fence, attempt, detail) VALUES `+
+			strings.TrimSuffix(strings.Repeat(`(?, `+now+` - ?, 'begin', 1, '', ?), `, n), ", "), values...)
+	},
+	Lines: func(t *testing.T, address string, key zhongkong.Key) (n int) {
+		t.Helper()
+		return number(t, address, `SELECT count(*) FROM PREFIX_journal WHERE name = ?`, key.String())
+	},
+}
+
+func TestStore(t *testing.T) {
+	t.Parallel()
+	remotetest.Run(t, tests)
+}
+
+// raw executes a statement in which PREFIX_ stands for the URL's prefix.
+func raw(t *testing.T, address, query string, args ...any) {
+	t.Helper()
+	e := other(t, address)
+	if _, err := e.db.ExecContext(t.Context(), strings.ReplaceAll(query, "PREFIX_", e.prefix), args...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// number is the one that a query answers.
+func number(t *testing.T, address, query string, args ...any) (n int) {
+	t.Helper()
+	e := other(t, address)
+	if err := e.db.GetContext(t.Context(), &n, strings.ReplaceAll(query, "PREFIX_", e.prefix), args...); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// other is somebody else's connection.
+func other(t *testing.T, address string) *engine {
+	t.Helper()
+	e, err := newEngine(address, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = e.Close() })
+	return e
+}

@@ -28,7 +28,7 @@ var importTable = map[string]struct {
 	"source":           {imports: []string{"."}},
 	"migrations":       {},
 	"store/...":        {imports: []string{".", "migrations", "store/internal/..."}},
-	"store/open":       {imports: []string{".", "store/..."}},
+	"store/open":       {imports: []string{".", "migrations", "store/..."}},
 	"simulator/...":    {imports: []string{"callback", "platform/errcode", "simulator/..."}},
 	"middleware/wechat": {
 		imports: []string{".", "callback", "platform/...", "source", "store/memory", "store/sqlite"},

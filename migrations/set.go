@@ -78,8 +78,7 @@ func (s Set) Run(ctx context.Context, db *sql.DB, action Action) (Status, error)
 		return Status{}, &NewerError{Version: version, Newest: newest}
 	}
 	if version == 0 && action != Up { // goose would make its table
-		steps, err := steps(files)
-		return Status{Newest: newest, Steps: steps}, err
+		return s.None()
 	}
 	provider, err := goose.NewProvider(dialects[s.Dialect].goose, db, renamed{files, s.Prefix},
 		goose.WithTableName(s.Table()),
@@ -117,17 +116,22 @@ func (s Set) Run(ctx context.Context, db *sql.DB, action Action) (Status, error)
 	return status, err
 }
 
-func steps(files fs.FS) ([]Step, error) {
-	names, err := fs.Glob(files, "*.sql")
-	all := make([]Step, 0, len(names))
-	for _, name := range names {
-		var number int64
-		if _, err := fmt.Sscanf(name, "%d_", &number); err != nil {
-			return nil, err
-		}
-		all = append(all, Step{Number: number, Name: name})
+// None is the status of a database that has nothing yet.
+func (s Set) None() (Status, error) {
+	files, newest, err := Of(s.Dialect)
+	if err != nil {
+		return Status{}, err
 	}
-	return all, err
+	status := Status{Newest: newest}
+	names, err := fs.Glob(files, "*.sql")
+	for _, name := range names {
+		step := Step{Name: name}
+		if _, err := fmt.Sscanf(name, "%d_", &step.Number); err != nil {
+			return Status{}, err
+		}
+		status.Steps = append(status.Steps, step)
+	}
+	return status, err
 }
 
 // NewerError says that a newer program made the tables.

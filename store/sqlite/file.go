@@ -215,6 +215,12 @@ func (s *Store) prepare(ctx context.Context, f *file) error {
 		if ready || err != nil {
 			return err
 		}
+		if s.noMigrate {
+			return &fault{
+				path: f.path, what: "has not the schema that this program needs, and may not be migrated at start",
+				remedy: "run `zhongkong migrate up` with this store's URL once, or let programs migrate at start",
+			}
+		}
 		return locked(ctx, f.path, func() error {
 			ready, err := f.ready(ctx)
 			if ready || err != nil {

@@ -53,6 +53,10 @@ type Options struct {
 	// Logger hears of what somebody should know: that the database cannot be
 	// opened yet, that a damaged one was set aside. Nil discards.
 	Logger *slog.Logger
+
+	// NoMigrate leaves the schema alone: Open fails when it is not the one that
+	// this program needs. [Migrate] makes it.
+	NoMigrate bool
 }
 
 // Store implements [zhongkong.Store] and [zhongkong.Journal]. Make one with
@@ -60,6 +64,9 @@ type Options struct {
 type Store struct {
 	path string // absolute
 	log  *slog.Logger
+
+	noMigrate bool // Options.NoMigrate
+
 	now  func() time.Time     // the wall clock; tests step it
 	mono func() time.Duration // the monotonic clock; tests step it
 
@@ -121,8 +128,11 @@ func newStore(path string, options Options) (*Store, error) {
 	}
 	start := time.Now()
 	return &Store{
-		path:    path,
-		log:     log,
+		path: path,
+		log:  log,
+
+		noMigrate: options.NoMigrate,
+
 		now:     time.Now,
 		mono:    func() time.Duration { return time.Since(start) },
 		done:    make(chan struct{}),

@@ -21,6 +21,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/migrations"
 	"github.com/zhongkong-go/zhongkong/store/storetest"
 )
 
@@ -286,6 +287,59 @@ func TestMigratedOnce(t *testing.T) {
 	}
 	if !bytes.Equal(before, after) {
 		t.Fatal("opening a database that is up to date wrote into it")
+	}
+}
+
+// TestMigrate: up, down and up again, with a look in between; looking makes no
+// file, and a program that may not migrate says who does.
+func TestMigrate(t *testing.T) {
+	t.Parallel()
+	path := newPath(t)
+	run := func(action migrations.Action, version int64) {
+		t.Helper()
+		status, err := Migrate(t.Context(), path, Options{}, action)
+		if err != nil {
+			t.Fatalf("%s: %v", action, err)
+		}
+		if status.Version != version || status.Newest != 1 || len(status.Steps) != 1 || status.Steps[0].Applied.IsZero() != (version == 0) {
+			t.Fatalf("%s: got %+v, want version %d", action, status, version)
+		}
+	}
+	run(migrations.Look, 0)
+	run(migrations.Down, 0)
+	if got := names(t, filepath.Dir(path)); len(got) > 0 {
+		t.Fatalf("a look made %q", got)
+	}
+	if _, err := Open(t.Context(), path, Options{NoMigrate: true}); err == nil || !strings.Contains(err.Error(), "zhongkong migrate up") {
+		t.Fatalf("Open without tables: %v", err)
+	}
+	run(migrations.Up, 1)
+	run(migrations.Up, 1)
+	run(migrations.Look, 1)
+	run(migrations.Down, 0)
+	run(migrations.Look, 0)
+	run(migrations.Up, 1)
+	s, err := Open(t.Context(), path, Options{NoMigrate: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Close() }()
+	save(t, s, "value")
+
+	run(migrations.Look, 1)
+	other := raw(t, path)
+	if _, err := other.ExecContext(t.Context(), "INSERT INTO zhongkong_schema (version_id, is_applied) VALUES (4711, 1)"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Migrate(t.Context(), path, Options{}, migrations.Down); err == nil || !strings.Contains(err.Error(), "update this program") {
+		t.Fatalf("Down of a newer schema: %v", err)
+	}
+	letter := filepath.Join(t.TempDir(), "letter.txt")
+	if err := os.WriteFile(letter, bytes.Repeat([]byte("Dear reader. "), 100), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Migrate(t.Context(), letter, Options{}, migrations.Look); err == nil || !strings.Contains(err.Error(), "is not a SQLite database") {
+		t.Fatalf("a look at a letter: %v", err)
 	}
 }
 

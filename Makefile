@@ -1,19 +1,24 @@
-# make test needs Go and a C compiler, nothing else.
+# make test needs Go and a C compiler. The stores on servers are tested with
+# whatever of Redis, PostgreSQL and MySQL or MariaDB is installed, or named by
+# ZHONGKONG_TEST_REDIS, _POSTGRES and _MYSQL; ZHONGKONG_TEST_INSTALL=1 installs them.
 
 GO       ?= go
 FUZZTIME ?= 10s
 LINT      = $(GO) tool -modfile=tools/go.mod golangci-lint
 
 .DEFAULT_GOAL := help
-.PHONY: help test lint fmt bench fuzz cover build-matrix cross
+.PHONY: help test test-all lint fmt bench fuzz cover build-matrix cross
 
 help: ## List the targets
 	@awk -F ': ## ' '/^[a-z-]+: ## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
+test: ## Run every test: under the race detector, then those that measure without it
+	@$(GO) run ./internal/withservers $(MAKE) --no-print-directory test-all
+
 # Times mean nothing under the race detector: tests that measure are named
 # TestSpeed…, skip themselves there and run again by themselves, one package after
 # the other. Every line of theirs with a × in it is a ratio to its floor.
-test: ## Run every test: under the race detector, then those that measure without it
+test-all:
 	@tmp=$$(mktemp -d) && trap 'rm -rf "$$tmp"' EXIT ; \
 	echo "== tests, under the race detector"; \
 	{ CGO_ENABLED=1 $(GO) test -race -timeout 8m ./... 2>&1; echo $$? >"$$tmp/race"; } | tee "$$tmp/race.log" | grep -v 'no test files'; \

@@ -211,3 +211,48 @@ func address(scheme, addr, path, query string) string {
 	}
 	return u.String()
 }
+
+// Ask returns what the server at an URL is: "PostgreSQL 17.2".
+func Ask(ctx context.Context, engine Engine, address string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	switch engine {
+	case Postgres:
+		conn, err := pgx.Connect(ctx, address)
+		if err != nil {
+			return "", err
+		}
+		defer func() { _ = conn.Close(ctx) }()
+		return "PostgreSQL " + conn.PgConn().ParameterStatus("server_version"), nil
+	case Redis:
+		options, err := goredis.ParseURL(address)
+		if err != nil {
+			return "", err
+		}
+		client := goredis.NewClient(options)
+		defer func() { _ = client.Close() }()
+		info, err := client.InfoMap(ctx, "server").Result()
+		return "Redis " + info["Server"]["redis_version"], err
+	default:
+		u, err := url.Parse(address)
+		if err != nil {
+			return "", err
+		}
+		config := mysql.NewConfig()
+		config.Net, config.Addr, config.DBName, config.User = "tcp", u.Host, strings.Trim(u.Path, "/"), u.User.Username()
+		config.Passwd, _ = u.User.Password()
+		config.Logger = &mysql.NopLogger{}
+		connector, err := mysql.NewConnector(config)
+		if err != nil {
+			return "", err
+		}
+		db := sql.OpenDB(connector)
+		defer func() { _ = db.Close() }()
+		var version string
+		err = db.QueryRowContext(ctx, `SELECT version()`).Scan(&version)
+		if strings.Contains(version, "MariaDB") {
+			return "MariaDB " + version, err
+		}
+		return "MySQL " + version, err
+	}
+}

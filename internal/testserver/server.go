@@ -225,9 +225,13 @@ func freeAddr(ctx context.Context) (string, error) {
 }
 
 // find returns the first of the programs that is installed. Distributions keep
-// PostgreSQL's and MySQL's servers out of most users' PATH.
+// PostgreSQL's and MySQL's servers out of most users' PATH. With an empty PATH
+// nothing is.
 func find(names ...string) (string, error) {
 	for _, name := range names {
+		if os.Getenv("PATH") == "" {
+			break
+		}
 		if path, err := exec.LookPath(name); err == nil {
 			return path, nil
 		}

@@ -20,6 +20,12 @@ var shared struct {
 	errs    map[Engine]error
 }
 
+// noted are the engines without which tests were left out.
+var noted = struct {
+	sync.Mutex
+	leftOut map[Engine]bool
+}{leftOut: map[Engine]bool{}}
+
 // URL returns the URL of a server that all tests of the process share: the one
 // that the environment names, else one of its own, which Main ends. Where there
 // is none and none can be started, the test is left out, and says so.
@@ -57,7 +63,10 @@ func mustStart(tb testing.TB, engine Engine, err error) {
 	tb.Helper()
 	switch {
 	case errors.Is(err, ErrNotInstalled):
-		tb.Skip(LeftOut(engine))
+		noted.Lock()
+		noted.leftOut[engine] = true
+		noted.Unlock()
+		tb.Skip("left out: " + LeftOut(engine))
 	case err != nil:
 		tb.Fatal(err)
 	}
@@ -65,7 +74,7 @@ func mustStart(tb testing.TB, engine Engine, err error) {
 
 // LeftOut says that there is no server and how to get one.
 func LeftOut(engine Engine) string {
-	return fmt.Sprintf("left out: there is no %s here: install %s, or set %s, or let ZHONGKONG_TEST_INSTALL=1 make test install it", engine, engine.Package(), engine.Variable())
+	return fmt.Sprintf("there is no %s here: install %s, or set %s, or let ZHONGKONG_TEST_INSTALL=1 make test install it", engine, engine.Package(), engine.Variable())
 }
 
 // Name returns a name that no other test has, for a place on a shared server. It
@@ -76,6 +85,9 @@ func Name() string { return "t" + strings.ToLower(rand.Text()[:12]) }
 // for goroutines that nobody ended.
 func Main(m *testing.M) {
 	code := m.Run()
+	for engine := range noted.leftOut { // go test ./... shows it with -v or when something fails
+		fmt.Fprintln(os.Stderr, "left out:", LeftOut(engine))
+	}
 	for _, s := range shared.servers {
 		if s == nil {
 			continue

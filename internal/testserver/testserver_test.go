@@ -39,7 +39,7 @@ func TestServers(t *testing.T) {
 			start := time.Now()
 			s, err := testserver.Start(t.Context(), engine)
 			if errors.Is(err, testserver.ErrNotInstalled) {
-				t.Skip(testserver.LeftOut(engine))
+				t.Skip("left out: " + testserver.LeftOut(engine))
 			}
 			if err != nil {
 				t.Fatal(err)
@@ -164,7 +164,7 @@ func TestOrphan(t *testing.T) {
 	defer cancel()
 	s, err := testserver.StartRedis(ctx)
 	if errors.Is(err, testserver.ErrNotInstalled) {
-		t.Skip(testserver.LeftOut(testserver.Redis))
+		t.Skip("left out: " + testserver.LeftOut(testserver.Redis))
 	}
 	if err != nil {
 		t.Fatal(err)

@@ -147,6 +147,19 @@ func TestNoRight(t *testing.T) {
 	remotetest.Save(t, tests.OpenAt(t, u.String(), nil), "value")
 }
 
+// TestTLS: sslmode=verify-full with the authority's certificate works; without
+// it, or without TLS, the error says so.
+func TestTLS(t *testing.T) {
+	t.Parallel()
+	certificate, key := testserver.Certificate(t)
+	server := testserver.Own(t, testserver.Postgres, func(ctx context.Context) (*testserver.Server, error) {
+		return testserver.StartPostgres(ctx, "ssl=on", "ssl_cert_file="+certificate, "ssl_key_file="+key)
+	})
+	secure := remotetest.With(t, server.URL, "sslmode", "verify-full")
+	mustNotOpen(t, secure, "shows a certificate that is not trusted", "sslrootcert=")
+	remotetest.Save(t, tests.OpenAt(t, remotetest.With(t, secure, "sslrootcert", certificate), nil), "value")
+}
+
 // TestReadOnly: a server that only reads is a replica, or a primary that is
 // becoming one. It stops no start, and is used when it writes.
 func TestReadOnly(t *testing.T) {

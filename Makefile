@@ -4,10 +4,11 @@
 
 GO       ?= go
 FUZZTIME ?= 10s
+CHAOS    ?= 25s
 LINT      = $(GO) tool -modfile=tools/go.mod golangci-lint
 
 .DEFAULT_GOAL := help
-.PHONY: help test test-all lint fmt bench fuzz cover build-matrix cross
+.PHONY: help test test-all chaos lint fmt bench fuzz cover build-matrix cross
 
 help: ## List the targets
 	@awk -F ': ## ' '/^[a-z-]+: ## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -26,10 +27,14 @@ test-all:
 	CGO_ENABLED=1 $(GO) test -count 1 -p 1 -timeout 5m -v -run '^TestSpeed' ./... >"$$tmp/speed.log" 2>&1; echo $$? >"$$tmp/speed"; \
 	if [ "$$(cat "$$tmp/speed")" = 0 ]; then sed -n 's/^ *[a-z_]*_test\.go:[0-9]*: \(.*×.*\)/\1/p' "$$tmp/speed.log"; else cat "$$tmp/speed.log"; fi; \
 	echo "== summary"; \
+	echo "left to other targets: chaos (make chaos)"; \
 	echo "packages that passed: $$(grep -c '^ok' "$$tmp/race.log")"; \
 	echo "measurements that passed: $$(grep -c '^--- PASS: TestSpeed' "$$tmp/speed.log")"; \
 	awk '/^FAIL[ \t]+[^ \t]/ { failed[$$2] } /^--- FAIL/ { failed[$$3] } END { for (name in failed) print "FAILED: " name }' "$$tmp/race.log" "$$tmp/speed.log"; \
 	if [ "$$(cat "$$tmp/race" "$$tmp/speed" | tr -d '\n')" = 00 ]; then echo "All tests passed."; else echo "Tests failed."; exit 1; fi
+
+chaos: ## Kill, stop and cut off real processes on every engine, CHAOS=25s each
+	$(GO) test -count 1 -timeout 4h -v ./chaos -chaos $(CHAOS)
 
 lint: ## Run the linters, in the version that tools/go.mod pins
 	$(LINT) run ./...

@@ -4,7 +4,7 @@ import "bytes"
 
 // MaxBody is the largest body, in bytes, that [Verifier.Open] takes. WeChat's
 // own stay far below; a server should stop reading there.
-const MaxBody = 1 << 20
+const MaxBody = 512 << 10
 
 // maxDepth bounds how deep the plain fields beside an Encrypt may be nested;
 // WeChat's reach 4.

@@ -22,10 +22,12 @@ const (
 	ReasonCiphertext   Reason = "ciphertext"    // Encrypt is not base64 of whole AES blocks
 	ReasonAESKey       Reason = "aes_key"       // Encrypt does not open with the AES key
 	ReasonAppID        Reason = "appid"         // the push is encrypted for another appid
+	ReasonReused       Reason = "reused"        // another body came under the same timestamp and nonce
+	ReasonMessage      Reason = "message"       // the message is neither the XML nor the JSON of one
 )
 
-// Error is why a request was refused. [ParseQuery], [Verifier.VerifyURL] and
-// [Verifier.Open] return no other error.
+// Error is why a request was refused. [ParseQuery], [Verifier.VerifyURL],
+// [Verifier.Open] and [ParseMessage] return no other error.
 type Error struct {
 	Reason    Reason
 	Parameter string // the value of the query that is to blame, such as "echostr"; else ""

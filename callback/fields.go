@@ -1,0 +1,121 @@
+package callback
+
+import (
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// maxFields bounds how many elements a message may have, nested ones included;
+// WeChat's longest, about a mass message of 8 articles, has some 100.
+const maxFields = 1000
+
+// Field is one element of a message: <Name>Value</Name> in XML, "Name": Value in
+// JSON. An attribute, which WeChat sends none of, is a Field of its element with
+// an @ before its name.
+type Field struct {
+	Name   string
+	Value  string // as sent, whether in CDATA, quoted or bare; "" for JSON's null
+	Fields Fields // what is nested inside
+}
+
+// Fields are the elements of a message in the order in which they came. A JSON
+// array is the repetition of its name, as in XML, so that an object and an array
+// of one object are the same.
+type Fields []Field
+
+// Get returns the value at a path of names, of the first element where there are
+// several, and "" where there is none.
+func (f Fields) Get(path ...string) string {
+	field, _ := f.Find(path...)
+	return field.Value
+}
+
+// Find returns the element at a path of names, the first where there are several.
+func (f Fields) Find(path ...string) (Field, bool) {
+	var found Field
+	for _, name := range path {
+		ok := false
+		for i := range f {
+			if f[i].Name == name {
+				found, f, ok = f[i], f[i].Fields, true
+				break
+			}
+		}
+		if !ok {
+			return Field{}, false
+		}
+	}
+	return found, len(path) > 0
+}
+
+// All returns the elements with the name.
+func (f Fields) All(name string) []Field {
+	var all []Field
+	for i := range f {
+		if f[i].Name == name {
+			all = append(all, f[i])
+		}
+	}
+	return all
+}
+
+func (f Fields) integer(path ...string) int {
+	return int(integer(f.Get(path...)))
+}
+
+// integer is 0 for what is no number: the value itself stays in the Fields.
+func integer(s string) int64 {
+	n, err := strconv.ParseInt(strings.TrimSpace(s), 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+func decimal(s string) float64 {
+	n, err := strconv.ParseFloat(strings.TrimSpace(s), 64)
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+// seconds is the zero time for what is no positive number.
+func seconds(s string) time.Time {
+	n := integer(s)
+	if n <= 0 {
+		return time.Time{}
+	}
+	return time.Unix(n, 0)
+}
+
+// clean returns s without what XML may not contain: a control character becomes
+// a space and bytes that are no UTF-8 become U+FFFD. Followers do send such
+// things, and their messages are worth more than the rule.
+func clean(s string) string {
+	if !utf8.ValidString(s) {
+		s = strings.ToValidUTF8(s, "\uFFFD")
+	}
+	for i := range len(s) {
+		if c := s[i]; c < ' ' && c != '\n' && c != '\t' && c != '\r' || c == 0xEF && !legal(s[i:]) {
+			return strings.Map(func(r rune) rune {
+				switch {
+				case r == '\n', r == '\t', r == '\r':
+					return r
+				case r < ' ', r == '\uFFFE', r == '\uFFFF':
+					return ' '
+				default:
+					return r
+				}
+			}, s)
+		}
+	}
+	return s
+}
+
+// legal reports whether s does not begin with U+FFFE or U+FFFF.
+func legal(s string) bool {
+	return !strings.HasPrefix(s, "\uFFFE") && !strings.HasPrefix(s, "\uFFFF")
+}

@@ -1,0 +1,163 @@
+package callback
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+)
+
+// The types of replies beside those that messages have too.
+const (
+	TypeMusic    Type = "music"
+	TypeNews     Type = "news"
+	TypeTransfer Type = "transfer_customer_service" // hands the follower to a person
+)
+
+// Reply is the answer to a message: in the HTTP response, while WeChat waits, or
+// afterwards through a [Sender]. Which fields it needs depends on its Type.
+type Reply struct {
+	Type         Type
+	Content      string    // text: needed; \n begins a line
+	MediaID      string    // image, voice, video: needed
+	Title        string    // video, music
+	Description  string    // video, music
+	MusicURL     string    // music
+	HQMusicURL   string    // music, for Wi-Fi
+	ThumbMediaID string    // music: needed
+	Articles     []Article // news: at least one
+	KfAccount    string    // transfer_customer_service: to whom, such as test1@test; "" = to anybody
+}
+
+// Article is one of a [Reply] of [TypeNews].
+type Article struct {
+	Title       string
+	Description string
+	PicURL      string
+	URL         string
+}
+
+// Limits bound what a [Reply] may hold.
+type Limits struct {
+	// TextBytes of a text's Content in UTF-8. 0: 2,048, above which WeChat was
+	// seen to show nothing. Negative: not checked.
+	TextBytes int
+
+	// Articles of news. 0: 1, which WeChat takes in answer to anything; it is said
+	// to take 8 in answer to an event. Negative: not checked.
+	Articles int
+}
+
+func (l Limits) withDefaults() Limits {
+	if l.TextBytes == 0 {
+		l.TextBytes = 2048
+	}
+	if l.Articles == 0 {
+		l.Articles = 1
+	}
+	return l
+}
+
+// ErrReply is what [Context.Reply] and its relatives return, wrapped with what to
+// do about it, when WeChat would not take the reply.
+var ErrReply = errors.New("callback: WeChat would not take this reply")
+
+// check says whether WeChat takes the reply. limits are those withDefaults.
+func (r *Reply) check(limits Limits) error {
+	lacks := func(field string) error {
+		return fmt.Errorf("%w: a reply of the type %s needs a %s", ErrReply, r.Type, field)
+	}
+	switch r.Type {
+	case TypeText:
+		switch n := len(r.Content); {
+		case n == 0:
+			return lacks("Content; ReplyNothing answers nothing")
+		case limits.TextBytes > 0 && n > limits.TextBytes:
+			return fmt.Errorf("%w: the text has %d bytes, the limit is %d: shorten it, or raise Limits.TextBytes", ErrReply, n, limits.TextBytes)
+		}
+	case TypeImage, TypeVoice, TypeVideo:
+		if r.MediaID == "" {
+			return lacks("MediaID")
+		}
+	case TypeMusic:
+		if r.ThumbMediaID == "" {
+			return lacks("ThumbMediaID")
+		}
+	case TypeNews:
+		switch n := len(r.Articles); {
+		case n == 0:
+			return lacks("Article")
+		case limits.Articles > 0 && n > limits.Articles:
+			return fmt.Errorf("%w: there are %d articles, the limit is %d: send fewer, or raise Limits.Articles", ErrReply, n, limits.Articles)
+		}
+	case TypeTransfer:
+	default:
+		return fmt.Errorf("%w: %q is no type of a reply", ErrReply, r.Type)
+	}
+	return nil
+}
+
+// render writes the reply as the answer to m, XML or JSON as m was.
+func (r *Reply) render(m *Message, now time.Time) []byte {
+	w := newWriter(m.JSON, 512+len(r.Content)+512*len(r.Articles))
+	w.text("ToUserName", m.FromUserName)
+	w.text("FromUserName", m.ToUserName)
+	w.number("CreateTime", now.Unix())
+	w.text("MsgType", string(r.Type))
+	switch r.Type {
+	case TypeText:
+		w.text("Content", r.Content)
+	case TypeImage:
+		w.inside("Image", func() { w.text("MediaId", r.MediaID) })
+	case TypeVoice:
+		w.inside("Voice", func() { w.text("MediaId", r.MediaID) })
+	case TypeVideo:
+		w.inside("Video", func() {
+			w.text("MediaId", r.MediaID)
+			w.optional("Title", r.Title)
+			w.optional("Description", r.Description)
+		})
+	case TypeMusic:
+		w.inside("Music", func() {
+			w.optional("Title", r.Title)
+			w.optional("Description", r.Description)
+			w.optional("MusicUrl", r.MusicURL)
+			w.optional("HQMusicUrl", r.HQMusicURL)
+			w.text("ThumbMediaId", r.ThumbMediaID)
+		})
+	case TypeNews:
+		w.number("ArticleCount", int64(len(r.Articles)))
+		w.inside("Articles", func() {
+			w.items(len(r.Articles), func(i int) {
+				w.text("Title", r.Articles[i].Title)
+				w.text("Description", r.Articles[i].Description)
+				w.text("PicUrl", r.Articles[i].PicURL)
+				w.text("Url", r.Articles[i].URL)
+			})
+		})
+	case TypeTransfer:
+		if r.KfAccount != "" {
+			w.inside("TransInfo", func() { w.text("KfAccount", r.KfAccount) })
+		}
+	}
+	return w.end()
+}
+
+// XML is the envelope as the body of an answer to an XML message.
+func (e Envelope) XML() []byte { return e.body(false) }
+
+// JSON is the envelope as the body of an answer to a JSON message.
+func (e Envelope) JSON() []byte { return e.body(true) }
+
+func (e Envelope) body(asJSON bool) []byte {
+	w := newWriter(asJSON, 256+len(e.Encrypt))
+	w.text("Encrypt", e.Encrypt)
+	w.text("MsgSignature", e.MsgSignature)
+	if seconds, err := strconv.ParseInt(e.TimeStamp, 10, 64); err == nil {
+		w.number("TimeStamp", seconds)
+	} else {
+		w.text("TimeStamp", e.TimeStamp)
+	}
+	w.text("Nonce", e.Nonce)
+	return w.end()
+}

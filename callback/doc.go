@@ -24,7 +24,7 @@
 // nothing else: whoever has seen one can send another echostr or another body
 // under it. In safe mode msg_signature covers the body as well. The values are
 // joined without separators before they are hashed, so that bytes may move from
-// the end of one to the beginning of its neighbour unseen: freshness stops the
-// plain repetition of an old push, and only remembering what was handled stops
-// all of them.
+// the end of one to the beginning of its neighbour unseen. Freshness stops the
+// plain repetition of an old push, remembering what came under a signature stops
+// another body under it, and only remembering what was handled stops everything.
 package callback

@@ -57,6 +57,8 @@ type Verifier struct {
 	// ring sits behind a func so that nothing that prints or walks a Verifier,
 	// or a struct around it, meets the Token.
 	ring func() *ring
+
+	seen *bodies // of plain mode
 }
 
 // ring holds the current and, where there is one, the previous of each.
@@ -107,6 +109,7 @@ func NewVerifier(config Config) (*Verifier, error) {
 		freshness: config.Freshness,
 		now:       now,
 		ring:      func() *ring { return r },
+		seen:      new(bodies),
 	}, nil
 }
 
@@ -146,7 +149,10 @@ func (v *Verifier) VerifyURL(q Query) (echo string, err error) {
 
 // Open verifies a push, which WeChat sends by POST, and returns the message in
 // plain text, XML or JSON, and what it was opened with. Without an AES key the
-// message is body itself, which no signature covers.
+// message is body itself, which no signature covers: the first body under a
+// signature is taken, and no other one is as long as the signature is fresh
+// (24 hours if that is not checked). Other processes do not know of it; an
+// [Endpoint] with a store tells them.
 //
 // With an AES key nothing but the Encrypt of the body's envelope is read, and it
 // is not decrypted before msg_signature is found right.
@@ -177,7 +183,22 @@ func (v *Verifier) openPlain(r *ring, q Query, body []byte) ([]byte, Pair, error
 		return nil, Pair{}, refuse(ReasonNoAESKey, "the message is encrypted, but no AES key is configured: "+
 			"set it to the EncodingAESKey of the console, or choose plain mode (明文模式) there")
 	}
+	if !v.seen.same(v.now(), v.memory(), q.Signature, body) {
+		return nil, Pair{}, errReused
+	}
 	return body, Pair{TokenPrevious: token > 0}, nil
+}
+
+// errReused is the refusal of a body that came second under one signature.
+var errReused = refuse(ReasonReused, "another body came under the same timestamp and nonce: somebody saw a signature of "+
+	"WeChat's and uses it; choose safe mode (安全模式) in the console, in which msg_signature covers the body")
+
+// memory is how long a plain signature could be used again.
+func (v *Verifier) memory() time.Duration {
+	if v.freshness == 0 {
+		return bodiesLife
+	}
+	return 2 * v.freshness
 }
 
 func (v *Verifier) openSealed(r *ring, q Query, body []byte) ([]byte, Pair, error) {

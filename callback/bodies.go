@@ -43,3 +43,11 @@ func (b *bodies) same(now time.Time, life time.Duration, signature string, body 
 	b.young[signature] = sum
 	return true
 }
+
+// forget takes back what same took for the first body.
+func (b *bodies) forget(signature string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.young, signature)
+	delete(b.old, signature)
+}

@@ -63,8 +63,9 @@ type Verifier struct {
 
 // ring holds the current and, where there is one, the previous of each.
 type ring struct {
-	tokens []string
-	keys   []*aesKey
+	tokens  []string
+	keys    []*aesKey
+	secrets []string // what keys were made of, or tokens
 }
 
 // NewVerifier returns an error that names the field, and never its value, when
@@ -88,7 +89,7 @@ func NewVerifier(config Config) (*Verifier, error) {
 		if err != nil {
 			return nil, fmt.Errorf("callback: Config.%s: %w", secret.field, err)
 		}
-		r.keys = append(r.keys, key)
+		r.keys, r.secrets = append(r.keys, key), append(r.secrets, encoded)
 	}
 	switch {
 	case reveal(config.Token) == "":
@@ -99,6 +100,9 @@ func NewVerifier(config Config) (*Verifier, error) {
 		return nil, errors.New("callback: Config.AppID is empty: with an AESKey it is compared with every message's")
 	case config.Freshness < 0:
 		return nil, errors.New("callback: Config.Freshness is negative")
+	}
+	if len(r.keys) == 0 {
+		r.secrets = r.tokens
 	}
 	now := config.Now
 	if now == nil {

@@ -1,7 +1,7 @@
-// Package memory keeps credentials in the memory of one process: for tests, and
-// for a program that runs alone and may fetch anew whenever it starts. Whatever
-// has a second process, or restarts often, wants a store that lasts, such as
-// store/sqlite.
+// Package memory keeps credentials, and which messages were handled, in the memory
+// of one process: for tests, and for a program that runs alone and may fetch anew
+// whenever it starts. Whatever has a second process, or restarts often, wants a
+// store that lasts, such as store/sqlite.
 package memory
 
 import (
@@ -28,7 +28,7 @@ const notices = 256
 var errClosed = errors.New("zhongkong: the memory store is closed")
 
 // Store implements [zhongkong.Store], [zhongkong.Watcher] and
-// [zhongkong.Journal]. Make one with [New].
+// [zhongkong.Journal], and Once of package callback. Make one with [New].
 type Store struct {
 	now func() moment // tests step it
 
@@ -36,6 +36,11 @@ type Store struct {
 	closed   bool
 	entries  map[zhongkong.Key]*entry
 	watchers map[*watcher]struct{}
+
+	messages map[string]*message
+	inbox    map[string]*message // of those, what Take looks through
+	places   int                 // given out in the inbox
+	swept    int                 // messages that were left by the last sweep
 }
 
 // moment is one time on both clocks of the process.
@@ -68,6 +73,8 @@ func New() *Store {
 		now:      func() moment { return moment{wall(time.Now()), time.Since(start)} },
 		entries:  make(map[zhongkong.Key]*entry),
 		watchers: make(map[*watcher]struct{}),
+		messages: make(map[string]*message),
+		inbox:    make(map[string]*message),
 	}
 }
 
@@ -208,7 +215,10 @@ func (s *Store) Close() error {
 	for w := range s.watchers {
 		s.end(w)
 	}
-	s.closed, s.entries = true, nil
+	for _, m := range s.messages {
+		m.tell()
+	}
+	s.closed, s.entries, s.messages, s.inbox = true, nil, nil, nil
 	return nil
 }
 

@@ -1,0 +1,175 @@
+package callback
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+)
+
+// Once remembers what was handled, for all processes that share it: a message is
+// claimed by the delivery that finds it first, held while it is handled, and
+// finished with its answer, for which the other deliveries wait. The stores of
+// this module implement it, and package storetest checks it; this comment is the
+// contract.
+//
+// A key is at most 64 bytes of ASCII and belongs to one account, an account and
+// an owner are at most 64 bytes, answers and messages at most [MaxBody] and
+// some. An owner is one delivery of one message. Every call happens
+// wholly or not at all, is safe for concurrent use by goroutines and processes,
+// and returns soon after its ctx ended; it may then have happened or not. Times
+// are measured by one clock of the store. A call about a key that is not known
+// is an error, apart from Claim.
+type Once interface {
+	// Claim makes owner the one who handles key, for lease, if nobody has claimed
+	// it yet, or if the lease of who has is over and the key is not finished. It
+	// returns the number of the attempt that owner's is, from 1 on, or 0 if
+	// somebody else holds or has finished it; the number of the delivery, which is
+	// that of the calls for key, this one included; and the time since the first
+	// of them. The holder that calls again has what it had, for lease from now on,
+	// and is not counted again. What is claimed is forgotten after keep, unless a
+	// lease lasts longer or it was kept for Take.
+	Claim(ctx context.Context, account, key, owner string, lease, keep time.Duration) (attempt, delivery int, age time.Duration, err error)
+
+	// Wait returns the answer of a finished key, with attempt 0. It waits for
+	// that, and if the lease of the holder ends before, makes owner the holder as
+	// Claim does and returns the attempt.
+	Wait(ctx context.Context, key, owner string, lease time.Duration) (attempt int, answer []byte, err error)
+
+	// Hold makes owner's lease last for lease from now on, even if it was over,
+	// and reports whether the key is still owner's and not finished, and whether
+	// it was kept. A lease of 0 gives the key to whoever claims or takes it next.
+	Hold(ctx context.Context, key, owner string, lease time.Duration) (held, kept bool, err error)
+
+	// Keep says that the deliveries of key are answered before it is finished, and
+	// keeps message for Take until it is; with an empty message there is nothing
+	// to take. If key is finished already, Keep changes nothing and returns the
+	// answer.
+	Keep(ctx context.Context, key string, message []byte) (finished bool, answer []byte, err error)
+
+	// Finish records the answer, which may be empty, forgets the message and ends
+	// the lease, and remembers all that for keep. If key is not owner's any more
+	// it does nothing and reports held false; the end of the lease alone takes
+	// nothing from owner. If key was kept, nobody waits for an answer: Finish
+	// reports that, and with an answer that is not empty it does nothing else.
+	// Finishing again is as finishing once.
+	Finish(ctx context.Context, key, owner string, answer []byte, keep time.Duration) (held, kept bool, err error)
+
+	// Take makes owner the one who handles the message of account that was kept
+	// first of those whose lease is over, as Claim does. The key is "" if there
+	// is none.
+	Take(ctx context.Context, account, owner string, lease time.Duration) (key string, message []byte, attempt int, err error)
+}
+
+// maxLocal bounds what local remembers. WeChat's repetitions come within seconds;
+// what is dropped first is the oldest.
+const maxLocal = 1 << 16
+
+// local is the Once of one process, without leases: who holds something here is
+// alive, and what it holds ends with the process.
+type local struct {
+	mu         sync.Mutex // guards what follows, and the claims' fields
+	young, old map[string]*claim
+}
+
+type claim struct {
+	owner      string
+	deliveries int
+	first      time.Time
+	kept       bool
+	answer     []byte
+	done       chan struct{} // closed when finished
+}
+
+var errUnknown = errors.New("callback: this message was not claimed")
+
+func (l *local) find(key string) *claim {
+	if c := l.young[key]; c != nil {
+		return c
+	}
+	return l.old[key]
+}
+
+func (l *local) Claim(_ context.Context, _, key, owner string, _, _ time.Duration) (attempt, delivery int, age time.Duration, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	c := l.find(key)
+	if c == nil {
+		if l.young == nil || len(l.young) >= maxLocal {
+			l.old, l.young = l.young, make(map[string]*claim)
+		}
+		c = &claim{owner: owner, first: time.Now(), done: make(chan struct{})}
+		l.young[key] = c
+	}
+	c.deliveries++
+	if c.owner == owner {
+		attempt = 1
+	}
+	return attempt, c.deliveries, time.Since(c.first), nil
+}
+
+func (l *local) Wait(ctx context.Context, key, _ string, _ time.Duration) (attempt int, answer []byte, err error) {
+	l.mu.Lock()
+	c := l.find(key)
+	l.mu.Unlock()
+	if c == nil {
+		return 0, nil, errUnknown
+	}
+	select {
+	case <-c.done:
+		return 0, c.answer, nil
+	case <-ctx.Done():
+		return 0, nil, ctx.Err()
+	}
+}
+
+func (l *local) Hold(_ context.Context, key, owner string, _ time.Duration) (held, kept bool, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	c := l.find(key)
+	if c == nil {
+		return false, false, errUnknown
+	}
+	return c.owner == owner, c.kept, nil
+}
+
+func (l *local) Keep(_ context.Context, key string, _ []byte) (finished bool, answer []byte, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	c := l.find(key)
+	if c == nil {
+		return false, nil, errUnknown
+	}
+	select {
+	case <-c.done:
+		return true, c.answer, nil
+	default:
+		c.kept = true
+		return false, nil, nil
+	}
+}
+
+func (l *local) Finish(_ context.Context, key, owner string, answer []byte, _ time.Duration) (held, kept bool, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	c := l.find(key)
+	switch {
+	case c == nil:
+		return false, false, errUnknown
+	case c.owner != owner:
+		return false, c.kept, nil
+	case c.kept && len(answer) > 0:
+		return true, true, nil
+	}
+	select {
+	case <-c.done:
+	default:
+		c.answer = answer
+		close(c.done)
+	}
+	return true, c.kept, nil
+}
+
+func (l *local) Take(context.Context, string, string, time.Duration) (key string, message []byte, attempt int, err error) {
+	return "", nil, 0, nil
+}

@@ -1,0 +1,409 @@
+package callback
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	mathrand "math/rand/v2"
+	"sync/atomic"
+	"time"
+)
+
+// answer returns what to answer to a delivery, empty for "success". It is false
+// when there is nobody to answer any more, or nothing may be answered.
+func (e *Endpoint) answer(ctx context.Context, m *Message, message []byte) (reply []byte, ok bool) {
+	owner, key := rand.Text(), m.key()
+	once, attempt, delivery, age, err := e.claim(ctx, key, owner)
+	switch {
+	case err != nil:
+		return nil, false
+	case attempt == 0 && age > e.times.window:
+		return nil, true // somebody repeats what WeChat does not any more
+	}
+	limit := e.times.window
+	last := delivery >= lastDelivery || age >= e.times.last
+	if last {
+		limit = e.times.answer
+	}
+	waiting, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	for waiting.Err() == nil {
+		if attempt > 0 {
+			mine := &run{e: e, once: once, key: key, owner: owner, attempt: attempt, m: m, message: message, done: make(chan struct{})}
+			if !mine.start(context.WithoutCancel(ctx)) {
+				return nil, false
+			}
+			attempt = 0
+			select {
+			case <-mine.done:
+				if !mine.lost {
+					return mine.answer, true
+				}
+			case <-waiting.Done():
+				continue
+			}
+		}
+		var sealed []byte
+		attempt, sealed, err = once.Wait(waiting, key, owner, e.times.leaseFor(e.config.AtMostOnce))
+		switch {
+		case err == nil && attempt == 0:
+			return e.opened(once, key, sealed), true
+		case err != nil && waiting.Err() == nil:
+			pause(waiting, e.times.retry)
+		}
+	}
+	if ctx.Err() != nil {
+		return nil, false
+	}
+	return e.early(ctx, once, key, m, message)
+}
+
+// leaseFor is the lease of a message in work. One that nobody may take up again
+// is leased for as long as it is remembered.
+func (t *times) leaseFor(atMostOnce bool) time.Duration {
+	if atMostOnce {
+		return t.keep
+	}
+	return t.lease
+}
+
+// claim asks the store, and this process alone when the store does not answer: a
+// message that is handled twice is better than one that is not, unless
+// AtMostOnce says otherwise.
+func (e *Endpoint) claim(ctx context.Context, key, owner string) (once Once, attempt, delivery int, age time.Duration, err error) {
+	if once = e.config.Once; once != nil {
+		short, cancel := context.WithTimeout(ctx, e.times.call)
+		defer cancel()
+		attempt, delivery, age, err = once.Claim(short, e.config.Account, key, owner, e.times.leaseFor(e.config.AtMostOnce), e.times.keep)
+		if ctx.Err() == nil {
+			e.storeAnswered(err)
+		}
+		if err == nil || e.config.AtMostOnce || ctx.Err() != nil {
+			return once, attempt, delivery, age, err
+		}
+	}
+	attempt, delivery, age, err = e.local.Claim(ctx, "", key, owner, 0, 0)
+	return &e.local, attempt, delivery, age, err
+}
+
+// storeAnswered says once when the store goes away and once when it is back.
+func (e *Endpoint) storeAnswered(err error) {
+	e.mu.Lock()
+	before := e.warned
+	e.warned = err != nil
+	e.mu.Unlock()
+	switch {
+	case err != nil && !before && e.config.AtMostOnce:
+		e.log.Warn("wechat: the store does not answer; messages are turned away until it does", slog.Any("error", err))
+	case err != nil && !before:
+		e.log.Warn("wechat: the store does not answer; until it does, each process handles a message once for itself", slog.Any("error", err))
+	case err == nil && before:
+		e.log.Info("wechat: the store answers again")
+	}
+}
+
+// early answers before the handler does. From then on the message stands in the
+// inbox.
+func (e *Endpoint) early(ctx context.Context, once Once, key string, m *Message, message []byte) (reply []byte, ok bool) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), e.times.call)
+	defer cancel()
+	finished, sealed, err := once.Keep(ctx, key, e.toKeep(once, key, message))
+	switch {
+	case err != nil:
+		e.log.Error("wechat: a message in work is answered without being kept; it is lost if this process ends", slog.Any("error", err))
+	case finished:
+		return e.opened(once, key, sealed), true
+	}
+	e.mu.Lock()
+	for r := range e.runs { // whichever delivery began it
+		if r.key == key {
+			r.late.Store(true)
+		}
+	}
+	e.mu.Unlock()
+	if e.working == nil || !answerable(m) {
+		return nil, true
+	}
+	return e.working.render(m, time.Now()), true
+}
+
+// toKeep is what the inbox gets of a message.
+func (e *Endpoint) toKeep(once Once, key string, message []byte) []byte {
+	if e.config.AtMostOnce || once == &e.local {
+		return nil
+	}
+	return e.vault.seal(key, message)
+}
+
+// sealed is what Once gets of an answer, opened what it stands for.
+func (e *Endpoint) sealed(once Once, key string, answer []byte) []byte {
+	if once == &e.local {
+		return answer
+	}
+	return e.vault.seal(key, answer)
+}
+
+func (e *Endpoint) opened(once Once, key string, sealed []byte) []byte {
+	if once == &e.local {
+		return sealed
+	}
+	answer, err := e.vault.open(key, sealed)
+	if err != nil {
+		e.log.Error("wechat: the answer of another process cannot be read", slog.Any("error", err))
+	}
+	return answer
+}
+
+// answerable reports whether anybody would see a reply to m.
+func answerable(m *Message) bool { return m.FromUserName != "" && m.Event != Unsubscribe }
+
+// run is one attempt at handling a message.
+type run struct {
+	e       *Endpoint
+	once    Once
+	key     string
+	owner   string
+	attempt int
+	m       *Message
+	message []byte
+
+	late atomic.Bool // WeChat was answered before
+
+	done   chan struct{} // closed when the next two are known
+	lost   bool          // another process holds the message now
+	answer []byte
+}
+
+// start begins to handle the message, with the values of parent, and reports
+// whether it did.
+func (r *run) start(parent context.Context) bool {
+	if !r.e.enter(r) {
+		r.release()
+		return false
+	}
+	go func() {
+		defer r.e.exit(r)
+		ctx, cancel := context.WithCancelCause(parent)
+		defer cancel(nil)
+		defer context.AfterFunc(r.e.ctx, func() { cancel(context.Cause(r.e.ctx)) })()
+		defer r.hold(ctx, cancel)()
+		r.handle(ctx)
+	}()
+	return true
+}
+
+// hold renews the lease until the returned function is called.
+func (r *run) hold(ctx context.Context, cancel context.CancelCauseFunc) (stop func() bool) {
+	if !r.leasable() {
+		return func() bool { return false }
+	}
+	interval := r.e.times.lease / 3
+	var timer *time.Timer
+	started := make(chan struct{})
+	timer = time.AfterFunc(interval, func() {
+		<-started
+		short, stop := context.WithTimeout(context.WithoutCancel(ctx), interval)
+		defer stop()
+		held, kept, err := r.once.Hold(short, r.key, r.owner, r.e.times.lease)
+		switch {
+		case err == nil && !held:
+			cancel(errLost)
+			return
+		case kept:
+			r.late.Store(true)
+		}
+		if ctx.Err() == nil {
+			timer.Reset(interval)
+		}
+	})
+	close(started)
+	return timer.Stop
+}
+
+// errLost is the cause that a handler finds when its process was silent for so
+// long that another one took the message over.
+var errLost = errors.New("callback: another process has taken this message over")
+
+// handle lets the router handle the message and records what comes of it.
+func (r *run) handle(ctx context.Context) {
+	e := r.e
+	c := &Context{Context: ctx, Message: r.m, limits: e.config.Limits, late: r.late.Load}
+	if err := e.config.Router.run(c); err != nil {
+		e.fail(c, err)
+		if e.ctx.Err() != nil && r.leasable() {
+			// The shutdown cut it off: another process does better.
+			r.lost = !r.leave()
+			close(r.done)
+			return
+		}
+	}
+	reply := c.reply
+	var answer []byte
+	if reply != nil && answerable(r.m) {
+		answer = reply.render(r.m, time.Now())
+	}
+	for try := 0; ; try++ {
+		held, kept, err := r.finish(ctx, answer)
+		if try == 0 {
+			r.lost = err == nil && !held
+			r.answer = answer
+			close(r.done)
+		}
+		if err == nil && !held {
+			return
+		}
+		if kept {
+			r.late.Store(true)
+		}
+		if r.late.Load() && len(answer) > 0 {
+			answer = nil // it leaves here, once, and is not asked for by anybody else
+			if err := r.send(ctx, reply); err != nil {
+				c.logged = false
+				e.fail(c, err)
+			}
+			try = 0
+			continue
+		}
+		if err == nil {
+			return
+		}
+		if try == finishTries || e.ctx.Err() != nil {
+			e.log.Error("wechat: what became of a message cannot be recorded; it may be handled again", slog.Any("error", err))
+			return
+		}
+		pause(e.ctx, e.times.retry<<min(try, 5))
+	}
+}
+
+// finishTries is how often a failed record is written again, in about a minute.
+const finishTries = 10
+
+// fail takes an error to the one place for errors, or to the log.
+func (e *Endpoint) fail(c *Context, err error) {
+	if err = e.config.Router.fail(c, err); err == nil {
+		return
+	}
+	attrs := []slog.Attr{
+		slog.String("type", string(c.Message.Type)), slog.String("event", string(c.Message.Event)),
+		slog.String("from", c.Message.FromUserName), slog.Any("error", err),
+	}
+	var panicked *PanicError
+	if errors.As(err, &panicked) {
+		attrs = append(attrs, slog.String("stack", string(panicked.Stack)))
+	}
+	e.log.LogAttrs(c, slog.LevelError, "wechat: a message was not handled", attrs...)
+}
+
+func (r *run) finish(ctx context.Context, answer []byte) (held, kept bool, err error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.e.times.call)
+	defer cancel()
+	return r.once.Finish(ctx, r.key, r.owner, r.e.sealed(r.once, r.key, answer), r.e.times.keep)
+}
+
+var errNoSender = errors.New("callback: a reply came after WeChat was answered, and EndpointConfig.Sender is not set to send it")
+
+// send sends a late reply.
+func (r *run) send(ctx context.Context, reply *Reply) error {
+	if r.e.config.Sender == nil {
+		return errNoSender
+	}
+	err := protect(func() error { return r.e.config.Sender.Send(ctx, r.m.FromUserName, reply) })
+	if err != nil {
+		return fmt.Errorf("callback: a late reply was not sent: %w", err)
+	}
+	return nil
+}
+
+// leasable reports whether another process can take the message over.
+func (r *run) leasable() bool { return r.once != &r.e.local && !r.e.config.AtMostOnce }
+
+// release ends the lease, so that others need not wait for its end.
+func (r *run) release() {
+	if !r.leasable() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), r.e.times.call)
+	defer cancel()
+	if _, _, err := r.once.Hold(ctx, r.key, r.owner, 0); err != nil {
+		r.e.log.Warn("wechat: a message cannot be left to other processes before its lease ends", slog.Any("error", err))
+	}
+}
+
+// leave puts the message into the inbox for whoever looks there next, and
+// reports whether it is there.
+func (r *run) leave() bool {
+	if !r.leasable() {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), r.e.times.call)
+	defer cancel()
+	_, _, err := r.once.Keep(ctx, r.key, r.e.toKeep(r.once, r.key, r.message))
+	if err != nil {
+		r.e.log.Error("wechat: a message in work cannot be kept; it is lost with this process", slog.Any("error", err))
+	}
+	r.release()
+	return err == nil
+}
+
+// takeUp handles messages that were answered and whose process is gone.
+func (e *Endpoint) takeUp() {
+	slots := make(chan struct{}, maxTaken)
+	for e.taking.Err() == nil {
+		select {
+		case slots <- struct{}{}:
+		case <-e.taking.Done():
+			return
+		}
+		r, err := e.take()
+		if e.taking.Err() == nil {
+			e.storeAnswered(err)
+		}
+		if r == nil || !r.start(context.Background()) {
+			<-slots
+			pause(e.taking, e.times.look/2+mathrand.N(e.times.look))
+			continue
+		}
+		go func() {
+			<-r.done
+			<-slots
+		}()
+	}
+}
+
+// take returns the next message that nobody handles, nil if there is none.
+func (e *Endpoint) take() (*run, error) {
+	owner := rand.Text()
+	ctx, cancel := context.WithTimeout(e.taking, e.times.call)
+	defer cancel()
+	key, sealed, attempt, err := e.config.Once.Take(ctx, e.config.Account, owner, e.times.lease)
+	if err != nil || key == "" {
+		return nil, err
+	}
+	r := &run{e: e, once: e.config.Once, key: key, owner: owner, attempt: attempt, done: make(chan struct{})}
+	if attempt > maxAttempts {
+		e.log.Error("wechat: a message is given up: the process ended each time that it was handled", slog.Int("attempts", attempt-1))
+		_, _, err = r.finish(ctx, nil)
+		return nil, err
+	}
+	if r.message, err = e.vault.open(key, sealed); err == nil {
+		r.m, err = ParseMessage(r.message)
+	}
+	if err != nil {
+		e.log.Error("wechat: a message from before cannot be taken up", slog.Any("error", err))
+		return nil, nil // the store did answer, and others may read the message
+	}
+	r.late.Store(true)
+	e.log.Info("wechat: a message from before is taken up", slog.Int("attempt", attempt))
+	return r, nil
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}

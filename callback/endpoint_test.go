@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -407,10 +408,10 @@ func TestInTime(t *testing.T) {
 			t.Run(fmt.Sprint(name, ", ", test.takes), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					store, sender := memory.New(), new(messages)
-					runs := 0
+					var runs atomic.Int32
 					bot := NewRouter()
 					bot.Default(func(c *Context) error {
-						runs++
+						runs.Add(1)
 						time.Sleep(test.takes)
 						if c.Err() != nil {
 							t.Errorf("the handler's Context ended: %v", context.Cause(c))
@@ -437,9 +438,9 @@ func TestInTime(t *testing.T) {
 					if test.late {
 						want, sent = "", "done"
 					}
-					if content != want || delivery != test.delivery || runs != 1 || sender.String() != sent {
+					if content != want || delivery != test.delivery || runs.Load() != 1 || sender.String() != sent {
 						t.Errorf("delivery %d is answered with %q, %d runs, sent %q; want delivery %d and %q, 1 run, sent %q",
-							delivery, content, runs, sender, test.delivery, want, sent)
+							delivery, content, runs.Load(), sender, test.delivery, want, sent)
 					}
 				})
 			})

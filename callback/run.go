@@ -170,6 +170,7 @@ type run struct {
 	message []byte
 
 	late atomic.Bool // WeChat was answered before
+	left atomic.Bool // to others; the lease is not renewed
 
 	done   chan struct{} // closed when the next two are known
 	lost   bool          // another process holds the message now
@@ -204,6 +205,9 @@ func (r *run) hold(ctx context.Context, cancel context.CancelCauseFunc) (stop fu
 	started := make(chan struct{})
 	timer = time.AfterFunc(interval, func() {
 		<-started
+		if r.left.Load() {
+			return
+		}
 		short, stop := context.WithTimeout(context.WithoutCancel(ctx), interval)
 		defer stop()
 		held, kept, err := r.once.Hold(short, r.key, r.owner, r.e.times.lease)
@@ -257,8 +261,8 @@ func (r *run) handle(ctx context.Context) {
 		if kept {
 			r.late.Store(true)
 		}
-		if r.late.Load() && len(answer) > 0 {
-			answer = nil // it leaves here, once, and is not asked for by anybody else
+		if r.late.Load() && len(answer) > 0 && (err == nil || try == finishTries) {
+			answer = nil // it leaves here, and nobody else waits for it
 			if err := r.send(ctx, reply); err != nil {
 				c.logged = false
 				e.fail(c, err)
@@ -337,6 +341,7 @@ func (r *run) leave() bool {
 	if !r.leasable() {
 		return false
 	}
+	r.left.Store(true)
 	ctx, cancel := context.WithTimeout(context.Background(), r.e.times.call)
 	defer cancel()
 	_, _, err := r.once.Keep(ctx, r.key, r.e.toKeep(r.once, r.key, r.message))

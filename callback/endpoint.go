@@ -223,14 +223,28 @@ func (e *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func readBody(r *http.Request) ([]byte, error) {
 	size := r.ContentLength
 	if size > MaxBody {
-		return make([]byte, MaxBody+1), nil // Open says what is wrong, and nothing is read
+		return make([]byte, MaxBody+1), nil // nothing is read, and Open says what is wrong
 	}
-	if size < 0 {
-		return io.ReadAll(io.LimitReader(r.Body, MaxBody+1))
+	if size >= 0 {
+		body := make([]byte, size)
+		_, err := io.ReadFull(r.Body, body)
+		return body, err
 	}
-	body := make([]byte, size)
-	_, err := io.ReadFull(r.Body, body)
-	return body, err
+	body := make([]byte, 0, 4<<10)
+	for len(body) <= MaxBody {
+		if len(body) == cap(body) {
+			body = append(make([]byte, 0, min(2*cap(body), MaxBody+1)), body...)
+		}
+		n, err := r.Body.Read(body[len(body):cap(body)])
+		body = body[:len(body)+n]
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return body, nil
 }
 
 // Serve answers a push that [Verifier.Open] has opened: query and pair are those

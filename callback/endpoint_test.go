@@ -16,6 +16,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/iotest"
 	"testing/synctest"
 	"time"
 
@@ -222,19 +223,24 @@ func TestEndpointHandshake(t *testing.T) {
 			t.Errorf("%s %s: %d %s", test.method, test.url, recorder.Code, recorder.Body)
 		}
 	}
-	recorder := httptest.NewRecorder()
-	broken := sentAs(t, true, textPush(1, "a"))
-	broken.Body = io.NopCloser(io.MultiReader(strings.NewReader("<xml>"), iotestErr{}))
-	e.ServeHTTP(recorder, broken)
-	if recorder.Code != http.StatusBadRequest {
-		t.Errorf("a broken body is answered with %d", recorder.Code)
+	for _, length := range []int64{1000, -1} {
+		broken := sentAs(t, true, textPush(1, "a"))
+		broken.Body = io.NopCloser(io.MultiReader(strings.NewReader("<xml>"), iotest.ErrReader(io.ErrUnexpectedEOF)))
+		broken.ContentLength = length
+		recorder := httptest.NewRecorder()
+		e.ServeHTTP(recorder, broken)
+		if recorder.Code != http.StatusBadRequest {
+			t.Errorf("a broken body is answered with %d", recorder.Code)
+		}
+	}
+	for _, n := range []int{0, 4095, 4096, 4097, MaxBody, MaxBody + 1} {
+		r := httptest.NewRequest(http.MethodPost, "/", iotest.HalfReader(strings.NewReader(strings.Repeat("a", n))))
+		r.ContentLength = -1
+		if body, err := readBody(r); err != nil || len(body) != n {
+			t.Errorf("of %d bytes %d are read, %v", n, len(body), err)
+		}
 	}
 }
-
-// iotestErr is a connection that breaks.
-type iotestErr struct{}
-
-func (iotestErr) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
 
 func TestNewEndpointRefuses(t *testing.T) {
 	verifier, once := newVerifier(t, safeConfig()), memory.New()

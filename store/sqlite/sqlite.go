@@ -43,6 +43,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/zhongkong-go/zhongkong"
@@ -59,8 +60,8 @@ type Options struct {
 	NoMigrate bool
 }
 
-// Store implements [zhongkong.Store] and [zhongkong.Journal]. Make one with
-// [Open].
+// Store implements [zhongkong.Store] and [zhongkong.Journal], and Once of package
+// callback. Make one with [Open].
 type Store struct {
 	path string // absolute
 	log  *slog.Logger
@@ -83,6 +84,8 @@ type Store struct {
 	warned  bool      // the failure was said
 	sights  map[zhongkong.Key]sight
 	lines   map[string]int // written by this process to each key's journal
+
+	claims atomic.Uint64 // of new messages by this process
 }
 
 var (

@@ -465,7 +465,7 @@ func TestWrongConfiguration(t *testing.T) {
 		{"NotADatabase", at("letter.txt"), "is not a SQLite database: give another path"},
 		{"Short", at("short.txt"), "is not a SQLite database: give another path"},
 		{"UnderAFile", at("letter.txt/zhongkong.db"), "give another path"},
-		{"NewerSchema", at("newer.db"), "has the schema version 4711, and this program knows 1: a newer release wrote it: update"},
+		{"NewerSchema", at("newer.db"), "has the schema version 4711, and this program knows 2: a newer release wrote it: update"},
 		{"Device", os.DevNull, "not an ordinary file"},
 		{"LongName", at(strings.Repeat("x", 300)), "shorter"},
 	} {
@@ -709,7 +709,7 @@ func TestOtherFile(t *testing.T) {
 		{"TablesDropped", func(t *testing.T, path string) {
 			t.Helper()
 			other := raw(t, path)
-			for _, table := range []string{"zhongkong_credentials", "zhongkong_journal", "zhongkong_schema"} {
+			for _, table := range []string{"zhongkong_credentials", "zhongkong_journal", "zhongkong_messages", "zhongkong_schema"} {
 				run(t, other, "DROP TABLE "+table)
 			}
 		}, ""},

@@ -1,0 +1,65 @@
+//go:build cgo
+
+package sqlite
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/callback"
+	"github.com/zhongkong-go/zhongkong/store/storetest"
+)
+
+var _ callback.Once = (*Store)(nil)
+
+func TestOnceConformance(t *testing.T) {
+	t.Parallel()
+	storetest.RunOnce(t, storetest.Options{Open: func(t *testing.T) func(t *testing.T) zhongkong.Store {
+		t.Helper()
+		path := newPath(t)
+		return func(t *testing.T) zhongkong.Store {
+			t.Helper()
+			return open(t, path, nil)
+		}
+	}})
+}
+
+// TestOnceForgets: what is old goes by itself, and what waits to be handled stays.
+func TestOnceForgets(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	s := open(t, newPath(t), nil)
+	now := time.Now()
+	s.now = func() time.Time { return now }
+	claim := func(key string) {
+		if _, _, _, err := s.Claim(ctx, "wx1", key, "owner", time.Minute, time.Hour); err != nil {
+			t.Fatal(err)
+		}
+	}
+	claim("kept")
+	if _, _, err := s.Keep(ctx, "kept", []byte("message")); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 3 * forgetPace {
+		now = now.Add(20 * time.Second)
+		key := fmt.Sprint(i)
+		claim(key)
+		if i%2 == 0 {
+			if _, _, err := s.Finish(ctx, key, "owner", nil, time.Hour); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	var n int
+	if err := s.present().db.GetContext(ctx, &n, `SELECT count(*) FROM zhongkong_messages`); err != nil {
+		t.Fatal(err)
+	}
+	if n < 180 || n > 180+forgetPace {
+		t.Errorf("%d messages are remembered; an hour has 180", n)
+	}
+	if key, message, attempt, err := s.Take(ctx, "wx1", "heir", time.Minute); key != "kept" || string(message) != "message" || attempt != 2 || err != nil {
+		t.Errorf("Take = %q, %q, %d, %v", key, message, attempt, err)
+	}
+}

@@ -127,6 +127,7 @@ type Endpoint struct {
 	mu      sync.Mutex // guards what follows
 	closing bool
 	runs    map[*run]struct{}
+	byKey   map[string]*run // the younger where there are two
 	idle    chan struct{} // closed when closing and the last run ended
 	warned  bool          // of the store
 }
@@ -149,7 +150,7 @@ func newEndpoint(config EndpointConfig, times times) (*Endpoint, error) {
 	}
 	e := &Endpoint{
 		config: config, times: times, log: config.Logger,
-		idle: make(chan struct{}), runs: make(map[*run]struct{}),
+		idle: make(chan struct{}), runs: make(map[*run]struct{}), byKey: make(map[string]*run),
 	}
 	e.config.Limits = config.Limits.withDefaults()
 	e.times.keep = max(times.keep, 2*config.Verifier.freshness)
@@ -375,7 +376,7 @@ func (e *Endpoint) enter(r *run) bool {
 	if e.closing {
 		return false
 	}
-	e.runs[r] = struct{}{}
+	e.runs[r], e.byKey[r.key] = struct{}{}, r
 	return true
 }
 
@@ -383,7 +384,17 @@ func (e *Endpoint) exit(r *run) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	delete(e.runs, r)
+	if e.byKey[r.key] == r {
+		delete(e.byKey, r.key)
+	}
 	if e.closing && len(e.runs) == 0 {
 		close(e.idle)
 	}
+}
+
+// here returns the run of a message in this process, nil if there is none.
+func (e *Endpoint) here(key string) *run {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.byKey[key]
 }

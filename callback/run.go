@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	mathrand "math/rand/v2"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -30,16 +31,18 @@ func (e *Endpoint) answer(ctx context.Context, m *Message, message []byte) (repl
 	waiting, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	for waiting.Err() == nil {
+		r := e.here(key) // as a rule whoever holds the message
 		if attempt > 0 {
-			mine := &run{e: e, once: once, key: key, owner: owner, attempt: attempt, m: m, message: message, done: make(chan struct{})}
-			if !mine.start(context.WithoutCancel(ctx)) {
+			r = &run{e: e, once: once, key: key, owner: owner, attempt: attempt, m: m, message: message, done: make(chan struct{})}
+			if !r.start(context.WithoutCancel(ctx)) {
 				return nil, false
 			}
-			attempt = 0
+		}
+		if r != nil {
 			select {
-			case <-mine.done:
-				if !mine.lost {
-					return mine.answer, true
+			case <-r.done:
+				if !r.lost {
+					return r.answer, true
 				}
 			case <-waiting.Done():
 				continue
@@ -116,13 +119,9 @@ func (e *Endpoint) early(ctx context.Context, once Once, key string, m *Message,
 	case finished:
 		return e.opened(once, key, sealed), true
 	}
-	e.mu.Lock()
-	for r := range e.runs { // whichever delivery began it
-		if r.key == key {
-			r.late.Store(true)
-		}
+	if r := e.here(key); r != nil { // whichever delivery began it
+		r.late.Store(true)
 	}
-	e.mu.Unlock()
 	if e.working == nil || !answerable(m) {
 		return nil, true
 	}
@@ -172,9 +171,18 @@ type run struct {
 	late atomic.Bool // WeChat was answered before
 	left atomic.Bool // to others; the lease is not renewed
 
-	done   chan struct{} // closed when the next two are known
-	lost   bool          // another process holds the message now
-	answer []byte
+	settled sync.Once
+	done    chan struct{} // closed when the next two are known
+	lost    bool          // another process holds the message now
+	answer  []byte
+}
+
+// settle tells the deliveries that wait here.
+func (r *run) settle(lost bool, answer []byte) {
+	r.settled.Do(func() {
+		r.lost, r.answer = lost, answer
+		close(r.done)
+	})
 }
 
 // start begins to handle the message, with the values of parent, and reports
@@ -213,6 +221,7 @@ func (r *run) hold(ctx context.Context, cancel context.CancelCauseFunc) (stop fu
 		held, kept, err := r.once.Hold(short, r.key, r.owner, r.e.times.lease)
 		switch {
 		case err == nil && !held:
+			r.settle(true, nil)
 			cancel(errLost)
 			return
 		case kept:
@@ -238,8 +247,7 @@ func (r *run) handle(ctx context.Context) {
 		e.fail(c, err)
 		if e.ctx.Err() != nil && r.leasable() {
 			// The shutdown cut it off: another process does better.
-			r.lost = !r.leave()
-			close(r.done)
+			r.settle(!r.leave(), nil)
 			return
 		}
 	}
@@ -251,9 +259,7 @@ func (r *run) handle(ctx context.Context) {
 	for try := 0; ; try++ {
 		held, kept, err := r.finish(ctx, answer)
 		if try == 0 {
-			r.lost = err == nil && !held
-			r.answer = answer
-			close(r.done)
+			r.settle(err == nil && !held, answer)
 		}
 		if err == nil && !held {
 			return

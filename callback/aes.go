@@ -7,6 +7,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
+	"sync"
 )
 
 const (
@@ -53,9 +55,11 @@ var (
 	errKey        = errors.New("padding or length are wrong")
 )
 
-// open returns the message inside of encrypt, and for whom it was encrypted.
-func (k *aesKey) open(encrypt string) (message, appID []byte, err error) {
-	data, err := base64.StdEncoding.DecodeString(encrypt)
+// open returns the message inside of encrypt, and for whom it was encrypted; both
+// are good until room is used again.
+func (k *aesKey) open(room *room, encrypt []byte) (message, appID []byte, err error) {
+	room.data = slices.Grow(room.data[:0], base64.StdEncoding.DecodedLen(len(encrypt)))
+	data, err := base64.StdEncoding.AppendDecode(room.data, encrypt)
 	if err != nil || len(data) == 0 || len(data)%aes.BlockSize != 0 {
 		return nil, nil, errCiphertext
 	}
@@ -79,18 +83,38 @@ func (k *aesKey) open(encrypt string) (message, appID []byte, err error) {
 	return data[:length:length], data[length:], nil
 }
 
-// seal is the way back.
-func (k *aesKey) seal(random [randomLen]byte, message []byte, appID string) string {
-	n := prefixLen + len(message) + len(appID)
-	pad := padBlock - n%padBlock
-	data := make([]byte, 0, n+pad)
+// seal is the way back; its result is good until room is used again.
+func (k *aesKey) seal(room *room, random [randomLen]byte, message []byte, appID string) []byte {
+	data := room.data[:0]
 	data = append(data, random[:]...)
 	data = binary.BigEndian.AppendUint32(data, uint32(len(message)))
 	data = append(data, message...)
 	data = append(data, appID...)
+	pad := padBlock - len(data)%padBlock
 	for range pad {
 		data = append(data, byte(pad))
 	}
 	cipher.NewCBCEncrypter(k.block, k.iv[:]).CryptBlocks(data, data)
-	return base64.StdEncoding.EncodeToString(data)
+	room.data = data
+	room.encoded = base64.StdEncoding.AppendEncode(room.encoded[:0], data)
+	return room.encoded
+}
+
+// room is where a message is opened or sealed: memory that the next one can have.
+type room struct {
+	body    []byte // as it came, or as it leaves
+	data    []byte // what AES works on
+	encoded []byte // the same in base64
+}
+
+var rooms = sync.Pool{New: func() any { return new(room) }}
+
+func getRoom() *room { return rooms.Get().(*room) }
+
+// leave gives the room to the next message, unless it has become too large to
+// stand around.
+func (r *room) leave() {
+	if cap(r.body)+cap(r.data)+cap(r.encoded) <= 64<<10 {
+		rooms.Put(r)
+	}
 }

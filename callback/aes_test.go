@@ -14,11 +14,11 @@ func TestAESVectors(t *testing.T) {
 	encrypted, _ := vectors(t)
 	for _, v := range encrypted {
 		key := mustKey(t, v.AESKey)
-		message, appID, err := key.open(v.Encrypt)
+		message, appID, err := key.open(new(room), []byte(v.Encrypt))
 		if err != nil || string(message) != v.Plaintext || string(appID) != v.ReceiveID {
 			t.Errorf("%s: opened %q for %q, %v; want %q for %q", v.ID, message, appID, err, v.Plaintext, v.ReceiveID)
 		}
-		if got := key.seal([randomLen]byte([]byte(v.Random)), []byte(v.Plaintext), v.ReceiveID); got != v.Encrypt {
+		if got := key.seal(new(room), [randomLen]byte([]byte(v.Random)), []byte(v.Plaintext), v.ReceiveID); string(got) != v.Encrypt {
 			t.Errorf("%s: sealed %s, want %s", v.ID, got, v.Encrypt)
 		}
 	}
@@ -31,8 +31,8 @@ func TestAESPadding(t *testing.T) {
 	pads := make(map[int]int)
 	for n := range 5 * padBlock {
 		message := bytes.Repeat([]byte{'m'}, n)
-		encrypt := key.seal([randomLen]byte{}, message, appID)
-		got, gotAppID, err := key.open(encrypt)
+		encrypt := string(key.seal(new(room), [randomLen]byte{}, message, appID))
+		got, gotAppID, err := key.open(new(room), []byte(encrypt))
 		if err != nil || !bytes.Equal(got, message) || string(gotAppID) != appID {
 			t.Errorf("%d bytes: opened %q for %q, %v", n, got, gotAppID, err)
 		}
@@ -87,7 +87,7 @@ func TestAESRefuses(t *testing.T) {
 		"nothing but padding":   {raw(padded(32, 0, 12, 12)), nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if _, _, err := key.open(test.encrypt); !errors.Is(err, test.want) {
+			if _, _, err := key.open(new(room), []byte(test.encrypt)); !errors.Is(err, test.want) {
 				t.Errorf("open = %v, want %v", err, test.want)
 			}
 		})

@@ -1,6 +1,34 @@
-// Package callback verifies and opens what WeChat sends to an account's server:
-// the address verification (echostr) and the pushes, in plain text or encrypted.
-// It imports the standard library only and knows no HTTP framework.
+// Package callback receives what WeChat sends to an account's server: the address
+// verification (echostr), messages and events. It imports the standard library
+// only and knows no HTTP framework.
+//
+//	bot := callback.NewRouter()
+//	bot.Use(callback.Logger(logger), callback.Recover()) // before and after the others, as in Koa
+//	bot.Text("天气*", func(c *callback.Context) error { return c.ReplyText("晴, 26°C") })
+//	bot.Event(callback.Subscribe, welcome)
+//	bot.Default(func(c *callback.Context) error { return c.ReplyNothing() })
+//
+//	endpoint, err := callback.NewEndpoint(callback.EndpointConfig{
+//		Verifier: verifier, Router: bot,
+//		Once:   store,  // of this module: all processes together handle a message once
+//		Sender: sender, // for replies that come too late
+//	})
+//	http.Handle("/", endpoint)
+//
+// # Once, and in time
+//
+// WeChat waits 5 seconds for an answer and asks three times. An [Endpoint] runs a
+// message's handler once, wherever its deliveries arrive, and gives its answer to
+// the one that is waiting. When no time is left it says "success", writes the
+// message to the inbox of its [Once], and lets the handler go on. A message is
+// handled when its handler has returned and its answer is recorded. If a process
+// dies before that, another one begins anew: at least once. So a handler that
+// pays or orders something has to see for itself whether it did; or
+// EndpointConfig.AtMostOnce gives up messages rather than begin them again.
+//
+// # Verifying alone
+//
+// The parts can be used without an Endpoint:
 //
 //	verifier, err := callback.NewVerifier(callback.Config{
 //		AppID:     "wx0123456789abcdef",

@@ -9,7 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"strconv"
+	"slices"
 	"sync"
 	"time"
 )
@@ -117,8 +117,8 @@ type Endpoint struct {
 
 	working *Reply
 
-	ctx    context.Context // of the handlers
-	cancel context.CancelCauseFunc
+	ctx    context.Context // ends when handlers are asked to
+	cancel context.CancelFunc
 
 	taking     context.Context // of who takes up messages
 	stopTaking context.CancelFunc
@@ -126,10 +126,9 @@ type Endpoint struct {
 
 	mu      sync.Mutex // guards what follows
 	closing bool
-	runs    map[*run]struct{}
-	byKey   map[string]*run // the younger where there are two
-	idle    chan struct{} // closed when closing and the last run ended
-	warned  bool          // of the store
+	runs    map[string]*run // by key, the youngest first
+	idle    chan struct{}   // closed when closing and the last run ended
+	warned  bool            // of the store
 }
 
 // errShutdown is the cause that handlers find when they are asked to end.
@@ -150,7 +149,7 @@ func newEndpoint(config EndpointConfig, times times) (*Endpoint, error) {
 	}
 	e := &Endpoint{
 		config: config, times: times, log: config.Logger,
-		idle: make(chan struct{}), runs: make(map[*run]struct{}), byKey: make(map[string]*run),
+		idle: make(chan struct{}), runs: make(map[string]*run),
 	}
 	e.config.Limits = config.Limits.withDefaults()
 	e.times.keep = max(times.keep, 2*config.Verifier.freshness)
@@ -166,7 +165,7 @@ func newEndpoint(config EndpointConfig, times times) (*Endpoint, error) {
 			return nil, fmt.Errorf("callback: EndpointConfig.Working: %w", err)
 		}
 	}
-	e.ctx, e.cancel = context.WithCancelCause(context.Background())
+	e.ctx, e.cancel = context.WithCancel(context.Background())
 	e.taking, e.stopTaking = context.WithCancel(e.ctx)
 	if config.Once != nil {
 		var secrets []string
@@ -203,46 +202,49 @@ func (e *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			e.refuse(w, err)
 			return
 		}
-		body, err := readBody(r)
+		room := getRoom()
+		room.body, err = readBody(r, room.body)
 		if err != nil {
+			room.leave()
 			plainText(w, http.StatusBadRequest, "wrong") // the connection broke: there is nobody to refuse
 			return
 		}
-		message, pair, err := e.config.Verifier.Open(query, body)
+		message, pair, err := e.config.Verifier.open(room, query, room.body)
+		text := string(message)
+		room.leave()
 		if err != nil {
 			e.refuse(w, err)
 			return
 		}
-		e.Serve(w, r, query, pair, message)
+		e.serve(w, r, query, pair, text)
 	default:
 		w.Header().Set("Allow", "GET, POST")
 		plainText(w, http.StatusMethodNotAllowed, "wrong")
 	}
 }
 
-// readBody reads one byte more than Open takes, at most.
-func readBody(r *http.Request) ([]byte, error) {
+// readBody reads into the room of body: one byte more than Open takes, at most.
+func readBody(r *http.Request, body []byte) ([]byte, error) {
 	size := r.ContentLength
 	if size > MaxBody {
 		return make([]byte, MaxBody+1), nil // nothing is read, and Open says what is wrong
 	}
 	if size >= 0 {
-		body := make([]byte, size)
+		body = slices.Grow(body[:0], int(size))[:size]
 		_, err := io.ReadFull(r.Body, body)
 		return body, err
 	}
-	body := make([]byte, 0, 4<<10)
-	for len(body) <= MaxBody {
+	for body = slices.Grow(body[:0], 4<<10); len(body) <= MaxBody; {
 		if len(body) == cap(body) {
 			body = append(make([]byte, 0, min(2*cap(body), MaxBody+1)), body...)
 		}
-		n, err := r.Body.Read(body[len(body):cap(body)])
+		n, err := r.Body.Read(body[len(body):min(cap(body), MaxBody+1)])
 		body = body[:len(body)+n]
 		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {
-			return nil, err
+			return body, err
 		}
 	}
 	return body, nil
@@ -251,7 +253,11 @@ func readBody(r *http.Request) ([]byte, error) {
 // Serve answers a push that [Verifier.Open] has opened: query and pair are those
 // of the request, message is what Open returned.
 func (e *Endpoint) Serve(w http.ResponseWriter, r *http.Request, query Query, pair Pair, message []byte) {
-	m, err := ParseMessage(message)
+	e.serve(w, r, query, pair, string(message))
+}
+
+func (e *Endpoint) serve(w http.ResponseWriter, r *http.Request, query Query, pair Pair, message string) {
+	m, err := parseMessage(message)
 	if err != nil {
 		e.refuse(w, err)
 		return
@@ -272,12 +278,12 @@ func (e *Endpoint) Serve(w http.ResponseWriter, r *http.Request, query Query, pa
 
 // bound tells the other processes what came under a plain signature: whoever
 // claims it first is the body, and owns it.
-func (e *Endpoint) bound(ctx context.Context, query Query, body []byte) bool {
+func (e *Endpoint) bound(ctx context.Context, query Query, body string) bool {
 	if e.config.Once == nil {
 		return true
 	}
 	life := e.config.Verifier.memory()
-	sum := sha256.Sum256(body)
+	sum := sha256.Sum256([]byte(body))
 	ctx, cancel := context.WithTimeout(ctx, e.times.call)
 	defer cancel()
 	attempt, _, _, err := e.config.Once.Claim(ctx, e.config.Account, "signature "+query.Signature,
@@ -292,14 +298,14 @@ func (e *Endpoint) write(w http.ResponseWriter, query Query, pair Pair, m *Messa
 		return
 	}
 	if pair.Encrypted {
-		now := strconv.FormatInt(time.Now().Unix(), 10)
-		envelope, err := e.config.Verifier.Seal(pair, now, query.Nonce, reply)
-		if err != nil { // the reply is larger than any that Limits allow
-			e.log.Error("wechat: a reply cannot be sealed", slog.Any("error", err))
+		room := getRoom()
+		defer room.leave()
+		var err error
+		if reply, err = e.config.Verifier.sealBody(room, pair, time.Now(), query.Nonce, reply, m.JSON); err != nil {
+			e.log.Error("wechat: a reply cannot be sealed", slog.Any("error", err)) // Limits allow one larger than MaxBody
 			plainText(w, http.StatusOK, "success")
 			return
 		}
-		reply = envelope.body(m.JSON)
 	}
 	contentType := "text/xml; charset=utf-8"
 	if m.JSON {
@@ -344,13 +350,13 @@ func (e *Endpoint) Shutdown(ctx context.Context) error {
 	}
 	e.mu.Unlock()
 	e.loop.Wait()
-	defer e.cancel(errShutdown)
+	defer e.stopRuns()
 	select {
 	case <-e.idle:
 		return nil
 	case <-ctx.Done():
 	}
-	e.cancel(errShutdown)
+	e.stopRuns()
 	grace := time.NewTimer(e.times.grace)
 	defer grace.Stop()
 	select {
@@ -358,8 +364,10 @@ func (e *Endpoint) Shutdown(ctx context.Context) error {
 	case <-grace.C:
 		e.mu.Lock()
 		var left []*run
-		for run := range e.runs {
-			left = append(left, run)
+		for _, run := range e.runs {
+			for ; run != nil; run = run.older {
+				left = append(left, run)
+			}
 		}
 		e.mu.Unlock()
 		for _, run := range left {
@@ -369,6 +377,18 @@ func (e *Endpoint) Shutdown(ctx context.Context) error {
 	return ctx.Err()
 }
 
+// stopRuns asks the handlers to end.
+func (e *Endpoint) stopRuns() {
+	e.cancel()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, r := range e.runs {
+		for ; r != nil; r = r.older {
+			r.cancel(errShutdown)
+		}
+	}
+}
+
 // enter counts a run in, for Shutdown to wait for.
 func (e *Endpoint) enter(r *run) bool {
 	e.mu.Lock()
@@ -376,16 +396,23 @@ func (e *Endpoint) enter(r *run) bool {
 	if e.closing {
 		return false
 	}
-	e.runs[r], e.byKey[r.key] = struct{}{}, r
+	r.older = e.runs[r.key]
+	e.runs[r.key] = r
 	return true
 }
 
 func (e *Endpoint) exit(r *run) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	delete(e.runs, r)
-	if e.byKey[r.key] == r {
-		delete(e.byKey, r.key)
+	if first := e.runs[r.key]; first != r {
+		for first.older != r {
+			first = first.older
+		}
+		first.older = r.older
+	} else if r.older != nil {
+		e.runs[r.key] = r.older
+	} else {
+		delete(e.runs, r.key)
 	}
 	if e.closing && len(e.runs) == 0 {
 		close(e.idle)
@@ -396,5 +423,5 @@ func (e *Endpoint) exit(r *run) {
 func (e *Endpoint) here(key string) *run {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.byKey[key]
+	return e.runs[key]
 }

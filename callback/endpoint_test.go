@@ -236,7 +236,7 @@ func TestEndpointHandshake(t *testing.T) {
 	for _, n := range []int{0, 4095, 4096, 4097, MaxBody, MaxBody + 1} {
 		r := httptest.NewRequest(http.MethodPost, "/", iotest.HalfReader(strings.NewReader(strings.Repeat("a", n))))
 		r.ContentLength = -1
-		if body, err := readBody(r); err != nil || len(body) != n {
+		if body, err := readBody(r, nil); err != nil || len(body) != n {
 			t.Errorf("of %d bytes %d are read, %v", n, len(body), err)
 		}
 	}

@@ -18,13 +18,13 @@ const space = " \t\r\n"
 //
 // Both scanners read the form that WeChat sends and refuse everything beyond
 // (attributes, comments, DOCTYPE, entities): they run on bodies that nobody has
-// verified yet, so they copy nothing but the result and take one pass. They do
+// verified yet, so they copy nothing and take one pass. They do
 // not look into the values of the plain fields beside Encrypt, which
 // msg_signature does not cover and nobody reads.
-func findEncrypt(body []byte) (string, error) {
+func findEncrypt(body []byte) ([]byte, error) {
 	body = bytes.TrimPrefix(body, []byte("\uFEFF"))
 	body = bytes.Trim(body, space)
-	var encrypt string
+	var encrypt []byte
 	var found bool
 	var wrong string
 	switch {
@@ -39,10 +39,10 @@ func findEncrypt(body []byte) (string, error) {
 	}
 	switch {
 	case wrong != "":
-		return "", refuse(ReasonEnvelope, "the body is not an envelope as WeChat sends it ("+wrong+
+		return nil, refuse(ReasonEnvelope, "the body is not an envelope as WeChat sends it ("+wrong+
 			"): somebody else sent this, or a proxy changes or cuts bodies")
 	case !found:
-		return "", refuse(ReasonPlainText, "the message is in plain text, but an AES key is configured: "+
+		return nil, refuse(ReasonPlainText, "the message is in plain text, but an AES key is configured: "+
 			"choose safe mode (安全模式) in the console; if plain mode is meant, remove the AES key here")
 	default:
 		return encrypt, nil

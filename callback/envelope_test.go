@@ -49,7 +49,7 @@ func TestFindEncrypt(t *testing.T) {
 		"JSON, raw controls":   "{\"a\":\"\x01\",\"Encrypt\":\"abc+/=\"}",
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got, err := findEncrypt([]byte(body)); err != nil || got != "abc+/=" {
+			if got, err := findEncrypt([]byte(body)); err != nil || string(got) != "abc+/=" {
 				t.Errorf("findEncrypt = %q, %v", got, err)
 			}
 		})
@@ -131,7 +131,7 @@ func TestFindEncryptRefuses(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			got, err := findEncrypt([]byte(test.body))
 			wantRefusal(t, err, test.reason, "")
-			if got != "" {
+			if got != nil {
 				t.Errorf("a refused envelope returns %q", got)
 			}
 		})

@@ -95,27 +95,42 @@ func seconds(s string) time.Time {
 // a space and bytes that are no UTF-8 become U+FFFD. Followers do send such
 // things, and their messages are worth more than the rule.
 func clean(s string) string {
-	if !utf8.ValidString(s) {
-		s = strings.ToValidUTF8(s, "\uFFFD")
+	if isClean(s) {
+		return s
 	}
-	for i := range len(s) {
-		if c := s[i]; c < ' ' && c != '\n' && c != '\t' && c != '\r' || c == 0xEF && !legal(s[i:]) {
-			return strings.Map(func(r rune) rune {
-				switch {
-				case r == '\n', r == '\t', r == '\r':
-					return r
-				case r < ' ', r == '\uFFFE', r == '\uFFFF':
-					return ' '
-				default:
-					return r
-				}
-			}, s)
+	return strings.Map(func(r rune) rune {
+		if !legal(r) {
+			return ' '
 		}
-	}
-	return s
+		return r
+	}, strings.ToValidUTF8(s, "\uFFFD"))
 }
 
-// legal reports whether s does not begin with U+FFFE or U+FFFF.
-func legal(s string) bool {
-	return !strings.HasPrefix(s, "\uFFFE") && !strings.HasPrefix(s, "\uFFFF")
+// isClean looks at every byte of every message, so it knows the two kinds that
+// most of them consist of.
+func isClean(s string) bool {
+	for i := 0; i < len(s); {
+		c := s[i]
+		switch {
+		case c < utf8.RuneSelf:
+			if c < ' ' && !legal(rune(c)) {
+				return false
+			}
+			i++
+		case 0xE1 <= c && c <= 0xEC && i+2 < len(s) && s[i+1]&0xC0 == 0x80 && s[i+2]&0xC0 == 0x80: // Chinese and others of three bytes
+			i += 3
+		default:
+			r, size := utf8.DecodeRuneInString(s[i:])
+			if r == utf8.RuneError && size == 1 || !legal(r) {
+				return false
+			}
+			i += size
+		}
+	}
+	return true
+}
+
+// legal reports whether XML may contain a character that UTF-8 can.
+func legal(r rune) bool {
+	return r >= ' ' && r != '\uFFFE' && r != '\uFFFF' || r == '\n' || r == '\t' || r == '\r'
 }

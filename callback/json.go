@@ -7,44 +7,44 @@ import (
 
 // jsonEncrypt finds {"Encrypt":"…"}; wrong says what is not as it should be.
 // Unlike encoding/json it knows one spelling of the name, and counts.
-func jsonEncrypt(s []byte) (encrypt string, found bool, wrong string) {
+func jsonEncrypt(s []byte) (encrypt []byte, found bool, wrong string) {
 	const broken = "its JSON is broken or ends too early"
 	s = bytes.TrimLeft(s[1:], space) // after {
 	if len(s) == 1 && s[0] == '}' {
-		return "", false, ""
+		return nil, false, ""
 	}
 	for {
 		name, rest, ok := jsonString(s)
 		if !ok {
-			return "", false, broken
+			return nil, false, broken
 		}
 		rest = bytes.TrimLeft(rest, space)
 		if len(rest) == 0 || rest[0] != ':' {
-			return "", false, broken
+			return nil, false, broken
 		}
 		s = bytes.TrimLeft(rest[1:], space)
 		if isEncrypt(name) {
 			if found {
-				return "", false, "it has more than one Encrypt"
+				return nil, false, "it has more than one Encrypt"
 			}
 			found = true
 			value, rest, ok := jsonString(s)
 			if ok {
 				encrypt, ok = unquote(value)
 			}
-			if !ok || encrypt == "" {
-				return "", false, "its Encrypt is not a string, or empty"
+			if !ok || len(encrypt) == 0 {
+				return nil, false, "its Encrypt is not a string, or empty"
 			}
 			s = rest
 		} else if s, ok = skipJSON(s); !ok {
-			return "", false, broken
+			return nil, false, broken
 		}
 		s = bytes.TrimLeft(s, space)
 		switch {
 		case len(s) == 1 && s[0] == '}': // trailing white space was trimmed
 			return encrypt, found, ""
 		case len(s) == 0 || s[0] != ',':
-			return "", false, broken
+			return nil, false, broken
 		}
 		s = bytes.TrimLeft(s[1:], space)
 	}
@@ -59,15 +59,16 @@ func isEncrypt(name []byte) bool {
 		return false
 	}
 	plain, ok := unquote(name)
-	return ok && plain == "Encrypt"
+	return ok && string(plain) == "Encrypt"
 }
 
 // unquote returns what the quoted raw stands for.
-func unquote(raw []byte) (value string, ok bool) {
+func unquote(raw []byte) (value []byte, ok bool) {
 	if bytes.IndexByte(raw, '\\') < 0 {
-		return string(raw[1 : len(raw)-1]), true
+		return raw[1 : len(raw)-1], true
 	}
-	return unescape(raw)
+	s, ok := unescape(raw)
+	return []byte(s), ok
 }
 
 // unescape takes the long way, which base64 needs when its sender writes "\/".

@@ -216,8 +216,10 @@ type Publication struct {
 
 // ParseMessage reads a message as [Verifier.Open] returns it. Its error is an
 // [*Error] with [ReasonMessage]. A message may have any type, or none.
-func ParseMessage(message []byte) (*Message, error) {
-	fields, isJSON, wrong := parse(string(message))
+func ParseMessage(message []byte) (*Message, error) { return parseMessage(string(message)) }
+
+func parseMessage(message string) (*Message, error) {
+	fields, isJSON, wrong := parse(message)
 	if wrong != "" {
 		return nil, refuse(ReasonMessage, "the message is not one as WeChat sends it ("+wrong+
 			"): somebody else sent this, or a proxy changes or cuts bodies")

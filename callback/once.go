@@ -77,8 +77,9 @@ type claim struct {
 	deliveries int
 	first      time.Time
 	kept       bool
+	finished   bool
 	answer     []byte
-	done       chan struct{} // closed when finished
+	done       chan struct{} // closed when finished; nil while nobody waits
 }
 
 var errUnknown = errors.New("callback: this message was not claimed")
@@ -91,6 +92,7 @@ func (l *local) find(key string) *claim {
 }
 
 func (l *local) Claim(_ context.Context, _, key, owner string, _, _ time.Duration) (attempt, delivery int, age time.Duration, err error) {
+	now := time.Now()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	c := l.find(key)
@@ -98,23 +100,30 @@ func (l *local) Claim(_ context.Context, _, key, owner string, _, _ time.Duratio
 		if l.young == nil || len(l.young) >= maxLocal {
 			l.old, l.young = l.young, make(map[string]*claim)
 		}
-		c = &claim{owner: owner, first: time.Now(), done: make(chan struct{})}
+		c = &claim{owner: owner, first: now}
 		l.young[key] = c
 	}
 	c.deliveries++
 	if c.owner == owner {
 		attempt = 1
 	}
-	return attempt, c.deliveries, time.Since(c.first), nil
+	return attempt, c.deliveries, now.Sub(c.first), nil
 }
 
 func (l *local) Wait(ctx context.Context, key, _ string, _ time.Duration) (attempt int, answer []byte, err error) {
 	l.mu.Lock()
 	c := l.find(key)
-	l.mu.Unlock()
-	if c == nil {
-		return 0, nil, errUnknown
+	if c == nil || c.finished {
+		defer l.mu.Unlock()
+		if c == nil {
+			return 0, nil, errUnknown
+		}
+		return 0, c.answer, nil
 	}
+	if c.done == nil {
+		c.done = make(chan struct{})
+	}
+	l.mu.Unlock()
 	select {
 	case <-c.done:
 		return 0, c.answer, nil
@@ -137,11 +146,10 @@ func (l *local) Keep(_ context.Context, key string, _ []byte) (finished bool, an
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	c := l.find(key)
-	if c == nil {
+	switch {
+	case c == nil:
 		return false, nil, errUnknown
-	}
-	select {
-	case <-c.done:
+	case c.finished:
 		return true, c.answer, nil
 	default:
 		c.kept = true
@@ -161,11 +169,11 @@ func (l *local) Finish(_ context.Context, key, owner string, answer []byte, _ ti
 	case c.kept && len(answer) > 0:
 		return true, true, nil
 	}
-	select {
-	case <-c.done:
-	default:
-		c.answer = answer
-		close(c.done)
+	if !c.finished {
+		c.finished, c.answer = true, answer
+		if c.done != nil {
+			close(c.done)
+		}
 	}
 	return true, c.kept, nil
 }

@@ -414,7 +414,7 @@ func TestSealedAtRest(t *testing.T) {
 			if test.other != nil {
 				config.SealKeys = test.other
 				other := mustEndpoint(t, config)
-				time.Sleep(8 * time.Second)
+				time.Sleep(12 * time.Second)
 				mustShutdown(t, other)
 				if !strings.Contains(out.String(), "same seal keys") || sender.String() != "" {
 					t.Errorf("%s: with other keys: sent %q; the log is %s", name, sender, &out)

@@ -17,7 +17,7 @@ func scanXML(s string) (Fields, bool) {
 	}
 	scan := flatXML{rest: s}
 	root, ok := scan.element(1)
-	if !ok || strings.Trim(scan.rest, space) != "" {
+	if !ok || trim(scan.rest) != "" {
 		return nil, false
 	}
 	return root.Fields, true
@@ -73,9 +73,11 @@ func (x *flatXML) element(depth int) (f Field, ok bool) {
 			}
 		}
 	}
-	after, ok := strings.CutPrefix(x.rest, "</"+f.Name+">")
-	x.rest = after
-	return f, ok
+	if n := len("</") + len(f.Name); len(x.rest) > n && x.rest[n] == '>' && x.rest[len("</"):n] == f.Name {
+		x.rest = x.rest[n+1:]
+		return f, true
+	}
+	return Field{}, false
 }
 
 // text returns what stands before the next tag, without white space around it.
@@ -84,7 +86,7 @@ func (x *flatXML) text() (string, bool) {
 	if end < 0 {
 		return "", false
 	}
-	text := strings.Trim(x.rest[:end], space)
+	text := trim(x.rest[:end])
 	x.rest = x.rest[end:]
 	return text, strings.IndexByte(text, '&') < 0 && strings.IndexByte(text, ']') < 0
 }
@@ -158,7 +160,7 @@ func decodeXML(s string) (fields Fields, wrong string) {
 		case xml.CharData:
 			text := string(token)
 			if !strings.HasPrefix(s[start:], "<![CDATA[") {
-				text = strings.Trim(text, space)
+				text = trim(text)
 			}
 			switch {
 			case len(path) > 0:

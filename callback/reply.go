@@ -99,7 +99,7 @@ func (r *Reply) check(limits Limits) error {
 
 // render writes the reply as the answer to m, XML or JSON as m was.
 func (r *Reply) render(m *Message, now time.Time) []byte {
-	w := newWriter(m.JSON, 512+len(r.Content)+512*len(r.Articles))
+	w := newWriter(m.JSON, make([]byte, 0, 384+len(r.Content)+512*len(r.Articles)))
 	w.text("ToUserName", m.FromUserName)
 	w.text("FromUserName", m.ToUserName)
 	w.number("CreateTime", now.Unix())
@@ -150,7 +150,7 @@ func (e Envelope) XML() []byte { return e.body(false) }
 func (e Envelope) JSON() []byte { return e.body(true) }
 
 func (e Envelope) body(asJSON bool) []byte {
-	w := newWriter(asJSON, 256+len(e.Encrypt))
+	w := newWriter(asJSON, make([]byte, 0, 256+len(e.Encrypt)))
 	w.text("Encrypt", e.Encrypt)
 	w.text("MsgSignature", e.MsgSignature)
 	if seconds, err := strconv.ParseInt(e.TimeStamp, 10, 64); err == nil {

@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 )
 
@@ -29,7 +30,13 @@ type Router struct {
 	fallback []Handler
 	onError  func(c *Context, err error)
 
-	serving atomic.Bool // of the outermost: from then on nothing changes
+	// Of the outermost: with the first message the chains are laid, and from then
+	// on nothing changes.
+	lay     sync.Once
+	serving atomic.Bool
+
+	// What lay has laid: the handlers of the routers around and its own.
+	fallbackChain []Handler
 }
 
 // route is a match with handlers, or with a group.
@@ -37,6 +44,7 @@ type route struct {
 	match    Match // nil: every message
 	handlers []Handler
 	group    *Router
+	chain    []Handler // see Router.lay
 }
 
 // NewRouter returns a Router that answers nothing to anything.
@@ -119,11 +127,12 @@ func (r *Router) Handle(ctx context.Context, message *Message) (*Reply, error) {
 
 // run sends a message through the chain. It never panics.
 func (r *Router) run(c *Context) error {
-	if !r.serving.Load() {
+	r.lay.Do(func() {
 		r.serving.Store(true)
-	}
+		r.layChains(nil)
+	})
 	return protect(func() error {
-		c.chain, c.Matches, _ = r.find(c.Message, nil, nil)
+		c.chain, c.Matches, _ = r.find(c.Message, nil)
 		return c.Next()
 	})
 }
@@ -144,10 +153,23 @@ func (r *Router) fail(c *Context, err error) (unheard error) {
 	return nil
 }
 
-// find returns the chain for a message, after the handlers of the routers
-// around, and the matches of the innermost route or group that has some.
-func (r *Router) find(m *Message, before []Handler, matches []string) (chain []Handler, found []string, ok bool) {
-	uses := slices.Concat(before, r.uses)
+// layChains joins the handlers of the routers around with those of every route.
+func (r *Router) layChains(around []Handler) {
+	uses := slices.Concat(around, r.uses)
+	for i := range r.routes {
+		route := &r.routes[i]
+		if route.group != nil {
+			route.group.layChains(uses)
+		} else {
+			route.chain = slices.Concat(uses, route.handlers)
+		}
+	}
+	r.fallbackChain = slices.Concat(uses, r.fallback)
+}
+
+// find returns the chain for a message, and the matches of the innermost route or
+// group that has some.
+func (r *Router) find(m *Message, matches []string) (chain []Handler, found []string, ok bool) {
 	for i := range r.routes {
 		route := &r.routes[i]
 		found, ok := matches, true
@@ -161,13 +183,13 @@ func (r *Router) find(m *Message, before []Handler, matches []string) (chain []H
 			continue
 		}
 		if route.group == nil {
-			return append(uses, route.handlers...), found, true
+			return route.chain, found, true
 		}
-		if chain, found, ok := route.group.find(m, uses, found); ok {
+		if chain, found, ok := route.group.find(m, found); ok {
 			return chain, found, true
 		}
 	}
-	return append(uses, r.fallback...), matches, r.parent == nil || r.fallback != nil
+	return r.fallbackChain, matches, r.parent == nil || r.fallback != nil
 }
 
 // change panics after the first message.

@@ -14,7 +14,7 @@ import (
 
 // answer returns what to answer to a delivery, empty for "success". It is false
 // when there is nobody to answer any more, or nothing may be answered.
-func (e *Endpoint) answer(ctx context.Context, m *Message, message []byte) (reply []byte, ok bool) {
+func (e *Endpoint) answer(ctx context.Context, m *Message, message string) (reply []byte, ok bool) {
 	owner, key := rand.Text(), m.key()
 	once, attempt, delivery, age, err := e.claim(ctx, key, owner)
 	switch {
@@ -24,17 +24,19 @@ func (e *Endpoint) answer(ctx context.Context, m *Message, message []byte) (repl
 		return nil, true // somebody repeats what WeChat does not any more
 	}
 	limit := e.times.window
-	last := delivery >= lastDelivery || age >= e.times.last
-	if last {
+	if delivery >= lastDelivery || age >= e.times.last {
 		limit = e.times.answer
 	}
-	waiting, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
-	for waiting.Err() == nil {
-		r := e.here(key) // as a rule whoever holds the message
-		if attempt > 0 {
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	deadline := time.Now().Add(limit)
+	for {
+		var r *run
+		if attempt == 0 {
+			r = e.here(key) // as a rule whoever holds the message
+		} else {
 			r = &run{e: e, once: once, key: key, owner: owner, attempt: attempt, m: m, message: message, done: make(chan struct{})}
-			if !r.start(context.WithoutCancel(ctx)) {
+			if !r.start(ctx) {
 				return nil, false
 			}
 		}
@@ -44,23 +46,41 @@ func (e *Endpoint) answer(ctx context.Context, m *Message, message []byte) (repl
 				if !r.lost {
 					return r.answer, true
 				}
-			case <-waiting.Done():
-				continue
+			case <-timer.C:
+				return e.early(ctx, once, key, m, message)
+			case <-ctx.Done():
+				return nil, false
 			}
 		}
-		var sealed []byte
-		attempt, sealed, err = once.Wait(waiting, key, owner, e.times.leaseFor(e.config.AtMostOnce))
+		attempt, reply, err = e.wait(ctx, once, key, owner, deadline)
 		switch {
-		case err == nil && attempt == 0:
-			return e.opened(once, key, sealed), true
-		case err != nil && waiting.Err() == nil:
-			pause(waiting, e.times.retry)
+		case ctx.Err() != nil:
+			return nil, false
+		case errors.Is(err, context.DeadlineExceeded):
+			return e.early(ctx, once, key, m, message)
+		case attempt == 0:
+			return reply, true
 		}
 	}
-	if ctx.Err() != nil {
-		return nil, false
+}
+
+// wait returns the answer of another process, or the attempt that is owner's when
+// there will be none, or a DeadlineExceeded.
+func (e *Endpoint) wait(ctx context.Context, once Once, key, owner string, deadline time.Time) (attempt int, answer []byte, err error) {
+	ctx, cancel := context.WithDeadline(ctx, deadline)
+	defer cancel()
+	for {
+		attempt, sealed, err := once.Wait(ctx, key, owner, e.times.leaseFor(e.config.AtMostOnce))
+		switch {
+		case err == nil && attempt > 0:
+			return attempt, nil, nil
+		case err == nil:
+			return 0, e.opened(once, key, sealed), nil
+		case ctx.Err() != nil:
+			return 0, nil, ctx.Err()
+		}
+		pause(ctx, e.times.retry) // the store is away
 	}
-	return e.early(ctx, once, key, m, message)
 }
 
 // leaseFor is the lease of a message in work. One that nobody may take up again
@@ -109,7 +129,7 @@ func (e *Endpoint) storeAnswered(err error) {
 
 // early answers before the handler does. From then on the message stands in the
 // inbox.
-func (e *Endpoint) early(ctx context.Context, once Once, key string, m *Message, message []byte) (reply []byte, ok bool) {
+func (e *Endpoint) early(ctx context.Context, once Once, key string, m *Message, message string) (reply []byte, ok bool) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), e.times.call)
 	defer cancel()
 	finished, sealed, err := once.Keep(ctx, key, e.toKeep(once, key, message))
@@ -129,21 +149,14 @@ func (e *Endpoint) early(ctx context.Context, once Once, key string, m *Message,
 }
 
 // toKeep is what the inbox gets of a message.
-func (e *Endpoint) toKeep(once Once, key string, message []byte) []byte {
+func (e *Endpoint) toKeep(once Once, key, message string) []byte {
 	if e.config.AtMostOnce || once == &e.local {
 		return nil
 	}
-	return e.vault.seal(key, message)
+	return e.vault.seal(key, []byte(message))
 }
 
-// sealed is what Once gets of an answer, opened what it stands for.
-func (e *Endpoint) sealed(once Once, key string, answer []byte) []byte {
-	if once == &e.local {
-		return answer
-	}
-	return e.vault.seal(key, answer)
-}
-
+// opened is the answer that Once has.
 func (e *Endpoint) opened(once Once, key string, sealed []byte) []byte {
 	if once == &e.local {
 		return sealed
@@ -166,7 +179,9 @@ type run struct {
 	owner   string
 	attempt int
 	m       *Message
-	message []byte
+	message string
+	cancel  context.CancelCauseFunc
+	older   *run // of the same message in this process, guarded by Endpoint.mu
 
 	late atomic.Bool // WeChat was answered before
 	left atomic.Bool // to others; the lease is not renewed
@@ -188,26 +203,26 @@ func (r *run) settle(lost bool, answer []byte) {
 // start begins to handle the message, with the values of parent, and reports
 // whether it did.
 func (r *run) start(parent context.Context) bool {
+	ctx, cancel := context.WithCancelCause(context.WithoutCancel(parent))
+	r.cancel = cancel
 	if !r.e.enter(r) {
+		cancel(nil)
 		r.release()
 		return false
 	}
 	go func() {
 		defer r.e.exit(r)
-		ctx, cancel := context.WithCancelCause(parent)
 		defer cancel(nil)
-		defer context.AfterFunc(r.e.ctx, func() { cancel(context.Cause(r.e.ctx)) })()
-		defer r.hold(ctx, cancel)()
+		if r.leasable() {
+			defer r.hold(ctx)()
+		}
 		r.handle(ctx)
 	}()
 	return true
 }
 
 // hold renews the lease until the returned function is called.
-func (r *run) hold(ctx context.Context, cancel context.CancelCauseFunc) (stop func() bool) {
-	if !r.leasable() {
-		return func() bool { return false }
-	}
+func (r *run) hold(ctx context.Context) (stop func() bool) {
 	interval := r.e.times.lease / 3
 	var timer *time.Timer
 	started := make(chan struct{})
@@ -222,7 +237,7 @@ func (r *run) hold(ctx context.Context, cancel context.CancelCauseFunc) (stop fu
 		switch {
 		case err == nil && !held:
 			r.settle(true, nil)
-			cancel(errLost)
+			r.cancel(errLost)
 			return
 		case kept:
 			r.late.Store(true)
@@ -307,9 +322,12 @@ func (e *Endpoint) fail(c *Context, err error) {
 }
 
 func (r *run) finish(ctx context.Context, answer []byte) (held, kept bool, err error) {
+	if r.once == &r.e.local {
+		return r.once.Finish(ctx, r.key, r.owner, answer, 0)
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.e.times.call)
 	defer cancel()
-	return r.once.Finish(ctx, r.key, r.owner, r.e.sealed(r.once, r.key, answer), r.e.times.keep)
+	return r.once.Finish(ctx, r.key, r.owner, r.e.vault.seal(r.key, answer), r.e.times.keep)
 }
 
 var errNoSender = errors.New("callback: a reply came after WeChat was answered, and EndpointConfig.Sender is not set to send it")
@@ -398,8 +416,10 @@ func (e *Endpoint) take() (*run, error) {
 		_, _, err = r.finish(ctx, nil)
 		return nil, err
 	}
-	if r.message, err = e.vault.open(key, sealed); err == nil {
-		r.m, err = ParseMessage(r.message)
+	message, err := e.vault.open(key, sealed)
+	if err == nil {
+		r.message = string(message)
+		r.m, err = parseMessage(r.message)
 	}
 	if err != nil {
 		e.log.Error("wechat: a message from before cannot be taken up", slog.Any("error", err))

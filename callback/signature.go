@@ -68,16 +68,34 @@ func CheckMsgSignature(token, timestamp, nonce, encrypt, msgSignature string) bo
 	return checkLong(msgSignature, parts[0], parts[1], parts[2], parts[3])
 }
 
+// sumMsg is the sum of token, timestamp, nonce and encrypt.
+func sumMsg(token, timestamp, nonce string, encrypt []byte) [sha1.Size]byte {
+	d := digests.Get().(*digest)
+	defer digests.Put(d)
+	d.hash.Reset()
+	parts := [...]string{token, timestamp, nonce}
+	slices.Sort(parts[:])
+	written := false
+	for _, part := range parts {
+		if !written && string(encrypt) < part {
+			_, _ = d.hash.Write(encrypt) // a hash never fails to write
+			written = true
+		}
+		d.write(part)
+	}
+	if !written {
+		_, _ = d.hash.Write(encrypt)
+	}
+	d.hash.Sum(d.sum[:0])
+	return d.sum
+}
+
 func checkLong(signature string, sorted ...string) bool {
 	d := digests.Get().(*digest)
 	defer digests.Put(d)
 	d.hash.Reset()
 	for _, part := range sorted {
-		for part != "" {
-			n := copy(d.chunk[:], part)
-			_, _ = d.hash.Write(d.chunk[:n]) // a hash never fails to write
-			part = part[n:]
-		}
+		d.write(part)
 	}
 	d.hash.Sum(d.sum[:0])
 	return equalHex(d.sum, signature)
@@ -89,6 +107,14 @@ type digest struct {
 	hash  hash.Hash
 	chunk [1024]byte
 	sum   [sha1.Size]byte
+}
+
+func (d *digest) write(part string) {
+	for part != "" {
+		n := copy(d.chunk[:], part)
+		_, _ = d.hash.Write(d.chunk[:n]) // a hash never fails to write
+		part = part[n:]
+	}
 }
 
 var digests = sync.Pool{New: func() any { return &digest{hash: sha1.New()} }}

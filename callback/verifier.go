@@ -2,8 +2,10 @@ package callback
 
 import (
 	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -161,6 +163,11 @@ func (v *Verifier) VerifyURL(q Query) (echo string, err error) {
 // With an AES key nothing but the Encrypt of the body's envelope is read, and it
 // is not decrypted before msg_signature is found right.
 func (v *Verifier) Open(q Query, body []byte) (message []byte, pair Pair, err error) {
+	return v.open(new(room), q, body)
+}
+
+// open is Open; the message is good until room is used again.
+func (v *Verifier) open(room *room, q Query, body []byte) (message []byte, pair Pair, err error) {
 	r, err := v.configured()
 	if err != nil {
 		return nil, Pair{}, err
@@ -172,7 +179,7 @@ func (v *Verifier) Open(q Query, body []byte) (message []byte, pair Pair, err er
 	if len(r.keys) == 0 {
 		return v.openPlain(r, q, body)
 	}
-	return v.openSealed(r, q, body)
+	return v.openSealed(r, room, q, body)
 }
 
 func (v *Verifier) openPlain(r *ring, q Query, body []byte) ([]byte, Pair, error) {
@@ -205,7 +212,7 @@ func (v *Verifier) memory() time.Duration {
 	return 2 * v.freshness
 }
 
-func (v *Verifier) openSealed(r *ring, q Query, body []byte) ([]byte, Pair, error) {
+func (v *Verifier) openSealed(r *ring, room *room, q Query, body []byte) ([]byte, Pair, error) {
 	encrypt, err := findEncrypt(body)
 	if err != nil {
 		return nil, Pair{}, err
@@ -220,7 +227,7 @@ func (v *Verifier) openSealed(r *ring, q Query, body []byte) ([]byte, Pair, erro
 
 	var refusal error
 	for i, key := range r.keys {
-		message, appID, err := key.open(encrypt)
+		message, appID, err := key.open(room, encrypt)
 		switch {
 		case err == nil && string(appID) == v.appID:
 			return message, Pair{Encrypted: true, TokenPrevious: token > 0, KeyPrevious: i > 0}, nil
@@ -254,26 +261,51 @@ type Envelope struct {
 // request. A bare "success" must not be sealed: WeChat reads it in plain text
 // only.
 func (v *Verifier) Seal(pair Pair, timestamp, nonce string, message []byte) (Envelope, error) {
-	r, err := v.configured()
+	room := getRoom()
+	defer room.leave()
+	encrypt, signature, err := v.seal(room, pair, timestamp, nonce, message)
 	if err != nil {
 		return Envelope{}, err
 	}
+	return Envelope{Encrypt: string(encrypt), MsgSignature: string(signature[:]), TimeStamp: timestamp, Nonce: nonce}, nil
+}
+
+// seal returns what of an envelope is not in its arguments; encrypt is good until
+// room is used again.
+func (v *Verifier) seal(room *room, pair Pair, timestamp, nonce string, message []byte) (encrypt []byte, signature [signatureLen]byte, err error) {
+	r, err := v.configured()
+	if err != nil {
+		return nil, signature, err
+	}
 	token, key := index(pair.TokenPrevious), index(pair.KeyPrevious)
 	if token >= len(r.tokens) || key >= len(r.keys) {
-		return Envelope{}, errors.New("callback: no such Token or AES key is configured to seal with")
+		return nil, signature, errors.New("callback: no such Token or AES key is configured to seal with")
 	}
 	if len(message) > MaxBody {
-		return Envelope{}, fmt.Errorf("callback: a message of %d bytes is too large to seal", len(message))
+		return nil, signature, fmt.Errorf("callback: a message of %d bytes is too large to seal", len(message))
 	}
 	var random [randomLen]byte
 	_, _ = rand.Read(random[:]) // never fails
-	encrypt := r.keys[key].seal(random, message, v.appID)
-	return Envelope{
-		Encrypt:      encrypt,
-		MsgSignature: Signature(r.tokens[token], timestamp, nonce, encrypt),
-		TimeStamp:    timestamp,
-		Nonce:        nonce,
-	}, nil
+	encrypt = r.keys[key].seal(room, random, message, v.appID)
+	sum := sumMsg(r.tokens[token], timestamp, nonce, encrypt)
+	hex.Encode(signature[:], sum[:])
+	return encrypt, signature, nil
+}
+
+// sealBody returns message in an envelope as the body of an answer, good until
+// room is used again.
+func (v *Verifier) sealBody(room *room, pair Pair, now time.Time, nonce string, message []byte, asJSON bool) ([]byte, error) {
+	encrypt, signature, err := v.seal(room, pair, strconv.FormatInt(now.Unix(), 10), nonce, message)
+	if err != nil {
+		return nil, err
+	}
+	w := newWriter(asJSON, slices.Grow(room.body[:0], 256+len(encrypt)))
+	w.bytes("Encrypt", encrypt)
+	w.bytes("MsgSignature", signature[:])
+	w.number("TimeStamp", now.Unix())
+	w.text("Nonce", nonce)
+	room.body = w.end()
+	return room.body, nil
 }
 
 func index(previous bool) int {
@@ -310,7 +342,7 @@ func (r *ring) verify(q Query) (token int, err error) {
 }
 
 // verifyMsg checks msg_signature and returns the index of the token.
-func (r *ring) verifyMsg(q Query, encrypt string) (token int, err error) {
+func (r *ring) verifyMsg(q Query, encrypt []byte) (token int, err error) {
 	switch "" {
 	case q.MsgSignature:
 		return 0, missing("msg_signature")
@@ -320,7 +352,7 @@ func (r *ring) verifyMsg(q Query, encrypt string) (token int, err error) {
 		return 0, missing("nonce")
 	}
 	for i, token := range r.tokens {
-		if CheckMsgSignature(token, q.Timestamp, q.Nonce, encrypt, q.MsgSignature) {
+		if equalHex(sumMsg(token, q.Timestamp, q.Nonce, encrypt), q.MsgSignature) {
 			return i, nil
 		}
 	}

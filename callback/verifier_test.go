@@ -195,7 +195,7 @@ func signedAt(token, timestamp string) func(*Query, *[]byte) {
 	return func(q *Query, body *[]byte) {
 		q.Timestamp = timestamp
 		encrypt, _ := findEncrypt(*body)
-		q.MsgSignature = Signature(token, timestamp, q.Nonce, encrypt)
+		q.MsgSignature = Signature(token, timestamp, q.Nonce, string(encrypt))
 	}
 }
 
@@ -435,8 +435,9 @@ func FuzzOpen(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body []byte, msgSignature string) {
 		q := v.query()
 		q.MsgSignature = msgSignature
-		encrypt, err := findEncrypt(body)
+		found, err := findEncrypt(body)
 		if err == nil {
+			encrypt := string(found)
 			if !CheckMsgSignature(v.Token, v.Timestamp, v.Nonce, encrypt, msgSignature) {
 				if message, _, err := safe.Open(q, body); err == nil {
 					t.Fatalf("opened %q under a wrong msg_signature", message)

@@ -14,8 +14,9 @@ type writer struct {
 	json bool
 }
 
-func newWriter(asJSON bool, size int) *writer {
-	w := &writer{b: make([]byte, 0, size), json: asJSON}
+// newWriter returns a writer that appends to b.
+func newWriter(asJSON bool, b []byte) *writer {
+	w := &writer{b: b, json: asJSON}
 	if asJSON {
 		w.b = append(w.b, '{')
 	} else {
@@ -55,6 +56,17 @@ func (w *writer) text(name, value string) {
 		}
 		w.b = append(w.b, "]]>"...)
 	}
+	w.close(name)
+}
+
+// bytes writes what needs neither cleaning nor escaping.
+func (w *writer) bytes(name string, value []byte) {
+	before, after := "<![CDATA[", "]]>"
+	if w.json {
+		before, after = `"`, `"`
+	}
+	w.open(name)
+	w.b = append(append(append(w.b, before...), value...), after...)
 	w.close(name)
 }
 

@@ -3,39 +3,39 @@ package callback
 import "bytes"
 
 // xmlEncrypt finds <xml><Encrypt>…; wrong says what is not as it should be.
-func xmlEncrypt(body []byte) (encrypt string, found bool, wrong string) {
+func xmlEncrypt(body []byte) (encrypt []byte, found bool, wrong string) {
 	scanner := xmlScanner{rest: body}
 	var value []byte
 	for {
 		token, data, wrong := scanner.next()
 		if wrong != "" {
-			return "", false, wrong
+			return nil, false, wrong
 		}
 		if token == xmlEOF {
-			return string(value), found, ""
+			return value, found, ""
 		}
 		if scanner.depth < 2 || string(scanner.open[1]) != "Encrypt" {
 			continue
 		}
 		if scanner.depth > 2 {
-			return "", false, "its Encrypt has elements inside"
+			return nil, false, "its Encrypt has elements inside"
 		}
 		switch token {
 		case xmlStart:
 			if found {
-				return "", false, "it has more than one Encrypt"
+				return nil, false, "it has more than one Encrypt"
 			}
 			found = true
 		case xmlEnd:
 			if len(value) == 0 {
-				return "", false, "its Encrypt is empty"
+				return nil, false, "its Encrypt is empty"
 			}
 		default:
 			switch {
 			case value != nil:
-				return "", false, "its Encrypt is in pieces"
+				return nil, false, "its Encrypt is in pieces"
 			case token == xmlText && bytes.IndexByte(data, '&') >= 0:
-				return "", false, "its Encrypt has entities inside"
+				return nil, false, "its Encrypt has entities inside"
 			}
 			value = data
 		}

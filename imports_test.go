@@ -89,8 +89,9 @@ func TestImportsSees(t *testing.T) {
 				module + "/store/sqlite":      {imports: []string{"github.com/redis/go-redis/v9"}},
 			}, "links github.com/redis/go-redis/v9",
 		},
-		"a folder of no line": {map[string]listed{module + "/util": {}}, "no line"},
-		"right":               {map[string]listed{module: {imports: []string{"fmt"}}, "fmt": {standard: true}, module + "/cmd/zhongkong": {imports: []string{module, "kong"}}}, ""},
+		"a folder of no line":         {map[string]listed{module + "/util": {}}, "no line"},
+		"cgo in the standard library": {map[string]listed{module: {imports: []string{"net"}}, "net": {standard: true, imports: []string{"C"}}}, ""},
+		"right":                       {map[string]listed{module: {imports: []string{"fmt"}}, "fmt": {standard: true}, module + "/cmd/zhongkong": {imports: []string{module, "kong"}}}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := strings.Join(violations(test.packages), "\n")
@@ -138,10 +139,13 @@ func closure(packages map[string]listed, path string) []string {
 	var visit func(string)
 	visit = func(path string) {
 		for _, imported := range packages[path].imports {
+			if imported == "C" { // cgo, as in net
+				continue
+			}
 			if _, known := packages[imported]; !known && packages[path].standard {
 				imported = "vendor/" + imported // the standard library's copies
 			}
-			if imported != "C" && !seen[imported] {
+			if !seen[imported] {
 				seen[imported] = true
 				visit(imported)
 			}

@@ -277,6 +277,7 @@ func TestParseRefuses(t *testing.T) {
 		"cut":                 "<xml><Content><![CDATA[a]]></Content>",
 		"cut in CDATA":        "<xml><Content><![CDATA[a]",
 		"crossed":             "<xml><a><b></a></b></xml>",
+		"no slash at the end": "<xml><a><![CDATA[b]]><0a></xml>",
 		"two roots":           "<xml></xml><xml></xml>",
 		"text after":          "<xml></xml>a",
 		"text before":         "<?xml version='1.0'?>a<xml></xml>",

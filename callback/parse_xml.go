@@ -73,7 +73,7 @@ func (x *flatXML) element(depth int) (f Field, ok bool) {
 			}
 		}
 	}
-	if n := len("</") + len(f.Name); len(x.rest) > n && x.rest[n] == '>' && x.rest[len("</"):n] == f.Name {
+	if n := len("</") + len(f.Name); len(x.rest) > n && x.rest[:2] == "</" && x.rest[2:n] == f.Name && x.rest[n] == '>' {
 		x.rest = x.rest[n+1:]
 		return f, true
 	}

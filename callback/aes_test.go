@@ -94,6 +94,30 @@ func TestAESRefuses(t *testing.T) {
 	}
 }
 
+// FuzzDecrypt gives open everything that could stand inside of AES, and what it
+// opens is what it says to be.
+func FuzzDecrypt(f *testing.F) {
+	key := mustKey(f, "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG")
+	for _, seed := range []string{"", strings.Repeat("\x01", 64), strings.Repeat("\x00", 19) + "\x04" + "text" + "wx1" + strings.Repeat("\x05", 5)} {
+		f.Add([]byte(seed), []byte("%%%%"))
+	}
+	f.Fuzz(func(t *testing.T, padded, encrypt []byte) {
+		_, _, _ = key.open(new(room), encrypt) // whatever it is
+		padded = append([]byte(nil), padded[:len(padded)/16*16]...)
+		plain := bytes.Clone(padded)
+		cipher.NewCBCEncrypter(key.block, key.iv[:]).CryptBlocks(padded, padded)
+		message, appID, err := key.open(new(room), []byte(base64.StdEncoding.EncodeToString(padded)))
+		if err != nil {
+			return
+		}
+		again := key.seal(new(room), [randomLen]byte(plain), message, string(appID))
+		got, gotAppID, err := key.open(new(room), again)
+		if err != nil || !bytes.Equal(got, message) || !bytes.Equal(gotAppID, appID) || prefixLen+len(message)+len(appID) >= len(plain) {
+			t.Errorf("%x opens as %q for %q, and again as %q for %q, %v", plain, message, appID, got, gotAppID, err)
+		}
+	})
+}
+
 func mustKey(tb testing.TB, encoded string) *aesKey {
 	tb.Helper()
 	key, err := parseAESKey(encoded)

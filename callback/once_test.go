@@ -341,6 +341,43 @@ func TestFrozen(t *testing.T) {
 	})
 }
 
+// silent is a store to which renewals of leases do not get through.
+type silent struct{ Once }
+
+func (silent) Hold(context.Context, string, string, time.Duration) (bool, bool, error) {
+	return false, false, errDead
+}
+
+// TestSlowStore: a lease that could not be renewed in time does not make a process
+// handle again what it is handling.
+func TestSlowStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var runs atomic.Int32
+		bot := NewRouter()
+		bot.Default(func(c *Context) error {
+			run := runs.Add(1)
+			takes, err := time.ParseDuration(c.Message.Content)
+			if err != nil {
+				return err
+			}
+			time.Sleep(takes)
+			return c.ReplyText(fmt.Sprint("run ", run))
+		})
+		sender := new(messages)
+		e := mustEndpoint(t, EndpointConfig{Router: bot, Once: silent{memory.New()}, Sender: sender})
+		defer mustShutdown(t, e)
+		content, delivery := wechat(t, true, textPush(1, "12s"), e)
+		if content != "run 1" || delivery != 3 || runs.Load() != 1 {
+			t.Errorf("delivery %d is answered with %q, %d runs", delivery, content, runs.Load())
+		}
+		content, delivery = wechat(t, true, textPush(2, "50s"), e) // and the inbox offers it meanwhile
+		time.Sleep(2 * time.Minute)
+		if content != "" || delivery != 3 || runs.Load() != 2 || sender.String() != "run 2" {
+			t.Errorf("delivery %d is answered with %q, %d runs, sent %q", delivery, content, runs.Load(), sender)
+		}
+	})
+}
+
 // TestPoison: a message that kills each process that handles it is given up.
 func TestPoison(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -31,11 +31,9 @@ func (e *Endpoint) answer(ctx context.Context, m *Message, message string) (repl
 	defer timer.Stop()
 	deadline := time.Now().Add(limit)
 	for {
-		var r *run
-		if attempt == 0 {
-			r = e.here(key) // as a rule whoever holds the message
-		} else {
-			r = &run{e: e, once: once, key: key, owner: owner, attempt: attempt, m: m, message: message, done: make(chan struct{})}
+		r := e.here(key) // as a rule whoever holds the message
+		if attempt > 0 && (r == nil || !r.adopt(once, owner)) {
+			r = &run{e: e, once: once, key: key, owner: owner, m: m, message: message, done: make(chan struct{})}
 			if !r.start(ctx) {
 				return nil, false
 			}
@@ -176,28 +174,49 @@ type run struct {
 	e       *Endpoint
 	once    Once
 	key     string
-	owner   string
-	attempt int
 	m       *Message
 	message string
 	cancel  context.CancelCauseFunc
 	older   *run // of the same message in this process, guarded by Endpoint.mu
 
+	mu    sync.Mutex // guards what follows
+	owner string
+	over  bool // settled
+
 	late atomic.Bool // WeChat was answered before
 	left atomic.Bool // to others; the lease is not renewed
 
-	settled sync.Once
-	done    chan struct{} // closed when the next two are known
-	lost    bool          // another process holds the message now
-	answer  []byte
+	done   chan struct{} // closed when the next two are known
+	lost   bool          // another process holds the message now
+	answer []byte
 }
 
 // settle tells the deliveries that wait here.
 func (r *run) settle(lost bool, answer []byte) {
-	r.settled.Do(func() {
-		r.lost, r.answer = lost, answer
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.over {
+		r.over, r.lost, r.answer = true, lost, answer
 		close(r.done)
-	})
+	}
+}
+
+// adopt gives the run a claim that another delivery in this process was granted,
+// because the lease was not renewed in time, and reports whether it needs one.
+func (r *run) adopt(once Once, owner string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.over || r.once != once {
+		return false
+	}
+	r.owner = owner
+	return true
+}
+
+func (r *run) holder() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.owner
 }
 
 // start begins to handle the message, with the values of parent, and reports
@@ -233,9 +252,10 @@ func (r *run) hold(ctx context.Context) (stop func() bool) {
 		}
 		short, stop := context.WithTimeout(context.WithoutCancel(ctx), interval)
 		defer stop()
-		held, kept, err := r.once.Hold(short, r.key, r.owner, r.e.times.lease)
+		owner := r.holder()
+		held, kept, err := r.once.Hold(short, r.key, owner, r.e.times.lease)
 		switch {
-		case err == nil && !held:
+		case err == nil && !held && owner == r.holder():
 			r.settle(true, nil)
 			r.cancel(errLost)
 			return
@@ -323,11 +343,11 @@ func (e *Endpoint) fail(c *Context, err error) {
 
 func (r *run) finish(ctx context.Context, answer []byte) (held, kept bool, err error) {
 	if r.once == &r.e.local {
-		return r.once.Finish(ctx, r.key, r.owner, answer, 0)
+		return r.once.Finish(ctx, r.key, r.holder(), answer, 0)
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.e.times.call)
 	defer cancel()
-	return r.once.Finish(ctx, r.key, r.owner, r.e.vault.seal(r.key, answer), r.e.times.keep)
+	return r.once.Finish(ctx, r.key, r.holder(), r.e.vault.seal(r.key, answer), r.e.times.keep)
 }
 
 var errNoSender = errors.New("callback: a reply came after WeChat was answered, and EndpointConfig.Sender is not set to send it")
@@ -354,7 +374,7 @@ func (r *run) release() {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), r.e.times.call)
 	defer cancel()
-	if _, _, err := r.once.Hold(ctx, r.key, r.owner, 0); err != nil {
+	if _, _, err := r.once.Hold(ctx, r.key, r.holder(), 0); err != nil {
 		r.e.log.Warn("wechat: a message cannot be left to other processes before its lease ends", slog.Any("error", err))
 	}
 }
@@ -410,7 +430,10 @@ func (e *Endpoint) take() (*run, error) {
 	if err != nil || key == "" {
 		return nil, err
 	}
-	r := &run{e: e, once: e.config.Once, key: key, owner: owner, attempt: attempt, done: make(chan struct{})}
+	if r := e.here(key); r != nil && r.adopt(e.config.Once, owner) {
+		return nil, nil // it is being handled here, and was only not heard of
+	}
+	r := &run{e: e, once: e.config.Once, key: key, owner: owner, done: make(chan struct{})}
 	if attempt > maxAttempts {
 		e.log.Error("wechat: a message is given up: the process ended each time that it was handled", slog.Int("attempts", attempt-1))
 		_, _, err = r.finish(ctx, nil)

@@ -294,6 +294,13 @@ func checkBeginsAddUp(t *testing.T, f *fixture) {
 	if sameDay(lease, again) && again.Today != calls {
 		t.Fatalf("Today is %d after %d fetches begun at once", again.Today, calls)
 	}
+	if journal, ok := f.store(2).(zhongkong.Journal); ok {
+		entries, err := journal.Journal(in(t), f.key, 2*calls)
+		must(t, "Journal", err)
+		if len(entries) != calls {
+			t.Fatalf("the journal has %d lines of %d fetches begun at once", len(entries), calls)
+		}
+	}
 }
 
 var beijing = time.FixedZone("UTC+8", 8*60*60)

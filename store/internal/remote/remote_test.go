@@ -129,13 +129,14 @@ func TestConformance(t *testing.T) {
 func TestFrozenInTheMiddle(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
-		name   string
-		frozen time.Duration
-		want   error
+		name        string
+		ttl, frozen time.Duration
+		want        error
 	}{
-		{"PastTheLease", 13 * time.Second, zhongkong.ErrFenced},
-		{"WithinTheLease", 5 * time.Second, nil}, // it decides anew
-		{"Hardly", 500 * time.Millisecond, nil},
+		{"PastTheLease", 12 * time.Second, 13 * time.Second, zhongkong.ErrFenced},
+		{"PastAShortLease", 500 * time.Millisecond, 800 * time.Millisecond, zhongkong.ErrFenced},
+		{"WithinTheLease", 12 * time.Second, 5 * time.Second, nil}, // it decides anew
+		{"Hardly", 12 * time.Second, 500 * time.Millisecond, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -143,7 +144,7 @@ func TestFrozenInTheMiddle(t *testing.T) {
 				f := newFake()
 				s := open(t, f)
 				defer func() { _ = s.Close() }()
-				lease, err := s.Acquire(t.Context(), key, "attempt", 12*time.Second)
+				lease, err := s.Acquire(t.Context(), key, "attempt", c.ttl)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -160,6 +161,9 @@ func TestFrozenInTheMiddle(t *testing.T) {
 				}
 				if err := s.Begin(t.Context(), lease, nil); !errors.Is(err, c.want) {
 					t.Errorf("Begin: got %v, want %v", err, c.want)
+				}
+				if late := c.frozen > decisionTime; c.want == nil && (swaps > 1) != late {
+					t.Errorf("%d attempts to write", swaps)
 				}
 				if n := len(f.lines[key.String()]); c.want != nil && n > 0 || c.want == nil && n != 1 {
 					t.Errorf("the journal has %d lines", n)

@@ -204,10 +204,10 @@ func (s *Store) get(ctx context.Context, writes bool, into any, query string, ar
 		}
 		return s.persist(ctx, func() error {
 			now := s.time()
-			all := []any{sql.Named("now", micros(now))}
+			all := []any{sql.Named("now", now.UnixMicro())}
 			for _, arg := range args {
 				if in, ok := arg.(after); ok {
-					arg = sql.Named(in.name, micros(now.Add(in.time)))
+					arg = sql.Named(in.name, now.Add(in.time).UnixMicro())
 				}
 				all = append(all, arg)
 			}

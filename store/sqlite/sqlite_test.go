@@ -294,6 +294,7 @@ func TestMigratedOnce(t *testing.T) {
 // file, and a program that may not migrate says who does.
 func TestMigrate(t *testing.T) {
 	t.Parallel()
+	const newest = 2
 	path := newPath(t)
 	run := func(action migrations.Action, version int64) {
 		t.Helper()
@@ -301,8 +302,19 @@ func TestMigrate(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", action, err)
 		}
-		if status.Version != version || status.Newest != 1 || len(status.Steps) != 1 || status.Steps[0].Applied.IsZero() != (version == 0) {
-			t.Fatalf("%s: got %+v, want version %d", action, status, version)
+		if status.Version != version || status.Newest != newest || len(status.Steps) != newest {
+			t.Fatalf("%s: got %+v, want version %d of %d", action, status, version, newest)
+		}
+		for _, step := range status.Steps {
+			if step.Applied.IsZero() != (step.Number > version) {
+				t.Fatalf("%s: at version %d: step %+v", action, version, step)
+			}
+		}
+	}
+	down := func() {
+		t.Helper()
+		for version := int64(newest - 1); version >= 0; version-- {
+			run(migrations.Down, version)
 		}
 	}
 	run(migrations.Look, 0)
@@ -313,12 +325,12 @@ func TestMigrate(t *testing.T) {
 	if _, err := Open(t.Context(), path, Options{NoMigrate: true}); err == nil || !strings.Contains(err.Error(), "zhongkong migrate up") {
 		t.Fatalf("Open without tables: %v", err)
 	}
-	run(migrations.Up, 1)
-	run(migrations.Up, 1)
-	run(migrations.Look, 1)
-	run(migrations.Down, 0)
+	run(migrations.Up, newest)
+	run(migrations.Up, newest)
+	run(migrations.Look, newest)
+	down()
 	run(migrations.Look, 0)
-	run(migrations.Up, 1)
+	run(migrations.Up, newest)
 	s, err := Open(t.Context(), path, Options{NoMigrate: true})
 	if err != nil {
 		t.Fatal(err)
@@ -326,7 +338,7 @@ func TestMigrate(t *testing.T) {
 	defer func() { _ = s.Close() }()
 	save(t, s, "value")
 
-	run(migrations.Look, 1)
+	run(migrations.Look, newest)
 	other := raw(t, path)
 	if _, err := other.ExecContext(t.Context(), "INSERT INTO zhongkong_schema (version_id, is_applied) VALUES (4711, 1)"); err != nil {
 		t.Fatal(err)

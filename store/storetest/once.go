@@ -1,4 +1,3 @@
-//nolint:thelper // the functions with a *testing.T are tests here, not helpers of tests
 package storetest
 
 import (

@@ -1,0 +1,58 @@
+package main
+
+import (
+	"context"
+	"errors"
+
+	"github.com/zhongkong-go/zhongkong/migrations"
+	"github.com/zhongkong-go/zhongkong/store/open"
+)
+
+// migrateCmd brings the tables of a store to the version that this program needs.
+// The store's URL may hold a password and is therefore no flag.
+type migrateCmd struct {
+	Action string `arg:"" enum:"up,down,status" help:"up: to the newest version. down: one step back, which loses what only the newer tables hold. status: only look."`
+}
+
+// Help is what stands below the flags' list.
+func (*migrateCmd) Help() string {
+	return `The store is the one that ZHONGKONG_STORE names; sqlite:zhongkong.db without it.
+A program migrates its store by itself when it starts, unless it was told not to.
+
+  ZHONGKONG_STORE=postgres://user:password@host/name zhongkong migrate status
+
+The exit code of status is 1 when a migration is missing.`
+}
+
+// Run migrates.
+func (c *migrateCmd) Run(ctx context.Context, t *terminal) error {
+	address, _ := t.env("ZHONGKONG_STORE")
+	if address == "" {
+		address = "sqlite:zhongkong.db"
+	}
+	action := map[string]migrations.Action{"up": migrations.Up, "down": migrations.Down, "status": migrations.Look}[c.Action]
+	status, err := open.Migrate(ctx, address, action)
+	if errors.Is(err, open.ErrNoSchema) {
+		t.say("This kind of store has no schema: there is nothing to migrate.")
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, step := range status.Steps {
+		if step.Applied.IsZero() {
+			t.say("  %s %s", t.yellow("missing"), step.Name)
+		} else {
+			t.say("  %s %s  %s", t.green("applied"), step.Name, t.dim(step.Applied.Local().Format("2006-01-02 15:04:05")))
+		}
+	}
+	if status.Version == status.Newest {
+		t.say("The schema is at version %d, the newest.", status.Version)
+		return nil
+	}
+	t.say("The schema is at version %d of %d: run zhongkong migrate up.", status.Version, status.Newest)
+	if action == migrations.Look {
+		return errFailed
+	}
+	return nil
+}

@@ -253,7 +253,7 @@ func TestNobodyIsKilled(t *testing.T) {
 			with := simtest.New(t, simulator.Options{Accounts: made(1), Life: lives, Overlap: overlap, Events: -1})
 			without := simtest.New(t, simulator.Options{Accounts: made(1), Life: lives, Overlap: -1, Events: -1})
 			all := append(accounts(with, overlap, platform.Classic), accounts(without, time.Nanosecond, platform.Classic)...)
-			f := newFleet(t, e, orders{Accounts: all, Users: 50, Pause: time.Second})
+			f := newFleet(t, e, orders{Accounts: all, Users: 50, Pause: time.Second, Timing: timing})
 			deadline := time.Now().Add(4 * time.Minute)
 			for issued(with, all[0].AppID) < renewals+1 || issued(without, all[1].AppID) < renewals+1 {
 				if time.Now().After(deadline) {
@@ -327,7 +327,7 @@ func TestChaos(t *testing.T) {
 		t.Run(e.name, func(t *testing.T) {
 			sim := simtest.New(t, simulator.Options{Accounts: made(12), Life: lives, Overlap: overlap, Events: 100_000})
 			all := accounts(sim, overlap, platform.Classic)
-			f := newFleet(t, e, orders{Accounts: all, Users: 8, Pause: time.Second})
+			f := newFleet(t, e, orders{Accounts: all, Users: 8, Pause: time.Second, Timing: timing})
 			time.Sleep(2 * time.Second)
 			var windows []window
 			kinds := troubles(f)

@@ -39,6 +39,7 @@ type orders struct {
 	Accounts []account
 	Users    int           // of each account
 	Pause    time.Duration // between two calls of one user
+	Timing   zhongkong.Timing
 }
 
 // address is where a worker calls from, so that the simulator can tell them
@@ -147,7 +148,7 @@ func work(o orders) error {
 		secret := zhongkong.NewSecret(a.Secret)
 		keeper, err := zhongkong.New(zhongkong.Config{
 			Key: api.Key(a.AppID, a.API), Kind: api.AccessToken(platform.Account{AppID: a.AppID, Secret: secret}, a.API),
-			Store: store, Secret: secret, Overlap: a.Overlap, Timing: timing, Scheduler: scheduler,
+			Store: store, Secret: secret, Overlap: a.Overlap, Timing: o.Timing, Scheduler: scheduler,
 		})
 		if err != nil {
 			return err

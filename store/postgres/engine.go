@@ -85,7 +85,9 @@ func newEngine(address string, options Options) (*engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	db := stdlib.OpenDB(*s.config)
+	// No ping before a connection is used again: every call begins with reading,
+	// and that is repeated where the connection turns out to be lost.
+	db := stdlib.OpenDB(*s.config, stdlib.OptionShouldPing(func(context.Context, stdlib.ShouldPingParams) bool { return false }))
 	db.SetMaxOpenConns(connections)
 	db.SetMaxIdleConns(idle)
 	db.SetConnMaxIdleTime(idleTime)

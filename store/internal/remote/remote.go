@@ -437,7 +437,9 @@ func (s *Store) Shorten(ctx context.Context, key zhongkong.Key, fence int64, end
 // Journal implements [zhongkong.Journal].
 func (s *Store) Journal(ctx context.Context, key zhongkong.Key, limit int) ([]zhongkong.Entry, error) {
 	return call(ctx, s, func(ctx context.Context) ([]zhongkong.Entry, error) {
-		return s.engine.Lines(ctx, key.String(), min(max(limit, 0), JournalLines))
+		return again(ctx, func() ([]zhongkong.Entry, error) {
+			return s.engine.Lines(ctx, key.String(), min(max(limit, 0), JournalLines))
+		})
 	})
 }
 
@@ -538,16 +540,21 @@ func (s *Store) read(ctx context.Context, name string) (State, error) {
 	return states[0], nil
 }
 
+// again reads, and reads once more when that failed in a way that passes. Each
+// call begins with reading, often after hours: a connection that was lost
+// meanwhile is found out there, where asking again can do no harm.
+func again[T any](ctx context.Context, read func() (T, error)) (T, error) {
+	answer, err := read()
+	if passes(err) && ctx.Err() == nil {
+		return read()
+	}
+	return answer, err
+}
+
 // readMany reads rows. One that is damaged counts as empty, so that the
 // credential is renewed and the row written anew.
-//
-// Each call begins here, often after hours. A connection that was lost meanwhile
-// is found out now, where asking once more can do no harm.
 func (s *Store) readMany(ctx context.Context, names []string) ([]State, error) {
-	states, err := s.engine.Read(ctx, names)
-	if passes(err) && ctx.Err() == nil {
-		states, err = s.engine.Read(ctx, names)
-	}
+	states, err := again(ctx, func() ([]State, error) { return s.engine.Read(ctx, names) })
 	if err == nil && len(states) != len(names) {
 		err = fmt.Errorf("zhongkong: %v answered %d records for %d", s.server, len(states), len(names))
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -370,5 +371,42 @@ func TestBreaches(t *testing.T) {
 			}
 			t.Errorf("not caught by %d schedules; they met %v", most, others)
 		})
+	}
+}
+
+// TestSpeedProof: 20,000 schedules a minute, so that a proof of hundreds of
+// thousands takes a coffee and not a night.
+func TestSpeedProof(t *testing.T) {
+	if raceEnabled {
+		t.Skip("times mean nothing under the race detector; make test runs this again without it")
+	}
+	const floor = 20_000 // a minute
+	schedules := rapid.Custom(func(t *rapid.T) schedule {
+		return drawSchedule(t, rapid.SampledFrom([]platform.TokenAPI{platform.Classic, platform.Stable}).Draw(t, "api"))
+	})
+	best := 0.0
+	for range 3 { // other programs run here as well
+		var played atomic.Int64
+		start, seed := time.Now(), int(time.Now().UnixNano()%1_000_000)
+		t.Run("", func(t *testing.T) {
+			for half := range 2 {
+				t.Run("", func(t *testing.T) {
+					t.Parallel()
+					for n := 0; time.Since(start) < 4*time.Second; n++ {
+						if violations, _ := play(t, schedules.Example(seed+2*n+half), ""); len(violations) > 0 {
+							t.Fatalf("schedule %d: %s", seed+2*n+half, strings.Join(violations, "\n"))
+						}
+						played.Add(1)
+					}
+				})
+			}
+		})
+		if best = max(best, float64(played.Load())/time.Since(start).Minutes()); best >= floor {
+			break
+		}
+	}
+	t.Logf("%.0f schedules a minute, %.2f × of %d", best, best/floor, floor)
+	if best < floor {
+		t.Errorf("want at least %d", floor)
 	}
 }

@@ -63,7 +63,7 @@ func New(cfg Config) (*Client, error) {
 	keeper, err := zhongkong.New(zhongkong.Config{
 		Key: api.Key(cfg.AppID, cfg.TokenAPI), Kind: kind, Store: store, Secret: cfg.AppSecret,
 		SealKeys: cfg.SealKeys, Overlap: cfg.Overlap, Timing: cfg.Timing,
-		Scheduler: cfg.Scheduler, Logger: cfg.Logger,
+		FetchWithoutStore: cfg.FetchWithoutStore, Scheduler: cfg.Scheduler, Logger: cfg.Logger,
 	})
 	if err != nil {
 		if opened != nil {

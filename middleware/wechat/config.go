@@ -96,6 +96,10 @@ type Config struct {
 	// limit.
 	DailyFetches int
 
+	// FetchWithoutStore lets this process fetch a classic token although the store
+	// is away; set it in one process at most. See zhongkong.Config.
+	FetchWithoutStore bool
+
 	// Scheduler is shared by programs with many accounts. Nil gives the client one
 	// of its own.
 	Scheduler *zhongkong.Scheduler

@@ -182,3 +182,26 @@ func TestSpeedFirstFetches(t *testing.T) {
 		}
 	})
 }
+
+// TestFirstCycleIsSpread: classic tokens of many accounts are fetched at once,
+// since each costs a fetch anyway; their first renewals then come at any time of
+// their lives and not all at the end.
+func TestFirstCycleIsSpread(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const n = 3000
+		i := &issuer{}
+		start := time.Now()
+		people(t, n, &crowd{}, zhongkong.NewScheduler(zhongkong.SchedulerConfig{}), func(string, zhongkong.Secret) zhongkong.Kind { return i.classic() })
+		pass(life + 2*time.Minute)
+		parts := [12]int{}
+		for _, f := range i.asked()[n:] {
+			if at := f.at.Sub(start); at < life {
+				parts[at*12/life]++
+			}
+		}
+		if least, most := slices.Min(parts[1:11]), slices.Max(parts[1:11]); least < n/12*7/10 || most > n/12*14/10 {
+			t.Errorf("renewals of %d accounts in each of 12 parts of the first life: %v", n, parts)
+		}
+	})
+}

@@ -26,7 +26,7 @@ func TestSchedulerIsShared(t *testing.T) {
 		t.Cleanup(s.Close)
 		var keepers []*zhongkong.Keeper
 		for n := range accounts {
-			cfg := config(i, store)
+			cfg := config(i, struct{ zhongkong.Store }{store}) // which loads none together: each begins by itself
 			cfg.Key.AppID = fmt.Sprintf("wx%016d", n)
 			cfg.Scheduler = s
 			keepers = append(keepers, open(t, cfg))

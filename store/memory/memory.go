@@ -27,8 +27,8 @@ const notices = 256
 
 var errClosed = errors.New("zhongkong: the memory store is closed")
 
-// Store implements [zhongkong.Store], [zhongkong.Watcher] and
-// [zhongkong.Journal], and Once of package callback. Make one with [New].
+// Store implements [zhongkong.Store], [zhongkong.Watcher], [zhongkong.ManyLoader]
+// and [zhongkong.Journal], and Once of package callback. Make one with [New].
 type Store struct {
 	now func() moment // tests step it
 

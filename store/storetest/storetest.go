@@ -95,6 +95,7 @@ func RunWith(t *testing.T, options Options) {
 		{"Close", checkClose},
 		{"Watcher", checkWatcher},
 		{"Journal", checkJournal},
+		{"LoadMany", checkLoadMany},
 		{"Model", checkModel},
 	} {
 		t.Run(c.name, func(t *testing.T) {

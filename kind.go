@@ -13,6 +13,12 @@ type Kind struct {
 	// *FetchError when there is no clean answer.
 	Fetch func(ctx context.Context, mode Mode) (Grant, error)
 
+	// Prepare waits for what Fetch needs that may take a while, such as another
+	// credential, before the lease is asked for: under a lease, everybody would
+	// wait. Its errors are like Fetch's; they are nobody else's business and not
+	// noted in the store. It returns at ctx's end. Nil: there is nothing.
+	Prepare func(ctx context.Context) error
+
 	// Probe asks the issuer whether it accepts value, with one cheap call. Nil
 	// means that every refusal is believed.
 	Probe func(ctx context.Context, value string) Verdict

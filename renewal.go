@@ -43,11 +43,35 @@ func (r *renewal) run() error {
 	if err := r.probe(); err != nil {
 		return err
 	}
+	if err := r.prepare(); err != nil {
+		return err
+	}
 	lease, deadline, err := r.acquire()
 	if err != nil || lease == nil {
 		return err
 	}
 	return r.renew(*lease, deadline)
+}
+
+// prepare has the kind wait for what its fetch needs. The wait is bounded by
+// what the renewal of another credential takes at the longest.
+func (r *renewal) prepare() error {
+	k, t := r.k, r.k.cfg.Timing
+	if k.cfg.Kind.Prepare == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(r.f.ctx, t.StorePatience+t.LeaseTTL+t.FetchTimeout)
+	defer cancel()
+	err := k.cfg.Kind.Prepare(ctx)
+	switch {
+	case err == nil:
+		return nil
+	case r.f.ctx.Err() != nil:
+		return ErrClosed
+	}
+	f, wait := r.judge(fetchError(err), k.failures()+1)
+	f.until = time.Now().Add(wait)
+	return k.fail(f)
 }
 
 // storeTime tells t, on this process's clock, in the store's. It is early by up

@@ -1,5 +1,5 @@
-// Package platform speaks WeChat's HTTP API: it fetches tokens for a
-// [zhongkong.Keeper], puts them into calls, recovers from one that died, and
+// Package platform speaks WeChat's HTTP API: it fetches tokens and tickets for a
+// [zhongkong.Keeper], puts tokens into calls, recovers from one that died, and
 // says in plain words what is wrong when WeChat says errcode.
 //
 //	api, err := platform.New(platform.Config{})

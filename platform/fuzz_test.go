@@ -25,7 +25,7 @@ func FuzzGrant(f *testing.F) {
 	f.Fuzz(func(t *testing.T, status int, body []byte) {
 		before := bytes.Clone(body)
 		ans := &answer{request: request{path: stablePath, appID: testAppID}, status: status, header: http.Header{}, body: body}
-		grant, err := ans.grant()
+		grant, err := ans.grant("access_token")
 		if !bytes.Equal(before, body) {
 			t.Fatal("the body was changed")
 		}

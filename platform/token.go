@@ -134,12 +134,13 @@ func (a *API) fetch(ctx context.Context, account Account, tokenAPI TokenAPI, mod
 	if err != nil {
 		return zhongkong.Grant{}, err
 	}
-	return ans.grant()
+	return ans.grant("access_token")
 }
 
-// grant reads the answer of a token endpoint. Only a clean success is one: a
-// token that is not quite right would be handed out until its end.
-func (a *answer) grant() (zhongkong.Grant, error) {
+// grant reads the answer of an endpoint that gives a credential in the field name.
+// Only a clean success is one: a credential that is not quite right would be handed
+// out until its end.
+func (a *answer) grant(name string) (zhongkong.Grant, error) {
 	body, reason := readJSON(a.body)
 	if reason != "" {
 		return zhongkong.Grant{}, a.unusable("%s", reason)
@@ -152,11 +153,11 @@ func (a *answer) grant() (zhongkong.Grant, error) {
 	if err != nil {
 		return zhongkong.Grant{}, a.unusable("%s", err)
 	}
-	raw, found := f["access_token"]
+	raw, found := f[name]
 	if code != 0 {
 		// The API of WeCom keeps the fields of a success, empty, beside its errcode.
 		if found && string(raw) != `""` {
-			return zhongkong.Grant{}, a.unusable("it holds errcode %d beside an access_token", code)
+			return zhongkong.Grant{}, a.unusable("it holds errcode %d beside its %s", code, name)
 		}
 		return zhongkong.Grant{}, a.refused(code, f)
 	}
@@ -165,15 +166,15 @@ func (a *answer) grant() (zhongkong.Grant, error) {
 	case a.status != http.StatusOK:
 		return zhongkong.Grant{}, a.unusable("its HTTP status is not 200")
 	case !found:
-		return zhongkong.Grant{}, a.unusable("it holds no access_token")
+		return zhongkong.Grant{}, a.unusable("it holds no %s", name)
 	case json.Unmarshal(raw, &value) != nil || value == nil:
-		return zhongkong.Grant{}, a.unusable("its access_token is not a string")
+		return zhongkong.Grant{}, a.unusable("its %s is not a string", name)
 	case *value == "":
-		return zhongkong.Grant{}, a.unusable("its access_token is empty")
+		return zhongkong.Grant{}, a.unusable("its %s is empty", name)
 	case len(*value) > maxTokenBytes:
-		return zhongkong.Grant{}, a.unusable("its access_token has more than %d bytes", maxTokenBytes)
+		return zhongkong.Grant{}, a.unusable("its %s has more than %d bytes", name, maxTokenBytes)
 	case strings.ContainsFunc(*value, func(r rune) bool { return r <= ' ' || r > '~' }):
-		return zhongkong.Grant{}, a.unusable("its access_token holds other characters than printable ASCII")
+		return zhongkong.Grant{}, a.unusable("its %s holds other characters than printable ASCII", name)
 	}
 	raw, found = f["expires_in"]
 	if !found {

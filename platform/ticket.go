@@ -1,0 +1,160 @@
+package platform
+
+import (
+	"context"
+	"crypto/sha1"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/platform/errcode"
+)
+
+const ticketPath = "/cgi-bin/ticket/getticket"
+
+// TicketType is what a ticket is good for, by WeChat's name.
+type TicketType string
+
+// The types of tickets.
+const (
+	JSAPITicket TicketType = "jsapi"   // for pages that use the JS-SDK: JSSignature
+	CardTicket  TicketType = "wx_card" // for cards: callback.Signature over the ticket and the other values
+)
+
+// ParseTicketType reads "jsapi" or "wx_card".
+func ParseTicketType(text string) (TicketType, error) {
+	switch t := TicketType(text); t {
+	case JSAPITicket, CardTicket:
+		return t, nil
+	default:
+		return "", fmt.Errorf("platform: there is no ticket of type %q: it is %q or %q", text, JSAPITicket, CardTicket)
+	}
+}
+
+// TicketKey returns the name under which every process that reaches this API
+// keeps that ticket of appID: its kind is "jsapi_ticket" or "wx_card_ticket". It
+// does not say by which token API the ticket was fetched, as tickets belong to the
+// account.
+func (a *API) TicketKey(appID string, t TicketType) zhongkong.Key {
+	return zhongkong.Key{Kind: string(t) + "_ticket", AppID: appID, Host: a.Host()}
+}
+
+// Ticket returns a ticket of appID as a kind of credential that a
+// [zhongkong.Keeper] keeps; api.TicketKey names it. tokens, the Keeper of the same
+// account's access_token, gives what it is fetched with: the token is waited for
+// before the ticket's lease is taken, and when WeChat refuses it (40001, 40014,
+// 42001), it is renewed and the fetch repeated once.
+//
+// WeChat: a ticket lives for 7,200 s and is fetched "very" few times a day, without
+// a number; DailyFetches is 500 here, of which about 12 are used. That a fetch
+// answers the ticket that lives, and leaves it alive, is what users report; no
+// document says so. Hence the kind is not Idempotent: after a fetch whose answer was
+// lost, the ticket in use is trusted for the overlap alone.
+//
+// No API takes a ticket, so there is no Probe: a refusal shows in browsers only.
+func (a *API) Ticket(tokens Tokens, appID string, t TicketType) zhongkong.Kind {
+	return zhongkong.Kind{
+		Prepare: func(ctx context.Context) error {
+			if _, err := ParseTicketType(string(t)); err != nil {
+				return &zhongkong.FetchError{Class: zhongkong.ClassFatal, Err: err}
+			}
+			if _, err := tokens.Token(ctx); err != nil {
+				return withoutToken(err)
+			}
+			return nil
+		},
+		Fetch: func(ctx context.Context, _ zhongkong.Mode) (zhongkong.Grant, error) {
+			token, err := tokens.Token(ctx) // at once, as a rule: Prepare saw it alive
+			if err != nil {
+				return zhongkong.Grant{}, withoutToken(err)
+			}
+			grant, err := a.fetchTicket(ctx, token.Value(), appID, t)
+			if !refusesToken(err) {
+				return grant, ticketError(err)
+			}
+			next, without := tokens.Reject(ctx, token.Value())
+			if without != nil {
+				return zhongkong.Grant{}, withoutToken(without)
+			}
+			grant, err = a.fetchTicket(ctx, next.Value(), appID, t)
+			return grant, ticketError(err)
+		},
+		DailyFetches: 500,
+	}
+}
+
+func (a *API) fetchTicket(ctx context.Context, token, appID string, t TicketType) (zhongkong.Grant, error) {
+	ans, err := a.exchange(ctx, a.credentials.RoundTrip, request{
+		method: http.MethodGet, path: ticketPath,
+		query: url.Values{tokenParameter: {token}, "type": {string(t)}}.Encode(),
+		appID: appID, limit: maxCredentialAnswer, secrets: []string{token},
+	})
+	if err != nil {
+		return zhongkong.Grant{}, err
+	}
+	return ans.grant("ticket")
+}
+
+func refusesToken(err error) bool {
+	var refusal *Error
+	return errors.As(err, &refusal) && isRefusal(refusal.Code)
+}
+
+// ticketError is fetchError for an API that is called with a token: a call that it
+// forbids, it forbids until somebody has changed something.
+func ticketError(err error) error {
+	if err == nil {
+		return nil
+	}
+	failure := fetchError(err)
+	var refusal *Error
+	if errors.As(err, &refusal) && refusal.Info().Class == errcode.Call {
+		failure.Class = zhongkong.ClassBlocked
+	}
+	return failure
+}
+
+// withoutToken is the failure of a fetch for which no access_token was to be had;
+// it waits as long as that does. Another machine may have one: hence PerHost.
+func withoutToken(err error) *zhongkong.FetchError {
+	failure := &zhongkong.FetchError{Class: zhongkong.ClassTransient, PerHost: true, Err: &noTokenError{err}}
+	var none *zhongkong.Error
+	if errors.As(err, &none) {
+		failure.Class, failure.RetryAfter, failure.Code = none.Class, none.RetryAfter, none.Code
+	}
+	return failure
+}
+
+// noTokenError says why there is no access_token to fetch a ticket with.
+type noTokenError struct{ cause error }
+
+// Error leaves out when the next attempt comes, which a [zhongkong.Error] says for
+// itself: this text may be read later, elsewhere.
+func (e *noTokenError) Error() string {
+	text := e.cause.Error()
+	var none *zhongkong.Error
+	if errors.As(e.cause, &none) {
+		text = none.Text
+	}
+	return "there is no access_token to fetch it with: " + strings.TrimPrefix(text, "zhongkong: ")
+}
+
+func (e *noTokenError) Unwrap() error { return e.cause }
+
+// JSSignature returns the signature with which a page configures the JS-SDK
+// (wx.config): the SHA-1, in lower-case hexadecimal, of the four pairs. timestamp is
+// in Unix seconds. pageURL is the page's, as the browser has it, with its query and
+// without # and what follows; nothing in it is escaped or unescaped.
+//
+// WeChat: JS-SDK 说明文档, 附录1.
+func JSSignature(ticket, nonceStr string, timestamp int64, pageURL string) string {
+	pageURL, _, _ = strings.Cut(pageURL, "#")
+	sum := sha1.Sum([]byte("jsapi_ticket=" + ticket + "&noncestr=" + nonceStr +
+		"&timestamp=" + strconv.FormatInt(timestamp, 10) + "&url=" + pageURL))
+	return hex.EncodeToString(sum[:])
+}

@@ -23,6 +23,7 @@ type Client struct {
 	key      any    // of the context; an interface once and not for each request
 	log      *slog.Logger
 	keeper   *zhongkong.Keeper
+	tickets  *tickets
 	calls    *platform.Client
 	verifier *callback.Verifier
 	store    zhongkong.Store // nil when somebody else closes it
@@ -45,10 +46,7 @@ func New(cfg Config) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("wechat: %w", err)
 	}
-	kind := api.AccessToken(platform.Account{AppID: cfg.AppID, Secret: cfg.AppSecret}, cfg.TokenAPI)
-	if cfg.DailyFetches != 0 {
-		kind.DailyFetches = max(0, cfg.DailyFetches)
-	}
+	account := platform.Account{AppID: cfg.AppID, Secret: cfg.AppSecret}
 	store, opened := cfg.Store, zhongkong.Store(nil)
 	if store == nil {
 		open, err := parseStoreURL(cfg.StoreURL)
@@ -60,11 +58,17 @@ func New(cfg Config) (*Client, error) {
 		}
 		store = opened
 	}
-	keeper, err := zhongkong.New(zhongkong.Config{
-		Key: api.Key(cfg.AppID, cfg.TokenAPI), Kind: kind, Store: store, Secret: cfg.AppSecret,
-		SealKeys: cfg.SealKeys, Overlap: cfg.Overlap, Timing: cfg.Timing,
-		FetchWithoutStore: cfg.FetchWithoutStore, Scheduler: cfg.Scheduler, Logger: cfg.Logger,
-	})
+	keep := func(key zhongkong.Key, kind zhongkong.Kind) (*zhongkong.Keeper, error) {
+		if cfg.DailyFetches != 0 {
+			kind.DailyFetches = max(0, cfg.DailyFetches)
+		}
+		return zhongkong.New(zhongkong.Config{
+			Key: key, Kind: kind, Store: store, Secret: cfg.AppSecret,
+			SealKeys: cfg.SealKeys, Overlap: cfg.Overlap, Timing: cfg.Timing,
+			FetchWithoutStore: cfg.FetchWithoutStore, Scheduler: cfg.Scheduler, Logger: cfg.Logger,
+		})
+	}
+	keeper, err := keep(api.Key(cfg.AppID, cfg.TokenAPI), api.AccessToken(account, cfg.TokenAPI))
 	if err != nil {
 		if opened != nil {
 			_ = opened.Close()
@@ -74,6 +78,9 @@ func New(cfg Config) (*Client, error) {
 	c := &Client{
 		appID: cfg.AppID, path: cfg.CallbackPath, key: cfg.ContextKey, log: cfg.Logger,
 		keeper: keeper, calls: api.Client(keeper, cfg.AppID), verifier: verifier,
+		tickets: &tickets{open: func(t platform.TicketType) (*zhongkong.Keeper, error) {
+			return keep(api.TicketKey(cfg.AppID, t), api.Ticket(keeper, cfg.AppID, t))
+		}},
 		store: opened, idle: func() {},
 	}
 	if cfg.Transport == nil {
@@ -84,9 +91,11 @@ func New(cfg Config) (*Client, error) {
 }
 
 // Close ends the client and the store that New opened. A fetch that is on its
-// way is awaited and saved, which may take 10 s; a program that ends without Close
-// loses nothing either, since its lease runs out. Closing twice is safe.
+// way is awaited and saved, which may take 10 s, with tickets 20 s; a program that
+// ends without Close loses nothing either, since its lease runs out. Closing twice
+// is safe.
 func (c *Client) Close() error {
+	c.tickets.close() // before the token, with which they are fetched
 	err := c.keeper.Close()
 	c.idle()
 	if c.store != nil {

@@ -92,8 +92,8 @@ type Config struct {
 	Overlap time.Duration
 
 	// DailyFetches bounds the fetches of one Beijing day, over all processes on the
-	// store. 0 means 5,000 (stable) or 1,800 (classic); a negative value means no
-	// limit.
+	// store, of the token and of each ticket. 0 means 5,000 (stable), 1,800 (classic),
+	// 500 (a ticket); a negative value means no limit.
 	DailyFetches int
 
 	// FetchWithoutStore lets this process fetch a classic token although the store

@@ -48,6 +48,12 @@
 // [Client.Push] tells a handler what was verified. Several accounts live on one
 // engine when each has a ContextKey and a CallbackPath of its own.
 //
+// # Pages
+//
+// [Client.JSConfig] signs a page for the JS-SDK with the account's jsapi_ticket,
+// which is kept like the token from the first call on; [Client.Ticket] gives the
+// tickets themselves to programs.
+//
 // # Errors of calls
 //
 // [Client.Get] and [Client.Post] return a *[zhongkong.Error] when there is no token

@@ -4,6 +4,7 @@
 //	zhongkong simulate                  WeChat's server side on this machine
 //	zhongkong push text "你好" --to …    one message to an app, as WeChat pushes it
 //	zhongkong migrate up|down|status    the tables of a store
+//	zhongkong explain 40164             what an errcode means, in English and Chinese
 //
 // A command is a file of its own with a struct in it that has a Run method, and a
 // line in commands.
@@ -25,6 +26,7 @@ type commands struct {
 	Simulate simulateCmd `cmd:"" help:"Play WeChat's server side on this machine: an API host for any SDK, and messages pushed to your app."`
 	Push     pushCmd     `cmd:"" help:"Push one message to an app as WeChat does, and judge the answer."`
 	Migrate  migrateCmd  `cmd:"" help:"Bring the tables of a store to the version that this program needs, take a step back, or look."`
+	Explain  explainCmd  `cmd:"" help:"Say what an errcode of WeChat means and what to do about it, in English and Chinese."`
 }
 
 // The exit codes.

@@ -1,0 +1,116 @@
+package main
+
+import (
+	"bytes"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/zhongkong-go/zhongkong/platform/errcode"
+)
+
+func TestExplain(t *testing.T) {
+	for _, row := range []struct {
+		args string
+		code int
+		want []string
+		not  string
+	}{
+		{"explain 40164", 0, []string{"40164  invalid ip", "IP白名单", "请把该 IP 加入白名单", "fetches again in 10 minutes; another machine may at once", "10 分钟后再获取；其他机器不受影响"}, ""},
+		{"explain 40164 --lang en", 0, []string{"  cause      ", "  remedy     Add the address", "  zhongkong  fetches"}, "请把该"},
+		{"explain --lang zh 40164", 0, []string{"  原因       ", "  处理       请把该", "  中控       10 分钟"}, "Add the address"},
+		{"explain 40001", 0, []string{"40001  invalid credential", "repeats the call once", "/cgi-bin/token, /cgi-bin/stable_token", "AppSecret"}, ""},
+		{"explain -1", 0, []string{"-1  system error", "WeChat is busy.", "微信系统繁忙。"}, ""},
+		{"explain -- -1", 0, []string{"-1  system error"}, ""},
+		{"explain 45009", 0, []string{"midnight in Beijing", "北京时间零点"}, ""},
+		{"explain 89506 89507", 0, []string{"in 24 hours", "24 小时后", "in 1 hour;", "\n\n89507"}, ""},
+		{"explain 40002", 0, []string{"started anew"}, ""},
+		{"explain 47001", 0, []string{"the token is fine"}, ""},
+		{"explain 0", 0, []string{"errcode 0 is success.", "errcode 0 表示成功。"}, "cause"},
+		{"explain 99999", 1, []string{"99999", "not known here", "未收录"}, ""},
+		{"explain 40013 99999 --lang=en", 1, []string{"40013", "invalid appid", "not known here"}, ""},
+	} {
+		code, out, errs := started(t.Context(), nil, strings.Fields(row.args)...)
+		for _, want := range row.want {
+			if !strings.Contains(out, want) {
+				t.Errorf("%s: no %q in\n%s", row.args, want, out)
+			}
+		}
+		if code != row.code || errs != "" || strings.Contains(out, "\x1b") || row.not != "" && strings.Contains(out, row.not) {
+			t.Errorf("%s: exit code %d, want %d, without %q\n%s%s", row.args, code, row.code, row.not, out, errs)
+		}
+	}
+	for args, want := range map[string]string{
+		"explain":                      "give an errcode",
+		"explain 40164 --list":         "--list takes no errcode",
+		"explain forty":                `"forty" is no errcode`,
+		"explain 40164 --lang fr":      "--lang",
+		"explain 99999999999999999999": "is no errcode",
+	} {
+		code, out, errs := started(t.Context(), nil, strings.Fields(args)...)
+		if code != exitMistake || out != "" || !strings.Contains(errs, want) || strings.Count(errs, "\n") != 1 {
+			t.Errorf("%s: %d %s%s, want %q", args, code, out, errs, want)
+		}
+	}
+}
+
+// TestExplainEveryCode in both languages, one by one and in the list.
+func TestExplainEveryCode(t *testing.T) {
+	_, list, _ := started(t.Context(), nil, "explain", "--list")
+	if lines := strings.Count(list, "\n"); lines != 2*len(errcode.All()) {
+		t.Errorf("%d lines for %d errcodes in two languages", lines, len(errcode.All()))
+	}
+	for _, info := range errcode.All() {
+		if !strings.Contains(list, strconv.Itoa(info.Code)+"  "+string(info.Class)) || !strings.Contains(list, info.Cause) || !strings.Contains(list, info.CauseZH) {
+			t.Errorf("%d is not in the list", info.Code)
+		}
+		code, out, errs := started(t.Context(), nil, "explain", "--", strconv.Itoa(info.Code))
+		if code != 0 || errs != "" {
+			t.Errorf("%d: exit code %d, %s", info.Code, code, errs)
+		}
+		for _, want := range []string{info.Text, info.Cause, info.CauseZH, info.Remedy, info.RemedyZH} {
+			if !strings.Contains(out, want) {
+				t.Errorf("%d: no %q in\n%s", info.Code, want, out)
+			}
+		}
+	}
+	for lang, script := range map[string]string{"en": "微信系统繁忙", "zh": "WeChat is busy"} {
+		if _, out, _ := started(t.Context(), nil, "explain", "--list", "--lang", lang); strings.Count(out, "\n") != len(errcode.All()) || strings.Contains(out, script) {
+			t.Errorf("--lang %s: %s", lang, out)
+		}
+	}
+}
+
+// TestColoursOnATerminalAlone: not in a pipe or file, nor for who does not want them.
+func TestColoursOnATerminalAlone(t *testing.T) {
+	device, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0) // a character device, like a terminal
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = device.Close() }()
+	for _, row := range []struct {
+		out  io.Writer
+		env  map[string]string
+		want bool
+	}{
+		{device, nil, true},
+		{device, map[string]string{"NO_COLOR": "1"}, false},
+		{device, map[string]string{"TERM": "dumb"}, false},
+		{new(bytes.Buffer), nil, false},
+	} {
+		term := newTerminal(strings.NewReader(""), row.out, io.Discard, func(name string) (string, bool) {
+			value, found := row.env[name]
+			return value, found
+		})
+		if term.colour != row.want {
+			t.Errorf("%T, %v: colours %v", row.out, row.env, term.colour)
+		}
+		var out bytes.Buffer
+		term.out = &out
+		if code := run(t.Context(), []string{"explain", "40164"}, term); code != 0 || strings.Contains(out.String(), "\x1b[31minvalid ip") != row.want {
+			t.Errorf("%T, %v: %d\n%s", row.out, row.env, code, &out)
+		}
+	}
+}

@@ -174,6 +174,21 @@ func TestConfigFromEnv(t *testing.T) {
 	}
 }
 
+// TestConfigFrom reads the given variables and no others.
+func TestConfigFrom(t *testing.T) {
+	clearEnv(t)
+	t.Setenv("WECHAT_API_BASE", "http://127.0.0.1:3200")
+	given := map[string]string{"WECHAT_APPID": testAppID, "WECHAT_APPSECRET": testSecret, "WECHAT_TOKEN_API": "classic"}
+	c, err := wechat.ConfigFrom(func(name string) string { return given[name] })
+	if err != nil || c.AppID != testAppID || c.AppSecret.Reveal() != testSecret || c.TokenAPI != "classic" || c.APIBase != "" {
+		t.Errorf("%+v, %v", c, err)
+	}
+	given["WECHAT_FRESHNESS"] = "soon"
+	if _, err := wechat.ConfigFrom(func(name string) string { return given[name] }); err == nil || !strings.Contains(err.Error(), "WECHAT_FRESHNESS") {
+		t.Errorf("%v, want an error that names the variable", err)
+	}
+}
+
 func TestConfigFromEnvErrors(t *testing.T) {
 	for name, values := range map[string][]string{
 		"WECHAT_APPID":            {"", "wx 1"},

@@ -30,31 +30,36 @@ import (
 //	ZHONGKONG_LOG_LEVEL      of Logger, which writes to stderr: debug, info, warn, error
 //
 // An error names the variable and the rule it breaks, never a secret's value.
-func ConfigFromEnv() (Config, error) {
-	if os.Getenv("ZHONGKONG_GATEWAY") != "" {
+func ConfigFromEnv() (Config, error) { return ConfigFrom(os.Getenv) }
+
+// ConfigFrom is [ConfigFromEnv] with the variables of get, which returns "" for one
+// that is not set: for programs that keep them elsewhere, or open a store on their
+// own and hide ZHONGKONG_STORE.
+func ConfigFrom(get func(name string) string) (Config, error) {
+	if get("ZHONGKONG_GATEWAY") != "" {
 		return Config{}, errors.New("wechat: ZHONGKONG_GATEWAY is set, but this build cannot take its token from a gateway: " +
 			"unset it, and set WECHAT_APPSECRET and ZHONGKONG_STORE to what the gateway's machine has")
 	}
-	secret := func(name string) zhongkong.Secret { return Secret(os.Getenv(name)) }
+	secret := func(name string) zhongkong.Secret { return Secret(get(name)) }
 	c := Config{
-		AppID:          os.Getenv("WECHAT_APPID"),
+		AppID:          get("WECHAT_APPID"),
 		AppSecret:      secret("WECHAT_APPSECRET"),
 		Token:          secret("WECHAT_TOKEN"),
 		PreviousToken:  secret("WECHAT_TOKEN_PREVIOUS"),
 		AESKey:         secret("WECHAT_AES_KEY"),
 		PreviousAESKey: secret("WECHAT_AES_KEY_PREVIOUS"),
-		TokenAPI:       platform.TokenAPI(os.Getenv("WECHAT_TOKEN_API")),
-		APIBase:        os.Getenv("WECHAT_API_BASE"),
-		StoreURL:       os.Getenv("ZHONGKONG_STORE"),
+		TokenAPI:       platform.TokenAPI(get("WECHAT_TOKEN_API")),
+		APIBase:        get("WECHAT_API_BASE"),
+		StoreURL:       get("ZHONGKONG_STORE"),
 	}
 	var err error
-	if c.Freshness, err = freshnessFromEnv(); err != nil {
+	if c.Freshness, err = freshnessFrom(get); err != nil {
 		return Config{}, err
 	}
-	if c.SealKeys, err = sealKeysFromEnv(); err != nil {
+	if c.SealKeys, err = sealKeysFrom(get); err != nil {
 		return Config{}, err
 	}
-	if c.Logger, err = loggerFromEnv(); err != nil {
+	if c.Logger, err = loggerFrom(get); err != nil {
 		return Config{}, err
 	}
 	if err := c.WithDefaults().validate(); err != nil {
@@ -63,8 +68,8 @@ func ConfigFromEnv() (Config, error) {
 	return c, nil
 }
 
-func freshnessFromEnv() (time.Duration, error) {
-	text := os.Getenv("WECHAT_FRESHNESS")
+func freshnessFrom(get func(string) string) (time.Duration, error) {
+	text := get("WECHAT_FRESHNESS")
 	if text == "" {
 		return 0, nil
 	}
@@ -78,8 +83,8 @@ func freshnessFromEnv() (time.Duration, error) {
 	return d, nil
 }
 
-func sealKeysFromEnv() ([]zhongkong.Secret, error) {
-	text := os.Getenv("ZHONGKONG_SEAL_KEY")
+func sealKeysFrom(get func(string) string) ([]zhongkong.Secret, error) {
+	text := get("ZHONGKONG_SEAL_KEY")
 	if text == "" {
 		return nil, nil
 	}
@@ -94,9 +99,9 @@ func sealKeysFromEnv() ([]zhongkong.Secret, error) {
 	return keys, nil
 }
 
-func loggerFromEnv() (*slog.Logger, error) {
+func loggerFrom(get func(string) string) (*slog.Logger, error) {
 	level := slog.LevelInfo
-	if text := os.Getenv("ZHONGKONG_LOG_LEVEL"); text != "" {
+	if text := get("ZHONGKONG_LOG_LEVEL"); text != "" {
 		if err := level.UnmarshalText([]byte(text)); err != nil {
 			return nil, fmt.Errorf("wechat: ZHONGKONG_LOG_LEVEL is %q: it must be debug, info, warn or error", text)
 		}

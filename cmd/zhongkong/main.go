@@ -5,6 +5,7 @@
 //	zhongkong push text "你好" --to …    one message to an app, as WeChat pushes it
 //	zhongkong migrate up|down|status    the tables of a store
 //	zhongkong explain 40164             what an errcode means, in English and Chinese
+//	zhongkong token status              how the token is doing
 //
 // A command is a file of its own with a struct in it that has a Run method, and a
 // line in commands.
@@ -27,6 +28,7 @@ type commands struct {
 	Push     pushCmd     `cmd:"" help:"Push one message to an app as WeChat does, and judge the answer."`
 	Migrate  migrateCmd  `cmd:"" help:"Bring the tables of a store to the version that this program needs, take a step back, or look."`
 	Explain  explainCmd  `cmd:"" help:"Say what an errcode of WeChat means and what to do about it, in English and Chinese."`
+	Token    tokenCmd    `cmd:"" help:"Look at the token that your programs share, print it, or renew it."`
 }
 
 // The exit codes.

@@ -1,0 +1,339 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/middleware/wechat"
+	"github.com/zhongkong-go/zhongkong/platform"
+	"github.com/zhongkong-go/zhongkong/store/open"
+)
+
+// tokenCmd works on the token that the programs of a store share.
+type tokenCmd struct {
+	Status  tokenStatusCmd  `cmd:"" help:"Show how the token is doing. Nothing is fetched, and the token is not shown."`
+	Get     tokenGetCmd     `cmd:"" help:"Print the token, alone, on standard output. It is fetched when none lives."`
+	Refresh tokenRefreshCmd `cmd:"" help:"Fetch a token when none lives. With --force, a new one in place of the one that lives."`
+}
+
+// Help is what stands below the flags' list.
+func (*tokenCmd) Help() string {
+	return `The account and the store come from the environment, as a program's with wechat.ConfigFromEnv: WECHAT_APPID,
+WECHAT_APPSECRET, WECHAT_TOKEN_API, WECHAT_API_BASE, ZHONGKONG_STORE (any store's URL), ZHONGKONG_SEAL_KEY. Use the program's own
+values, and its working directory where ZHONGKONG_STORE is relative. ZHONGKONG_LOG_LEVEL=debug shows on standard error what is done.
+
+The exit code is 0 when all is well, 1 when there is no token, 2 when the command or its configuration is wrong.`
+}
+
+// custodian is the account of the environment and the store of its token.
+type custodian struct {
+	cfg   wechat.Config
+	api   *platform.API
+	store zhongkong.Store
+	place string // the store's, for people
+}
+
+// fromEnvironment opens the store. For a look, one that is not there is an error,
+// and nothing is made or migrated.
+func fromEnvironment(ctx context.Context, t *terminal, look bool) (*custodian, error) {
+	get := func(name string) string { value, _ := t.env(name); return value }
+	cfg, err := wechat.ConfigFrom(func(name string) string {
+		if name == "ZHONGKONG_STORE" { // any will do here
+			return ""
+		}
+		return get(name)
+	})
+	if err != nil {
+		return nil, mistake("%s", strings.TrimPrefix(err.Error(), "wechat: "))
+	}
+	cfg = cfg.WithDefaults()
+	if get("ZHONGKONG_LOG_LEVEL") == "" {
+		cfg.Logger = slog.New(slog.DiscardHandler) // what fails is said once, at the end
+	}
+	c := &custodian{cfg: cfg}
+	if c.api, err = platform.New(platform.Config{Base: cfg.APIBase, Logger: cfg.Logger}); err != nil {
+		return nil, mistake("WECHAT_API_BASE: %v", err)
+	}
+	address := get("ZHONGKONG_STORE")
+	if address == "" {
+		address = cfg.StoreURL
+	}
+	if c.place, err = placeOf(address, look); err != nil {
+		return nil, err
+	}
+	if c.store, err = open.Open(ctx, address, open.Options{Logger: cfg.Logger, NoMigrate: look}); err != nil {
+		return nil, mistake("ZHONGKONG_STORE: %s", strings.TrimPrefix(err.Error(), "zhongkong: "))
+	}
+	return c, nil
+}
+
+// placeOf says where a store is, without the password that its URL may hold. With
+// mustExist a file that is not there is an error.
+func placeOf(address string, mustExist bool) (string, error) {
+	scheme, rest, _ := strings.Cut(address, ":")
+	switch strings.ToLower(scheme) {
+	case "memory":
+		return "", mistake("ZHONGKONG_STORE is memory:, which other programs do not share: nothing of theirs can be seen or changed")
+	case "sqlite":
+		path, err := filepath.Abs(rest)
+		if err != nil {
+			return "", err
+		}
+		if _, err := os.Stat(path); mustExist && rest != "" && errors.Is(err, os.ErrNotExist) {
+			return "", fmt.Errorf("there is no database %s: set ZHONGKONG_STORE to your program's, or run this in its working directory", path)
+		}
+		return path, nil
+	default:
+		u, err := url.Parse(address)
+		if err != nil {
+			return scheme, nil //nolint:nilerr // whoever opens it says what is wrong
+		}
+		return u.Scheme + "://" + u.Host + u.Path, nil
+	}
+}
+
+func (c *custodian) close() {
+	_ = c.store.Close()
+	c.api.CloseIdleConnections()
+}
+
+func (c *custodian) key() zhongkong.Key { return c.api.Key(c.cfg.AppID, c.cfg.TokenAPI) }
+
+// keep starts a Keeper, as a program has it. A trusting one believes that the token
+// was refused without asking WeChat.
+func (c *custodian) keep(trusting bool) (*zhongkong.Keeper, error) {
+	kind := c.api.AccessToken(platform.Account{AppID: c.cfg.AppID, Secret: c.cfg.AppSecret}, c.cfg.TokenAPI)
+	if trusting {
+		kind.Probe = nil
+	}
+	return zhongkong.New(zhongkong.Config{
+		Key: c.key(), Kind: kind, Store: c.store, Secret: c.cfg.AppSecret,
+		SealKeys: c.cfg.SealKeys, Logger: c.cfg.Logger,
+	})
+}
+
+// failure makes an error of a Keeper a command's, with what to do next.
+func failure(ctx context.Context, err error) error {
+	var none *zhongkong.Error
+	switch {
+	case errors.As(err, &none):
+		text := strings.TrimPrefix(err.Error(), "zhongkong: ")
+		if none.Code != 0 {
+			text += fmt.Sprintf("\nzhongkong explain %d says more, also in Chinese", none.Code)
+		}
+		return errors.New(text)
+	case errors.Is(err, context.DeadlineExceeded):
+		return errors.New("there was no token in time: WeChat or the store does not answer, or another process is about to renew. zhongkong token status shows what was tried; --wait waits longer")
+	case ctx.Err() != nil:
+		return errors.New("given up")
+	default:
+		return err
+	}
+}
+
+// tokenGetCmd prints the token.
+type tokenGetCmd struct {
+	Wait time.Duration `help:"How long to wait for a token." default:"30s"`
+}
+
+// Run prints.
+func (c *tokenGetCmd) Run(ctx context.Context, t *terminal) error {
+	return withToken(ctx, t, c.Wait, false, func(_ context.Context, _ *zhongkong.Keeper, token zhongkong.Token) error {
+		_, err := fmt.Fprintln(t.out, token.Value())
+		return err
+	})
+}
+
+// withToken gives do the live token and its Keeper.
+func withToken(ctx context.Context, t *terminal, wait time.Duration, trusting bool, do func(context.Context, *zhongkong.Keeper, zhongkong.Token) error) error {
+	if wait <= 0 {
+		return mistake("--wait %s: it has to be positive", wait)
+	}
+	c, err := fromEnvironment(ctx, t, false)
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	keeper, err := c.keep(trusting)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = keeper.Close() }()
+	limited, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	token, err := patiently(limited, keeper)
+	if err != nil {
+		return failure(ctx, err)
+	}
+	return do(limited, keeper, token)
+}
+
+// patiently asks again after failures that pass, as long as ctx has time for it: a
+// program would come again by itself.
+func patiently(ctx context.Context, keeper *zhongkong.Keeper) (zhongkong.Token, error) {
+	end, _ := ctx.Deadline()
+	for {
+		token, err := keeper.Token(ctx)
+		var none *zhongkong.Error
+		if !errors.As(err, &none) || none.Class != zhongkong.ClassTransient || time.Until(end) < none.RetryAfter {
+			return token, err
+		}
+		select {
+		case <-time.After(none.RetryAfter + 10*time.Millisecond):
+		case <-ctx.Done():
+			return token, err
+		}
+	}
+}
+
+// tokenRefreshCmd renews the token.
+type tokenRefreshCmd struct {
+	Force bool          `help:"Have WeChat issue a new token although one lives. For a token that leaked."`
+	Wait  time.Duration `help:"How long to wait for a token." default:"30s"`
+}
+
+// Run renews. A forced renewal is that of a token which was refused: under the
+// lease, within the fleet's budget of forced fetches, seen by every process.
+func (c *tokenRefreshCmd) Run(ctx context.Context, t *terminal) error {
+	return withToken(ctx, t, c.Wait, c.Force, func(limited context.Context, keeper *zhongkong.Keeper, token zhongkong.Token) error {
+		switch {
+		case token.Origin() == zhongkong.OriginFetched:
+			t.say("%s There was no token; the new one lives for %s.", t.tick(true), lasting(token.Left()))
+			return nil
+		case !c.Force:
+			t.say("%s The token lives for %s more: nothing was fetched.", t.tick(true), lasting(token.Left()))
+			t.say("  Programs on this store renew it by themselves. A new one now would only end this one for whoever still uses it.")
+			t.say("  If it leaked: %s", t.bold("zhongkong token refresh --force"))
+			return nil
+		}
+		next, err := keeper.Reject(limited, token.Value())
+		var none *zhongkong.Error
+		if errors.Is(err, zhongkong.ErrRefused) && errors.As(err, &none) {
+			return fmt.Errorf("WeChat gives no other token now: two forced refreshes lie at least 30 s apart, and all programs on this store make at most 18 a day. Try again in %s", lasting(none.RetryAfter))
+		}
+		if err != nil {
+			return failure(ctx, err)
+		}
+		t.say("%s A new token lives for %s.", t.tick(true), lasting(next.Left()))
+		t.say("  WeChat lets the one before work for up to 5 minutes. Programs on this store take the new one when they look next,")
+		t.say("  or when WeChat refuses the old one.")
+		return nil
+	})
+}
+
+// lasting is a duration as people say it: 1h52m, 2h, 4m30s.
+func lasting(d time.Duration) string {
+	unit := time.Second
+	if d >= 10*time.Minute {
+		unit = time.Minute
+	}
+	text := d.Round(unit).String()
+	if short, found := strings.CutSuffix(text, "m0s"); found {
+		text = short + "m"
+	}
+	if short, found := strings.CutSuffix(text, "h0m"); found {
+		text = short + "h"
+	}
+	return text
+}
+
+// tokenStatusCmd shows what the store has.
+type tokenStatusCmd struct {
+	Lines int `help:"How many lines of the journal to show." default:"5" placeholder:"NUMBER"`
+}
+
+// Run shows.
+func (c *tokenStatusCmd) Run(ctx context.Context, t *terminal) error {
+	if c.Lines < 0 {
+		return mistake("--lines %d: it must not be negative", c.Lines)
+	}
+	ctx, cancel := context.WithTimeout(ctx, 15*time.Second) // a server may hang
+	defer cancel()
+	account, err := fromEnvironment(ctx, t, true)
+	if err != nil {
+		return err
+	}
+	defer account.close()
+	key := account.key()
+	live, err := showCredential(ctx, t, account.store, key)
+	if err != nil {
+		return err
+	}
+	for _, kind := range []platform.TicketType{platform.JSAPITicket, platform.CardTicket} {
+		ticket := account.api.TicketKey(account.cfg.AppID, kind)
+		if _, err := account.store.Load(ctx, ticket); err == nil {
+			if _, err := showCredential(ctx, t, account.store, ticket); err != nil {
+				return err
+			}
+		}
+	}
+	t.say("%s", t.dim("in "+account.place))
+	last, err := c.journal(ctx, t, account.store, key)
+	switch {
+	case err != nil:
+		return err
+	case live:
+		return nil
+	case last.Event == zhongkong.EventRelease && last.Detail != "":
+		return fmt.Errorf("no token lives, and the last attempt, %s ago, failed: %s", lasting(time.Since(last.At)), last.Detail)
+	default:
+		return errors.New("no token lives: a program on this store fetches one when it starts, and so does zhongkong token get")
+	}
+}
+
+// showCredential shows a record without its value, and reports whether it lives.
+func showCredential(ctx context.Context, t *terminal, store zhongkong.Store, key zhongkong.Key) (live bool, err error) {
+	record, err := store.Load(ctx, key)
+	if err != nil && !errors.Is(err, zhongkong.ErrNotFound) {
+		return false, fmt.Errorf("the store cannot be read: %w", err)
+	}
+	left := record.End.Sub(record.Now)
+	live = record.Value != "" && left > 0
+	t.say("%s %s", t.tick(live), t.bold(key.String()))
+	switch {
+	case record.Value == "":
+		t.say("  none was stored")
+		return false, nil
+	case live:
+		t.say("  lives for %s of %s, until %s", lasting(left), lasting(record.Life), record.End.Local().Format(time.DateTime))
+	default:
+		t.say("  %s", t.red("ended "+lasting(-left)+" ago, at "+record.End.Local().Format(time.DateTime)))
+	}
+	sealed := "in the clear"
+	if record.SealKey != "" {
+		sealed = "sealed with key " + record.SealKey
+	}
+	t.say("  renewal %d, %s", record.Fence, sealed)
+	return live, nil
+}
+
+// journal shows the newest lines and returns the last one.
+func (c *tokenStatusCmd) journal(ctx context.Context, t *terminal, store zhongkong.Store, key zhongkong.Key) (last zhongkong.Entry, err error) {
+	journal, ok := store.(zhongkong.Journal)
+	if !ok {
+		return last, nil
+	}
+	entries, err := journal.Journal(ctx, key, max(1, c.Lines))
+	if err != nil {
+		return last, fmt.Errorf("the journal cannot be read: %w", err)
+	}
+	if len(entries) > 0 {
+		last = entries[0]
+	}
+	for _, e := range entries[:min(len(entries), c.Lines)] {
+		detail := printable(e.Detail)
+		if e.Event == zhongkong.EventRelease {
+			detail = t.red(detail)
+		}
+		t.say("  %s  %-7s  %s", t.dim(e.At.Local().Format(time.DateTime)), e.Event, detail)
+	}
+	return last, nil
+}

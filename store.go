@@ -132,8 +132,9 @@ type Watcher interface {
 // ManyLoader is an optional ability of a Store: it reads many records in one go,
 // for programs with thousands of credentials.
 type ManyLoader interface {
-	// LoadMany returns the records of those keys that have one; at most
-	// MaxLoadMany keys are asked for.
+	// LoadMany returns the records of those keys that have one, each as Load
+	// does; at most MaxLoadMany keys are asked for, perhaps none, or one twice. A
+	// record that is damaged may be left out.
 	LoadMany(ctx context.Context, keys []Key) (map[Key]Record, error)
 }
 

@@ -3,6 +3,7 @@ package zhongkong
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -96,7 +97,7 @@ type Error struct {
 func (e *Error) Error() string {
 	s := "zhongkong: " + e.Key.Kind + " of " + e.Key.AppID + ": " + e.Text
 	if e.RetryAfter > 0 {
-		s += "; next attempt in " + round(e.RetryAfter).String()
+		return strings.TrimSuffix(s, ".") + "; next attempt in " + round(e.RetryAfter).String()
 	}
 	return s
 }

@@ -358,6 +358,23 @@ func TestStoreAwayWithAnIdempotentKind(t *testing.T) {
 	})
 }
 
+// TestFirstTokenWithoutAStore: a caller whose process has never heard from its
+// store has a token as soon as the store counts as away.
+func TestFirstTokenWithoutAStore(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, i *issuer, store *memory.Store) {
+		f := &faulty{Store: store}
+		away := errAway
+		f.load.Store(&away)
+		f.acquire.Store(&away)
+		start := time.Now()
+		mustToken(t, open(t, config(i, f)), value(1))
+		if waited := time.Since(start); waited != 15*time.Second {
+			t.Errorf("waited %s, want 15 s", waited)
+		}
+	})
+}
+
 // TestFetchWithoutStore: where fetches supersede one another, only a process that
 // was told to fetches without the store, in the last minute of its token.
 func TestFetchWithoutStore(t *testing.T) {

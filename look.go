@@ -27,10 +27,11 @@ func (r *renewal) look() error {
 		if err == nil {
 			return nil
 		}
-		if time.Since(r.began)+pause > patience {
+		left := patience - time.Since(r.began)
+		if left <= 0 {
 			return r.withoutStore(err)
 		}
-		if !sleep(r.f.ctx, pause) {
+		if !sleep(r.f.ctx, min(pause, left)) {
 			return ErrClosed
 		}
 	}

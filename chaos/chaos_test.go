@@ -197,14 +197,24 @@ func (f *fleet) end() report {
 	return total
 }
 
+// journal reads the journal of an account, oldest line last.
+func (f *fleet) journal(key zhongkong.Key) []zhongkong.Entry {
+	f.t.Helper()
+	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(100 * time.Millisecond) {
+		entries, err := f.store.(zhongkong.Journal).Journal(f.t.Context(), key, 1000)
+		if err == nil {
+			return entries
+		}
+		if time.Now().After(deadline) { // a server may have been restarted just now
+			f.t.Fatal(err)
+		}
+	}
+}
+
 // saves returns how many renewals of an account were saved, by the journal.
 func (f *fleet) saves(key zhongkong.Key) (n int) {
 	f.t.Helper()
-	entries, err := f.store.(zhongkong.Journal).Journal(f.t.Context(), key, 1000)
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	for _, e := range entries {
+	for _, e := range f.journal(key) {
 		if e.Event == zhongkong.EventSave {
 			n++
 		}

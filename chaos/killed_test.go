@@ -24,11 +24,7 @@ var patient = zhongkong.Timing{
 // begins returns the journal's lines about fetches that were begun, oldest first.
 func (f *fleet) begins(key zhongkong.Key) (all []zhongkong.Entry) {
 	f.t.Helper()
-	entries, err := f.store.(zhongkong.Journal).Journal(f.t.Context(), key, 100)
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	for _, e := range entries {
+	for _, e := range f.journal(key) {
 		if e.Event == zhongkong.EventBegin {
 			all = append([]zhongkong.Entry{e}, all...)
 		}

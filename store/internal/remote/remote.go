@@ -53,6 +53,9 @@ const (
 	// account of what happened.
 	grace = 200 * time.Millisecond
 
+	// lostAtMost is how many idle connections of a pool may turn out to be lost.
+	lostAtMost = 4
+
 	// decisionTime is how long after the reading of a row it may be swapped. A
 	// process that was frozen in between decides anew.
 	decisionTime = time.Second
@@ -540,13 +543,14 @@ func (s *Store) read(ctx context.Context, name string) (State, error) {
 	return states[0], nil
 }
 
-// again reads, and reads once more when that failed in a way that passes. Each
-// call begins with reading, often after hours: a connection that was lost
-// meanwhile is found out there, where asking again can do no harm.
+// again reads, and reads again when that failed in a way that passes. Each call
+// begins with reading, often after hours: connections that were lost meanwhile,
+// by a restart of the server all idle ones, are found out there, where asking
+// again can do no harm.
 func again[T any](ctx context.Context, read func() (T, error)) (T, error) {
 	answer, err := read()
-	if passes(err) && ctx.Err() == nil {
-		return read()
+	for n := 0; n < lostAtMost && passes(err) && ctx.Err() == nil; n++ {
+		answer, err = read()
 	}
 	return answer, err
 }

@@ -63,6 +63,11 @@ type EndpointConfig struct {
 
 	// Refused is called for each refused request: a hook for metrics.
 	Refused func(*Error)
+
+	// Context has values that handlers find in their Context beside those of the
+	// request, and in place of them where a message comes from the inbox. Its end
+	// ends nothing. nil: none.
+	Context context.Context
 }
 
 // times are WeChat's and ours, in one table so that tests can be quicker.
@@ -152,6 +157,9 @@ func newEndpoint(config EndpointConfig, times times) (*Endpoint, error) {
 		idle: make(chan struct{}), runs: make(map[string]*run),
 	}
 	e.config.Limits = config.Limits.withDefaults()
+	if config.Context == nil {
+		e.config.Context = context.Background()
+	}
 	e.times.keep = max(times.keep, 2*config.Verifier.freshness)
 	if e.log == nil {
 		e.log = slog.New(slog.DiscardHandler)

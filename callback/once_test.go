@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -302,6 +303,50 @@ func TestKilled(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestContextValues: handlers find the values of EndpointConfig.Context, also of a
+// message that another process left, and those of the request.
+func TestContextValues(t *testing.T) {
+	type configured struct{}
+	type requested struct{}
+	synctest.Test(t, func(t *testing.T) {
+		store := memory.New()
+		victim := &process{Once: store}
+		var mu sync.Mutex
+		var found []string
+		config := EndpointConfig{
+			Router: NewRouter(), Once: victim, Sender: new(messages),
+			Context: context.WithValue(t.Context(), configured{}, "configured"),
+		}
+		config.Router.Default(func(c *Context) error {
+			mu.Lock()
+			found = append(found, fmt.Sprintf("%v %v", c.Value(configured{}), c.Value(requested{})))
+			run := len(found)
+			mu.Unlock()
+			if run == 1 {
+				<-c.Done()
+			}
+			return nil
+		})
+		first := mustEndpoint(t, config)
+		request := sentAs(t, true, textPush(1, "a"))
+		go func() {
+			time.Sleep(16 * time.Second)
+			victim.kill()
+		}()
+		first.ServeHTTP(httptest.NewRecorder(), request.WithContext(context.WithValue(t.Context(), requested{}, "requested")))
+		config.Once = store
+		second := mustEndpoint(t, config)
+		time.Sleep(time.Minute)
+		ended, cancel := context.WithCancel(t.Context())
+		cancel()
+		_ = first.Shutdown(ended)
+		mustShutdown(t, second)
+		if want := []string{"configured requested", "configured <nil>"}; !slices.Equal(found, want) {
+			t.Errorf("handlers find %q, want %q", found, want)
+		}
+	})
 }
 
 // TestFrozen: a process that was silent for too long loses its message, is told

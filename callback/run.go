@@ -219,10 +219,23 @@ func (r *run) holder() string {
 	return r.owner
 }
 
-// start begins to handle the message, with the values of parent, and reports
-// whether it did.
+// valued has the values of a second context as well, after its own.
+type valued struct {
+	context.Context
+	second context.Context
+}
+
+func (v valued) Value(key any) any {
+	if value := v.Context.Value(key); value != nil {
+		return value
+	}
+	return v.second.Value(key)
+}
+
+// start begins to handle the message, with the values of parent and of the
+// configuration, and reports whether it did.
 func (r *run) start(parent context.Context) bool {
-	ctx, cancel := context.WithCancelCause(context.WithoutCancel(parent))
+	ctx, cancel := context.WithCancelCause(valued{context.WithoutCancel(parent), r.e.config.Context})
 	r.cancel = cancel
 	if !r.e.enter(r) {
 		cancel(nil)

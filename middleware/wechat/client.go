@@ -8,8 +8,6 @@ import (
 	"net/http"
 	"net/url"
 
-	"github.com/gin-gonic/gin"
-
 	"github.com/zhongkong-go/zhongkong"
 	"github.com/zhongkong-go/zhongkong/callback"
 	"github.com/zhongkong-go/zhongkong/platform"
@@ -26,8 +24,11 @@ type Client struct {
 	tickets  *tickets
 	calls    *platform.Client
 	verifier *callback.Verifier
-	store    zhongkong.Store // nil when somebody else closes it
-	idle     func()          // closes kept connections; of a foreign transport, nothing
+	refused  func(*callback.Error) // of Config.Endpoint
+	messages messages
+	bot      *callback.Router // Config.Messages, nil without
+	store    zhongkong.Store  // nil when somebody else closes it
+	idle     func()           // closes kept connections; of a foreign transport, nothing
 }
 
 // New checks cfg, opens the store and returns a client whose token is loaded in
@@ -82,21 +83,31 @@ func New(cfg Config) (*Client, error) {
 			return keep(api.TicketKey(cfg.AppID, t), api.Ticket(keeper, cfg.AppID, t))
 		}},
 		store: opened, idle: func() {},
+		refused: cfg.Endpoint.Refused, bot: cfg.Messages,
 	}
+	c.messages.config = cfg.endpointConfig(c, store)
 	if cfg.Transport == nil {
 		c.idle = api.CloseIdleConnections
 	}
 	cfg.warn()
+	if c.bot != nil {
+		if _, err := c.messages.begin(c.bot); err != nil {
+			return nil, errors.Join(fmt.Errorf("wechat: Config.Endpoint: %w", err), c.Close())
+		}
+	}
 	return c, nil
 }
 
-// Close ends the client and the store that New opened. A fetch that is on its
-// way is awaited and saved, which may take 10 s, with tickets 20 s; a program that
-// ends without Close loses nothing either, since its lease runs out. Closing twice
-// is safe.
+// Close ends the client and the store that New opened. Handlers of messages have
+// 5 s to end; then their Context does, and what is not handled is left in the
+// store for another process or the next start. A fetch that is on its way is
+// awaited and saved, which may take 10 s, with tickets 20 s; a program that ends
+// without Close loses nothing either, since its lease runs out. Closing twice is
+// safe.
 func (c *Client) Close() error {
-	c.tickets.close() // before the token, with which they are fetched
-	err := c.keeper.Close()
+	err := c.messages.end() // first, as handlers need the token
+	c.tickets.close()       // before the token, with which they are fetched
+	err = errors.Join(err, c.keeper.Close())
 	c.idle()
 	if c.store != nil {
 		err = errors.Join(err, c.store.Close())
@@ -138,11 +149,15 @@ func (c *Client) Status() zhongkong.Status { return c.keeper.Status() }
 // Format implements [fmt.Formatter]: whose client it is.
 func (c *Client) Format(f fmt.State, _ rune) { _, _ = fmt.Fprintf(f, "wechat.Client(%s)", c.appID) }
 
-// From returns the client of a request that went through [Middleware] with the
-// default ContextKey. It panics when there is none, as c.MustGet does.
-func From(ctx *gin.Context) *Client {
-	value, _ := ctx.Get(Key)
-	client, ok := value.(*Client)
+// From returns the client of a *gin.Context whose request went through
+// [Middleware] with the default ContextKey, or of the *[callback.Context] of a
+// message, whatever the ContextKey. It panics when there is none, as c.MustGet
+// does.
+func From(ctx context.Context) *Client {
+	client, ok := ctx.Value(clientKey{}).(*Client)
+	if !ok {
+		client, ok = ctx.Value(Key).(*Client)
+	}
 	if !ok {
 		panic("wechat: this request has no client: call r.Use(wechat.Middleware(cfg)) before the route is registered")
 	}

@@ -87,6 +87,17 @@ type Config struct {
 	// value switches the check off.
 	Freshness time.Duration
 
+	// Messages answers what followers send, on CallbackPath and wherever
+	// Client.Callback stands; routes behind get no message then. Nil leaves messages
+	// to the routes, for which there is the function Messages too.
+	Messages *callback.Router
+
+	// Endpoint is what else can be chosen about messages: AtMostOnce, Working,
+	// Limits, Refused. Verifier and Router have to be nil; other fields that are
+	// empty are the client's: its store if that can remember messages, as those of
+	// this module can, its Logger, its SealKeys, and Client.Send as the Sender.
+	Endpoint callback.EndpointConfig
+
 	// Overlap is how long a superseded token still works; see zhongkong.Config.
 	// 0 means WeChat's rule.
 	Overlap time.Duration
@@ -159,6 +170,9 @@ func (c Config) validate() error {
 	}
 	if c.Store != nil && c.StoreURL != "" {
 		return errors.New("wechat: Config.Store and Config.StoreURL are both set: give the one or the other")
+	}
+	if c.Endpoint.Verifier != nil || c.Endpoint.Router != nil {
+		return errors.New("wechat: Config.Endpoint has a Verifier or a Router: set Config.Token, Config.AESKey and Config.Messages instead")
 	}
 	if c.Store == nil {
 		if _, err := parseStoreURL(c.StoreURL); err != nil {

@@ -48,6 +48,17 @@
 // [Client.Push] tells a handler what was verified. Several accounts live on one
 // engine when each has a ContextKey and a CallbackPath of its own.
 //
+// # Messages
+//
+// A bot answers them, once and in time, whatever process they reach:
+//
+//	bot := callback.NewRouter()
+//	bot.Text("天气*", func(c *callback.Context) error { return c.ReplyText("晴, 26°C") })
+//	r.POST("/", wechat.Messages(bot)) // or Config.Messages: bot
+//
+// See [Messages], and package callback for what a bot can do. [Config.Endpoint]
+// has its options.
+//
 // # Pages
 //
 // [Client.JSConfig] signs a page for the JS-SDK with the account's jsapi_ticket,

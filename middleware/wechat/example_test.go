@@ -104,3 +104,59 @@ func ExampleClient_Callback() {
 	// <xml><MsgType>text</MsgType></xml>
 	// 200 success
 }
+
+// A bot in safe mode. WeChat is the simulator here, which delivers as WeChat does.
+func ExampleMessages() {
+	sim, err := simulator.New(simulator.Options{Accounts: []simulator.Account{{
+		AppID: "wx0123456789abcdef", Secret: "0123456789abcdef0123456789abcdef",
+		Token: "AAAAA", AESKey: "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG", // safe mode
+	}}})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	client, err := wechat.New(wechat.Config{
+		AppID:     "wx0123456789abcdef",
+		AppSecret: wechat.Secret("0123456789abcdef0123456789abcdef"),
+		Token:     wechat.Secret("AAAAA"),
+		AESKey:    wechat.Secret("abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG"),
+		Transport: sim.RoundTripper(),
+		StoreURL:  "memory:",
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer func() { _ = client.Close() }()
+
+	bot := callback.NewRouter()
+	bot.Text("天气*", func(c *callback.Context) error {
+		return c.ReplyText(strings.TrimSpace(c.Matches[1]) + ": 晴, 26°C")
+	})
+	bot.Event(callback.Subscribe, func(c *callback.Context) error {
+		wx := wechat.From(c) // to call WeChat with
+		var menu json.RawMessage
+		if err := wx.Get(c, "/cgi-bin/menu/get", nil, &menu); err != nil {
+			return c.ReplyText("欢迎") // there is no menu yet
+		}
+		return c.ReplyText("欢迎, 请看菜单")
+	})
+	bot.Default(func(c *callback.Context) error { return c.ReplyNothing() })
+
+	r := gin.New()
+	r.Use(client.Middleware())
+	r.POST("/", wechat.Messages(bot))
+
+	for _, message := range []simulator.Message{simulator.Text("天气 北京"), simulator.Subscribe(), simulator.Text("?")} {
+		result, err := sim.Deliver(context.Background(), simulator.Push{Message: message, Handler: r})
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		fmt.Println(result)
+	}
+	// Output:
+	// replied: the app replied with text; seen: 北京: 晴, 26°C
+	// replied: the app replied with text; seen: 欢迎
+	// silent: the app answered success
+}

@@ -125,6 +125,11 @@ func (c *Client) push(ctx *gin.Context) {
 	c.log.Debug("WeChat pushed a message", "appid", c.appID,
 		"encrypted", push.Pair.Encrypted, "token_previous", push.Pair.TokenPrevious, "key_previous", push.Pair.KeyPrevious)
 	ctx.Set(pushKey{c}, push)
+	if c.bot != nil {
+		c.handle(ctx, c.bot)
+		return
+	}
+	ctx.Set(openedKey{}, c)
 	ctx.Next()
 
 	// Without an answer WeChat sends the message twice more and then tells the user
@@ -164,6 +169,9 @@ func (c *Client) refuse(ctx *gin.Context, err error) {
 	var refusal *callback.Error
 	if errors.As(err, &refusal) {
 		attrs = append(attrs, slog.String("reason", string(refusal.Reason)), slog.String("parameter", refusal.Parameter))
+		if c.refused != nil {
+			c.refused(refusal)
+		}
 		if ctx.Request.Method == http.MethodGet && refusal.Reason == callback.ReasonMissing && refusal.Parameter == "signature" {
 			level = slog.LevelDebug // somebody's browser, not an attempt
 		}

@@ -47,6 +47,9 @@ type Engine struct {
 	// Lines counts what the journal of a key holds, shown or not.
 	Lines func(t *testing.T, address string, key zhongkong.Key) int
 
+	// Messages counts what is known of messages.
+	Messages func(t *testing.T, address string) int
+
 	// Slack is how many lines may be held beyond those that are shown.
 	Slack int
 }
@@ -59,6 +62,8 @@ func Run(t *testing.T, e Engine) {
 		check func(t *testing.T, server string)
 	}{
 		{"Conformance", e.conformance},
+		{"Messages", e.messages},
+		{"MessagesEnd", e.messagesEnd},
 		{"FirstStarts", e.firstStarts},
 		{"Prefixes", e.prefixes},
 		{"RoundTrips", e.roundTrips},
@@ -247,6 +252,54 @@ func (e Engine) conformance(t *testing.T, server string) {
 			return e.OpenAt(t, address, nil), e.OpenAt(t, Through(t, address, proxy.Addr), nil), proxy
 		}},
 	})
+}
+
+// messages is the conformance suite of callback.Once.
+func (e Engine) messages(t *testing.T, server string) {
+	storetest.RunOnce(t, storetest.Options{
+		ServerClock: true,
+		Open: func(t *testing.T) func(t *testing.T) zhongkong.Store {
+			address := e.Place(t, server)
+			return func(t *testing.T) zhongkong.Store { return e.OpenAt(t, address, nil) }
+		},
+	})
+}
+
+// messagesEnd: what is known of messages is removed when it may be, and the one
+// that waits to be handled stays.
+func (e Engine) messagesEnd(t *testing.T, server string) {
+	const messages = 600 // one more than the pace in which they are looked for, and then some
+	address := e.Place(t, server)
+	once := e.OpenAt(t, address, nil).(storetest.Once)
+	claim := func(key string) {
+		if _, _, _, err := once.Claim(t.Context(), "account", key, "owner", time.Millisecond, time.Millisecond); err != nil {
+			t.Errorf("Claim: %v", err)
+		}
+	}
+	claim("kept")
+	if _, _, err := once.Keep(t.Context(), "kept", []byte("message")); err != nil {
+		t.Fatal(err)
+	}
+	var next atomic.Int64
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			for i := next.Add(1); i <= messages; i = next.Add(1) {
+				claim(fmt.Sprint("message ", i))
+			}
+		})
+	}
+	all.Wait()
+	Eventually(t, func() error {
+		if n := e.Messages(t, address); n >= messages/2 {
+			return fmt.Errorf("%d messages are known", n)
+		}
+		return nil
+	})
+	key, message, _, err := once.Take(t.Context(), "account", "heir", time.Minute)
+	if err != nil || key != "kept" || string(message) != "message" {
+		t.Errorf("Take = %q, %q, %v", key, message, err)
+	}
 }
 
 // firstStarts: many programs start at once where there is nothing yet. Each has

@@ -234,12 +234,14 @@ func (e *engine) Swap(ctx context.Context, c remote.Change) (bool, error) {
 	}
 	// The transaction may still be open, and ends with the connection.
 	_ = conn.Raw(func(any) error { return sqldriver.ErrBadConn })
-	switch codeOf(err) {
-	case 1020, 1205, 1213: // changed since it was read, lock wait timeout, deadlock: somebody came between
+	if cameBetween(codeOf(err)) {
 		return false, nil
 	}
 	return false, e.failed(err)
 }
+
+// cameBetween: changed since it was read, lock wait timeout, deadlock.
+func cameBetween(code uint16) bool { return code == 1020 || code == 1205 || code == 1213 }
 
 // Lines implements [remote.Engine].
 func (e *engine) Lines(ctx context.Context, name string, limit int) ([]zhongkong.Entry, error) {

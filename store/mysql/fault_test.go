@@ -85,19 +85,19 @@ func TestFaults(t *testing.T) {
 	mustNotOpen(t, u.String(), "database nowhere", "does not exist", "CREATE DATABASE")
 
 	address := tests.Place(t, server)
-	mustNotOpen(t, remotetest.With(t, address, "migrate", "off"), "schema version 0 where this program needs 1", "zhongkong migrate up")
+	mustNotOpen(t, remotetest.With(t, address, "migrate", "off"), "schema version 0 where this program needs 2", "zhongkong migrate up")
 	if _, err := Migrate(t.Context(), address, Options{}, migrations.Up); err != nil {
 		t.Fatal(err)
 	}
 	s := tests.OpenAt(t, remotetest.With(t, address, "migrate", "off"), nil)
 	raw(t, address, `INSERT INTO PREFIX_schema (version_id, is_applied) VALUES (4711, true)`)
-	mustNotOpen(t, address, "schema version 4711, and this program knows 1", "update this program")
+	mustNotOpen(t, address, "schema version 4711, and this program knows 2", "update this program")
 	remotetest.MustLoad(t, s, "") // who runs goes on
 	_, err = Migrate(t.Context(), address, Options{}, migrations.Up)
 	remotetest.MustSay(t, err, "update this program")
 	raw(t, address, `DELETE FROM PREFIX_schema WHERE version_id = 4711`)
 
-	if _, err := Migrate(t.Context(), address, Options{}, migrations.Down); err != nil {
+	if err := tests.Remove(t.Context(), address); err != nil {
 		t.Fatal(err)
 	}
 	_, err = s.Load(t.Context(), remotetest.Key)
@@ -124,7 +124,7 @@ func TestOwnServer(t *testing.T) {
 		if _, err := Migrate(t.Context(), server.URL, Options{}, migrations.Up); err != nil {
 			t.Fatal(err)
 		}
-		for _, table := range []string{"credentials", "journal", "schema"} {
+		for _, table := range []string{"credentials", "journal", "messages", "schema"} {
 			raw(t, server.URL, `GRANT SELECT, INSERT, UPDATE, DELETE ON zhongkong.zhongkong_`+table+` TO guest@'%'`)
 		}
 		remotetest.Save(t, tests.OpenAt(t, guest, nil), "value")
@@ -230,26 +230,34 @@ func TestExplain(t *testing.T) {
 func TestMigrate(t *testing.T) {
 	t.Parallel()
 	address := tests.Place(t, testserver.URL(t, testserver.MySQL))
+	const newest = 2
 	run := func(action migrations.Action, version int64) {
 		t.Helper()
 		status, err := Migrate(t.Context(), address, Options{}, action)
 		if err != nil {
 			t.Fatalf("%s: %v", action, err)
 		}
-		if status.Version != version || status.Newest != 1 || len(status.Steps) != 1 || status.Steps[0].Applied.IsZero() != (version == 0) {
-			t.Fatalf("%s: got %+v, want version %d", action, status, version)
+		if status.Version != version || status.Newest != newest || len(status.Steps) != newest {
+			t.Fatalf("%s: got %+v, want version %d of %d", action, status, version, newest)
+		}
+		for _, step := range status.Steps {
+			if step.Applied.IsZero() != (step.Number > version) {
+				t.Fatalf("%s: at version %d: step %+v", action, version, step)
+			}
 		}
 	}
 	run(migrations.Look, 0)
 	run(migrations.Down, 0)
-	run(migrations.Up, 1)
-	run(migrations.Up, 1)
-	run(migrations.Look, 1)
-	run(migrations.Down, 0)
-	if n := number(t, address, `SELECT count(*) FROM information_schema.tables WHERE table_name IN ('PREFIX_credentials', 'PREFIX_journal')`); n != 0 {
+	run(migrations.Up, newest)
+	run(migrations.Up, newest)
+	run(migrations.Look, newest)
+	for version := int64(newest - 1); version >= 0; version-- {
+		run(migrations.Down, version)
+	}
+	if n := number(t, address, `SELECT count(*) FROM information_schema.tables WHERE table_name IN ('PREFIX_credentials', 'PREFIX_journal', 'PREFIX_messages')`); n != 0 {
 		t.Errorf("%d tables are left", n)
 	}
-	run(migrations.Up, 1)
+	run(migrations.Up, newest)
 	remotetest.Save(t, tests.OpenAt(t, address, nil), "value")
 }
 

@@ -77,10 +77,10 @@ type Options struct {
 	NoMigrate bool
 }
 
-// Store implements [zhongkong.Store] and [zhongkong.Journal]. Make one with
-// [Open].
+// Store implements [zhongkong.Store], [zhongkong.Journal] and callback.Once. Make
+// one with [Open].
 type Store struct {
-	*remote.Store
+	remote.Once
 }
 
 var (
@@ -102,7 +102,7 @@ func Open(ctx context.Context, address string, options Options) (*Store, error) 
 	if err != nil {
 		return nil, err
 	}
-	return &Store{s}, nil
+	return &Store{remote.WithMessages(s, e.messages())}, nil
 }
 
 // Migrate makes the tables or brings them up to date (Up), takes the last step

@@ -21,8 +21,12 @@ var tests = remotetest.Engine{
 		return Open(ctx, address, Options{Logger: logger})
 	},
 	Remove: func(ctx context.Context, address string) error {
-		_, err := Migrate(ctx, address, Options{}, migrations.Down)
-		return err
+		for {
+			status, err := Migrate(ctx, address, Options{}, migrations.Down)
+			if err != nil || status.Version == 0 {
+				return err
+			}
+		}
 	},
 	Start: func(ctx context.Context) (*testserver.Server, error) { return testserver.StartMySQL(ctx) },
 	Damage: func(t *testing.T, address string, top int64) {
@@ -38,6 +42,10 @@ var tests = remotetest.Engine{
 		}
 		raw(t, address, `INSERT INTO PREFIX_journal (name, at_us, event, fence, attempt, detail) VALUES `+
 			strings.TrimSuffix(strings.Repeat(`(?, `+now+` - ?, 'begin', 1, '', ?), `, n), ", "), values...)
+	},
+	Messages: func(t *testing.T, address string) int {
+		t.Helper()
+		return number(t, address, `SELECT count(*) FROM PREFIX_messages`)
 	},
 	Lines: func(t *testing.T, address string, key zhongkong.Key) (n int) {
 		t.Helper()

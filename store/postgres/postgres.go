@@ -72,10 +72,10 @@ type Options struct {
 	NoMigrate bool
 }
 
-// Store implements [zhongkong.Store], [zhongkong.Watcher] and
-// [zhongkong.Journal]. Make one with [Open].
+// Store implements [zhongkong.Store], [zhongkong.Watcher], [zhongkong.Journal]
+// and callback.Once. Make one with [Open].
 type Store struct {
-	*remote.Store
+	remote.Once
 	engine *engine
 }
 
@@ -99,7 +99,7 @@ func Open(ctx context.Context, address string, options Options) (*Store, error) 
 	if err != nil {
 		return nil, err
 	}
-	return &Store{Store: s, engine: e}, nil
+	return &Store{Once: remote.WithMessages(s, e.messages()), engine: e}, nil
 }
 
 // Migrate makes the tables or brings them up to date (Up), takes the last step

@@ -23,8 +23,12 @@ var tests = remotetest.Engine{
 		return Open(ctx, address, Options{Logger: logger})
 	},
 	Remove: func(ctx context.Context, address string) error {
-		_, err := Migrate(ctx, address, Options{}, migrations.Down)
-		return err
+		for {
+			status, err := Migrate(ctx, address, Options{}, migrations.Down)
+			if err != nil || status.Version == 0 {
+				return err
+			}
+		}
 	},
 	Start: func(ctx context.Context) (*testserver.Server, error) { return testserver.StartPostgres(ctx) },
 	Damage: func(t *testing.T, address string, top int64) {
@@ -36,6 +40,10 @@ var tests = remotetest.Engine{
 		t.Helper()
 		raw(t, address, `INSERT INTO PREFIX_journal (name, at_us, event, fence, attempt, detail)
 			SELECT $1, `+now+` - $2, 'begin', 1, '', i FROM generate_series(1, $3) AS i`, key.String(), age.Microseconds(), n)
+	},
+	Messages: func(t *testing.T, address string) int {
+		t.Helper()
+		return number(t, address, `SELECT count(*) FROM PREFIX_messages`)
 	},
 	Lines: func(t *testing.T, address string, key zhongkong.Key) (n int) {
 		t.Helper()

@@ -27,6 +27,10 @@
 // Redis evicts it nevertheless (maxmemory with an allkeys policy), that costs one
 // fetch; noeviction or a volatile policy is better.
 //
+// A message that was handled is a hash that ends by itself, after a day or more.
+// One that was answered before it was handled is never evicted by a volatile
+// policy; its name stands in the sorted set of the account until then.
+//
 // # Clock, notices, cost
 //
 // Times are the server's. A change is told to the other processes with PUBLISH;
@@ -94,10 +98,10 @@ type Options struct {
 	Prefix string
 }
 
-// Store implements [zhongkong.Store], [zhongkong.Watcher] and
-// [zhongkong.Journal]. Make one with [Open].
+// Store implements [zhongkong.Store], [zhongkong.Watcher], [zhongkong.Journal]
+// and callback.Once. Make one with [Open].
 type Store struct {
-	*remote.Store
+	remote.Once
 	engine *engine
 }
 
@@ -121,7 +125,7 @@ func Open(ctx context.Context, address string, options Options) (*Store, error) 
 	if err != nil {
 		return nil, err
 	}
-	return &Store{Store: s, engine: e}, nil
+	return &Store{Once: remote.WithMessages(s, e), engine: e}, nil
 }
 
 // settings are what the URL and the options say together.

@@ -60,6 +60,17 @@ var tests = remotetest.Engine{
 		})
 		must(t, err)
 	},
+	Messages: func(t *testing.T, address string) int {
+		t.Helper()
+		e := raw(t, address)
+		n := 0
+		keys := e.db.Scan(t.Context(), 0, e.prefix+"message:*", 1000).Iterator()
+		for keys.Next(t.Context()) {
+			n++
+		}
+		must(t, keys.Err())
+		return n
+	},
 	Lines: func(t *testing.T, address string, key zhongkong.Key) int {
 		t.Helper()
 		e := raw(t, address)
@@ -89,5 +100,64 @@ func must(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestDamagedMessage: what is known of a message is nonsense, or the key holds
+// something else. It counts as a new one.
+func TestDamagedMessage(t *testing.T) {
+	t.Parallel()
+	address := tests.Place(t, testserver.URL(t, testserver.Redis))
+	e := raw(t, address)
+	s, err := Open(t.Context(), address, Options{})
+	must(t, err)
+	defer func() { _ = s.Close() }()
+	must(t, e.db.HSet(t.Context(), e.message("a row"), "version", 17, "row", "{").Err())
+	must(t, e.db.Set(t.Context(), e.message("a key"), "something else", 0).Err())
+	for _, key := range []string{"a row", "a key"} {
+		attempt, delivery, _, err := s.Claim(t.Context(), "account", key, "owner", time.Minute, time.Hour)
+		if err != nil || attempt != 1 || delivery != 1 {
+			t.Errorf("Claim of %s = attempt %d, delivery %d, %v", key, attempt, delivery, err)
+		}
+		if _, _, err := s.Finish(t.Context(), key, "owner", []byte("answer"), time.Hour); err != nil {
+			t.Error(err)
+		}
+		_, answer, err := s.Wait(t.Context(), key, "other", time.Minute)
+		if err != nil || string(answer) != "answer" {
+			t.Errorf("Wait for %s = %q, %v", key, answer, err)
+		}
+	}
+}
+
+// TestInboxHealed: names in an inbox whose messages are gone are removed by
+// whoever looks there, however many they are, and the one that waits is found
+// behind them.
+func TestInboxHealed(t *testing.T) {
+	t.Parallel()
+	address := tests.Place(t, testserver.URL(t, testserver.Redis))
+	e := raw(t, address)
+	s, err := Open(t.Context(), address, Options{})
+	must(t, err)
+	defer func() { _ = s.Close() }()
+	for i := range 3*inboxLook + 1 {
+		must(t, e.db.ZAdd(t.Context(), e.inbox("account"), goredis.Z{Score: float64(i + 1), Member: fmt.Sprint("gone ", i)}).Err())
+	}
+	for i := range inboxLook { // in work
+		key := fmt.Sprint("held ", i)
+		_, _, _, err = s.Claim(t.Context(), "account", key, "owner", time.Minute, time.Hour)
+		must(t, err)
+		_, _, err = s.Keep(t.Context(), key, []byte("message"))
+		must(t, err)
+	}
+	_, _, _, err = s.Claim(t.Context(), "account", "left", "owner", 0, time.Hour)
+	must(t, err)
+	_, _, err = s.Keep(t.Context(), "left", []byte("message"))
+	must(t, err)
+	key, message, _, err := s.Take(t.Context(), "account", "heir", time.Minute)
+	if err != nil || key != "left" || string(message) != "message" {
+		t.Errorf("Take = %q, %q, %v", key, message, err)
+	}
+	if n, err := e.db.ZCard(t.Context(), e.inbox("account")).Result(); err != nil || n != inboxLook+1 {
+		t.Errorf("%d names are in the inbox, %v; want %d", n, err, inboxLook+1)
 	}
 }

@@ -71,3 +71,29 @@ var probeScript = goredis.NewScript(`
 redis.call('TIME')
 return redis.call('DEL', KEYS[1])
 `)
+
+// swapMessageScript writes what is known of a message if it still has the version
+// that was read, and if it is not too late.
+//
+// KEYS: message. ARGV: old version, new version, row, format, until in µs, ”
+// where the content stays what it is, content, end in ms or 0 for none.
+var swapMessageScript = goredis.NewScript(version + `
+local old = version(KEYS[1])
+if old ~= ARGV[1] and not (ARGV[1] == '' and old == '0') or now() >= tonumber(ARGV[5]) then return 0 end
+if old == '0' then redis.call('DEL', KEYS[1]) end
+redis.call('HSET', KEYS[1], 'version', ARGV[2], 'row', ARGV[3], 'format', ARGV[4])
+if ARGV[6] ~= '' then
+	if ARGV[7] == '' then redis.call('HDEL', KEYS[1], 'content') else redis.call('HSET', KEYS[1], 'content', ARGV[7]) end
+end
+if ARGV[8] == '0' then redis.call('PERSIST', KEYS[1]) else redis.call('PEXPIREAT', KEYS[1], ARGV[8]) end
+return 1
+`)
+
+// leaveScript removes a name from an inbox, unless it came in anew.
+//
+// KEYS: inbox. ARGV: name, score.
+var leaveScript = goredis.NewScript(`
+local score = redis.call('ZSCORE', KEYS[1], ARGV[1])
+if score and tonumber(score) == tonumber(ARGV[2]) then return redis.call('ZREM', KEYS[1], ARGV[1]) end
+return 0
+`)

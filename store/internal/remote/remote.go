@@ -139,6 +139,7 @@ type Store struct {
 	started bool      // Open has returned the store
 	warned  bool      // the failure was said
 	lines   map[string]int
+	claims  int // of new messages
 }
 
 // attempt to open.

@@ -1,0 +1,285 @@
+package remote
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"reflect"
+	"time"
+
+	"github.com/zhongkong-go/zhongkong/store/internal/columns"
+)
+
+// The looks of those who wait for another process's message.
+const (
+	firstLook = 20 * time.Millisecond
+	lastLook  = 250 * time.Millisecond
+)
+
+// forgetPace is after how many new messages a process looks for old ones.
+const forgetPace = 500
+
+// MessageEngine is what an [Engine] has to be able to do besides, so that its
+// store keeps the contract of callback.Once.
+type MessageEngine interface {
+	// ReadMessage returns what is known of a message, and the server's time.
+	ReadMessage(ctx context.Context, name string) (MessageState, error)
+
+	// SwapMessage carries out a change, wholly or not at all, and reports whether
+	// it did.
+	SwapMessage(ctx context.Context, change MessageChange) (bool, error)
+
+	// FirstKept returns the name of the message of an account that was kept first
+	// of those that wait and whose lease is over, "" if there is none.
+	FirstKept(ctx context.Context, account string) (name string, err error)
+
+	// Content returns what was kept of a message, nothing if it is unknown.
+	Content(ctx context.Context, name string) ([]byte, error)
+
+	// Forget removes messages that may be forgotten, some thousand at most.
+	Forget(ctx context.Context) error
+}
+
+// MessageState is a message as it was read.
+type MessageState struct {
+	columns.Message
+	Found   bool
+	Version int64 // tells whether it was changed; the server's time in µs at its last change, or more
+	NowUS   int64 // the server's time of the reading
+}
+
+// MessageChange is what is written of a message in one step.
+type MessageChange struct {
+	columns.Message
+	Name    string
+	Found   bool   // there is the message, and it has ...
+	Old     int64  // ... this version; or else there still must be none
+	New     int64  // the version then
+	UntilUS int64  // the server's time before which it has to happen
+	Content []byte // nil: stays what it is
+}
+
+// Once is a [Store] that keeps the contract of callback.Once too.
+type Once struct {
+	*Store
+	messages MessageEngine
+}
+
+// WithMessages is s with its engine's abilities.
+func WithMessages(s *Store, engine MessageEngine) Once { return Once{Store: s, messages: engine} }
+
+// Claim implements callback.Once.
+func (s Once) Claim(ctx context.Context, account, key, owner string, lease, keep time.Duration) (attempt, delivery int, age time.Duration, err error) {
+	type answer struct {
+		attempt, delivery int
+		age               time.Duration
+	}
+	a, err := call(ctx, s.Store, func(ctx context.Context) (a answer, err error) {
+		err = s.edit(ctx, key, func(state MessageState, m *columns.Message) ([]byte, error) {
+			now := state.NowUS
+			var content []byte
+			if !state.Found || m.Gone(now) {
+				*m = columns.Message{Account: account, FirstUS: now, EndUS: now + keep.Microseconds()}
+				content = []byte{}
+			}
+			a.attempt = 0
+			switch {
+			case m.Finished:
+				m.Deliveries++
+			case m.Owner == owner:
+				m.LeaseEndUS, a.attempt = now+lease.Microseconds(), m.Attempts
+			default:
+				m.Deliveries++
+				if m.Free(now) {
+					a.attempt = m.Take(owner, now+lease.Microseconds())
+				}
+			}
+			a.delivery, a.age = m.Deliveries, max(0, time.Duration(now-m.FirstUS)*time.Microsecond)
+			return content, nil
+		})
+		return a, err
+	})
+	if err == nil && a.delivery == 1 {
+		s.forget()
+	}
+	return a.attempt, a.delivery, a.age, err
+}
+
+// forget lets go of old messages now and then, beside the call.
+func (s Once) forget() {
+	s.mu.Lock()
+	s.claims++
+	due := s.claims%forgetPace == 0
+	s.mu.Unlock()
+	if !due {
+		return
+	}
+	_ = s.Go(func() {
+		ctx, cancel := context.WithTimeout(s.life, callTime)
+		defer cancel()
+		if err := s.messages.Forget(ctx); err != nil && s.life.Err() == nil {
+			s.log.Debug("old messages were not forgotten", slog.String("server", s.server.String()), slog.Any("cause", err))
+		}
+	})
+}
+
+// Wait implements callback.Once. It looks every quarter of a second.
+func (s Once) Wait(ctx context.Context, key, owner string, lease time.Duration) (attempt int, answer []byte, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(s.life, cancel)()
+	type look struct {
+		attempt int
+		answer  []byte
+		left    time.Duration // of another one's lease
+	}
+	for pause := firstLook; ; pause = min(2*pause, lastLook) {
+		l, err := about(ctx, s, key, func(now int64, m *columns.Message) (look, []byte) {
+			switch {
+			case m.Finished:
+				return look{answer: m.Answer}, nil
+			case m.Free(now):
+				return look{attempt: m.Take(owner, now+lease.Microseconds())}, nil
+			default:
+				return look{left: time.Duration(m.LeaseEndUS-now) * time.Microsecond}, nil
+			}
+		})
+		if err != nil || l.left == 0 {
+			return l.attempt, l.answer, err
+		}
+		if err := sleep(ctx, min(pause/2+rand.N(pause), l.left)); err != nil {
+			if s.life.Err() != nil {
+				err = s.closedError()
+			}
+			return 0, nil, err
+		}
+	}
+}
+
+// standing is what the holder of a message learns.
+type standing struct{ held, kept bool }
+
+// Hold implements callback.Once.
+func (s Once) Hold(ctx context.Context, key, owner string, lease time.Duration) (held, kept bool, err error) {
+	is, err := about(ctx, s, key, func(now int64, m *columns.Message) (standing, []byte) {
+		is := standing{held: m.Owner == owner && !m.Finished, kept: m.Kept}
+		if is.held {
+			m.LeaseEndUS = now + lease.Microseconds()
+		}
+		return is, nil
+	})
+	return is.held, is.kept, err
+}
+
+// Keep implements callback.Once.
+func (s Once) Keep(ctx context.Context, key string, message []byte) (finished bool, answer []byte, err error) {
+	m, err := about(ctx, s, key, func(now int64, m *columns.Message) (columns.Message, []byte) {
+		if m.Finished {
+			return *m, nil
+		}
+		m.Kept = true
+		if m.KeptUS == 0 && len(message) > 0 {
+			m.KeptUS = now
+			return *m, message
+		}
+		return *m, nil
+	})
+	return m.Finished, m.Answer, err
+}
+
+// Finish implements callback.Once.
+func (s Once) Finish(ctx context.Context, key, owner string, answer []byte, keep time.Duration) (held, kept bool, err error) {
+	is, err := about(ctx, s, key, func(now int64, m *columns.Message) (standing, []byte) {
+		is := standing{held: m.Owner == owner, kept: m.Kept}
+		if !is.held || m.Finished || is.kept && len(answer) > 0 {
+			return is, nil
+		}
+		m.Finished, m.Answer, m.KeptUS, m.EndUS = true, answer, 0, now+keep.Microseconds()
+		return is, []byte{}
+	})
+	return is.held, is.kept, err
+}
+
+// Take implements callback.Once.
+func (s Once) Take(ctx context.Context, account, owner string, lease time.Duration) (key string, message []byte, attempt int, err error) {
+	type taken struct {
+		key     string
+		message []byte
+		attempt int
+	}
+	t, err := call(ctx, s.Store, func(ctx context.Context) (t taken, err error) {
+		for t.attempt == 0 {
+			t.key, err = s.messages.FirstKept(ctx, account)
+			if passes(err) && ctx.Err() == nil { // see readMany
+				t.key, err = s.messages.FirstKept(ctx, account)
+			}
+			if err != nil || t.key == "" {
+				return taken{}, err
+			}
+			if t.message, err = s.messages.Content(ctx, t.key); err != nil {
+				return taken{}, err
+			}
+			err = s.edit(ctx, t.key, func(state MessageState, m *columns.Message) ([]byte, error) {
+				t.attempt = 0
+				if state.Found && m.KeptUS > 0 && m.Free(state.NowUS) { // what is kept stays the same as long as it is
+					t.attempt = m.Take(owner, state.NowUS+lease.Microseconds())
+				}
+				return nil, nil
+			})
+			if err != nil {
+				return taken{}, err
+			}
+		}
+		return t, nil
+	})
+	return t.key, t.message, t.attempt, err
+}
+
+// about is a call that edits a message which was claimed. What edit returns
+// second is the content to write, nil for none.
+func about[T any](ctx context.Context, s Once, key string, edit func(nowUS int64, m *columns.Message) (T, []byte)) (T, error) {
+	return call(ctx, s.Store, func(ctx context.Context) (value T, err error) {
+		err = s.edit(ctx, key, func(state MessageState, m *columns.Message) (content []byte, err error) {
+			if !state.Found {
+				return nil, fmt.Errorf("zhongkong: the %s store knows nothing of this message; it was not claimed, or is forgotten", s.server.Kind)
+			}
+			value, content = edit(state.NowUS, m)
+			return content, nil
+		})
+		return value, err
+	})
+}
+
+// edit reads, edits and swaps a message until nobody came between. What edit
+// returns is the content to write, nil for none.
+func (s Once) edit(ctx context.Context, name string, edit func(state MessageState, m *columns.Message) ([]byte, error)) error {
+	for pause := time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
+		state, err := s.messages.ReadMessage(ctx, name)
+		if passes(err) && ctx.Err() == nil { // see readMany
+			state, err = s.messages.ReadMessage(ctx, name)
+		}
+		if err != nil {
+			return err
+		}
+		m := state.Message
+		content, err := edit(state, &m)
+		if err != nil {
+			return err
+		}
+		if content == nil && reflect.DeepEqual(m, state.Message) {
+			return nil
+		}
+		swapped, err := s.messages.SwapMessage(ctx, MessageChange{
+			Message: m, Name: name, Content: content, Found: state.Found,
+			Old: state.Version, New: max(state.Version+1, state.NowUS),
+			UntilUS: state.NowUS + decisionTime.Microseconds(),
+		})
+		if err != nil || swapped {
+			return err
+		}
+		if err := sleep(ctx, pause+rand.N(pause)); err != nil {
+			return fmt.Errorf("zhongkong: others change this message all the time: %w", err)
+		}
+	}
+}

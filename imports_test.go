@@ -40,7 +40,7 @@ var importTable = map[string]struct {
 	},
 	"gateway/...":  {imports: []string{".", "callback", "gateway/...", "platform/...", "store/open"}},
 	"cmd/...":      {imports: []string{"./..."}},
-	"internal/...": {imports: []string{".", "internal/...", "store/..."}}, // for tests alone
+	"internal/...": {imports: []string{".", "callback", "internal/...", "store/..."}}, // for tests alone
 	"chaos":        {},
 	"examples/...": {imports: []string{"./..."}},
 }

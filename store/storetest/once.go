@@ -306,12 +306,13 @@ func checkOnceTake(t *testing.T, f *onceFixture) {
 		f.hold(i, fmt.Sprint(onceKey, i), "first", 0, true, true)
 	}
 	f.take(0, "another account", "second", longLease, "", "", 0)
-	f.take(1, onceAccount, "second", shortLease, onceKey+"2", "message 2", 2)
+	f.take(1, onceAccount, "second", longLease, onceKey+"2", "message 2", 2)
 	f.take(2, onceAccount, "third", longLease, onceKey+"1", "message 1", 2)
 	f.finish(2, onceKey+"1", "first", "", false, true)
 	f.finish(2, onceKey+"1", "third", "", true, true)
 	f.wait(3, onceKey+"0", "fourth", 2, "") // WeChat's third delivery is quicker than the inbox
 	f.take(1, onceAccount, "fifth", longLease, "", "", 0)
+	f.hold(1, onceKey+"2", "second", shortLease, true, true)
 	wait(t, shortLease)
 	f.take(1, onceAccount, "fifth", longLease, onceKey+"2", "message 2", 3)
 	f.take(1, onceAccount, "sixth", longLease, "", "", 0)

@@ -8,12 +8,16 @@ import (
 	"time"
 
 	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/internal/bottest"
 	"github.com/zhongkong-go/zhongkong/internal/remotetest"
 	"github.com/zhongkong-go/zhongkong/internal/testserver"
 	"github.com/zhongkong-go/zhongkong/migrations"
 )
 
-func TestMain(m *testing.M) { testserver.Main(m) }
+func TestMain(m *testing.M) {
+	bottest.Main(func(ctx context.Context, address string) (bottest.Store, error) { return Open(ctx, address, Options{}) })
+	testserver.Main(m)
+}
 
 var tests = remotetest.Engine{
 	Engine: testserver.MySQL,
@@ -56,6 +60,11 @@ var tests = remotetest.Engine{
 func TestStore(t *testing.T) {
 	t.Parallel()
 	remotetest.Run(t, tests)
+}
+
+func TestThreeDeliveriesThreeProcesses(t *testing.T) {
+	t.Parallel()
+	bottest.ThreeDeliveries(t, tests.Place(t, testserver.URL(t, testserver.MySQL)))
 }
 
 // raw executes a statement in which PREFIX_ stands for the URL's prefix.

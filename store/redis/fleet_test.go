@@ -43,7 +43,7 @@ func TestCluster(t *testing.T) {
 		})
 	}
 	cluster := remotetest.With(t, servers[0].URL, "cluster", "true")
-	storetest.RunWith(t, storetest.Options{
+	options := storetest.Options{
 		Open: func(t *testing.T) func(t *testing.T) zhongkong.Store {
 			t.Helper()
 			address := remotetest.With(t, cluster, "prefix", testserver.Name()+":")
@@ -52,7 +52,9 @@ func TestCluster(t *testing.T) {
 				return tests.OpenAt(t, address, nil)
 			}
 		},
-	})
+	}
+	storetest.RunWith(t, options)
+	t.Run("Messages", func(t *testing.T) { storetest.RunOnce(t, options) })
 	t.Run("LoadMany", func(t *testing.T) {
 		s := tests.OpenAt(t, cluster, nil).(*Store)
 		keys := make([]zhongkong.Key, 100)

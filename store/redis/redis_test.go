@@ -11,11 +11,15 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 
 	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/internal/bottest"
 	"github.com/zhongkong-go/zhongkong/internal/remotetest"
 	"github.com/zhongkong-go/zhongkong/internal/testserver"
 )
 
-func TestMain(m *testing.M) { testserver.Main(m) }
+func TestMain(m *testing.M) {
+	bottest.Main(func(ctx context.Context, address string) (bottest.Store, error) { return Open(ctx, address, Options{}) })
+	testserver.Main(m)
+}
 
 var tests = remotetest.Engine{
 	Engine: testserver.Redis,
@@ -83,6 +87,11 @@ var tests = remotetest.Engine{
 func TestStore(t *testing.T) {
 	t.Parallel()
 	remotetest.Run(t, tests)
+}
+
+func TestThreeDeliveriesThreeProcesses(t *testing.T) {
+	t.Parallel()
+	bottest.ThreeDeliveries(t, tests.Place(t, testserver.URL(t, testserver.Redis)))
 }
 
 func TestSpeedNotice(t *testing.T) { tests.SpeedNotice(t) }

@@ -31,9 +31,6 @@ const base = "zhongkong.db"
 // play is such a process's main.
 func play(role string) int {
 	ctx := context.Background()
-	if role == "bot" {
-		return playBot(ctx)
-	}
 	if role == "nobody" {
 		const nobody = 65534
 		if err := errors.Join(syscall.Setgid(nobody), syscall.Setuid(nobody)); err != nil {

@@ -21,11 +21,13 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/internal/bottest"
 	"github.com/zhongkong-go/zhongkong/migrations"
 	"github.com/zhongkong-go/zhongkong/store/storetest"
 )
 
 func TestMain(m *testing.M) {
+	bottest.Main(func(ctx context.Context, address string) (bottest.Store, error) { return Open(ctx, address, Options{}) })
 	if role := os.Getenv(roleVariable); role != "" {
 		os.Exit(play(role))
 	}

@@ -1,0 +1,301 @@
+// Package bottest tries once-handling with real processes that share a store: the
+// binary of a store's tests, run again, is a bot. Only tests import it.
+package bottest
+
+import (
+	"bufio"
+	"context"
+	"encoding/xml"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/callback"
+)
+
+// botToken is the Token of the bots, which run in plain mode.
+const botToken = "AAAAA"
+
+// addressVariable tells such a process where its store is.
+const addressVariable = "ZHONGKONG_BOT_STORE"
+
+// Store is one that remembers messages.
+type Store interface {
+	callback.Once
+	Close() error
+}
+
+// Main makes this process a bot if a test has started it as one, and otherwise
+// returns. A store's TestMain calls it first.
+func Main(open func(ctx context.Context, address string) (Store, error)) {
+	if address := os.Getenv(addressVariable); address != "" {
+		os.Exit(play(context.Background(), func(ctx context.Context) (Store, error) { return open(ctx, address) }))
+	}
+}
+
+// diary is where the bots write down what they do, a line for each thing, which
+// the system appends as a whole.
+type diary struct{ *os.File }
+
+func (d diary) write(event string, what any) {
+	_, _ = fmt.Fprintf(d.File, "%s %v\n", event, what)
+}
+
+// Send implements callback.Sender.
+func (d diary) Send(_ context.Context, _ string, reply *callback.Reply) error {
+	d.write("sent", reply.Content)
+	return nil
+}
+
+// watched writes down what is finished.
+type watched struct {
+	Store
+	diary diary
+}
+
+func (w watched) Finish(ctx context.Context, key, owner string, answer []byte, keep time.Duration) (held, kept bool, err error) {
+	held, kept, err = w.Store.Finish(ctx, key, owner, answer, keep)
+	if held && err == nil && (!kept || len(answer) == 0) {
+		w.diary.write("finished", key)
+	}
+	return held, kept, err
+}
+
+// play is the main of a process that answers messages: each says how long its
+// handler takes, and gets its MsgId back. It ends when it is killed or stdin is.
+func play(ctx context.Context, open func(ctx context.Context) (Store, error)) int {
+	fail := func(err error) int {
+		fmt.Println(err)
+		return 1
+	}
+	file, err := os.OpenFile("diary", os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return fail(err)
+	}
+	d := diary{file}
+	store, err := open(ctx)
+	if err != nil {
+		return fail(err)
+	}
+	verifier, err := callback.NewVerifier(callback.Config{AppID: "wx0123456789abcdef", Token: zhongkong.NewSecret(botToken), Freshness: 5 * time.Minute})
+	if err != nil {
+		return fail(err)
+	}
+	bot := callback.NewRouter()
+	bot.Default(func(c *callback.Context) error {
+		d.write("begun", c.Message.ID)
+		takes, err := time.ParseDuration(c.Message.Content)
+		if err != nil {
+			return err
+		}
+		select {
+		case <-time.After(takes):
+			return c.ReplyText(fmt.Sprint(c.Message.ID))
+		case <-c.Done():
+			return c.Err()
+		}
+	})
+	endpoint, err := callback.NewEndpoint(callback.EndpointConfig{Verifier: verifier, Router: bot, Once: watched{store, d}, Sender: d})
+	if err != nil {
+		return fail(err)
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return fail(err)
+	}
+	fmt.Println(listener.Addr())
+	server := &http.Server{Handler: endpoint, ReadHeaderTimeout: 5 * time.Second}
+	go func() { _ = server.Serve(listener) }()
+	_, _ = io.Copy(io.Discard, os.Stdin)
+	short, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	_ = server.Shutdown(short)
+	_ = endpoint.Shutdown(short)
+	_ = store.Close()
+	return 0
+}
+
+// Process is a bot that runs.
+type Process struct {
+	URL   string
+	cmd   *exec.Cmd
+	stdin io.Closer
+}
+
+// Start starts a bot on the store at address. It keeps its diary in folder, which
+// is its working directory.
+func Start(t *testing.T, address, folder string) (*Process, error) {
+	t.Helper()
+	binary, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.CommandContext(t.Context(), binary)
+	cmd.Dir = folder
+	cmd.Env = append(os.Environ(), addressVariable+"="+address)
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	line, err := bufio.NewReader(stdout).ReadString('\n')
+	if err != nil || !strings.HasPrefix(line, "127.") {
+		return nil, fmt.Errorf("the process says %q, %w", line, err)
+	}
+	return &Process{URL: "http://" + strings.TrimSpace(line), cmd: cmd, stdin: stdin}, nil
+}
+
+// MustStart is Start for a test that wants no error.
+func MustStart(t *testing.T, address, folder string) *Process {
+	t.Helper()
+	bot, err := Start(t, address, folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return bot
+}
+
+// Kill is a crash.
+func (b *Process) Kill() {
+	_ = b.cmd.Process.Kill()
+	_ = b.cmd.Wait()
+}
+
+// End ends the bot as a signal would.
+func (b *Process) End() {
+	_ = b.stdin.Close()
+	_ = b.cmd.Wait()
+}
+
+// Message is a text as WeChat sends it: content says how long the handler takes.
+func Message(id int, content string) string {
+	return fmt.Sprintf("<xml><ToUserName><![CDATA[gh_0123456789ab]]></ToUserName>\n<FromUserName><![CDATA[oAbCd0123456789EfGhIjKlMnOpQ]]></FromUserName>\n"+
+		"<CreateTime>%d</CreateTime>\n<MsgType><![CDATA[text]]></MsgType>\n<Content><![CDATA[%s]]></Content>\n<MsgId>%d</MsgId>\n</xml>",
+		time.Now().Unix(), content, id)
+}
+
+// Push sends message three times, 5 s apart, until somebody answers, to where next
+// says. It returns the answer's Content and the delivery that got it, 0 if none did.
+func Push(ctx context.Context, client *http.Client, message string, next func(delivery int) string) (content string, delivery int) {
+	for i := range 3 {
+		begun := time.Now()
+		if body, ok := pushOnce(ctx, client, next(i), message); ok {
+			var reply struct{ Content string }
+			_ = xml.Unmarshal([]byte(body), &reply) // "success" has no Content
+			return reply.Content, i + 1
+		}
+		select {
+		case <-time.After(5*time.Second - time.Since(begun)):
+		case <-ctx.Done():
+			return "", 0
+		}
+	}
+	return "", 0
+}
+
+func pushOnce(ctx context.Context, client *http.Client, url, message string) (body string, ok bool) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	timestamp, nonce := strconv.FormatInt(time.Now().Unix(), 10), strconv.Itoa(rand.IntN(1e9))
+	url += "/?signature=" + callback.Signature(botToken, timestamp, nonce) + "&timestamp=" + timestamp + "&nonce=" + nonce
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, url, strings.NewReader(message))
+	if err != nil {
+		return "", false
+	}
+	response, err := client.Do(request)
+	if err != nil {
+		return "", false
+	}
+	defer func() { _ = response.Body.Close() }()
+	answer, err := io.ReadAll(response.Body)
+	return string(answer), err == nil && response.StatusCode == http.StatusOK
+}
+
+// Events counts the lines of the bots' diary: begun and sent with the id of a
+// message, finished with its key.
+func Events(t *testing.T, folder string) map[string]int {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(folder, "diary"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	count := make(map[string]int)
+	for line := range strings.Lines(string(text)) {
+		count[strings.TrimSpace(line)]++
+	}
+	return count
+}
+
+// NewClient returns a client that keeps no connection.
+func NewClient(t *testing.T) *http.Client {
+	t.Helper()
+	transport := &http.Transport{DisableKeepAlives: true}
+	t.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{Transport: transport}
+}
+
+// ThreeDeliveries lets each delivery of a message meet another process, on the
+// store at address. The handler runs once, and the follower gets one answer.
+func ThreeDeliveries(t *testing.T, address string) {
+	t.Helper()
+	folder, client := t.TempDir(), NewClient(t)
+	var bots []*Process
+	for range 3 {
+		bot := MustStart(t, address, folder)
+		defer bot.End()
+		bots = append(bots, bot)
+	}
+	var all sync.WaitGroup
+	for i, test := range []struct {
+		takes    string
+		delivery int
+		late     bool
+	}{{"0s", 1, false}, {"7s", 2, false}, {"12s", 3, false}, {"17s", 3, true}} {
+		id := 1 + i
+		all.Go(func() {
+			content, delivery := Push(t.Context(), client, Message(id, test.takes), func(d int) string { return bots[(i+d)%3].URL })
+			want := strconv.Itoa(id)
+			if test.late {
+				want = ""
+			}
+			if delivery != test.delivery || content != want {
+				t.Errorf("%s: delivery %d is answered with %q, want %d and %q", test.takes, delivery, content, test.delivery, want)
+			}
+		})
+	}
+	all.Wait()
+	deadline := time.Now().Add(20 * time.Second)
+	for Events(t, folder)["sent 4"] == 0 && time.Now().Before(deadline) {
+		time.Sleep(100 * time.Millisecond)
+	}
+	for _, bot := range bots {
+		bot.End()
+	}
+	got := Events(t, folder)
+	for id := 1; id <= 4; id++ {
+		sent := 0
+		if id == 4 {
+			sent = 1
+		}
+		if got[fmt.Sprint("begun ", id)] != 1 || got[fmt.Sprint("sent ", id)] != sent {
+			t.Errorf("message %d: begun %d times, sent %d times", id, got[fmt.Sprint("begun ", id)], got[fmt.Sprint("sent ", id)])
+		}
+	}
+}

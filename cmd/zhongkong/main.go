@@ -3,6 +3,7 @@
 //
 //	zhongkong simulate                  WeChat's server side on this machine
 //	zhongkong push text "你好" --to …    one message to an app, as WeChat pushes it
+//	zhongkong doctor callback --url …   what is wrong with an app's callback address
 //	zhongkong migrate up|down|status    the tables of a store
 //	zhongkong explain 40164             what an errcode means, in English and Chinese
 //	zhongkong token status              how the token is doing
@@ -26,6 +27,7 @@ import (
 type commands struct {
 	Simulate simulateCmd `cmd:"" help:"Play WeChat's server side on this machine: an API host for any SDK, and messages pushed to your app."`
 	Push     pushCmd     `cmd:"" help:"Push one message to an app as WeChat does, and judge the answer."`
+	Doctor   doctorCmd   `cmd:"" help:"Find out what is wrong with an app's callback address."`
 	Migrate  migrateCmd  `cmd:"" help:"Bring the tables of a store to the version that this program needs, take a step back, or look."`
 	Explain  explainCmd  `cmd:"" help:"Say what an errcode of WeChat means and what to do about it, in English and Chinese."`
 	Token    tokenCmd    `cmd:"" help:"Look at the token that your programs share, print it, or renew it."`

@@ -1,0 +1,142 @@
+package main
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/zhongkong-go/zhongkong/callback"
+	"github.com/zhongkong-go/zhongkong/middleware/wechat"
+)
+
+// botApp is an app of ours, configured with a Token and an AES key.
+func botApp(t *testing.T, token, aesKey, appid string) http.Handler {
+	t.Helper()
+	bot := callback.NewRouter()
+	bot.Text("ping", func(c *callback.Context) error { return c.ReplyText("pong") })
+	client, err := wechat.New(wechat.Config{
+		AppID: appid, AppSecret: wechat.Secret("made-up-secret"), Token: wechat.Secret(token), AESKey: wechat.Secret(aesKey),
+		StoreURL: "memory:", APIBase: "http://127.0.0.1:1", Messages: bot,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = client.Close() })
+	gin.SetMode(gin.ReleaseMode)
+	r := gin.New()
+	r.Use(client.Middleware())
+	return r
+}
+
+func TestDoctorCallback(t *testing.T) {
+	token, aesKey, appid := account["WECHAT_TOKEN"], account["WECHAT_AES_KEY"], account["WECHAT_APPID"]
+	plain := with("WECHAT_AES_KEY", "")
+	answers := func(post string) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			text := post
+			if r.Method == http.MethodGet {
+				if r.URL.Query().Get("signature") != callback.Signature(token, r.URL.Query().Get("timestamp"), r.URL.Query().Get("nonce")) {
+					w.WriteHeader(http.StatusForbidden)
+					return
+				}
+				text = r.URL.Query().Get("echostr")
+			} else if post == "" {
+				w.WriteHeader(http.StatusNotFound)
+				return
+			}
+			_, _ = io.WriteString(w, text)
+		})
+	}
+	status := func(code int) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Location", "/elsewhere")
+			w.WriteHeader(code)
+		})
+	}
+	// xmlAlone is our app behind something that knows no JSON.
+	xmlAlone := func(app http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			body, _ := io.ReadAll(r.Body)
+			if strings.HasPrefix(string(body), "{") {
+				w.WriteHeader(http.StatusBadRequest)
+				return
+			}
+			r.Body, r.ContentLength = io.NopCloser(strings.NewReader(string(body))), int64(len(body))
+			app.ServeHTTP(w, r)
+		})
+	}
+	for name, test := range map[string]struct {
+		app  http.Handler
+		env  map[string]string
+		code int
+		want []string
+	}{
+		"safe": {botApp(t, token, aesKey, appid), account, 0, []string{
+			"safe or compatible mode", "✓ handshake: ", "✓ push in safe mode, xml: the app replied with text", "✓ push in safe mode, json: ",
+			"✓ push in compatible mode, xml: ", "✓ forged push, plaintext: ", "✓ forged push, stale: ", "All is well",
+		}},
+		"plain": {botApp(t, token, "", appid), plain, 0, []string{
+			"in plain mode", "✓ push in plain mode, xml: the app replied", "✓ push in plain mode, json: ", "✓ forged push, signature: ", "All is well",
+		}},
+		"another Token":    {botApp(t, "Another", aesKey, appid), account, 1, []string{"✗ handshake: ", "the same Token", "Step 1 of 11 failed: handshake"}},
+		"another AES key":  {botApp(t, token, strings.Repeat("B", 43), appid), account, 1, []string{"✗ push in safe mode, xml: ", "EncodingAESKey and AppID", "Step 3 of 11"}},
+		"another appid":    {botApp(t, token, aesKey, "wxfedcba9876543210"), account, 1, []string{"✗ push in safe mode, xml: ", "EncodingAESKey and AppID"}},
+		"an AES key":       {botApp(t, token, aesKey, appid), plain, 1, []string{"✗ push in plain mode, xml: ", "wants encrypted messages", "WECHAT_AES_KEY"}},
+		"no AES key":       {botApp(t, token, "", appid), account, 1, []string{"✗ push in safe mode, xml: "}},
+		"no path":          {status(http.StatusNotFound), account, 1, []string{"✗ handshake: ", "answer GET at this path"}},
+		"no POST":          {answers(""), account, 1, []string{"✓ handshake: ", "✗ push in safe mode, xml: ", "answer POST at this path"}},
+		"a redirect":       {status(http.StatusMovedPermanently), account, 1, []string{"✗ handshake: ", "/elsewhere", "does not follow"}},
+		"a broken proxy":   {status(http.StatusBadGateway), account, 1, []string{"✗ handshake: ", "a proxy in front of it, fails"}},
+		"takes everything": {answers("success"), account, 1, []string{"✓ push in safe mode, xml: ", "✗ forged push, signature: ", "check the signature before anything else"}},
+		"XML alone":        {xmlAlone(botApp(t, token, aesKey, appid)), account, 0, []string{"! push in safe mode, json: ", "only to mini programs", "All is well"}},
+		"for a mini program": {
+			xmlAlone(botApp(t, token, aesKey, appid)),
+			with("WECHAT_KIND", "mini"), 1,
+			[]string{"✓ push in safe mode, xml: the app answered success", "✗ push in safe mode, json: ", "reads XML and not JSON", "Step 4 of 11"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			said := "ping"
+			if test.env["WECHAT_KIND"] == "mini" {
+				said = "nothing that is answered" // a mini program may not reply with a text
+			}
+			server := httptest.NewServer(test.app)
+			defer server.Close()
+			code, out, errs := started(t.Context(), test.env, "doctor", "callback", "--wait", "1s", "--text", said, "--url", server.URL)
+			if code != test.code || errs != "" {
+				t.Errorf("exit code %d, want %d\n%s%s", code, test.code, out, errs)
+			}
+			for _, want := range test.want {
+				if !strings.Contains(out, want) {
+					t.Errorf("no %q in\n%s", want, out)
+				}
+			}
+			checkSecrets(t, out, errs)
+		})
+	}
+
+	closed := httptest.NewServer(http.NotFoundHandler())
+	closed.Close()
+	code, out, _ := started(t.Context(), account, "doctor", "callback", "--url", closed.URL)
+	if code != 1 || !strings.Contains(out, "nothing listens") || !strings.Contains(out, "Start the app") {
+		t.Errorf("of an app that does not run: %d, %s", code, out)
+	}
+	for want, args := range map[string][]string{
+		"--url":             {"doctor", "callback"},
+		"cannot be read":    {"doctor", "callback", "--url", "127.0.0.1:3100"},
+		"WECHAT_TOKEN is n": {"doctor", "callback", "--url", closed.URL},
+	} {
+		env := account
+		if strings.HasPrefix(want, "WECHAT") {
+			env = with("WECHAT_TOKEN", "")
+		}
+		if code, out, errs := started(t.Context(), env, args...); code != 2 || out != "" || !strings.Contains(errs, want) {
+			t.Errorf("%v: %d, %s%s; want %q", args, code, out, errs, want)
+		}
+	}
+}

@@ -139,19 +139,23 @@ func (c *Client) push(ctx *gin.Context) {
 	}
 }
 
+// usualBody is room that a request gets for its word alone: most messages fit.
+const usualBody = 16 << 10
+
 // open verifies a push and puts the message in plain text in the body's place.
 func (c *Client) open(r *http.Request) (*Push, error) {
 	query, err := callback.ParseQuery(r.URL.RawQuery)
 	if err != nil {
 		return nil, err
 	}
-	var body []byte
+	var body bytes.Buffer
 	if r.Body != nil { // a request that no server made
-		if body, err = io.ReadAll(io.LimitReader(r.Body, callback.MaxBody+1)); err != nil {
+		body.Grow(int(min(max(r.ContentLength, 0), usualBody)) + bytes.MinRead)
+		if _, err = body.ReadFrom(io.LimitReader(r.Body, callback.MaxBody+1)); err != nil {
 			return nil, fmt.Errorf("the body could not be read to its end: %w", err)
 		}
 	}
-	message, pair, err := c.verifier.Open(query, body)
+	message, pair, err := c.verifier.Open(query, body.Bytes())
 	if err != nil {
 		return nil, err
 	}

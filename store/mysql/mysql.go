@@ -25,7 +25,9 @@
 // processes of a change, so they see it when they look: when their window opens,
 // when a token is refused, and every second at most while they wait for a
 // renewal. Reading costs one round trip, a writing call two. A pool has at most
-// eight connections and gives them back after a minute without work.
+// eight connections and gives them back after a minute without work. Who waits for
+// another process's answer to a message (callback.Once) looks every quarter of a
+// second.
 //
 // # Fail-over
 //

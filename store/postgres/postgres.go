@@ -23,7 +23,8 @@
 // Times are the server's. A change is told to the other processes with NOTIFY;
 // each process that listens holds one connection for it. Reading costs one round
 // trip, a writing call two. A pool has at most eight connections and gives them
-// back after a minute without work.
+// back after a minute without work. Who waits for another process's answer to a
+// message (callback.Once) looks every quarter of a second.
 //
 // A pooler in between (PgBouncer) has to pool sessions, not transactions: LISTEN
 // and the lock under which tables are made belong to a session.

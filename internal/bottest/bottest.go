@@ -67,7 +67,7 @@ type watched struct {
 func (w watched) Finish(ctx context.Context, key, owner string, answer []byte, keep time.Duration) (held, kept bool, err error) {
 	held, kept, err = w.Store.Finish(ctx, key, owner, answer, keep)
 	if held && err == nil && (!kept || len(answer) == 0) {
-		w.diary.write("finished", key)
+		w.diary.write("finished", key+" "+owner)
 	}
 	return held, kept, err
 }
@@ -229,7 +229,7 @@ func pushOnce(ctx context.Context, client *http.Client, url, message string) (bo
 }
 
 // Events counts the lines of the bots' diary: begun and sent with the id of a
-// message, finished with its key.
+// message, finished with its key and who did it.
 func Events(t *testing.T, folder string) map[string]int {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(folder, "diary"))
@@ -298,4 +298,133 @@ func ThreeDeliveries(t *testing.T, address string) {
 			t.Errorf("message %d: begun %d times, sent %d times", id, got[fmt.Sprint("begun ", id)], got[fmt.Sprint("sent ", id)])
 		}
 	}
+}
+
+// soakVariable sets the number of messages of [Soak].
+const soakVariable = "ZHONGKONG_SOAK"
+
+// What [Soak] sends and how long it waits: a message whose process was killed is
+// taken up within its lease and a look, and is handled for as long as it takes.
+const (
+	soakMessages = 150
+	soakRate     = 25 // a second
+	soakLongest  = 20 * time.Second
+	soakKills    = 6 * time.Second
+	soakQuiet    = soakLongest + 12*time.Second
+)
+
+// Soak sends messages with handlers of 0 to 20 s to three processes on the store
+// at address, and kills one of them every few seconds: what was answered is
+// handled, and nothing is finished twice.
+func Soak(t *testing.T, address string) {
+	t.Helper()
+	count := soakMessages
+	if n, err := strconv.Atoi(os.Getenv(soakVariable)); err == nil && n > 0 {
+		count = n
+	}
+	folder, client := t.TempDir(), NewClient(t)
+	var mu sync.Mutex // guards what follows
+	bots := make([]*Process, 3)
+	answered := make(map[int]string) // the messages, by id
+	for i := range bots {
+		bots[i] = MustStart(t, address, folder)
+	}
+	anyBot := func(int) string {
+		mu.Lock()
+		defer mu.Unlock()
+		return bots[rand.IntN(len(bots))].URL
+	}
+	kills := 0
+	over := make(chan struct{})
+	var killer, all sync.WaitGroup
+	killer.Go(func() {
+		for {
+			select {
+			case <-over:
+				return
+			case <-time.After(soakKills):
+			}
+			fresh, err := Start(t, address, folder)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			i := rand.IntN(len(bots))
+			mu.Lock()
+			old := bots[i]
+			bots[i] = fresh
+			mu.Unlock()
+			old.Kill()
+			kills++
+		}
+	})
+	for id := 1; id <= count; id++ {
+		time.Sleep(time.Second / soakRate)
+		all.Go(func() {
+			message := Message(id, rand.N(soakLongest).String())
+			if _, delivery := Push(t.Context(), client, message, anyBot); delivery > 0 {
+				mu.Lock()
+				answered[id] = message
+				mu.Unlock()
+			}
+		})
+	}
+	all.Wait()
+	close(over)
+	killer.Wait()
+	before := quiet(t, folder)
+
+	// WeChat's own window is over: what was handled is answered with success, and
+	// what was lost would be begun now.
+	for id, message := range answered {
+		if _, ok := pushOnce(t.Context(), client, anyBot(0), message); !ok {
+			t.Errorf("the repetition of message %d is not answered", id)
+		}
+	}
+	after := Events(t, folder)
+	for _, bot := range bots {
+		bot.End()
+	}
+	again, handled, finishers := 0, 0, make(map[string]int)
+	for event, n := range before {
+		what, rest, _ := strings.Cut(event, " ")
+		key, _, _ := strings.Cut(rest, " ")
+		switch {
+		case what == "begun" && n > 1:
+			again++
+		case what == "finished":
+			if finishers[key]++; finishers[key] == 1 {
+				handled++
+			} else {
+				t.Errorf("message %s was finished by %d", key, finishers[key])
+			}
+		}
+	}
+	for id := range answered {
+		if begun := fmt.Sprint("begun ", id); before[begun] == 0 || after[begun] != before[begun] {
+			t.Errorf("message %d was answered and is lost: it was begun %d times, and now %d", id, before[begun], after[begun])
+		}
+	}
+	t.Logf("%d messages, %d kills: %d answered, %d seen finished, %d started again because a kill fell in between", count, kills, len(answered), handled, again)
+	if kills < 2 || len(answered) < count/2 {
+		t.Error("the soak did not do what it is for")
+	}
+}
+
+// quiet waits until nobody has written into the diary for long enough, and
+// returns what stands there.
+func quiet(t *testing.T, folder string) map[string]int {
+	t.Helper()
+	size, since := int64(-1), time.Now()
+	for time.Since(since) < soakQuiet {
+		info, err := os.Stat(filepath.Join(folder, "diary"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info.Size() != size {
+			size, since = info.Size(), time.Now()
+		}
+		time.Sleep(250 * time.Millisecond)
+	}
+	return Events(t, folder)
 }

@@ -67,6 +67,11 @@ func TestThreeDeliveriesThreeProcesses(t *testing.T) {
 	bottest.ThreeDeliveries(t, tests.Place(t, testserver.URL(t, testserver.MySQL)))
 }
 
+func TestSoakProcesses(t *testing.T) {
+	t.Parallel()
+	bottest.Soak(t, tests.Place(t, testserver.URL(t, testserver.MySQL)))
+}
+
 // raw executes a statement in which PREFIX_ stands for the URL's prefix.
 func raw(t *testing.T, address, query string, args ...any) {
 	t.Helper()

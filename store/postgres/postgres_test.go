@@ -65,6 +65,11 @@ func TestThreeDeliveriesThreeProcesses(t *testing.T) {
 	bottest.ThreeDeliveries(t, tests.Place(t, testserver.URL(t, testserver.Postgres)))
 }
 
+func TestSoakProcesses(t *testing.T) {
+	t.Parallel()
+	bottest.Soak(t, tests.Place(t, testserver.URL(t, testserver.Postgres)))
+}
+
 func TestSpeedNotice(t *testing.T) { tests.SpeedNotice(t) }
 
 // connect is somebody else's connection.

@@ -94,6 +94,11 @@ func TestThreeDeliveriesThreeProcesses(t *testing.T) {
 	bottest.ThreeDeliveries(t, tests.Place(t, testserver.URL(t, testserver.Redis)))
 }
 
+func TestSoakProcesses(t *testing.T) {
+	t.Parallel()
+	bottest.Soak(t, tests.Place(t, testserver.URL(t, testserver.Redis)))
+}
+
 func TestSpeedNotice(t *testing.T) { tests.SpeedNotice(t) }
 
 // raw is somebody else's connection.

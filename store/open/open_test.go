@@ -66,7 +66,7 @@ func TestServers(t *testing.T) {
 			if status, err := open.Migrate(t.Context(), address, migrations.Look); err != nil || status.Version != 2 {
 				t.Errorf("status: %+v, %v", status, err)
 			}
-			if status, err := open.Migrate(t.Context(), address, migrations.Down); err != nil || status.Version != 0 {
+			if status, err := open.Migrate(t.Context(), address, migrations.Down); err != nil || status.Version != 1 {
 				t.Errorf("down: %+v, %v", status, err)
 			}
 		})

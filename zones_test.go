@@ -271,6 +271,7 @@ func TestNoticeTravels(t *testing.T) {
 		a, b := open(t, config(i, store)), open(t, config(i, store))
 		mustToken(t, a, value(1))
 		mustToken(t, b, value(1))
+		synctest.Wait() // until both listen: a notice from before that is lost
 		i.supersede()
 		if _, err := a.Reject(t.Context(), value(1)); err != nil {
 			t.Fatal(err)

@@ -27,8 +27,9 @@ const notices = 256
 
 var errClosed = errors.New("zhongkong: the memory store is closed")
 
-// Store implements [zhongkong.Store], [zhongkong.Watcher], [zhongkong.ManyLoader]
-// and [zhongkong.Journal], and Once of package callback. Make one with [New].
+// Store implements [zhongkong.Store], [zhongkong.Watcher], [zhongkong.ManyLoader],
+// [zhongkong.Journal] and [zhongkong.Ledger], and Once of package callback. Make one
+// with [New].
 type Store struct {
 	now func() moment // tests step it
 
@@ -36,6 +37,7 @@ type Store struct {
 	closed   bool
 	entries  map[zhongkong.Key]*entry
 	watchers map[*watcher]struct{}
+	ledger   ledger
 
 	messages map[string]*message
 	inbox    map[string]*message // of those, what Take looks through

@@ -209,6 +209,11 @@ func (s *Store) change(ctx context.Context, key zhongkong.Key, edit edit) error 
 
 // changeAs is change with the lease that the journal's line is about.
 func (s *Store) changeAs(ctx context.Context, lease zhongkong.Lease, edit edit) error {
+	return s.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error { return s.edit(ctx, tx, lease, edit) })
+}
+
+// write runs do in one transaction.
+func (s *Store) write(ctx context.Context, do func(ctx context.Context, tx *sqlx.Tx) error) error {
 	return s.call(ctx, func(ctx context.Context, f *file) error {
 		// SQLite has one writer at a time anyway. Who waits here is served in the
 		// order of arrival and leaves when its ctx ends; SQLite knows neither.
@@ -216,12 +221,12 @@ func (s *Store) changeAs(ctx context.Context, lease zhongkong.Lease, edit edit) 
 			return isBusy(f.path, err)
 		}
 		defer func() { <-s.writing }()
-		return s.persist(ctx, func() error { return s.transact(ctx, f, lease, edit) })
+		return s.persist(ctx, func() error { return transact(ctx, f, do) })
 	})
 }
 
 // transact makes one attempt.
-func (s *Store) transact(ctx context.Context, f *file, lease zhongkong.Lease, edit edit) error {
+func transact(ctx context.Context, f *file, do func(ctx context.Context, tx *sqlx.Tx) error) error {
 	conn, err := f.db.Connx(ctx)
 	if err != nil && ctx.Err() != nil {
 		return isBusy(f.path, err)
@@ -238,7 +243,7 @@ func (s *Store) transact(ctx context.Context, f *file, lease zhongkong.Lease, ed
 		return err
 	}
 	defer func() { _ = tx.Rollback() }()
-	if err := s.edit(ctx, tx, lease, edit); err != nil {
+	if err := do(ctx, tx); err != nil {
 		return err
 	}
 	return tx.Commit()

@@ -60,8 +60,8 @@ type Options struct {
 	NoMigrate bool
 }
 
-// Store implements [zhongkong.Store], [zhongkong.ManyLoader] and
-// [zhongkong.Journal], and Once of package callback. Make one with [Open].
+// Store implements [zhongkong.Store], [zhongkong.ManyLoader], [zhongkong.Journal]
+// and [zhongkong.Ledger], and Once of package callback. Make one with [Open].
 type Store struct {
 	path string // absolute
 	log  *slog.Logger

@@ -96,6 +96,7 @@ func RunWith(t *testing.T, options Options) {
 		{"Watcher", checkWatcher},
 		{"Journal", checkJournal},
 		{"LoadMany", checkLoadMany},
+		{"Ledger", checkLedger},
 		{"Model", checkModel},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -1,0 +1,91 @@
+package memory
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/zhongkong-go/zhongkong"
+)
+
+var _ zhongkong.Ledger = (*Store)(nil)
+
+// useLines is what the trail keeps.
+const useLines = 10_000
+
+// ledger is what a Store keeps beside its credentials.
+type ledger struct {
+	documents map[documentName]zhongkong.Document
+	version   int64           // the highest
+	uses      []zhongkong.Use // oldest first
+}
+
+type documentName struct{ kind, name string }
+
+// Documents implements [zhongkong.Ledger].
+func (s *Store) Documents(ctx context.Context, after int64) ([]zhongkong.Document, error) {
+	var docs []zhongkong.Document
+	err := s.do(ctx, func(moment) error {
+		for _, doc := range s.ledger.documents {
+			if doc.Version > after {
+				doc.Body = bytes.Clone(doc.Body)
+				docs = append(docs, doc)
+			}
+		}
+		slices.SortFunc(docs, func(a, b zhongkong.Document) int { return cmp.Compare(a.Version, b.Version) })
+		return nil
+	})
+	return docs, err
+}
+
+// Put implements [zhongkong.Ledger].
+func (s *Store) Put(ctx context.Context, doc zhongkong.Document) (int64, error) {
+	if n := len(doc.Body); n > zhongkong.MaxDocumentBytes {
+		return 0, fmt.Errorf("zhongkong: the document %s %s has %d bytes, more than %d", doc.Kind, doc.Name, n, zhongkong.MaxDocumentBytes)
+	}
+	err := s.do(ctx, func(now moment) error {
+		l, name := &s.ledger, documentName{doc.Kind, doc.Name}
+		there, found := l.documents[name]
+		live := found && there.Body != nil
+		if live && there.Version != doc.Version || !live && doc.Version != 0 {
+			return zhongkong.ErrConflict
+		}
+		l.version = max(l.version+1, now.time.UnixMicro())
+		doc.Version, doc.Body = l.version, bytes.Clone(doc.Body)
+		if l.documents == nil {
+			l.documents = make(map[documentName]zhongkong.Document)
+		}
+		l.documents[name] = doc
+		return nil
+	})
+	if err != nil {
+		return 0, err
+	}
+	return doc.Version, nil
+}
+
+// Note implements [zhongkong.Ledger].
+func (s *Store) Note(ctx context.Context, use zhongkong.Use) error {
+	return s.do(ctx, func(now moment) error {
+		use.At = now.time
+		s.ledger.uses = append(s.ledger.uses, use)
+		if n := len(s.ledger.uses); n > 2*useLines {
+			s.ledger.uses = slices.Clone(s.ledger.uses[n-useLines:])
+		}
+		return nil
+	})
+}
+
+// Uses implements [zhongkong.Ledger].
+func (s *Store) Uses(ctx context.Context, limit int) ([]zhongkong.Use, error) {
+	var uses []zhongkong.Use
+	err := s.do(ctx, func(moment) error {
+		all := s.ledger.uses
+		uses = slices.Clone(all[max(0, len(all)-max(limit, 0)):])
+		slices.Reverse(uses)
+		return nil
+	})
+	return uses, err
+}

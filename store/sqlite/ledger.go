@@ -1,0 +1,114 @@
+package sqlite
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/store/internal/columns"
+)
+
+var _ zhongkong.Ledger = (*Store)(nil)
+
+// What the trail keeps; it is trimmed at every usePace-th line.
+const (
+	useLines = 100_000
+	useAge   = 90 * 24 * time.Hour
+	usePace  = 100
+)
+
+// Documents implements [zhongkong.Ledger].
+func (s *Store) Documents(ctx context.Context, after int64) ([]zhongkong.Document, error) {
+	var docs []zhongkong.Document
+	err := s.call(ctx, func(ctx context.Context, f *file) error {
+		return s.persist(ctx, func() error {
+			docs = nil
+			return f.db.SelectContext(context.WithoutCancel(ctx), &docs,
+				`SELECT kind, name, body, version FROM zhongkong_documents WHERE version > ? ORDER BY version`, after)
+		})
+	})
+	return docs, err
+}
+
+// Put implements [zhongkong.Ledger].
+func (s *Store) Put(ctx context.Context, doc zhongkong.Document) (int64, error) {
+	if n := len(doc.Body); n > zhongkong.MaxDocumentBytes {
+		return 0, fmt.Errorf("zhongkong: the document %s %s has %d bytes, more than %d", doc.Kind, doc.Name, n, zhongkong.MaxDocumentBytes)
+	}
+	var version int64
+	err := s.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
+		var there struct {
+			Version int64 `db:"version"`
+			Live    bool  `db:"live"`
+		}
+		err := tx.GetContext(ctx, &there, `SELECT version, body IS NOT NULL AS live FROM zhongkong_documents WHERE kind = ? AND name = ?`, doc.Kind, doc.Name)
+		switch {
+		case err != nil && !errors.Is(err, sql.ErrNoRows):
+			return err
+		case there.Live && there.Version != doc.Version, !there.Live && doc.Version != 0:
+			return zhongkong.ErrConflict
+		}
+		if err := tx.GetContext(ctx, &version, `SELECT coalesce(max(version), 0) + 1 FROM zhongkong_documents`); err != nil {
+			return err
+		}
+		version = max(version, s.time().UnixMicro())
+		_, err = tx.ExecContext(ctx,
+			`INSERT INTO zhongkong_documents (kind, name, body, version) VALUES (?, ?, ?, ?)
+			ON CONFLICT (kind, name) DO UPDATE SET body = excluded.body, version = excluded.version`,
+			doc.Kind, doc.Name, bytes.Clone(doc.Body), version)
+		return err
+	})
+	if err != nil {
+		return 0, err
+	}
+	return version, nil
+}
+
+// Note implements [zhongkong.Ledger].
+func (s *Store) Note(ctx context.Context, use zhongkong.Use) error {
+	return s.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
+		now := s.time()
+		result, err := tx.ExecContext(ctx, `INSERT INTO zhongkong_uses (at_us, actor, act, subject, detail) VALUES (?, ?, ?, ?, ?)`,
+			columns.Micros(now), use.Actor, use.Act, use.Subject, use.Detail)
+		if err != nil {
+			return err
+		}
+		id, err := result.LastInsertId()
+		if err != nil || id%usePace != 0 {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, `DELETE FROM zhongkong_uses WHERE at_us < ? OR id <= ?`, columns.Micros(now.Add(-useAge)), id-useLines)
+		return err
+	})
+}
+
+// Uses implements [zhongkong.Ledger].
+func (s *Store) Uses(ctx context.Context, limit int) ([]zhongkong.Use, error) {
+	var uses []zhongkong.Use
+	err := s.call(ctx, func(ctx context.Context, f *file) error {
+		var lines []struct {
+			AtUS    int64  `db:"at_us"`
+			Actor   string `db:"actor"`
+			Act     string `db:"act"`
+			Subject string `db:"subject"`
+			Detail  string `db:"detail"`
+		}
+		err := s.persist(ctx, func() error {
+			lines = nil
+			return f.db.SelectContext(context.WithoutCancel(ctx), &lines,
+				`SELECT at_us, actor, act, subject, detail FROM zhongkong_uses ORDER BY id DESC LIMIT ?`, max(limit, 0))
+		})
+		uses = make([]zhongkong.Use, 0, len(lines))
+		for _, l := range lines {
+			uses = append(uses, zhongkong.Use{At: time.UnixMicro(l.AtUS), Actor: l.Actor, Act: l.Act, Subject: l.Subject, Detail: l.Detail})
+		}
+		return err
+	})
+	return uses, err
+}

@@ -1,0 +1,39 @@
+// Package gateway is the 中控服务器: one place that holds the AppSecrets and the
+// tokens of WeChat accounts, and that programs in any language call in place of
+// https://api.weixin.qq.com, with a key of their own in place of the AppSecret.
+//
+//	file, err := gateway.ReadSettings("zhongkong.yaml")
+//	…
+//	g, err := gateway.New(ctx, gateway.Config{
+//		Accounts: file.Accounts,
+//		Store:    store, // sqlite.Open(…): it has to be a zhongkong.Ledger too
+//		SealKeys: sealKeys,
+//		Logger:   logger,
+//	})
+//	…
+//	defer g.Close()
+//	server := &http.Server{Handler: g}
+//
+// The command "zhongkong serve" is this with TLS, signals and an admin listener.
+// Any number of gateways may run over one store: what one hands out, all accept.
+//
+// # What a program does
+//
+// It fetches a token as from WeChat, with GET /cgi-bin/token or POST
+// /cgi-bin/stable_token, its client key being the secret, and calls any other path
+// with it. The token it gets is a gateway token: it says 7,200 s and works for
+// 7,500 s whatever happens behind it, at this gateway and those that share its
+// store, and nowhere else. A call may also carry "Authorization: Bearer <client
+// key>" and "X-WeChat-AppID: <appid>" and no token at all.
+//
+// The gateway puts the account's real token in, and when WeChat refuses that one
+// (40001, 40014, 42001) it has it renewed and sends the call once more. What it
+// refuses itself is said as WeChat says it: HTTP 200, errcode, errmsg, rid, the
+// errmsg being marked with "(zhongkong)".
+//
+// # What it keeps
+//
+// A [Client] has a name, accounts, paths, a rate, an end. Clients lie in the store;
+// every gateway looks for changes every two seconds, so that a revoked key is dead
+// everywhere within five. While the store is away, those known go on.
+package gateway

@@ -1,0 +1,150 @@
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/zhongkong-go/zhongkong"
+)
+
+const (
+	maxFetchBody = 64 << 10
+	askedAgain   = 30 * time.Second // who asks again so soon may have met a refusal
+	noteTimeout  = 2 * time.Second
+	waitForToken = 15 * time.Second // of who asks for a real one
+)
+
+// fetchRequest is what a token endpoint is asked.
+type fetchRequest struct {
+	GrantType string `json:"grant_type"`
+	AppID     string `json:"appid"`
+	Secret    string `json:"secret"`
+	Force     bool   `json:"force_refresh"`
+}
+
+// serveToken answers GET /cgi-bin/token.
+func (g *Gateway) serveToken(w *observed, r *http.Request) *refusal {
+	if r.Method != http.MethodGet {
+		return refuse(codeRequireGET, "the method is not GET")
+	}
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return refuse(codeNoAppID, "the query cannot be read")
+	}
+	return g.fetch(w, r, fetchRequest{GrantType: query.Get("grant_type"), AppID: query.Get("appid"), Secret: query.Get("secret")})
+}
+
+// serveStable answers POST /cgi-bin/stable_token.
+func (g *Gateway) serveStable(w *observed, r *http.Request) *refusal {
+	if r.Method != http.MethodPost {
+		return refuse(codeRequirePOST, "the method is not POST")
+	}
+	body, err := io.ReadAll(io.LimitReader(hurry(w, r), maxFetchBody+1))
+	switch {
+	case err != nil:
+		return refuse(codeEmptyPost, "the body did not arrive")
+	case len(body) == 0:
+		return refuse(codeEmptyPost, "the body is empty")
+	case len(body) > maxFetchBody:
+		return refuse(codeFormat, "the body has more than %d bytes", maxFetchBody)
+	}
+	var q fetchRequest
+	if err := json.Unmarshal(body, &q); err != nil {
+		return refuse(codeFormat, "the body is not the JSON that was expected")
+	}
+	return g.fetch(w, r, q)
+}
+
+// fetch hands a token out. Who has no right key learns nothing about accounts.
+func (g *Gateway) fetch(w *observed, r *http.Request, q fetchRequest) *refusal {
+	now := time.Now()
+	switch {
+	case q.AppID == "":
+		return refuse(codeNoAppID, "no appid was given")
+	case q.Secret == "":
+		return refuse(codeNoSecret, "no key was given: the secret is the client's zhongkong key")
+	}
+	c, key, refused := g.byKey(w, q.Secret, now)
+	if refused != nil {
+		return refused
+	}
+	if q.GrantType != "client_credential" {
+		return refuse(codeGrantType, "the grant_type is not client_credential")
+	}
+	a, refused := g.ofClient(w, c, q.AppID)
+	if refused != nil {
+		return refused
+	}
+	if refused := admit(c); refused != nil {
+		return refused
+	}
+	last, again := c.given.Load(a.AppID)
+	again = again && now.Sub(last.(time.Time)) < askedAgain
+	c.given.Store(a.AppID, now)
+	if c.Real {
+		return g.handOut(w, r, c, a, again || q.Force)
+	}
+	if again || q.Force {
+		g.suspectInBackground(a.AppID) // the gateway token is good whatever comes of it
+	}
+	writeToken(w, g.tokens.mint(c.id, key, a.AppID, now), statedLife)
+	return nil
+}
+
+// suspect has an account's token probed, and renewed if it is refused: a client that
+// asks again so soon may have met a refusal at WeChat. One does it for all, once in
+// 30 s.
+func (g *Gateway) suspect(ctx context.Context, appID string) {
+	tokens := current{g, appID}
+	token, err := tokens.Token(ctx)
+	if err == nil && g.registry.mayProbe(ctx, appID) {
+		_, _ = tokens.Reject(ctx, token.Value()) // an accepted token is an error here; the Keeper logs what matters
+	}
+}
+
+// suspectInBackground is suspect for whom nobody waits; one at a time of an account.
+func (g *Gateway) suspectInBackground(appID string) {
+	if _, running := g.suspecting.LoadOrStore(appID, nil); running || g.ctx.Err() != nil {
+		return
+	}
+	g.background.Go(func() {
+		defer g.suspecting.Delete(appID)
+		ctx, cancel := context.WithTimeout(g.ctx, waitForToken)
+		defer cancel()
+		g.suspect(ctx, appID)
+	})
+}
+
+// handOut gives the real token away, for what is left of its life, once the journal
+// says so.
+func (g *Gateway) handOut(w *observed, r *http.Request, c *client, a *account, suspicious bool) *refusal {
+	ctx, cancel := context.WithTimeout(r.Context(), waitForToken)
+	defer cancel()
+	if suspicious {
+		g.suspect(ctx, a.AppID)
+	}
+	token, err := current{g, a.AppID}.Token(ctx)
+	if err != nil {
+		return noToken(err)
+	}
+	if refused := g.note(ctx, "client "+c.Name, "hand out token", a.AppID, ""); refused != nil {
+		return refused
+	}
+	writeToken(w, token.Value(), token.Left())
+	return nil
+}
+
+// note writes the journal before the act, which does not happen when that fails.
+func (g *Gateway) note(ctx context.Context, actor, act, subject, detail string) *refusal {
+	ctx, cancel := context.WithTimeout(ctx, noteTimeout)
+	defer cancel()
+	err := g.ledger.Note(ctx, zhongkong.Use{Actor: actor, Act: act, Subject: subject, Detail: detail})
+	if err != nil {
+		return refuse(codeBusy, "the journal cannot be written, so it was not done: %v", err)
+	}
+	return nil
+}

@@ -1,0 +1,331 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/platform"
+)
+
+// The defaults of [Limits].
+const (
+	DefaultBodyInMemory = 256 << 10
+	DefaultBodyOnDisk   = 32 << 20
+	DefaultBody         = 256 << 20
+)
+
+// Config describes a gateway.
+type Config struct {
+	// Accounts are those of the configuration file; Replace changes them.
+	Accounts []Account
+
+	// Store keeps tokens, clients and the journal. Required; it has to be a
+	// [zhongkong.Ledger] too, as store/sqlite is. The gateway does not close it.
+	Store zhongkong.Store
+
+	// SealKeys, 32 bytes each, seal the tokens in the store, and gateway tokens are
+	// made with keys derived from them: the first makes, all accept. At least one.
+	// All gateways on a store need the same.
+	SealKeys []zhongkong.Secret
+
+	// APIBase is where WeChat's API is. Empty means https://api.weixin.qq.com, with
+	// api2.weixin.qq.com where that cannot be reached.
+	APIBase string
+
+	// Transport carries the requests to WeChat. Nil means one with timeouts that
+	// obeys HTTPS_PROXY. It sees AppSecrets and tokens.
+	Transport http.RoundTripper
+
+	// Limits bound what programs may send.
+	Limits Limits
+
+	// Timing and Overlap are those of every Keeper; see zhongkong.Config.
+	Timing  zhongkong.Timing
+	Overlap time.Duration
+
+	// Logger is told of failures (Warn), renewals and changes (Info). Nil discards.
+	Logger *slog.Logger
+
+	// Access is told of every request, without its query, at Info. Nil discards.
+	Access *slog.Logger
+}
+
+// Limits bound what programs may send, in bytes. A zero field means its default.
+type Limits struct {
+	BodyInMemory int64 // up to this, a body is kept in memory until its call was answered; 256 KiB
+	BodyOnDisk   int64 // up to this, in a temporary file; a larger one is sent once and never again; 32 MiB
+	Body         int64 // what is longer is refused; 256 MiB
+}
+
+// WithDefaults returns a copy with every zero field filled in.
+func (l Limits) WithDefaults() Limits {
+	if l.BodyInMemory == 0 {
+		l.BodyInMemory = DefaultBodyInMemory
+	}
+	if l.BodyOnDisk == 0 {
+		l.BodyOnDisk = DefaultBodyOnDisk
+	}
+	if l.Body == 0 {
+		l.Body = DefaultBody
+	}
+	return l
+}
+
+// WithDefaults returns a copy with every zero field filled in that has a default.
+func (c Config) WithDefaults() Config {
+	c.Limits = c.Limits.WithDefaults()
+	for _, log := range []**slog.Logger{&c.Logger, &c.Access} {
+		if *log == nil {
+			*log = slog.New(slog.DiscardHandler)
+		}
+	}
+	return c
+}
+
+func (c Config) validate() error {
+	if c.Store == nil {
+		return errors.New("gateway: Config.Store is nil: open one, for instance with store/sqlite")
+	}
+	if _, ok := c.Store.(zhongkong.Ledger); !ok {
+		return fmt.Errorf("gateway: Config.Store, a %T, cannot keep clients (it is no zhongkong.Ledger): use store/sqlite", c.Store)
+	}
+	if len(c.SealKeys) == 0 {
+		return errors.New("gateway: Config.SealKeys (ZHONGKONG_SEAL_KEY) is empty: make a key with openssl rand -base64 32, and give every gateway of the store the same")
+	}
+	for _, l := range []struct {
+		name  string
+		value int64
+	}{{"BodyInMemory", c.Limits.BodyInMemory}, {"BodyOnDisk", c.Limits.BodyOnDisk}, {"Body", c.Limits.Body}} {
+		if l.value < 0 {
+			return fmt.Errorf("gateway: Config.Limits.%s is %d: it must not be negative", l.name, l.value)
+		}
+	}
+	return nil
+}
+
+// Gateway is the 中控服务器, an [http.Handler] in WeChat's shape. It is safe for
+// concurrent use.
+type Gateway struct {
+	cfg       Config
+	api       *platform.API
+	upstream  http.RoundTripper
+	tokens    *tokens
+	ledger    zhongkong.Ledger
+	registry  *registry
+	failures  *failures
+	scheduler *zhongkong.Scheduler
+	idle      func()
+
+	accounts   atomic.Pointer[accounts]
+	suspecting sync.Map // appids whose token is being looked into
+
+	replacing sync.Mutex // one Replace at a time
+	closed    bool       // guarded by replacing
+
+	ctx        context.Context // of what goes on in the background
+	cancel     context.CancelFunc
+	background sync.WaitGroup
+}
+
+// accounts are those of one moment. The map never changes.
+type accounts map[string]*account
+
+// account is one at work.
+type account struct {
+	Account
+
+	keeper *zhongkong.Keeper
+	proxy  http.Handler
+}
+
+// New checks cfg, reads the clients once, and returns a gateway whose tokens are
+// loaded in the background. A store that is away is no error: the clients are then
+// known as soon as it answers.
+func New(ctx context.Context, cfg Config) (*Gateway, error) {
+	cfg = cfg.WithDefaults()
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	tokens, err := newTokens(cfg.SealKeys)
+	if err != nil {
+		return nil, err
+	}
+	upstream, idle := cfg.Transport, func() {}
+	if upstream == nil {
+		own := newTransport()
+		upstream, idle = own, own.CloseIdleConnections
+	}
+	api, err := platform.New(platform.Config{Base: cfg.APIBase, Transport: upstream, Logger: cfg.Logger})
+	if err != nil {
+		return nil, fmt.Errorf("gateway: Config.APIBase %s", strings.TrimPrefix(err.Error(), "platform: Config.Base "))
+	}
+	g := &Gateway{
+		cfg: cfg, api: api, upstream: &detour{upstream}, tokens: tokens,
+		ledger:    cfg.Store.(zhongkong.Ledger),
+		failures:  newFailures(cfg.Logger),
+		scheduler: zhongkong.NewScheduler(zhongkong.SchedulerConfig{}),
+		idle:      idle,
+	}
+	g.registry = newRegistry(g.ledger, cfg.Logger)
+	g.accounts.Store(&accounts{})
+	g.ctx, g.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	if err := g.Replace(cfg.Accounts); err != nil {
+		g.cancel()
+		g.scheduler.Close()
+		return nil, err
+	}
+	g.registry.look(ctx)
+	g.background.Go(func() { g.registry.run(g.ctx) })
+	return g, nil
+}
+
+// Replace makes accounts the gateway's, all of them or, with an error, none: then
+// those from before go on. Accounts that stay as they were notice nothing; calls
+// that are under way end as they began. Another AppSecret is tried at once.
+func (g *Gateway) Replace(list []Account) error {
+	g.replacing.Lock()
+	defer g.replacing.Unlock()
+	if g.closed {
+		return zhongkong.ErrClosed
+	}
+	before, next := *g.accounts.Load(), make(accounts, len(list))
+	var made []*account
+	giveUp := func(err error) error {
+		for _, a := range made {
+			_ = a.keeper.Close()
+		}
+		return err
+	}
+	for _, spec := range list {
+		if !isAppID(spec.AppID) {
+			return giveUp(fmt.Errorf("gateway: %q is no appid", spec.AppID))
+		}
+		if _, twice := next[spec.AppID]; twice {
+			return giveUp(fmt.Errorf("gateway: the account %s stands there twice", spec.AppID))
+		}
+		if old := before[spec.AppID]; old != nil && old.equal(spec) {
+			next[spec.AppID] = old
+			continue
+		}
+		a, err := g.newAccount(spec)
+		if err != nil {
+			return giveUp(fmt.Errorf("gateway: account %s: %w", spec.AppID, err))
+		}
+		next[spec.AppID] = a
+		made = append(made, a)
+	}
+	g.accounts.Store(&next)
+	for appID, old := range before {
+		if next[appID] == old {
+			continue
+		}
+		// A fetch that is on its way is awaited; nobody waits for that here. Who still
+		// has the old Keeper is told that it is closed, and looks again.
+		g.background.Go(func() { _ = old.keeper.Close() })
+	}
+	if len(made) > 0 || len(before) != len(next) {
+		g.cfg.Logger.Info("the accounts were changed", "accounts", len(next), "new_or_changed", len(made))
+	}
+	return nil
+}
+
+func (g *Gateway) newAccount(spec Account) (*account, error) {
+	if spec.Secret.IsZero() {
+		return nil, errors.New("its AppSecret is empty")
+	}
+	kind := g.api.AccessToken(platform.Account{AppID: spec.AppID, Secret: spec.Secret}, spec.TokenAPI)
+	switch {
+	case spec.DailyFetches > 0:
+		kind.DailyFetches = spec.DailyFetches
+	case spec.DailyFetches < 0:
+		kind.DailyFetches = 0
+	}
+	keeper, err := zhongkong.New(zhongkong.Config{
+		Key: g.api.Key(spec.AppID, spec.TokenAPI), Kind: kind, Store: g.cfg.Store, Secret: spec.Secret,
+		SealKeys: g.cfg.SealKeys, Overlap: g.cfg.Overlap, Timing: g.cfg.Timing, Scheduler: g.scheduler, Logger: g.cfg.Logger,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &account{Account: spec, keeper: keeper, proxy: g.newProxy(spec.AppID)}, nil
+}
+
+// account returns nil for an appid that the gateway does not have.
+func (g *Gateway) account(appID string) *account { return (*g.accounts.Load())[appID] }
+
+// errNoAccount ends a call whose account was taken away under it.
+var errNoAccount = errors.New("gateway: the account was removed")
+
+// current are the tokens of an account, whichever Keeper keeps them now.
+type current struct {
+	g     *Gateway
+	appID string
+}
+
+var _ platform.Tokens = current{}
+
+// Token implements [platform.Tokens].
+func (c current) Token(ctx context.Context) (zhongkong.Token, error) {
+	return c.ask(func(k *zhongkong.Keeper) (zhongkong.Token, error) { return k.Token(ctx) })
+}
+
+// Reject implements [platform.Tokens].
+func (c current) Reject(ctx context.Context, refused string) (zhongkong.Token, error) {
+	return c.ask(func(k *zhongkong.Keeper) (zhongkong.Token, error) { return k.Reject(ctx, refused) })
+}
+
+func (c current) ask(do func(*zhongkong.Keeper) (zhongkong.Token, error)) (zhongkong.Token, error) {
+	for {
+		a := c.g.account(c.appID)
+		if a == nil {
+			return zhongkong.Token{}, errNoAccount
+		}
+		token, err := do(a.keeper)
+		if !errors.Is(err, zhongkong.ErrClosed) || c.g.account(c.appID) == a {
+			return token, err
+		}
+	}
+}
+
+// Status returns the state of every account's token, in the order of the appids.
+func (g *Gateway) Status() []zhongkong.Status {
+	all := make([]zhongkong.Status, 0, len(*g.accounts.Load()))
+	for _, a := range *g.accounts.Load() {
+		all = append(all, a.keeper.Status())
+	}
+	slices.SortFunc(all, func(a, b zhongkong.Status) int { return strings.Compare(a.Key.AppID, b.Key.AppID) })
+	return all
+}
+
+// Look reads changes of clients now, which otherwise happens every two seconds.
+func (g *Gateway) Look(ctx context.Context) { g.registry.look(ctx) }
+
+// Close ends what the gateway does in the background and its Keepers; a fetch that
+// is on its way is awaited and saved. End the servers first. The store stays open.
+// Closing twice is safe.
+func (g *Gateway) Close() error {
+	g.replacing.Lock()
+	g.closed = true
+	g.replacing.Unlock()
+	g.cancel()
+	g.background.Wait()
+	var closing sync.WaitGroup
+	for _, a := range *g.accounts.Load() {
+		closing.Go(func() { _ = a.keeper.Close() })
+	}
+	closing.Wait()
+	g.scheduler.Close()
+	g.failures.tell()
+	g.idle()
+	g.api.CloseIdleConnections()
+	return nil
+}

@@ -1,0 +1,56 @@
+package gateway
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"strings"
+
+	"github.com/zhongkong-go/zhongkong"
+)
+
+// A client key is keyPrefix and the base64url of 8 bytes that name the client and
+// 32 random bytes: 60 characters. The prefix is there to be found, by whoever
+// searches logs and repositories for what should not be in them.
+const (
+	keyPrefix  = "zkkey_"
+	keyIDBytes = 8
+	keyBytes   = 32
+	keyLength  = len(keyPrefix) + (keyIDBytes+keyBytes)*8/6 + 1
+)
+
+// clientID names a client in keys and tokens. It is no secret.
+type clientID [keyIDBytes]byte
+
+// keyHash is what is stored of a key. The key has 256 random bits: a slow hash
+// would protect no better.
+type keyHash [sha256.Size]byte
+
+func newClientID() (id clientID) {
+	_, _ = rand.Read(id[:]) // never fails, by its documentation
+	return id
+}
+
+// newKey returns a new key of the client, and what to store of it.
+func newKey(id clientID) (zhongkong.Secret, keyHash) {
+	var raw [keyIDBytes + keyBytes]byte
+	copy(raw[:], id[:])
+	_, _ = rand.Read(raw[keyIDBytes:])
+	text := keyPrefix + base64.RawURLEncoding.EncodeToString(raw[:])
+	return zhongkong.NewSecret(text), hashKey(text)
+}
+
+func hashKey(text string) keyHash { return sha256.Sum256([]byte(text)) }
+
+// parseKey returns whose key text says it is, which proves nothing yet.
+func parseKey(text string) (clientID, bool) {
+	if len(text) != keyLength || !strings.HasPrefix(text, keyPrefix) {
+		return clientID{}, false
+	}
+	var raw [keyIDBytes + keyBytes]byte
+	// Strict: one key has one spelling.
+	if n, err := base64.RawURLEncoding.Strict().Decode(raw[:], []byte(text[len(keyPrefix):])); err != nil || n != len(raw) {
+		return clientID{}, false
+	}
+	return clientID(raw[:keyIDBytes]), true
+}

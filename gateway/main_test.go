@@ -1,0 +1,240 @@
+package gateway_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/gateway"
+	"github.com/zhongkong-go/zhongkong/platform"
+	"github.com/zhongkong-go/zhongkong/simulator"
+	"github.com/zhongkong-go/zhongkong/simulator/simtest"
+	"github.com/zhongkong-go/zhongkong/store/memory"
+	"github.com/zhongkong-go/zhongkong/store/sqlite"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const (
+	appID     = "wx0123456789abcdef"
+	otherApp  = "wxfedcba9876543210"
+	appSecret = "0123456789abcdef0123456789abcdef"
+)
+
+var sealKey = zhongkong.NewSecret(strings.Repeat("s", 32))
+
+// records is a log, at Debug, that a test reads.
+type records struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (r *records) Write(p []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.text.Write(p)
+}
+
+func (r *records) logger() *slog.Logger {
+	return slog.New(slog.NewTextHandler(r, &slog.HandlerOptions{Level: slog.LevelDebug}))
+}
+
+func (r *records) String() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.text.String()
+}
+
+// world is a gateway between programs and a simulated WeChat.
+type world struct {
+	*gateway.Gateway
+
+	t     testing.TB
+	wx    *simtest.Sim
+	store zhongkong.Store
+	log   *records
+	cfg   gateway.Config
+	url   string // of the gateway, where it listens
+	http  *http.Client
+}
+
+// weChat is a simulated WeChat with two accounts.
+func weChat(tb testing.TB, options simulator.Options) *simtest.Sim {
+	tb.Helper()
+	options.Accounts = []simulator.Account{
+		{AppID: appID, Secret: appSecret}, {AppID: otherApp, Secret: "other-" + appSecret},
+	}
+	return simtest.New(tb, options)
+}
+
+func sqliteStore(tb testing.TB, path string) zhongkong.Store {
+	tb.Helper()
+	store, err := sqlite.Open(tb.Context(), path, sqlite.Options{})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { _ = store.Close() })
+	return store
+}
+
+// newWorld starts a gateway that listens on loopback. change may be nil.
+func newWorld(tb testing.TB, options simulator.Options, change func(*gateway.Config)) *world {
+	tb.Helper()
+	return join(tb, weChat(tb, options), memory.New(), change)
+}
+
+// join starts one more gateway over a WeChat and a store.
+func join(tb testing.TB, wx *simtest.Sim, store zhongkong.Store, change func(*gateway.Config)) *world {
+	tb.Helper()
+	w := &world{t: tb, wx: wx, store: store, log: new(records)}
+	w.cfg = gateway.Config{
+		Accounts: []gateway.Account{
+			{AppID: appID, Secret: zhongkong.NewSecret(appSecret), TokenAPI: platform.Classic},
+			{AppID: otherApp, Secret: zhongkong.NewSecret("other-" + appSecret)},
+		},
+		Store: store, SealKeys: []zhongkong.Secret{sealKey}, APIBase: wx.URL,
+		Logger: w.log.logger(), Access: w.log.logger(),
+	}
+	if change != nil {
+		change(&w.cfg)
+	}
+	g, err := gateway.New(tb.Context(), w.cfg)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	server := httptest.NewServer(g)
+	w.Gateway, w.url, w.http = g, server.URL, server.Client()
+	tb.Cleanup(func() {
+		server.CloseClientConnections()
+		server.Close()
+		if err := g.Close(); err != nil {
+			tb.Error(err)
+		}
+	})
+	return w
+}
+
+// client adds a client and returns its key.
+func (w *world) client(c gateway.Client) string {
+	w.t.Helper()
+	if c.Accounts == nil {
+		c.Accounts = []string{appID}
+	}
+	key, err := w.clients().Add(w.t.Context(), c)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.Look(w.t.Context())
+	return key.Reveal()
+}
+
+func (w *world) clients() *gateway.Clients {
+	w.t.Helper()
+	clients, err := gateway.NewClients(w.store, "test")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return clients
+}
+
+// reply is what a caller gets.
+type reply struct {
+	status  int
+	header  http.Header
+	body    string
+	Errcode int    `json:"errcode"`
+	Errmsg  string `json:"errmsg"`
+	Token   string `json:"access_token"`
+	Expires int    `json:"expires_in"`
+}
+
+// send sends a request; headers are pairs.
+func (w *world) send(method, target string, body io.Reader, headers ...string) reply {
+	w.t.Helper()
+	r, err := http.NewRequestWithContext(w.t.Context(), method, w.url+target, body)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for i := 0; i < len(headers); i += 2 {
+		r.Header.Add(headers[i], headers[i+1])
+	}
+	return w.do(r)
+}
+
+func (w *world) do(r *http.Request) reply {
+	w.t.Helper()
+	res, err := w.http.Do(r)
+	if err != nil {
+		w.t.Fatalf("%s %s: %v", r.Method, r.URL.Path, err)
+	}
+	defer func() { _ = res.Body.Close() }()
+	text, err := io.ReadAll(res.Body)
+	if err != nil {
+		w.t.Fatalf("%s %s: %v", r.Method, r.URL.Path, err)
+	}
+	got := reply{status: res.StatusCode, header: res.Header, body: string(text)}
+	_ = json.Unmarshal(text, &got)
+	return got
+}
+
+func (w *world) get(target string, headers ...string) reply {
+	w.t.Helper()
+	return w.send(http.MethodGet, target, nil, headers...)
+}
+
+func (w *world) post(target, body string, headers ...string) reply {
+	w.t.Helper()
+	return w.send(http.MethodPost, target, strings.NewReader(body), headers...)
+}
+
+// fetch fetches a token as an SDK does.
+func (w *world) fetch(key string) reply {
+	w.t.Helper()
+	return w.get("/cgi-bin/token?" + url.Values{"grant_type": {"client_credential"}, "appid": {appID}, "secret": {key}}.Encode())
+}
+
+// token is fetch that has to succeed.
+func (w *world) token(key string) string {
+	w.t.Helper()
+	got := w.fetch(key)
+	if got.Token == "" || got.Errcode != 0 {
+		w.t.Fatalf("no token: %s", got.body)
+	}
+	return got.Token
+}
+
+func (w *world) issued() int { return w.wx.Stats(appID).Classic.Issued }
+
+// eventually waits for what comes by itself.
+func eventually(tb testing.TB, what string, is func() bool) {
+	tb.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !is(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			tb.Fatalf("%s: not within 20 s", what)
+		}
+	}
+}
+
+func newPath(tb testing.TB) string {
+	tb.Helper()
+	return filepath.Join(tb.TempDir(), "zhongkong.db")
+}
+
+func decode(tb testing.TB, text string, out any) {
+	tb.Helper()
+	if err := json.Unmarshal([]byte(text), out); err != nil {
+		tb.Fatalf("%v: %s", err, text)
+	}
+}

@@ -1,0 +1,449 @@
+package gateway
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/http/httputil"
+	"net/url"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/zhongkong-go/zhongkong/platform"
+)
+
+const (
+	ridPath      = "/cgi-bin/openapi/rid/get"
+	maxRedacted  = 4 << 20  // of an answer that is read to be redacted
+	maxSecret    = 64 << 10 // of a body in which a key is replaced
+	bufferBytes  = 32 << 10 // with which answers are copied
+	connectTime  = 5 * time.Second
+	headerTime   = 60 * time.Second // from the request's last byte to the answer's first
+	idleTime     = 90 * time.Second
+	callTime     = 10 * time.Minute // a whole call, both bodies included
+	idlePerHost  = 256              // one host takes all calls
+	appIDHeader  = "X-Wechat-Appid"
+	tokenParam   = "access_token"
+	bearerPrefix = "Bearer "
+	wechatHost   = "api.weixin.qq.com"
+	secondHost   = "api2.weixin.qq.com"
+)
+
+// secretPaths are the APIs that take an AppSecret, and the appid that goes with it:
+// there, and nowhere else, a client key is replaced by it.
+// WeChat: code2Session, 网页授权, clearQuotaByAppSecret, 第三方平台.
+var secretPaths = map[string]bool{
+	"/sns/jscode2session":                      true,
+	"/sns/oauth2/access_token":                 true,
+	"/cgi-bin/clear_quota/v2":                  true,
+	"/cgi-bin/component/api_component_token":   true,
+	"/cgi-bin/component/api_start_push_ticket": true,
+	"/cgi-bin/component/clear_quota/v2":        true,
+}
+
+// userPaths are the APIs whose access_token is the end user's: it is none of the
+// gateway's, and goes through untouched. WeChat: 网页授权.
+var userPaths = map[string]bool{
+	"/sns/userinfo":             true,
+	"/sns/auth":                 true,
+	"/sns/oauth2/refresh_token": true,
+}
+
+var (
+	secretNames = []string{"secret", "appsecret", "component_appsecret", "component_secret"}
+	appIDNames  = []string{"appid", "component_appid"}
+)
+
+func newTransport() *http.Transport {
+	return &http.Transport{
+		Proxy:                 http.ProxyFromEnvironment,
+		DialContext:           (&net.Dialer{Timeout: connectTime}).DialContext,
+		TLSHandshakeTimeout:   connectTime,
+		ResponseHeaderTimeout: headerTime,
+		IdleConnTimeout:       idleTime,
+		MaxIdleConnsPerHost:   idlePerHost,
+		ForceAttemptHTTP2:     true,
+	}
+}
+
+// newProxy returns what carries an account's calls to WeChat: a ReverseProxy over
+// the platform's Transport, which puts the token in, and recovers.
+func (g *Gateway) newProxy(appID string) http.Handler {
+	return g.reverse(&platform.Transport{Base: g.upstream, Tokens: current{g, appID}, API: g.api})
+}
+
+// reverse returns a proxy over rt. Its requests have their path and query already.
+func (g *Gateway) reverse(rt http.RoundTripper) http.Handler {
+	base, err := url.Parse(g.api.Base())
+	if err != nil {
+		panic(err) // platform.New has parsed it
+	}
+	return &httputil.ReverseProxy{
+		Rewrite: func(p *httputil.ProxyRequest) {
+			out := p.Out
+			out.URL.Scheme, out.URL.Host, out.Host = base.Scheme, base.Host, ""
+			out.URL.Path, out.URL.RawPath = base.Path+out.URL.Path, ""
+			for _, name := range [...]string{"Authorization", appIDHeader, "Upgrade", "Connection", "Cookie", "Expect"} {
+				delete(out.Header, name)
+			}
+			// An answer has to be readable for whoever looks for a refusal in it.
+			out.Header["Accept-Encoding"] = []string{"identity"}
+			if _, said := out.Header["User-Agent"]; !said {
+				out.Header["User-Agent"] = []string{"zhongkong"}
+			}
+		},
+		Transport:      rt,
+		BufferPool:     buffers,
+		ErrorHandler:   g.failed,
+		ModifyResponse: modify,
+		ErrorLog:       slog.NewLogLogger(g.cfg.Logger.Handler(), slog.LevelDebug),
+	}
+}
+
+// failed answers a call that WeChat did not. The error is one of platform's, which
+// hold no secret.
+func (g *Gateway) failed(w http.ResponseWriter, r *http.Request, err error) {
+	o, _ := w.(*observed)
+	if o == nil {
+		o = &observed{ResponseWriter: w, start: time.Now()}
+	}
+	refused := noToken(err)
+	var big *http.MaxBytesError
+	if errors.As(err, &big) {
+		refused = refuse(codeTooBig, "the body has more than %d bytes", big.Limit)
+		refused.status = http.StatusRequestEntityTooLarge
+	}
+	if r.Context().Err() != nil {
+		refused.why = "the caller has gone"
+	}
+	g.refused(o, r, r.URL.Path, refused)
+}
+
+func modify(resp *http.Response) error {
+	// Of the connection to WeChat these say, not of the caller's.
+	resp.Header.Del("Connection")
+	if strings.HasSuffix(resp.Request.URL.Path, ridPath) {
+		return redact(resp)
+	}
+	return nil
+}
+
+// toldSecrets are what rid/get tells of the call that it is asked about: the query
+// and the bodies of requests that this gateway sent, with real tokens and secrets.
+// They may stand in JSON within JSON, with any number of backslashes.
+var toldSecrets = regexp.MustCompile(`((?:access_token|refresh_token|appsecret|secret|component_secret|component_appsecret|ticket)(?:=|\\*"\s*:\s*\\*"))[^&"\\\s]+`)
+
+// redact takes secrets out of an answer of rid/get.
+func redact(resp *http.Response) error {
+	if resp.Header.Get("Content-Encoding") != "" {
+		return errors.New("gateway: an answer of rid/get is compressed, though it was not to be, and cannot be redacted")
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxRedacted+1))
+	_ = resp.Body.Close()
+	if err == nil && len(body) > maxRedacted {
+		err = errors.New("gateway: an answer of rid/get is too long to be redacted")
+	}
+	if err != nil {
+		return err
+	}
+	body = toldSecrets.ReplaceAll(body, []byte("${1}[secret]"))
+	resp.Body = io.NopCloser(bytes.NewReader(body))
+	resp.ContentLength = int64(len(body))
+	resp.Header.Set("Content-Length", strconv.Itoa(len(body)))
+	resp.TransferEncoding = nil
+	return nil
+}
+
+// serveCall carries a call to WeChat, in the name of a client.
+func (g *Gateway) serveCall(w *observed, r *http.Request, path string) *refusal {
+	now := time.Now()
+	out := new(http.Request)
+	*out = *r
+	u := *r.URL
+	out.URL = &u
+
+	switch {
+	case r.Method == http.MethodConnect || r.Header.Get("Upgrade") != "":
+		return refuse(codeURL, "the gateway carries HTTP requests alone")
+	case r.ContentLength > g.cfg.Limits.Body:
+		return &refusal{code: codeTooBig, status: http.StatusRequestEntityTooLarge, why: "the body is longer than the limit"}
+	case userPaths[path]:
+		return g.serveUser(w, out)
+	case secretPaths[path]:
+		return g.serveSecret(w, out, path, now)
+	}
+	rest, token, refused := takeToken(r.URL.RawQuery)
+	if refused != nil {
+		return refused
+	}
+	u.RawQuery = rest
+	c, a, refused := g.authenticate(w, r, token, now)
+	if refused != nil {
+		return refused
+	}
+	if !c.paths.allows(path) {
+		return refuse(codeNotAllowed, "the path is not one of the client's")
+	}
+	if refused := admit(c); refused != nil {
+		return refused
+	}
+	done, refused := g.keepBody(w, out)
+	if refused != nil {
+		return refused
+	}
+	defer done()
+	ctx, cancel := context.WithTimeout(out.Context(), callTime)
+	defer cancel()
+	a.proxy.ServeHTTP(w, out.WithContext(ctx))
+	return nil
+}
+
+// authenticate returns whose call it is: by gateway token, or by key and appid.
+func (g *Gateway) authenticate(w *observed, r *http.Request, token string, now time.Time) (*client, *account, *refusal) {
+	bearer, hasBearer := strings.CutPrefix(r.Header.Get("Authorization"), bearerPrefix)
+	switch {
+	case hasBearer && token != "":
+		return nil, nil, refuse(codeToken, "the call has a key and an access_token: one is enough")
+	case hasBearer && (len(r.Header["Authorization"]) > 1 || len(r.Header[appIDHeader]) > 1):
+		return nil, nil, refuse(codeSecret, "the call has several keys or appids")
+	case hasBearer:
+		c, _, refused := g.byKey(w, bearer, now)
+		if refused != nil {
+			return nil, nil, refused
+		}
+		a, refused := g.ofClient(w, c, r.Header.Get(appIDHeader))
+		return c, a, refused
+	case token == "":
+		return nil, nil, refuse(codeNoToken, "the call has no access_token and no key")
+	}
+	said, refused := g.tokens.open(token, now, func(id clientID) []keyHash { return g.registry.find(id).hashes(now) })
+	if refused != nil {
+		return nil, nil, refused
+	}
+	c := g.registry.find(said.client)
+	if c == nil {
+		return nil, nil, refuse(codeToken, "the client was revoked")
+	}
+	w.client = c.Name
+	a, refused := g.ofClient(w, c, said.appID)
+	return c, a, refused
+}
+
+// takeToken takes the access_token off a query, however it is written. A query that
+// two programs could read in two ways is refused, and so is one that would carry a
+// client key to WeChat.
+func takeToken(query string) (rest, token string, refused *refusal) {
+	if strings.Contains(query, ";") {
+		return "", "", refuse(codeURL, "the query holds a semicolon, which some take for an ampersand: escape it")
+	}
+	if query == "" {
+		return "", "", nil
+	}
+	kept := make([]byte, 0, len(query))
+	found := false
+	for pair := range strings.SplitSeq(query, "&") {
+		name, value, _ := strings.Cut(pair, "=")
+		name, err := url.QueryUnescape(name)
+		if err != nil {
+			return "", "", refuse(codeURL, "the query cannot be read")
+		}
+		if value, err = url.QueryUnescape(value); err != nil {
+			return "", "", refuse(codeURL, "the query cannot be read")
+		}
+		switch {
+		case name != tokenParam && strings.Contains(value, keyPrefix), strings.Contains(name, keyPrefix):
+			return "", "", refuse(codeNotAllowed, "the query holds a client key, which would go to WeChat: this path takes no secret")
+		case name == tokenParam && found:
+			return "", "", refuse(codeToken, "the query holds several access_tokens")
+		case name == tokenParam:
+			token, found = value, true
+			continue
+		}
+		if len(kept) > 0 {
+			kept = append(kept, '&')
+		}
+		kept = append(kept, pair...)
+	}
+	return string(kept), token, nil
+}
+
+// serveUser carries a call whose access_token is the end user's. Nothing of the
+// gateway's is in it, and what WeChat says about it renews nothing.
+func (g *Gateway) serveUser(w *observed, out *http.Request) *refusal {
+	if strings.Contains(out.URL.RawQuery, keyPrefix) {
+		return refuse(codeNotAllowed, "the query holds a client key, which would go to WeChat")
+	}
+	done, refused := g.keepBody(w, out)
+	if refused != nil {
+		return refused
+	}
+	defer done()
+	g.reverse(&bare{g.upstream}).ServeHTTP(w, out)
+	return nil
+}
+
+// serveSecret carries a call that is made with the AppSecret: the client gives its
+// key in its place.
+func (g *Gateway) serveSecret(w *observed, out *http.Request, path string, now time.Time) *refusal {
+	body, err := io.ReadAll(http.MaxBytesReader(w, hurry(w, out), maxSecret))
+	if err != nil {
+		return refuse(codeFormat, "the body did not arrive, or has more than %d bytes", maxSecret)
+	}
+	query, err := url.ParseQuery(out.URL.RawQuery)
+	if err != nil {
+		return refuse(codeURL, "the query cannot be read")
+	}
+	fields := map[string]json.RawMessage{}
+	if len(bytes.TrimSpace(body)) > 0 && json.Unmarshal(body, &fields) != nil {
+		return refuse(codeFormat, "the body is no JSON object")
+	}
+	key, refused := theOne(query, fields, secretNames)
+	if refused != nil {
+		return refused
+	}
+	appID, refused := theOne(query, fields, appIDNames)
+	if refused != nil {
+		return refused
+	}
+	if key == "" {
+		return refuse(codeNoSecret, "no key was given: the secret is the client's zhongkong key")
+	}
+	c, _, refused := g.byKey(w, key, now)
+	if refused != nil {
+		return refused
+	}
+	a, refused := g.ofClient(w, c, appID)
+	if refused != nil {
+		return refused
+	}
+	if !c.paths.allows(path) {
+		return refuse(codeNotAllowed, "the path is not one of the client's")
+	}
+	if refused := admit(c); refused != nil {
+		return refused
+	}
+	for _, name := range secretNames {
+		if query.Has(name) {
+			query.Set(name, a.Secret.Reveal())
+		}
+		if _, there := fields[name]; there {
+			fields[name], _ = json.Marshal(a.Secret.Reveal()) // a string always has JSON
+		}
+	}
+	out.URL.RawQuery = query.Encode()
+	if len(fields) > 0 {
+		if body, err = json.Marshal(fields); err != nil {
+			return refuse(codeFormat, "the body is no JSON object")
+		}
+	}
+	if strings.Contains(out.URL.RawQuery, keyPrefix) || bytes.Contains(body, []byte(keyPrefix)) {
+		return refuse(codeNotAllowed, "a client key stands where no secret belongs, and would go to WeChat")
+	}
+	if refused := g.note(out.Context(), "client "+c.Name, "use AppSecret", a.AppID, path); refused != nil {
+		return refused
+	}
+	setBody(out, body)
+	g.reverse(&bare{g.upstream}).ServeHTTP(w, out)
+	return nil
+}
+
+// theOne returns the value that stands under one of names, in the query or in a
+// JSON body; several are one too many, even if they are equal.
+func theOne(query url.Values, fields map[string]json.RawMessage, names []string) (string, *refusal) {
+	var found []string
+	for _, name := range names {
+		found = append(found, query[name]...)
+		if raw, there := fields[name]; there {
+			var text string
+			if json.Unmarshal(raw, &text) != nil {
+				return "", refuse(codeFormat, "%s is no string", name)
+			}
+			found = append(found, text)
+		}
+	}
+	switch len(found) {
+	case 0:
+		return "", nil
+	case 1:
+		return found[0], nil
+	default:
+		return "", refuse(codeFormat, "%s stands there several times", names[0])
+	}
+}
+
+// bare carries requests without the account's token. What fails may hold a secret in
+// its URL: it is said without.
+type bare struct{ base http.RoundTripper }
+
+func (b *bare) RoundTrip(req *http.Request) (*http.Response, error) {
+	resp, err := b.base.RoundTrip(req)
+	if err != nil {
+		var big *http.MaxBytesError
+		switch {
+		case errors.As(err, &big):
+			return nil, big
+		case req.Context().Err() != nil:
+			return nil, context.Cause(req.Context())
+		default:
+			return nil, errors.New("gateway: WeChat could not be reached, or did not answer")
+		}
+	}
+	resp.Request = &http.Request{Method: req.Method, URL: &url.URL{Path: req.URL.Path}}
+	resp.Header.Del("Location") // it might repeat the query; WeChat redirects none of these calls
+	return resp, nil
+}
+
+// detour sends a request for api.weixin.qq.com to api2.weixin.qq.com when the
+// first could not be connected to, so that nothing of it was sent.
+// WeChat: 接口域名.
+type detour struct{ base http.RoundTripper }
+
+func (d *detour) RoundTrip(req *http.Request) (*http.Response, error) {
+	if req.URL.Host != wechatHost || req.URL.Scheme != "https" || req.Body != nil && req.Body != http.NoBody && req.GetBody == nil {
+		return d.base.RoundTrip(req)
+	}
+	connected := false // written and read in order: GotConn comes before RoundTrip returns
+	var mu sync.Mutex
+	ctx := httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) {
+		mu.Lock()
+		connected = true
+		mu.Unlock()
+	}})
+	resp, err := d.base.RoundTrip(req.WithContext(ctx))
+	mu.Lock()
+	sent := connected
+	mu.Unlock()
+	if err == nil || sent || req.Context().Err() != nil {
+		return resp, err
+	}
+	var op *net.OpError
+	var dns *net.DNSError
+	if !errors.As(err, &dns) && (!errors.As(err, &op) || op.Op != "dial") {
+		return nil, err
+	}
+	again := req.Clone(req.Context())
+	again.URL.Host = secondHost
+	if req.GetBody != nil {
+		if again.Body, err = req.GetBody(); err != nil {
+			return nil, err
+		}
+	}
+	return d.base.RoundTrip(again)
+}
+
+// pool holds the buffers that answers are copied with.
+type pool struct{ sync.Pool }
+
+var buffers = &pool{sync.Pool{New: func() any { return new([bufferBytes]byte) }}}
+
+func (p *pool) Get() []byte  { return p.Pool.Get().(*[bufferBytes]byte)[:] }
+func (p *pool) Put(b []byte) { p.Pool.Put((*[bufferBytes]byte)(b)) }

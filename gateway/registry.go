@@ -1,0 +1,227 @@
+package gateway
+
+import (
+	"context"
+	"crypto/subtle"
+	"log/slog"
+	"maps"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/zhongkong-go/zhongkong"
+)
+
+const (
+	lookEvery   = 2 * time.Second // for changes of clients; with lookTimeout, less than the 5 s that are promised
+	lookTimeout = 2 * time.Second
+	probeEvery  = 30 * time.Second // at most one probe that clients cause, of each account, over all gateways
+)
+
+// client is a Client at work.
+type client struct {
+	Client
+
+	id      clientID
+	keys    []liveKey
+	all     bool
+	account map[string]bool
+	paths   pathList
+	limiter *rate.Limiter // nil: no limit
+	given   *sync.Map     // appid → time.Time of the last hand-out
+}
+
+type liveKey struct {
+	hash  keyHash
+	until time.Time // zero: no end
+}
+
+// hashes returns those of the keys that live at now.
+func (c *client) hashes(now time.Time) []keyHash {
+	if c == nil || !c.Ends.IsZero() && !now.Before(c.Ends) {
+		return nil
+	}
+	live := make([]keyHash, 0, 2)
+	for _, key := range c.keys {
+		if key.until.IsZero() || now.Before(key.until) {
+			live = append(live, key.hash)
+		}
+	}
+	return live
+}
+
+func (c *client) uses(appID string) bool { return c.all || c.account[appID] }
+
+// registry knows the clients of the store, as of a moment ago.
+type registry struct {
+	ledger zhongkong.Ledger
+	log    *slog.Logger
+
+	clients atomic.Pointer[map[clientID]*client]
+
+	looking sync.Mutex // guards what follows, and is held while the store is asked
+	version int64      // the highest that was seen
+	names   map[string]clientID
+	away    bool // the store did not answer; said once
+
+	mu     sync.Mutex       // guards what follows
+	probes map[string]probe // by appid
+}
+
+// probe is when this process saw that an account was probed because of a client.
+type probe struct {
+	version int64
+	seen    time.Time
+}
+
+func newRegistry(ledger zhongkong.Ledger, log *slog.Logger) *registry {
+	r := &registry{ledger: ledger, log: log, names: map[string]clientID{}, probes: map[string]probe{}}
+	r.clients.Store(&map[clientID]*client{})
+	return r
+}
+
+// run looks for changes until ctx ends.
+func (r *registry) run(ctx context.Context) {
+	ticker := time.NewTicker(lookEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			r.look(ctx)
+		}
+	}
+}
+
+// look reads what changed since the last look.
+func (r *registry) look(ctx context.Context) {
+	r.looking.Lock()
+	defer r.looking.Unlock()
+	limited, cancel := context.WithTimeout(ctx, lookTimeout)
+	docs, err := r.ledger.Documents(limited, r.version)
+	cancel()
+	switch {
+	case ctx.Err() != nil:
+		return
+	case err != nil:
+		if !r.away {
+			r.log.Warn("clients cannot be looked up: those known go on, and a revocation is not seen until the store answers", "error", err)
+		}
+		r.away = true
+		return
+	case r.away:
+		r.away = false
+		r.log.Info("clients can be looked up again")
+	}
+	if len(docs) == 0 {
+		return
+	}
+	clients := maps.Clone(*r.clients.Load())
+	for _, doc := range docs {
+		r.version = max(r.version, doc.Version)
+		switch doc.Kind {
+		case kindProbe:
+			r.probed(doc.Name, doc.Version)
+		case kindClient:
+			r.take(clients, doc)
+		}
+	}
+	r.clients.Store(&clients)
+}
+
+// take puts a changed client into clients.
+func (r *registry) take(clients map[clientID]*client, doc zhongkong.Document) {
+	before, known := r.names[doc.Name]
+	old := clients[before]
+	if known {
+		delete(clients, before)
+		delete(r.names, doc.Name)
+	}
+	if doc.Body == nil {
+		return
+	}
+	c, err := newClient(doc)
+	if err != nil {
+		r.log.Warn("a stored client cannot be used", "client", doc.Name, "error", err)
+		return
+	}
+	if old != nil && old.id == c.id {
+		c.given = old.given
+		if old.Rate == c.Rate {
+			c.limiter = old.limiter
+		}
+	}
+	clients[c.id], r.names[doc.Name] = c, c.id
+}
+
+func newClient(doc zhongkong.Document) (*client, error) {
+	stored, err := readClient(doc)
+	if err != nil {
+		return nil, err
+	}
+	if err := stored.validate(); err != nil {
+		return nil, err
+	}
+	c := &client{Client: stored.Client, account: map[string]bool{}, given: new(sync.Map)}
+	if c.id, c.keys, err = stored.parse(); err != nil {
+		return nil, err
+	}
+	for _, account := range c.Accounts {
+		c.all = c.all || account == AllAccounts
+		c.account[account] = true
+	}
+	if c.paths, err = newPathList(c.Paths); err != nil {
+		return nil, err
+	}
+	if c.Rate > 0 {
+		c.limiter = rate.NewLimiter(rate.Limit(c.Rate), max(1, int(c.Rate)))
+	}
+	return c, nil
+}
+
+// find returns the client that id names, nil when there is none.
+func (r *registry) find(id clientID) *client { return (*r.clients.Load())[id] }
+
+// byKey returns the client to whom the key belongs, and the key's hash.
+func (r *registry) byKey(text string, now time.Time) (*client, keyHash, bool) {
+	id, ok := parseKey(text)
+	hash := hashKey(text)
+	c := r.find(id)
+	found := false
+	for _, live := range c.hashes(now) {
+		found = subtle.ConstantTimeCompare(live[:], hash[:]) == 1 || found
+	}
+	return c, hash, ok && found
+}
+
+// probed remembers a probe of whichever gateway. What was seen first counts: then it
+// can be no older.
+func (r *registry) probed(appID string, version int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if version > r.probes[appID].version {
+		r.probes[appID] = probe{version, time.Now()}
+	}
+}
+
+// mayProbe reports whether this gateway is the one to probe an account now because
+// of a client: at most one of all does, in 30 s. Without a store nobody does.
+func (r *registry) mayProbe(ctx context.Context, appID string) bool {
+	r.mu.Lock()
+	last := r.probes[appID]
+	r.mu.Unlock()
+	if last.version != 0 && time.Since(last.seen) < probeEvery {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	defer cancel()
+	version, err := r.ledger.Put(ctx, zhongkong.Document{Kind: kindProbe, Name: appID, Body: []byte("{}"), Version: last.version})
+	if err != nil {
+		return false // another gateway was first, or nobody knows
+	}
+	r.probed(appID, version)
+	return true
+}

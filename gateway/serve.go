@@ -1,0 +1,264 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/zhongkong-go/zhongkong"
+)
+
+const (
+	tokenPath  = "/cgi-bin/token" //nolint:gosec // a path
+	stablePath = "/cgi-bin/stable_token"
+	healthPath = "/healthz"
+	readyPath  = "/readyz"
+
+	bodyPatience    = 30 * time.Second // for a request's body, and on top of it
+	bodyPace        = 16 << 10         // bytes a second, at least
+	unknownPatience = 10 * time.Minute // for one that does not say how long it is
+	writePatience   = time.Minute      // for a reader to take the next piece of an answer
+)
+
+// ServeHTTP implements [http.Handler].
+func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	o := &observed{ResponseWriter: w, start: time.Now()}
+	path := r.URL.EscapedPath()
+	if !cleanPath(path) {
+		path = ""
+	}
+	defer func() {
+		// ReverseProxy panics with http.ErrAbortHandler when an answer breaks off.
+		cause := recover()
+		g.access(r, path, o)
+		if cause != nil {
+			panic(cause)
+		}
+	}()
+	if refused := g.serve(o, r, path); refused != nil {
+		g.refused(o, r, path, refused)
+	}
+}
+
+func (g *Gateway) serve(w *observed, r *http.Request, path string) *refusal {
+	switch path {
+	case "":
+		return refuse(codeURL, "the path is none that WeChat has")
+	case healthPath:
+		writeBytes(w, http.StatusOK, []byte(`{"healthy":true}`))
+		return nil
+	case readyPath:
+		g.ready(w)
+		return nil
+	case tokenPath:
+		return g.serveToken(w, r)
+	case stablePath:
+		return g.serveStable(w, r)
+	default:
+		return g.serveCall(w, r, path)
+	}
+}
+
+// refused answers a call in WeChat's place and says why in the log.
+func (g *Gateway) refused(w *observed, r *http.Request, path string, refused *refusal) {
+	attempt := refused.code == codeSecret || refused.code == codeToken
+	told := true
+	if attempt && !g.failures.add(r.RemoteAddr, time.Now()) {
+		refused, told = refuse(codeMinute, "too many failed attempts"), false
+		w.Header().Set("Connection", "close")
+	}
+	w.errcode = refused.code
+	rid := refused.write(w)
+	if told {
+		g.cfg.Logger.LogAttrs(r.Context(), slog.LevelWarn, "refused a call",
+			slog.String("path", loggable(path)), slog.Int("errcode", refused.code), slog.String("why", refused.why),
+			slog.String("client", w.client), slog.String("appid", w.appID), slog.String("remote", r.RemoteAddr), slog.String("rid", rid))
+	}
+}
+
+func (g *Gateway) access(r *http.Request, path string, o *observed) {
+	ctx := r.Context()
+	if !g.cfg.Access.Enabled(ctx, slog.LevelInfo) {
+		return
+	}
+	g.cfg.Access.LogAttrs(ctx, slog.LevelInfo, "request",
+		slog.String("method", loggable(r.Method)), slog.String("path", loggable(path)), slog.Int("status", o.status),
+		slog.Int("errcode", o.errcode), slog.Int64("bytes", o.bytes), slog.Duration("took", time.Since(o.start)),
+		slog.String("client", o.client), slog.String("appid", o.appID), slog.String("remote", r.RemoteAddr))
+}
+
+// secretShape is what a key, a token or an AppSecret looks like, for those who put
+// one where a path goes.
+var secretShape = regexp.MustCompile(`zkkey_|zk_|[0-9A-Za-z_-]{32,}`)
+
+// loggable returns what of a path or method may stand in a log.
+func loggable(text string) string {
+	switch {
+	case text == "":
+		return "[malformed]"
+	case len(text) > maxPath || len(text) >= 16 && secretShape.MatchString(text):
+		return "[hidden]"
+	default:
+		return text
+	}
+}
+
+// observed remembers what was answered, and gives readers a time to read.
+type observed struct {
+	http.ResponseWriter
+
+	start   time.Time
+	status  int
+	errcode int // of the gateway's own answers
+	bytes   int64
+	client  string
+	appID   string
+}
+
+// WriteHeader implements [http.ResponseWriter].
+func (o *observed) WriteHeader(status int) {
+	if o.status == 0 && status >= 200 {
+		o.status = status
+	}
+	o.ResponseWriter.WriteHeader(status)
+}
+
+// Write implements [http.ResponseWriter].
+func (o *observed) Write(p []byte) (int, error) {
+	if o.status == 0 {
+		o.status = http.StatusOK
+	}
+	if o.bytes > 0 {
+		// The first piece fits into buffers; after it, a reader who does not read is
+		// not waited for.
+		_ = http.NewResponseController(o.ResponseWriter).SetWriteDeadline(time.Now().Add(writePatience))
+	}
+	n, err := o.ResponseWriter.Write(p)
+	o.bytes += int64(n)
+	return n, err
+}
+
+// Unwrap is for [http.ResponseController].
+func (o *observed) Unwrap() http.ResponseWriter { return o.ResponseWriter }
+
+// hurried is a body that has to arrive in a time that its length allows, so that slow
+// clients hold nothing for long.
+type hurried struct {
+	io.ReadCloser
+
+	control *http.ResponseController
+	length  int64 // negative: unknown
+	begun   bool
+}
+
+// hurry returns the body of r with such a time.
+func hurry(w http.ResponseWriter, r *http.Request) io.ReadCloser {
+	return &hurried{ReadCloser: r.Body, control: http.NewResponseController(w), length: r.ContentLength}
+}
+
+// Read implements [io.Reader]. After the last byte the time is taken off again: the
+// server watches the connection for a caller who leaves, and would take its end for
+// that.
+func (h *hurried) Read(p []byte) (int, error) {
+	if !h.begun {
+		h.begun = true
+		patience := unknownPatience
+		if h.length >= 0 {
+			patience = bodyPatience + time.Duration(h.length/bodyPace)*time.Second
+		}
+		_ = h.control.SetReadDeadline(time.Now().Add(patience)) // a test's writer has none
+	}
+	n, err := h.ReadCloser.Read(p)
+	if err != nil {
+		_ = h.control.SetReadDeadline(time.Time{})
+	}
+	return n, err
+}
+
+// admit checks the client's rate.
+func admit(c *client) *refusal {
+	if c.limiter != nil && !c.limiter.Allow() {
+		return refuse(codeMinute, "the client is over its rate of %v calls per second", c.Rate)
+	}
+	return nil
+}
+
+// byKey returns the client to whom a key belongs.
+func (g *Gateway) byKey(w *observed, key string, now time.Time) (*client, keyHash, *refusal) {
+	c, hash, ok := g.registry.byKey(key, now)
+	if !ok {
+		return nil, hash, refuse(codeSecret, "no living client has this key")
+	}
+	w.client = c.Name
+	return c, hash, nil
+}
+
+// ofClient returns the account if it is the gateway's and the client may use it.
+func (g *Gateway) ofClient(w *observed, c *client, appID string) (*account, *refusal) {
+	a := g.account(appID)
+	switch {
+	case appID == "":
+		return nil, refuse(codeNoAppID, "no appid was given")
+	case !c.uses(appID):
+		return nil, refuse(codeAppID, "the account is not one of the client's")
+	case a == nil:
+		return nil, refuse(codeAppID, "the gateway has no such account")
+	}
+	w.appID = appID
+	return a, nil
+}
+
+// noToken says why there is no real token, with the errcode that WeChat gave.
+func noToken(err error) *refusal {
+	r := refuse(codeBusy, "%v", err)
+	var failure *zhongkong.Error
+	switch {
+	case errors.As(err, &failure) && failure.Code > 0:
+		r.code = failure.Code
+	case errors.Is(err, errNoAccount):
+		r.code = codeAppID
+	case errors.Is(err, context.Canceled):
+		r.why = "the caller has gone"
+	}
+	return r
+}
+
+// ready answers 200 when every account has a live token, else 503 and which do not.
+func (g *Gateway) ready(w http.ResponseWriter) {
+	const most = 20
+	type lack struct {
+		AppID string `json:"appid"`
+		Why   string `json:"why"`
+	}
+	answer := struct {
+		Ready    bool   `json:"ready"`
+		Accounts int    `json:"accounts"`
+		Without  int    `json:"without_token"`
+		Lacking  []lack `json:"lacking,omitempty"`
+	}{}
+	for _, s := range g.Status() {
+		answer.Accounts++
+		if s.Live {
+			continue
+		}
+		answer.Without++
+		why := "not loaded yet"
+		if s.Failure != nil {
+			why = strings.TrimPrefix(s.Failure.Error(), "zhongkong: ")
+		}
+		if len(answer.Lacking) < most {
+			answer.Lacking = append(answer.Lacking, lack{s.Key.AppID, why})
+		}
+	}
+	answer.Ready = answer.Without == 0
+	status := http.StatusOK
+	if !answer.Ready {
+		status = http.StatusServiceUnavailable
+	}
+	writeJSON(w, status, answer)
+}

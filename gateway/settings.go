@@ -1,0 +1,336 @@
+package gateway
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"unicode"
+
+	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
+
+	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/platform"
+)
+
+// Account is a WeChat account of the gateway.
+type Account struct {
+	AppID  string
+	Secret zhongkong.Secret // the AppSecret
+
+	// TokenAPI is the way to the real token. Empty means platform.Stable.
+	TokenAPI platform.TokenAPI
+
+	// DailyFetches bounds the fetches of a Beijing day over all gateways. 0 means
+	// 5,000 (stable) or 1,800 (classic); a negative value means no limit.
+	DailyFetches int
+}
+
+func (a Account) equal(b Account) bool {
+	return a.AppID == b.AppID && a.TokenAPI == b.TokenAPI && a.DailyFetches == b.DailyFetches && a.Secret.Equal(b.Secret)
+}
+
+// Settings are what a configuration file says:
+//
+//	listen: 127.0.0.1:8300       # the address that programs call
+//	store: sqlite:zhongkong.db   # default: ZHONGKONG_STORE
+//	accounts:
+//	  - appid: wx0123456789abcdef
+//	    secret: {env: SHOP_APPSECRET}   # or {file: /run/secrets/shop}, or the AppSecret itself
+//	    token_api: stable               # or classic
+//
+// All of it is in docs/gateway.md.
+type Settings struct {
+	Listen    string // "" means 127.0.0.1:8300
+	PlainHTTP bool   // plain HTTP may be served on other addresses than loopback
+	TLS       TLS
+	Admin     Admin
+	Store     string
+	APIBase   string
+	Log       Log
+	Accounts  []Account
+}
+
+// TLS names files in PEM, which are read again when they change.
+type TLS struct {
+	Cert, Key string // both or none
+	ClientCA  string // with it, programs need a certificate of this authority
+}
+
+// Admin is the admin API's own listener.
+type Admin struct {
+	Listen string           // "" means that there is none
+	Key    zhongkong.Secret // at least 32 characters
+}
+
+// Log is what the log says and how.
+type Log struct {
+	Level  slog.Level
+	Format string // "text" (also "") or "json"
+}
+
+// The configuration file, field by field.
+type (
+	settingsFile struct {
+		Listen    string        `yaml:"listen"`
+		PlainHTTP bool          `yaml:"plain_http"`
+		TLS       tlsFile       `yaml:"tls"`
+		Admin     adminFile     `yaml:"admin"`
+		Store     string        `yaml:"store"`
+		APIBase   string        `yaml:"api_base"`
+		Log       logFile       `yaml:"log"`
+		Accounts  []accountFile `yaml:"accounts"`
+	}
+	tlsFile struct {
+		Cert     string `yaml:"cert"`
+		Key      string `yaml:"key"`
+		ClientCA string `yaml:"client_ca"`
+	}
+	adminFile struct {
+		Listen string       `yaml:"listen"`
+		Key    secretSource `yaml:"key"`
+	}
+	logFile struct {
+		Level  string `yaml:"level"`
+		Format string `yaml:"format"`
+	}
+	accountFile struct {
+		AppID        string       `yaml:"appid"`
+		Secret       secretSource `yaml:"secret"`
+		TokenAPI     string       `yaml:"token_api"`
+		DailyFetches int          `yaml:"daily_fetches"`
+	}
+)
+
+// secretSource says where a secret is. No more than one field is set.
+type secretSource struct {
+	literal zhongkong.Secret
+	env     string
+	file    string
+}
+
+// sourceError is about the form of a secret: its text never shows what stands there.
+type sourceError struct{ line int }
+
+func (e *sourceError) Error() string {
+	return fmt.Sprintf("line %d: a secret is {env: NAME}, {file: PATH} or the text itself", e.line)
+}
+
+// UnmarshalYAML implements yaml.NodeUnmarshaler. It takes a scalar as it is written:
+// a secret of digits is no number.
+func (s *secretSource) UnmarshalYAML(node ast.Node) error {
+	switch node := node.(type) {
+	case *ast.MappingNode, *ast.MappingValueNode:
+		var named struct {
+			Env  string `yaml:"env"`
+			File string `yaml:"file"`
+		}
+		if err := yaml.NodeToValue(node, &named, yaml.Strict()); err != nil || (named.Env == "") == (named.File == "") {
+			return &sourceError{node.GetToken().Position.Line}
+		}
+		s.env, s.file = named.Env, named.File
+	case ast.ScalarNode:
+		s.literal = zhongkong.NewSecret(node.GetToken().Value)
+	default:
+		return &sourceError{node.GetToken().Position.Line}
+	}
+	return nil
+}
+
+func (s secretSource) isZero() bool { return s.literal.IsZero() && s.env == "" && s.file == "" }
+
+// read returns the secret. Relative files are in folder.
+func (s secretSource) read(folder string, env func(string) (string, bool)) (zhongkong.Secret, error) {
+	var text string
+	switch {
+	case s.env != "":
+		value, _ := env(s.env)
+		if text = strings.TrimSpace(value); text == "" {
+			return zhongkong.Secret{}, fmt.Errorf("the environment variable %s is not set", s.env)
+		}
+	case s.file != "":
+		path := s.file
+		if !filepath.IsAbs(path) {
+			path = filepath.Join(folder, path)
+		}
+		content, err := readLimited(path, 64<<10)
+		if err != nil {
+			return zhongkong.Secret{}, fmt.Errorf("the file of the secret cannot be read: %w", err)
+		}
+		if text = strings.TrimSpace(string(content)); text == "" {
+			return zhongkong.Secret{}, fmt.Errorf("the file %s is empty", path)
+		}
+	default:
+		text = s.literal.Reveal()
+	}
+	if strings.ContainsFunc(text, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }) {
+		return zhongkong.Secret{}, errors.New("the secret holds white space or a control character: copy it again")
+	}
+	return zhongkong.NewSecret(text), nil
+}
+
+func readLimited(path string, most int64) ([]byte, error) {
+	f, err := os.Open(path) //nolint:gosec // whoever configures the program names the file
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }()
+	content, err := io.ReadAll(io.LimitReader(f, most+1))
+	if err == nil && int64(len(content)) > most {
+		err = fmt.Errorf("%s has more than %d bytes", path, most)
+	}
+	return content, err
+}
+
+// ReadSettings reads a configuration file. Its errors name the file and the line,
+// and quote no secret.
+func ReadSettings(path string) (*Settings, error) {
+	content, err := readLimited(path, 16<<20)
+	if err != nil {
+		return nil, fmt.Errorf("gateway: the configuration cannot be read: %w", err)
+	}
+	s, err := ParseSettings(content, filepath.Dir(path), os.LookupEnv)
+	if err != nil {
+		return nil, fmt.Errorf("gateway: %s: %w", path, err)
+	}
+	return s, nil
+}
+
+// ParseSettings reads the content of a configuration file. folder is where its
+// relative paths begin, env is [os.LookupEnv]. Everything in it is checked; an
+// error begins with "line N: ".
+func ParseSettings(content []byte, folder string, env func(string) (string, bool)) (*Settings, error) {
+	var file settingsFile
+	if err := yaml.UnmarshalWithOptions(content, &file, yaml.Strict()); err != nil && !errors.Is(err, io.EOF) {
+		return nil, yamlError(err)
+	}
+	at := func(path string, err error) error { return lineError(content, path, err) }
+	s := &Settings{
+		Listen: file.Listen, PlainHTTP: file.PlainHTTP, TLS: TLS(file.TLS), Store: file.Store, APIBase: file.APIBase,
+		Admin: Admin{Listen: file.Admin.Listen}, Log: Log{Format: file.Log.Format},
+	}
+	if (s.TLS.Cert == "") != (s.TLS.Key == "") {
+		return nil, at("$.tls", errors.New("tls needs cert and key, both"))
+	}
+	if s.TLS.ClientCA != "" && s.TLS.Cert == "" {
+		return nil, at("$.tls.client_ca", errors.New("tls.client_ca needs tls.cert and tls.key"))
+	}
+	for _, path := range []*string{&s.TLS.Cert, &s.TLS.Key, &s.TLS.ClientCA} {
+		if *path != "" && !filepath.IsAbs(*path) {
+			*path = filepath.Join(folder, *path)
+		}
+	}
+	if file.Log.Level != "" {
+		if err := s.Log.Level.UnmarshalText([]byte(file.Log.Level)); err != nil {
+			return nil, at("$.log.level", fmt.Errorf("log.level is %q: it must be debug, info, warn or error", file.Log.Level))
+		}
+	}
+	if f := s.Log.Format; f != "" && f != "text" && f != "json" {
+		return nil, at("$.log.format", fmt.Errorf("log.format is %q: it must be text or json", f))
+	}
+	if _, err := platform.New(platform.Config{Base: s.APIBase}); err != nil {
+		return nil, at("$.api_base", fmt.Errorf("api_base %s", strings.TrimPrefix(err.Error(), "platform: Config.Base ")))
+	}
+	if !file.Admin.Key.isZero() || s.Admin.Listen != "" {
+		key, err := file.Admin.Key.read(folder, env)
+		if err == nil && len(key.Reveal()) < 32 {
+			err = errors.New("it needs at least 32 characters: make one with openssl rand -hex 32")
+		}
+		if err != nil {
+			return nil, at("$.admin.key", fmt.Errorf("admin.key: %w", err))
+		}
+		s.Admin.Key = key
+	}
+	var err error
+	s.Accounts, err = readAccounts(file.Accounts, folder, env, at)
+	return s, err
+}
+
+func readAccounts(files []accountFile, folder string, env func(string) (string, bool), at func(string, error) error) ([]Account, error) {
+	accounts := make([]Account, 0, len(files))
+	seen := map[string]bool{}
+	for i, f := range files {
+		at := func(field string, err error) error { return at(fmt.Sprintf("$.accounts[%d]%s", i, field), err) }
+		a := Account{AppID: f.AppID, DailyFetches: f.DailyFetches}
+		switch {
+		case f.AppID == "":
+			return nil, at("", errors.New("the account has no appid"))
+		case !isAppID(f.AppID):
+			return nil, at(".appid", errors.New("the appid holds other characters than letters, digits, '-' and '_', or is too long"))
+		case seen[f.AppID]:
+			return nil, at(".appid", fmt.Errorf("the account %s stands there twice", f.AppID))
+		case f.Secret.isZero():
+			return nil, at("", fmt.Errorf("the account %s has no secret: its AppSecret is in the console (开发密钥)", f.AppID))
+		}
+		seen[f.AppID] = true
+		var err error
+		if a.Secret, err = f.Secret.read(folder, env); err != nil {
+			return nil, at(".secret", fmt.Errorf("the secret of %s: %w", f.AppID, err))
+		}
+		if a.TokenAPI, err = platform.ParseTokenAPI(f.TokenAPI); err != nil {
+			return nil, at(".token_api", fmt.Errorf("%s", strings.TrimPrefix(err.Error(), "platform: ")))
+		}
+		accounts = append(accounts, a)
+	}
+	return accounts, nil
+}
+
+// yamlError returns what the parser says without the lines that it would quote: a
+// secret may stand in them.
+func yamlError(err error) error {
+	var source *sourceError
+	if errors.As(err, &source) {
+		return source
+	}
+	var e yaml.Error
+	if !errors.As(err, &e) {
+		return errors.New("the configuration is not what was expected there")
+	}
+	text := e.GetMessage()
+	var mismatch *yaml.TypeError
+	if errors.As(err, &mismatch) {
+		text = "it has to be " + plainKind(mismatch.DstType)
+		if mismatch.StructFieldName != nil {
+			_, field, _ := strings.Cut(*mismatch.StructFieldName, ".")
+			text = field + " has to be " + plainKind(mismatch.DstType)
+		}
+	}
+	if token := e.GetToken(); token != nil {
+		return fmt.Errorf("line %d: %s", token.Position.Line, text)
+	}
+	return errors.New(text)
+}
+
+func plainKind(t reflect.Type) string {
+	switch t.Kind() { //nolint:exhaustive // of the kinds in settingsFile
+	case reflect.Bool:
+		return "true or false"
+	case reflect.Int:
+		return "a whole number"
+	case reflect.String:
+		return "a text"
+	case reflect.Slice:
+		return "a list"
+	default:
+		return "a group of fields"
+	}
+}
+
+// lineError puts the line of what a YAML path names in front of err.
+func lineError(content []byte, path string, err error) error {
+	p, pathErr := yaml.PathString(path)
+	if pathErr != nil {
+		return err
+	}
+	node, pathErr := p.ReadNode(bytes.NewReader(content))
+	if pathErr != nil || node.GetToken() == nil {
+		return err
+	}
+	return fmt.Errorf("line %d: %w", node.GetToken().Position.Line, err)
+}

@@ -1,0 +1,103 @@
+package gateway_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/zhongkong-go/zhongkong/gateway"
+	"github.com/zhongkong-go/zhongkong/platform"
+)
+
+func lookUp(env map[string]string) func(string) (string, bool) {
+	return func(name string) (string, bool) { value, ok := env[name]; return value, ok }
+}
+
+func TestSettings(t *testing.T) {
+	folder := t.TempDir()
+	if err := os.WriteFile(filepath.Join(folder, "crm.secret"), []byte("made-up-secret-of-the-crm\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, err := gateway.ParseSettings([]byte(`
+listen: 0.0.0.0:8300
+plain_http: true
+tls: {cert: cert.pem, key: /etc/key.pem}
+admin:
+  listen: 127.0.0.1:8301
+  key: {env: ADMIN_KEY}
+store: sqlite:zhongkong.db
+log: {level: debug, format: json}
+accounts:
+  - appid: wx0000000000000001
+    secret: {env: SHOP_APPSECRET}
+  - appid: wx0000000000000002
+    secret: {file: crm.secret}
+    token_api: classic
+    daily_fetches: 100
+  - appid: wx0000000000000003
+    secret: 00000000000000000000000000000e12
+  - {appid: wx0000000000000004, secret: "0123"}
+`), folder, lookUp(map[string]string{"SHOP_APPSECRET": "made-up-shop", "ADMIN_KEY": strings.Repeat("k", 32)}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []gateway.Account{
+		{AppID: "wx0000000000000001", TokenAPI: platform.Stable},
+		{AppID: "wx0000000000000002", TokenAPI: platform.Classic, DailyFetches: 100},
+		{AppID: "wx0000000000000003", TokenAPI: platform.Stable},
+		{AppID: "wx0000000000000004", TokenAPI: platform.Stable},
+	} {
+		secret := []string{"made-up-shop", "made-up-secret-of-the-crm", "00000000000000000000000000000e12", "0123"}[i]
+		got := s.Accounts[i]
+		if got.AppID != want.AppID || got.TokenAPI != want.TokenAPI || got.DailyFetches != want.DailyFetches || got.Secret.Reveal() != secret {
+			t.Errorf("account %d: %+v with %q", i, got, got.Secret.Reveal())
+		}
+	}
+	if s.TLS.Cert != filepath.Join(folder, "cert.pem") || s.TLS.Key != "/etc/key.pem" || s.Admin.Key.IsZero() || !s.PlainHTTP || s.Log.Level.String() != "DEBUG" {
+		t.Errorf("%+v", s)
+	}
+	if _, err := gateway.ParseSettings(nil, folder, lookUp(nil)); err != nil {
+		t.Errorf("an empty file: %v", err)
+	}
+}
+
+// TestSettingsMistakes: the line, what is wrong, and nothing that may be a secret.
+func TestSettingsMistakes(t *testing.T) {
+	const secret = "made-up-secret-0123456789"
+	for _, row := range []struct{ text, want string }{
+		{"listen: x\nlisten: y\n", "line 2: "},
+		{"listne: x\n", `line 1: unknown field "listne"`},
+		{"accounts: 7\n", "line 1: "},
+		{"accounts:\n  - appid: wx1\n    secret: [" + secret + "]\n", "line 3: a secret is {env: NAME}"},
+		{"accounts:\n  - appid: wx1\n    secret: {env: A, file: B}\n", "line 3: a secret is {env: NAME}"},
+		{"accounts:\n  - appid: wx1\n    secret: {literal: " + secret + "}\n", "line 3: a secret is {env: NAME}"},
+		{"accounts:\n  - appid: wx1\n    secret: " + secret + "\n    token_api: new\n", `line 4: there is no token API "new"`},
+		{"accounts:\n  - appid: wx1\n    secret: " + secret + "\n    daily_fetches: " + secret + "\n", "line 4: "},
+		{"accounts:\n  - appid: wx1\n    secret: " + secret + "\n    secert: " + secret + "\n", `line 4: unknown field "secert"`},
+		{"accounts:\n  - appid: wx1\n", "line 2: the account wx1 has no secret"},
+		{"accounts:\n  - secret: " + secret + "\n", "line 2: the account has no appid"},
+		{"accounts:\n  - {appid: wx1, secret: " + secret + "}\n  - {appid: wx1, secret: " + secret + "}\n", "line 3: the account wx1 stands there twice"},
+		{"accounts:\n  - appid: wx1\n    secret: {env: NONE}\n", "line 3: the secret of wx1: the environment variable NONE is not set"},
+		{"accounts:\n  - appid: wx1\n    secret: {file: none}\n", "line 3: the secret of wx1: the file of the secret cannot be read"},
+		{"accounts:\n  - appid: wx1\n    secret: \"" + secret + " x\"\n", "line 3: the secret of wx1: the secret holds white space"},
+		{"accounts:\n  - appid: \"wx 1\"\n    secret: " + secret + "\n", "line 2: the appid holds other characters"},
+		{"a: b\n\nlisten: x\n  store: " + secret + "\n", "line "},
+		{"listen: x\ntls: {cert: x}\n", "line 2: tls needs cert and key"},
+		{"api_base: http://api.weixin.qq.com\n", "line 1: api_base must begin with https://"},
+		{"admin:\n  listen: x\n  key: short\n", "line 3: admin.key: it needs at least 32"},
+		{"log:\n  level: loud\n", `line 2: log.level is "loud"`},
+		{"log: {format: xml}\n", `line 1: log.format is "xml"`},
+		{"plain_http: perhaps\n", "line 1: "},
+		{"\tlisten: x", "line 1: "},
+	} {
+		_, err := gateway.ParseSettings([]byte(row.text), t.TempDir(), lookUp(nil))
+		if err == nil || !strings.Contains(err.Error(), row.want) {
+			t.Errorf("%q: got %v, want %q", row.text, err, row.want)
+			continue
+		}
+		if strings.Contains(err.Error(), secret) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%q: the error shows too much: %v", row.text, err)
+		}
+	}
+}

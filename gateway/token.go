@@ -1,0 +1,131 @@
+package gateway
+
+import (
+	"crypto/hkdf"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"encoding/binary"
+	"fmt"
+	"time"
+
+	"github.com/zhongkong-go/zhongkong"
+)
+
+// A gateway token says what it is good for and proves that a gateway said so:
+//
+//	"zk_" base64url( version 1 | issued 4 | client 8 | nonce 4 | appid … | MAC 16 )
+//
+// issued is Unix seconds. The MAC is HMAC-SHA-256, cut to 128 bits, under a key
+// derived from a seal key, over the hash of the client's key and all that stands
+// before it. So every gateway with the same seal keys takes it without asking
+// anybody, and a client whose key was revoked or replaced has no token any more.
+const (
+	tokenPrefix  = "zk_"
+	tokenVersion = 1
+	tokenHead    = 1 + 4 + keyIDBytes + 4
+	tokenMAC     = 16
+	maxAppID     = 64 // bytes; WeChat's have 18
+	maxToken     = len(tokenPrefix) + (tokenHead+maxAppID+tokenMAC)*8/6 + 1
+
+	statedLife = 7200 * time.Second // what is said
+	tokenLife  = 7500 * time.Second // what is kept: SDKs that refresh a little late meet no 40001
+	maxAhead   = time.Minute        // by which another gateway's clock may be ahead of this one's
+)
+
+// ticket is what a gateway token says.
+type ticket struct {
+	client clientID
+	appID  string
+	issued time.Time
+}
+
+// tokens mints and reads gateway tokens. It is immutable.
+type tokens struct {
+	keys [][]byte // the first mints, all read
+}
+
+func newTokens(sealKeys []zhongkong.Secret) (*tokens, error) {
+	t := new(tokens)
+	for i, seal := range sealKeys {
+		if n := len(seal.Reveal()); n != 32 {
+			return nil, fmt.Errorf("gateway: Config.SealKeys[%d] has %d bytes; a seal key has exactly 32", i, n)
+		}
+		key, err := hkdf.Key(sha256.New, []byte(seal.Reveal()), nil, "zhongkong gateway token", sha256.Size)
+		if err != nil {
+			return nil, fmt.Errorf("gateway: Config.SealKeys[%d]: %w", i, err)
+		}
+		t.keys = append(t.keys, key)
+	}
+	return t, nil
+}
+
+// mint returns a token for a client whose key has that hash.
+func (t *tokens) mint(client clientID, key keyHash, appID string, now time.Time) string {
+	var space [tokenHead + maxAppID + tokenMAC]byte
+	raw := append(space[:0], tokenVersion)
+	raw = binary.BigEndian.AppendUint32(raw, uint32(now.Unix()))
+	raw = append(raw, client[:]...)
+	raw = raw[:tokenHead]
+	_, _ = rand.Read(raw[tokenHead-4:])
+	raw = append(raw, appID...)
+	mac := t.mac(t.keys[0], key, raw)
+	raw = append(raw, mac[:tokenMAC]...)
+
+	var text [maxToken]byte
+	out := append(text[:0], tokenPrefix...)
+	return string(base64.RawURLEncoding.AppendEncode(out, raw))
+}
+
+func (t *tokens) mac(seal []byte, key keyHash, payload []byte) (sum [sha256.Size]byte) {
+	h := hmac.New(sha256.New, seal)
+	h.Write(key[:])
+	h.Write(payload)
+	h.Sum(sum[:0])
+	return sum
+}
+
+// parseToken takes a token apart and believes none of it. It keeps raw, of
+// maxToken bytes, for the check.
+func parseToken(text string, raw []byte) (t ticket, payload, mac []byte, ok bool) {
+	if len(text) > maxToken || len(text) <= len(tokenPrefix) || text[:len(tokenPrefix)] != tokenPrefix {
+		return ticket{}, nil, nil, false
+	}
+	n, err := base64.RawURLEncoding.Strict().Decode(raw, []byte(text[len(tokenPrefix):]))
+	if err != nil || n <= tokenHead+tokenMAC || n > tokenHead+maxAppID+tokenMAC || raw[0] != tokenVersion {
+		return ticket{}, nil, nil, false
+	}
+	payload, mac = raw[:n-tokenMAC], raw[n-tokenMAC:n]
+	t.issued = time.Unix(int64(binary.BigEndian.Uint32(payload[1:])), 0)
+	copy(t.client[:], payload[5:])
+	t.appID = string(payload[tokenHead:])
+	return t, payload, mac, true
+}
+
+// open returns what a token says once it is proven; keys returns the hashes of the
+// client's keys that live at now.
+func (t *tokens) open(text string, now time.Time, keys func(clientID) []keyHash) (ticket, *refusal) {
+	var raw [maxToken]byte
+	said, payload, mac, ok := parseToken(text, raw[:])
+	if !ok {
+		return ticket{}, refuse(codeToken, "it is no gateway token")
+	}
+	for _, key := range keys(said.client) {
+		for _, seal := range t.keys {
+			sum := t.mac(seal, key, payload)
+			if subtle.ConstantTimeCompare(sum[:tokenMAC], mac) != 1 {
+				continue
+			}
+			switch age := now.Sub(said.issued); {
+			case age >= tokenLife:
+				return ticket{}, refuse(codeExpired, "the gateway token is %s old", age.Round(time.Second))
+			case age < -maxAhead:
+				return ticket{}, refuse(codeToken, "the gateway token is from the future: a gateway's clock is %s ahead", -age.Round(time.Second))
+			}
+			return said, nil
+		}
+	}
+	return ticket{}, refuse(codeToken, "no living client and seal key made this gateway token")
+}

@@ -1,0 +1,123 @@
+package gateway
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+)
+
+// The errcodes that the gateway answers with, each where WeChat would.
+const (
+	codeBusy        = -1
+	codeToken       = 40001
+	codeGrantType   = 40002
+	codeAppID       = 40013
+	codeURL         = 40066
+	codeSecret      = 40125
+	codeNoToken     = 41001
+	codeNoAppID     = 41002
+	codeNoSecret    = 41004
+	codeExpired     = 42001
+	codeRequireGET  = 43001
+	codeRequirePOST = 43002
+	codeEmptyPost   = 44002
+	codeTooBig      = 45001
+	codeMinute      = 45011
+	codeFormat      = 47001
+	codeNotAllowed  = 48001
+)
+
+// texts are the errmsgs that WeChat has for them, without rid.
+var texts = map[int]string{ //nolint:gosec // messages
+	codeBusy:        "system error",
+	codeToken:       "invalid credential, access_token is invalid or not latest",
+	codeGrantType:   "invalid grant_type",
+	codeAppID:       "invalid appid",
+	codeURL:         "invalid url",
+	codeSecret:      "invalid appsecret",
+	codeNoToken:     "access_token missing",
+	codeNoAppID:     "appid missing",
+	codeNoSecret:    "appsecret missing",
+	codeExpired:     "access_token expired",
+	codeRequireGET:  "require GET method",
+	codeRequirePOST: "require POST method",
+	codeEmptyPost:   "empty post data",
+	codeTooBig:      "media size out of limit",
+	codeMinute:      "api minute-quota reach limit, must slower, retry next minute",
+	codeFormat:      "data format error",
+	codeNotAllowed:  "api unauthorized",
+}
+
+// refusal is the gateway's own answer to a call, in place of WeChat's.
+type refusal struct {
+	code   int
+	status int    // of HTTP; 0 means 200, as WeChat has it
+	why    string // for the log; never a secret
+}
+
+func (r *refusal) Error() string { return fmt.Sprintf("%d %s: %s", r.code, texts[r.code], r.why) }
+
+// refuse returns a refusal whose reason is for the log alone: whoever is refused
+// learns what WeChat would have said.
+func refuse(code int, why string, args ...any) *refusal {
+	return &refusal{code: code, why: fmt.Sprintf(why, args...)}
+}
+
+// write answers the call and returns the rid by which the log names it.
+func (r *refusal) write(w http.ResponseWriter) (rid string) {
+	text := texts[r.code]
+	if text == "" {
+		text = "zhongkong has no token for this account" // an errcode of a fetch: WeChat's text may name this machine
+	}
+	rid = newRID(time.Now())
+	body := fmt.Appendf(nil, `{"errcode":%d,"errmsg":"%s (zhongkong) rid: %s"}`, r.code, text, rid)
+	status := r.status
+	if status == 0 {
+		status = http.StatusOK
+	}
+	writeBytes(w, status, body)
+	return rid
+}
+
+// newRID returns a rid as WeChat makes them: its first group is the time.
+func newRID(now time.Time) string {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // never fails, by its documentation
+	return fmt.Sprintf("%08x-%s-%s", uint32(now.Unix()), hex.EncodeToString(b[:4]), hex.EncodeToString(b[4:]))
+}
+
+// writeToken answers as WeChat's token endpoints do. The value is printable ASCII
+// without quotes and backslashes.
+func writeToken(w http.ResponseWriter, value string, expiresIn time.Duration) {
+	const front, middle = `{"access_token":"`, `","expires_in":`
+	body := make([]byte, 0, len(front)+len(value)+len(middle)+8)
+	body = append(body, front...)
+	body = append(body, value...)
+	body = append(body, middle...)
+	body = strconv.AppendInt(body, int64(expiresIn/time.Second), 10)
+	body = append(body, '}')
+	writeBytes(w, http.StatusOK, body)
+}
+
+var jsonType = []string{"application/json; encoding=utf-8"}
+
+func writeBytes(w http.ResponseWriter, status int, body []byte) {
+	header := w.Header()
+	header["Content-Type"] = jsonType
+	header["Content-Length"] = []string{strconv.Itoa(len(body))}
+	w.WriteHeader(status)
+	_, _ = w.Write(body) // who has gone misses nothing
+}
+
+// writeJSON answers an admin or a probe.
+func writeJSON(w http.ResponseWriter, status int, value any) {
+	body, err := json.MarshalIndent(value, "", "  ")
+	if err != nil {
+		status, body = http.StatusInternalServerError, []byte(`{"error":"no JSON"}`)
+	}
+	writeBytes(w, status, append(body, '\n'))
+}

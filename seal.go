@@ -92,3 +92,30 @@ func (s sealer) ids() string {
 	}
 	return strings.Join(ids, ", ")
 }
+
+// Seal seals text with the first of keys, 32 bytes each, for a place where others
+// may read, such as a [Ledger]: as a Keeper seals its value, bound to name. Unseal
+// reverses it and needs the id of the key, which is no secret.
+func Seal(keys []Secret, name string, text Secret) (sealed, keyID string, err error) {
+	s, err := newSealer(keys)
+	if err != nil {
+		return "", "", err
+	}
+	if len(s.keys) == 0 {
+		return "", "", errors.New("zhongkong: there is no seal key to seal with")
+	}
+	sealed, keyID = s.seal(name, text)
+	return sealed, keyID, nil
+}
+
+// Unseal returns what Seal sealed. Text in the clear is an error.
+func Unseal(keys []Secret, name, sealed, keyID string) (Secret, error) {
+	s, err := newSealer(keys)
+	if err != nil {
+		return Secret{}, err
+	}
+	if keyID == "" {
+		return Secret{}, errors.New("zhongkong: the text is not sealed")
+	}
+	return s.open(name, sealed, keyID)
+}

@@ -127,3 +127,29 @@ func TestSealKeysAreChecked(t *testing.T) {
 		}
 	}
 }
+
+// TestSealText: for those who keep other secrets in a store.
+func TestSealText(t *testing.T) {
+	t.Parallel()
+	keys := []zhongkong.Secret{zhongkong.NewSecret(strings.Repeat("a", 32)), zhongkong.NewSecret(strings.Repeat("b", 32))}
+	sealed, id, err := zhongkong.Seal(keys[1:], "accounts", zhongkong.NewSecret("made-up"))
+	if err != nil || strings.Contains(sealed, "made-up") {
+		t.Fatal(sealed, err)
+	}
+	if got, err := zhongkong.Unseal(keys, "accounts", sealed, id); err != nil || got.Reveal() != "made-up" {
+		t.Error(got.Reveal(), err)
+	}
+	for name, unseal := range map[string]func() (zhongkong.Secret, error){
+		"under another name": func() (zhongkong.Secret, error) { return zhongkong.Unseal(keys, "clients", sealed, id) },
+		"without its key":    func() (zhongkong.Secret, error) { return zhongkong.Unseal(keys[:1], "accounts", sealed, id) },
+		"as text":            func() (zhongkong.Secret, error) { return zhongkong.Unseal(keys, "accounts", "made-up", "") },
+		"with half a key":    func() (zhongkong.Secret, error) { return zhongkong.Unseal([]zhongkong.Secret{zhongkong.NewSecret("b")}, "accounts", sealed, id) },
+	} {
+		if got, err := unseal(); err == nil || !got.IsZero() {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, _, err := zhongkong.Seal(nil, "accounts", zhongkong.NewSecret("made-up")); err == nil {
+		t.Error("sealed without a key")
+	}
+}

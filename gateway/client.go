@@ -88,8 +88,9 @@ func isAppID(text string) bool {
 
 // The kinds of documents in the store.
 const (
-	kindClient = "client"
-	kindProbe  = "probe" // name: an appid; its version changes with each probe that a client caused
+	kindClient   = "client"
+	kindAccounts = "accounts" // those of the admin API; one document, sealed
+	kindProbe    = "probe"    // name: an appid; its version changes with each probe that a client caused
 )
 
 // storedClient is a client as the store keeps it.

@@ -128,8 +128,10 @@ type Gateway struct {
 	accounts   atomic.Pointer[accounts]
 	suspecting sync.Map // appids whose token is being looked into
 
-	replacing sync.Mutex // one Replace at a time
-	closed    bool       // guarded by replacing
+	replacing sync.Mutex // guards what follows, and lets one change happen at a time
+	file      []Account  // of Config.Accounts and Replace
+	admin     []Account  // of the admin API, as the store has them
+	closed    bool
 
 	ctx        context.Context // of what goes on in the background
 	cancel     context.CancelFunc
@@ -175,7 +177,7 @@ func New(ctx context.Context, cfg Config) (*Gateway, error) {
 		scheduler: zhongkong.NewScheduler(zhongkong.SchedulerConfig{}),
 		idle:      idle,
 	}
-	g.registry = newRegistry(g.ledger, cfg.Logger)
+	g.registry = newRegistry(g.ledger, g.takeAccounts, cfg.Logger)
 	g.accounts.Store(&accounts{})
 	g.ctx, g.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	if err := g.Replace(cfg.Accounts); err != nil {
@@ -188,12 +190,35 @@ func New(ctx context.Context, cfg Config) (*Gateway, error) {
 	return g, nil
 }
 
-// Replace makes accounts the gateway's, all of them or, with an error, none: then
-// those from before go on. Accounts that stay as they were notice nothing; calls
-// that are under way end as they began. Another AppSecret is tried at once.
+// Replace makes list the accounts of the configuration file, all of them or, with an
+// error, none: then those from before go on. Accounts that stay as they were notice
+// nothing; calls that are under way end as they began. Another AppSecret is tried
+// at once. An appid that the admin API has brought is an error.
 func (g *Gateway) Replace(list []Account) error {
 	g.replacing.Lock()
 	defer g.replacing.Unlock()
+	if err := overlap(list, g.admin, "the admin API has brought it: take it away there or here"); err != nil {
+		return err
+	}
+	if err := g.apply(append(slices.Clone(list), g.admin...)); err != nil {
+		return err
+	}
+	g.file = slices.Clone(list)
+	return nil
+}
+
+// overlap returns an error for the first account of list that others have too.
+func overlap(list, others []Account, why string) error {
+	for _, a := range list {
+		if slices.ContainsFunc(others, func(b Account) bool { return a.AppID == b.AppID }) {
+			return fmt.Errorf("gateway: account %s: %s", a.AppID, why)
+		}
+	}
+	return nil
+}
+
+// apply makes list the accounts. The caller holds replacing.
+func (g *Gateway) apply(list []Account) error {
 	if g.closed {
 		return zhongkong.ErrClosed
 	}

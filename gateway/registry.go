@@ -56,8 +56,9 @@ func (c *client) uses(appID string) bool { return c.all || c.account[appID] }
 
 // registry knows the clients of the store, as of a moment ago.
 type registry struct {
-	ledger zhongkong.Ledger
-	log    *slog.Logger
+	ledger   zhongkong.Ledger
+	accounts func(zhongkong.Document) // is given the admin API's accounts when they change
+	log      *slog.Logger
 
 	clients atomic.Pointer[map[clientID]*client]
 
@@ -76,8 +77,8 @@ type probe struct {
 	seen    time.Time
 }
 
-func newRegistry(ledger zhongkong.Ledger, log *slog.Logger) *registry {
-	r := &registry{ledger: ledger, log: log, names: map[string]clientID{}, probes: map[string]probe{}}
+func newRegistry(ledger zhongkong.Ledger, accounts func(zhongkong.Document), log *slog.Logger) *registry {
+	r := &registry{ledger: ledger, accounts: accounts, log: log, names: map[string]clientID{}, probes: map[string]probe{}}
 	r.clients.Store(&map[clientID]*client{})
 	return r
 }
@@ -125,6 +126,8 @@ func (r *registry) look(ctx context.Context) {
 		switch doc.Kind {
 		case kindProbe:
 			r.probed(doc.Name, doc.Version)
+		case kindAccounts:
+			r.accounts(doc)
 		case kindClient:
 			r.take(clients, doc)
 		}

@@ -1,0 +1,379 @@
+package gateway
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/goccy/go-yaml"
+
+	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/platform"
+)
+
+// accountsName is the one document of its kind.
+const accountsName = "admin"
+
+const maxAdminBody = zhongkong.MaxDocumentBytes / 2 // sealed and in base64, it fits
+
+// Admin returns the admin API, for a listener of its own. Requests carry
+// "Authorization: Bearer <key>"; key has at least 32 characters, or everything is
+// refused. reload, which may be nil, reads the configuration file again.
+//
+//	GET    /clients                        the clients
+//	POST   /clients                        {"name":"shop","accounts":["wx…"]}: adds one; the answer has its key, this once
+//	POST   /clients/{name}/rotate?grace=1h another key; the old one works for the grace
+//	DELETE /clients/{name}                 revokes one
+//	GET    /accounts                       the accounts and how their tokens are
+//	PUT    /accounts                       {"accounts":[{"appid":"wx…","secret":"…"}]}: the accounts beside the file's, all of them or none
+//	POST   /reload                         reads the configuration file again
+//	GET    /journal?limit=100              who did what, newest first
+//
+// Acts are in the journal before they are done. What is answered is JSON; an error
+// has status 4xx or 5xx and {"error":"…"}.
+func (g *Gateway) Admin(key zhongkong.Secret, reload func() error) http.Handler {
+	mux := http.NewServeMux()
+	for pattern, serve := range map[string]adminHandler{
+		"GET /clients":                g.adminClients,
+		"POST /clients":               g.adminAdd,
+		"POST /clients/{name}/rotate": g.adminRotate,
+		"DELETE /clients/{name}":      g.adminRevoke,
+		"GET /accounts":               g.adminAccounts,
+		"PUT /accounts":               g.adminReplace,
+		"GET /journal":                g.adminJournal,
+		"POST /reload": func(r *http.Request, actor string, _ []byte) (any, error) {
+			if reload == nil {
+				return nil, badRequest("there is no configuration file")
+			}
+			if err := g.mustNote(r.Context(), actor, "reload", "", ""); err != nil {
+				return nil, err
+			}
+			if err := reload(); err != nil {
+				return nil, badRequest("%v", err)
+			}
+			return map[string]int{"accounts": len(*g.accounts.Load())}, nil
+		},
+	} {
+		mux.Handle(pattern, g.adminServe(serve))
+	}
+	want := sha256.Sum256([]byte(key.Reveal()))
+	sound := len(key.Reveal()) >= 32
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		given := sha256.Sum256([]byte(strings.TrimPrefix(r.Header.Get("Authorization"), bearerPrefix)))
+		if subtle.ConstantTimeCompare(want[:], given[:]) == 1 && sound {
+			mux.ServeHTTP(w, r)
+			return
+		}
+		status := http.StatusUnauthorized
+		if g.failures.add(r.RemoteAddr, time.Now()) {
+			g.cfg.Logger.Warn("refused an admin call", "remote", r.RemoteAddr)
+		} else {
+			status = http.StatusTooManyRequests
+		}
+		writeJSON(w, status, map[string]string{"error": "no admin key, or a wrong one: send Authorization: Bearer and the key"})
+	})
+}
+
+// adminHandler does one thing of the admin API.
+type adminHandler func(r *http.Request, actor string, body []byte) (any, error)
+
+// adminError is an error with a status of HTTP.
+type adminError struct {
+	status int
+	text   string
+}
+
+func (e *adminError) Error() string { return e.text }
+
+func badRequest(format string, args ...any) error {
+	return &adminError{http.StatusBadRequest, fmt.Sprintf(format, args...)}
+}
+
+func (g *Gateway) adminServe(serve adminHandler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		host, _, err := net.SplitHostPort(r.RemoteAddr)
+		if err != nil {
+			host = "unknown"
+		}
+		var answer any
+		body, err := io.ReadAll(http.MaxBytesReader(w, hurry(w, r), maxAdminBody))
+		if err != nil {
+			err = &adminError{http.StatusRequestEntityTooLarge, fmt.Sprintf("the body did not arrive, or has more than %d bytes", maxAdminBody)}
+		} else {
+			answer, err = serve(r, "admin "+host, body)
+		}
+		if err == nil {
+			writeJSON(w, http.StatusOK, answer)
+			return
+		}
+		status := http.StatusServiceUnavailable
+		var known *adminError
+		switch {
+		case errors.As(err, &known):
+			status = known.status
+		case errors.Is(err, ErrNoClient):
+			status = http.StatusNotFound
+		case errors.Is(err, ErrClientExists), errors.Is(err, zhongkong.ErrConflict):
+			status = http.StatusConflict
+		}
+		writeJSON(w, status, map[string]string{"error": strings.TrimPrefix(err.Error(), "gateway: ")})
+	})
+}
+
+func (g *Gateway) clientsOf(actor string) *Clients { return &Clients{g.ledger, actor} }
+
+func (g *Gateway) adminClients(r *http.Request, actor string, _ []byte) (any, error) {
+	clients, err := g.clientsOf(actor).List(r.Context())
+	return map[string]any{"clients": clients}, err
+}
+
+func (g *Gateway) adminAdd(r *http.Request, actor string, body []byte) (any, error) {
+	var c Client
+	decoder := json.NewDecoder(bytes.NewReader(body))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&c); err != nil {
+		return nil, badRequest("the body is not a client: %v", err)
+	}
+	if err := c.validate(); err != nil {
+		return nil, badRequest("%s", strings.TrimPrefix(err.Error(), "gateway: "))
+	}
+	key, err := g.clientsOf(actor).Add(r.Context(), c)
+	if err != nil {
+		return nil, err
+	}
+	g.registry.look(r.Context())
+	return map[string]string{"name": c.Name, "key": key.Reveal()}, nil
+}
+
+func (g *Gateway) adminRotate(r *http.Request, actor string, _ []byte) (any, error) {
+	var grace time.Duration
+	if text := r.URL.Query().Get("grace"); text != "" {
+		var err error
+		if grace, err = time.ParseDuration(text); err != nil || grace < 0 {
+			return nil, badRequest("grace has to be a duration such as 1h")
+		}
+	}
+	name := r.PathValue("name")
+	key, err := g.clientsOf(actor).Rotate(r.Context(), name, grace)
+	if err != nil {
+		return nil, err
+	}
+	g.registry.look(r.Context())
+	return map[string]string{"name": name, "key": key.Reveal()}, nil
+}
+
+func (g *Gateway) adminRevoke(r *http.Request, actor string, _ []byte) (any, error) {
+	name := r.PathValue("name")
+	if err := g.clientsOf(actor).Revoke(r.Context(), name); err != nil {
+		return nil, err
+	}
+	g.registry.look(r.Context())
+	return map[string]string{"revoked": name}, nil
+}
+
+// accountView is an account as admins see it.
+type accountView struct {
+	AppID    string            `json:"appid"`
+	TokenAPI platform.TokenAPI `json:"token_api"`
+	Admin    bool              `json:"admin"` // it came by the admin API
+	Live     bool              `json:"live"`
+	Left     string            `json:"left,omitempty"`
+	Failure  string            `json:"failure,omitempty"`
+}
+
+func (g *Gateway) adminAccounts(*http.Request, string, []byte) (any, error) {
+	g.replacing.Lock()
+	admin := g.admin
+	g.replacing.Unlock()
+	views := []accountView{}
+	for _, s := range g.Status() {
+		v := accountView{AppID: s.Key.AppID, TokenAPI: platform.TokenAPI(s.Key.API), Live: s.Live}
+		v.Admin = slices.ContainsFunc(admin, func(a Account) bool { return a.AppID == v.AppID })
+		if s.Live {
+			v.Left = s.Left.Round(time.Second).String()
+		}
+		if s.Failure != nil {
+			v.Failure = s.Failure.Error()
+		}
+		views = append(views, v)
+	}
+	return map[string]any{"accounts": views}, nil
+}
+
+// sealedAccounts is the document in which the store keeps the admin API's accounts.
+type sealedAccounts struct {
+	KeyID  string `json:"seal_key"`
+	Sealed string `json:"sealed"`
+}
+
+// storedAccount is one of them, inside the seal.
+type storedAccount struct {
+	AppID        string            `json:"appid"`
+	Secret       string            `json:"secret"`
+	TokenAPI     platform.TokenAPI `json:"token_api"`
+	DailyFetches int               `json:"daily_fetches,omitempty"`
+}
+
+// adminReplace takes the accounts of a configuration file, with the secrets in it.
+// They are sealed into the store, from where every gateway takes them within five
+// seconds, this one before it answers.
+func (g *Gateway) adminReplace(r *http.Request, actor string, body []byte) (any, error) {
+	var file struct {
+		Accounts []accountFile `yaml:"accounts"`
+	}
+	if err := yaml.UnmarshalWithOptions(body, &file, yaml.Strict()); err != nil {
+		return nil, badRequest("%v", yamlError(err))
+	}
+	at := func(path string, err error) error { return lineError(body, path, err) }
+	for i, f := range file.Accounts {
+		if f.Secret.env != "" || f.Secret.file != "" {
+			return nil, badRequest("%v", at(fmt.Sprintf("$.accounts[%d].secret", i), errors.New("an account of the admin API brings its AppSecret itself: environment and files are this machine's")))
+		}
+	}
+	list, err := readAccounts(file.Accounts, "", nil, at)
+	if err != nil {
+		return nil, badRequest("%v", err)
+	}
+	g.replacing.Lock()
+	err = overlap(list, g.file, "it is in the configuration file: change it there, or take it away there first")
+	g.replacing.Unlock()
+	if err != nil {
+		return nil, &adminError{http.StatusConflict, strings.TrimPrefix(err.Error(), "gateway: ")}
+	}
+	names := make([]string, len(list))
+	stored := make([]storedAccount, len(list))
+	for i, a := range list {
+		names[i], stored[i] = a.AppID, storedAccount{a.AppID, a.Secret.Reveal(), a.TokenAPI, a.DailyFetches}
+	}
+	text, err := json.Marshal(stored) //nolint:gosec // it is sealed before it goes anywhere
+	if err != nil {
+		return nil, err
+	}
+	sealed, keyID, err := zhongkong.Seal(g.cfg.SealKeys, kindAccounts, zhongkong.NewSecret(string(text)))
+	if err != nil {
+		return nil, err
+	}
+	doc := zhongkong.Document{Kind: kindAccounts, Name: accountsName}
+	if doc.Body, err = json.Marshal(sealedAccounts{keyID, sealed}); err != nil {
+		return nil, err
+	}
+	if doc.Version, err = g.version(r.Context(), doc); err != nil {
+		return nil, err
+	}
+	detail := strings.Join(names, " ")
+	if len(detail) > 512 {
+		detail = detail[:512] + "…"
+	}
+	if err := g.mustNote(r.Context(), actor, "replace accounts", strconv.Itoa(len(list))+" accounts", detail); err != nil {
+		return nil, err
+	}
+	if _, err := g.ledger.Put(r.Context(), doc); err != nil {
+		return nil, fmt.Errorf("gateway: cannot write the accounts: %w", err)
+	}
+	g.registry.look(r.Context())
+	return map[string]int{"accounts": len(list)}, nil
+}
+
+// version returns the version that a live document of that name has, 0 when there
+// is none.
+func (g *Gateway) version(ctx context.Context, doc zhongkong.Document) (int64, error) {
+	docs, err := g.ledger.Documents(ctx, 0)
+	if err != nil {
+		return 0, fmt.Errorf("gateway: cannot read the store: %w", err)
+	}
+	for _, there := range docs {
+		if there.Kind == doc.Kind && there.Name == doc.Name && there.Body != nil {
+			return there.Version, nil
+		}
+	}
+	return 0, nil
+}
+
+// takeAccounts makes the store's accounts this gateway's, all or none.
+func (g *Gateway) takeAccounts(doc zhongkong.Document) {
+	if doc.Name != accountsName {
+		return
+	}
+	list, err := g.openAccounts(doc)
+	if err == nil {
+		g.replacing.Lock()
+		defer g.replacing.Unlock()
+		err = overlap(list, g.file, "this gateway's configuration file has it too: take it away there")
+		if err == nil {
+			err = g.apply(append(slices.Clone(g.file), list...))
+		}
+	}
+	if err != nil {
+		g.cfg.Logger.Warn("the accounts of the admin API were not taken; those from before go on", "error", err)
+		return
+	}
+	g.admin = list
+}
+
+func (g *Gateway) openAccounts(doc zhongkong.Document) ([]Account, error) {
+	if doc.Body == nil {
+		return nil, nil
+	}
+	var sealed sealedAccounts
+	if err := json.Unmarshal(doc.Body, &sealed); err != nil {
+		return nil, errors.New("gateway: the stored accounts are damaged: put them again")
+	}
+	text, err := zhongkong.Unseal(g.cfg.SealKeys, kindAccounts, sealed.Sealed, sealed.KeyID)
+	if err != nil {
+		return nil, fmt.Errorf("gateway: the stored accounts cannot be opened: %w", err)
+	}
+	var stored []storedAccount
+	if err := json.Unmarshal([]byte(text.Reveal()), &stored); err != nil {
+		return nil, errors.New("gateway: the stored accounts are damaged: put them again")
+	}
+	list := make([]Account, len(stored))
+	for i, a := range stored {
+		list[i] = Account{AppID: a.AppID, Secret: zhongkong.NewSecret(a.Secret), TokenAPI: a.TokenAPI, DailyFetches: a.DailyFetches}
+	}
+	return list, nil
+}
+
+func (g *Gateway) adminJournal(r *http.Request, _ string, _ []byte) (any, error) {
+	limit := 100
+	if text := r.URL.Query().Get("limit"); text != "" {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 || n > 10_000 {
+			return nil, badRequest("limit has to be a number from 1 to 10000")
+		}
+		limit = n
+	}
+	uses, err := g.ledger.Uses(r.Context(), limit)
+	if err != nil {
+		return nil, fmt.Errorf("gateway: cannot read the journal: %w", err)
+	}
+	type line struct {
+		At      time.Time `json:"at"`
+		Actor   string    `json:"actor"`
+		Act     string    `json:"act"`
+		Subject string    `json:"subject,omitempty"`
+		Detail  string    `json:"detail,omitempty"`
+	}
+	lines := make([]line, len(uses))
+	for i, use := range uses {
+		lines[i] = line(use)
+	}
+	return map[string]any{"journal": lines}, nil
+}
+
+func (g *Gateway) mustNote(ctx context.Context, actor, act, subject, detail string) error {
+	if refused := g.note(ctx, actor, act, subject, detail); refused != nil {
+		return errors.New(refused.why)
+	}
+	return nil
+}

@@ -1,0 +1,267 @@
+package gateway_test
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/gateway"
+	"github.com/zhongkong-go/zhongkong/simulator"
+)
+
+const adminKey = "made-up-admin-key-0123456789abcdef"
+
+// call calls the admin API.
+func call(h http.Handler, method, target, body, key string) *httptest.ResponseRecorder {
+	answer := httptest.NewRecorder()
+	r := httptest.NewRequest(method, target, strings.NewReader(body))
+	r.Header.Set("Authorization", "Bearer "+key)
+	h.ServeHTTP(answer, r)
+	return answer
+}
+
+// TestAdmin: clients come, change their key and go, each act is in the journal.
+func TestAdmin(t *testing.T) {
+	w := newWorld(t, simulator.Options{}, nil)
+	reloads := 0
+	admin := w.Admin(zhongkong.NewSecret(adminKey), func() error {
+		if reloads++; reloads > 1 {
+			return errors.New("line 3: made up")
+		}
+		return nil
+	})
+	ask := func(method, target, body string, status int) string {
+		t.Helper()
+		got := call(admin, method, target, body, adminKey)
+		if got.Code != status {
+			t.Fatalf("%s %s: %d %s, want %d", method, target, got.Code, got.Body, status)
+		}
+		return got.Body.String()
+	}
+	var made struct{ Name, Key string }
+	decode(t, ask("POST", "/clients", fmt.Sprintf(`{"name":"shop","accounts":[%q],"paths":["/cgi-bin/*"],"rate":100}`, appID), 200), &made)
+	token := w.token(made.Key)
+	if list := ask("GET", "/clients", "", 200); !strings.Contains(list, `"name": "shop"`) || strings.Contains(list, made.Key) || strings.Contains(list, "sha256") {
+		t.Error(list)
+	}
+	ask("POST", "/clients", fmt.Sprintf(`{"name":"shop","accounts":[%q]}`, appID), 409)
+	ask("POST", "/clients", `{"name":"shop 2","accounts":["*"]}`, 400)
+	ask("POST", "/clients", `{"name":"crm"}`, 400)
+	ask("POST", "/clients", `{"name":"crm","accounts":["*"],"pats":[]}`, 400)
+	ask("POST", "/clients", `{"name":"crm","accounts":["*"],"paths":["/a/../b"]}`, 400)
+
+	old := made.Key
+	decode(t, ask("POST", "/clients/shop/rotate?grace=1h", "", 200), &made)
+	for _, key := range []string{old, made.Key} {
+		w.token(key)
+	}
+	if got := w.get(domainIP + "?access_token=" + token); got.Errcode != 0 {
+		t.Error("a token fetched with the key that has a grace: ", got.body)
+	}
+	ask("POST", "/clients/shop/rotate", "", 200)
+	if got := w.fetch(made.Key); got.Errcode != 40125 {
+		t.Error("a key that was replaced without grace: ", got.body)
+	}
+	if got := w.get(domainIP + "?access_token=" + token); got.Errcode != 40001 {
+		t.Error("its token: ", got.body)
+	}
+	ask("DELETE", "/clients/shop", "", 200)
+	ask("DELETE", "/clients/shop", "", 404)
+	ask("POST", "/clients/none/rotate", "", 404)
+	ask("POST", "/clients/none/rotate?grace=-1h", "", 400)
+	ask("POST", "/reload", "", 200)
+	if text := ask("POST", "/reload", "", 400); !strings.Contains(text, "line 3") {
+		t.Error(text)
+	}
+	journal := ask("GET", "/journal?limit=50", "", 200)
+	for _, act := range []string{"add client", "rotate client", "revoke client", "reload", "admin 192.0.2.1"} {
+		if !strings.Contains(journal, act) {
+			t.Errorf("the journal has no %q", act)
+		}
+	}
+	ask("GET", "/journal?limit=x", "", 400)
+
+	for _, key := range []string{"", "x", adminKey + "x"} {
+		if got := call(admin, "GET", "/clients", "", key); got.Code != 401 || strings.Contains(got.Body.String(), "shop") {
+			t.Error(got.Code, got.Body)
+		}
+	}
+	for _, weak := range []string{"", "short"} {
+		if got := call(w.Admin(zhongkong.NewSecret(weak), nil), "GET", "/clients", "", weak); got.Code != 401 {
+			t.Errorf("with the weak key %q: %d", weak, got.Code)
+		}
+	}
+	w.mustNotShow(adminKey, old, made.Key)
+
+	if err := w.store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	ask("POST", "/clients", fmt.Sprintf(`{"name":"late","accounts":[%q]}`, appID), 503)
+	ask("DELETE", "/clients/shop", "", 503)
+}
+
+// TestAdminAccounts: they are everywhere within five seconds, sealed in the store, all
+// or none.
+func TestAdminAccounts(t *testing.T) {
+	path := newPath(t)
+	store := sqliteStore(t, path)
+	w := join(t, weChat(t, simulator.Options{}), store, func(c *gateway.Config) { c.Accounts = c.Accounts[:1] })
+	second := join(t, w.wx, sqliteStore(t, path), func(c *gateway.Config) { c.Accounts = nil })
+	admin := w.Admin(zhongkong.NewSecret(adminKey), nil)
+	put := func(body string, status int) string {
+		t.Helper()
+		got := call(admin, "PUT", "/accounts", body, adminKey)
+		if got.Code != status {
+			t.Fatalf("%s: %d %s, want %d", body, got.Code, got.Body, status)
+		}
+		return got.Body.String()
+	}
+	key := w.client(gateway.Client{Name: "shop", Accounts: []string{"*"}})
+	bearer := []string{"Authorization", "Bearer " + key, "X-WeChat-AppID", otherApp}
+	if got := w.get(domainIP, bearer...); got.Errcode != 40013 {
+		t.Fatal(got.body)
+	}
+	good := fmt.Sprintf(`{"accounts":[{"appid":%q,"secret":%q}]}`, otherApp, "other-"+appSecret)
+	put(good, 200)
+	if got := w.get(domainIP, bearer...); got.Errcode != 0 {
+		t.Error(got.body)
+	}
+	began := time.Now()
+	eventually(t, "the second gateway", func() bool { return second.get(domainIP, bearer...).Errcode == 0 })
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("the second gateway needed %s", took)
+	}
+	for _, row := range []struct {
+		body, want string
+		status     int
+	}{
+		{"{\"accounts\":[\n{\"appid\":\"wx1\",\"secret\":\"a\"},\n{\"appid\":\"wx2\"}]}", "line 3: the account wx2 has no secret", 400},
+		{`{"accounts":[{"appid":"wx1","secret":{"file":"/etc/passwd"}}]}`, "brings its AppSecret itself", 400},
+		{`{"accounts":[{"appid":"wx1","secret":{"env":"HOME"}}]}`, "brings its AppSecret itself", 400},
+		{`{"accounts":[{"appid":"wx1","secret":"a"},{"appid":"` + appID + `","secret":"b"}]}`, "in the configuration file", 409},
+		{`{"acounts":[]}`, `unknown field "acounts"`, 400},
+	} {
+		if text := put(row.body, row.status); !strings.Contains(text, strings.ReplaceAll(row.want, `"`, `\"`)) {
+			t.Errorf("%s: %s", row.body, text)
+		}
+		if got := w.get(domainIP, bearer...); got.Errcode != 0 {
+			t.Errorf("after a wrong change: %s", got.body)
+		}
+	}
+	if list := call(admin, "GET", "/accounts", "", adminKey).Body.String(); !strings.Contains(list, otherApp) || strings.Contains(list, "other-"+appSecret) {
+		t.Error(list)
+	}
+	if err := w.Replace([]gateway.Account{{AppID: otherApp, Secret: zhongkong.NewSecret("x")}}); err == nil {
+		t.Error("the file may bring an account of the admin API's")
+	}
+	docs, err := store.(zhongkong.Ledger).Documents(t.Context(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, doc := range docs {
+		if strings.Contains(string(doc.Body), appSecret) {
+			t.Errorf("the store shows an AppSecret: %s", doc.Kind)
+		}
+	}
+	put(`{"accounts":[]}`, 200)
+	if got := w.get(domainIP, bearer...); got.Errcode != 40013 {
+		t.Error(got.body)
+	}
+	w.mustNotShow(appSecret, "other-"+appSecret)
+}
+
+// TestReplace: whole or not at all, and calls that are under way notice nothing.
+func TestReplace(t *testing.T) {
+	w := newWorld(t, simulator.Options{}, nil)
+	key := w.client(gateway.Client{Name: "shop"})
+	token := w.token(key)
+	for _, list := range [][]gateway.Account{
+		{{AppID: "wx1", Secret: zhongkong.NewSecret("a")}, {AppID: "wx2"}},
+		{{AppID: "wx1", Secret: zhongkong.NewSecret("a")}, {AppID: "wx1", Secret: zhongkong.NewSecret("a")}},
+		{{AppID: "wx 1", Secret: zhongkong.NewSecret("a")}},
+	} {
+		if err := w.Replace(list); err == nil {
+			t.Errorf("%v: no error", list)
+		}
+		if got := len(w.Status()); got != 2 {
+			t.Fatalf("%d accounts after a wrong change, want 2", got)
+		}
+	}
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			answer := httptest.NewRecorder()
+			w.ServeHTTP(answer, httptest.NewRequest(http.MethodGet, domainIP+"?access_token="+token, http.NoBody))
+			if !strings.Contains(answer.Body.String(), "ip_list") {
+				t.Errorf("meanwhile: %s", answer.Body)
+			}
+		}
+	}()
+	changed := w.cfg.Accounts[0]
+	for n := range 20 {
+		changed.DailyFetches = n + 10
+		if err := w.Replace([]gateway.Account{changed}); err != nil {
+			t.Error(err)
+		}
+	}
+	close(stop)
+	<-stopped
+	if n := w.issued(); n != 1 {
+		t.Errorf("%d tokens were issued, want 1", n)
+	}
+	if err := w.Replace(nil); err != nil {
+		t.Error(err)
+	}
+	if got := w.get(domainIP + "?access_token=" + token); got.Errcode != 40013 {
+		t.Error(got.body)
+	}
+}
+
+// TestReady: which account has no token.
+func TestReady(t *testing.T) {
+	w := newWorld(t, simulator.Options{}, nil)
+	eventually(t, "readiness", func() bool { return w.get("/readyz").status == 200 })
+	if got := w.get("/healthz"); got.status != 200 {
+		t.Error(got.status)
+	}
+	bad := newWorld(t, simulator.Options{}, func(c *gateway.Config) { c.Accounts[0].Secret = zhongkong.NewSecret("wrong-" + appSecret) })
+	eventually(t, "what is lacking", func() bool {
+		got := bad.get("/readyz")
+		return got.status == 503 && strings.Contains(got.body, appID) && strings.Contains(got.body, "40125") && !strings.Contains(got.body, otherApp)
+	})
+	bad.mustNotShow("wrong-" + appSecret)
+}
+
+func TestConfigMistakes(t *testing.T) {
+	w := newWorld(t, simulator.Options{}, nil)
+	for want, change := range map[string]func(*gateway.Config){
+		"Config.Store is nil":           func(c *gateway.Config) { c.Store = nil },
+		"no zhongkong.Ledger":           func(c *gateway.Config) { c.Store = struct{ zhongkong.Store }{c.Store} },
+		"ZHONGKONG_SEAL_KEY":            func(c *gateway.Config) { c.SealKeys = nil },
+		"a seal key has exactly 32":     func(c *gateway.Config) { c.SealKeys = []zhongkong.Secret{zhongkong.NewSecret("x")} },
+		"Config.APIBase must begin":     func(c *gateway.Config) { c.APIBase = "ftp://x" },
+		"Config.Limits.Body is -1":      func(c *gateway.Config) { c.Limits.Body = -1 },
+		"account wx1: its AppSecret is": func(c *gateway.Config) { c.Accounts = []gateway.Account{{AppID: "wx1"}} },
+	} {
+		cfg := w.cfg
+		change(&cfg)
+		g, err := gateway.New(t.Context(), cfg)
+		if err == nil {
+			_ = g.Close()
+		}
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %q", err, want)
+		}
+	}
+}

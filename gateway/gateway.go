@@ -125,6 +125,7 @@ type Gateway struct {
 	scheduler *zhongkong.Scheduler
 	idle      func()
 
+	draining   atomic.Bool
 	accounts   atomic.Pointer[accounts]
 	suspecting sync.Map // appids whose token is being looked into
 
@@ -333,6 +334,10 @@ func (g *Gateway) Status() []zhongkong.Status {
 
 // Look reads changes of clients now, which otherwise happens every two seconds.
 func (g *Gateway) Look(ctx context.Context) { g.registry.look(ctx) }
+
+// Drain lets /readyz say 503 from now on, so that whoever distributes calls sends no
+// more of them here. Calls that come all the same are served.
+func (g *Gateway) Drain() { g.draining.Store(true) }
 
 // Close ends what the gateway does in the background and its Keepers; a fetch that
 // is on its way is awaited and saved. End the servers first. The store stays open.

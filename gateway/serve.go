@@ -237,6 +237,7 @@ func (g *Gateway) ready(w http.ResponseWriter) {
 	}
 	answer := struct {
 		Ready    bool   `json:"ready"`
+		Draining bool   `json:"draining,omitempty"`
 		Accounts int    `json:"accounts"`
 		Without  int    `json:"without_token"`
 		Lacking  []lack `json:"lacking,omitempty"`
@@ -255,7 +256,8 @@ func (g *Gateway) ready(w http.ResponseWriter) {
 			answer.Lacking = append(answer.Lacking, lack{s.Key.AppID, why})
 		}
 	}
-	answer.Ready = answer.Without == 0
+	answer.Draining = g.draining.Load()
+	answer.Ready = answer.Without == 0 && !answer.Draining
 	status := http.StatusOK
 	if !answer.Ready {
 		status = http.StatusServiceUnavailable

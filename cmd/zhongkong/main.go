@@ -7,6 +7,8 @@
 //	zhongkong migrate up|down|status    the tables of a store
 //	zhongkong explain 40164             what an errcode means, in English and Chinese
 //	zhongkong token status              how the token is doing
+//	zhongkong serve --config FILE       the gateway for programs in any language
+//	zhongkong client add NAME …         a program that may use it
 //
 // A command is a file of its own with a struct in it that has a Run method, and a
 // line in commands.
@@ -31,6 +33,8 @@ type commands struct {
 	Migrate  migrateCmd  `cmd:"" help:"Bring the tables of a store to the version that this program needs, take a step back, or look."`
 	Explain  explainCmd  `cmd:"" help:"Say what an errcode of WeChat means and what to do about it, in English and Chinese."`
 	Token    tokenCmd    `cmd:"" help:"Look at the token that your programs share, print it, or renew it."`
+	Serve    serveCmd    `cmd:"" help:"Keep the tokens of your accounts for all programs: the gateway (中控服务器) that they call in place of WeChat."`
+	Client   clientCmd   `cmd:"" help:"Add, list and revoke the programs that may use the gateway."`
 }
 
 // The exit codes.

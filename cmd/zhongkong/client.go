@@ -1,0 +1,174 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/user"
+	"strings"
+	"time"
+
+	"github.com/zhongkong-go/zhongkong/gateway"
+)
+
+// clientCmd manages the programs that may use the gateway, in its store. Running
+// gateways follow within five seconds.
+type clientCmd struct {
+	Add    clientAddCmd    `cmd:"" help:"Add a program, and show its key this once."`
+	List   clientListCmd   `cmd:"" help:"List the programs."`
+	Revoke clientRevokeCmd `cmd:"" help:"End a program's key and its tokens, everywhere within five seconds."`
+	Rotate clientRotateCmd `cmd:"" help:"Give a program another key, and show it this once."`
+}
+
+// storeFlags say where the clients are.
+type storeFlags struct {
+	Config string `help:"The gateway's configuration, which names the store." placeholder:"FILE" short:"c"`
+	Store  string `help:"The store, in place of the configuration's and of ZHONGKONG_STORE; sqlite:zhongkong.db unless told." placeholder:"URL"`
+}
+
+// with opens the store, does something with its clients, and closes it.
+func (f storeFlags) with(ctx context.Context, t *terminal, do func(*gateway.Clients) error) (err error) {
+	url := f.Store
+	if url == "" && f.Config != "" {
+		settings, err := gateway.ReadSettings(f.Config)
+		if err != nil {
+			return usageError{err}
+		}
+		url = settings.Store
+	}
+	if url == "" {
+		url = storeOf(t.env)
+	}
+	if url == "memory:" {
+		return mistake("memory: is the running gateway's own; its admin API adds clients there")
+	}
+	store, err := openStore(ctx, url, slog.New(slog.NewTextHandler(t.err, &slog.HandlerOptions{Level: slog.LevelWarn})))
+	if err != nil {
+		return usageError{err}
+	}
+	defer func() { _ = store.Close() }()
+	clients, err := gateway.NewClients(store, actor())
+	if err != nil {
+		return err
+	}
+	return do(clients)
+}
+
+// actor names whoever runs the program, for the journal.
+func actor() string {
+	name, host := "unknown", "unknown"
+	if u, err := user.Current(); err == nil {
+		name = u.Username
+	}
+	if h, err := os.Hostname(); err == nil {
+		host = h
+	}
+	return "command " + name + "@" + host
+}
+
+type clientAddCmd struct {
+	Name    string    `arg:"" help:"Letters, digits, '-', '_' and '.'."`
+	Account []string  `help:"An appid that it may use; * is all. May be repeated." required:"" placeholder:"APPID"`
+	Path    []string  `help:"A path that it may call, such as /cgi-bin/menu/get or /cgi-bin/message/*. May be repeated; without it, all." placeholder:"PATH"`
+	Rate    float64   `help:"How many calls per second it may make at each gateway; without it, any number." placeholder:"NUMBER"`
+	Ends    time.Time `help:"When its key ends, such as 2030-01-31; without it, never." format:"2006-01-02" placeholder:"DAY"`
+	Real    bool      `help:"Hand out the real token, for a program that calls WeChat itself."`
+
+	storeFlags `embed:""`
+}
+
+// Run adds a client.
+func (c *clientAddCmd) Run(ctx context.Context, t *terminal) error {
+	return c.with(ctx, t, func(clients *gateway.Clients) error {
+		key, err := clients.Add(ctx, gateway.Client{Name: c.Name, Accounts: c.Account, Paths: c.Path, Rate: c.Rate, Ends: c.Ends, Real: c.Real})
+		if err != nil {
+			return err
+		}
+		t.show(key.Reveal())
+		return nil
+	})
+}
+
+// show prints a key by itself, to be piped, and says around it, to the person, that
+// it comes once.
+func (t *terminal) show(key string) {
+	t.mu.Lock()
+	_, _ = fmt.Fprintln(t.err, "Its key, shown this once. The program gives it where the AppSecret would go:")
+	t.mu.Unlock()
+	t.say("%s", key)
+}
+
+type clientListCmd struct {
+	storeFlags `embed:""`
+}
+
+// Run lists the clients.
+func (c *clientListCmd) Run(ctx context.Context, t *terminal) error {
+	return c.with(ctx, t, func(clients *gateway.Clients) error {
+		list, err := clients.List(ctx)
+		if err != nil {
+			return err
+		}
+		for _, client := range list {
+			parts := []string{strings.Join(client.Accounts, " ")}
+			if len(client.Paths) > 0 {
+				parts = append(parts, "paths "+strings.Join(client.Paths, " "))
+			}
+			if client.Rate > 0 {
+				parts = append(parts, fmt.Sprintf("%v calls/s", client.Rate))
+			}
+			if client.Real {
+				parts = append(parts, "real tokens")
+			}
+			switch {
+			case client.Ends.IsZero():
+			case client.Ends.Before(time.Now()):
+				parts = append(parts, t.red("ended "+client.Ends.Format(time.DateOnly)))
+			default:
+				parts = append(parts, "ends "+client.Ends.Format(time.DateOnly))
+			}
+			t.say("%-20s %s", client.Name, strings.Join(parts, ", "))
+		}
+		return nil
+	})
+}
+
+type clientRevokeCmd struct {
+	Name string `arg:""`
+
+	storeFlags `embed:""`
+}
+
+// Run revokes a client.
+func (c *clientRevokeCmd) Run(ctx context.Context, t *terminal) error {
+	return c.with(ctx, t, func(clients *gateway.Clients) error {
+		if err := clients.Revoke(ctx, c.Name); err != nil {
+			return err
+		}
+		t.say("%s is revoked. Gateways that run know within five seconds.", c.Name)
+		return nil
+	})
+}
+
+type clientRotateCmd struct {
+	Name  string        `arg:""`
+	Grace time.Duration `help:"For how long the key before works on, such as 24h; without it, not at all."`
+
+	storeFlags `embed:""`
+}
+
+// Run gives a client another key.
+func (c *clientRotateCmd) Run(ctx context.Context, t *terminal) error {
+	if c.Grace < 0 {
+		return mistake("--grace %s: it must not be negative", c.Grace)
+	}
+	return c.with(ctx, t, func(clients *gateway.Clients) error {
+		key, err := clients.Rotate(ctx, c.Name, c.Grace)
+		if err != nil {
+			return err
+		}
+		t.show(key.Reveal())
+		return nil
+	})
+}

@@ -1,0 +1,375 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/gateway"
+	"github.com/zhongkong-go/zhongkong/platform"
+	"github.com/zhongkong-go/zhongkong/simulator"
+	"github.com/zhongkong-go/zhongkong/store/memory"
+	"github.com/zhongkong-go/zhongkong/store/sqlite"
+)
+
+const (
+	defaultListen = "127.0.0.1:8300"
+	defaultStore  = "sqlite:zhongkong.db"
+	drainTime     = 30 * time.Second // for calls that are under way when the program is told to end
+)
+
+// serveCmd is the gateway.
+type serveCmd struct {
+	Config    string `help:"The configuration, in YAML. Without it, the account is the environment's: WECHAT_APPID, WECHAT_APPSECRET, WECHAT_TOKEN_API, WECHAT_API_BASE." placeholder:"FILE" short:"c"`
+	Listen    string `help:"Where to listen, in place of the configuration's; 127.0.0.1:8300 unless told." placeholder:"HOST:PORT"`
+	PlainHTTP bool   `name:"plain-http" help:"Serve plain HTTP to other machines too, where something in front speaks TLS or the network is trusted."`
+	Demo      bool   `help:"Show it with nothing configured: a simulated WeChat, a temporary database, a client key and lines to try."`
+}
+
+// Help is what stands below the flags' list.
+func (*serveCmd) Help() string {
+	return `Needs ZHONGKONG_SEAL_KEY (openssl rand -base64 32), the same for every gateway of a store. ZHONGKONG_STORE says where tokens, clients and
+the journal are, ZHONGKONG_LOG_LEVEL how much is logged, to standard error. SIGHUP reads the configuration again; SIGTERM ends it after the calls that are under way.`
+}
+
+// Run serves until the context ends.
+func (c *serveCmd) Run(ctx context.Context, t *terminal) error {
+	if c.Demo {
+		return c.demo(ctx, t)
+	}
+	settings, err := c.settings(t)
+	if err != nil {
+		return usageError{err}
+	}
+	keys, err := sealKeys(t.env)
+	if err != nil {
+		return usageError{err}
+	}
+	log, err := newLogger(t, settings.Log)
+	if err != nil {
+		return usageError{err}
+	}
+	s := &service{settings: settings, log: log, keys: keys, plain: c.PlainHTTP || settings.PlainHTTP, load: func() (*gateway.Settings, error) { return c.settings(t) }}
+	return s.run(ctx, t, func(base string) {
+		t.say("%s %s", t.bold("The gateway is at"), t.bold(base))
+		t.say("%s", t.dim(`Programs that may use it: zhongkong client add NAME --account APPID`))
+	})
+}
+
+// settings are those of the file, or of the environment, with the flags over them.
+func (c *serveCmd) settings(t *terminal) (*gateway.Settings, error) {
+	env := func(name string) string { value, _ := t.env(name); return strings.TrimSpace(value) }
+	settings := new(gateway.Settings)
+	if c.Config != "" {
+		var err error
+		if settings, err = gateway.ReadSettings(c.Config); err != nil {
+			return nil, err
+		}
+	} else {
+		if env("WECHAT_APPID") == "" || env("WECHAT_APPSECRET") == "" {
+			return nil, errors.New("there is no account: give --config FILE, or set WECHAT_APPID and WECHAT_APPSECRET; --demo needs neither")
+		}
+		tokenAPI, err := platform.ParseTokenAPI(env("WECHAT_TOKEN_API"))
+		if err != nil {
+			return nil, fmt.Errorf("WECHAT_TOKEN_API: %w", err)
+		}
+		settings.APIBase = env("WECHAT_API_BASE")
+		settings.Accounts = []gateway.Account{{AppID: env("WECHAT_APPID"), Secret: zhongkong.NewSecret(env("WECHAT_APPSECRET")), TokenAPI: tokenAPI}}
+	}
+	for _, f := range []struct {
+		field *string
+		flag  string
+		usual string
+	}{{&settings.Listen, c.Listen, defaultListen}, {&settings.Store, "", storeOf(t.env)}} {
+		if f.flag != "" {
+			*f.field = f.flag
+		}
+		if *f.field == "" {
+			*f.field = f.usual
+		}
+	}
+	return settings, nil
+}
+
+func storeOf(env func(string) (string, bool)) string {
+	if url, _ := env("ZHONGKONG_STORE"); url != "" {
+		return url
+	}
+	return defaultStore
+}
+
+// sealKeys reads ZHONGKONG_SEAL_KEY.
+func sealKeys(env func(string) (string, bool)) ([]zhongkong.Secret, error) {
+	text, _ := env("ZHONGKONG_SEAL_KEY")
+	if text == "" {
+		return nil, errors.New("ZHONGKONG_SEAL_KEY is not set: the tokens would lie in the store in the clear. Make a key with: openssl rand -base64 32")
+	}
+	var keys []zhongkong.Secret
+	for encoded := range strings.SplitSeq(text, ",") {
+		key, err := base64.StdEncoding.DecodeString(strings.TrimSpace(encoded))
+		if err != nil || len(key) != 32 {
+			return nil, fmt.Errorf("ZHONGKONG_SEAL_KEY, key %d, is not base64 of 32 bytes: make one with openssl rand -base64 32", len(keys)+1)
+		}
+		keys = append(keys, zhongkong.NewSecret(string(key)))
+	}
+	return keys, nil
+}
+
+// newLogger logs to standard error; the environment's level is stronger.
+func newLogger(t *terminal, l gateway.Log) (*slog.Logger, error) {
+	if text, _ := t.env("ZHONGKONG_LOG_LEVEL"); text != "" {
+		if err := l.Level.UnmarshalText([]byte(text)); err != nil {
+			return nil, fmt.Errorf("ZHONGKONG_LOG_LEVEL is %q: it must be debug, info, warn or error", text)
+		}
+	}
+	options := &slog.HandlerOptions{Level: l.Level}
+	if l.Format == "json" {
+		return slog.New(slog.NewJSONHandler(t.err, options)), nil
+	}
+	return slog.New(slog.NewTextHandler(t.err, options)), nil
+}
+
+// openStore opens the store that a URL names. Its errors quote no URL, which may
+// hold a password.
+func openStore(ctx context.Context, url string, log *slog.Logger) (zhongkong.Store, error) {
+	scheme, rest, _ := strings.Cut(url, ":")
+	switch {
+	case scheme == "sqlite" && rest != "" && !strings.HasPrefix(rest, "//"):
+		return sqlite.Open(ctx, rest, sqlite.Options{Logger: log})
+	case scheme == "memory" && rest == "":
+		return memory.New(), nil
+	default:
+		return nil, errors.New("the store (ZHONGKONG_STORE) has to be sqlite:PATH, such as sqlite:zhongkong.db or sqlite:/abs/path.db, or memory:")
+	}
+}
+
+// service is a gateway at work, with its listeners.
+type service struct {
+	settings *gateway.Settings
+	log      *slog.Logger
+	keys     []zhongkong.Secret
+	plain    bool
+	load     func() (*gateway.Settings, error)
+	store    zhongkong.Store // nil: the one that the settings name
+}
+
+// run serves until ctx ends. started is told the address.
+func (s *service) run(ctx context.Context, t *terminal, started func(base string)) (err error) {
+	store := s.store
+	if store == nil {
+		if store, err = openStore(ctx, s.settings.Store, s.log); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, store.Close()) }()
+	}
+	g, err := gateway.New(ctx, gateway.Config{
+		Accounts: s.settings.Accounts, Store: store, SealKeys: s.keys, APIBase: s.settings.APIBase, Logger: s.log, Access: s.log,
+	})
+	if err != nil {
+		return usageError{err}
+	}
+	defer func() { err = errors.Join(err, g.Close()) }()
+
+	reload := func() error { return s.reload(g) }
+	main, base, err := s.listen(ctx, s.settings.Listen, g)
+	if err != nil {
+		return err
+	}
+	servers := []*listening{main}
+	if s.settings.Admin.Listen != "" {
+		admin, adminBase, err := s.listen(ctx, s.settings.Admin.Listen, g.Admin(s.settings.Admin.Key, reload))
+		if err != nil {
+			_ = main.Close()
+			return fmt.Errorf("admin.listen: %w", err)
+		}
+		servers = append(servers, admin)
+		t.say("%s", t.dim("The admin API is at "+adminBase))
+	}
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
+	failed := make(chan error, len(servers))
+	for _, server := range servers {
+		go func() { failed <- server.serve() }()
+	}
+	started(base)
+	for {
+		select {
+		case <-hangup:
+			if err := reload(); err != nil {
+				s.log.Error("the configuration was not taken; the one from before goes on", "error", err)
+			}
+			continue
+		case err = <-failed:
+			err = fmt.Errorf("a listener ended: %w", err)
+		case <-ctx.Done():
+		}
+		break
+	}
+	g.Drain()
+	patient, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
+	defer cancel()
+	for _, server := range servers {
+		if server.Shutdown(patient) != nil {
+			s.log.Warn("calls that were still under way are cut off", "after", drainTime)
+			_ = server.Close()
+		}
+	}
+	return err
+}
+
+// reload takes the accounts of the configuration as it is now. What else it says
+// needs a restart, and a change of it refuses the whole.
+func (s *service) reload(g *gateway.Gateway) error {
+	next, err := s.load()
+	if err != nil {
+		return err
+	}
+	before, after := *s.settings, *next
+	for _, f := range []struct {
+		name    string
+		changed bool
+	}{
+		{"listen", before.Listen != after.Listen},
+		{"tls", before.TLS != after.TLS},
+		{"plain_http", before.PlainHTTP != after.PlainHTTP},
+		{"admin", before.Admin.Listen != after.Admin.Listen || !before.Admin.Key.Equal(after.Admin.Key)},
+		{"store", before.Store != after.Store},
+		{"api_base", before.APIBase != after.APIBase},
+		{"log", before.Log != after.Log},
+	} {
+		if f.changed {
+			return fmt.Errorf("%s was changed, which needs a restart: accounts alone change without one", f.name)
+		}
+	}
+	return g.Replace(next.Accounts)
+}
+
+// listening is a server on its listener.
+type listening struct {
+	*http.Server
+
+	on net.Listener
+}
+
+func (l *listening) serve() error {
+	if l.TLSConfig != nil {
+		return l.ServeTLS(l.on, "", "")
+	}
+	return l.Serve(l.on)
+}
+
+// listen begins to listen, with TLS where it is configured, and refuses to speak
+// plain HTTP to other machines unless that was asked for.
+func (s *service) listen(ctx context.Context, address string, handler http.Handler) (*listening, string, error) {
+	server := &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	}
+	if s.settings.TLS.Cert != "" {
+		config, err := s.settings.TLS.Config(s.log)
+		if err != nil {
+			return nil, "", usageError{err}
+		}
+		server.TLSConfig = config
+	}
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
+	if err != nil {
+		return nil, "", fmt.Errorf("cannot listen at %s: %w. Choose another address", address, err)
+	}
+	base, open := baseOf(listener.Addr())
+	if open && server.TLSConfig == nil && !s.plain {
+		_ = listener.Close()
+		return nil, "", mistake("%s can be reached from other machines, and keys would travel in the clear: configure tls, or listen at 127.0.0.1, or say --plain-http", address)
+	}
+	if server.TLSConfig != nil {
+		base = "https" + strings.TrimPrefix(base, "http")
+	}
+	return &listening{Server: server, on: listener}, base, nil
+}
+
+// demo is the gateway with all that it needs, made up.
+func (c *serveCmd) demo(ctx context.Context, t *terminal) (err error) {
+	if c.Config != "" {
+		return mistake("--demo and --config exclude one another: the demo makes its configuration up")
+	}
+	log, err := newLogger(t, gateway.Log{Level: slog.LevelWarn})
+	if err != nil {
+		return usageError{err}
+	}
+	folder, err := os.MkdirTemp("", "zhongkong-demo-")
+	if err != nil {
+		return fmt.Errorf("cannot make a temporary folder: %w", err)
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
+	wx, err := simulator.New(simulator.Options{})
+	if err != nil {
+		return err
+	}
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return fmt.Errorf("cannot listen for the simulated WeChat: %w", err)
+	}
+	weChat := &http.Server{Handler: wx.Handler(), ReadHeaderTimeout: 10 * time.Second}
+	go func() { _ = weChat.Serve(listener) }()
+	defer func() { _ = weChat.Close() }()
+
+	path := filepath.Join(folder, "zhongkong.db")
+	store, err := sqlite.Open(ctx, path, sqlite.Options{Logger: log})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
+	account := wx.Accounts()[0]
+	clients, err := gateway.NewClients(store, "demo")
+	if err != nil {
+		return err
+	}
+	key, err := clients.Add(ctx, gateway.Client{Name: "demo", Accounts: []string{account.AppID}})
+	if err != nil {
+		return err
+	}
+	var seal [32]byte
+	_, _ = rand.Read(seal[:]) // never fails, by its documentation
+	settings := &gateway.Settings{
+		Listen: c.Listen, APIBase: "http://" + listener.Addr().String(),
+		Accounts: []gateway.Account{{AppID: account.AppID, Secret: zhongkong.NewSecret(account.Secret), TokenAPI: platform.Classic}},
+	}
+	if settings.Listen == "" {
+		settings.Listen = defaultListen
+	}
+	s := &service{
+		settings: settings, log: log, keys: []zhongkong.Secret{zhongkong.NewSecret(string(seal[:]))}, plain: c.PlainHTTP, store: store,
+		load: func() (*gateway.Settings, error) { return settings, nil },
+	}
+	return s.run(ctx, t, func(base string) {
+		t.say("%s %s", t.bold("The gateway is at"), t.bold(base))
+		t.say("%s", t.dim("WeChat is simulated at "+settings.APIBase+". The database is "+path+", removed at the end."))
+		t.say("\nAn account, and the key of a program that may use it. The AppSecret stays here.\n")
+		t.say("APPID=%s\nKEY=%s\n", account.AppID, key.Reveal())
+		t.say("%s", t.bold("Paste the two lines, and try"))
+		for _, line := range [][2]string{
+			{"fetch a token as any SDK does, the key being the secret", fmt.Sprintf(`curl "%s/cgi-bin/token?grant_type=client_credential&appid=$APPID&secret=$KEY"`, base)},
+			{"or call any API without one", fmt.Sprintf(`curl -H "Authorization: Bearer $KEY" -H "X-WeChat-AppID: $APPID" %s/cgi-bin/get_api_domain_ip`, base)},
+			{"let WeChat end the real token, then call again: nobody notices", fmt.Sprintf(`curl -X POST %s/simulator/accounts/$APPID/kill`, settings.APIBase)},
+		} {
+			t.say("\n  %s\n  %s", t.dim(line[0]), line[1])
+		}
+		t.say("\n%s", t.dim("Ctrl-C ends it."))
+	})
+}

@@ -36,6 +36,7 @@ type serveCmd struct {
 	Listen    string `help:"Where to listen, in place of the configuration's; 127.0.0.1:8300 unless told." placeholder:"HOST:PORT"`
 	PlainHTTP bool   `name:"plain-http" help:"Serve plain HTTP to other machines too, where something in front speaks TLS or the network is trusted."`
 	Demo      bool   `help:"Show it with nothing configured: a simulated WeChat, a temporary database, a client key and lines to try."`
+	Seed      uint64 `hidden:"" help:"Makes the same things up in every demo, for tests."`
 }
 
 // Help is what stands below the flags' list.
@@ -317,7 +318,7 @@ func (c *serveCmd) demo(ctx context.Context, t *terminal) (err error) {
 		return fmt.Errorf("cannot make a temporary folder: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
-	wx, err := simulator.New(simulator.Options{})
+	wx, err := simulator.New(simulator.Options{Seed: c.Seed})
 	if err != nil {
 		return err
 	}

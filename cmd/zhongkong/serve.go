@@ -152,7 +152,7 @@ func openStore(ctx context.Context, url string, log *slog.Logger) (zhongkong.Sto
 	case scheme == "memory" && rest == "":
 		return memory.New(), nil
 	default:
-		return nil, errors.New("the store (ZHONGKONG_STORE) has to be sqlite:PATH, such as sqlite:zhongkong.db or sqlite:/abs/path.db, or memory:")
+		return nil, errors.New("the store (ZHONGKONG_STORE) has to be memory: or sqlite:PATH, such as sqlite:zhongkong.db or sqlite:/abs/path.db")
 	}
 }
 

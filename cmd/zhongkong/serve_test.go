@@ -213,14 +213,14 @@ func TestServeDemo(t *testing.T) {
 	if n := strings.Count(all["the output"], key); n != 1 {
 		t.Errorf("the client's key is shown %d times, want once", n)
 	}
-	real := 0
-	for _, line := range strings.Split(all["the output"], "\n") {
+	fetches := 0
+	for line := range strings.Lines(all["the output"]) {
 		if strings.Contains(line, "?") && strings.Contains(line, "path=") {
 			t.Errorf("a query is logged: %s", line)
 		}
-		real += strings.Count(line, "path=/cgi-bin/token")
+		fetches += strings.Count(line, "path=/cgi-bin/token")
 	}
-	if real == 0 {
+	if fetches == 0 {
 		t.Error("no fetch in the log")
 	}
 }
@@ -511,7 +511,7 @@ func TestServeMistakes(t *testing.T) {
 		{"client add shop", one, "--account"},
 		{"client add shop --account wx1 --path /a/../b", one, "is no path such as"},
 		{"client add shop --account wx1 --ends 2001-01-01", one, "which is over"},
-		{"client list --store redis://:password@x", one, "the store (ZHONGKONG_STORE) has to be sqlite:PATH"},
+		{"client list --store redis://:password@x", one, "the store (ZHONGKONG_STORE) has to be memory: or sqlite:PATH"},
 		{"client list --store memory:", one, "its admin API adds clients there"},
 		{"client rotate none --grace=-1s", one, "--grace -1s: it must not be negative"},
 	} {

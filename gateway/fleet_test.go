@@ -1,0 +1,205 @@
+package gateway_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/gateway"
+	"github.com/zhongkong-go/zhongkong/platform"
+	"github.com/zhongkong-go/zhongkong/simulator"
+	"github.com/zhongkong-go/zhongkong/store/sqlite"
+)
+
+// roleVariable makes the binary of these tests a gateway of its own, which can be
+// killed: it holds the WeChat's address and the database's path.
+const roleVariable = "ZHONGKONG_GATEWAY_TEST_ROLE"
+
+// Tokens of seconds, as the fleet's tests have them.
+const (
+	fleetLife    = 8 * time.Second
+	fleetOverlap = 2 * time.Second
+)
+
+// play is the other process: it prints its address and serves until it is killed.
+func play(role string) int {
+	weChat, path, _ := strings.Cut(role, " ")
+	ctx := context.Background()
+	store, err := sqlite.Open(ctx, path, sqlite.Options{})
+	if err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	g, err := gateway.New(ctx, fleetConfig(weChat, store))
+	if err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	fmt.Println(httptest.NewServer(g).URL)
+	select {}
+}
+
+func fleetConfig(weChat string, store zhongkong.Store) gateway.Config {
+	return gateway.Config{
+		Accounts: []gateway.Account{{AppID: appID, Secret: zhongkong.NewSecret(appSecret), TokenAPI: platform.Classic}},
+		Store:    store, SealKeys: []zhongkong.Secret{sealKey}, APIBase: weChat,
+		Timing: zhongkong.Timing{FetchTimeout: time.Second, SaveTimeout: 500 * time.Millisecond, LeaseTTL: 2 * time.Second, StoreTimeout: 250 * time.Millisecond},
+	}
+}
+
+// TestFleet: gateways in two processes on one database, 200 requests a second over
+// several lives of the token, one process killed in the middle. No request fails but
+// those whose connection the kill cut; one token is issued for each renewal, and at
+// most one more for the kill.
+func TestFleet(t *testing.T) {
+	const (
+		lasts = 3 * fleetLife
+		pace  = 5 * time.Millisecond
+	)
+	wx, path := weChat(t, simulator.Options{Life: fleetLife, Overlap: fleetOverlap}), newPath(t)
+	store := sqliteStore(t, path)
+	clients, err := gateway.NewClients(store, "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := clients.Add(t.Context(), gateway.Client{Name: "shop", Accounts: []string{appID}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	two := join(t, wx, store, func(c *gateway.Config) {
+		cfg := fleetConfig(wx.URL, store)
+		cfg.Logger = c.Logger
+		*c = cfg
+	})
+	other := exec.CommandContext(t.Context(), os.Args[0])
+	other.Env = append(os.Environ(), roleVariable+"="+wx.URL+" "+path)
+	out, err := other.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := other.Start(); err != nil {
+		t.Fatal(err)
+	}
+	kill := sync.OnceFunc(func() {
+		_ = other.Process.Kill()
+		_ = other.Wait()
+	})
+	defer kill()
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil || !strings.HasPrefix(line, "http://") {
+		t.Fatal(err, line)
+	}
+	one := strings.TrimSpace(line)
+	token, err := (&sdk{host: one, appID: appID, secret: key.Reveal(), http: two.http}).fetch(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	var killed atomic.Bool
+	var calls, cut, failed atomic.Int64
+	call := func(base string, began time.Time) {
+		r, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, base+domainIP+"?access_token="+token, http.NoBody)
+		calls.Add(1)
+		res, err := two.http.Do(r)
+		var body []byte
+		if err == nil {
+			body, err = io.ReadAll(res.Body)
+			_ = res.Body.Close()
+		}
+		switch {
+		case err != nil && base == one && killed.Load():
+			cut.Add(1)
+		case err != nil || !strings.Contains(string(body), "ip_list"):
+			if failed.Add(1) < 5 {
+				t.Errorf("a request failed after %s: %v %s", time.Since(began), err, body)
+			}
+		}
+	}
+	var group sync.WaitGroup
+	ticker := time.NewTicker(pace)
+	defer ticker.Stop()
+	for began, n := time.Now(), 0; time.Since(began) < lasts; n++ {
+		<-ticker.C
+		if time.Since(began) > lasts/2 && !killed.Swap(true) {
+			group.Go(kill)
+		}
+		base := two.url
+		if n%2 == 0 && !killed.Load() {
+			base = one
+		}
+		group.Go(func() { call(base, time.Now()) })
+	}
+	group.Wait()
+
+	issued := wx.Stats(appID).Classic.Issued
+	entries, err := store.(zhongkong.Journal).Journal(t.Context(), zhongkong.Key{Kind: "access_token", API: "classic", AppID: appID, Host: strings.TrimPrefix(wx.URL, "http://")}, 1000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	renewals := 0
+	for _, e := range entries {
+		if e.Event == zhongkong.EventSave {
+			renewals++
+		}
+	}
+	if extra := issued - renewals; extra < 0 || extra > 1 || renewals < 4 {
+		t.Errorf("%d tokens were issued for %d renewals", issued, renewals)
+	}
+	t.Logf("%d requests, %d cut off by the kill, %d failed; %d tokens issued for %d renewals", calls.Load(), cut.Load(), failed.Load(), issued, renewals)
+}
+
+// TestRevocation: everywhere within five seconds, without anybody being told.
+func TestRevocation(t *testing.T) {
+	path := newPath(t)
+	one := join(t, weChat(t, simulator.Options{}), sqliteStore(t, path), nil)
+	two := join(t, one.wx, sqliteStore(t, path), nil)
+	key := one.client(gateway.Client{Name: "shop"})
+	two.Look(t.Context())
+	token := one.token(key)
+	for _, w := range []*world{one, two} {
+		if got := w.get(domainIP + "?access_token=" + token); got.Errcode != 0 {
+			t.Fatal("a token of the other gateway: ", got.body)
+		}
+	}
+	if err := one.clients().Revoke(t.Context(), "shop"); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	for _, w := range []*world{one, two} {
+		eventually(t, "the end of a token", func() bool { return w.get(domainIP+"?access_token="+token).Errcode == 40001 })
+		eventually(t, "the end of a key", func() bool { return w.fetch(key).Errcode == 40125 })
+	}
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("it took %s", took)
+	}
+}
+
+// TestStoreAway: clients that are known go on while the store is away, tokens too.
+func TestStoreAway(t *testing.T) {
+	w := newWorld(t, simulator.Options{}, nil)
+	token := w.token(w.client(gateway.Client{Name: "shop"}))
+	if got := w.get(domainIP + "?access_token=" + token); got.Errcode != 0 {
+		t.Fatal(got.body)
+	}
+	if err := w.store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	w.Look(t.Context())
+	if got := w.get(domainIP + "?access_token=" + token); got.Errcode != 0 {
+		t.Error(got.body)
+	}
+	if !strings.Contains(w.log.String(), "a revocation is not seen until the store answers") {
+		t.Error("nobody is told")
+	}
+}

@@ -1,0 +1,175 @@
+package gateway_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os/exec"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/gateway"
+	"github.com/zhongkong-go/zhongkong/simulator"
+)
+
+// sdk is a program as it is: it fetches a token, keeps it for the life that was
+// stated, calls with it, and fetches again on 40001. It knows a host, an appid and a
+// secret, and nothing of gateways.
+type sdk struct {
+	host, appID, secret string
+
+	http *http.Client
+
+	mu      sync.Mutex
+	token   string
+	until   time.Time
+	fetches int
+}
+
+func (s *sdk) ask(ctx context.Context, path string, out any) error {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, s.host+path, http.NoBody)
+	if err != nil {
+		return err
+	}
+	res, err := s.http.Do(r)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = res.Body.Close() }()
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(body, out)
+}
+
+func (s *sdk) fetch(ctx context.Context) (string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.token != "" && time.Now().Before(s.until) {
+		return s.token, nil
+	}
+	var got struct {
+		Token   string `json:"access_token"`
+		Expires int    `json:"expires_in"`
+		Errcode int    `json:"errcode"`
+	}
+	if err := s.ask(ctx, "/cgi-bin/token?grant_type=client_credential&appid="+s.appID+"&secret="+s.secret, &got); err != nil {
+		return "", err
+	}
+	if got.Token == "" {
+		return "", fmt.Errorf("errcode %d", got.Errcode)
+	}
+	s.token, s.until, s.fetches = got.Token, time.Now().Add(time.Duration(got.Expires)*time.Second), s.fetches+1
+	return s.token, nil
+}
+
+var errTwice = errors.New("40001 twice")
+
+// call makes one call.
+func (s *sdk) call(ctx context.Context) error {
+	for range 2 {
+		token, err := s.fetch(ctx)
+		if err != nil {
+			return err
+		}
+		var got struct {
+			Errcode int      `json:"errcode"`
+			IPs     []string `json:"ip_list"`
+		}
+		if err := s.ask(ctx, domainIP+"?access_token="+token, &got); err != nil {
+			return err
+		}
+		switch {
+		case got.Errcode == 0 && len(got.IPs) > 0:
+			return nil
+		case got.Errcode != 40001 && got.Errcode != 42001:
+			return fmt.Errorf("errcode %d", got.Errcode)
+		}
+		s.mu.Lock()
+		s.token = ""
+		s.mu.Unlock()
+	}
+	return errTwice
+}
+
+// TestSDK: over expiry, supersession from outside and kill such a program sees no
+// error, and never has to fetch again.
+func TestSDK(t *testing.T) {
+	w := newWorld(t, simulator.Options{Life: 2 * time.Second, Overlap: time.Second}, func(c *gateway.Config) {
+		c.Timing = quick
+	})
+	program := &sdk{host: w.url, appID: appID, secret: w.client(gateway.Client{Name: "shop"}), http: w.http}
+	var group sync.WaitGroup
+	ctx, cancel := context.WithCancel(t.Context())
+	for range 4 {
+		group.Go(func() {
+			for ctx.Err() == nil {
+				if err := program.call(t.Context()); err != nil {
+					t.Errorf("the program sees: %v", err)
+					return
+				}
+			}
+		})
+	}
+	calls := func() int { return w.wx.Stats(appID).APICalls }
+	events := []func(){
+		func() { w.wx.Kill(appID) },
+		func() { w.wx.Supersede(appID); w.wx.Supersede(appID) },
+		func() { w.wx.Clock.Advance(time.Hour) },
+	}
+	for n := range 9 {
+		events[n%len(events)]()
+		before := calls()
+		eventually(t, "calls after an event", func() bool { return calls() > before+20 || t.Failed() })
+	}
+	// And by itself: two natural ends.
+	issued := w.issued()
+	eventually(t, "renewals ahead of the end", func() bool { return w.issued() >= issued+2 || t.Failed() })
+	cancel()
+	group.Wait()
+	if program.fetches != 1 {
+		t.Errorf("the program fetched %d tokens, want 1", program.fetches)
+	}
+}
+
+// quick are the times of a renewal for tokens of seconds.
+var quick = zhongkong.Timing{
+	FetchTimeout: 800 * time.Millisecond, SaveTimeout: 400 * time.Millisecond, LeaseTTL: 2 * time.Second, StoreTimeout: 500 * time.Millisecond,
+}
+
+// TestCurl is what people try first.
+func TestCurl(t *testing.T) {
+	path, err := exec.LookPath("curl")
+	if err != nil {
+		t.Log("there is no curl on this machine: TestSDK and TestCall make the same calls")
+		return
+	}
+	w := newWorld(t, simulator.Options{}, nil)
+	key := w.client(gateway.Client{Name: "shop"})
+	curl := func(args ...string) string {
+		t.Helper()
+		out, err := exec.CommandContext(t.Context(), path, append([]string{"-sS", "--noproxy", "*"}, args...)...).CombinedOutput()
+		if err != nil {
+			t.Fatal(err, string(out))
+		}
+		return string(out)
+	}
+	var got reply
+	decode(t, curl("-X", "POST", w.url+"/cgi-bin/stable_token", "-d", fmt.Sprintf(`{"grant_type":"client_credential","appid":%q,"secret":%q}`, appID, key)), &got)
+	w.wx.Kill(appID)
+	for _, out := range []string{
+		curl(w.url + domainIP + "?access_token=" + got.Token),
+		curl("-H", "Authorization: Bearer "+key, "-H", "X-WeChat-AppID: "+appID, w.url+domainIP),
+	} {
+		if !strings.Contains(out, "ip_list") {
+			t.Error(out)
+		}
+	}
+}

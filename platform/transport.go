@@ -9,6 +9,8 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -279,9 +281,21 @@ func readHead(body io.Reader) ([]byte, error) {
 	}
 }
 
-// refusalCode returns the errcode of a whole answer when it refuses the token.
+// refusalDigits are the errcodes that refuse a token, as JSON writes them. It has one
+// way to write a number like these, and no escapes for it.
+var refusalDigits = sync.OnceValue(func() (digits [][]byte) {
+	for _, info := range errcode.All() {
+		if info.Class == errcode.Refused {
+			digits = append(digits, strconv.AppendInt(nil, int64(info.Code), 10))
+		}
+	}
+	return digits
+})
+
+// refusalCode returns the errcode of a whole answer when it refuses the token. Most
+// answers are no refusal, and need not be decoded to find that out.
 func refusalCode(body []byte) int {
-	if len(body) > maxRefusalBytes {
+	if len(body) > maxRefusalBytes || !slices.ContainsFunc(refusalDigits(), func(digits []byte) bool { return bytes.Contains(body, digits) }) {
 		return 0
 	}
 	f, isObject := readFields(body)

@@ -166,8 +166,9 @@ func redact(resp *http.Response) error {
 // serveCall carries a call to WeChat, in the name of a client.
 func (g *Gateway) serveCall(w *observed, r *http.Request, path string) *refusal {
 	now := time.Now()
-	out := new(http.Request)
-	*out = *r
+	ctx, cancel := context.WithTimeout(r.Context(), callTime)
+	defer cancel()
+	out := r.WithContext(ctx)
 	u := *r.URL
 	out.URL = &u
 
@@ -201,9 +202,7 @@ func (g *Gateway) serveCall(w *observed, r *http.Request, path string) *refusal 
 		return refused
 	}
 	defer done()
-	ctx, cancel := context.WithTimeout(out.Context(), callTime)
-	defer cancel()
-	a.proxy.ServeHTTP(w, out.WithContext(ctx))
+	a.proxy.ServeHTTP(w, out)
 	return nil
 }
 

@@ -180,6 +180,9 @@ func TestReplace(t *testing.T) {
 	w := newWorld(t, simulator.Options{}, nil)
 	key := w.client(gateway.Client{Name: "shop"})
 	token := w.token(key)
+	if got := w.get(domainIP + "?access_token=" + token); got.Errcode != 0 {
+		t.Fatal(got.body)
+	}
 	for _, list := range [][]gateway.Account{
 		{{AppID: "wx1", Secret: zhongkong.NewSecret("a")}, {AppID: "wx2"}},
 		{{AppID: "wx1", Secret: zhongkong.NewSecret("a")}, {AppID: "wx1", Secret: zhongkong.NewSecret("a")}},

@@ -159,3 +159,48 @@ func TestAskAgain(t *testing.T) {
 		t.Errorf("%d tokens were issued, want 2", v.issued())
 	}
 }
+
+// TestTicket: from a Keeper, for every program, however often it asks.
+func TestTicket(t *testing.T) {
+	w := newWorld(t, simulator.Options{}, nil)
+	key := w.client(gateway.Client{Name: "shop"})
+	limited := w.client(gateway.Client{Name: "limited", Paths: []string{"/cgi-bin/menu/get"}})
+	token := w.token(key)
+	fetches := func() (n int) {
+		for _, e := range w.wx.Events() {
+			if e.Path == simulator.TicketPath {
+				n++
+			}
+		}
+		return n
+	}
+	seen := map[string]bool{}
+	for range 10 {
+		for _, kind := range []string{"jsapi", "wx_card"} {
+			var got struct {
+				Errcode int
+				Errmsg  string
+				Ticket  string
+				Expires int `json:"expires_in"`
+			}
+			decode(t, w.get(simulator.TicketPath+"?type="+kind+"&access_token="+token).body, &got)
+			if got.Errcode != 0 || got.Errmsg != "ok" || got.Ticket == "" || got.Expires < 7100 || got.Expires > 7200 {
+				t.Fatalf("%+v", got)
+			}
+			seen[got.Ticket] = true
+		}
+	}
+	if fetches() != 2 || len(seen) != 2 {
+		t.Errorf("%d fetches, %d tickets, want 2 of each", fetches(), len(seen))
+	}
+	for target, errcode := range map[string]int{
+		simulator.TicketPath + "?type=x&access_token=" + token:                       40035,
+		simulator.TicketPath + "?type=jsapi":                                         41001,
+		simulator.TicketPath + "?type=jsapi&access_token=" + w.token(limited):        48001,
+		simulator.TicketPath + "?type=jsapi&access_token=" + token[:30] + token[31:]: 40001,
+	} {
+		if got := w.get(target); got.Errcode != errcode {
+			t.Errorf("%s: %s, want %d", target, got.body, errcode)
+		}
+	}
+}

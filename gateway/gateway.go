@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -148,6 +149,22 @@ type account struct {
 
 	keeper *zhongkong.Keeper
 	proxy  http.Handler
+
+	mu      sync.Mutex // guards what follows
+	tickets map[platform.TicketType]*zhongkong.Keeper
+	closed  bool
+}
+
+// close ends the Keepers. A fetch that is on its way is awaited and saved.
+func (a *account) close() {
+	a.mu.Lock()
+	a.closed = true
+	keepers := slices.Collect(maps.Values(a.tickets))
+	a.mu.Unlock()
+	for _, k := range keepers {
+		_ = k.Close()
+	}
+	_ = a.keeper.Close() // last: tickets are fetched with its token
 }
 
 // New checks cfg, reads the clients once, and returns a gateway whose tokens are
@@ -227,7 +244,7 @@ func (g *Gateway) apply(list []Account) error {
 	var made []*account
 	giveUp := func(err error) error {
 		for _, a := range made {
-			_ = a.keeper.Close()
+			a.close()
 		}
 		return err
 	}
@@ -256,7 +273,7 @@ func (g *Gateway) apply(list []Account) error {
 		}
 		// A fetch that is on its way is awaited; nobody waits for that here. Who still
 		// has the old Keeper is told that it is closed, and looks again.
-		g.background.Go(func() { _ = old.keeper.Close() })
+		g.background.Go(old.close)
 	}
 	if len(made) > 0 || len(before) != len(next) {
 		g.cfg.Logger.Info("the accounts were changed", "accounts", len(next), "new_or_changed", len(made))
@@ -275,14 +292,40 @@ func (g *Gateway) newAccount(spec Account) (*account, error) {
 	case spec.DailyFetches < 0:
 		kind.DailyFetches = 0
 	}
-	keeper, err := zhongkong.New(zhongkong.Config{
-		Key: g.api.Key(spec.AppID, spec.TokenAPI), Kind: kind, Store: g.cfg.Store, Secret: spec.Secret,
-		SealKeys: g.cfg.SealKeys, Overlap: g.cfg.Overlap, Timing: g.cfg.Timing, Scheduler: g.scheduler, Logger: g.cfg.Logger,
-	})
+	keeper, err := g.keep(spec, g.api.Key(spec.AppID, spec.TokenAPI), kind)
 	if err != nil {
 		return nil, err
 	}
 	return &account{Account: spec, keeper: keeper, proxy: g.newProxy(spec.AppID)}, nil
+}
+
+func (g *Gateway) keep(spec Account, key zhongkong.Key, kind zhongkong.Kind) (*zhongkong.Keeper, error) {
+	return zhongkong.New(zhongkong.Config{
+		Key: key, Kind: kind, Store: g.cfg.Store, Secret: spec.Secret,
+		SealKeys: g.cfg.SealKeys, Overlap: g.cfg.Overlap, Timing: g.cfg.Timing, Scheduler: g.scheduler, Logger: g.cfg.Logger,
+	})
+}
+
+// ticket returns the Keeper of an account's tickets. It is made when the first
+// program asks: most accounts need none.
+func (g *Gateway) ticket(a *account, t platform.TicketType) (*zhongkong.Keeper, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if k := a.tickets[t]; k != nil || a.closed {
+		if k == nil {
+			return nil, zhongkong.ErrClosed
+		}
+		return k, nil
+	}
+	k, err := g.keep(a.Account, g.api.TicketKey(a.AppID, t), g.api.Ticket(current{g, a.AppID}, a.AppID, t))
+	if err != nil {
+		return nil, err
+	}
+	if a.tickets == nil {
+		a.tickets = map[platform.TicketType]*zhongkong.Keeper{}
+	}
+	a.tickets[t] = k
+	return k, nil
 }
 
 // account returns nil for an appid that the gateway does not have.
@@ -301,21 +344,32 @@ var _ platform.Tokens = current{}
 
 // Token implements [platform.Tokens].
 func (c current) Token(ctx context.Context) (zhongkong.Token, error) {
-	return c.ask(func(k *zhongkong.Keeper) (zhongkong.Token, error) { return k.Token(ctx) })
+	return c.ask(func(a *account) (zhongkong.Token, error) { return a.keeper.Token(ctx) })
 }
 
 // Reject implements [platform.Tokens].
 func (c current) Reject(ctx context.Context, refused string) (zhongkong.Token, error) {
-	return c.ask(func(k *zhongkong.Keeper) (zhongkong.Token, error) { return k.Reject(ctx, refused) })
+	return c.ask(func(a *account) (zhongkong.Token, error) { return a.keeper.Reject(ctx, refused) })
 }
 
-func (c current) ask(do func(*zhongkong.Keeper) (zhongkong.Token, error)) (zhongkong.Token, error) {
+// ticket returns the live ticket, as Token does the token.
+func (c current) ticket(ctx context.Context, t platform.TicketType) (zhongkong.Token, error) {
+	return c.ask(func(a *account) (zhongkong.Token, error) {
+		k, err := c.g.ticket(a, t)
+		if err != nil {
+			return zhongkong.Token{}, err
+		}
+		return k.Token(ctx)
+	})
+}
+
+func (c current) ask(do func(*account) (zhongkong.Token, error)) (zhongkong.Token, error) {
 	for {
 		a := c.g.account(c.appID)
 		if a == nil {
 			return zhongkong.Token{}, errNoAccount
 		}
-		token, err := do(a.keeper)
+		token, err := do(a)
 		if !errors.Is(err, zhongkong.ErrClosed) || c.g.account(c.appID) == a {
 			return token, err
 		}
@@ -350,7 +404,7 @@ func (g *Gateway) Close() error {
 	g.background.Wait()
 	var closing sync.WaitGroup
 	for _, a := range *g.accounts.Load() {
-		closing.Go(func() { _ = a.keeper.Close() })
+		closing.Go(a.close)
 	}
 	closing.Wait()
 	g.scheduler.Close()

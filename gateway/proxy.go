@@ -197,6 +197,9 @@ func (g *Gateway) serveCall(w *observed, r *http.Request, path string) *refusal 
 	if refused := admit(c); refused != nil {
 		return refused
 	}
+	if path == ticketPath {
+		return g.serveTicket(w, out, a)
+	}
 	done, refused := g.keepBody(w, out)
 	if refused != nil {
 		return refused

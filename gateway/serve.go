@@ -16,6 +16,7 @@ import (
 const (
 	tokenPath  = "/cgi-bin/token" //nolint:gosec // a path
 	stablePath = "/cgi-bin/stable_token"
+	ticketPath = "/cgi-bin/ticket/getticket"
 	healthPath = "/healthz"
 	readyPath  = "/readyz"
 

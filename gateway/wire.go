@@ -29,6 +29,7 @@ const (
 	codeMinute      = 45011
 	codeFormat      = 47001
 	codeNotAllowed  = 48001
+	codeParameter   = 40035
 )
 
 // texts are the errmsgs that WeChat has for them, without rid.
@@ -50,6 +51,7 @@ var texts = map[int]string{ //nolint:gosec // messages
 	codeMinute:      "api minute-quota reach limit, must slower, retry next minute",
 	codeFormat:      "data format error",
 	codeNotAllowed:  "api unauthorized",
+	codeParameter:   "invalid parameter",
 }
 
 // refusal is the gateway's own answer to a call, in place of WeChat's.
@@ -111,6 +113,15 @@ func writeBytes(w http.ResponseWriter, status int, body []byte) {
 	header["Content-Length"] = []string{strconv.Itoa(len(body))}
 	w.WriteHeader(status)
 	_, _ = w.Write(body) // who has gone misses nothing
+}
+
+// writeJSONLine answers a program, as WeChat does.
+func writeJSONLine(w http.ResponseWriter, value any) {
+	body, err := json.Marshal(value)
+	if err != nil {
+		panic(err) // a struct of texts and numbers
+	}
+	writeBytes(w, http.StatusOK, body)
 }
 
 // writeJSON answers an admin or a probe.

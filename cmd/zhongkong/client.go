@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/gateway"
+	"github.com/zhongkong-go/zhongkong/store/open"
 )
 
 // clientCmd manages the programs that may use the gateway, in its store. Running
@@ -43,7 +44,7 @@ func (f storeFlags) with(ctx context.Context, t *terminal, do func(*gateway.Clie
 	if url == "memory:" {
 		return mistake("memory: is the running gateway's own; its admin API adds clients there")
 	}
-	store, err := openStore(ctx, url, slog.New(slog.NewTextHandler(t.err, &slog.HandlerOptions{Level: slog.LevelWarn})))
+	store, err := open.Open(ctx, url, open.Options{Logger: slog.New(slog.NewTextHandler(t.err, &slog.HandlerOptions{Level: slog.LevelWarn}))})
 	if err != nil {
 		return usageError{err}
 	}

@@ -20,7 +20,7 @@ import (
 	"github.com/zhongkong-go/zhongkong/gateway"
 	"github.com/zhongkong-go/zhongkong/platform"
 	"github.com/zhongkong-go/zhongkong/simulator"
-	"github.com/zhongkong-go/zhongkong/store/memory"
+	"github.com/zhongkong-go/zhongkong/store/open"
 	"github.com/zhongkong-go/zhongkong/store/sqlite"
 )
 
@@ -142,20 +142,6 @@ func newLogger(t *terminal, l gateway.Log) (*slog.Logger, error) {
 	return slog.New(slog.NewTextHandler(t.err, options)), nil
 }
 
-// openStore opens the store that a URL names. Its errors quote no URL, which may
-// hold a password.
-func openStore(ctx context.Context, url string, log *slog.Logger) (zhongkong.Store, error) {
-	scheme, rest, _ := strings.Cut(url, ":")
-	switch {
-	case scheme == "sqlite" && rest != "" && !strings.HasPrefix(rest, "//"):
-		return sqlite.Open(ctx, rest, sqlite.Options{Logger: log})
-	case scheme == "memory" && rest == "":
-		return memory.New(), nil
-	default:
-		return nil, errors.New("the store (ZHONGKONG_STORE) has to be memory: or sqlite:PATH, such as sqlite:zhongkong.db or sqlite:/abs/path.db")
-	}
-}
-
 // service is a gateway at work, with its listeners.
 type service struct {
 	settings *gateway.Settings
@@ -170,7 +156,7 @@ type service struct {
 func (s *service) run(ctx context.Context, t *terminal, started func(base string)) (err error) {
 	store := s.store
 	if store == nil {
-		if store, err = openStore(ctx, s.settings.Store, s.log); err != nil {
+		if store, err = open.Open(ctx, s.settings.Store, open.Options{Logger: s.log}); err != nil {
 			return err
 		}
 		defer func() { err = errors.Join(err, store.Close()) }()
@@ -293,8 +279,8 @@ func (s *service) listen(ctx context.Context, address string, handler http.Handl
 	if err != nil {
 		return nil, "", fmt.Errorf("cannot listen at %s: %w. Choose another address", address, err)
 	}
-	base, open := baseOf(listener.Addr())
-	if open && server.TLSConfig == nil && !s.plain {
+	base, reachable := baseOf(listener.Addr())
+	if reachable && server.TLSConfig == nil && !s.plain {
 		_ = listener.Close()
 		return nil, "", mistake("%s can be reached from other machines, and keys would travel in the clear: configure tls, or listen at 127.0.0.1, or say --plain-http", address)
 	}

@@ -511,7 +511,7 @@ func TestServeMistakes(t *testing.T) {
 		{"client add shop", one, "--account"},
 		{"client add shop --account wx1 --path /a/../b", one, "is no path such as"},
 		{"client add shop --account wx1 --ends 2001-01-01", one, "which is over"},
-		{"client list --store redis://:password@x", one, "the store (ZHONGKONG_STORE) has to be memory: or sqlite:PATH"},
+		{"client list --store ftp://:password@x", one, "ftp"},
 		{"client list --store memory:", one, "its admin API adds clients there"},
 		{"client rotate none --grace=-1s", one, "--grace -1s: it must not be negative"},
 	} {

@@ -70,6 +70,7 @@ func (g *Gateway) Admin(key zhongkong.Secret, reload func() error) http.Handler 
 	want := sha256.Sum256([]byte(key.Reveal()))
 	sound := len(key.Reveal()) >= 32
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		hurry(w, r)
 		given := sha256.Sum256([]byte(strings.TrimPrefix(r.Header.Get("Authorization"), bearerPrefix)))
 		if subtle.ConstantTimeCompare(want[:], given[:]) == 1 && sound {
 			mux.ServeHTTP(w, r)
@@ -107,7 +108,7 @@ func (g *Gateway) adminServe(serve adminHandler) http.Handler {
 			host = "unknown"
 		}
 		var answer any
-		body, err := io.ReadAll(http.MaxBytesReader(w, hurry(w, r), maxAdminBody))
+		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxAdminBody))
 		if err != nil {
 			err = &adminError{http.StatusRequestEntityTooLarge, fmt.Sprintf("the body did not arrive, or has more than %d bytes", maxAdminBody)}
 		} else {

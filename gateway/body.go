@@ -25,7 +25,7 @@ func (g *Gateway) keepBody(w http.ResponseWriter, out *http.Request) (done func(
 		return done, nil
 	}
 	limits := g.cfg.Limits
-	source := http.MaxBytesReader(w, hurry(w, out), limits.Body)
+	source := http.MaxBytesReader(w, out.Body, limits.Body)
 	if out.ContentLength > limits.BodyOnDisk {
 		out.Body = source
 		return done, nil

@@ -44,7 +44,7 @@ func (g *Gateway) serveStable(w *observed, r *http.Request) *refusal {
 	if r.Method != http.MethodPost {
 		return refuse(codeRequirePOST, "the method is not POST")
 	}
-	body, err := io.ReadAll(io.LimitReader(hurry(w, r), maxFetchBody+1))
+	body, err := io.ReadAll(io.LimitReader(r.Body, maxFetchBody+1))
 	switch {
 	case err != nil:
 		return refuse(codeEmptyPost, "the body did not arrive")

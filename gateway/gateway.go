@@ -119,6 +119,7 @@ type Gateway struct {
 	cfg       Config
 	api       *platform.API
 	upstream  http.RoundTripper
+	bare      http.Handler // the proxy for calls without the account's token
 	tokens    *tokens
 	ledger    zhongkong.Ledger
 	registry  *registry
@@ -195,6 +196,7 @@ func New(ctx context.Context, cfg Config) (*Gateway, error) {
 		scheduler: zhongkong.NewScheduler(zhongkong.SchedulerConfig{}),
 		idle:      idle,
 	}
+	g.bare = g.reverse(&bare{g.upstream})
 	g.registry = newRegistry(g.ledger, g.takeAccounts, cfg.Logger)
 	g.accounts.Store(&accounts{})
 	g.ctx, g.cancel = context.WithCancel(context.WithoutCancel(ctx))

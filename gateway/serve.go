@@ -29,6 +29,7 @@ const (
 // ServeHTTP implements [http.Handler].
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	o := &observed{ResponseWriter: w, start: time.Now()}
+	hurry(w, r)
 	path := r.URL.EscapedPath()
 	if !cleanPath(path) {
 		path = ""
@@ -153,29 +154,30 @@ type hurried struct {
 	io.ReadCloser
 
 	control *http.ResponseController
-	length  int64 // negative: unknown
-	begun   bool
 }
 
-// hurry returns the body of r with such a time.
-func hurry(w http.ResponseWriter, r *http.Request) io.ReadCloser {
-	return &hurried{ReadCloser: r.Body, control: http.NewResponseController(w), length: r.ContentLength}
+// hurry gives the body of r such a time, from now on. It also bounds what net/http
+// reads, before it sends an answer, of a body that nobody wanted.
+func hurry(w http.ResponseWriter, r *http.Request) {
+	if r.ContentLength == 0 || r.Body == nil {
+		return
+	}
+	patience := unknownPatience
+	if r.ContentLength > 0 {
+		patience = bodyPatience + time.Duration(r.ContentLength/bodyPace)*time.Second
+	}
+	control := http.NewResponseController(w)
+	if control.SetReadDeadline(time.Now().Add(patience)) == nil { // a test's writer has none
+		r.Body = &hurried{r.Body, control}
+	}
 }
 
 // Read implements [io.Reader]. After the last byte the time is taken off again: the
 // server watches the connection for a caller who leaves, and would take its end for
 // that.
 func (h *hurried) Read(p []byte) (int, error) {
-	if !h.begun {
-		h.begun = true
-		patience := unknownPatience
-		if h.length >= 0 {
-			patience = bodyPatience + time.Duration(h.length/bodyPace)*time.Second
-		}
-		_ = h.control.SetReadDeadline(time.Now().Add(patience)) // a test's writer has none
-	}
 	n, err := h.ReadCloser.Read(p)
-	if err != nil {
+	if err == io.EOF {
 		_ = h.control.SetReadDeadline(time.Time{})
 	}
 	return n, err

@@ -178,7 +178,7 @@ func (s *service) run(ctx context.Context, t *terminal, started func(base string
 	if s.settings.Admin.Listen != "" {
 		admin, adminBase, err := s.listen(ctx, s.settings.Admin.Listen, g.Admin(s.settings.Admin.Key, reload))
 		if err != nil {
-			_ = main.Close()
+			_ = main.on.Close()
 			return fmt.Errorf("admin.listen: %w", err)
 		}
 		servers = append(servers, admin)

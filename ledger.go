@@ -42,7 +42,8 @@ type Ledger interface {
 	Note(ctx context.Context, use Use) error
 
 	// Uses returns the newest lines of the trail, newest first, at most limit. A
-	// store keeps 90 days of them, and may drop the oldest beyond 100,000.
+	// store keeps 90 days of them, and may drop the oldest of an act of which there
+	// are more than 100,000.
 	Uses(ctx context.Context, limit int) ([]Use, error)
 }
 

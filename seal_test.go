@@ -143,7 +143,9 @@ func TestSealText(t *testing.T) {
 		"under another name": func() (zhongkong.Secret, error) { return zhongkong.Unseal(keys, "clients", sealed, id) },
 		"without its key":    func() (zhongkong.Secret, error) { return zhongkong.Unseal(keys[:1], "accounts", sealed, id) },
 		"as text":            func() (zhongkong.Secret, error) { return zhongkong.Unseal(keys, "accounts", "made-up", "") },
-		"with half a key":    func() (zhongkong.Secret, error) { return zhongkong.Unseal([]zhongkong.Secret{zhongkong.NewSecret("b")}, "accounts", sealed, id) },
+		"with half a key": func() (zhongkong.Secret, error) {
+			return zhongkong.Unseal([]zhongkong.Secret{zhongkong.NewSecret("b")}, "accounts", sealed, id)
+		},
 	} {
 		if got, err := unseal(); err == nil || !got.IsZero() {
 			t.Errorf("%s: %v", name, err)

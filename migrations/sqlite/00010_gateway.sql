@@ -17,6 +17,7 @@ CREATE TABLE zhongkong_uses (
 ) STRICT;
 
 CREATE INDEX zhongkong_uses_at ON zhongkong_uses (at_us);
+CREATE INDEX zhongkong_uses_act ON zhongkong_uses (act, id);
 
 -- +goose Down
 DROP TABLE zhongkong_uses;

@@ -12,7 +12,7 @@ import (
 
 var _ zhongkong.Ledger = (*Store)(nil)
 
-// useLines is what the trail keeps.
+// useLines is what the trail keeps at least: it lasts no longer than the process.
 const useLines = 10_000
 
 // ledger is what a Store keeps beside its credentials.

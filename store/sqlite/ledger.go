@@ -83,7 +83,13 @@ func (s *Store) Note(ctx context.Context, use zhongkong.Use) error {
 		if err != nil || id%usePace != 0 {
 			return err
 		}
-		_, err = tx.ExecContext(ctx, `DELETE FROM zhongkong_uses WHERE at_us < ? OR id <= ?`, columns.Micros(now.Add(-useAge)), id-useLines)
+		if _, err := tx.ExecContext(ctx, `DELETE FROM zhongkong_uses WHERE at_us < ?`, columns.Micros(now.Add(-useAge))); err != nil {
+			return err
+		}
+		// Of each act by itself: logins by the thousand push no admin act out.
+		_, err = tx.ExecContext(ctx,
+			`DELETE FROM zhongkong_uses WHERE act = ?1 AND id <=
+			(SELECT id FROM zhongkong_uses WHERE act = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)`, use.Act, useLines)
 		return err
 	})
 }

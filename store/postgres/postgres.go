@@ -73,10 +73,11 @@ type Options struct {
 	NoMigrate bool
 }
 
-// Store implements [zhongkong.Store], [zhongkong.Watcher], [zhongkong.Journal]
-// and callback.Once. Make one with [Open].
+// Store implements [zhongkong.Store], [zhongkong.Watcher], [zhongkong.Journal],
+// [zhongkong.Ledger] and callback.Once. Make one with [Open].
 type Store struct {
 	remote.Once
+	*remote.Ledger
 	engine *engine
 }
 
@@ -100,7 +101,7 @@ func Open(ctx context.Context, address string, options Options) (*Store, error) 
 	if err != nil {
 		return nil, err
 	}
-	return &Store{Once: remote.WithMessages(s, e.messages()), engine: e}, nil
+	return &Store{Once: remote.WithMessages(s, e.messages()), Ledger: remote.NewLedger(s, e), engine: e}, nil
 }
 
 // Migrate makes the tables or brings them up to date (Up), takes the last step

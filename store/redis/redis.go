@@ -99,10 +99,11 @@ type Options struct {
 	Prefix string
 }
 
-// Store implements [zhongkong.Store], [zhongkong.Watcher], [zhongkong.Journal]
-// and callback.Once. Make one with [Open].
+// Store implements [zhongkong.Store], [zhongkong.Watcher], [zhongkong.Journal],
+// [zhongkong.Ledger] and callback.Once. Make one with [Open].
 type Store struct {
 	remote.Once
+	*remote.Ledger
 	engine *engine
 }
 
@@ -126,7 +127,7 @@ func Open(ctx context.Context, address string, options Options) (*Store, error) 
 	if err != nil {
 		return nil, err
 	}
-	return &Store{Once: remote.WithMessages(s, e), engine: e}, nil
+	return &Store{Once: remote.WithMessages(s, e), Ledger: remote.NewLedger(s, e), engine: e}, nil
 }
 
 // settings are what the URL and the options say together.

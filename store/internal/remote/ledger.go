@@ -1,0 +1,73 @@
+package remote
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/zhongkong-go/zhongkong"
+)
+
+// What the trail keeps; it is trimmed at about every usePace-th line.
+const (
+	UseLines = 100_000
+	UseAge   = 90 * 24 * time.Hour
+	usePace  = 100
+)
+
+// LedgerEngine is what an [Engine] needs beside for a [Ledger].
+type LedgerEngine interface {
+	// Documents, Put, Note and Uses are those of [zhongkong.Ledger].
+	Documents(ctx context.Context, after int64) ([]zhongkong.Document, error)
+	Put(ctx context.Context, doc zhongkong.Document) (version int64, err error)
+	Note(ctx context.Context, use zhongkong.Use) error
+	Uses(ctx context.Context, limit int) ([]zhongkong.Use, error)
+
+	// TrimUses removes the lines beyond UseLines of an act, and those of every act
+	// that are older than UseAge.
+	TrimUses(ctx context.Context, act string) error
+}
+
+// Ledger implements [zhongkong.Ledger] beside a [Store], over the same engine.
+type Ledger struct {
+	store  *Store
+	engine LedgerEngine
+}
+
+// NewLedger returns the ledger of a store whose engine has one.
+func NewLedger(store *Store, engine LedgerEngine) *Ledger { return &Ledger{store, engine} }
+
+// Documents implements [zhongkong.Ledger].
+func (l *Ledger) Documents(ctx context.Context, after int64) ([]zhongkong.Document, error) {
+	return call(ctx, l.store, func(ctx context.Context) ([]zhongkong.Document, error) {
+		return again(ctx, func() ([]zhongkong.Document, error) { return l.engine.Documents(ctx, after) })
+	})
+}
+
+// Put implements [zhongkong.Ledger].
+func (l *Ledger) Put(ctx context.Context, doc zhongkong.Document) (int64, error) {
+	if n := len(doc.Body); n > zhongkong.MaxDocumentBytes {
+		return 0, fmt.Errorf("zhongkong: the document %s %s has %d bytes, more than %d", doc.Kind, doc.Name, n, zhongkong.MaxDocumentBytes)
+	}
+	return call(ctx, l.store, func(ctx context.Context) (int64, error) { return l.engine.Put(ctx, doc) })
+}
+
+// Note implements [zhongkong.Ledger].
+func (l *Ledger) Note(ctx context.Context, use zhongkong.Use) error {
+	_, err := call(ctx, l.store, func(ctx context.Context) (struct{}, error) {
+		err := l.engine.Note(ctx, use)
+		if err == nil && rand.IntN(usePace) == 0 {
+			_ = l.engine.TrimUses(ctx, use.Act) // the line is written; another will trim
+		}
+		return struct{}{}, err
+	})
+	return err
+}
+
+// Uses implements [zhongkong.Ledger].
+func (l *Ledger) Uses(ctx context.Context, limit int) ([]zhongkong.Use, error) {
+	return call(ctx, l.store, func(ctx context.Context) ([]zhongkong.Use, error) {
+		return again(ctx, func() ([]zhongkong.Use, error) { return l.engine.Uses(ctx, min(max(limit, 0), UseLines)) })
+	})
+}

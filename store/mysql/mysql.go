@@ -79,10 +79,11 @@ type Options struct {
 	NoMigrate bool
 }
 
-// Store implements [zhongkong.Store], [zhongkong.Journal] and callback.Once. Make
-// one with [Open].
+// Store implements [zhongkong.Store], [zhongkong.Journal], [zhongkong.Ledger] and
+// callback.Once. Make one with [Open].
 type Store struct {
 	remote.Once
+	*remote.Ledger
 }
 
 var (

@@ -1,0 +1,118 @@
+package mysql
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/migrations"
+	"github.com/zhongkong-go/zhongkong/store/internal/remote"
+)
+
+var _ zhongkong.Ledger = (*Store)(nil)
+
+const (
+	// nextVersion holds its row until the end of the transaction: one change of
+	// documents happens at a time, and versions become visible in their order.
+	nextVersion = `UPDATE zhongkong_versions SET top = GREATEST(top + 1, ` + now + `) WHERE id = 1`
+
+	readVersion = `SELECT top FROM zhongkong_versions WHERE id = 1`
+
+	readDocuments = `SELECT kind, name, body, version FROM zhongkong_documents WHERE version > ? ORDER BY version`
+
+	findDocument = `SELECT version FROM zhongkong_documents WHERE kind = ? AND name = ? AND body IS NOT NULL`
+
+	putDocument = `INSERT INTO zhongkong_documents (kind, name, body, version) VALUES (?, ?, ?, ?)
+		ON DUPLICATE KEY UPDATE body = VALUES(body), version = VALUES(version)`
+
+	noteUse = `INSERT INTO zhongkong_uses (at_us, actor, act, subject, detail) VALUES (` + now + `, ?, ?, ?, ?)`
+
+	readUses = `SELECT at_us, actor, act, subject, detail FROM zhongkong_uses WHERE at_us >= ` + now + ` - ? ORDER BY id DESC LIMIT ?`
+
+	trimOldUses = `DELETE FROM zhongkong_uses WHERE at_us < ` + now + ` - ?`
+
+	// The table in between, because MySQL does not delete from what it selects.
+	trimManyUses = `DELETE FROM zhongkong_uses WHERE act = ? AND id <= (SELECT id FROM
+		(SELECT id FROM zhongkong_uses WHERE act = ? ORDER BY id DESC LIMIT 1 OFFSET ?) AS last)`
+)
+
+// named puts the deployment's prefix into a statement.
+func (e *engine) named(query string) string {
+	return strings.ReplaceAll(query, migrations.Prefix, e.prefix)
+}
+
+// Documents implements [remote.LedgerEngine].
+func (e *engine) Documents(ctx context.Context, after int64) ([]zhongkong.Document, error) {
+	var docs []zhongkong.Document
+	if err := e.db.SelectContext(ctx, &docs, e.named(readDocuments), after); err != nil {
+		return nil, e.failed(err)
+	}
+	return docs, nil
+}
+
+// Put implements [remote.LedgerEngine].
+func (e *engine) Put(ctx context.Context, doc zhongkong.Document) (version int64, err error) {
+	tx, err := e.db.BeginTxx(ctx, nil)
+	if err != nil {
+		return 0, e.failed(err)
+	}
+	defer func() { _ = tx.Rollback() }()
+	if _, err := tx.ExecContext(ctx, e.named(nextVersion)); err != nil {
+		return 0, e.failed(err)
+	}
+	var there int64 // of one that was not removed
+	err = tx.GetContext(ctx, &there, e.named(findDocument), doc.Kind, doc.Name)
+	switch {
+	case err != nil && !errors.Is(err, sql.ErrNoRows):
+		return 0, e.failed(err)
+	case there != doc.Version:
+		return 0, zhongkong.ErrConflict
+	}
+	if err := tx.GetContext(ctx, &version, e.named(readVersion)); err != nil {
+		return 0, e.failed(err)
+	}
+	if _, err := tx.ExecContext(ctx, e.named(putDocument), doc.Kind, doc.Name, doc.Body, version); err != nil {
+		return 0, e.failed(err)
+	}
+	if err := tx.Commit(); err != nil {
+		return 0, e.failed(err)
+	}
+	return version, nil
+}
+
+// Note implements [remote.LedgerEngine].
+func (e *engine) Note(ctx context.Context, use zhongkong.Use) error {
+	_, err := e.db.ExecContext(ctx, e.named(noteUse), use.Actor, use.Act, use.Subject, use.Detail)
+	return e.failed(err)
+}
+
+// Uses implements [remote.LedgerEngine].
+func (e *engine) Uses(ctx context.Context, limit int) ([]zhongkong.Use, error) {
+	var lines []struct {
+		AtUS    int64  `db:"at_us"`
+		Actor   string `db:"actor"`
+		Act     string `db:"act"`
+		Subject string `db:"subject"`
+		Detail  string `db:"detail"`
+	}
+	if err := e.db.SelectContext(ctx, &lines, e.named(readUses), remote.UseAge.Microseconds(), limit); err != nil {
+		return nil, e.failed(err)
+	}
+	uses := make([]zhongkong.Use, 0, len(lines))
+	for _, l := range lines {
+		uses = append(uses, zhongkong.Use{At: time.UnixMicro(l.AtUS), Actor: l.Actor, Act: l.Act, Subject: l.Subject, Detail: l.Detail})
+	}
+	return uses, nil
+}
+
+// TrimUses implements [remote.LedgerEngine].
+func (e *engine) TrimUses(ctx context.Context, act string) error {
+	if _, err := e.db.ExecContext(ctx, e.named(trimOldUses), remote.UseAge.Microseconds()); err != nil {
+		return e.failed(err)
+	}
+	_, err := e.db.ExecContext(ctx, e.named(trimManyUses), act, act, remote.UseLines)
+	return e.failed(err)
+}

@@ -105,7 +105,7 @@ func Open(ctx context.Context, address string, options Options) (*Store, error) 
 	if err != nil {
 		return nil, err
 	}
-	return &Store{remote.WithMessages(s, e.messages())}, nil
+	return &Store{remote.WithMessages(s, e.messages()), remote.NewLedger(s, e)}, nil
 }
 
 // Migrate makes the tables or brings them up to date (Up), takes the last step

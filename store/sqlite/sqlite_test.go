@@ -296,15 +296,16 @@ func TestMigratedOnce(t *testing.T) {
 // file, and a program that may not migrate says who does.
 func TestMigrate(t *testing.T) {
 	t.Parallel()
-	const newest = 2
 	path := newPath(t)
+	numbers := []int64{0, 1, 2, 10} // of the steps, after the state without any
+	newest := numbers[len(numbers)-1]
 	run := func(action migrations.Action, version int64) {
 		t.Helper()
 		status, err := Migrate(t.Context(), path, Options{}, action)
 		if err != nil {
 			t.Fatalf("%s: %v", action, err)
 		}
-		if status.Version != version || status.Newest != newest || len(status.Steps) != newest {
+		if status.Version != version || status.Newest != newest || len(status.Steps) != len(numbers)-1 {
 			t.Fatalf("%s: got %+v, want version %d of %d", action, status, version, newest)
 		}
 		for _, step := range status.Steps {
@@ -315,7 +316,7 @@ func TestMigrate(t *testing.T) {
 	}
 	down := func() {
 		t.Helper()
-		for version := int64(newest - 1); version >= 0; version-- {
+		for _, version := range slices.Backward(numbers[:len(numbers)-1]) {
 			run(migrations.Down, version)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -22,6 +23,7 @@ import (
 	"github.com/zhongkong-go/zhongkong/internal/testserver"
 	"github.com/zhongkong-go/zhongkong/platform"
 	"github.com/zhongkong-go/zhongkong/simulator"
+	"github.com/zhongkong-go/zhongkong/store/memory"
 	"github.com/zhongkong-go/zhongkong/store/open"
 )
 
@@ -221,5 +223,48 @@ func TestStoreAway(t *testing.T) {
 	}
 	if !strings.Contains(w.log.String(), "a revocation is not seen until the store answers") {
 		t.Error("nobody is told")
+	}
+}
+
+// sleeping is a store that does not answer until it is woken.
+type sleeping struct {
+	*memory.Store
+
+	awake atomic.Bool
+}
+
+func (s *sleeping) Documents(ctx context.Context, after int64) ([]zhongkong.Document, error) {
+	if !s.awake.Load() {
+		return nil, errors.New("made up: no answer")
+	}
+	return s.Store.Documents(ctx, after)
+}
+
+// TestStoreAwayAtStart: nobody is told that a key is wrong before it is known which are
+// right.
+func TestStoreAwayAtStart(t *testing.T) {
+	store := &sleeping{Store: memory.New()}
+	w := join(t, weChat(t, simulator.Options{}), store, nil)
+	clients, err := gateway.NewClients(store.Store, "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := clients.Add(t.Context(), gateway.Client{Name: "shop", Accounts: []string{appID}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := w.fetch(key.Reveal()); got.Errcode != -1 {
+		t.Error(got.body)
+	}
+	if got := w.get(domainIP + "?access_token=zk_x"); got.Errcode != -1 {
+		t.Error(got.body)
+	}
+	if got := w.get("/readyz"); got.status != http.StatusServiceUnavailable {
+		t.Error(got.body)
+	}
+	store.awake.Store(true)
+	eventually(t, "the clients, by themselves", func() bool { return w.fetch(key.Reveal()).Token != "" })
+	if got := w.fetch("wrong"); got.Errcode != 40125 {
+		t.Error(got.body)
 	}
 }

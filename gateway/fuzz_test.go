@@ -187,6 +187,7 @@ func FuzzRequest(f *testing.F) {
 		cfg: Config{}.WithDefaults(), tokens: fuzzTokens(f), failures: newFailures(Config{}.WithDefaults().Logger),
 	}
 	g.registry = newRegistry(nil, nil, g.cfg.Logger)
+	g.registry.loaded.Store(true)
 	g.accounts.Store(&accounts{})
 	f.Fuzz(func(t *testing.T, method, path, query, authorization, appID string) {
 		r := httptest.NewRequest(http.MethodGet, "/", http.NoBody)

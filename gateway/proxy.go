@@ -228,6 +228,9 @@ func (g *Gateway) authenticate(w *observed, r *http.Request, token string, now t
 		return nil, nil, refuse(codeNoToken, "the call has no access_token and no key")
 	}
 	said, refused := g.tokens.open(token, now, func(id clientID) []keyHash { return g.registry.find(id).hashes(now) })
+	if refused != nil && !g.registry.loaded.Load() {
+		return nil, nil, unknownYet()
+	}
 	if refused != nil {
 		return nil, nil, refused
 	}

@@ -61,6 +61,7 @@ type registry struct {
 	log      *slog.Logger
 
 	clients atomic.Pointer[map[clientID]*client]
+	loaded  atomic.Bool // the store has answered once: whoever is not among clients is none
 
 	looking sync.Mutex // guards what follows, and is held while the store is asked
 	version int64      // the highest that was seen
@@ -118,6 +119,7 @@ func (r *registry) look(ctx context.Context) {
 		r.log.Info("clients can be looked up again")
 	}
 	if len(docs) == 0 {
+		r.loaded.Store(true)
 		return
 	}
 	clients := maps.Clone(*r.clients.Load())
@@ -133,6 +135,7 @@ func (r *registry) look(ctx context.Context) {
 		}
 	}
 	r.clients.Store(&clients)
+	r.loaded.Store(true)
 }
 
 // take puts a changed client into clients.

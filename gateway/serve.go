@@ -194,11 +194,20 @@ func admit(c *client) *refusal {
 // byKey returns the client to whom a key belongs.
 func (g *Gateway) byKey(w *observed, key string, now time.Time) (*client, keyHash, *refusal) {
 	c, hash, ok := g.registry.byKey(key, now)
+	if !ok && !g.registry.loaded.Load() {
+		return nil, hash, unknownYet()
+	}
 	if !ok {
 		return nil, hash, refuse(codeSecret, "no living client has this key")
 	}
 	w.client = c.Name
 	return c, hash, nil
+}
+
+// unknownYet refuses while the clients were never read: a wrong key and a right one
+// look the same, and programs take 40125 for final.
+func unknownYet() *refusal {
+	return refuse(codeBusy, "the clients are not known yet: the store has not answered since the start")
 }
 
 // ofClient returns the account if it is the gateway's and the client may use it.
@@ -240,6 +249,7 @@ func (g *Gateway) ready(w http.ResponseWriter) {
 	}
 	answer := struct {
 		Ready    bool   `json:"ready"`
+		Clients  bool   `json:"clients_known"`
 		Draining bool   `json:"draining,omitempty"`
 		Accounts int    `json:"accounts"`
 		Without  int    `json:"without_token"`
@@ -260,7 +270,8 @@ func (g *Gateway) ready(w http.ResponseWriter) {
 		}
 	}
 	answer.Draining = g.draining.Load()
-	answer.Ready = answer.Without == 0 && !answer.Draining
+	answer.Clients = g.registry.loaded.Load()
+	answer.Ready = answer.Without == 0 && answer.Clients && !answer.Draining
 	status := http.StatusOK
 	if !answer.Ready {
 		status = http.StatusServiceUnavailable

@@ -297,7 +297,7 @@ func TestMigratedOnce(t *testing.T) {
 func TestMigrate(t *testing.T) {
 	t.Parallel()
 	path := newPath(t)
-	numbers := []int64{0, 1, 2, 10} // of the steps, after the state without any
+	numbers := []int64{0, 1, 2, 3} // of the steps, after the state without any
 	newest := numbers[len(numbers)-1]
 	run := func(action migrations.Action, version int64) {
 		t.Helper()
@@ -480,7 +480,7 @@ func TestWrongConfiguration(t *testing.T) {
 		{"NotADatabase", at("letter.txt"), "is not a SQLite database: give another path"},
 		{"Short", at("short.txt"), "is not a SQLite database: give another path"},
 		{"UnderAFile", at("letter.txt/zhongkong.db"), "give another path"},
-		{"NewerSchema", at("newer.db"), "has the schema version 4711, and this program knows 2: a newer release wrote it: update"},
+		{"NewerSchema", at("newer.db"), "has the schema version 4711, and this program knows 3: a newer release wrote it: update"},
 		{"Device", os.DevNull, "not an ordinary file"},
 		{"LongName", at(strings.Repeat("x", 300)), "shorter"},
 	} {

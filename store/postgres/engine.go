@@ -144,7 +144,6 @@ func (e *engine) lock(ctx context.Context, do func(ctx context.Context) error) e
 
 // Read implements [remote.Engine].
 func (e *engine) Read(ctx context.Context, names []string) ([]remote.State, error) {
-	//nolint:sqlclosecheck // it is closed below, in a way that the linter does not see
 	rows, err := e.db.QueryxContext(ctx, e.readRows, names)
 	if err != nil {
 		return nil, e.failed(err)

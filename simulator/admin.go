@@ -79,12 +79,14 @@ func (s *Simulator) Admin() http.Handler {
 	handle("POST /push", s.adminPush)
 	handle("POST /verify", s.adminVerify)
 	handle("GET /events", s.adminEvents)
-	return onlyLoopback(http.NewCrossOriginProtection().Handler(mux))
+	return Guard(mux)
 }
 
-// onlyLoopback refuses other machines, and names that a web page may have made
-// point here.
-func onlyLoopback(next http.Handler) http.Handler {
+// Guard lets programs on this machine through to next, and pages that next itself
+// has served. It refuses other machines, names that a web page may have made point
+// here, and what a page from elsewhere posts.
+func Guard(next http.Handler) http.Handler {
+	next = http.NewCrossOriginProtection().Handler(next)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		host, _, err := net.SplitHostPort(r.Host)
 		if err != nil {
@@ -364,7 +366,7 @@ type faultView struct {
 
 func (s *Simulator) adminFaults() any {
 	views := []faultView{}
-	for _, r := range s.faulty() {
+	for _, r := range s.Faults() {
 		views = append(views, faultView{Fault: r.fault, ID: r.id, Hits: r.Hits(), Delay: duration(r.fault.Delay)})
 	}
 	return map[string]any{"faults": views}
@@ -396,7 +398,7 @@ func (s *Simulator) adminInject(r *http.Request) (any, error) {
 
 func (s *Simulator) adminRemove(r *http.Request) (any, error) {
 	id, _ := strconv.Atoi(r.PathValue("id"))
-	for _, rule := range s.faulty() {
+	for _, rule := range s.Faults() {
 		if rule.id == id {
 			rule.Remove()
 			return s.adminFaults(), nil

@@ -73,11 +73,7 @@ func (s *Simulator) Deliver(ctx context.Context, p Push) (Result, error) {
 	case Replay:
 		return out.replay(ctx)
 	default:
-		r, err := out.deliver(ctx, out.compose, 1)
-		if err == nil {
-			out.resisted(&r)
-		}
-		return r, err
+		return out.deliver(ctx, out.compose, 1)
 	}
 }
 
@@ -113,21 +109,28 @@ func (p *sending) deliver(ctx context.Context, next func() parcel, most int) (Re
 		}
 		d := p.send(ctx, content)
 		result.Deliveries = append(result.Deliveries, d)
-		if err := ctx.Err(); err != nil {
+		err := ctx.Err()
+		switch {
+		case err != nil:
 			result.Verdict, result.Reason = Failed, "the push was given up"
+		case d.Err == nil && d.Status == http.StatusOK:
+			p.judge(&result, d)
+		case n+1 == most:
+			p.unanswered(&result)
+		}
+		if err == nil && result.Verdict != "" && p.Attack != "" && p.Attack != Replay {
+			p.resisted(&result)
+		}
+		p.note(content, d, &result)
+		if result.Verdict != "" {
 			return result, err
 		}
-		if d.Err == nil && d.Status == http.StatusOK {
-			p.judge(&result, d)
-			return result, nil
-		}
-		if n+1 < most && !sleep(ctx, p.sim.options.Patience-time.Since(d.At)) {
+		if !sleep(ctx, p.sim.options.Patience-time.Since(d.At)) {
 			result.Verdict, result.Reason = Failed, "the push was given up"
 			return result, ctx.Err()
 		}
 	}
-	p.unanswered(&result)
-	return result, nil
+	return result, nil // most is at least 1, so that a verdict came before
 }
 
 // send sends one delivery and waits for its answer.
@@ -138,19 +141,31 @@ func (p *sending) send(ctx context.Context, content parcel) Delivery {
 	}
 	d := p.sim.exchange(r, p.Handler)
 	d.Request = content.body
-	p.sim.notePush(p.account.AppID, r, d)
 	return d
 }
 
-func (s *Simulator) notePush(appid string, r *http.Request, d Delivery) {
-	a := s.accounts[appid]
+// note counts a delivery and writes it down, with the verdict if there is one.
+func (p *sending) note(content parcel, d Delivery, result *Result) {
+	if d.URL == "" {
+		return // it could not even be written
+	}
+	s, a := p.sim, p.sim.accounts[p.account.AppID]
 	a.mu.Lock()
 	a.pushes++
 	a.mu.Unlock()
-	s.note(Event{
-		Time: s.Clock.Now().Add(-d.Took), AppID: appid, Push: true, Caller: r.URL.Host, Method: r.Method, Path: r.URL.Path, Query: r.URL.RawQuery,
+	e := Event{
+		Time: s.Clock.Now().Add(-d.Took), AppID: a.appid, Push: true, Caller: content.target.Host,
+		Method: content.method, Path: content.target.Path, Query: content.query,
 		Request: excerpt(d.Request), Status: d.Status, Response: excerpt(d.Body), Lost: d.Err != nil, Latency: d.Took,
-	})
+		Mode: p.Mode, Attack: p.Attack, Verdict: result.Verdict, Reason: result.Reason, Sees: result.Sees,
+	}
+	if content.method == http.MethodPost {
+		e.MsgID, e.Message = p.message.ID, excerpt(p.plain)
+	}
+	if result.Reply != nil {
+		e.Reply = excerpt(result.Reply.Raw)
+	}
+	s.note(e)
 }
 
 // exchange sends a request to a handler of this process or over the network.

@@ -25,6 +25,16 @@ type Event struct {
 	Fault    bool          `json:"fault"`      // a fault happened to it
 	Lost     bool          `json:"lost"`       // the caller did not get the whole answer
 	Latency  time.Duration `json:"latency_ns"` // real time
+
+	// What follows belongs to pushes; a verification has no MsgID and Message.
+	MsgID   int64   `json:"msg_id,omitempty"`  // the message's, also where it is not written: the deliveries of a message share it
+	Mode    Mode    `json:"mode,omitempty"`    // how it was sent
+	Attack  Attack  `json:"attack,omitempty"`  // what was forged
+	Message string  `json:"message,omitempty"` // the first 4 KiB of the message, in plain text in every mode
+	Reply   string  `json:"reply,omitempty"`   // the first 4 KiB of the reply, likewise; "" when the answer was none
+	Verdict Verdict `json:"verdict,omitempty"` // how the push ended; "" when another delivery follows
+	Reason  string  `json:"reason,omitempty"`  // as in Result
+	Sees    string  `json:"sees,omitempty"`    // likewise
 }
 
 // Redact returns e without the AppSecrets that the accounts have now, for records

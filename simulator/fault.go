@@ -141,6 +141,12 @@ type Rule struct {
 	hits   int
 }
 
+// ID tells the rules of a Simulator apart.
+func (r *Rule) ID() int { return r.id }
+
+// Fault returns what happens.
+func (r *Rule) Fault() Fault { return r.fault }
+
 // Hits returns how many calls the fault has happened to.
 func (r *Rule) Hits() int {
 	r.owner.mu.Lock()
@@ -179,8 +185,8 @@ func (s *Simulator) Delay(path string, d time.Duration) *Rule {
 	return s.Inject(Fault{Path: path, Delay: d})
 }
 
-// faulty returns the rules at work.
-func (s *Simulator) faulty() []*Rule {
+// Faults returns the faults at work, in the order in which they were injected.
+func (s *Simulator) Faults() []*Rule {
 	s.faults.mu.Lock()
 	defer s.faults.mu.Unlock()
 	return slices.Clone(s.faults.rules)

@@ -1,5 +1,14 @@
 package simulator
 
+// Menu returns the JSON by which the app created the account's menu, and "" when
+// there is none.
+func (s *Simulator) Menu(appid string) string {
+	a := s.find(appid)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.menu
+}
+
 // serveMenuCreate carries out POST /cgi-bin/menu/create.
 func serveMenuCreate(c *call) answer {
 	c.account.mu.Lock()

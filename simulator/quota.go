@@ -2,6 +2,8 @@ package simulator
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 )
 
@@ -127,6 +129,36 @@ func (a *account) overQuota(path string, now time.Time) int {
 		return dailyLimit
 	}
 	return 0
+}
+
+// Quota is how much of a path's calls a day was used.
+type Quota struct {
+	Path  string
+	Used  int // today
+	Limit int // a day; 0 means none
+}
+
+// Quotas returns today's use of the token endpoints, and of every other path that
+// was called today, by path. With very many paths one of the name "" stands for
+// the rest.
+func (s *Simulator) Quotas(appid string) []Quota {
+	a := s.find(appid)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	today := day(s.Clock.Now())
+	all := []Quota{{Path: StableTokenPath}, {Path: TokenPath}}
+	for _, path := range slices.Sorted(maps.Keys(a.quotas)) {
+		if path != StableTokenPath && path != TokenPath && a.quotas[path].day.in(today) > 0 {
+			all = append(all, Quota{Path: path})
+		}
+	}
+	for i, q := range all {
+		all[i].Limit = max(a.conf.perDay(q.Path), 0)
+		if used := a.quotas[q.Path]; used != nil {
+			all[i].Used = used.day.in(today)
+		}
+	}
+	return all
 }
 
 // Spend uses up today's quota of a path but for left calls. The error says that

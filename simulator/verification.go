@@ -22,11 +22,10 @@ func (s *Simulator) Verify(ctx context.Context, p Push) (Result, error) {
 	var r Result
 	d := out.send(ctx, content)
 	r.Deliveries = append(r.Deliveries, d)
-	if err := ctx.Err(); err != nil {
-		r.fail("", "the verification was given up")
-		return r, err
-	}
+	err = ctx.Err()
 	switch {
+	case err != nil:
+		r.fail("", "the verification was given up")
 	case p.Attack == "":
 		judgeVerification(&r, d, echo)
 	case d.Err != nil || d.Status != http.StatusOK || d.Body != echo:
@@ -35,7 +34,8 @@ func (s *Simulator) Verify(ctx context.Context, p Push) (Result, error) {
 		r.Verdict, r.Reason = Accepted, "the app echoes whatever comes, also with a wrong signature: check it first, "+
 			"or anybody can put text under your address"
 	}
-	return r, nil
+	out.note(content, d, &r)
+	return r, err
 }
 
 // composeVerification writes the request of a verification.

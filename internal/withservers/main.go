@@ -1,9 +1,9 @@
 // Command withservers runs a command with the URLs of database servers in its
 // environment: those that the environment names already, else servers of its
-// own, which end with the command. With CI=true or ZHONGKONG_TEST_INSTALL=1 it
-// installs what is missing by apt. Its last lines say which engines there were
-// and which were left out; with ZHONGKONG_TEST_REQUIRE=1 a missing one is a
-// failure.
+// own, which end with the command. Likewise it names a Chromium. With CI=true or
+// ZHONGKONG_TEST_INSTALL=1 it installs what is missing by apt. Its last lines say
+// what there was and what was left out; with ZHONGKONG_TEST_REQUIRE=1 it is a
+// failure if anything was.
 //
 //	go run ./internal/withservers go test ./...
 package main
@@ -60,6 +60,14 @@ func run(args []string) int {
 		tested = append(tested, fmt.Sprintf("%s, %s", version, where))
 	}
 
+	switch path, version, err := chromium(ctx, install); {
+	case err != nil:
+		leftOut = append(leftOut, fmt.Sprintf("Chromium (%s)", firstLine(err)))
+	default:
+		environment = append(environment, testserver.ChromiumVariable+"="+path)
+		tested = append(tested, version+", at "+path)
+	}
+
 	code := command(ctx, args, environment)
 	for _, text := range tested {
 		fmt.Printf("tested with: %s\n", text)
@@ -68,7 +76,7 @@ func run(args []string) int {
 		fmt.Printf("LEFT OUT: %s\n", text)
 	}
 	if code == 0 && len(leftOut) > 0 && os.Getenv("ZHONGKONG_TEST_REQUIRE") == "1" {
-		fmt.Println("An engine was left out, and none may be here.")
+		fmt.Println("Something was left out, and nothing may be here.")
 		code = 1
 	}
 	return code
@@ -83,16 +91,44 @@ func start(ctx context.Context, engine testserver.Engine, install bool) (*testse
 	if !install {
 		return nil, errors.New(testserver.LeftOut(engine))
 	}
-	fmt.Fprintf(os.Stderr, "withservers: installing %s\n", engine.Package())
-	if err := apt(ctx, "install", "-y", "-qq", "--no-install-recommends", engine.Package()); err != nil {
-		if err := apt(ctx, "update", "-qq"); err != nil {
-			return nil, err
-		}
-		if err := apt(ctx, "install", "-y", "-qq", "--no-install-recommends", engine.Package()); err != nil {
-			return nil, err
-		}
+	if err := installed(ctx, engine.Package()); err != nil {
+		return nil, err
 	}
 	return testserver.Start(ctx, engine)
+}
+
+// chromium finds a Chromium, and installs it before if it may.
+func chromium(ctx context.Context, install bool) (path, version string, err error) {
+	path, err = testserver.FindChromium()
+	if errors.Is(err, testserver.ErrNotInstalled) {
+		if !install {
+			return "", "", errors.New(testserver.ChromiumLeftOut())
+		}
+		if err := installed(ctx, testserver.ChromiumPackage); err != nil {
+			return "", "", err
+		}
+		path, err = testserver.FindChromium()
+	}
+	if err != nil {
+		return "", "", err
+	}
+	version, err = testserver.ChromiumVersion(ctx, path)
+	if err != nil { // the tests will say more
+		version = "a Chromium which does not tell its version"
+	}
+	return path, version, nil
+}
+
+// installed installs a package by apt.
+func installed(ctx context.Context, name string) error {
+	fmt.Fprintf(os.Stderr, "withservers: installing %s\n", name)
+	if apt(ctx, "install", "-y", "-qq", "--no-install-recommends", name) == nil {
+		return nil
+	}
+	if err := apt(ctx, "update", "-qq"); err != nil {
+		return err
+	}
+	return apt(ctx, "install", "-y", "-qq", "--no-install-recommends", name)
 }
 
 func apt(ctx context.Context, args ...string) error {

@@ -30,6 +30,7 @@ var importTable = map[string]struct {
 	"store/...":        {imports: []string{".", "migrations", "store/internal/..."}},
 	"store/open":       {imports: []string{".", "migrations", "store/..."}},
 	"simulator/...":    {imports: []string{"callback", "platform/errcode", "simulator/..."}},
+	"simulator/chat":   {imports: []string{"callback", "platform/errcode", "simulator", "internal/page"}},
 	"middleware/wechat": {
 		imports: []string{".", "callback", "platform/...", "source", "store/memory", "store/sqlite"},
 		never: []string{
@@ -38,11 +39,12 @@ var importTable = map[string]struct {
 			module + "/simulator", module + "/gateway",
 		},
 	},
-	"gateway/...":  {imports: []string{".", "callback", "gateway/...", "platform/...", "store/open"}},
-	"cmd/...":      {imports: []string{"./..."}},
-	"internal/...": {imports: []string{".", "callback", "internal/...", "store/..."}}, // for tests alone
-	"chaos":        {},
-	"examples/...": {imports: []string{"./..."}},
+	"gateway/...":   {imports: []string{".", "callback", "gateway/...", "platform/...", "store/open"}},
+	"cmd/...":       {imports: []string{"./..."}},
+	"internal/...":  {imports: []string{".", "callback", "internal/...", "store/..."}}, // for tests alone
+	"internal/page": {std: true},                                                       // what web pages share
+	"chaos":         {},
+	"examples/...":  {imports: []string{"./..."}},
 }
 
 // listed is a line of go list.

@@ -1,0 +1,106 @@
+// Package page is what the project's web pages share: the look, the one script, the
+// headers that keep a page to itself, the choice of language, and what is live.
+//
+// A page is HTML that the server renders, in pieces with ids. It works without the
+// script; with it, forms are sent without leaving the page, and a [Stream] brings
+// the pieces that have changed.
+package page
+
+import (
+	"crypto/sha256"
+	"embed"
+	"encoding/hex"
+	"io/fs"
+	"mime"
+	"net/http"
+	"path"
+	"strconv"
+	"strings"
+)
+
+//go:embed static
+var static embed.FS
+
+// policy lets a page load nothing but what its own server has, run no script and
+// take no style that stands in the HTML, and make HTML of strings in one place only.
+const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
+	"form-action 'self'; base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types page"
+
+// Guard sets the headers of everything that belongs to a page.
+func Guard(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Content-Security-Policy", policy)
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+		h.Set("Cross-Origin-Resource-Policy", "same-origin")
+		h.Set("Cache-Control", "no-store")
+		next.ServeHTTP(w, r)
+	})
+}
+
+// Static serves base.css and page.js, and the files of own beside them, by the last
+// part of the path.
+func Static(own fs.FS) http.Handler {
+	shared, _ := fs.Sub(static, "static") // it is there: the compiler put it there
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		name := path.Base(r.URL.Path)
+		data, err := fs.ReadFile(shared, name)
+		if err != nil {
+			data, err = fs.ReadFile(own, name)
+		}
+		if err != nil {
+			http.NotFound(w, r)
+			return
+		}
+		sum := sha256.Sum256(data)
+		tag := `"` + hex.EncodeToString(sum[:8]) + `"`
+		w.Header().Set("ETag", tag)
+		w.Header().Set("Cache-Control", "no-cache") // asked for anew, answered with 304
+		if r.Header.Get("If-None-Match") == tag {
+			w.WriteHeader(http.StatusNotModified)
+			return
+		}
+		w.Header().Set("Content-Type", mime.TypeByExtension(path.Ext(name)))
+		w.Header().Set("Content-Length", strconv.Itoa(len(data)))
+		_, _ = w.Write(data)
+	})
+}
+
+// Lang is a language that pages are written in.
+type Lang string
+
+// The languages.
+const (
+	English Lang = "en"
+	Chinese Lang = "zh-CN"
+)
+
+// LangOf returns the language of the two that the browser likes best, English when
+// it likes neither.
+func LangOf(r *http.Request) Lang {
+	best, lang := 0.0, English
+	for part := range strings.SplitSeq(r.Header.Get("Accept-Language"), ",") {
+		tag, parameter, _ := strings.Cut(strings.TrimSpace(part), ";")
+		quality := 1.0
+		if q, found := strings.CutPrefix(strings.TrimSpace(parameter), "q="); found {
+			parsed, err := strconv.ParseFloat(q, 64)
+			if err != nil {
+				continue
+			}
+			quality = parsed
+		}
+		primary, _, _ := strings.Cut(strings.ToLower(tag), "-")
+		if quality <= best {
+			continue
+		}
+		switch primary {
+		case "zh":
+			best, lang = quality, Chinese
+		case "en":
+			best, lang = quality, English
+		}
+	}
+	return lang
+}

@@ -1,0 +1,147 @@
+// The one script of the pages: it sends forms without leaving the page and puts in
+// what the server sends. Without it everything works, but nothing is live.
+(() => {
+  "use strict";
+  const plain = { createHTML: (html) => html };
+  const policy = window.trustedTypes ? trustedTypes.createPolicy("page", plain) : plain;
+  const byID = (id) => document.getElementById(id);
+
+  // The server has escaped what others wrote; this is the only place where a string
+  // becomes markup.
+  const parse = (html) => {
+    const template = document.createElement("template");
+    template.innerHTML = policy.createHTML(html);
+    return template.content.firstElementChild;
+  };
+
+  // Whoever is typing or has opened something in a piece does not notice that it is
+  // a new one.
+  const keep = (old, fresh) => {
+    for (const was of old.querySelectorAll("details[id][open]")) {
+      const now = fresh.querySelector("#" + CSS.escape(was.id));
+      if (now) now.open = true;
+    }
+    for (const was of old.querySelectorAll("input[id], select[id], textarea[id]")) {
+      const now = fresh.querySelector("#" + CSS.escape(was.id));
+      const initial = was.tagName === "SELECT"
+        ? [...was.options].find((o) => o.defaultSelected)?.value ?? was.options[0]?.value
+        : was.defaultValue;
+      if (now && was.value !== initial) now.value = was.value;
+    }
+    if (old.matches("details[open]")) fresh.open = true;
+    return old.contains(document.activeElement) ? document.activeElement.id : "";
+  };
+
+  const atEnd = (list) => list.scrollHeight - list.scrollTop - list.clientHeight < 80;
+  const toEnd = (list) => { list.scrollTop = list.scrollHeight; };
+
+  const put = (piece) => {
+    const fresh = parse(piece.html);
+    if (!fresh) return;
+    const old = byID(piece.id);
+    old?.classList.remove("changed", "new");
+    if (old?.isEqualNode(fresh)) return; // after an interruption all is sent again
+    const list = old ? old.closest("[data-follow]") : byID(piece.in);
+    const follow = list && "follow" in list.dataset && atEnd(list);
+    if (old) {
+      const focus = keep(old, fresh);
+      fresh.classList.add("changed");
+      old.replaceWith(fresh);
+      if (focus) byID(focus)?.focus({ preventScroll: true });
+    } else if (list) {
+      fresh.classList.add("new");
+      list.querySelector(":scope > .empty")?.remove();
+      if (list.dataset.order === "newest") list.prepend(fresh); else list.append(fresh);
+      const most = Number(list.dataset.most || 0);
+      while (most && list.children.length > most) {
+        (list.dataset.order === "newest" ? list.lastElementChild : list.firstElementChild).remove();
+      }
+    }
+    if (follow) toEnd(list);
+  };
+
+  // Attributes that begin with data-on would be taken for event handlers by those who
+  // escape HTML, hence these names.
+  const link = (state) => {
+    const at = byID("link");
+    if (!at || at.dataset.state === state) return;
+    at.dataset.state = state;
+    at.textContent = at.dataset[state];
+  };
+
+  const listen = () => {
+    const source = new EventSource(document.body.dataset.live);
+    source.addEventListener("open", () => link("joined"));
+    source.addEventListener("error", () => {
+      link("lost");
+      if (source.readyState === EventSource.CLOSED) setTimeout(listen, 3000);
+    });
+    source.addEventListener("pieces", (event) => JSON.parse(event.data).forEach(put));
+    source.addEventListener("reload", () => location.reload());
+    addEventListener("pagehide", () => source.close(), { once: true });
+  };
+
+  const problem = (text) => {
+    const at = byID("problem");
+    if (!at) return;
+    at.hidden = !text;
+    at.querySelector("p").textContent = text;
+  };
+
+  document.addEventListener("submit", async (event) => {
+    const form = event.target;
+    if (form.method !== "post" || !("send" in form.dataset)) return;
+    event.preventDefault();
+    const button = event.submitter;
+    if (form.ariaBusy === "true") return;
+    form.ariaBusy = "true";
+    button?.closest("details.popup")?.removeAttribute("open");
+    try {
+      const answer = await fetch(form.action, {
+        method: "POST",
+        headers: { Accept: "application/json" },
+        body: new URLSearchParams(new FormData(form, button)),
+      });
+      if (!answer.ok) throw new Error((await answer.json()).error);
+      problem("");
+      if (form.dataset.send === "clear") {
+        form.querySelectorAll("input:not([type=hidden])").forEach((input) => { input.value = ""; });
+        form.querySelector("[data-focus]")?.focus();
+      }
+      const next = answer.headers.get("X-Next"); // the view has become another one
+      if (next) location.assign(next);
+    } catch (error) {
+      problem(error instanceof TypeError ? document.body.dataset.away : error.message);
+    } finally {
+      form.ariaBusy = "false";
+    }
+  });
+
+  document.addEventListener("change", (event) => {
+    const chosen = event.target.selectedOptions?.[0];
+    const input = event.target.dataset.hints && byID(event.target.dataset.hints);
+    if (chosen && input) {
+      input.placeholder = chosen.dataset.hint || "";
+      input.required = chosen.hasAttribute("data-needed");
+      input.focus();
+    }
+  });
+
+  document.addEventListener("click", (event) => {
+    if (event.target.closest("[data-dismiss]")) problem("");
+    document.querySelectorAll("details.popup[open]").forEach((popup) => {
+      if (!popup.contains(event.target)) popup.open = false;
+    });
+  });
+
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape") return;
+    const popup = document.activeElement?.closest("details.popup[open]");
+    if (!popup) return;
+    popup.open = false;
+    popup.querySelector("summary").focus();
+  });
+
+  document.querySelectorAll("[data-follow]").forEach(toEnd);
+  if (document.body.dataset.live) listen();
+})();

@@ -1,0 +1,162 @@
+package chat_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp/kb"
+
+	"github.com/zhongkong-go/zhongkong/internal/browsertest"
+	"github.com/zhongkong-go/zhongkong/simulator"
+)
+
+// has is a JavaScript expression: somewhere in the elements of a selector the text
+// stands.
+func has(selector, text string) string {
+	return "[...document.querySelectorAll(" + quote(selector) + ")].some((e) => e.textContent.includes(" + quote(text) + "))"
+}
+
+func quote(s string) string {
+	return "'" + strings.NewReplacer(`\`, `\\`, "'", `\'`, "\n", `\n`).Replace(s) + "'"
+}
+
+const joined = `document.getElementById("link").dataset.state === "joined"`
+
+// TestChatting: what is typed reaches the app, and its reply and its customer
+// service message stand in the chat, without the page being loaded again.
+func TestChatting(t *testing.T) {
+	d := start(t, simulator.Options{})
+	tab := browsertest.Open(t, d.url, browsertest.Look{})
+	tab.Await(joined)
+	tab.Type("#value", "你好")
+	tab.Press(kb.Enter)
+	tab.Await(has(".bubble.follower .body", "你好"))
+	tab.Await(has(".bubble.app .body", "你说的是：你好"))
+	tab.Await(has(".entry.ok", "Replied: the app replied with text"))
+	tab.Await(has(".entry.ok", "msg_signature"))
+	tab.Await(`document.activeElement.id === "value" && document.activeElement.value === ""`)
+
+	d.call("/cgi-bin/message/custom/send", `{"touser":"`+d.account.Followers[0]+`","msgtype":"text","text":{"content":"<b>客服</b>在此"}}`)
+	tab.Await(has(".bubble.app .body", "<b>客服</b>在此"))
+	d.call("/cgi-bin/message/template/send", `{"touser":"`+d.account.Followers[0]+`","template_id":"T1","data":{"first":{"value":"已发货"}}}`)
+	tab.Await(has(".bubble.app dl", "已发货"))
+
+	// What the terminal or a program pushes stands there too.
+	if _, err := d.wx.Push(t.Context(), "", simulator.Voice("made-up", "从别处说")); err != nil {
+		t.Fatal(err)
+	}
+	tab.Await(has(".bubble.follower", "从别处说"))
+
+	// Every other kind, and who leaves and comes back.
+	for kind, seen := range map[string]string{"image": "mmbiz_jpg", "location": "浦东新区", "link": "标题", "SCAN": "Scanned the QR code 123"} {
+		tab.Eval(`(() => {
+			const type = document.getElementById("type");
+			type.value = "`+kind+`";
+			type.dispatchEvent(new Event("change", { bubbles: true })); // without it the value would be required
+			type.form.requestSubmit();
+		})()`, nil)
+		tab.Await(has(".bubble", seen))
+	}
+	tab.Click("#follow")
+	tab.Await(has(".bubble", "Has left the account"))
+	tab.Await(has("#head", "does not follow"))
+	if got := d.call("/cgi-bin/message/custom/send", `{"touser":"`+d.account.Followers[0]+`","msgtype":"text","text":{"content":"x"}}`)["errcode"]; got != "40003" {
+		t.Errorf("a message to who has left is answered %q, want 40003", got)
+	}
+	tab.Click("#follow")
+	tab.Await(has(".bubble.app", "欢迎关注"))
+}
+
+// TestFailing: when the app fails, the follower sees WeChat's line, and the page why.
+func TestFailing(t *testing.T) {
+	d := start(t, simulator.Options{Patience: 200 * time.Millisecond})
+	d.failing.Store(true)
+	tab := browsertest.Open(t, d.url, browsertest.Look{})
+	tab.Type("#value", "在吗")
+	tab.Press(kb.Enter)
+	tab.Await(has(".bubble.failure .body", "该公众号提供的服务出现故障，请稍后再试"))
+	tab.Await(has(".bubble .status.bad", "500 Internal Server Error"))
+	tab.Await(`document.querySelectorAll(".entry.warn").length === 2 && document.querySelectorAll(".entry.bad").length === 1`)
+}
+
+// TestFaultSwitch: a fault that is switched on is in the log with its verdict, and
+// ends when it is switched off.
+func TestFaultSwitch(t *testing.T) {
+	d := start(t, simulator.Options{})
+	tab := browsertest.Open(t, d.url, browsertest.Look{})
+	tab.Await(joined)
+	tab.Click("#fault-busy")
+	tab.Await(`document.getElementById("fault-busy").ariaChecked === "true"`)
+	tab.Await(`document.activeElement.id === "fault-busy"`) // the new switch has the focus of the old one
+	if d.fetch(false) != "" {
+		t.Error("the fault is not at work")
+	}
+	tab.Await(has(".entry.bad .words", "Because of a fault that is switched on: WeChat is busy."))
+	tab.Await(has(".entry.bad .code", "-1"))
+	tab.Await(has("#fault-busy .count", "1×"))
+	tab.Press(" ")
+	tab.Await(`document.getElementById("fault-busy").ariaChecked === "false"`)
+	if d.fetch(false) == "" {
+		t.Error("the fault goes on")
+	}
+	d.wx.Inject(simulator.Fault{Path: "/cgi-bin/x", Errcode: 40066})
+	tab.Await(has("#faults .others", "40066"))
+	tab.Click("#faults .others button")
+	tab.Await(`!document.querySelector("#faults .others")`)
+	if n := len(d.wx.Faults()); n != 0 {
+		t.Errorf("%d faults are left", n)
+	}
+}
+
+// TestMenuTaps: the menu that the app creates appears, and its buttons work by mouse
+// and by keyboard.
+func TestMenuTaps(t *testing.T) {
+	d := start(t, simulator.Options{})
+	tab := browsertest.Open(t, d.url, browsertest.Look{})
+	tab.Await(joined)
+	d.call("/cgi-bin/menu/create", menu)
+	tab.Await(has("#menu", "今日歌曲"))
+	tab.Click("#menu-0")
+	tab.Await(has(".bubble.app", "你点击了 V1001_TODAY"))
+	tab.Do(focus("#menu-1 summary"))
+	tab.Press(kb.Enter)
+	tab.Await(`document.getElementById("menu-1").open`)
+	tab.Press(kb.Escape)
+	tab.Await(`!document.getElementById("menu-1").open && document.activeElement.tagName === "SUMMARY"`)
+	tab.Press(kb.Enter)
+	tab.Press(kb.Tab)
+	tab.Await(`document.activeElement.id === "menu-1-0"`)
+	tab.Press(kb.Enter)
+	tab.Await(has(".bubble .event", "Opened a menu link: http://example.com/help"))
+}
+
+// TestRenewalSeen: a new token is on the page as soon as it is issued, and its bar
+// moves with the clock.
+func TestRenewalSeen(t *testing.T) {
+	d := start(t, simulator.Options{})
+	tab := browsertest.Open(t, d.url, browsertest.Look{})
+	tab.Await(joined)
+	tab.Await(has("#tokens", "Nobody has fetched one yet"))
+	first := d.fetch(false)
+	tab.Await(has("#tokens code", first[len(first)-8:]))
+	tab.Await(`document.querySelector("#tokens progress").value === 7200`)
+	second := d.fetch(true)
+	tab.Await(has("#tokens code", second[len(second)-8:]))
+	tab.Click("#advance-60")
+	tab.Await(`document.querySelector("#tokens progress").value <= 3600`)
+	tab.Click("#kill-stable")
+	tab.Await(has("#tokens", "Dead: APIs answer 40001"))
+}
+
+// TestAway: a page whose simulator has ended says so, and goes on with the next one
+// at the same address.
+func TestAway(t *testing.T) {
+	d := start(t, simulator.Options{})
+	tab := browsertest.Open(t, d.url, browsertest.Look{})
+	tab.Expect("Failed to load resource")
+	tab.Expect("ERR_")
+	tab.Await(joined)
+	d.page.Close()
+	tab.Await(has("#link", "Not connected"))
+}

@@ -166,6 +166,16 @@ func TestBinary(t *testing.T) {
 	}
 	p.until(t, `there is no message "nothing"; /list shows them all`)
 
+	if !strings.Contains(p.text.String(), "Its page in the browser: "+p.base+"/simulator/page/\n") {
+		t.Errorf("the page's address is not in the output:\n%s", p.text.String())
+	}
+	if status, html := fetched(t, "GET", p.base+"/simulator/page/", ""); status != 200 || !strings.Contains(html, "你好") || strings.Contains(html, secret) {
+		t.Errorf("the page: %d %s", status, html)
+	}
+	if _, html := fetched(t, "GET", p.base+"/simulator/page/?secrets=1", ""); !strings.Contains(html, secret) {
+		t.Error("the page does not show the made-up secret to who asks for it")
+	}
+
 	token := p.base + "/cgi-bin/token?grant_type=client_credential&appid=" + appid + "&secret=" + secret
 	if _, answer := fetched(t, "GET", token, ""); !strings.Contains(answer, `"expires_in":120}`) {
 		t.Error(answer)
@@ -208,6 +218,8 @@ func TestBinaryWithAccount(t *testing.T) {
 	if status, answer := fetched(t, "POST", p.base+"/simulator/faults", `{"delay":"1h"}`); status != 200 {
 		t.Error(status, answer)
 	}
+	_, html := fetched(t, "GET", p.base+"/simulator/page/?secrets=1", "")
+	checkSecrets(t, html)
 	hung := make(chan struct{})
 	go func() {
 		defer close(hung)

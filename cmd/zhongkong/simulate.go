@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/simulator"
+	page "github.com/zhongkong-go/zhongkong/simulator/chat"
 )
 
 // simulateCmd plays WeChat.
@@ -33,7 +34,8 @@ type simulateCmd struct {
 func (*simulateCmd) Help() string {
 	return `Point your SDK's API host at it instead of https://api.weixin.qq.com. Besides NAME_APPID and the like, an account may have
 NAME_KIND (official, mini), NAME_MODE (plain, compatible, safe), NAME_FORMAT (xml, json), NAME_ORIGINAL_ID and NAME_WHITELIST (a,b).
-While it runs, faults, the clock and pushes are at /simulator/ of the same address.`
+While it runs, a page for the browser is at /simulator/page/ of the same address: the accounts, a chat with your app, every request.
+Faults, the clock and pushes are at /simulator/ for programs.`
 }
 
 // Run serves until the context ends.
@@ -54,10 +56,12 @@ func (c *simulateCmd) Run(ctx context.Context, t *terminal) (err error) {
 	}
 	calls := &callLog{t: t}
 	options.Observe = calls.observe
-	wx, err := simulator.New(options)
+	desk, err := page.New(page.Options{Simulator: options, MadeUp: names == nil})
 	if err != nil {
 		return mistake("%s", inFlags(err))
 	}
+	defer desk.Close()
+	wx := desk.Simulator
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", c.Listen)
 	if err != nil {
 		return fmt.Errorf("cannot listen at %s: %w. Choose another address, or any free port with --listen 127.0.0.1:0", c.Listen, err)
@@ -71,7 +75,7 @@ func (c *simulateCmd) Run(ctx context.Context, t *terminal) (err error) {
 		defer func() { err = errors.Join(err, calls.file.Close()) }()
 	}
 	c.greet(t, wx, listener.Addr(), names, options.Seed)
-	return c.serve(ctx, t, wx, listener)
+	return c.serve(ctx, t, desk, listener)
 }
 
 var callbackURL = regexp.MustCompile(`the CallbackURL of \S+: `)
@@ -97,8 +101,10 @@ func baseOf(listener net.Addr) (base string, open bool) {
 }
 
 // serve serves until the context ends, and says how much was done.
-func (c *simulateCmd) serve(ctx context.Context, t *terminal, wx *simulator.Simulator, listener net.Listener) (err error) {
-	server := &http.Server{Handler: wx.Handler(), ReadHeaderTimeout: 10 * time.Second}
+func (c *simulateCmd) serve(ctx context.Context, t *terminal, desk *page.Page, listener net.Listener) (err error) {
+	wx := desk.Simulator
+	server := &http.Server{Handler: desk.Handler(), ReadHeaderTimeout: 10 * time.Second}
+	server.RegisterOnShutdown(desk.Close) // ends what is live on the page
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(listener) }()
 	var chatting sync.WaitGroup
@@ -145,8 +151,9 @@ func (c *simulateCmd) accounts(t *terminal) (all []simulator.Account, names []st
 func (c *simulateCmd) greet(t *terminal, wx *simulator.Simulator, at net.Addr, names []string, seed uint64) {
 	base, open := baseOf(at)
 	t.say("%s %s", t.bold("WeChat, simulated, at"), t.bold(base))
+	t.say("%s %s", t.bold("Its page in the browser:"), base+page.Path)
 	if open {
-		t.say("%s", t.yellow("Other machines can reach it. Its admin API answers this one only."))
+		t.say("%s", t.yellow("Other machines can reach it. Its page and its admin API answer this one only."))
 	}
 	first := wx.Accounts()[0]
 	if names == nil {

@@ -1,6 +1,7 @@
 # make test needs Go and a C compiler. The stores on servers are tested with
 # whatever of Redis, PostgreSQL and MySQL or MariaDB is installed, or named by
-# ZHONGKONG_TEST_REDIS, _POSTGRES and _MYSQL; ZHONGKONG_TEST_INSTALL=1 installs them.
+# ZHONGKONG_TEST_REDIS, _POSTGRES and _MYSQL, and the pages with the Chromium that is,
+# or ZHONGKONG_TEST_CHROMIUM; ZHONGKONG_TEST_INSTALL=1 installs them all.
 
 GO       ?= go
 FUZZTIME ?= 10s
@@ -8,7 +9,7 @@ CHAOS    ?= 25s
 LINT      = $(GO) tool -modfile=tools/go.mod golangci-lint
 
 .DEFAULT_GOAL := help
-.PHONY: help test test-all chaos lint fmt bench fuzz cover build-matrix cross
+.PHONY: help test test-all chaos lint fmt bench fuzz cover screenshots build-matrix cross
 
 help: ## List the targets
 	@awk -F ': ## ' '/^[a-z-]+: ## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -57,6 +58,9 @@ cover: ## Measure the coverage of all packages by all tests, into cover.html
 	$(GO) test -coverpkg ./... -coverprofile cover.out ./...
 	$(GO) tool cover -html cover.out -o cover.html
 	@$(GO) tool cover -func cover.out | tail -n 1
+
+screenshots: ## Take the READMEs' pictures of the pages, with the Chromium and the fonts that are here
+	$(GO) test -count 1 -run '^TestLooks$$' ./simulator/chat -screenshots "$(CURDIR)/docs/images"
 
 build-matrix: ## Build without cgo, and vet for Windows and macOS
 	CGO_ENABLED=0 $(GO) build ./...

@@ -129,6 +129,9 @@ func (k *Keeper) publish(f *flight, h *held) {
 	}
 	k.held.Store(h)
 	if h.live(time.Now()) {
+		if k.failure.overcome(h) {
+			k.failure = nil // before anybody who waited looks
+		}
 		close(f.news)
 		f.news = make(chan struct{})
 	}

@@ -5,6 +5,7 @@
 
 GO       ?= go
 FUZZTIME ?= 10s
+FUZZ     ?= ./...
 CHAOS    ?= 25s
 LINT      = $(GO) tool -modfile=tools/go.mod golangci-lint
 
@@ -46,8 +47,8 @@ fmt: ## Format the code as the linters want it
 bench: ## Run the benchmarks; x_floor is the ratio to the floor beside it
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 
-fuzz: ## Run every fuzz target, FUZZTIME=10s each
-	@list=$$($(GO) test -list '^Fuzz' ./...) || { echo "$$list"; exit 1; }; \
+fuzz: ## Run every fuzz target of FUZZ=./..., FUZZTIME=10s each
+	@list=$$($(GO) test -list '^Fuzz' $(FUZZ)) || { echo "$$list"; exit 1; }; \
 	echo "$$list" | awk '/^Fuzz/ { names[++n] = $$1 } /^ok/ { for (i = 1; i <= n; i++) print $$2, names[i]; n = 0 }' | \
 	while read -r package target; do \
 		echo "== $$target in $$package"; \

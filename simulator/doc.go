@@ -192,8 +192,9 @@
 //   - A reply is read as XML that begins with <xml>, whatever its Content-Type; a BOM
 //     and white space around it are let pass, and so are CDATA in pieces.
 //   - ToUserName and FromUserName have to be those of the message, swapped;
-//     CreateTime has to be a number. A text needs Content, media need their MediaId,
-//     music its ThumbMediaId; ArticleCount has to be right, 1 to 8.
+//     CreateTime has to be there, and is noted where it is no number. A text needs
+//     Content, media need their MediaId, music its ThumbMediaId; ArticleCount has to
+//     be right, 1 to 8.
 //   - In safe mode a reply in plain text cannot be read, in compatible mode it can,
 //     and in plain mode an encrypted one cannot.
 //   - The reply's own TimeStamp and Nonce may be any; the encrypted appid has to be

@@ -17,7 +17,7 @@ type Reply struct {
 	Type    string // MsgType
 	To      string // ToUserName: the follower
 	From    string // FromUserName: the account
-	Created int64  // CreateTime, Unix seconds
+	Created int64  // CreateTime, Unix seconds; 0 when it was no number
 
 	Content     string // text
 	MediaID     string // image, voice, video; of music that of the thumb
@@ -134,11 +134,14 @@ func (p *sending) fill(r *Result, reply *Reply, root node) error {
 	if reply.Type == "" && p.Format == JSON {
 		return nil // WeChat's own example answers {"demo_resp":"good luck"}
 	}
+	created := strings.TrimSpace(root.text("CreateTime"))
 	var err error
-	if reply.Created, err = strconv.ParseInt(strings.TrimSpace(root.text("CreateTime")), 10, 64); err != nil {
-		return fmt.Errorf("CreateTime of the reply is %q: it has to be Unix seconds", root.text("CreateTime"))
+	if reply.Created, err = strconv.ParseInt(created, 10, 64); err != nil && created != "" {
+		r.note("CreateTime of the reply is %q: WeChat documents Unix seconds, though followers see the texts of an SDK that writes a date there", created)
 	}
 	switch {
+	case created == "":
+		return errors.New("the reply has no CreateTime")
 	case reply.Type == "":
 		return errors.New("the reply has no MsgType")
 	case reply.To == p.message.To && reply.From == p.message.From:

@@ -105,7 +105,8 @@ func TestVerdicts(t *testing.T) {
 		{"customer service", plain, replyXML("transfer_customer_service", "<TransInfo><KfAccount>test1@test</KfAccount></TransInfo>"), simulator.Silent, "customer service", "", ""},
 		{"unknown type", plain, replyXML("file", ""), simulator.Failed, `MsgType is "file"`, failureLine, ""},
 		{"no type", plain, replyXML("", ""), simulator.Failed, "has no MsgType", failureLine, ""},
-		{"no time", plain, strings.Replace(hello, "1668869542", "now", 1), simulator.Failed, `CreateTime of the reply is "now"`, failureLine, ""},
+		{"no time", plain, strings.Replace(hello, "1668869542", "", 1), simulator.Failed, "no CreateTime", failureLine, ""},
+		{"a date for a time", plain, strings.Replace(hello, "1668869542", "2022-11-19", 1), simulator.Replied, "text", "你好", `CreateTime of the reply is "2022-11-19"`},
 		{
 			"not swapped", plain, strings.NewReplacer(openID, ghID, ghID, openID).Replace(hello),
 			simulator.Failed, "swap them", failureLine, "",

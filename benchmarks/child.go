@@ -1,0 +1,438 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/platform"
+	"github.com/zhongkong-go/zhongkong/simulator"
+	"github.com/zhongkong-go/zhongkong/store/memory"
+	"github.com/zhongkong-go/zhongkong/store/redis"
+)
+
+// Some things need processes of their own: this program started again, with
+// "child", what to do, and a peer's name.
+
+// child does one of them and writes what it found out to standard output.
+func child(what string, arguments []string) error {
+	name := arguments[0]
+	var where at
+	if len(arguments) > 1 {
+		if err := json.Unmarshal([]byte(arguments[1]), &where); err != nil {
+			return err
+		}
+	}
+	var result any
+	var err error
+	switch what {
+	case "restart":
+		err = childRestart(name, where)
+	case "accounts":
+		result, err = childAccounts(name, where, arguments[2])
+	case "fleet":
+		result, err = childFleet(name, where, arguments[2])
+	default:
+		err = errors.New("no such child: " + what)
+	}
+	if err != nil {
+		return err
+	}
+	return json.NewEncoder(os.Stdout).Encode(result)
+}
+
+// spawn starts a child; home is for what it writes.
+func (b *bench) spawn(what, name string, where at, out any, more ...string) error {
+	config, err := json.Marshal(where)
+	if err != nil {
+		return err
+	}
+	program, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	cmd := exec.CommandContext(b.ctx, program, append([]string{"child", what, name, string(config)}, more...)...)
+	cmd.Env = append(os.Environ(), "HOME="+where.Dir)
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("child %s %s: %w: %.500s", what, name, err, stderr.String())
+	}
+	if out == nil {
+		return nil
+	}
+	lines := strings.Split(strings.TrimSpace(stdout.String()), "\n")
+	return json.Unmarshal([]byte(lines[len(lines)-1]), out)
+}
+
+// restarts starts a program ten times, which makes one call and ends.
+func restarts(b *bench) ([]row, error) {
+	const times = 10
+	list := append([]string{floor}, names(nil)...)
+	medians, err := turns(b.rounds, list, func(name string) (sample, error) {
+		w, err := b.newWorld(simulator.Options{})
+		if err != nil {
+			return nil, err
+		}
+		defer w.Close()
+		began := time.Now()
+		for range times {
+			if err := b.spawn("restart", name, w.at, nil); err != nil {
+				return nil, err
+			}
+		}
+		return sample{w.issued(), float64(time.Since(began)) / times}, nil
+	})
+	return []row{{
+		what:  "ten restarts, one call each: tokens issued; time per process",
+		cells: cells(medians, func(_ string, s sample) string { return digits(s[0]) + "; " + duration(s[1]) }),
+		note:  "Each with its default store, in processes of their own. The floor is a process that does nothing. silenceper/wechat and PowerWeChat also offer a Redis, which outlives a restart.",
+	}}, err
+}
+
+func childRestart(name string, where at) error {
+	if name == floor {
+		return nil
+	}
+	p, err := peerNamed(name)
+	if err != nil {
+		return err
+	}
+	a, err := p.open(where)
+	if err != nil {
+		return err
+	}
+	return errors.Join(a.call(context.Background()), a.Close())
+}
+
+// footprint is what many accounts cost.
+type footprint struct {
+	Nanoseconds float64 // to make them
+	Bytes       float64 // resident, less those of a process without any
+}
+
+// accounts makes 1, 1,000 and 100,000 accounts.
+func accounts(b *bench) ([]row, error) {
+	const most = 3 << 30 // bytes that a measurement may take
+	var rows []row
+	tooMuch := make(map[string]string)
+	var redis string
+	if b.redis == "" {
+		r, err := startRedis(b.ctx)
+		if err != nil {
+			return nil, err
+		}
+		defer r.stop()
+		redis = r.address
+	}
+	for _, n := range []int{1, 1000, 100_000} {
+		var list []string
+		for _, name := range names(nil) {
+			if tooMuch[name] == "" {
+				list = append(list, name)
+			}
+		}
+		medians, err := turns(b.rounds, list, func(name string) (sample, error) {
+			w, err := b.newWorld(simulator.Options{})
+			if err != nil {
+				return nil, err
+			}
+			defer w.Close()
+			if name == ours {
+				w.Redis = redis
+			}
+			var f footprint
+			err = b.spawn("accounts", name, w.at, &f, strconv.Itoa(n))
+			return sample{f.Nanoseconds, f.Bytes}, err
+		})
+		if err != nil {
+			return nil, err
+		}
+		printed := cells(medians, func(_ string, s sample) string { return duration(s[0]) + "; " + size(s[1]) })
+		maps.Copy(printed, tooMuch)
+		for name, s := range medians {
+			if per := s[1] / float64(n); n > 1 && per*100_000 > most {
+				tooMuch[name] = "not run, for " + size(per) + " each"
+			}
+		}
+		rows = append(rows, row{
+			what: fmt.Sprintf("%s accounts: to make them; memory", thousands(n)), cells: printed,
+			note: "Made, and none asked for its token; the memory is what stays resident after a garbage collection, less that of the process before. zhongkong's are Keepers on one Scheduler and a Redis, which begin to load their tokens at once; the peers are on memory and do nothing until they are asked.",
+		})
+	}
+	return rows, nil
+}
+
+func thousands(n int) string {
+	s := strconv.Itoa(n)
+	if len(s) > 3 {
+		s = s[:len(s)-3] + "," + s[len(s)-3:]
+	}
+	return s
+}
+
+// childAccounts makes n accounts.
+func childAccounts(name string, where at, count string) (footprint, error) {
+	n, err := strconv.Atoi(count)
+	if err != nil {
+		return footprint{}, err
+	}
+	before := resident()
+	began := time.Now()
+	kept, err := makeAccounts(name, where, n)
+	if err != nil {
+		return footprint{}, err
+	}
+	f := footprint{Nanoseconds: float64(time.Since(began))}
+	f.Bytes = max(0, resident()-before)
+	runtime.KeepAlive(kept)
+	return f, nil
+}
+
+func makeAccounts(name string, where at, n int) (any, error) {
+	if name != ours {
+		p, err := peerNamed(name)
+		if err != nil {
+			return nil, err
+		}
+		kept := make([]account, n)
+		for i := range kept {
+			one := where
+			one.AppID = fmt.Sprintf("wx%016x", i)
+			if kept[i], err = p.open(one); err != nil {
+				return nil, err
+			}
+		}
+		return kept, nil
+	}
+	api, err := platform.New(platform.Config{Base: where.URL})
+	if err != nil {
+		return nil, err
+	}
+	var store zhongkong.Store = memory.New()
+	if where.Redis != "" {
+		if store, err = redis.Open(context.Background(), "redis://"+where.Redis, redis.Options{}); err != nil {
+			return nil, err
+		}
+	}
+	secret, scheduler := zhongkong.NewSecret(where.Secret), zhongkong.NewScheduler(zhongkong.SchedulerConfig{})
+	kept := make([]*zhongkong.Keeper, n)
+	for i := range kept {
+		appID := fmt.Sprintf("wx%016x", i)
+		kept[i], err = zhongkong.New(zhongkong.Config{
+			Key:   api.Key(appID, platform.Stable),
+			Kind:  api.AccessToken(platform.Account{AppID: appID, Secret: secret}, platform.Stable),
+			Store: store, Secret: secret, Scheduler: scheduler,
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return kept, nil
+}
+
+// resident returns this process's memory in bytes.
+func resident() float64 {
+	runtime.GC()
+	debug.FreeOSMemory()
+	data, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return float64(m.Sys - m.HeapReleased)
+	}
+	fields := strings.Fields(string(data))
+	pages, _ := strconv.ParseFloat(fields[1], 64)
+	return pages * float64(os.Getpagesize())
+}
+
+// binary builds the smallest program of each that gets a token.
+func binary(b *bench) ([]row, error) {
+	folders := map[string]string{
+		floor: "nothing", ours: "zhongkong", "silenceper/wechat": "silenceper", "PowerWeChat": "powerwechat",
+		"chanxuehong/wechat": "chanxuehong", "fastwego/offiaccount": "fastwego",
+	}
+	printed := make(map[string]string)
+	build := func(folder string) (string, error) {
+		out := filepath.Join(b.dir, folder)
+		source := "./internal/smallest/" + folder
+		compile := exec.CommandContext(b.ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", out, source)
+		compile.Env = b.env // with its caches
+		if output, err := compile.CombinedOutput(); err != nil {
+			return "", fmt.Errorf("go build %s: %w\n%s", source, err, output)
+		}
+		info, err := os.Stat(out)
+		if err != nil {
+			return "", err
+		}
+		list := exec.CommandContext(b.ctx, "go", "list", "-deps", "-f", "{{with .Module}}{{if not .Main}}{{.Path}}{{end}}{{end}}", source)
+		list.Env = b.env
+		modules, err := list.Output()
+		if err != nil {
+			return "", err
+		}
+		set := make(map[string]bool)
+		for module := range strings.FieldsSeq(string(modules)) {
+			set[module] = true
+		}
+		return size(float64(info.Size())) + "; " + strconv.Itoa(len(set)), nil
+	}
+	for name, folder := range folders {
+		var err error
+		if printed[name], err = build(folder); err != nil {
+			return nil, err
+		}
+	}
+	whole, err := build("gin")
+	return []row{
+		{
+			what: "smallest program that gets a token: binary, stripped; modules in it", cells: printed,
+			note: "The floor is net/http and encoding/json. zhongkong's is a Keeper with StoreFunc; the module itself counts.",
+		},
+		{what: "the same with the Gin middleware on SQLite", cells: map[string]string{ours: whole}, note: "The peers have no Gin middleware."},
+	}, err
+}
+
+// errands is what the calls of one process of a fleet came to.
+type errands struct {
+	Calls, Failed float64
+	First         string // error
+}
+
+// fleet has 8 processes share one account on one Redis while its token ends 20
+// times.
+func fleet(b *bench) ([]row, error) {
+	if b.redis != "" {
+		return []row{{what: "8 processes, 20 ends of a token, on Redis", note: b.redis}}, nil
+	}
+	const processes, ends = 8, 20
+	var rows []row
+	for _, stable := range []bool{false, true} {
+		for _, overlap := range []bool{true, false} {
+			printed := map[string]string{floor: "0; 20"}
+			for _, name := range names(onRedis) {
+				if name == "silenceper/wechat" && stable && !overlap {
+					continue // it counts on the 5 minutes in which WeChat renews ahead
+				}
+				cell, err := b.fleetOf(name, stable, overlap, processes, ends)
+				if err != nil {
+					return nil, err
+				}
+				printed[name] = cell
+			}
+			what := "classic"
+			if stable {
+				what = "stable"
+			}
+			if !overlap {
+				what += ", without overlap"
+			}
+			rows = append(rows, row{
+				what:  "8 processes on one Redis, 20 ends of a token, " + what + ": calls failed; tokens issued",
+				cells: printed,
+				note:  "One run each, of 8 processes that call every 20 ms. A token is kept for 1 s, where WeChat's are for 7,200 s: zhongkong, which renews ahead of the end by up to half of a life so short, issues more than 20 here. With overlap a superseded token works on for 100 ms; silenceper/wechat's stable mode counts on WeChat's 5 minutes, and has them. The floor is one token for each end.",
+			})
+		}
+	}
+	return rows, nil
+}
+
+func (b *bench) fleetOf(name string, stable, overlap bool, processes, ends int) (string, error) {
+	const hold = time.Second
+	options := simulator.Options{Life: hold, Overlap: 100 * time.Millisecond, Events: -1}
+	if name == "silenceper/wechat" {
+		options.Life = hold + 1500*time.Second // it takes them off
+		if stable {
+			options.Life, options.Overlap = hold+300*time.Second, 300*time.Second
+		}
+	}
+	if !overlap {
+		options.Overlap = -1
+	}
+	w, err := b.newWorld(options)
+	if err != nil {
+		return "", err
+	}
+	defer w.Close()
+	if err := w.Update(w.AppID, func(a *simulator.Account) { a.DailyFetches, a.DailyForced, a.MinuteStable = -1, -1, -1 }); err != nil {
+		return "", err
+	}
+	r, err := startRedis(b.ctx)
+	if err != nil {
+		return "", err
+	}
+	defer r.stop()
+	w.Redis, w.Stable = r.address, stable
+	var (
+		mu    sync.Mutex
+		total errands
+		wrong error
+		all   sync.WaitGroup
+	)
+	for i := range processes {
+		all.Go(func() {
+			where := w.at
+			where.Dir = filepath.Join(w.Dir, strconv.Itoa(i))
+			var e errands
+			err := os.Mkdir(where.Dir, 0o700)
+			if err == nil {
+				err = b.spawn("fleet", name, where, &e, (time.Duration(ends) * hold).String())
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			total.Calls += e.Calls
+			total.Failed += e.Failed
+			wrong = errors.Join(wrong, err)
+			if total.First == "" {
+				total.First = e.First
+			}
+		})
+	}
+	all.Wait()
+	if total.First != "" {
+		fmt.Fprintf(os.Stderr, "        %s: %.160s\n", name, total.First)
+	}
+	return fmt.Sprintf("%.0f of %.0f; %.0f", total.Failed, total.Calls, w.issued()), wrong
+}
+
+// childFleet calls until the time is over.
+func childFleet(name string, where at, span string) (errands, error) {
+	d, err := time.ParseDuration(span)
+	if err != nil {
+		return errands{}, err
+	}
+	p, err := peerNamed(name)
+	if err != nil {
+		return errands{}, err
+	}
+	a, err := p.open(where)
+	if err != nil {
+		return errands{}, err
+	}
+	var e errands
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(d); time.Now().Before(end); <-tick.C {
+		e.Calls++
+		if err := a.call(context.Background()); err != nil {
+			e.Failed++
+			if e.First == "" {
+				e.First = err.Error()
+			}
+		}
+	}
+	return e, a.Close()
+}

@@ -1,0 +1,328 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/zhongkong-go/zhongkong/simulator"
+)
+
+// closeAll closes what was opened.
+func closeAll(all map[string]account) {
+	for _, a := range all {
+		_ = a.Close()
+	}
+}
+
+// repeated measures a call that is too short for one: n calls in some
+// milliseconds, and the time of one.
+func repeated(call func() error) (sample, error) {
+	for n := 1; ; n *= 2 {
+		began := time.Now()
+		for range n {
+			if err := call(); err != nil {
+				return nil, err
+			}
+		}
+		if took := time.Since(began); took > 2*time.Millisecond {
+			return sample{float64(took.Nanoseconds()) / float64(n)}, nil
+		}
+	}
+}
+
+// perCall measures calls in many short turns.
+func (b *bench) perCall(calls map[string]func() error) (map[string]sample, error) {
+	list := []string{floor}
+	for _, p := range peers {
+		if calls[p.name] != nil {
+			list = append(list, p.name)
+		}
+	}
+	return turns(max(b.rounds, 5)*6+1, list, func(name string) (sample, error) { return repeated(calls[name]) })
+}
+
+func nanoseconds(_ string, s sample) string { return duration(s[0]) }
+
+// currentToken is the token while it lives, on each one's default store.
+func currentToken(b *bench) ([]row, error) {
+	calls := map[string]func() error{floor: atomicLoad()}
+	all := make(map[string]account)
+	defer func() { closeAll(all) }()
+	for _, p := range peers {
+		w, err := b.newWorld(simulator.Options{})
+		if err != nil {
+			return nil, err
+		}
+		defer w.Close()
+		a, err := opened(b.ctx, p, w.at)
+		if err != nil {
+			return nil, err
+		}
+		all[p.name] = a
+		calls[p.name] = func() error { _, err := a.token(b.ctx); return err }
+	}
+	medians, err := b.perCall(calls)
+	return []row{{
+		what: "current token, while it lives", cells: cells(medians, nanoseconds),
+		note: "Each with its default store: zhongkong a SQLite file behind a value in memory, fastwego/offiaccount a file, the others memory. The floor is an atomic load and time.Now.",
+	}}, err
+}
+
+// opened opens an account that has its token.
+func opened(ctx context.Context, p peer, where at) (account, error) {
+	a, err := p.open(where)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", p.name, err)
+	}
+	if _, err := a.token(ctx); err != nil {
+		return nil, fmt.Errorf("%s: %w", p.name, err)
+	}
+	return a, nil
+}
+
+func atomicLoad() func() error {
+	var p atomic.Pointer[time.Time]
+	end := time.Now().Add(time.Hour)
+	p.Store(&end)
+	return func() error {
+		if time.Now().After(*p.Load()) {
+			return errors.New("over")
+		}
+		return nil
+	}
+}
+
+// currentTokenRedis is the same where the token is shared by way of a Redis.
+func currentTokenRedis(b *bench) ([]row, error) {
+	if b.redis != "" {
+		return []row{{what: "current token, shared on Redis", note: b.redis}}, nil
+	}
+	r, err := startRedis(b.ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer r.stop()
+	client := goredis.NewClient(&goredis.Options{Addr: r.address})
+	defer func() { _ = client.Close() }()
+	if err := client.Set(b.ctx, "floor", "x", 0).Err(); err != nil {
+		return nil, err
+	}
+	calls := map[string]func() error{floor: func() error { return client.Get(b.ctx, "floor").Err() }}
+	all := make(map[string]account)
+	defer func() { closeAll(all) }()
+	for _, name := range names(onRedis) {
+		p, _ := peerNamed(name)
+		w, err := b.newWorld(simulator.Options{})
+		if err != nil {
+			return nil, err
+		}
+		defer w.Close()
+		w.Redis = r.address
+		a, err := opened(b.ctx, p, w.at)
+		if err != nil {
+			return nil, err
+		}
+		all[name] = a
+		calls[name] = func() error { _, err := a.token(b.ctx); return err }
+	}
+	medians, err := b.perCall(calls)
+	return []row{{
+		what: "current token, shared on Redis", cells: cells(medians, nanoseconds),
+		note: "The floor is one GET. zhongkong asks Redis when its value is about to end, was refused, or a notice says that it changed.",
+	}}, err
+}
+
+// coldCallers has 1,000 goroutines ask for the first token at once.
+func coldCallers(b *bench) ([]row, error) {
+	const callers = 1000
+	list := append([]string{floor}, names(nil)...)
+	medians, err := turns(b.rounds, list, func(name string) (sample, error) {
+		w, err := b.newWorld(simulator.Options{})
+		if err != nil {
+			return nil, err
+		}
+		defer w.Close()
+		w.Delay(simulator.Fetches, 5*time.Millisecond)
+		if name == floor {
+			began := time.Now()
+			_, err := fetch(b.ctx, w.at)
+			return sample{float64(time.Since(began)), w.issued()}, err
+		}
+		p, err := peerNamed(name)
+		if err != nil {
+			return nil, err
+		}
+		began := time.Now()
+		a, err := p.open(w.at)
+		if err != nil {
+			return nil, err
+		}
+		defer func() { _ = a.Close() }()
+		ctx, cancel := context.WithTimeout(b.ctx, time.Minute)
+		defer cancel()
+		var failed atomic.Int64
+		var all sync.WaitGroup
+		for range callers {
+			all.Go(func() {
+				if _, err := a.token(ctx); err != nil {
+					failed.Add(1)
+				}
+			})
+		}
+		all.Wait()
+		return sample{float64(time.Since(began)), w.issued(), float64(failed.Load())}, nil
+	})
+	return []row{{
+		what: "1,000 cold callers: until all have it; tokens issued",
+		cells: cells(medians, func(_ string, s sample) string {
+			text := duration(s[0]) + "; " + digits(s[1])
+			if len(s) > 2 && s[2] > 0 {
+				text += "; " + digits(s[2]) + " failed"
+			}
+			return text
+		}),
+		note: "WeChat answers a fetch after 5 ms here. The start is in the time. The floor is one fetch.",
+	}}, err
+}
+
+// superseded has another program fetch, and its token outlive ours.
+func superseded(b *bench) ([]row, error) {
+	const workers, each = 8, 25
+	medians, err := turns(b.rounds, names(nil), func(name string) (sample, error) {
+		w, err := b.newWorld(simulator.Options{})
+		if err != nil {
+			return nil, err
+		}
+		defer w.Close()
+		p, err := peerNamed(name)
+		if err != nil {
+			return nil, err
+		}
+		a, err := opened(b.ctx, p, w.at)
+		if err != nil {
+			return nil, err
+		}
+		defer func() { _ = a.Close() }()
+		if err := a.call(b.ctx); err != nil {
+			return nil, err
+		}
+		before := w.issued()
+		w.Supersede(w.AppID)
+		w.Clock.Advance(5*time.Minute + time.Second)
+
+		var failed atomic.Int64
+		var all sync.WaitGroup
+		for range workers {
+			all.Go(func() {
+				for range each {
+					if a.call(b.ctx) != nil {
+						failed.Add(1)
+					}
+				}
+			})
+		}
+		all.Wait()
+		return sample{float64(failed.Load()), w.issued() - before}, nil
+	})
+	printed := cells(medians, func(_ string, s sample) string { return digits(s[0]) + "; " + digits(s[1]) })
+	printed[floor] = "0; 1"
+	return []row{{
+		what: "superseded from outside: of 200 calls by 8 goroutines failed; tokens issued", cells: printed,
+		note: "Classic tokens; 5 minutes after another program fetched, when the old token is dead.",
+	}}, err
+}
+
+// permanentError has a wrong AppSecret.
+func permanentError(b *bench) ([]row, error) {
+	const calls = 1000
+	medians, err := turns(b.rounds, names(nil), func(name string) (sample, error) {
+		w, err := b.newWorld(simulator.Options{})
+		if err != nil {
+			return nil, err
+		}
+		defer w.Close()
+		p, err := peerNamed(name)
+		if err != nil {
+			return nil, err
+		}
+		wrong := w.at
+		wrong.Secret = "00000000000000000000000000000000"
+		a, err := p.open(wrong)
+		if err != nil {
+			return nil, err
+		}
+		defer func() { _ = a.Close() }()
+		began := time.Now()
+		for range calls {
+			if token, err := a.token(b.ctx); err == nil && token != "" {
+				return nil, errors.New("a token, with a wrong AppSecret")
+			}
+		}
+		return sample{w.fetches(), float64(time.Since(began)) / calls}, nil
+	})
+	printed := cells(medians, func(_ string, s sample) string { return digits(s[0]) + "; " + duration(s[1]) })
+	printed[floor] = "1"
+	return []row{{
+		what: "wrong AppSecret, 1,000 calls in a row: requests to WeChat; time per call", cells: printed,
+		note: "zhongkong tries a wrong AppSecret again after 10 minutes, and a corrected one at once.",
+	}}, err
+}
+
+// storeDown has the Redis go away while a token lives.
+func storeDown(b *bench) ([]row, error) {
+	const what = "Redis killed while the token lives: calls failed; tokens issued per call; time per call"
+	if b.redis != "" {
+		return []row{{what: what, note: b.redis}}, nil
+	}
+	const calls, patience = 20, 4 * time.Second
+	medians, err := turns(b.rounds, names(onRedis), func(name string) (sample, error) {
+		w, err := b.newWorld(simulator.Options{})
+		if err != nil {
+			return nil, err
+		}
+		defer w.Close()
+		r, err := startRedis(b.ctx)
+		if err != nil {
+			return nil, err
+		}
+		defer r.stop()
+		p, err := peerNamed(name)
+		if err != nil {
+			return nil, err
+		}
+		w.Redis = r.address
+		a, err := opened(b.ctx, p, w.at)
+		if err != nil {
+			return nil, err
+		}
+		defer func() { _ = a.Close() }()
+		before := w.issued()
+		r.stop()
+		var made, failed float64
+		began := time.Now()
+		for made < calls && time.Since(began) < patience {
+			if token, err := a.token(b.ctx); err != nil || token == "" {
+				failed++
+			}
+			made++
+		}
+		return sample{100 * failed / made, (w.issued() - before) / made, float64(time.Since(began)) / made}, nil
+	})
+	printed := cells(medians, func(_ string, s sample) string {
+		return digits(s[0]) + " %; " + digits(s[1]) + "; " + duration(s[2])
+	})
+	printed[floor] = "0 %; 0"
+	return []row{{
+		what: what, cells: printed,
+		note: "20 calls for the token, or as many as begin in 4 s. chanxuehong/wechat has no store, and fastwego/offiaccount's default is a file.",
+	}}, err
+}
+
+var _ io.Closer = account(nil)

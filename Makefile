@@ -8,9 +8,10 @@ FUZZTIME ?= 10s
 FUZZ     ?= ./...
 CHAOS    ?= 25s
 LINT      = $(GO) tool -modfile=tools/go.mod golangci-lint
+MODULES   = interop adapters/silenceper adapters/powerwechat adapters/chanxuehong benchmarks
 
 .DEFAULT_GOAL := help
-.PHONY: help test test-all chaos lint fmt bench fuzz cover screenshots build-matrix cross
+.PHONY: help test test-all chaos interop lint fmt bench bench-peers fuzz cover screenshots build-matrix cross
 
 help: ## List the targets
 	@awk -F ': ## ' '/^[a-z-]+: ## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -38,14 +39,36 @@ test-all:
 chaos: ## Kill, stop and cut off real processes on every engine, CHAOS=25s each
 	$(GO) test -count 1 -timeout 4h -v ./chaos -chaos $(CHAOS)
 
+# Modules of their own: users of this one do not download foreign SDKs. The race
+# detector is for ours: benchmarks uses some of them from many goroutines.
+interop: ## Run foreign SDKs against the simulator, and the adapters to them
+	@tmp=$$(mktemp -d) && trap 'rm -rf "$$tmp"' EXIT ; \
+	for module in $(MODULES); do \
+		echo "== $$module"; \
+		race=-race; if [ $$module = benchmarks ]; then race=; fi; \
+		if ! (cd $$module && $(GO) vet ./... && CGO_ENABLED=1 $(GO) test $$race -count 1 -timeout 5m -v ./...) >"$$tmp/log" 2>&1; then \
+			cat "$$tmp/log"; echo "interop: failed in $$module"; exit 1; \
+		fi; \
+		grep '^ok' "$$tmp/log"; \
+		grep '^interop: ' "$$tmp/log" >>"$$tmp/left"; \
+	done; \
+	cat "$$tmp/left"
+
 lint: ## Run the linters, in the version that tools/go.mod pins
 	$(LINT) run ./...
+	@for module in $(MODULES); do \
+		echo "== $$module"; \
+		root=$$PWD; (cd $$module && $(GO) tool -modfile="$$root/tools/go.mod" golangci-lint run ./...) || exit 1; \
+	done
 
 fmt: ## Format the code as the linters want it
 	$(LINT) fmt
 
 bench: ## Run the benchmarks; x_floor is the ratio to the floor beside it
 	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+bench-peers: ## Measure this module beside its peers, into benchmarks/RESULT.md; takes 10 minutes
+	cd benchmarks && $(GO) run . -o RESULT.md
 
 fuzz: ## Run every fuzz target of FUZZ=./..., FUZZTIME=10s each
 	@list=$$($(GO) test -list '^Fuzz' $(FUZZ)) || { echo "$$list"; exit 1; }; \

@@ -135,10 +135,22 @@ func TestEveryErrcode(t *testing.T) {
 	}
 }
 
+// atNoon moves the clock to the next noon in Beijing, so that no day ends, and no
+// quota begins anew, in the middle of a test.
+func atNoon(wx *simtest.Sim) {
+	now := wx.Clock.Now().UTC()
+	noon := now.Truncate(24 * time.Hour).Add(4 * time.Hour)
+	if noon.Before(now) {
+		noon = noon.Add(24 * time.Hour)
+	}
+	wx.Clock.Advance(noon.Sub(now))
+}
+
 func TestClearQuota(t *testing.T) {
 	accounts := both()
 	accounts[0].DailyFetches, accounts[0].DailyForced = 2, 1
 	wx := simtest.New(t, simulator.Options{Accounts: accounts})
+	atNoon(wx)
 	token := classic(t, wx).Token
 	classic(t, wx)
 	stable(t, wx, true)

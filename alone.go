@@ -33,10 +33,13 @@ func (r *renewal) mayFetchAlone() bool {
 }
 
 // fetchAlone asks the issuer in normal mode, without a lease and never forced,
-// and serves the answer in this process. It counts as newer than what was held:
-// a store that comes back without a live value is given it.
+// and serves the answer in this process. It counts as newer than what was held,
+// and a store that comes back without a newer one is given it.
 func (r *renewal) fetchAlone() error {
 	k := r.k
+	if err := r.blocked(); err != nil { // what was met before holds with and without a store
+		return err
+	}
 	if err := r.probe(); err != nil {
 		return err
 	}
@@ -64,7 +67,9 @@ func (r *renewal) fetchAlone() error {
 	if before != nil {
 		fence = max(fence, before.fence+1)
 	}
-	k.publish(r.f, newHeld(grant.Value, fence, OriginFetched, grant.ExpiresIn, sent, grant.ExpiresIn))
+	h := newHeld(grant.Value, fence, OriginFetched, grant.ExpiresIn, sent, grant.ExpiresIn)
+	h.unsaved, k.unsaved = true, nil // nothing is pending: it was fetched without a lease
+	k.publish(r.f, h)
 	k.log().Warn("the store is away; the token was fetched without it", "away", round(time.Since(k.heard)), "life", grant.ExpiresIn)
 	return nil
 }

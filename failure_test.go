@@ -358,6 +358,61 @@ func TestStoreAwayWithAnIdempotentKind(t *testing.T) {
 	})
 }
 
+// TestStoreAwayAndAFailure: a wrong secret is asked about once in ten minutes,
+// whether there is a store or not.
+func TestStoreAwayAndAFailure(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, i *issuer, store *memory.Store) {
+		f := &faulty{Store: store}
+		away := errAway
+		f.load.Store(&away)
+		f.acquire.Store(&away)
+		refuseAll(i, zhongkong.FetchError{Class: zhongkong.ClassBlocked, RetryAfter: 10 * time.Minute, Code: 40125, Err: errWrongSecret})
+		k := open(t, config(i, f))
+		start := time.Now()
+		for time.Since(start) < 29*time.Minute {
+			if _, err := k.Token(t.Context()); err == nil {
+				t.Fatal("Token succeeded")
+			}
+			pass(time.Second)
+		}
+		if n := len(i.asked()); n > 3 {
+			t.Errorf("%d fetches in 29 minutes, want 3", n)
+		}
+	})
+}
+
+// TestFetchedWithoutStoreIsKept: a store that comes back with the older token,
+// which still lives by its own count, does not replace the newer one; it is given
+// that without a fetch, and others find it there.
+func TestFetchedWithoutStoreIsKept(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, i *issuer, store *memory.Store) {
+		f := &faulty{Store: store}
+		cfg := config(i, f)
+		cfg.Kind, cfg.FetchWithoutStore = i.classic(), true
+		k := open(t, cfg)
+		mustToken(t, k, value(1))
+		away := errAway
+		f.load.Store(&away)
+		f.acquire.Store(&away)
+		pass(life - 80*time.Second)
+		for len(i.asked()) < 2 {
+			pass(time.Second)
+		}
+		mustToken(t, k, value(2))
+		f.load.Store(nil)
+		f.acquire.Store(nil)
+		pass(40 * time.Second)
+		mustToken(t, k, value(2))
+		if record, err := store.Load(t.Context(), accessToken); err != nil || record.Value != value(2) {
+			t.Errorf("the store holds %v (%v), want the newer value", record.Value, err)
+		}
+		mustToken(t, open(t, cfg), value(2))
+		mustFetches(t, i, 2)
+	})
+}
+
 // TestFirstTokenWithoutAStore: a caller whose process has never heard from its
 // store has a token as soon as the store counts as away.
 func TestFirstTokenWithoutAStore(t *testing.T) {
@@ -393,10 +448,9 @@ func TestFetchWithoutStore(t *testing.T) {
 		f.acquire.Store(&away)
 		pass(life - 20*time.Second - time.Minute - time.Second)
 		mustFetches(t, i, 1)
-		pass(time.Minute)
+		pass(70 * time.Second) // the last minute, and the longest back-off
 		mustFetches(t, i, 2)
 		mustToken(t, bold, value(2))
-		pass(10 * time.Second)
 		if _, err := cautious.Token(t.Context()); !errors.Is(err, zhongkong.ErrStore) {
 			t.Errorf("the other process: %v; want ErrStore", err)
 		}

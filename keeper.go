@@ -345,6 +345,9 @@ func (k *Keeper) plan() {
 	default:
 		when = now.Add(again)
 	}
+	if h.live(now) && h.unsaved && k.unsaved == nil && now.Add(look).Before(when) {
+		when = now.Add(look) // the store may be back
+	}
 	if u := k.unsaved; u != nil && u.again.Before(when) {
 		when = u.again
 	}

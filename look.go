@@ -198,21 +198,21 @@ func (r *renewal) giveBack() {
 	record := Record{End: r.storeTime(now).Add(h.left(now)), Life: h.life, Notes: r.notes.bytes()}
 	record.Value, record.SealKey = k.seals.seal(k.cfg.Key.String(), h.value)
 	if err := k.saveRecord(lease, record); err != nil {
-		k.log().Warn("the store lost the token and did not take it back", "error", err)
+		k.log().Warn("the store lacks the token and did not take it", "error", err)
 		return
 	}
 	c := *h
-	c.fence = lease.Fence
+	c.fence, c.unsaved = lease.Fence, false
 	k.publish(r.f, &c)
-	k.log().Info("the store had lost the token; it was saved again", "fence", lease.Fence)
+	k.log().Info("the store lacked the token; it was saved there without a fetch", "fence", lease.Fence)
 }
 
-// lost reports whether the store lacks the live value that it once had.
+// lost reports whether the store lacks the live value that is held: it had it
+// once, or it was away when that was fetched.
 func (r *renewal) lost() bool {
 	h, now := r.k.held.Load(), time.Now()
-	if !h.live(now) || h.unsaved {
+	if !h.live(now) || r.k.unsaved != nil || r.rec.Fence >= h.fence {
 		return false
 	}
-	gone := r.rec.Value == "" || !r.rec.End.After(r.rec.Now)
-	return gone && r.rec.Fence < h.fence
+	return h.unsaved || r.rec.Value == "" || !r.rec.End.After(r.rec.Now)
 }

@@ -88,7 +88,11 @@ func (k *Keeper) land(f *flight, err error) {
 	k.flight = nil
 	f.cancel()
 	f.err = err
-	if !k.closed {
+	switch unseen := f.unseen(); {
+	case k.closed:
+	case unseen:
+		k.start("")
+	default:
 		k.plan()
 	}
 	k.mu.Unlock()
@@ -105,6 +109,17 @@ func (f *flight) wait(ctx context.Context, news <-chan struct{}) error {
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
+	}
+}
+
+// unseen reports whether the store said that the record changed since the
+// flight last asked for it. It says so once.
+func (f *flight) unseen() bool {
+	select {
+	case <-f.noticed:
+		return true
+	default:
+		return false
 	}
 }
 

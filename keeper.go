@@ -309,7 +309,7 @@ func (k *Keeper) wakeUp() {
 }
 
 // notice is the store's word that the record changed: a flight that waits for
-// it looks at once, else a new one does.
+// it looks at once, else a new one does, after the one under way if need be.
 func (k *Keeper) notice() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -322,6 +322,19 @@ func (k *Keeper) notice() {
 		case k.flight.noticed <- struct{}{}:
 		default:
 		}
+	}
+}
+
+// compare looks at the store again when record, which it gave to a question that
+// was sent at sent, is another than the held one, or ends earlier.
+func (k *Keeper) compare(record Record, sent time.Time) {
+	k.seed(record, sent) // if nothing is known yet
+	k.mu.Lock()
+	h := k.current()
+	same := k.flight == nil && (h == nil || h.fence == record.Fence && record.End.Sub(record.Now) > h.left(time.Now())-time.Second)
+	k.mu.Unlock()
+	if !same {
+		k.notice()
 	}
 }
 

@@ -41,6 +41,7 @@ func (r *renewal) takeLease() (Lease, error) {
 	attempt, first := k.attemptID(), time.Now()
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
 		ctx, cancel := context.WithTimeout(r.f.ctx, t.StoreTimeout)
+		r.f.unseen()
 		sent := time.Now()
 		lease, err := k.cfg.Store.Acquire(ctx, k.cfg.Key, attempt, t.LeaseTTL)
 		cancel()

@@ -40,6 +40,7 @@ func (r *renewal) look() error {
 func (r *renewal) load() error {
 	ctx, cancel := context.WithTimeout(r.f.ctx, r.k.cfg.Timing.StoreTimeout)
 	defer cancel()
+	r.f.unseen() // what it tells of, the answer to this call has
 	sent := time.Now()
 	rec, err := r.k.cfg.Store.Load(ctx, r.k.cfg.Key)
 	if errors.Is(err, ErrNotFound) {

@@ -4,9 +4,11 @@ import (
 	"container/heap"
 	"context"
 	"fmt"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"reflect"
+	"slices"
 	"sync"
 	"time"
 )
@@ -168,10 +170,8 @@ func (s *Scheduler) loadAll(key Store, store ManyLoader) {
 		for i, k := range batch {
 			keys[i] = k.cfg.Key
 		}
-		ctx, cancel := context.WithTimeout(context.Background(), 4*batch[0].cfg.Timing.StoreTimeout)
 		sent := time.Now()
-		records, err := store.LoadMany(ctx, keys)
-		cancel()
+		records, err := s.loadMany(context.Background(), store, batch, keys)
 		for _, k := range batch {
 			if err != nil {
 				s.set(k, sent) // each for itself, at the Scheduler's pace
@@ -320,14 +320,16 @@ func (s *Scheduler) unsubscribe(k *Keeper) {
 }
 
 // listen passes notices on until ctx ends. A subscription that cannot be had or
-// breaks off is made again after a pause: notices may be lost, so nothing hangs
-// on them.
+// breaks off is made again after a pause. What changed before it began was told
+// to nobody, so all records are looked at then; and as notices may be lost all
+// the same, nothing hangs on them.
 func (s *Scheduler) listen(ctx context.Context, store Watcher, w *watch) {
 	pause := time.Second
 	for ctx.Err() == nil {
 		changed, err := store.Watch(ctx)
 		if err == nil {
 			pause = time.Second
+			s.lookAround(ctx, store, w)
 			for key := range changed {
 				s.notify(w, key)
 			}
@@ -340,15 +342,54 @@ func (s *Scheduler) listen(ctx context.Context, store Watcher, w *watch) {
 }
 
 func (s *Scheduler) notify(w *watch, key Key) {
-	s.mu.Lock()
-	keepers := make([]*Keeper, 0, len(w.keepers[key]))
-	for k := range w.keepers[key] {
-		keepers = append(keepers, k)
-	}
-	s.mu.Unlock()
-	for _, k := range keepers {
+	for _, k := range s.watching(w, key) {
 		k.notice()
 	}
+}
+
+func (s *Scheduler) watching(w *watch, key Key) []*Keeper {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Collect(maps.Keys(w.keepers[key]))
+}
+
+// lookAround tells the Keepers of w whose record is another than they know, many
+// with one question where the store takes it.
+func (s *Scheduler) lookAround(ctx context.Context, store Watcher, w *watch) {
+	s.mu.Lock()
+	keys := slices.Collect(maps.Keys(w.keepers))
+	s.mu.Unlock()
+	loader, ok := store.(ManyLoader)
+	for batch := range slices.Chunk(keys, MaxLoadMany) {
+		var records map[Key]Record
+		sent := time.Now()
+		if ok {
+			var err error
+			if records, err = s.loadMany(ctx, loader, s.watching(w, batch[0]), batch); err != nil {
+				return // it will break off as well
+			}
+		}
+		for _, key := range batch {
+			record, found := records[key]
+			for _, k := range s.watching(w, key) {
+				switch {
+				case !ok:
+					s.set(k, time.Now()) // at the Scheduler's pace
+				case found:
+					k.compare(record, sent)
+				}
+			}
+		}
+	}
+}
+
+func (s *Scheduler) loadMany(ctx context.Context, store ManyLoader, of []*Keeper, keys []Key) (map[Key]Record, error) {
+	if len(of) == 0 { // closed meanwhile
+		return nil, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, 4*of[0].cfg.Timing.StoreTimeout)
+	defer cancel()
+	return store.LoadMany(ctx, keys)
 }
 
 // sleep waits for d and reports whether ctx lasted that long.

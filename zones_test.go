@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -271,13 +272,83 @@ func TestNoticeTravels(t *testing.T) {
 		a, b := open(t, config(i, store)), open(t, config(i, store))
 		mustToken(t, a, value(1))
 		mustToken(t, b, value(1))
-		synctest.Wait() // until both listen: a notice from before that is lost
 		i.supersede()
 		if _, err := a.Reject(t.Context(), value(1)); err != nil {
 			t.Fatal(err)
 		}
 		synctest.Wait()
 		mustToken(t, b, value(2))
+	})
+}
+
+// distant is a store whose notices come only once its listener was let in, and
+// whose answers take until they may arrive.
+type distant struct {
+	*memory.Store
+	listening chan struct{}
+	answers   atomic.Pointer[chan struct{}]
+}
+
+func (d *distant) Watch(ctx context.Context) (<-chan zhongkong.Key, error) {
+	if d.listening != nil {
+		<-d.listening
+	}
+	return d.Store.Watch(ctx)
+}
+
+func (d *distant) Load(ctx context.Context, key zhongkong.Key) (zhongkong.Record, error) {
+	record, err := d.Store.Load(ctx, key)
+	if arrive := d.answers.Load(); arrive != nil {
+		<-*arrive
+	}
+	return record, err
+}
+
+// TestNoticeBeforeListening: what changed before a process listens, or while its
+// connection was away, it sees as soon as it does.
+func TestNoticeBeforeListening(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, i *issuer, store *memory.Store) {
+		d := &distant{Store: store, listening: make(chan struct{})}
+		a, b := open(t, config(i, store)), open(t, config(i, d))
+		mustToken(t, a, value(1))
+		mustToken(t, b, value(1))
+		i.supersede()
+		if _, err := a.Reject(t.Context(), value(1)); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		mustToken(t, b, value(1))
+		close(d.listening)
+		synctest.Wait()
+		mustToken(t, b, value(2))
+	})
+}
+
+// TestNoticeDuringLook: a change that is told while an older answer of the store
+// is still on its way leads to another look.
+func TestNoticeDuringLook(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, i *issuer, store *memory.Store) {
+		d := &distant{Store: store}
+		a, b := open(t, config(i, store)), open(t, config(i, d))
+		mustToken(t, a, value(1))
+		mustToken(t, b, value(1))
+		synctest.Wait()
+		arrive := make(chan struct{})
+		d.answers.Store(&arrive)
+		for n := 1; n <= 2; n++ {
+			i.supersede()
+			if _, err := a.Reject(t.Context(), value(n)); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait() // b asks, and is told once more
+		}
+		mustToken(t, b, value(1))
+		d.answers.Store(nil)
+		close(arrive)
+		synctest.Wait()
+		mustToken(t, b, value(3))
 	})
 }
 

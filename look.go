@@ -89,6 +89,9 @@ func (r *renewal) adopt(rec Record, sent time.Time) {
 	if mine != nil && rec.Fence < mine.fence && !h.live(r.at) {
 		return
 	}
+	if !r.late.IsZero() {
+		h = r.k.cfg.cut(h, r.late, r.at) // before anybody has it
+	}
 	r.k.publish(r.f, h)
 }
 

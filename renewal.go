@@ -22,9 +22,10 @@ type renewal struct {
 	rec        Record // as the store last gave it
 	notes      notes  // of rec, and what this renewal adds to them
 	at         time.Time
-	unreadable error // why the live value in rec cannot be opened
-	first      bool  // there was no value before
-	guess      bool  // the refusal is believed although the probe gave no verdict
+	unreadable error     // why the live value in rec cannot be opened
+	first      bool      // there was no value before
+	guess      bool      // the refusal is believed although the probe gave no verdict
+	late       time.Time // when a fetch was sent that may have superseded what the store has; zero for none
 }
 
 // run returns nil when the credential is as it should be.
@@ -245,6 +246,9 @@ func (r *renewal) save(lease Lease, grant Grant, sent time.Time, again bool) err
 		k.publish(r.f, h)
 	case errors.Is(err, ErrFenced):
 		k.log().Warn("the renewal took longer than its lease and another process renewed meanwhile; that token is used", "fence", lease.Fence)
+		if !k.cfg.Kind.Idempotent {
+			r.late = sent
+		}
 		if err := r.load(); err != nil {
 			return r.storeFailed(err)
 		}
@@ -275,6 +279,18 @@ func (r *renewal) blockedUnlessLive() error {
 	return r.storeFailed(ErrFenced)
 }
 
+// cut returns h, or what is left of it if it was superseded at from and that is
+// less.
+func (c Config) cut(h *held, from, now time.Time) *held {
+	left := from.Add(c.overlapOf(h.life)).Sub(now)
+	if left >= h.left(now) {
+		return h
+	}
+	short := h.placed(now, left)
+	short.fresh = min(left/2, short.dead)
+	return short
+}
+
 // cut takes into account that the current value may have been superseded at
 // from (on this process's clock): it is trusted for the overlap alone, here and
 // in the store. It returns what is left of it.
@@ -282,13 +298,11 @@ func (r *renewal) cut(from time.Time) time.Duration {
 	k, now := r.k, time.Now()
 	var left time.Duration
 	if h := k.current(); h != nil {
-		left = h.left(now)
-		if most := from.Add(k.cfg.overlapOf(h.life)).Sub(now); most < left {
-			left = most
-			c := h.placed(now, left)
-			c.fresh = min(left/2, c.dead)
+		if c := k.cfg.cut(h, from, now); c != h {
+			h = c
 			k.publish(r.f, c)
 		}
+		left = h.left(now)
 	}
 	if u := k.unsaved; u != nil && u.save != nil {
 		if end := r.storeTime(from).Add(k.cfg.overlapOf(u.save.record.Life)); end.Before(u.save.record.End) {

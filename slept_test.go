@@ -38,6 +38,7 @@ func TestMachineSlept(t *testing.T) {
 			t.Fatal(err)
 		}
 		sleep := func(d time.Duration) {
+			synctest.Wait() // a flight that goes on would notice the sleep too
 			h := *k.held.Load()
 			h.wall -= int64(d)
 			k.held.Store(&h)

@@ -44,6 +44,7 @@ func (r *renewal) fetchAlone() error {
 		return err
 	}
 	before := k.current()
+	r.why = r.reason()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.f.ctx), k.cfg.Timing.FetchTimeout)
 	defer cancel()
 	sent := time.Now()
@@ -51,6 +52,7 @@ func (r *renewal) fetchAlone() error {
 	if err == nil {
 		err = r.check(grant, sent)
 	}
+	r.fetched(Normal, sent, 0, err)
 	if err != nil {
 		cause := fetchError(err)
 		if cause.Unanswered && !k.cfg.Kind.Idempotent {
@@ -58,7 +60,7 @@ func (r *renewal) fetchAlone() error {
 		}
 		f, wait := r.judge(cause, k.failures()+1)
 		f.until = time.Now().Add(wait)
-		return k.fail(f)
+		return r.fail(f)
 	}
 	if r.isRefused(grant) {
 		return r.trip(grant.Value, textNoForce, minForcedGap)
@@ -70,6 +72,7 @@ func (r *renewal) fetchAlone() error {
 	h := newHeld(grant.Value, fence, OriginFetched, grant.ExpiresIn, sent, grant.ExpiresIn)
 	h.unsaved, k.unsaved = true, nil // nothing is pending: it was fetched without a lease
 	k.publish(r.f, h)
+	r.renewed(h, RenewalUnsaved)
 	k.log().Warn("the store is away; the token was fetched without it", "away", round(time.Since(k.heard)), "life", grant.ExpiresIn)
 	return nil
 }

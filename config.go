@@ -54,6 +54,9 @@ type Config struct {
 
 	// Logger is told of renewals (Info) and failures (Warn). Nil discards.
 	Logger *slog.Logger
+
+	// Trace is told the same and more, for programs. Nil costs nothing.
+	Trace *Trace
 }
 
 // Timing bounds the steps of a renewal. A zero field means its default.

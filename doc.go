@@ -35,4 +35,6 @@
 // Failures are kept in the record, so that a fleet, and a program that is
 // restarted again and again, asks a failing issuer no more than one process
 // would.
+//
+// A [Trace] is told of each step: for metrics, or to pass a renewal on at once.
 package zhongkong

@@ -42,7 +42,7 @@ func (r *renewal) fetchFailed(lease Lease, sent time.Time, err error) error {
 	})
 	lease.Detail = clip(f.err.Text, maxFailureText)
 	r.release(lease, r.notes.bytes())
-	return k.fail(f)
+	return r.fail(f)
 }
 
 // fetchError returns what Fetch returned as the type that it should be.
@@ -86,7 +86,7 @@ func (r *renewal) usedUp(lease Lease, most int) error {
 	r.release(lease, nil)
 	now := r.storeNow()
 	wait := nextBeijingMidnight(now).Sub(now)
-	return r.k.fail(&failure{
+	return r.fail(&failure{
 		err: Error{
 			Class: ClassQuota,
 			Text:  fmt.Sprintf("%d fetches were made today (UTC+8) and DailyFetches is %d: find out who makes them, or raise the limit", lease.Today, most),
@@ -104,7 +104,7 @@ func (r *renewal) storeFailed(err error) error {
 		return ErrClosed
 	}
 	count := k.failures() + 1
-	return k.fail(&failure{
+	return r.fail(&failure{
 		err: Error{
 			Class: ClassTransient,
 			Text:  ErrStore.Error() + ": " + strings.TrimPrefix(err.Error(), "zhongkong: "),

@@ -164,6 +164,15 @@ func (k *Keeper) await(ctx context.Context) (Token, error) {
 // ctx ends. An error that wraps [ErrRefused] says that there is no other value
 // to be had now: hand the refusal to whoever made the call.
 func (k *Keeper) Reject(ctx context.Context, refused string) (Token, error) {
+	began := time.Now()
+	t, f, err := k.reject(ctx, refused)
+	fetched := err == nil && t.Origin() == OriginFetched && f != nil && f.refused == refused
+	k.refused(began, fetched, err)
+	return t, err
+}
+
+// reject is Reject. It also returns the flight that it waited for last, if any.
+func (k *Keeper) reject(ctx context.Context, refused string) (Token, *flight, error) {
 	for {
 		k.mu.Lock()
 		now := time.Now()
@@ -172,20 +181,20 @@ func (k *Keeper) Reject(ctx context.Context, refused string) (Token, error) {
 		switch {
 		case k.closed:
 			k.mu.Unlock()
-			return Token{}, ErrClosed
+			return Token{}, nil, ErrClosed
 		case f != nil:
 			// wait for it below
 		case h == nil || h.value.Reveal() != refused:
 			k.mu.Unlock()
 			t, err := k.Token(ctx)
 			if err != nil || t.Value() != refused {
-				return t, err
+				return t, nil, err
 			}
 			continue // the store still has the refused value: now it is the current one
 		default:
 			if err := k.hopeless(h, now); err != nil {
 				k.mu.Unlock()
-				return Token{}, err
+				return Token{}, nil, err
 			}
 			if h.refused == nil {
 				k.held.Store(h.suspected())
@@ -195,13 +204,13 @@ func (k *Keeper) Reject(ctx context.Context, refused string) (Token, error) {
 		news := f.news
 		k.mu.Unlock()
 		if err := f.wait(ctx, news); err != nil {
-			return Token{}, k.gaveUp(err)
+			return Token{}, f, k.gaveUp(err)
 		}
 		if h := k.held.Load(); h.live(time.Now()) && h.value.Reveal() != refused {
-			return Token{h}, nil
+			return Token{h}, f, nil
 		}
 		if f.over() && f.refused == refused && f.err != nil {
-			return Token{}, f.err
+			return Token{}, f, f.err
 		}
 	}
 }
@@ -368,7 +377,13 @@ func (k *Keeper) plan() {
 }
 
 // fail remembers what an attempt met and returns it as callers get it.
-func (k *Keeper) fail(f *failure) *Error {
+func (r *renewal) fail(f *failure) *Error {
+	err := r.k.remember(f)
+	r.failed(f, err)
+	return err
+}
+
+func (k *Keeper) remember(f *failure) *Error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	f.err.Key = k.cfg.Key

@@ -45,6 +45,7 @@ func (r *renewal) takeLease() (Lease, error) {
 		sent := time.Now()
 		lease, err := k.cfg.Store.Acquire(ctx, k.cfg.Key, attempt, t.LeaseTTL)
 		cancel()
+		k.stored(CallAcquire, sent, err)
 		if err == nil {
 			r.adopt(lease.Record, sent)
 			return lease, nil
@@ -97,7 +98,10 @@ func (r *renewal) pause(d time.Duration) error {
 func (r *renewal) release(lease Lease, notes []byte) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.f.ctx), r.k.cfg.Timing.StoreTimeout)
 	defer cancel()
-	if err := r.k.cfg.Store.Release(ctx, lease, notes); err != nil {
+	sent := time.Now()
+	err := r.k.cfg.Store.Release(ctx, lease, notes)
+	r.k.stored(CallRelease, sent, err)
+	if err != nil {
 		r.k.log().Debug("the lease was not released and ends by itself", "fence", lease.Fence, "error", err)
 	}
 }

@@ -43,6 +43,7 @@ func (r *renewal) load() error {
 	r.f.unseen() // what it tells of, the answer to this call has
 	sent := time.Now()
 	rec, err := r.k.cfg.Store.Load(ctx, r.k.cfg.Key)
+	r.k.stored(CallLoad, sent, err)
 	if errors.Is(err, ErrNotFound) {
 		rec, err = Record{Now: rec.Now}, nil
 		if rec.Now.IsZero() {
@@ -93,6 +94,7 @@ func (r *renewal) adopt(rec Record, sent time.Time) {
 		h = r.k.cfg.cut(h, r.late, r.at) // before anybody has it
 	}
 	r.k.publish(r.f, h)
+	r.adopted(h, mine)
 }
 
 // needed reports whether there is something to renew.
@@ -124,7 +126,7 @@ func (r *renewal) blocked() error {
 	k.mu.Unlock()
 	if n, ok := r.notes.failure(k.cfg.fingerprints()); ok {
 		if wait := time.UnixMicro(n.Next).Sub(storeNow); wait > 0 {
-			return k.fail(&failure{
+			return r.fail(&failure{
 				err:   Error{Class: n.Class, Code: n.Code, Text: n.Text},
 				count: n.Count, until: now.Add(wait),
 			})
@@ -139,7 +141,7 @@ func (r *renewal) blocked() error {
 		}
 	}
 	if wait := unreadableGap - since(storeNow, r.notes.UnreadableAt); r.unreadable != nil && wait > 0 {
-		return k.fail(&failure{
+		return r.fail(&failure{
 			err: Error{
 				Class: ClassBlocked, Text: ErrSealKey.Error() + ": " + r.unreadable.Error(),
 				Err: fmt.Errorf("%w: %w", ErrSealKey, r.unreadable),

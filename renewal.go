@@ -26,6 +26,10 @@ type renewal struct {
 	first      bool      // there was no value before
 	guess      bool      // the refusal is believed although the probe gave no verdict
 	late       time.Time // when a fetch was sent that may have superseded what the store has; zero for none
+
+	why    Reason
+	forced bool
+	begun  int // fetches under this lease
 }
 
 // run returns nil when the credential is as it should be.
@@ -72,7 +76,7 @@ func (r *renewal) prepare() error {
 	}
 	f, wait := r.judge(fetchError(err), k.failures()+1)
 	f.until = time.Now().Add(wait)
-	return k.fail(f)
+	return r.fail(f)
 }
 
 // storeTime tells t, on this process's clock, in the store's. It is early by up
@@ -106,7 +110,8 @@ func (r *renewal) renew(lease Lease, deadline time.Time) error {
 		r.notes.UnreadableAt = now.UnixMicro()
 	}
 	r.first = before == nil && r.rec.Value == ""
-	lease.Detail = r.reason()
+	r.why = r.reason()
+	lease.Detail = r.why.detail()
 	grant, sent, err := r.fetch(lease, Normal, deadline)
 	if err != nil {
 		return err
@@ -115,6 +120,7 @@ func (r *renewal) renew(lease Lease, deadline time.Time) error {
 	if r.isRefused(grant) && k.cfg.Kind.Forceable {
 		if wait = r.notes.mayForce(r.storeNow()); wait == 0 {
 			r.notes.force(r.storeNow())
+			r.forced = true
 			lease.Detail += "; forced"
 			if grant, sent, err = r.fetch(lease, Forced, deadline); err != nil {
 				return err
@@ -138,20 +144,20 @@ func (r *renewal) renew(lease Lease, deadline time.Time) error {
 	return trouble
 }
 
-// reason says for the journal why this renewal is made.
-func (r *renewal) reason() string {
+// reason says why this renewal is made.
+func (r *renewal) reason() Reason {
 	h := r.k.current()
 	switch {
 	case r.f.refused != "":
-		return "the token was refused"
+		return ReasonRefused
 	case r.unreadable != nil:
-		return "the stored token was sealed with another key"
+		return ReasonUnreadable
 	case h == nil && r.rec.Value == "":
-		return "there was no token"
+		return ReasonMissing
 	case !h.live(time.Now()):
-		return "the token was over"
+		return ReasonExpired
 	default:
-		return "ahead of the token's end"
+		return ReasonAhead
 	}
 }
 
@@ -184,6 +190,7 @@ func (r *renewal) fetch(lease Lease, mode Mode, deadline time.Time) (Grant, time
 		r.release(lease, nil)
 		return Grant{}, time.Time{}, r.storeFailed(err)
 	}
+	r.begun++
 	ctx, cancel := context.WithDeadline(context.WithoutCancel(r.f.ctx), deadline)
 	defer cancel()
 	sent := time.Now()
@@ -191,6 +198,7 @@ func (r *renewal) fetch(lease Lease, mode Mode, deadline time.Time) (Grant, time
 	if err == nil {
 		err = r.check(grant, sent)
 	}
+	r.fetched(mode, sent, lease.Today+r.begun, err)
 	if err != nil {
 		return Grant{}, sent, r.fetchFailed(lease, sent, err)
 	}
@@ -200,7 +208,10 @@ func (r *renewal) fetch(lease Lease, mode Mode, deadline time.Time) (Grant, time
 func (r *renewal) begin(lease Lease) error {
 	ctx, cancel := context.WithTimeout(r.f.ctx, r.k.cfg.Timing.StoreTimeout)
 	defer cancel()
-	return r.k.cfg.Store.Begin(ctx, lease, r.notes.bytes())
+	sent := time.Now()
+	err := r.k.cfg.Store.Begin(ctx, lease, r.notes.bytes())
+	r.k.stored(CallBegin, sent, err)
+	return err
 }
 
 // check keeps out what must never be handed out.
@@ -240,6 +251,7 @@ func (r *renewal) save(lease Lease, grant Grant, sent time.Time, again bool) err
 	record.Value, record.SealKey = k.seals.seal(k.cfg.Key.String(), grant.Value)
 
 	err := k.saveRecord(lease, record)
+	result := RenewalSaved
 	switch {
 	case err == nil:
 		k.unsaved = nil // whatever was left over belongs to an older value
@@ -249,6 +261,7 @@ func (r *renewal) save(lease Lease, grant Grant, sent time.Time, again bool) err
 		if !k.cfg.Kind.Idempotent {
 			r.late = sent
 		}
+		r.renewed(h, RenewalOvertaken)
 		if err := r.load(); err != nil {
 			return r.storeFailed(err)
 		}
@@ -262,11 +275,16 @@ func (r *renewal) save(lease Lease, grant Grant, sent time.Time, again bool) err
 		k.unsaved = &unsaved{save: &pendingSave{lease: lease, record: record}}
 		k.unsaved.postpone()
 		k.publish(r.f, h)
+		result = RenewalUnsaved
 	}
 	text := "renewed"
 	if again {
 		text = "the issuer gave the same token again"
+		if result == RenewalSaved {
+			result = RenewalSame
+		}
 	}
+	r.renewed(h, result)
 	k.log().Info(text, "fence", lease.Fence, "life", grant.ExpiresIn, "why", lease.Detail)
 	return nil
 }
@@ -301,6 +319,7 @@ func (r *renewal) cut(from time.Time) time.Duration {
 		if c := k.cfg.cut(h, from, now); c != h {
 			h = c
 			k.publish(r.f, c)
+			r.shortened(c)
 		}
 		left = h.left(now)
 	}

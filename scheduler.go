@@ -389,7 +389,10 @@ func (s *Scheduler) loadMany(ctx context.Context, store ManyLoader, of []*Keeper
 	}
 	ctx, cancel := context.WithTimeout(ctx, 4*of[0].cfg.Timing.StoreTimeout)
 	defer cancel()
-	return store.LoadMany(ctx, keys)
+	sent := time.Now()
+	records, err := store.LoadMany(ctx, keys)
+	loadedMany(of, sent, err)
+	return records, err
 }
 
 // sleep waits for d and reports whether ctx lasted that long.

@@ -58,11 +58,17 @@ func (r *renewal) flush() {
 func (k *Keeper) saveRecord(lease Lease, record Record) error {
 	ctx, cancel := context.WithTimeout(context.Background(), k.cfg.Timing.SaveTimeout)
 	defer cancel()
-	return k.cfg.Store.Save(ctx, lease, record)
+	sent := time.Now()
+	err := k.cfg.Store.Save(ctx, lease, record)
+	k.stored(CallSave, sent, err)
+	return err
 }
 
 func (k *Keeper) shortenRecord(p pendingShorten) error {
 	ctx, cancel := context.WithTimeout(context.Background(), k.cfg.Timing.StoreTimeout)
 	defer cancel()
-	return k.cfg.Store.Shorten(ctx, k.cfg.Key, p.fence, p.end)
+	sent := time.Now()
+	err := k.cfg.Store.Shorten(ctx, k.cfg.Key, p.fence, p.end)
+	k.stored(CallShorten, sent, err)
+	return err
 }

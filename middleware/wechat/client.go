@@ -66,7 +66,7 @@ func New(cfg Config) (*Client, error) {
 		return zhongkong.New(zhongkong.Config{
 			Key: key, Kind: kind, Store: store, Secret: cfg.AppSecret,
 			SealKeys: cfg.SealKeys, Overlap: cfg.Overlap, Timing: cfg.Timing,
-			FetchWithoutStore: cfg.FetchWithoutStore, Scheduler: cfg.Scheduler, Logger: cfg.Logger,
+			FetchWithoutStore: cfg.FetchWithoutStore, Scheduler: cfg.Scheduler, Logger: cfg.Logger, Trace: cfg.Trace,
 		})
 	}
 	keeper, err := keep(api.Key(cfg.AppID, cfg.TokenAPI), api.AccessToken(account, cfg.TokenAPI))

@@ -138,6 +138,42 @@ func TestRenewedAheadOfItsEnd(t *testing.T) {
 	})
 }
 
+// TestTrace: Config.Trace is told of the token and of the tickets.
+func TestTrace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		renewed, refused := map[string]int{}, 0
+		var mu sync.Mutex
+		cfg, wx := inMemory(t, config(), simulatorOptions())
+		cfg.Trace = &zhongkong.Trace{
+			Renewed: func(i zhongkong.RenewedInfo) {
+				mu.Lock()
+				defer mu.Unlock()
+				renewed[i.Key.Kind+" of "+i.Key.AppID]++
+			},
+			Refused: func(i zhongkong.RefusedInfo) {
+				mu.Lock()
+				defer mu.Unlock()
+				if i.Result == zhongkong.RefusalRenewed {
+					refused++
+				}
+			},
+		}
+		client := newClient(t, cfg)
+		if _, err := client.Ticket(t.Context(), platform.JSAPITicket); err != nil {
+			t.Fatal(err)
+		}
+		wx.Kill(testAppID)
+		if err := client.Get(t.Context(), domainIP, nil, nil); err != nil {
+			t.Fatal(err)
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		if renewed["access_token of "+testAppID] != 2 || renewed["jsapi_ticket of "+testAppID] != 1 || refused != 1 {
+			t.Errorf("told of %v and %d refusals, want two tokens, one ticket, one refusal", renewed, refused)
+		}
+	})
+}
+
 // malformed are answers of a token endpoint that are none.
 var malformed = map[string]simulator.Fault{
 	"empty":                   {Status: 200},

@@ -126,6 +126,10 @@ type Config struct {
 	// Logger is told of renewals (Info), of failures and refused callbacks (Warn)
 	// and of every call (Debug). Nil discards.
 	Logger *slog.Logger
+
+	// Trace is told what becomes of the token and the tickets: renewals, failures,
+	// refusals, calls of the store. See zhongkong.Trace. Nil costs nothing.
+	Trace *zhongkong.Trace
 }
 
 // WithDefaults returns a copy with every zero field filled in that has a

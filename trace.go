@@ -212,6 +212,42 @@ func (i StoredInfo) Outcome() StoreOutcome {
 	}
 }
 
+// JoinTraces returns a Trace that tells all of traces, in their order; nil ones are
+// left out. It is nil when there is none.
+func JoinTraces(traces ...*Trace) *Trace {
+	var joined *Trace
+	for _, t := range traces {
+		switch {
+		case t == nil:
+		case joined == nil:
+			one := *t
+			joined = &one
+		default:
+			joined.Fetched = both(joined.Fetched, t.Fetched)
+			joined.Renewed = both(joined.Renewed, t.Renewed)
+			joined.Adopted = both(joined.Adopted, t.Adopted)
+			joined.Shortened = both(joined.Shortened, t.Shortened)
+			joined.Failed = both(joined.Failed, t.Failed)
+			joined.Refused = both(joined.Refused, t.Refused)
+			joined.Stored = both(joined.Stored, t.Stored)
+		}
+	}
+	return joined
+}
+
+func both[T any](first, second func(T)) func(T) {
+	switch {
+	case first == nil:
+		return second
+	case second == nil:
+		return first
+	}
+	return func(info T) {
+		first(info)
+		second(info)
+	}
+}
+
 // trace returns the functions that are to be told.
 func (k *Keeper) trace() *Trace {
 	if k.cfg.Trace == nil {

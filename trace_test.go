@@ -409,6 +409,30 @@ func TestTraceOfMany(t *testing.T) {
 	})
 }
 
+// TestJoinTraces: all are told, in their order; what none wants to know stays nil.
+func TestJoinTraces(t *testing.T) {
+	t.Parallel()
+	var order []string
+	say := func(text string) func(zhongkong.RenewedInfo) {
+		return func(zhongkong.RenewedInfo) { order = append(order, text) }
+	}
+	stored := 0
+	first, second := &zhongkong.Trace{Renewed: say("first")}, &zhongkong.Trace{Renewed: say("second"), Stored: func(zhongkong.StoredInfo) { stored++ }}
+	joined := zhongkong.JoinTraces(nil, first, nil, second, &zhongkong.Trace{})
+	joined.Renewed(zhongkong.RenewedInfo{})
+	joined.Stored(zhongkong.StoredInfo{})
+	if !slices.Equal(order, []string{"first", "second"}) || stored != 1 || joined.Failed != nil {
+		t.Errorf("told %q and of %d store calls; Failed is nil: %t", order, stored, joined.Failed == nil)
+	}
+	first.Renewed(zhongkong.RenewedInfo{})
+	if len(order) != 3 {
+		t.Error("joining changed what was joined")
+	}
+	if zhongkong.JoinTraces(nil, nil) != nil {
+		t.Error("of none there is one")
+	}
+}
+
 // TestSpeedTrace: Token pays nothing for a Trace.
 func TestSpeedTrace(t *testing.T) {
 	var l told

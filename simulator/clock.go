@@ -12,8 +12,8 @@ import (
 // there from New on.
 //
 // Whatever somebody else compares with his own clock stays real: the times inside
-// of rids and pushes, which only Options.Skew moves, the delays of faults and the
-// latencies of events.
+// of rids and pushes and the Date of answers, which only Options.Skew moves, the
+// delays of faults and the latencies of events.
 type Clock struct {
 	offset atomic.Int64
 }
@@ -47,7 +47,7 @@ func month(t time.Time) int64 {
 	return int64(t.Year())*12 + int64(t.Month())
 }
 
-// wall is the time that rids and pushes carry.
+// wall is the time that rids, pushes and answers carry.
 func (s *Simulator) wall() time.Time { return time.Now().Add(time.Duration(s.skew.Load())) }
 
 // SetSkew changes Options.Skew: how far WeChat's clock is ahead of this

@@ -57,8 +57,8 @@ type Options struct {
 	AcceptEscapes bool
 
 	// Skew is how far WeChat's clock is ahead of this machine's (negative: behind)
-	// in what it says to others: in rids, and in the timestamp and CreateTime of
-	// pushes. Simulator.SetSkew changes it.
+	// in what it says to others: in rids, in the Date of answers, and in the
+	// timestamp and CreateTime of pushes. Simulator.SetSkew changes it.
 	Skew time.Duration
 
 	// Patience is how long WeChat waits for the answer to a push, and what lies

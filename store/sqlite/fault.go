@@ -15,6 +15,7 @@ type fault struct {
 	path, what, remedy string
 
 	passes bool // it may be over without a change of the configuration
+	reason Reason
 	err    error
 }
 
@@ -52,14 +53,14 @@ const (
 
 func isFolder(path string) error {
 	return &fault{
-		path: path, what: "is a folder",
+		path: path, what: "is a folder", reason: Folder,
 		remedy: "give the path of a file, such as " + filepath.Join(path, "zhongkong.db"),
 	}
 }
 
 func isLocked(path string, err error) error {
 	return &fault{
-		path: path, what: "is locked by another program", passes: true, err: err,
+		path: path, what: "is locked by another program", passes: true, reason: Locked, err: err,
 		remedy: "let that program end its transaction, or end it; the database is then used by itself",
 	}
 }
@@ -70,7 +71,7 @@ func isBusy(path string, err error) error {
 		return err
 	}
 	return &fault{
-		path: path, what: "has other calls of this program waiting for it", passes: true, err: err,
+		path: path, what: "has other calls of this program waiting for it", passes: true, reason: Locked, err: err,
 		remedy: "try again; if it stays so, another program holds its lock",
 	}
 }
@@ -82,7 +83,7 @@ func explain(path string, err error) error {
 		return err
 	}
 	permission := &fault{
-		path: path, what: "may not be read and written by this program", err: err,
+		path: path, what: "may not be read and written by this program", reason: NoPermission, err: err,
 		remedy: fmt.Sprintf("give the user it runs as (uid %d) that right to the file and to its folder, where SQLite keeps further files", os.Getuid()),
 	}
 	c := codeOf(err)
@@ -105,11 +106,11 @@ func explain(path string, err error) error {
 		return isLocked(path, err)
 	case c == notADB:
 		return &fault{
-			path: path, what: "is not a SQLite database", err: err,
+			path: path, what: "is not a SQLite database", reason: NotDatabase, err: err,
 			remedy: "give another path, or move that file away",
 		}
 	case c == full, errors.Is(err, syscall.ENOSPC):
-		return &fault{path: path, what: "has no room left on its disk", passes: true, err: err, remedy: "make some"}
+		return &fault{path: path, what: "has no room left on its disk", passes: true, reason: Full, err: err, remedy: "make some"}
 	default:
 		return &fault{path: path, what: "cannot be used", passes: true, err: err, remedy: "look at its disk and at the cause; it is tried again by itself"}
 	}

@@ -2,161 +2,223 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"net/http"
+	"log/slog"
+	"strings"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong/simulator"
+	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/cmd/zhongkong/internal/doctor"
+	"github.com/zhongkong-go/zhongkong/gateway"
+	"github.com/zhongkong-go/zhongkong/middleware/wechat"
 )
 
 // doctorCmd finds out what is wrong.
 type doctorCmd struct {
+	All      doctorAllCmd      `cmd:"" default:"withargs" help:"Look at everything, in the order in which one fault explains the next. The command without a name."`
 	Callback doctorCallbackCmd `cmd:"" help:"Ask a running app what WeChat will ask: the handshake and a push in every mode. Says which step failed, and what to do."`
 }
 
-// doctorCallbackCmd examines an app's callback address.
-type doctorCallbackCmd struct {
-	URL     string        `required:"" help:"Your app's callback address." placeholder:"URL"`
-	Account string        `help:"Whose Token and AES key: NAME reads NAME_APPID, NAME_TOKEN, NAME_AES_KEY from the environment; a file with such lines will do too." default:"WECHAT" placeholder:"NAME|FILE"`
-	Text    string        `help:"What the pushed messages say. Your app handles them as it does a follower's." default:"ping" placeholder:"TEXT"`
-	Wait    time.Duration `help:"How long to wait for an answer; WeChat waits 5s, three times." default:"5s"`
+// doctorAllCmd looks at everything.
+type doctorAllCmd struct {
+	Config      string        `help:"The gateway's configuration. Without it, the account is the environment's, as for zhongkong token: WECHAT_APPID, WECHAT_APPSECRET, WECHAT_TOKEN_API, WECHAT_API_BASE, ZHONGKONG_STORE, ZHONGKONG_SEAL_KEY; or ZHONGKONG_GATEWAY and ZHONGKONG_GATEWAY_KEY." placeholder:"FILE" short:"c"`
+	Account     []string      `help:"Look at this account of the configuration alone. May be repeated." placeholder:"APPID"`
+	CallbackURL []string      `name:"callback-url" help:"An address that WeChat pushes to: asked for the handshake, and sent a message \"ping\" in the mode of WECHAT_AES_KEY. Needs WECHAT_TOKEN. May be repeated." placeholder:"URL"`
+	Fetch       bool          `help:"Fetch a token through the store where none lives. With WECHAT_TOKEN_API=classic this ends one that programs without this store use."`
+	Wait        time.Duration `help:"How long to wait for each answer; a fetch in programs takes 8s at most." default:"8s"`
+	JSON        bool          `name:"json" help:"Print one JSON object, for programs."`
+	Lang        string        `help:"en or zh. Without it, the language of LC_ALL, LC_MESSAGES or LANG." enum:",en,zh" default:"" placeholder:"LANG"`
 }
 
 // Help is what stands below the flags' list.
-func (*doctorCallbackCmd) Help() string {
-	return `Examples:
-  zhongkong doctor callback --url http://127.0.0.1:3100/
-  zhongkong doctor callback --url https://example.com/wechat --account shop.env
+func (*doctorAllCmd) Help() string {
+	return `It harms nothing. No token of /cgi-bin/token is fetched, which would end the one in use; the AppSecret is tried at stable_token in
+normal mode, whose tokens live apart, and the token in the store by a call that changes nothing. A store is not made, migrated or
+repaired: it gets one row of the doctor's own, which shows that it can be written.
 
-The variables have to be those that the app runs with: without NAME_AES_KEY it is examined as one in plain mode.
-The exit code is 0 when all is well, 1 when a step failed, 2 when the command itself is wrong.`
-}
+  zhongkong doctor
+  zhongkong doctor --config gateway.yaml
+  zhongkong doctor --callback-url https://example.com/wechat
+  zhongkong doctor --json
+  zhongkong doctor callback --url https://example.com/wechat    the address alone, in every mode, with every forgery
 
-// step is one thing that WeChat, or somebody who is not WeChat, does to an app.
-type step struct {
-	name   string
-	run    func(ctx context.Context, p simulator.Push) (simulator.Result, error)
-	push   simulator.Push
-	remedy func(d simulator.Delivery) string // in words, for the answer that was wrong
-	advice bool                              // it is good to have, and not a failure
+--json: {"version", "ok", "problems", "warnings", "checks": [{"check", "account", "subject", "state", "cause", "errcode", "ip", "found",
+"do", "took_ms"}], "todo": [TEXT]}. state is ok, warning, problem or skipped; cause is a word such as ip_not_whitelisted; fields that
+say nothing are left out.
+
+The exit code is 0 when there is no problem (warnings are none), 1 when there is one, 2 when the command or its configuration cannot
+be understood.`
 }
 
 // Run examines.
-func (c *doctorCallbackCmd) Run(ctx context.Context, t *terminal) error {
-	wx, err := (&pushCmd{To: c.URL, Account: c.Account, Wait: c.Wait}).simulator(t)
+func (c *doctorAllCmd) Run(ctx context.Context, t *terminal) error {
+	if c.Wait <= 0 {
+		return mistake("--wait %s: it has to be positive", c.Wait)
+	}
+	chart := &chart{t: t, lang: c.language(t)}
+	options, err := c.options(t)
 	if err != nil {
-		return err
-	}
-	account := wx.Accounts()[0]
-	steps := c.steps(wx, account)
-	if _, err := wx.NewRequest(ctx, steps[0].push); err != nil { // before anything is said or sent
-		return mistake("%s", hint(err))
-	}
-	mode := "safe or compatible mode"
-	if account.AESKey == "" {
-		mode = "plain mode"
-	}
-	t.say("%s %s", t.bold("→ "+c.URL), t.dim("as the app of "+account.AppID+", in "+mode))
-	for i, s := range steps {
-		result, err := s.run(ctx, s.push)
-		switch {
-		case ctx.Err() != nil:
-			return errors.New("given up")
-		case err != nil:
-			return mistake("%s", hint(err))
-		case result.OK():
-			t.say("%s %s %s", t.tick(true), t.bold(s.name)+":", printable(result.Reason))
-			continue
+		report := doctor.Report{Findings: []doctor.Finding{doctor.Unreadable(err)}}
+		if c.JSON {
+			return firstError(chart.json(report), errMistake)
 		}
-		mark := t.tick(false)
-		if s.advice {
-			mark = t.yellow("!")
-		}
-		t.say("%s %s %s", mark, t.bold(s.name)+":", printable(result.Reason))
-		if remedy := s.remedy(result.Deliveries[len(result.Deliveries)-1]); remedy != "" {
-			t.say("  %s", remedy)
-		}
-		if !s.advice {
-			t.say("Step %d of %d failed: %s", i+1, len(steps), s.name)
-			return errFailed
+		chart.line(report.Findings[0])
+		chart.end(report)
+		return errMistake
+	}
+	each := chart.line
+	if c.JSON {
+		each = nil
+	}
+	chart.several = len(options.Accounts) > 1
+	report := doctor.Run(ctx, *options, each)
+	if ctx.Err() != nil {
+		return fmt.Errorf("given up")
+	}
+	if c.JSON {
+		err = chart.json(report)
+	} else {
+		chart.end(report)
+	}
+	if err == nil && report.Count(doctor.Problem) > 0 {
+		err = errFailed
+	}
+	return err
+}
+
+func firstError(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
 		}
 	}
-	t.say("All is well: the console will take this address.")
 	return nil
 }
 
-// steps are in the order in which one failure explains the next.
-func (c *doctorCallbackCmd) steps(wx *simulator.Simulator, account simulator.Account) []step {
-	modes := []simulator.Mode{simulator.Safe, simulator.Compatible}
-	attacks := []simulator.Attack{simulator.WrongSignature, simulator.PlainText, simulator.Tampered, simulator.ForeignAppID, simulator.Stale}
-	if account.AESKey == "" {
-		modes = []simulator.Mode{simulator.Plain}
-		attacks = []simulator.Attack{simulator.WrongSignature, simulator.Stale}
+// language is the flag's or the environment's.
+func (c *doctorAllCmd) language(t *terminal) doctor.Lang {
+	if c.Lang != "" {
+		return doctor.Lang(c.Lang)
 	}
-	text := simulator.Text(c.Text)
-	steps := []step{
-		{name: "handshake", run: wx.Verify, push: simulator.Push{URL: c.URL, Message: text, Mode: modes[0]}, remedy: c.forHandshake},
-		{
-			name: "handshake of a stranger", run: wx.Verify, push: simulator.Push{URL: c.URL, Attack: simulator.WrongSignature},
-			remedy: func(simulator.Delivery) string { return "" },
-		},
-	}
-	for _, mode := range modes {
-		for _, format := range []simulator.Format{simulator.XML, simulator.JSON} {
-			steps = append(steps, step{
-				name: fmt.Sprintf("push in %s mode, %s", mode, format), run: wx.Deliver,
-				push:   simulator.Push{URL: c.URL, Message: text, Mode: mode, Format: format},
-				remedy: func(d simulator.Delivery) string { return c.forPush(mode, format, d) },
-				// WeChat pushes JSON to mini programs alone, and lets them choose.
-				advice: format == simulator.JSON && account.Kind != simulator.MiniProgram,
-			})
+	for _, name := range []string{"LC_ALL", "LC_MESSAGES", "LANG"} {
+		if value, _ := t.env(name); value != "" {
+			if strings.HasPrefix(strings.ToLower(value), "zh") {
+				return doctor.Chinese
+			}
+			break
 		}
 	}
-	for _, attack := range attacks {
-		steps = append(steps, step{
-			name: fmt.Sprintf("forged push, %s", attack), run: wx.Deliver,
-			push:   simulator.Push{URL: c.URL, Message: text, Mode: modes[0], Attack: attack},
-			remedy: func(simulator.Delivery) string { return "" }, // the reason is one
-			advice: attack == simulator.Stale,                     // WECHAT_FRESHNESS=0 is a choice
-		})
-	}
-	return steps
+	return doctor.English
 }
 
-func (c *doctorCallbackCmd) forHandshake(d simulator.Delivery) string {
-	if d.Status == http.StatusForbidden || d.Status == http.StatusUnauthorized {
-		return "Give the app and this command the same Token, that of the console's message push (消息推送); and see that nothing in front " +
-			"of the app asks for a login or drops the query. The app's log may name the step."
-	}
-	return c.general(d, http.MethodGet)
-}
-
-func (c *doctorCallbackCmd) forPush(mode simulator.Mode, format simulator.Format, d simulator.Delivery) string {
+// options are read from the configuration file or the environment. An error says
+// what cannot be understood.
+func (c *doctorAllCmd) options(t *terminal) (*doctor.Options, error) {
+	env := func(name string) string { value, _ := t.env(name); return strings.TrimSpace(value) }
+	o := &doctor.Options{Callbacks: c.CallbackURL, Fetch: c.Fetch, Wait: c.Wait}
+	var err error
 	switch {
-	case format == simulator.JSON:
-		return "The app reads XML and not JSON, which WeChat pushes only to mini programs that chose it in their console."
-	case d.Status == http.StatusForbidden && mode == simulator.Plain:
-		return "The Token is right, since the handshake was: the app wants encrypted messages. Give this command the app's AES key " +
-			"(WECHAT_AES_KEY), or take it from the app if the console says plain mode (明文模式)."
-	case d.Status == http.StatusForbidden:
-		return "The Token is right, since the handshake was: the AES key or the appid differs, or the app has no AES key. Give the app and this command the same " +
-			"EncodingAESKey and AppID, those of the console. The app's log may name the step."
+	case c.Config != "":
+		err = c.fromFile(t, o)
+	case env("ZHONGKONG_GATEWAY") != "":
+		err = viaGateway(env, o)
+	default:
+		err = fromVariables(t, o)
 	}
-	return c.general(d, http.MethodPost)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.choose(o); err != nil {
+		return nil, err
+	}
+	if len(c.CallbackURL) > 0 {
+		found, err := findAccounts(usualAccount, t.env)
+		if err != nil {
+			return nil, err
+		}
+		if o.App, err = found[0].account(false, true); err != nil {
+			return nil, err
+		}
+	}
+	return o, nil
 }
 
-// general is for what can go wrong with any request.
-func (c *doctorCallbackCmd) general(d simulator.Delivery, method string) string {
-	switch {
-	case d.Err != nil:
-		return "Start the app, and check host and port of the address. WeChat itself reaches ports 80 and 443 alone, and needs the answer within 5 s."
-	case d.Status >= 300 && d.Status < 400:
-		return "Give the address that it redirects to: WeChat does not follow."
-	case d.Status == http.StatusNotFound || d.Status == http.StatusMethodNotAllowed:
-		return fmt.Sprintf("Let the app answer %s at this path: with the middleware, its Config.CallbackPath.", method)
-	case d.Status >= 500:
-		return "The app, or a proxy in front of it, fails: look into their logs."
+// choose keeps the accounts that --account names.
+func (c *doctorAllCmd) choose(o *doctor.Options) error {
+	if len(c.Account) == 0 {
+		return nil
 	}
-	return ""
+	var chosen []doctor.Account
+	for _, appid := range c.Account {
+		found := false
+		for _, a := range o.Accounts {
+			if a.AppID == appid {
+				chosen, found = append(chosen, a), true
+			}
+		}
+		if !found {
+			return mistake("--account %s: the configuration has no such account", printable(appid))
+		}
+	}
+	o.Accounts = chosen
+	return nil
+}
+
+// fromFile takes what zhongkong serve would.
+func (c *doctorAllCmd) fromFile(t *terminal, o *doctor.Options) (err error) {
+	o.File = c.Config
+	if o.Settings, err = gateway.ReadSettings(c.Config); err != nil {
+		return fmt.Errorf("%s", strings.TrimPrefix(err.Error(), "gateway: "))
+	}
+	if o.Settings.Listen == "" {
+		o.Settings.Listen = defaultListen
+	}
+	if o.StoreURL = o.Settings.Store; o.StoreURL == "" {
+		o.StoreURL = storeOf(t.env)
+	}
+	o.Base = o.Settings.APIBase
+	if text, _ := t.env("ZHONGKONG_SEAL_KEY"); text != "" {
+		if o.SealKeys, err = sealKeys(t.env); err != nil {
+			return err
+		}
+	}
+	for _, a := range o.Settings.Accounts {
+		o.Accounts = append(o.Accounts, doctor.Account{AppID: a.AppID, Secret: a.Secret, TokenAPI: a.TokenAPI, Daily: a.DailyFetches})
+	}
+	return nil
+}
+
+// viaGateway is for a program that takes its token from a gateway.
+func viaGateway(env func(string) string, o *doctor.Options) error {
+	for name, what := range map[string]string{
+		"WECHAT_APPID":          "the account whose token the gateway gives",
+		"ZHONGKONG_GATEWAY_KEY": "the key that zhongkong client add showed on the gateway's machine",
+	} {
+		if env(name) == "" {
+			return fmt.Errorf("ZHONGKONG_GATEWAY is set and %s is not: it is %s", name, what)
+		}
+	}
+	o.Gateway, o.Key = env("ZHONGKONG_GATEWAY"), zhongkong.NewSecret(env("ZHONGKONG_GATEWAY_KEY"))
+	o.Accounts = []doctor.Account{{AppID: env("WECHAT_APPID"), TokenAPI: "gateway"}}
+	return nil
+}
+
+// fromVariables takes what a program with wechat.ConfigFromEnv would.
+func fromVariables(t *terminal, o *doctor.Options) error {
+	cfg, err := wechat.ConfigFrom(func(name string) string {
+		if name == "ZHONGKONG_STORE" { // any will do here
+			return ""
+		}
+		value, _ := t.env(name)
+		return value
+	})
+	if err != nil {
+		return fmt.Errorf("%s", strings.TrimPrefix(err.Error(), "wechat: "))
+	}
+	cfg.Logger = slog.New(slog.DiscardHandler)
+	cfg = cfg.WithDefaults()
+	o.Base, o.SealKeys = cfg.APIBase, cfg.SealKeys
+	o.StoreURL = storeOf(t.env)
+	o.Accounts = []doctor.Account{{AppID: cfg.AppID, Secret: cfg.AppSecret, TokenAPI: cfg.TokenAPI}}
+	return nil
 }

@@ -3,7 +3,7 @@
 //
 //	zhongkong simulate                  WeChat's server side on this machine
 //	zhongkong push text "你好" --to …    one message to an app, as WeChat pushes it
-//	zhongkong doctor callback --url …   what is wrong with an app's callback address
+//	zhongkong doctor                    what is wrong, and what to do about it
 //	zhongkong migrate up|down|status    the tables of a store
 //	zhongkong explain 40164             what an errcode means, in English and Chinese
 //	zhongkong token status              how the token is doing
@@ -29,7 +29,7 @@ import (
 type commands struct {
 	Simulate simulateCmd `cmd:"" help:"Play WeChat's server side on this machine: an API host for any SDK, and messages pushed to your app."`
 	Push     pushCmd     `cmd:"" help:"Push one message to an app as WeChat does, and judge the answer."`
-	Doctor   doctorCmd   `cmd:"" help:"Find out what is wrong with an app's callback address."`
+	Doctor   doctorCmd   `cmd:"" help:"Find out what is wrong, and what to do: configuration, store, clock, WeChat, credentials, whitelist, callback address."`
 	Migrate  migrateCmd  `cmd:"" help:"Bring the tables of a store to the version that this program needs, take a step back, or look."`
 	Explain  explainCmd  `cmd:"" help:"Say what an errcode of WeChat means and what to do about it, in English and Chinese."`
 	Token    tokenCmd    `cmd:"" help:"Look at the token that your programs share, print it, or renew it."`
@@ -44,8 +44,11 @@ const (
 	exitMistake = 2 // it could not be understood
 )
 
-// errFailed ends a command that has said itself what went wrong.
-var errFailed = errors.New("failed")
+// The ends of a command that has said itself what is wrong.
+var (
+	errFailed  = errors.New("failed")
+	errMistake = errors.New("mistaken")
+)
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -68,8 +71,11 @@ func run(ctx context.Context, args []string, t *terminal) int {
 	if err != nil {
 		panic(err) // a mistake in commands, which every test meets
 	}
-	if len(args) == 0 {
+	switch {
+	case len(args) == 0:
 		args = []string{"--help"}
+	case len(args) == 2 && args[0] == "doctor" && (args[1] == "--help" || args[1] == "-h"):
+		args = []string{"doctor", "all", "--help"} // or kong leaves out the default command's flags
 	}
 	command, err := parser.Parse(args)
 	switch {
@@ -87,6 +93,8 @@ func run(ctx context.Context, args []string, t *terminal) int {
 		return exitMistake
 	case errors.Is(err, errFailed):
 		return exitFailed
+	case errors.Is(err, errMistake):
+		return exitMistake
 	case err != nil:
 		t.complain(err)
 		return exitFailed

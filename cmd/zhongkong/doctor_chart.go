@@ -1,0 +1,196 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/zhongkong-go/zhongkong/cmd/zhongkong/internal/doctor"
+)
+
+// chart shows what the doctor finds: a line as soon as it is known, and what to do
+// at the end. Lines are wrapped on a terminal, and stay whole in a pipe.
+type chart struct {
+	t       *terminal
+	lang    doctor.Lang
+	several bool // accounts
+
+	account string // the heading that was shown last
+}
+
+// columns is how wide lines are on a terminal.
+const columns = 100
+
+var checkNames = map[string]string{
+	doctor.Configuration: "配置", doctor.Files: "文件权限", doctor.Certificate: "证书", doctor.Listen: "监听地址", doctor.Store: "存储",
+	doctor.Gateway: "网关", doctor.WeChat: "微信", doctor.Clock: "时钟", doctor.Credentials: "凭证", doctor.Whitelist: "IP 白名单",
+	doctor.Token: "token", doctor.Quota: "当日次数", doctor.Callback: "回调地址",
+}
+
+// name is a check's for people.
+func (c *chart) name(check string) string {
+	if c.lang == doctor.Chinese {
+		return checkNames[check]
+	}
+	if check == doctor.WeChat {
+		return "WeChat"
+	}
+	return check
+}
+
+// line shows a finding.
+func (c *chart) line(f doctor.Finding) {
+	if c.several && f.Account != "" && f.Account != c.account {
+		c.t.say("%s", c.t.bold(f.Account))
+	}
+	c.account = f.Account
+	mark := map[doctor.State]string{
+		doctor.OK: c.t.green("✓"), doctor.Warning: c.t.yellow("!"), doctor.Problem: c.t.red("✗"), doctor.Skipped: c.t.dim("–"),
+	}[f.State]
+	label := pad(c.name(f.Check), 14)
+	if c.lang == doctor.Chinese {
+		label = pad(c.name(f.Check), 10)
+	}
+	found := c.wrap(f.Found.In(c.lang), 2+width(label))
+	switch f.State {
+	case doctor.Skipped:
+		label, found = c.t.dim(label), c.t.dim(found)
+	case doctor.Problem:
+		label = c.t.bold(label)
+	case doctor.OK, doctor.Warning:
+	}
+	took := ""
+	if f.Took >= 100*time.Millisecond {
+		took = " " + c.t.dim("("+f.Took.Round(10*time.Millisecond).String()+")")
+	}
+	c.t.say("%s %s%s%s", mark, label, found, took)
+}
+
+// end says what to do, in order, and how it is on the whole.
+func (c *chart) end(r doctor.Report) {
+	zh := c.lang == doctor.Chinese
+	problems, warnings := r.Count(doctor.Problem), r.Count(doctor.Warning)
+	if todo := r.ToDo(); len(todo) > 0 {
+		title := "What to do"
+		if zh {
+			title = "请依次处理"
+		}
+		c.t.say("\n%s", c.t.bold(title))
+		for i, f := range todo {
+			head := fmt.Sprintf("%2d. ", i+1)
+			c.t.say("%s%s", c.t.bold(head), c.wrap(f.Do.In(c.lang), len(head)))
+		}
+	}
+	c.t.say("")
+	switch {
+	case problems > 0 && zh:
+		c.t.say("%s，处理之后请再检查一次。", c.t.red(fmt.Sprintf("%d 个问题，%d 个警告", problems, warnings)))
+	case problems > 0:
+		c.t.say("%s Run it again when that is done.", c.t.red(fmt.Sprintf("%s, %s.", count(problems, "problem", "problems"), count(warnings, "warning", "warnings"))))
+	case warnings > 0 && zh:
+		c.t.say("%s，有 %d 个警告。", c.t.green("没有问题"), warnings)
+	case warnings > 0:
+		c.t.say("%s %s to look at.", c.t.green("There is no problem;"), count(warnings, "warning", "warnings"))
+	case zh:
+		c.t.say("%s", c.t.green("一切正常。"))
+	default:
+		c.t.say("%s", c.t.green("All is well."))
+	}
+}
+
+// wrap breaks text into lines for a terminal, each but the first behind indent
+// columns. Chinese breaks anywhere but before a full stop or comma.
+func (c *chart) wrap(text string, indent int) string {
+	text = printable(text)
+	if !c.t.colour {
+		return text
+	}
+	var b strings.Builder
+	at, runes := indent, []rune(text)
+	for i := 0; i < len(runes); {
+		end := i + 1
+		if !wide(runes[i]) {
+			for end < len(runes) && !wide(runes[end]) && runes[end] != ' ' {
+				end++
+			}
+		}
+		for end < len(runes) && strings.ContainsRune("，。；：、）》”", runes[end]) {
+			end++
+		}
+		piece := string(runes[i:end])
+		if at+width(strings.TrimRight(piece, " ")) > columns && at > indent {
+			b.WriteString("\n" + strings.Repeat(" ", indent))
+			at = indent
+			piece = strings.TrimLeft(piece, " ")
+		}
+		b.WriteString(piece)
+		at += width(piece)
+		i = end
+	}
+	return b.String()
+}
+
+// wide reports whether a character takes two columns.
+func wide(r rune) bool {
+	return unicode.Is(unicode.Han, r) || 0x3000 <= r && r <= 0x303f || 0xff00 <= r && r <= 0xff60 || r == '“' || r == '”'
+}
+
+func width(s string) (n int) {
+	for _, r := range s {
+		n++
+		if wide(r) {
+			n++
+		}
+	}
+	return n
+}
+
+func pad(s string, to int) string { return s + strings.Repeat(" ", max(0, to-width(s))) }
+
+// The JSON of --json, whose shape the command's help tells.
+type (
+	reportJSON struct {
+		Version  int           `json:"version"` // of the shape
+		OK       bool          `json:"ok"`      // there is no problem
+		Problems int           `json:"problems"`
+		Warnings int           `json:"warnings"`
+		Checks   []findingJSON `json:"checks"`
+		ToDo     []string      `json:"todo"`
+	}
+	findingJSON struct {
+		Check   string       `json:"check"`
+		Account string       `json:"account,omitempty"`
+		Subject string       `json:"subject,omitempty"`
+		State   doctor.State `json:"state"`
+		Cause   string       `json:"cause,omitempty"`
+		Errcode int          `json:"errcode,omitempty"`
+		IP      string       `json:"ip,omitempty"`
+		Found   string       `json:"found"`
+		Do      string       `json:"do,omitempty"`
+		Took    int64        `json:"took_ms"`
+	}
+)
+
+// json prints the whole.
+func (c *chart) json(r doctor.Report) error {
+	out := reportJSON{
+		Version: 1, Problems: r.Count(doctor.Problem), Warnings: r.Count(doctor.Warning),
+		Checks: []findingJSON{}, ToDo: []string{},
+	}
+	out.OK = out.Problems == 0
+	for _, f := range r.Findings {
+		out.Checks = append(out.Checks, findingJSON{
+			Check: f.Check, Account: f.Account, Subject: f.Subject, State: f.State, Cause: f.Cause, Errcode: f.Errcode, IP: f.IP,
+			Found: printable(f.Found.In(c.lang)), Do: printable(f.Do.In(c.lang)), Took: f.Took.Milliseconds(),
+		})
+	}
+	for _, f := range r.ToDo() {
+		out.ToDo = append(out.ToDo, printable(f.Do.In(c.lang)))
+	}
+	e := json.NewEncoder(c.t.out)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	return e.Encode(out)
+}

@@ -1,0 +1,199 @@
+package doctor
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/zhongkong-go/zhongkong/simulator"
+)
+
+// noCallback says how to have an address looked at.
+func (x *examination) noCallback(context.Context) []Finding {
+	return one(Finding{Check: Callback, State: Skipped, Found: text("not looked at: give --callback-url URL", "未检查：请加上 --callback-url URL")})
+}
+
+// callback plays WeChat towards an app's address: the handshake of the console,
+// that of somebody with another Token, a push in the account's mode and format, and
+// one with a wrong signature.
+func (x *examination) callback(ctx context.Context, address string) []Finding {
+	f := Finding{Check: Callback, Account: x.App.AppID, Subject: address, State: Problem}
+	mode := x.App.Mode
+	if mode == "" {
+		mode = simulator.Plain
+		if x.App.AESKey != "" {
+			mode = simulator.Safe
+		}
+	}
+	unusable := func(err error) []Finding {
+		why := printable(strings.TrimPrefix(strings.TrimPrefix(err.Error(), "simulator: "), "Options.Accounts: "))
+		f.Cause = "callback_not_testable"
+		f.Found = text("%s cannot be tried: %s", "无法检查 %s：%s", address, why)
+		f.Do = text("Correct the address, WECHAT_TOKEN or WECHAT_AES_KEY: %[1]s.", "请修正回调地址、WECHAT_TOKEN 或 WECHAT_AES_KEY：%[1]s。", why)
+		return one(f)
+	}
+	app := x.App
+	app.Secret = "not needed"
+	wx, err := simulator.New(simulator.Options{Accounts: []simulator.Account{app}, Patience: min(x.Wait, simulator.DefaultPatience), Events: -1})
+	if err != nil {
+		return unusable(err)
+	}
+	push := simulator.Push{URL: address, Message: simulator.Text("ping"), Mode: mode, Format: app.Format}
+	forged := push
+	forged.Attack = simulator.WrongSignature
+	for _, step := range []struct {
+		stage stepName
+		run   func(context.Context, simulator.Push) (simulator.Result, error)
+		push  simulator.Push
+	}{
+		{handshake, wx.Verify, simulator.Push{URL: address}},
+		{stranger, wx.Verify, simulator.Push{URL: address, Attack: simulator.WrongSignature}},
+		{message, wx.Deliver, push},
+		{forgery, wx.Deliver, forged},
+	} {
+		result, err := step.run(ctx, step.push)
+		if err != nil {
+			return unusable(err)
+		}
+		if !result.OK() {
+			d := result.Deliveries[len(result.Deliveries)-1]
+			t := trouble{stage: step.stage, mode: mode, d: d, late: d.Err != nil && d.Took >= min(x.Wait, simulator.DefaultPatience)}
+			f.Cause = t.cause()
+			f.Found = text("%s: %s fails: %s", "%[1]s：%[2]s失败：%[3]s", address, step.stage.in(mode).EN, printable(result.Reason))
+			f.Found.ZH = text("", "%s：%s失败（%s）", address, step.stage.in(mode).ZH, t.what()).ZH
+			f.Do = t.remedy(f.Cause)
+			return one(f)
+		}
+	}
+	f.State = OK
+	f.Found = text("%s answers the handshake and a push in %s mode, and refuses forged ones", "%s 通过了握手和%s模式的推送，并拒绝伪造的请求", address, string(mode))
+	f.Found.ZH = text("", "%s 通过了握手和%s的推送，并拒绝了伪造的请求", address, modeZH[mode]).ZH
+	return one(f)
+}
+
+var modeZH = map[simulator.Mode]string{simulator.Plain: "明文模式", simulator.Compatible: "兼容模式", simulator.Safe: "安全模式"}
+
+// stepName is a step of what WeChat does to an address.
+type stepName int
+
+const (
+	handshake stepName = iota
+	stranger
+	message
+	forgery
+)
+
+func (s stepName) in(mode simulator.Mode) Text {
+	switch s {
+	case handshake:
+		return text("the handshake", "握手")
+	case stranger:
+		return text("the handshake of a stranger", "拒绝陌生人的握手")
+	case message:
+		return Text{"a push in " + string(mode) + " mode", modeZH[mode] + "推送"}
+	default:
+		return text("a forged push", "拒绝伪造的推送")
+	}
+}
+
+// trouble is an answer that is not right.
+type trouble struct {
+	stage stepName
+	mode  simulator.Mode
+	d     simulator.Delivery
+	late  bool
+}
+
+// cause names what is wrong.
+func (t trouble) cause() string {
+	d := t.d
+	switch {
+	case t.late:
+		return "callback_timeout"
+	case d.Err != nil && strings.Contains(d.Err.Error(), "nothing listens"):
+		return "callback_unreachable"
+	case d.Err != nil:
+		return "callback_cut"
+	case t.stage == stranger || t.stage == forgery:
+		return "callback_accepts_forgeries"
+	case d.Status >= 300 && d.Status < 400:
+		return "callback_redirect"
+	case d.Status == http.StatusNotFound || d.Status == http.StatusMethodNotAllowed:
+		return "callback_no_route"
+	case d.Status >= 500:
+		return "callback_app_fails"
+	case isHTML(d):
+		return "callback_html"
+	case d.Status == http.StatusForbidden || d.Status == http.StatusUnauthorized:
+		switch {
+		case t.stage == handshake:
+			return "callback_wrong_token"
+		case t.mode == simulator.Plain:
+			return "callback_wants_encryption"
+		default:
+			return "callback_wrong_aes_key"
+		}
+	case d.Status != http.StatusOK:
+		return "callback_refused"
+	case t.stage == handshake:
+		return "callback_wrong_echo"
+	default:
+		return "callback_wrong_reply"
+	}
+}
+
+func isHTML(d simulator.Delivery) bool {
+	body := strings.ToLower(strings.TrimSpace(d.Body))
+	return strings.HasPrefix(body, "<!doctype html") || strings.HasPrefix(body, "<html")
+}
+
+// what says in Chinese what came back.
+func (t trouble) what() string {
+	switch {
+	case t.late:
+		return "没有及时应答"
+	case t.d.Err != nil:
+		return "没有应答"
+	default:
+		return fmt.Sprintf("HTTP %d", t.d.Status)
+	}
+}
+
+// remedy says what to do about a cause.
+func (t trouble) remedy(cause string) Text {
+	switch cause {
+	case "callback_timeout":
+		return text("Let the app answer within 5 s: success at once, and the work afterwards. WeChat asks three times, and the follower then reads that the account fails.",
+			"请让程序在 5 秒内应答：先返回 success，再处理业务。微信会重试三次，之后用户会看到“该公众号提供的服务出现故障”。")
+	case "callback_unreachable":
+		return text("Start the app, and check host and port of the address. WeChat itself reaches ports 80 and 443 alone.", "请启动程序，并检查地址的主机名和端口。微信只能访问 80 和 443 端口。")
+	case "callback_cut":
+		return text("Look at the app's log and at what stands in front of it: the connection ended before the answer did.", "请查看程序日志以及前面的代理：连接在应答完成之前就断了。")
+	case "callback_accepts_forgeries":
+		return text("Let the app check the signature before anything else: anybody can send it messages now. The middleware does.", "请让程序先校验签名：现在任何人都能伪造消息。使用中间件即可自动校验。")
+	case "callback_redirect":
+		return text("Give the address that it redirects to: WeChat does not follow redirects.", "请直接填写跳转后的地址：微信不会跟随重定向。")
+	case "callback_no_route":
+		return text("Let the app answer GET and POST at this path: with the middleware, its Config.CallbackPath.", "请让程序在该路径上响应 GET 和 POST：使用中间件时即 Config.CallbackPath。")
+	case "callback_app_fails":
+		return text("Look into the logs of the app, and of a proxy in front of it: it answers with a failure.", "请查看程序和前面代理的日志：返回了 5xx 错误。")
+	case "callback_html":
+		return text("Something answers with a web page: see that the address leads to the app and not to a site, a login page or a tunnel's notice.", "返回的是网页：请确认地址指向你的程序，而不是网站首页、登录页或内网穿透工具的提示页。")
+	case "callback_wrong_token":
+		return text("Give the app and this command the same Token, that of the console's message push (消息推送); and see that nothing in front of the app drops the query or asks for a login.",
+			"请让程序和本命令使用同一个 Token（与后台“消息推送”中的一致），并确认前面的代理没有丢弃 URL 参数或要求登录。")
+	case "callback_wants_encryption":
+		return text("The Token is right, and the app wants encrypted messages: set WECHAT_AES_KEY here too, or take it from the app if the console says plain mode (明文模式).",
+			"Token 正确，但程序要求加密消息：请在这里也设置 WECHAT_AES_KEY；如果后台是明文模式，请去掉程序里的 AES key。")
+	case "callback_wrong_aes_key":
+		return text("The Token is right, and the AES key or the appid differs, or the app has no AES key: give both the same EncodingAESKey and AppID, those of the console.",
+			"Token 正确，但 AES key 或 AppID 不一致，或程序没有配置 AES key：请与后台的 EncodingAESKey 和 AppID 保持一致。")
+	case "callback_wrong_echo":
+		return text("Answer the echostr of the query as it is, without quotes, white space or a BOM.", "请原样返回 echostr，不要加引号、空白或 BOM。")
+	case "callback_wrong_reply":
+		return text("Answer success, nothing, or a whole reply, encrypted in safe mode: WeChat cannot read this one.", "请返回 success、空内容或完整的回复（安全模式下要加密）：微信无法识别现在的应答。")
+	default:
+		return text("Look into the app's log: it has to answer with status 200.", "请查看程序日志：应当返回状态码 200。")
+	}
+}

@@ -1,0 +1,280 @@
+package doctor
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/goccy/go-yaml"
+
+	"github.com/zhongkong-go/zhongkong/platform"
+)
+
+// certificateNotice is how long before its end a certificate is spoken of.
+const certificateNotice = 14 * 24 * time.Hour
+
+// configuration says what is examined. What it was read from was fit to be read, or
+// nothing would be.
+func (x *examination) configuration(context.Context) []Finding {
+	f := Finding{Check: Configuration, State: OK}
+	source := text("the environment", "环境变量")
+	if x.File != "" {
+		source = Text{x.File, x.File}
+	}
+	base := x.Base
+	if x.Gateway != "" {
+		base = x.Gateway
+	}
+	var err error
+	if x.api, err = x.newAPI(base); err != nil {
+		f.State, f.Cause = Problem, "wrong_base"
+		what := strings.TrimPrefix(err.Error(), "platform: Config.Base ")
+		f.Found = text("the address of the API %[1]s", "API 地址有误：%[1]s", what)
+		f.Do = text("Correct WECHAT_API_BASE (or ZHONGKONG_GATEWAY, or api_base): the address of the API %[1]s.", "请修正 WECHAT_API_BASE（或 ZHONGKONG_GATEWAY、api_base）：%[1]s。", what)
+		x.api, _ = x.newAPI(platform.DefaultBase)
+		return one(f)
+	}
+	if len(x.Accounts) == 1 {
+		f.Found = Text{
+			fmt.Sprintf("%s: account %s, %s", source.EN, x.Accounts[0].AppID, x.Accounts[0].TokenAPI),
+			fmt.Sprintf("%s：账号 %s，%s", source.ZH, x.Accounts[0].AppID, x.Accounts[0].TokenAPI),
+		}
+	} else {
+		f.Found = Text{
+			fmt.Sprintf("%s: %d accounts", source.EN, len(x.Accounts)),
+			fmt.Sprintf("%s：%d 个账号", source.ZH, len(x.Accounts)),
+		}
+	}
+	found := one(f)
+	if x.Settings != nil && len(x.SealKeys) == 0 {
+		found = append(found, Finding{
+			Check: Configuration, State: Problem, Cause: "no_seal_key",
+			Found: text("ZHONGKONG_SEAL_KEY is not set: the gateway does not start without it", "没有设置 ZHONGKONG_SEAL_KEY：没有它网关无法启动"),
+			Do: text("Set ZHONGKONG_SEAL_KEY, the same for every gateway of the store; make one with: openssl rand -base64 32",
+				"请设置 ZHONGKONG_SEAL_KEY，同一存储的所有网关使用同一个；生成：openssl rand -base64 32"),
+		})
+	}
+	return found
+}
+
+// files looks at who may read what holds secrets.
+func (x *examination) files(context.Context) []Finding {
+	f := Finding{Check: Files, State: OK}
+	if runtime.GOOS == "windows" {
+		f.State, f.Found = Skipped, text("not looked at on this system", "此系统上不检查")
+		return one(f)
+	}
+	paths := x.secretFiles()
+	if path, isFile := x.database(); isFile {
+		paths = append(paths, path, path+"-wal", path+"-shm")
+	}
+	var open []string
+	seen := 0
+	for _, path := range paths {
+		if _, err := os.Stat(path); err == nil {
+			seen++
+		}
+		if mode, others := modeOf(path); others {
+			open = append(open, path+" ("+mode+")")
+		}
+	}
+	switch {
+	case len(open) > 0:
+		f.State, f.Cause = Warning, "readable_by_others"
+		list := strings.Join(open, ", ")
+		f.Found = text("other users of this machine may read %s", "本机其他用户可以读取 %s", list)
+		var names []string
+		for _, path := range open {
+			name, _, _ := strings.Cut(path, " (")
+			names = append(names, name)
+		}
+		f.Do = text("Take that right from them: chmod 600 %s", "请收回权限：chmod 600 %s", strings.Join(names, " "))
+	case seen == 0:
+		f.State, f.Found = Skipped, text("no file here holds a secret", "没有存放机密的文件")
+	default:
+		f.Found = text("only their owner may read them", "只有属主可读")
+	}
+	return one(f)
+}
+
+// secretFiles are the configuration's files with secrets in them: itself when one
+// stands in it, and those that it names.
+func (x *examination) secretFiles() []string {
+	if x.File == "" {
+		return nil
+	}
+	content, err := os.ReadFile(x.File)
+	if err != nil {
+		return nil
+	}
+	var file struct {
+		Admin struct {
+			Key any `yaml:"key"`
+		} `yaml:"admin"`
+		Accounts []struct {
+			Secret any `yaml:"secret"`
+		} `yaml:"accounts"`
+	}
+	if yaml.Unmarshal(content, &file) != nil {
+		return nil
+	}
+	sources := []any{file.Admin.Key}
+	for _, a := range file.Accounts {
+		sources = append(sources, a.Secret)
+	}
+	var paths []string
+	if key := x.Settings.TLS.Key; key != "" {
+		paths = append(paths, key)
+	}
+	for _, source := range sources {
+		path := x.File
+		if named, ok := source.(map[string]any); ok {
+			path, _ = named["file"].(string)
+			if path != "" && !filepath.IsAbs(path) {
+				path = filepath.Join(filepath.Dir(x.File), path)
+			}
+		}
+		if source != nil && path != "" && !slices.Contains(paths, path) {
+			paths = append(paths, path)
+		}
+	}
+	return paths
+}
+
+// certificate looks at the gateway's own.
+func (x *examination) certificate(context.Context) []Finding {
+	f := Finding{Check: Certificate, State: OK}
+	if x.Settings.TLS.Cert == "" {
+		f.State, f.Found = Skipped, text("none is configured: plain HTTP", "未配置证书：使用普通 HTTP")
+		return one(f)
+	}
+	path := x.Settings.TLS.Cert
+	wrong := func(cause string, found, do Text) []Finding {
+		f.State, f.Cause, f.Found, f.Do = Problem, cause, found, do
+		return one(f)
+	}
+	if _, err := x.Settings.TLS.Config(slog.New(slog.DiscardHandler)); err != nil {
+		what := printable(strings.TrimPrefix(err.Error(), "gateway: "))
+		return wrong("certificate_unusable", text("it cannot be used: %[1]s", "证书无法使用：%[1]s", what),
+			text("Correct tls.cert and tls.key: %[1]s.", "请修正 tls.cert 和 tls.key：%[1]s。", what))
+	}
+	pair, err := tls.LoadX509KeyPair(path, x.Settings.TLS.Key)
+	if err != nil {
+		return nil // said above
+	}
+	leaf, err := x509.ParseCertificate(pair.Certificate[0])
+	if err != nil {
+		return wrong("certificate_unusable", text("%s holds no certificate that can be read", "%s 中没有可用的证书", path), text("Replace %s.", "请更换 %s。", path))
+	}
+	day, now := leaf.NotAfter.Format(time.DateOnly), time.Now()
+	renew := text("Renew the certificate %s. The gateway takes the new files by itself.", "请更新证书 %s，网关会自动加载新文件。", path)
+	switch {
+	case now.After(leaf.NotAfter):
+		return wrong("certificate_expired", text("it ended on %s", "已于 %s 过期", day), renew)
+	case now.Before(leaf.NotBefore):
+		return wrong("certificate_not_yet_valid", text("it begins on %s", "%s 才生效", leaf.NotBefore.Format(time.DateOnly)), renew)
+	case leaf.NotAfter.Sub(now) < certificateNotice:
+		f.State, f.Cause, f.Found, f.Do = Warning, "certificate_ends", text("it ends on %s", "将于 %s 过期", day), renew
+	default:
+		f.Found = text("valid until %s", "有效期至 %s", day)
+	}
+	return one(f)
+}
+
+// listen finds out whether the gateway's addresses are free, or its own already.
+func (x *examination) listen(ctx context.Context) []Finding {
+	var found []Finding
+	for _, address := range []string{x.Settings.Listen, x.Settings.Admin.Listen} {
+		if address != "" {
+			found = append(found, x.listenAt(ctx, address))
+		}
+	}
+	return found
+}
+
+func (x *examination) listenAt(ctx context.Context, address string) Finding {
+	f := Finding{Check: Listen, Subject: address, State: OK}
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
+	switch {
+	case err == nil:
+		_ = listener.Close()
+		f.Found = text("%s is free: no gateway runs there now", "%s 空闲：目前没有网关在运行", address)
+		host, _, _ := net.SplitHostPort(address)
+		ip := net.ParseIP(host)
+		if loopback := host == "localhost" || ip != nil && ip.IsLoopback(); !loopback && x.Settings.TLS.Cert == "" && !x.Settings.PlainHTTP {
+			f.State, f.Cause = Problem, "plain_http"
+			f.Found = text("%s can be reached from other machines, and keys would travel in the clear: the gateway does not start so", "%s 可被其他机器访问，密钥会明文传输：网关会拒绝启动", address)
+			f.Do = text("Configure tls, or listen at 127.0.0.1, or say plain_http: true where the network is trusted.", "请配置 tls，或改为监听 127.0.0.1；如果网络可信，也可以设置 plain_http: true。")
+		}
+	case !errors.Is(err, syscall.EADDRINUSE):
+		f.State, f.Cause = Problem, "cannot_listen"
+		f.Found = text("nobody can listen at %s: %s", "无法监听 %s：%s", address, printable(err.Error()))
+		f.Do = text("Correct the address %s in the configuration.", "请修正配置中的监听地址 %s。", address)
+	case x.gatewayRuns(ctx, address):
+		f.Found = text("a gateway runs at %s", "网关正在 %s 运行", address)
+	default:
+		f.State, f.Cause = Problem, "address_in_use"
+		f.Found = text("another program listens at %s", "%s 被其他程序占用", address)
+		f.Do = text("End the program at %s (ss -ltnp shows it), or choose another address.", "请停止占用 %s 的程序（用 ss -ltnp 查看），或换一个地址。", address)
+	}
+	return f
+}
+
+// gatewayRuns asks for a gateway's health, whoever signed its certificate.
+func (x *examination) gatewayRuns(ctx context.Context, address string) bool {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	host, port, _ := net.SplitHostPort(address)
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	for _, scheme := range []string{"http", "https"} {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, scheme+"://"+net.JoinHostPort(host, port)+"/healthz", nil)
+		if err != nil {
+			return false
+		}
+		transport := &http.Transport{
+			DisableKeepAlives: true,
+			TLSClientConfig:   &tls.Config{InsecureSkipVerify: true}, //nolint:gosec // nothing is told to whoever answers
+		}
+		resp, err := transport.RoundTrip(req)
+		var wants *tls.CertificateVerificationError
+		if err != nil {
+			if scheme == "https" && !errors.As(err, &wants) && strings.Contains(err.Error(), "certificate required") {
+				return true // tls.client_ca: it speaks TLS and wants to know who asks
+			}
+			continue
+		}
+		body, _ := io.ReadAll(io.LimitReader(resp.Body, 4<<10))
+		_ = resp.Body.Close()
+		if strings.Contains(string(body), `"healthy":true`) || resp.StatusCode == http.StatusUnauthorized {
+			return true
+		}
+	}
+	return false
+}
+
+// Unreadable is the finding of a configuration that cannot be understood, so that
+// nothing else was looked at.
+func Unreadable(err error) Finding {
+	what := strings.TrimSuffix(printable(err.Error()), ".")
+	return Finding{
+		Check: Configuration, State: Problem, Cause: "unreadable",
+		Found: Text{what, "配置有误：" + what},
+		Do: text("Correct the configuration; nothing else was looked at. Give this command the variables, or the --config, of your program.",
+			"请先修正配置，其余项目未检查。本命令需要与你的程序相同的环境变量或 --config。"),
+	}
+}

@@ -1,0 +1,268 @@
+// Package doctor finds out why an account has no token, or a program gets no
+// messages: it looks at everything that stands between the two and WeChat, in the
+// order in which one fault explains the next, and says what to do.
+//
+//	report := doctor.Run(ctx, doctor.Options{Accounts: accounts, StoreURL: url}, nil)
+//
+// # It harms nothing
+//
+// A store that is not there is not made, not migrated and not repaired; one that
+// is gets a row of the doctor's own, which shows that it can be written. No token
+// of /cgi-bin/token is ever fetched, because that would end the one in use, unless
+// Options.Fetch asks for it, and then by a Keeper over the store: under its lease,
+// counted, and only where no token lives. The AppSecret is tried at stable_token in
+// normal mode, whose tokens live apart from those of /cgi-bin/token: it answers the
+// token that lives, or issues the first.
+//
+// # Findings
+//
+// No finding holds a secret: neither a token nor an AppSecret, a key or the
+// password of a store's URL.
+package doctor
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/gateway"
+	"github.com/zhongkong-go/zhongkong/platform"
+	"github.com/zhongkong-go/zhongkong/simulator"
+)
+
+// DefaultWait is what a fetch of a Keeper's may take, and so what is too long.
+const DefaultWait = 8 * time.Second
+
+// Options say what to look at.
+type Options struct {
+	Accounts []Account
+	Base     string // of WeChat's API; "" is WeChat's own
+	Lang     Lang   // of texts that are made elsewhere
+
+	// StoreURL names the store. "memory:" is each program's own, and not looked at.
+	StoreURL string
+	SealKeys []zhongkong.Secret
+
+	// Settings are those of a gateway; nil examines a program's own account.
+	Settings *gateway.Settings
+	File     string // where Settings were read; "" for the environment
+
+	// Gateway is where the token is taken from in place of WeChat and a store.
+	Gateway string
+	Key     zhongkong.Secret // for Gateway
+
+	Callbacks []string          // addresses that WeChat pushes to
+	App       simulator.Account // whose Token and AES key they have
+
+	Fetch bool          // fetch a token through the store where none lives
+	Wait  time.Duration // for each answer; 0 is DefaultWait
+
+	Proxy func(*http.Request) (*url.URL, error) // nil is http.ProxyFromEnvironment
+}
+
+// Account is a WeChat account.
+type Account struct {
+	AppID    string
+	Secret   zhongkong.Secret
+	TokenAPI platform.TokenAPI
+	Daily    int // fetches a day; 0 is the kind's own limit
+}
+
+// State says how a check ended.
+type State string
+
+// The states of a check.
+const (
+	OK      State = "ok"
+	Warning State = "warning" // it works, and somebody should know
+	Problem State = "problem"
+	Skipped State = "skipped" // it could not be looked at, or was not asked for
+)
+
+// The checks, in their order.
+const (
+	Configuration = "configuration" // can the configuration be used
+	Files         = "files"         // who may read the files that hold secrets
+	Certificate   = "certificate"   // the gateway's
+	Listen        = "listen"        // the gateway's addresses
+	Store         = "store"         // does it open, is it migrated, can it be written
+	Gateway       = "gateway"       // does it know the key
+	WeChat        = "wechat"        // can WeChat's API be reached
+	Clock         = "clock"         // of this machine
+	Credentials   = "credentials"   // AppID and AppSecret
+	Whitelist     = "whitelist"     // may this machine's address call
+	Token         = "token"         // the one in the store
+	Quota         = "quota"         // of the day
+	Callback      = "callback"      // handshake and push
+)
+
+// Checks are all checks in their order.
+var Checks = []string{Configuration, Files, Certificate, Listen, Store, Gateway, WeChat, Clock, Credentials, Whitelist, Token, Quota, Callback}
+
+// Finding is what one check found.
+type Finding struct {
+	Check   string
+	Account string // the appid; "" where it concerns all
+	Subject string // what else it is about, such as an address; ""
+	State   State
+	Cause   string // names the cause for programs; "" when all is well
+	Errcode int    // WeChat's; 0 when there was none
+	IP      string // the address that is missing in the whitelist
+	Found   Text
+	Do      Text // what to do about it; empty when there is nothing
+	Took    time.Duration
+}
+
+// Report is all that was found.
+type Report struct{ Findings []Finding }
+
+// Count returns how many findings have the state.
+func (r Report) Count(s State) (n int) {
+	for _, f := range r.Findings {
+		if f.State == s {
+			n++
+		}
+	}
+	return n
+}
+
+// ToDo returns the findings that ask for something: problems first, each in the
+// order of the checks, nothing twice.
+func (r Report) ToDo() []Finding {
+	var all []Finding
+	said := map[Text]bool{{}: true}
+	for _, s := range []State{Problem, Warning, Skipped} {
+		for _, f := range r.Findings {
+			if f.State == s && !said[f.Do] {
+				said[f.Do] = true
+				all = append(all, f)
+			}
+		}
+	}
+	return all
+}
+
+// Run looks at everything and tells each of every finding when it is made; a nil
+// each is told nothing.
+func Run(ctx context.Context, o Options, each func(Finding)) Report {
+	if o.Wait == 0 {
+		o.Wait = DefaultWait
+	}
+	if o.Proxy == nil {
+		o.Proxy = http.ProxyFromEnvironment
+	}
+	x := &examination{Options: o, each: each}
+	defer x.close()
+	x.examine(ctx)
+	return x.report
+}
+
+// examination is one run.
+type examination struct {
+	Options
+
+	each   func(Finding)
+	report Report
+
+	api     *platform.API
+	store   zhongkong.Store // nil while there is none to ask
+	reached bool            // WeChat answered
+}
+
+func (x *examination) close() {
+	if x.store != nil {
+		_ = x.store.Close()
+	}
+	if x.api != nil {
+		x.api.CloseIdleConnections()
+	}
+}
+
+func (x *examination) examine(ctx context.Context) {
+	x.do(ctx, x.configuration)
+	x.do(ctx, x.files)
+	if x.Settings != nil {
+		x.do(ctx, x.certificate)
+		x.do(ctx, x.listen)
+	}
+	if x.Gateway != "" {
+		for _, a := range x.Accounts {
+			x.do(ctx, func(ctx context.Context) []Finding { return x.viaGateway(ctx, a) })
+		}
+	} else {
+		x.do(ctx, x.lookAtStore)
+		x.do(ctx, x.reach)
+		for _, a := range x.Accounts {
+			x.account(ctx, a)
+		}
+	}
+	if len(x.Callbacks) == 0 {
+		x.do(ctx, x.noCallback)
+	}
+	for _, address := range x.Callbacks {
+		x.do(ctx, func(ctx context.Context) []Finding { return x.callback(ctx, address) })
+	}
+}
+
+// do runs a check unless the whole was given up, and tells what it found. The time
+// is that of the check, told with its first finding.
+func (x *examination) do(ctx context.Context, check func(context.Context) []Finding) {
+	if ctx.Err() != nil {
+		return
+	}
+	begun := time.Now()
+	found := check(ctx)
+	if ctx.Err() != nil {
+		return // what it found is that it was broken off
+	}
+	for i, f := range found {
+		if i == 0 && f.State != Skipped {
+			f.Took = time.Since(begun)
+		}
+		x.report.Findings = append(x.report.Findings, f)
+		if x.each != nil {
+			x.each(f)
+		}
+	}
+}
+
+// Lang is a language.
+type Lang string
+
+// The languages.
+const (
+	English Lang = "en"
+	Chinese Lang = "zh"
+)
+
+// Text is a text in both languages.
+type Text struct{ EN, ZH string }
+
+// In returns the text in a language.
+func (t Text) In(l Lang) string {
+	if l == Chinese {
+		return t.ZH
+	}
+	return t.EN
+}
+
+// text formats both with the same arguments; %[1]s and so on reorder them.
+func text(en, zh string, args ...any) Text {
+	if len(args) == 0 {
+		return Text{en, zh}
+	}
+	return Text{fmt.Sprintf(en, args...), fmt.Sprintf(zh, args...)}
+}
+
+// and puts a further sentence behind t.
+func (t Text) and(more Text) Text {
+	if t == (Text{}) || more == (Text{}) {
+		return Text{t.EN + more.EN, t.ZH + more.ZH}
+	}
+	return Text{t.EN + " " + more.EN, t.ZH + more.ZH}
+}
+
+func one(f Finding) []Finding { return []Finding{f} }

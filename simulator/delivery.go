@@ -196,9 +196,12 @@ func (s *Simulator) exchange(r *http.Request, h http.Handler) Delivery {
 // cause says in words why there was no answer.
 func cause(ctx context.Context, err error) error {
 	var refused *net.OpError
+	var dns *net.DNSError
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
+	case errors.As(err, &dns):
+		return fmt.Errorf("the name %s cannot be looked up (%w)", dns.Name, dns)
 	case errors.As(err, &refused) && refused.Op == "dial":
 		return fmt.Errorf("nothing listens at %s (%w)", refused.Addr, refused.Err)
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):

@@ -101,35 +101,41 @@ func (c *chart) end(r doctor.Report) {
 }
 
 // wrap breaks text into lines for a terminal, each but the first behind indent
-// columns. Chinese breaks anywhere but before a full stop or comma.
+// columns: at a space where one is near, else between two Chinese characters.
 func (c *chart) wrap(text string, indent int) string {
 	text = printable(text)
 	if !c.t.colour {
 		return text
 	}
-	var b strings.Builder
-	at, runes := indent, []rune(text)
-	for i := 0; i < len(runes); {
-		end := i + 1
-		if !wide(runes[i]) {
-			for end < len(runes) && !wide(runes[end]) && runes[end] != ' ' {
-				end++
+	const near = 24
+	most := columns - indent
+	var lines []string
+	rest := []rune(text)
+	for width(string(rest)) > most {
+		fits, space, wides := 0, 0, 0 // how much may stay in this line
+		for at, i := 0, 0; i < len(rest); i++ {
+			if at += width(string(rest[i])); at > most {
+				break
+			}
+			fits = i + 1
+			switch next := rest[min(i+1, len(rest)-1)]; {
+			case rest[i] == ' ':
+				space = i + 1
+			case (wide(rest[i]) || wide(next)) && next != ' ' && !strings.ContainsRune("，。；：、）》”", next) && !strings.ContainsRune("（《“", rest[i]):
+				wides = i + 1
 			}
 		}
-		for end < len(runes) && strings.ContainsRune("，。；：、）》”", runes[end]) {
-			end++
+		cut := fits
+		switch {
+		case space > 0 && (wides <= space || fits-space <= near):
+			cut = space
+		case wides > 0:
+			cut = wides
 		}
-		piece := string(runes[i:end])
-		if at+width(strings.TrimRight(piece, " ")) > columns && at > indent {
-			b.WriteString("\n" + strings.Repeat(" ", indent))
-			at = indent
-			piece = strings.TrimLeft(piece, " ")
-		}
-		b.WriteString(piece)
-		at += width(piece)
-		i = end
+		lines = append(lines, strings.TrimRight(string(rest[:cut]), " "))
+		rest = []rune(strings.TrimLeft(string(rest[cut:]), " "))
 	}
-	return b.String()
+	return strings.Join(append(lines, string(rest)), "\n"+strings.Repeat(" ", indent))
 }
 
 // wide reports whether a character takes two columns.

@@ -23,6 +23,7 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
+	goredis "github.com/redis/go-redis/v9"
 )
 
 // commands are what the program can do.
@@ -51,6 +52,7 @@ var (
 )
 
 func main() {
+	goredis.SetLogger(silence{}) // the store says by itself what is the matter
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the program at once
 	os.Exit(run(ctx, os.Args[1:], newTerminal(os.Stdin, os.Stdout, os.Stderr, os.LookupEnv)))
@@ -101,6 +103,12 @@ func run(ctx context.Context, args []string, t *terminal) int {
 	}
 	return exitOK
 }
+
+// silence takes what a driver would write to standard error past everything.
+type silence struct{}
+
+// Printf implements the driver's logger.
+func (silence) Printf(context.Context, string, ...any) {}
 
 // usageError is a mistake in what was asked for.
 type usageError struct{ error }

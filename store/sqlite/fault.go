@@ -53,7 +53,7 @@ const (
 
 func isFolder(path string) error {
 	return &fault{
-		path: path, what: "is a folder", reason: Folder,
+		path: path, what: "is a folder",
 		remedy: "give the path of a file, such as " + filepath.Join(path, "zhongkong.db"),
 	}
 }

@@ -12,7 +12,6 @@ const (
 	NotDatabase  Reason = "not_database"  // the file is something else
 	Damaged      Reason = "damaged"       // it was a database
 	NoPermission Reason = "no_permission" // the file or its folder may not be read and written
-	Folder       Reason = "folder"        // there is a folder in the file's place
 	Full         Reason = "full"          // the disk
 	Other        Reason = "other"         // none of these
 )

@@ -50,17 +50,23 @@ func (x *examination) account(ctx context.Context, a Account) {
 		stable, tried = x.credentials(ctx, a)
 		return tried
 	})
-	x.do(ctx, func(ctx context.Context) []Finding {
-		found := x.token(ctx, a, stable)
-		for i, f := range found {
-			for _, t := range tried {
-				if f.Cause != "" && f.Cause == t.Cause { // said once
-					found[i] = Finding{Check: f.Check, Account: f.Account, State: Skipped, Found: text("not known: WeChat answers the call with it in the same way", "未知：带着它调用微信，得到同样的结果")}
-				}
+	x.do(ctx, func(ctx context.Context) []Finding { return saidOnce(x.token(ctx, a, stable), tried) })
+}
+
+// saidOnce leaves out what follows from what was found before.
+func saidOnce(found, before []Finding) []Finding {
+	for i, f := range found {
+		for _, b := range before {
+			switch {
+			case f.Cause == "" || b.State != Problem:
+			case f.Cause == b.Cause:
+				found[i] = Finding{Check: f.Check, Account: f.Account, State: Skipped, Found: text("not known: WeChat answers a call with it in the same way", "未知：带着它调用微信，结果相同")}
+			case f.Cause == "last_fetch_failed" || f.Cause == "token_over" || f.Cause == "no_token":
+				found[i] = Finding{Check: f.Check, Account: f.Account, State: Skipped, Found: text("none lives, and none can be had before the above is mended", "没有有效的 token；解决上面的问题后才能获取")}
 			}
 		}
-		return found
-	})
+	}
+	return found
 }
 
 // credentials tries AppID and AppSecret at stable_token in normal mode, which ends
@@ -182,8 +188,8 @@ func (x *examination) token(ctx context.Context, a Account, current *zhongkong.G
 	}
 	f.State, f.Found = OK, text("lives for %s more, and WeChat takes it", "还有 %s 有效，微信认可", short(left))
 	if !x.reached {
-		f.Found = text("should live for %s more; WeChat was not asked", "应当还有 %s 有效；未能向微信核实", short(left))
-		return []Finding{f}
+		f.State, f.Found = Skipped, text("should live for %s more; WeChat was not asked", "应当还有 %s 有效；未能向微信核实", short(left))
+		return one(f)
 	}
 	client := x.api.Client(nil, a.AppID) // a call that brings its own token renews nothing
 	asked := client.Get(ctx, reachPath, url.Values{"access_token": {value.Reveal()}}, nil)
@@ -229,7 +235,12 @@ func (x *examination) refusedToken(a Account, err error, value zhongkong.Secret,
 		f.Found = text("WeChat says that it is over (errcode 42001) although the store says that it lives for %s more", "微信说它已过期（errcode 42001），而存储认为它还有 %s 有效", short(left))
 		f.Do = text("Look whether the clock of the store's machine was set back, or an old copy of the store was put in place. Programs renew by themselves at the next refused call.",
 			"请检查存储所在机器的时钟是否被调慢过，或存储是否被恢复成了旧的备份。程序在下次被拒绝时会自动刷新。")
-	case current != nil && a.TokenAPI == platform.Stable && current.Value.Equal(value):
+	case a.TokenAPI != platform.Stable:
+	case current == nil || !current.Value.Equal(value):
+		f.Found = text("WeChat refuses it (errcode %d) although it should live for %s more: it was replaced outside of this store", "微信拒绝了它（errcode %d），而它本应还有 %s 有效：有人在这个存储之外换掉了它", f.Errcode, short(left))
+		f.Do = text("Find who sends force_refresh to stable_token for %s outside of this store, or reset something in the console. Programs here take the new token by themselves at the next refused call.",
+			"请找出是谁在这个存储之外对 %s 调用了 stable_token 的 force_refresh，或在后台做了重置。这里的程序在下次被拒绝时会自动换用新的 token。", a.AppID)
+	default:
 		f.Cause = "token_refused"
 		f.Found = text("WeChat's APIs refuse it (errcode %d), and stable_token still answers it", "微信的接口拒绝了它（errcode %d），但 stable_token 仍然返回它", f.Errcode)
 		f.Do = text("Have it replaced: zhongkong token refresh --force. Programs do so by themselves at the next refused call, at most every 30 s and 18 times a day.",

@@ -2,7 +2,10 @@ package doctor
 
 import (
 	"context"
+	"crypto/tls"
+	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"strings"
 
@@ -60,15 +63,20 @@ func (x *examination) callback(ctx context.Context, address string) []Finding {
 			d := result.Deliveries[len(result.Deliveries)-1]
 			t := trouble{stage: step.stage, mode: mode, d: d, late: d.Err != nil && d.Took >= min(x.Wait, simulator.DefaultPatience)}
 			f.Cause = t.cause()
-			f.Found = text("%s: %s fails: %s", "%[1]s：%[2]s失败：%[3]s", address, step.stage.in(mode).EN, printable(result.Reason))
-			f.Found.ZH = text("", "%s：%s失败（%s）", address, step.stage.in(mode).ZH, t.what()).ZH
+			name, what := step.stage.in(mode), t.what(result.Reason)
+			f.Found = Text{
+				EN: fmt.Sprintf("%s: %s fails: %s", address, name.EN, what.EN),
+				ZH: fmt.Sprintf("%s：%s失败（%s）", address, name.ZH, what.ZH),
+			}
 			f.Do = t.remedy(f.Cause)
 			return one(f)
 		}
 	}
 	f.State = OK
-	f.Found = text("%s answers the handshake and a push in %s mode, and refuses forged ones", "%s 通过了握手和%s模式的推送，并拒绝伪造的请求", address, string(mode))
-	f.Found.ZH = text("", "%s 通过了握手和%s的推送，并拒绝了伪造的请求", address, modeZH[mode]).ZH
+	f.Found = Text{
+		EN: fmt.Sprintf("%s answers the handshake and a push in %s mode, and refuses forged ones", address, mode),
+		ZH: fmt.Sprintf("%s 通过了握手和%s的推送，并拒绝了伪造的请求", address, modeZH[mode]),
+	}
 	return one(f)
 }
 
@@ -108,9 +116,15 @@ type trouble struct {
 // cause names what is wrong.
 func (t trouble) cause() string {
 	d := t.d
+	var dns *net.DNSError
+	var certificate *tls.CertificateVerificationError
 	switch {
 	case t.late:
 		return "callback_timeout"
+	case errors.As(d.Err, &certificate):
+		return "callback_certificate"
+	case errors.As(d.Err, &dns):
+		return "callback_unreachable"
 	case d.Err != nil && strings.Contains(d.Err.Error(), "nothing listens"):
 		return "callback_unreachable"
 	case d.Err != nil:
@@ -148,15 +162,22 @@ func isHTML(d simulator.Delivery) bool {
 	return strings.HasPrefix(body, "<!doctype html") || strings.HasPrefix(body, "<html")
 }
 
-// what says in Chinese what came back.
-func (t trouble) what() string {
+// what says what came back; reason is the simulator's word for it.
+func (t trouble) what(reason string) Text {
+	var dns *net.DNSError
 	switch {
 	case t.late:
-		return "没有及时应答"
+		return text("no answer in time", "没有及时应答")
+	case errors.As(t.d.Err, &dns):
+		return text("the name %s cannot be looked up", "域名 %s 无法解析", printable(dns.Name))
 	case t.d.Err != nil:
-		return "没有应答"
+		return Text{printable(t.d.Err.Error()), "没有应答：" + printable(t.d.Err.Error())}
+	case t.d.Status != http.StatusOK:
+		return text("it answered %d %s", "返回 %d %s", t.d.Status, http.StatusText(t.d.Status))
+	case isHTML(t.d):
+		return text("it answered with a web page", "返回了网页")
 	default:
-		return fmt.Sprintf("HTTP %d", t.d.Status)
+		return Text{printable(reason), "返回的内容不对"}
 	}
 }
 
@@ -168,6 +189,9 @@ func (t trouble) remedy(cause string) Text {
 			"请让程序在 5 秒内应答：先返回 success，再处理业务。微信会重试三次，之后用户会看到“该公众号提供的服务出现故障”。")
 	case "callback_unreachable":
 		return text("Start the app, and check host and port of the address. WeChat itself reaches ports 80 and 443 alone.", "请启动程序，并检查地址的主机名和端口。微信只能访问 80 和 443 端口。")
+	case "callback_certificate":
+		return text("Give the address a certificate that everybody trusts, with its intermediate ones, for this very name: WeChat refuses others.",
+			"请为该域名配置受信任的证书（包含中间证书）：微信不接受其他证书。")
 	case "callback_cut":
 		return text("Look at the app's log and at what stands in front of it: the connection ended before the answer did.", "请查看程序日志以及前面的代理：连接在应答完成之前就断了。")
 	case "callback_accepts_forgeries":

@@ -48,9 +48,13 @@ func (x *examination) configuration(context.Context) []Finding {
 		return one(f)
 	}
 	if len(x.Accounts) == 1 {
+		way := map[platform.TokenAPI]string{platform.Stable: "stable_token", platform.Classic: "/cgi-bin/token"}[x.Accounts[0].TokenAPI]
+		if x.Gateway != "" {
+			way = x.api.Base()
+		}
 		f.Found = Text{
-			fmt.Sprintf("%s: account %s, %s", source.EN, x.Accounts[0].AppID, x.Accounts[0].TokenAPI),
-			fmt.Sprintf("%s：账号 %s，%s", source.ZH, x.Accounts[0].AppID, x.Accounts[0].TokenAPI),
+			fmt.Sprintf("%s: account %s, token from %s", source.EN, x.Accounts[0].AppID, way),
+			fmt.Sprintf("%s：账号 %s，token 来自 %s", source.ZH, x.Accounts[0].AppID, way),
 		}
 	} else {
 		f.Found = Text{

@@ -101,7 +101,7 @@ func (x *examination) quota(ctx context.Context, a Account, client *platform.Cli
 		if used >= most {
 			f.State, f.Cause = Problem, "daily_quota_used_up"
 		}
-		f.Found = text("%d of %d fetches of %s are used today, %d of them by programs on this store", "今天 %[3]s 的 %[2]d 次已用 %[1]d 次，其中这个存储的程序用了 %[4]d 次", used, most, path, own)
+		f.Found = text("%d of %d fetches of %s are used today, %d of them by programs on this store", "今天 %[3]s 已用 %[1]d 次，上限 %[2]d 次，其中这个存储的程序用了 %[4]d 次", used, most, path, own)
 		f.Do = text("Find who fetches so often; programs on this store need about 15 a day. It begins anew at midnight in Beijing. clear_quota empties the count, 10 times a month.",
 			"请找出谁在频繁获取；使用本存储的程序每天只需约 15 次。次数在北京时间零点清零，也可以用 clear_quota 清零（每月 10 次）。")
 	case a.TokenAPI == platform.Classic && used > own+2:
@@ -110,7 +110,7 @@ func (x *examination) quota(ctx context.Context, a Account, client *platform.Cli
 		f.Do = text("Find the other programs of %s, and let them take their token from this store or a gateway, or use stable_token everywhere.",
 			"请找出还有哪些程序在获取 %s 的 token，让它们改从这个存储或网关取，或全部改用 stable_token。", a.AppID)
 	default:
-		f.State, f.Found = OK, text("%d of %d fetches are used today", "今天 %[2]d 次已用 %[1]d 次", used, most)
+		f.State, f.Found = OK, text("%d of %d fetches are used today", "今天已用 %d 次，上限 %d 次", used, most)
 	}
 	return f
 }

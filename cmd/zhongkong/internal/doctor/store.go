@@ -49,7 +49,7 @@ func Place(address string) string {
 // storeCauses name what package sqlite tells apart.
 var storeCauses = map[sqlite.Reason]string{
 	sqlite.Locked: "store_locked", sqlite.NotDatabase: "store_foreign", sqlite.Damaged: "store_damaged", sqlite.NoPermission: "store_no_permission",
-	sqlite.Folder: "store_is_folder", sqlite.Full: "store_full",
+	sqlite.Full: "store_full",
 }
 
 func (x *examination) lookAtStore(ctx context.Context) []Finding {
@@ -112,7 +112,14 @@ func (x *examination) database() (path string, isFile bool) {
 
 // missing finds that there is no file, before anything makes one.
 func missing(path string) (Finding, bool) {
-	_, err := os.Stat(path)
+	info, err := os.Stat(path)
+	if err == nil && info.IsDir() {
+		return Finding{
+			State: Problem, Cause: "store_is_folder",
+			Found: text("%s is a folder", "%s 是一个目录", path),
+			Do:    text("Give ZHONGKONG_STORE the path of a file, such as sqlite:%s.", "ZHONGKONG_STORE 要写文件的路径，例如 sqlite:%s。", filepath.Join(path, "zhongkong.db")),
+		}, true
+	}
 	if !errors.Is(err, fs.ErrNotExist) {
 		return Finding{}, false
 	}
@@ -158,8 +165,6 @@ func (x *examination) storeFault(err error) Text {
 			return text("%s is damaged", "%s 已损坏", place)
 		case sqlite.NoPermission:
 			return text("%s, or its folder, may not be read and written by this user", "当前用户没有读写 %s 或其目录的权限", place)
-		case sqlite.Folder:
-			return text("%s is a folder", "%s 是一个目录", place)
 		case sqlite.Full:
 			return text("the disk of %s is full", "%s 所在磁盘已满", place)
 		default:
@@ -183,8 +188,6 @@ func (x *examination) storeRemedy(err error) Text {
 			"请启动程序：它会把损坏的文件改名保留，并新建一个。丢失的只是 token，会重新获取。")
 	case sqlite.NoPermission:
 		return text("Run this as the user of your program, or give user %d the right to read and write the file and its folder.", "请用程序的运行用户执行本命令，或让 uid %d 对该文件及其目录有读写权限。", os.Getuid())
-	case sqlite.Folder:
-		return text("Give ZHONGKONG_STORE the path of a file, such as sqlite:%s.", "ZHONGKONG_STORE 要写文件的路径，例如 sqlite:%s。", filepath.Join(Place(x.StoreURL), "zhongkong.db"))
 	case sqlite.Full:
 		return text("Make room on the disk of %s.", "%s 所在磁盘已满，请清理空间。", Place(x.StoreURL))
 	default:
@@ -264,7 +267,7 @@ func (x *examination) sealing() (Finding, bool) {
 // there are any.
 func modeOf(path string) (string, bool) {
 	info, err := os.Stat(path)
-	if err != nil || info.Mode().Perm()&0o077 == 0 {
+	if err != nil || !info.Mode().IsRegular() || info.Mode().Perm()&0o077 == 0 {
 		return "", false
 	}
 	return fmt.Sprintf("%04o", info.Mode().Perm()), true

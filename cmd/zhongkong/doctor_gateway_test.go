@@ -1,0 +1,131 @@
+//go:build cgo
+
+package main
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"io"
+	"math/big"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// newCertificate writes one that ends at a time, and its key.
+func newCertificate(t *testing.T, folder string, end time.Time) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "gateway"}, DNSNames: []string{"localhost"},
+		NotBefore: end.Add(-365 * 24 * time.Hour), NotAfter: end,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, block := range map[string]*pem.Block{"cert.pem": {Type: "CERTIFICATE", Bytes: der}, "key.pem": {Type: "PRIVATE KEY", Bytes: private}} {
+		if err := os.WriteFile(filepath.Join(folder, name), pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestDoctorGateway: the configuration of a gateway, and its two accounts.
+func TestDoctorGateway(t *testing.T) {
+	healthy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{"healthy":true}`) }))
+	t.Cleanup(healthy.Close)
+	strange := httptest.NewServer(http.NotFoundHandler())
+	t.Cleanup(strange.Close)
+	at := func(server *httptest.Server) string { return strings.TrimPrefix(server.URL, "http://") }
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	nobody := free.Addr().String()
+	_ = free.Close()
+	const tls = "tls: {cert: cert.pem, key: key.pem}\n"
+	for name, row := range map[string]struct {
+		illness
+
+		lines string // of the configuration
+	}{
+		"well":          {illness{}, ""},
+		"it runs":       {illness{}, "listen: " + at(healthy) + "\n"},
+		"in use":        {illness{check: "listen", cause: "address_in_use", says: at(strange)}, "listen: " + at(strange) + "\n"},
+		"admin in use":  {illness{check: "listen", cause: "address_in_use"}, "admin: {listen: '" + at(strange) + "', key: '" + strings.Repeat("k", 32) + "'}\n"},
+		"no address":    {illness{check: "listen", cause: "cannot_listen"}, "listen: 192.0.2.1:8300\n"},
+		"in the clear":  {illness{check: "listen", cause: "plain_http"}, "listen: 0.0.0.0:0\n"},
+		"plain":         {illness{}, "listen: 0.0.0.0:0\nplain_http: true\n"},
+		"no seal key":   {illness{check: "configuration", cause: "no_seal_key", do: func(s *shop) { delete(s.env, "ZHONGKONG_SEAL_KEY") }}, ""},
+		"no TLS files":  {illness{check: "certificate", cause: "certificate_unusable"}, tls},
+		"TLS":           {illness{do: func(s *shop) { newCertificate(s.t, filepath.Dir(s.database), time.Now().Add(90*24*time.Hour)) }}, tls},
+		"TLS ends soon": {illness{check: "certificate", cause: "certificate_ends", state: "warning", do: func(s *shop) { newCertificate(s.t, filepath.Dir(s.database), time.Now().Add(24*time.Hour)) }}, tls},
+		"TLS ended":     {illness{check: "certificate", cause: "certificate_expired", do: func(s *shop) { newCertificate(s.t, filepath.Dir(s.database), time.Now().Add(-time.Hour)) }}, tls},
+		"its key is open": {illness{check: "files", cause: "readable_by_others", state: "warning", says: "key.pem", do: func(s *shop) {
+			newCertificate(s.t, filepath.Dir(s.database), time.Now().Add(90*24*time.Hour))
+			chmod(s.t, filepath.Join(filepath.Dir(s.database), "key.pem"), 0o644)
+		}}, tls},
+		"its file is open": {illness{check: "files", cause: "readable_by_others", state: "warning", says: "gateway.yaml (0640)", do: func(s *shop) {
+			chmod(s.t, filepath.Join(filepath.Dir(s.database), "gateway.yaml"), 0o640)
+		}}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newShop(t, "stable")
+			s.run("get", exitOK)
+			file := filepath.Join(filepath.Dir(s.database), "gateway.yaml")
+			lines := row.lines + "store: sqlite:" + s.database + "\napi_base: " + s.URL + "\naccounts:\n  - {appid: " + tokenAppID + ", secret: '" + tokenSecret + "'}\n"
+			if !strings.Contains(lines, "listen: ") || strings.Contains(lines, "admin") {
+				lines = "listen: " + nobody + "\n" + lines
+			}
+			if err := os.WriteFile(file, []byte(lines), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			s.env = map[string]string{"ZHONGKONG_SEAL_KEY": sealKey}
+			if row.do != nil {
+				row.do(s)
+			}
+			s.examine("--wait 60s --config "+file, sealKey).wants(t, row.illness)
+		})
+	}
+}
+
+// TestDoctorAccounts: of several accounts each has its own findings, and --account
+// chooses.
+func TestDoctorAccounts(t *testing.T) {
+	const second = "wxfedcba9876543210"
+	s := newShop(t, "stable")
+	file := filepath.Join(t.TempDir(), "gateway.yaml")
+	if err := os.WriteFile(file, []byte("listen: 127.0.0.1:0\nstore: 'memory:'\napi_base: "+s.URL+"\naccounts:\n  - {appid: "+tokenAppID+", secret: '"+tokenSecret+
+		"'}\n  - {appid: "+second+", secret: 'made-up', token_api: classic}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.env = map[string]string{"ZHONGKONG_SEAL_KEY": sealKey}
+	s.examine("--wait 60s --config "+file).wants(t, illness{check: "credentials", cause: "unknown_appid", errcode: 40013})
+	s.examine("--wait 60s --account "+tokenAppID+" --config "+file).wants(t, illness{})
+	_, out, _ := started(t.Context(), s.env, "doctor", "--config", file)
+	first, last := strings.Index(out, "\n"+tokenAppID+"\n✓ credentials"), strings.Index(out, "\n"+second+"\n✗ credentials")
+	if first < 0 || last < first || !strings.Contains(out, ": 2 accounts") {
+		t.Error(out)
+	}
+	if n := s.Stats(tokenAppID); n.Classic.Calls != 0 {
+		t.Errorf("%+v", n)
+	}
+}

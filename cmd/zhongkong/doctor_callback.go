@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"time"
 
+	"github.com/zhongkong-go/zhongkong/cmd/zhongkong/internal/doctor"
 	"github.com/zhongkong-go/zhongkong/simulator"
 )
 
@@ -30,11 +30,11 @@ The exit code is 0 when all is well, 1 when a step failed, 2 when the command it
 
 // step is one thing that WeChat, or somebody who is not WeChat, does to an app.
 type step struct {
+	stage  doctor.Stage
 	name   string
 	run    func(ctx context.Context, p simulator.Push) (simulator.Result, error)
 	push   simulator.Push
-	remedy func(d simulator.Delivery) string // in words, for the answer that was wrong
-	advice bool                              // it is good to have, and not a failure
+	advice bool // it is good to have, and not a failure
 }
 
 // Run examines.
@@ -69,7 +69,7 @@ func (c *doctorCallbackCmd) Run(ctx context.Context, t *terminal) error {
 			mark = t.yellow("!")
 		}
 		t.say("%s %s %s", mark, t.bold(s.name)+":", printable(result.Reason))
-		if remedy := s.remedy(result.Deliveries[len(result.Deliveries)-1]); remedy != "" {
+		if remedy := c.remedy(s, result.Deliveries[len(result.Deliveries)-1]); remedy != "" {
 			t.say("  %s", remedy)
 		}
 		if !s.advice {
@@ -91,18 +91,14 @@ func (c *doctorCallbackCmd) steps(wx *simulator.Simulator, account simulator.Acc
 	}
 	text := simulator.Text(c.Text)
 	steps := []step{
-		{name: "handshake", run: wx.Verify, push: simulator.Push{URL: c.URL, Message: text, Mode: modes[0]}, remedy: c.forHandshake},
-		{
-			name: "handshake of a stranger", run: wx.Verify, push: simulator.Push{URL: c.URL, Attack: simulator.WrongSignature},
-			remedy: func(simulator.Delivery) string { return "" },
-		},
+		{stage: doctor.Handshake, name: "handshake", run: wx.Verify, push: simulator.Push{URL: c.URL, Message: text, Mode: modes[0]}},
+		{stage: doctor.Stranger, name: "handshake of a stranger", run: wx.Verify, push: simulator.Push{URL: c.URL, Attack: simulator.WrongSignature}},
 	}
 	for _, mode := range modes {
 		for _, format := range []simulator.Format{simulator.XML, simulator.JSON} {
 			steps = append(steps, step{
-				name: fmt.Sprintf("push in %s mode, %s", mode, format), run: wx.Deliver,
-				push:   simulator.Push{URL: c.URL, Message: text, Mode: mode, Format: format},
-				remedy: func(d simulator.Delivery) string { return c.forPush(mode, format, d) },
+				stage: doctor.Message, name: fmt.Sprintf("push in %s mode, %s", mode, format), run: wx.Deliver,
+				push: simulator.Push{URL: c.URL, Message: text, Mode: mode, Format: format},
 				// WeChat pushes JSON to mini programs alone, and lets them choose.
 				advice: format == simulator.JSON && account.Kind != simulator.MiniProgram,
 			})
@@ -110,48 +106,22 @@ func (c *doctorCallbackCmd) steps(wx *simulator.Simulator, account simulator.Acc
 	}
 	for _, attack := range attacks {
 		steps = append(steps, step{
-			name: fmt.Sprintf("forged push, %s", attack), run: wx.Deliver,
+			stage: doctor.Forgery, name: fmt.Sprintf("forged push, %s", attack), run: wx.Deliver,
 			push:   simulator.Push{URL: c.URL, Message: text, Mode: modes[0], Attack: attack},
-			remedy: func(simulator.Delivery) string { return "" }, // the reason is one
-			advice: attack == simulator.Stale,                     // WECHAT_FRESHNESS=0 is a choice
+			advice: attack == simulator.Stale, // WECHAT_FRESHNESS=0 is a choice
 		})
 	}
 	return steps
 }
 
-func (c *doctorCallbackCmd) forHandshake(d simulator.Delivery) string {
-	if d.Status == http.StatusForbidden || d.Status == http.StatusUnauthorized {
-		return "Give the app and this command the same Token, that of the console's message push (消息推送); and see that nothing in front " +
-			"of the app asks for a login or drops the query. The app's log may name the step."
-	}
-	return c.general(d, http.MethodGet)
-}
-
-func (c *doctorCallbackCmd) forPush(mode simulator.Mode, format simulator.Format, d simulator.Delivery) string {
+// remedy says what to do about an answer; of an attack the reason has said it.
+func (c *doctorCallbackCmd) remedy(s step, d simulator.Delivery) string {
 	switch {
-	case format == simulator.JSON:
+	case s.stage == doctor.Stranger || s.stage == doctor.Forgery:
+		return ""
+	case s.push.Format == simulator.JSON:
 		return "The app reads XML and not JSON, which WeChat pushes only to mini programs that chose it in their console."
-	case d.Status == http.StatusForbidden && mode == simulator.Plain:
-		return "The Token is right, since the handshake was: the app wants encrypted messages. Give this command the app's AES key " +
-			"(WECHAT_AES_KEY), or take it from the app if the console says plain mode (明文模式)."
-	case d.Status == http.StatusForbidden:
-		return "The Token is right, since the handshake was: the AES key or the appid differs, or the app has no AES key. Give the app and this command the same " +
-			"EncodingAESKey and AppID, those of the console. The app's log may name the step."
 	}
-	return c.general(d, http.MethodPost)
-}
-
-// general is for what can go wrong with any request.
-func (c *doctorCallbackCmd) general(d simulator.Delivery, method string) string {
-	switch {
-	case d.Err != nil:
-		return "Start the app, and check host and port of the address. WeChat itself reaches ports 80 and 443 alone, and needs the answer within 5 s."
-	case d.Status >= 300 && d.Status < 400:
-		return "Give the address that it redirects to: WeChat does not follow."
-	case d.Status == http.StatusNotFound || d.Status == http.StatusMethodNotAllowed:
-		return fmt.Sprintf("Let the app answer %s at this path: with the middleware, its Config.CallbackPath.", method)
-	case d.Status >= 500:
-		return "The app, or a proxy in front of it, fails: look into their logs."
-	}
-	return ""
+	_, do := doctor.Remedy(s.stage, s.push.Mode, d, c.Wait)
+	return do.EN
 }

@@ -72,23 +72,23 @@ func (c *chart) line(f doctor.Finding) {
 func (c *chart) end(r doctor.Report) {
 	zh := c.lang == doctor.Chinese
 	problems, warnings := r.Count(doctor.Problem), r.Count(doctor.Warning)
-	if todo := r.ToDo(); len(todo) > 0 {
+	if todo := c.todo(r); len(todo) > 0 {
 		title := "What to do"
 		if zh {
 			title = "请依次处理"
 		}
 		c.t.say("\n%s", c.t.bold(title))
-		for i, f := range todo {
+		for i, do := range todo {
 			head := fmt.Sprintf("%2d. ", i+1)
-			c.t.say("%s%s", c.t.bold(head), c.wrap(f.Do.In(c.lang), len(head)))
+			c.t.say("%s%s", c.t.bold(head), c.wrap(do, len(head)))
 		}
 	}
 	c.t.say("")
 	switch {
 	case problems > 0 && zh:
-		c.t.say("%s，处理之后请再检查一次。", c.t.red(fmt.Sprintf("%d 个问题，%d 个警告", problems, warnings)))
+		c.t.say("%s，处理之后请再检查一次。", c.t.red(fmt.Sprintf("%d 个问题", problems)+also(warnings, "，%d 个警告")))
 	case problems > 0:
-		c.t.say("%s Run it again when that is done.", c.t.red(fmt.Sprintf("%s, %s.", count(problems, "problem", "problems"), count(warnings, "warning", "warnings"))))
+		c.t.say("%s Run it again when that is done.", c.t.red(count(problems, "problem", "problems")+also(warnings, ", %d more to look at")+"."))
 	case warnings > 0 && zh:
 		c.t.say("%s，有 %d 个警告。", c.t.green("没有问题"), warnings)
 	case warnings > 0:
@@ -98,6 +98,27 @@ func (c *chart) end(r doctor.Report) {
 	default:
 		c.t.say("%s", c.t.green("All is well."))
 	}
+}
+
+// also is text with a number in it, unless that is 0.
+func also(n int, text string) string {
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprintf(text, n)
+}
+
+// todo says what to do, and for which account where there are several.
+func (c *chart) todo(r doctor.Report) []string {
+	all := []string{}
+	for _, f := range r.ToDo() {
+		do := printable(f.Do.In(c.lang))
+		if c.several && f.Account != "" && !strings.Contains(do, f.Account) {
+			do = f.Account + ": " + do
+		}
+		all = append(all, do)
+	}
+	return all
 }
 
 // wrap breaks text into lines for a terminal, each but the first behind indent
@@ -183,7 +204,7 @@ type (
 func (c *chart) json(r doctor.Report) error {
 	out := reportJSON{
 		Version: 1, Problems: r.Count(doctor.Problem), Warnings: r.Count(doctor.Warning),
-		Checks: []findingJSON{}, ToDo: []string{},
+		Checks: []findingJSON{}, ToDo: c.todo(r),
 	}
 	out.OK = out.Problems == 0
 	for _, f := range r.Findings {
@@ -191,9 +212,6 @@ func (c *chart) json(r doctor.Report) error {
 			Check: f.Check, Account: f.Account, Subject: f.Subject, State: f.State, Cause: f.Cause, Errcode: f.Errcode, IP: f.IP,
 			Found: printable(f.Found.In(c.lang)), Do: printable(f.Do.In(c.lang)), Took: f.Took.Milliseconds(),
 		})
-	}
-	for _, f := range r.ToDo() {
-		out.ToDo = append(out.ToDo, printable(f.Do.In(c.lang)))
 	}
 	e := json.NewEncoder(c.t.out)
 	e.SetEscapeHTML(false)

@@ -235,9 +235,26 @@ func (d diagnosis) String() string {
 // secret, and the exit code follows the problems.
 func (s *shop) examine(args string, secrets ...string) diagnosis {
 	s.t.Helper()
+	d, out := s.diagnose(args)
+	env := maps.Clone(s.env)
+	env["LANG"] = "zh_CN.UTF-8"
+	code, people, errs := started(s.t.Context(), env, append([]string{"doctor"}, strings.Fields(args)...)...)
+	if errs != "" || strings.Contains(people, "\x1b") || strings.Contains(people, "%!") || strings.Contains(out, "%!") || code > exitFailed {
+		s.t.Errorf("%d, standard error %q, or colours in a pipe, or a broken format\n%s%s", code, errs, people, out)
+	}
+	for _, secret := range append(secrets, tokenSecret, s.env["WECHAT_APPSECRET"], s.Latest(tokenAppID, simulator.Stable), s.Latest(tokenAppID, simulator.Classic)) {
+		if secret != "" && strings.Contains(out+people, secret) {
+			s.t.Errorf("a secret is shown\n%s%s", out, people)
+		}
+	}
+	return d
+}
+
+// diagnose runs the doctor for programs.
+func (s *shop) diagnose(args string) (d diagnosis, out string) {
+	s.t.Helper()
 	line := append([]string{"doctor", "--json"}, strings.Fields(args)...)
 	code, out, errs := started(s.t.Context(), s.env, line...)
-	var d diagnosis
 	decoder := json.NewDecoder(strings.NewReader(out))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&d); err != nil || d.Version != 1 || errs != "" {
@@ -262,18 +279,7 @@ func (s *shop) examine(args string, secrets ...string) diagnosis {
 	if code != want || d.OK != (problems == 0) || d.Problems != problems || (problems > 0) != (len(d.ToDo) > 0) && d.Warnings == 0 {
 		s.t.Errorf("exit code %d, want %d; %d problems\n%s", code, want, problems, out)
 	}
-	env := maps.Clone(s.env)
-	env["LANG"] = "zh_CN.UTF-8"
-	code, people, errs := started(s.t.Context(), env, append([]string{"doctor"}, strings.Fields(args)...)...)
-	if errs != "" || strings.Contains(people, "\x1b") || strings.Contains(people, "%!") || strings.Contains(out, "%!") || code > exitFailed {
-		s.t.Errorf("%d, standard error %q, or colours in a pipe, or a broken format\n%s%s", code, errs, people, out)
-	}
-	for _, secret := range append(secrets, tokenSecret, s.env["WECHAT_APPSECRET"], s.Latest(tokenAppID, simulator.Stable), s.Latest(tokenAppID, simulator.Classic)) {
-		if secret != "" && strings.Contains(out+people, secret) {
-			s.t.Errorf("a secret is shown\n%s%s", out, people)
-		}
-	}
-	return d
+	return d, out
 }
 
 // record is what the store has of the token.
@@ -370,35 +376,39 @@ func TestDoctorFaults(t *testing.T) {
 // TestDoctorErrcodes: each errcode of a token endpoint is named, with its remedy,
 // and the token that lives is left alone.
 func TestDoctorErrcodes(t *testing.T) {
+	s := newShop(t, "stable")
+	s.run("get", exitOK)
 	for _, info := range append(errcode.All(), errcode.Info{Code: 99999}) {
-		t.Run(fmt.Sprint(info.Code), func(t *testing.T) {
-			t.Parallel()
-			s := newShop(t, "stable")
-			s.run("get", exitOK)
-			s.Inject(simulator.Fault{Path: simulator.Fetches, Errcode: info.Code})
-			d := s.examine("--wait 60s")
-			at := errcode.AtTokenEndpoint(info.Code)
-			check, state := "credentials", "problem"
-			if at.PerHost {
-				check = "whitelist"
+		s.ClearFaults()
+		s.Inject(simulator.Fault{Path: simulator.Fetches, Errcode: info.Code})
+		d, _ := s.diagnose("--wait 60s")
+		at := errcode.AtTokenEndpoint(info.Code)
+		check, state := "credentials", "problem"
+		if at.PerHost {
+			check = "whitelist"
+		}
+		if info.Code == -1 {
+			state = "warning"
+		}
+		found := false
+		for _, c := range d.Checks {
+			if c.Check != check {
+				continue
 			}
-			if info.Code == -1 {
-				state = "warning"
+			found = true
+			remedy := at.Remedy
+			if c.IP != "" {
+				remedy = strings.Replace(remedy, "the address", c.IP, 1)
 			}
-			for _, c := range d.Checks {
-				if c.Check != check {
-					continue
-				}
-				remedy := at.Remedy
-				if c.IP != "" {
-					remedy = strings.Replace(remedy, "the address", c.IP, 1)
-				}
-				if c.Errcode != info.Code || c.State != state || c.Cause == "" || c.Do != remedy {
-					t.Errorf("%+v", c)
-				}
-				return
+			if c.Errcode != info.Code || c.State != state || c.Cause == "" || c.Do != remedy {
+				t.Errorf("%d: %+v", info.Code, c)
 			}
-			t.Errorf("nothing was found:\n%v", d)
-		})
+		}
+		if !found {
+			t.Errorf("%d: nothing was found:\n%v", info.Code, d)
+		}
+	}
+	if n := s.Stats(tokenAppID); n.Stable.Issued != 1 || n.Classic.Calls != 0 {
+		t.Errorf("%+v", n)
 	}
 }

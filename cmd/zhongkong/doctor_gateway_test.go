@@ -122,7 +122,7 @@ func TestDoctorAccounts(t *testing.T) {
 	s.examine("--wait 60s --account "+tokenAppID+" --config "+file).wants(t, illness{})
 	_, out, _ := started(t.Context(), s.env, "doctor", "--config", file)
 	first, last := strings.Index(out, "\n"+tokenAppID+"\n✓ credentials"), strings.Index(out, "\n"+second+"\n✗ credentials")
-	if first < 0 || last < first || !strings.Contains(out, ": 2 accounts") {
+	if first < 0 || last < first || !strings.Contains(out, ": 2 accounts") || !strings.Contains(out, "\n 1. "+second+": Copy the AppID") {
 		t.Error(out)
 	}
 	if n := s.Stats(tokenAppID); n.Classic.Calls != 0 {

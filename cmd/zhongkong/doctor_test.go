@@ -263,7 +263,8 @@ func TestDoctorCallbackFaults(t *testing.T) {
 				delete(s.env, row.env)
 			}
 			address := "http://127.0.0.1:1/"
-			if row.app != nil {
+			switch {
+			case row.app != nil:
 				app := httptest.NewUnstartedServer(row.app)
 				app.Config.ErrorLog = log.New(io.Discard, "", 0)
 				if row.cause == "callback_certificate" {
@@ -273,9 +274,9 @@ func TestDoctorCallbackFaults(t *testing.T) {
 				}
 				t.Cleanup(func() { app.CloseClientConnections(); app.Close() })
 				address = app.URL
-			} else if strings.Contains(name, "URL") {
+			case name == "no such URL":
 				address = "127.0.0.1:3100"
-			} else if strings.Contains(name, "name") {
+			case name == "no such name":
 				address = "http://zhongkong.invalid/"
 			}
 			wait := "2s"
@@ -389,8 +390,8 @@ func TestDoctorLooks(t *testing.T) {
 		coloured   bool
 		want       []string
 	}{
-		{"", "en_US.UTF-8", false, []string{"\n✗ whitelist     127.0.0.1 is not in the IP whitelist", "\nWhat to do\n 1. Add 127.0.0.1 to the whitelist: ", "\n1 problem, 0 warnings. Run it again"}},
-		{"", "zh_CN.UTF-8", false, []string{"\n✗ IP 白名单 127.0.0.1 不在 ", "\n请依次处理\n 1. 请把 127.0.0.1 加入白名单：", "1 个问题"}},
+		{"", "en_US.UTF-8", false, []string{"\n✗ whitelist     127.0.0.1 is not in the IP whitelist", "\nWhat to do\n 1. Add 127.0.0.1 to the whitelist: ", "\n1 problem. Run it again"}},
+		{"", "zh_CN.UTF-8", false, []string{"\n✗ IP 白名单 127.0.0.1 不在 ", "\n请依次处理\n 1. 请把 127.0.0.1 加入白名单：", "\n1 个问题，处理之后"}},
 		{"--lang en", "zh_CN.UTF-8", false, []string{"\nWhat to do\n"}},
 		{"--lang zh", "C", true, []string{"\x1b[31m✗\x1b[0m \x1b[1mIP 白名单 \x1b[0m127.0.0.1 不在 ", "\x1b[1m请依次处理\x1b[0m\n"}},
 		{"", "", true, []string{"\x1b[32m✓\x1b[0m clock         as WeChat's", "\x1b[2m–\x1b[0m \x1b[2mcredentials   \x1b[0m", "→ 基本配置 (or 微信开发者平台) →\n    IP白名单. "}},

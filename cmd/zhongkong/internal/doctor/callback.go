@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/zhongkong-go/zhongkong/simulator"
 )
@@ -36,9 +37,9 @@ func (x *examination) callback(ctx context.Context, address string) []Finding {
 		f.Do = text("Correct the address, WECHAT_TOKEN or WECHAT_AES_KEY: %[1]s.", "请修正回调地址、WECHAT_TOKEN 或 WECHAT_AES_KEY：%[1]s。", why)
 		return one(f)
 	}
-	app := x.App
+	app, patience := x.App, min(x.Wait, simulator.DefaultPatience)
 	app.Secret = "not needed"
-	wx, err := simulator.New(simulator.Options{Accounts: []simulator.Account{app}, Patience: min(x.Wait, simulator.DefaultPatience), Events: -1})
+	wx, err := simulator.New(simulator.Options{Accounts: []simulator.Account{app}, Patience: patience, Events: -1})
 	if err != nil {
 		return unusable(err)
 	}
@@ -46,14 +47,14 @@ func (x *examination) callback(ctx context.Context, address string) []Finding {
 	forged := push
 	forged.Attack = simulator.WrongSignature
 	for _, step := range []struct {
-		stage stepName
+		stage Stage
 		run   func(context.Context, simulator.Push) (simulator.Result, error)
 		push  simulator.Push
 	}{
-		{handshake, wx.Verify, simulator.Push{URL: address}},
-		{stranger, wx.Verify, simulator.Push{URL: address, Attack: simulator.WrongSignature}},
-		{message, wx.Deliver, push},
-		{forgery, wx.Deliver, forged},
+		{Handshake, wx.Verify, simulator.Push{URL: address}},
+		{Stranger, wx.Verify, simulator.Push{URL: address, Attack: simulator.WrongSignature}},
+		{Message, wx.Deliver, push},
+		{Forgery, wx.Deliver, forged},
 	} {
 		result, err := step.run(ctx, step.push)
 		if err != nil {
@@ -61,7 +62,7 @@ func (x *examination) callback(ctx context.Context, address string) []Finding {
 		}
 		if !result.OK() {
 			d := result.Deliveries[len(result.Deliveries)-1]
-			t := trouble{stage: step.stage, mode: mode, d: d, late: d.Err != nil && d.Took >= min(x.Wait, simulator.DefaultPatience)}
+			t := trouble{stage: step.stage, mode: mode, d: d, late: d.Err != nil && d.Took >= patience}
 			f.Cause = t.cause()
 			name, what := step.stage.in(mode), t.what(result.Reason)
 			f.Found = Text{
@@ -82,32 +83,41 @@ func (x *examination) callback(ctx context.Context, address string) []Finding {
 
 var modeZH = map[simulator.Mode]string{simulator.Plain: "明文模式", simulator.Compatible: "兼容模式", simulator.Safe: "安全模式"}
 
-// stepName is a step of what WeChat does to an address.
-type stepName int
+// Stage is a step of what WeChat, or somebody who is not WeChat, does to an address.
+type Stage int
 
+// The stages.
 const (
-	handshake stepName = iota
-	stranger
-	message
-	forgery
+	Handshake Stage = iota // the console's, when the address is saved
+	Stranger               // a handshake with another Token
+	Message                // a push
+	Forgery                // a push with a wrong signature
 )
 
-func (s stepName) in(mode simulator.Mode) Text {
+func (s Stage) in(mode simulator.Mode) Text {
 	switch s {
-	case handshake:
+	case Handshake:
 		return text("the handshake", "握手")
-	case stranger:
+	case Stranger:
 		return text("the handshake of a stranger", "拒绝陌生人的握手")
-	case message:
+	case Message:
 		return Text{"a push in " + string(mode) + " mode", modeZH[mode] + "推送"}
 	default:
 		return text("a forged push", "拒绝伪造的推送")
 	}
 }
 
+// Remedy names what is wrong with the answer to a push or a handshake, and says what
+// to do. wait is how long it was waited for.
+func Remedy(stage Stage, mode simulator.Mode, d simulator.Delivery, wait time.Duration) (cause string, do Text) {
+	t := trouble{stage: stage, mode: mode, d: d, late: d.Err != nil && d.Took >= wait}
+	cause = t.cause()
+	return cause, t.remedy(cause)
+}
+
 // trouble is an answer that is not right.
 type trouble struct {
-	stage stepName
+	stage Stage
 	mode  simulator.Mode
 	d     simulator.Delivery
 	late  bool
@@ -129,7 +139,7 @@ func (t trouble) cause() string {
 		return "callback_unreachable"
 	case d.Err != nil:
 		return "callback_cut"
-	case t.stage == stranger || t.stage == forgery:
+	case t.stage == Stranger || t.stage == Forgery:
 		return "callback_accepts_forgeries"
 	case d.Status >= 300 && d.Status < 400:
 		return "callback_redirect"
@@ -141,7 +151,7 @@ func (t trouble) cause() string {
 		return "callback_html"
 	case d.Status == http.StatusForbidden || d.Status == http.StatusUnauthorized:
 		switch {
-		case t.stage == handshake:
+		case t.stage == Handshake:
 			return "callback_wrong_token"
 		case t.mode == simulator.Plain:
 			return "callback_wants_encryption"
@@ -150,7 +160,7 @@ func (t trouble) cause() string {
 		}
 	case d.Status != http.StatusOK:
 		return "callback_refused"
-	case t.stage == handshake:
+	case t.stage == Handshake:
 		return "callback_wrong_echo"
 	default:
 		return "callback_wrong_reply"
@@ -199,9 +209,13 @@ func (t trouble) remedy(cause string) Text {
 	case "callback_redirect":
 		return text("Give the address that it redirects to: WeChat does not follow redirects.", "请直接填写跳转后的地址：微信不会跟随重定向。")
 	case "callback_no_route":
-		return text("Let the app answer GET and POST at this path: with the middleware, its Config.CallbackPath.", "请让程序在该路径上响应 GET 和 POST：使用中间件时即 Config.CallbackPath。")
+		method := http.MethodPost
+		if t.stage == Handshake {
+			method = http.MethodGet
+		}
+		return text("Let the app answer %s at this path: with the middleware, its Config.CallbackPath.", "请让程序在该路径上响应 %s 请求：使用中间件时即 Config.CallbackPath。", method)
 	case "callback_app_fails":
-		return text("Look into the logs of the app, and of a proxy in front of it: it answers with a failure.", "请查看程序和前面代理的日志：返回了 5xx 错误。")
+		return text("The app, or a proxy in front of it, fails: look into their logs.", "程序或它前面的代理出错了：请查看它们的日志。")
 	case "callback_html":
 		return text("Something answers with a web page: see that the address leads to the app and not to a site, a login page or a tunnel's notice.", "返回的是网页：请确认地址指向你的程序，而不是网站首页、登录页或内网穿透工具的提示页。")
 	case "callback_wrong_token":

@@ -62,6 +62,9 @@ func (x *examination) configuration(context.Context) []Finding {
 			fmt.Sprintf("%s：%d 个账号", source.ZH, len(x.Accounts)),
 		}
 	}
+	if x.Settings != nil && x.Settings.Admin.Listen != "" {
+		f.Found = Text{f.Found.EN + "; those of the admin API are not looked at", f.Found.ZH + "；通过管理 API 添加的账号不检查"}
+	}
 	found := one(f)
 	if x.Settings != nil && len(x.SealKeys) == 0 {
 		found = append(found, Finding{
@@ -105,7 +108,7 @@ func (x *examination) files(context.Context) []Finding {
 			name, _, _ := strings.Cut(path, " (")
 			names = append(names, name)
 		}
-		f.Do = text("Take that right from them: chmod 600 %s", "请收回权限：chmod 600 %s", strings.Join(names, " "))
+		f.Do = text("Let nobody but their owner read the files with secrets: chmod 600 %s", "存放机密的文件只应属主可读：chmod 600 %s", strings.Join(names, " "))
 	case seen == 0:
 		f.State, f.Found = Skipped, text("no file here holds a secret", "没有存放机密的文件")
 	default:
@@ -173,7 +176,7 @@ func (x *examination) certificate(context.Context) []Finding {
 	if _, err := x.Settings.TLS.Config(slog.New(slog.DiscardHandler)); err != nil {
 		what := printable(strings.TrimPrefix(err.Error(), "gateway: "))
 		return wrong("certificate_unusable", text("it cannot be used: %[1]s", "证书无法使用：%[1]s", what),
-			text("Correct tls.cert and tls.key: %[1]s.", "请修正 tls.cert 和 tls.key：%[1]s。", what))
+			text("Correct tls.cert and tls.key in %s, or the files there.", "请修正 %s 中的 tls.cert 和 tls.key，或更换这些文件。", x.File))
 	}
 	pair, err := tls.LoadX509KeyPair(path, x.Settings.TLS.Key)
 	if err != nil {

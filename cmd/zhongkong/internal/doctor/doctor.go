@@ -130,14 +130,18 @@ func (r Report) Count(s State) (n int) {
 }
 
 // ToDo returns the findings that ask for something: problems first, each in the
-// order of the checks, nothing twice.
+// order of the checks, nothing twice for one account.
 func (r Report) ToDo() []Finding {
+	type thing struct {
+		do      Text
+		account string
+	}
 	var all []Finding
-	said := map[Text]bool{{}: true}
+	said := map[thing]bool{}
 	for _, s := range []State{Problem, Warning, Skipped} {
 		for _, f := range r.Findings {
-			if f.State == s && !said[f.Do] {
-				said[f.Do] = true
+			if to := (thing{f.Do, f.Account}); f.State == s && f.Do != (Text{}) && !said[to] {
+				said[to] = true
 				all = append(all, f)
 			}
 		}

@@ -78,6 +78,12 @@ func (x *examination) lookAtStore(ctx context.Context) []Finding {
 		f.Found = text("%s has the schema of a newer release (%d; this program knows %d)", "%s 的表结构来自更新的版本（%d，本程序只支持到 %d）", f.Subject, status.Version, status.Newest)
 		f.Do = text("Update this program, and every other one of the store.", "请升级本程序以及使用这个存储的其他程序。")
 		return one(f)
+	case status.Version == 0:
+		f.State, f.Cause = Warning, "store_empty"
+		f.Found = text("%s has no tables yet", "%s 里还没有表", f.Subject)
+		f.Do = text("Start your program, which makes the tables of %[1]s, or: zhongkong migrate up. If it has run before, it uses another store.",
+			"启动程序时会在 %[1]s 中自动建表，也可以执行 zhongkong migrate up。如果程序已经运行过，说明它用的是别的存储。", f.Subject)
+		return one(f)
 	case status.Version < status.Newest:
 		f.Cause = "store_not_migrated"
 		f.Found = text("%s has the schema %d, and %d is needed", "%s 的表结构版本是 %d，需要 %d", f.Subject, status.Version, status.Newest)
@@ -149,6 +155,9 @@ func (x *examination) storeFailed(f Finding, err error, cause string) Finding {
 	}
 	f.Found = x.storeFault(err)
 	f.Do = x.storeRemedy(err)
+	if _, isFile := x.database(); !isFile && f.Cause == "store_misconfigured" {
+		f.Do = text("Correct ZHONGKONG_STORE: scheme, user, password, database and parameters of %s.", "请修正 ZHONGKONG_STORE：协议、用户名、密码、库名和参数（%s）。", f.Subject)
+	}
 	return f
 }
 

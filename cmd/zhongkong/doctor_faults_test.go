@@ -129,7 +129,7 @@ var illnesses = []illness{
 	{of: "Cut.answer", do: inject(simulator.Fault{Path: simulator.Fetches, Cut: simulator.CutAnswer}), check: "credentials", cause: "connection_cut"},
 	{of: "Cut.body Fault.After", do: inject(simulator.Fault{Path: simulator.Fetches, Cut: simulator.CutBody, After: true}), check: "credentials", cause: "connection_cut"},
 	{of: "Cut.short", do: inject(simulator.Fault{Path: simulator.Fetches, Cut: simulator.CutShort}), check: "credentials", cause: "not_wechat"},
-	{of: "Fault.Delay", do: inject(simulator.Fault{Path: simulator.Fetches, Delay: time.Hour}), args: "--wait 500ms", check: "credentials", cause: "no_answer"},
+	{of: "Fault.Delay", do: inject(simulator.Fault{Path: simulator.Fetches, Delay: time.Hour}), args: "--wait 2s", check: "credentials", cause: "no_answer"},
 	{of: "Fault.AppID", do: inject(simulator.Fault{AppID: tokenAppID, Status: 503}), check: "credentials", cause: "not_wechat"},
 	{of: "Fault.Rate", do: inject(simulator.Fault{Path: simulator.Fetches, Rate: 1, Status: 504}), check: "credentials", cause: "not_wechat"},
 	{of: "Fault.Times", do: inject(simulator.Fault{Path: simulator.Fetches, Times: 1, Errcode: -1}), check: "credentials", cause: "wechat_busy", state: "warning", errcode: -1},

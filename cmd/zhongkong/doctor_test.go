@@ -281,7 +281,7 @@ func TestDoctorCallbackFaults(t *testing.T) {
 				address = "http://zhongkong.invalid/"
 			}
 			wait := "2s"
-			if row.app == nil || row.cause == "callback_timeout" {
+			if row.cause == "callback_timeout" {
 				wait = "400ms"
 			}
 			d := s.examine("--wait "+wait+" --callback-url "+address, token, aesKey)

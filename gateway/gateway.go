@@ -190,7 +190,7 @@ func New(ctx context.Context, cfg Config) (*Gateway, error) {
 		return nil, fmt.Errorf("gateway: Config.APIBase %s", strings.TrimPrefix(err.Error(), "platform: Config.Base "))
 	}
 	g := &Gateway{
-		cfg: cfg, api: api, upstream: &detour{upstream}, tokens: tokens,
+		cfg: cfg, api: api, upstream: api.RoundTripper(), tokens: tokens,
 		ledger:    cfg.Store.(zhongkong.Ledger),
 		failures:  newFailures(cfg.Logger),
 		scheduler: zhongkong.NewScheduler(zhongkong.SchedulerConfig{}),

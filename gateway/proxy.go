@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/http/httptrace"
 	"net/http/httputil"
 	"net/url"
 	"regexp"
@@ -34,8 +33,6 @@ const (
 	appIDHeader  = "X-Wechat-Appid"
 	tokenParam   = "access_token"
 	bearerPrefix = "Bearer "
-	wechatHost   = "api.weixin.qq.com"
-	secondHost   = "api2.weixin.qq.com"
 )
 
 // secretPaths are the APIs that take an AppSecret, and the appid that goes with it:
@@ -406,44 +403,6 @@ func (b *bare) RoundTrip(req *http.Request) (*http.Response, error) {
 	resp.Request = &http.Request{Method: req.Method, URL: &url.URL{Path: req.URL.Path}}
 	resp.Header.Del("Location") // it might repeat the query; WeChat redirects none of these calls
 	return resp, nil
-}
-
-// detour sends a request for api.weixin.qq.com to api2.weixin.qq.com when the
-// first could not be connected to, so that nothing of it was sent.
-// WeChat: 接口域名.
-type detour struct{ base http.RoundTripper }
-
-func (d *detour) RoundTrip(req *http.Request) (*http.Response, error) {
-	if req.URL.Host != wechatHost || req.URL.Scheme != "https" || req.Body != nil && req.Body != http.NoBody && req.GetBody == nil {
-		return d.base.RoundTrip(req)
-	}
-	connected := false // written and read in order: GotConn comes before RoundTrip returns
-	var mu sync.Mutex
-	ctx := httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) {
-		mu.Lock()
-		connected = true
-		mu.Unlock()
-	}})
-	resp, err := d.base.RoundTrip(req.WithContext(ctx))
-	mu.Lock()
-	sent := connected
-	mu.Unlock()
-	if err == nil || sent || req.Context().Err() != nil {
-		return resp, err
-	}
-	var op *net.OpError
-	var dns *net.DNSError
-	if !errors.As(err, &dns) && (!errors.As(err, &op) || op.Op != "dial") {
-		return nil, err
-	}
-	again := req.Clone(req.Context())
-	again.URL.Host = secondHost
-	if req.GetBody != nil {
-		if again.Body, err = req.GetBody(); err != nil {
-			return nil, err
-		}
-	}
-	return d.base.RoundTrip(again)
 }
 
 // pool holds the buffers that answers are copied with.

@@ -16,6 +16,14 @@
 // when WeChat answered an errcode, [*AnswerError] when what came back is no answer
 // of its API, [*ConnError] when nothing came back. None of them, and nothing that
 // is logged, holds an AppSecret, a token or the query of a URL.
+//
+// WeChat has a second host for disasters, api2.weixin.qq.com, with the same paths and
+// tokens. When no connection to api.weixin.qq.com can be made (no address, refused, no
+// answer in 5 s), the request goes to api2, and for 30 s those that follow go there
+// first. So do fetches of tokens: of a request that never had a connection nothing can
+// have left. That takes a Config.Transport that tells about its connections, as
+// [http.Transport] does, and no HTTPS_PROXY, which connects in its place. Another host
+// in Config.Base has no detour.
 package platform
 
 import (
@@ -33,14 +41,14 @@ import (
 )
 
 // DefaultBase is where WeChat's API is.
-const DefaultBase = "https://api.weixin.qq.com"
+const DefaultBase = "https://" + firstHost
 
 // wechatHosts are the hosts of one and the same API: the nearest, the one for
 // disasters, Shanghai, Shenzhen, Hong Kong.
 // WeChat: 接口域名.
 var wechatHosts = []string{
-	"api.weixin.qq.com",
-	"api2.weixin.qq.com",
+	firstHost,
+	secondHost,
 	"sh.api.weixin.qq.com",
 	"sz.api.weixin.qq.com",
 	"hk.api.weixin.qq.com",
@@ -73,7 +81,8 @@ type Config struct {
 	// means 30 s.
 	Timeout time.Duration
 
-	// Logger is told of every call, at Debug. Nil discards.
+	// Logger is told of every call, at Debug, and of a detour to api2, at Warn. Nil
+	// discards.
 	Logger *slog.Logger
 }
 
@@ -114,10 +123,11 @@ func New(cfg Config) (*API, error) {
 	if cfg.Timeout < 0 {
 		return nil, fmt.Errorf("platform: Config.Timeout is %s: it must not be negative", cfg.Timeout)
 	}
+	route := &route{log: cfg.Logger}
 	return &API{
 		base:        base,
-		calls:       cfg.Transport,
-		credentials: once(cfg.Transport),
+		calls:       &detour{cfg.Transport, route},
+		credentials: &detour{once(cfg.Transport), route},
 		timeout:     cfg.Timeout,
 		logger:      cfg.Logger,
 	}, nil
@@ -207,6 +217,10 @@ func (a *API) Key(appID string, tokenAPI TokenAPI) zhongkong.Key {
 		Kind: "access_token", AppID: appID, API: string(tokenAPI.orDefault()), Host: a.Host(),
 	}
 }
+
+// RoundTripper returns what the API's calls travel by: Config.Transport, with the
+// detour to api2.weixin.qq.com. It adds no token; a [Transport] over it does.
+func (a *API) RoundTripper() http.RoundTripper { return a.calls }
 
 // CloseIdleConnections closes the connections that are kept for later calls, as
 // far as Config.Transport can.

@@ -135,15 +135,16 @@ func TestTrust(t *testing.T) {
 func TestOwnTransportIsBounded(t *testing.T) {
 	api := newAPI(t, Config{})
 	for _, rt := range []http.RoundTripper{api.calls, api.credentials} {
-		transport, ok := rt.(*http.Transport)
-		if !ok || rt == http.DefaultTransport {
-			t.Fatalf("%T, want an http.Transport of its own", rt)
+		base := rt.(*detour).base
+		transport, ok := base.(*http.Transport)
+		if !ok || base == http.DefaultTransport {
+			t.Fatalf("%T, want an http.Transport of its own", base)
 		}
 		if transport.DialContext == nil || transport.TLSHandshakeTimeout == 0 || transport.ResponseHeaderTimeout == 0 {
 			t.Errorf("%+v has a step without a timeout", transport)
 		}
 	}
-	if !api.credentials.(*http.Transport).DisableKeepAlives {
+	if !api.credentials.(*detour).base.(*http.Transport).DisableKeepAlives {
 		t.Error("credentials are fetched over kept connections, on which http.Transport repeats a GET")
 	}
 }

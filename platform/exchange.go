@@ -121,12 +121,17 @@ func (t *connTrace) sent(err error) bool {
 	if t.got.Load() {
 		return true
 	}
-	if t.asked.Load() {
-		return false
-	}
+	return !t.asked.Load() && !isDial(err)
+}
+
+// missed reports whether no connection was made for want of an address or of a
+// listener there. It believes a transport that tells about its connections alone.
+func (t *connTrace) missed(err error) bool { return t.asked.Load() && !t.got.Load() && isDial(err) }
+
+func isDial(err error) bool {
 	var op *net.OpError
 	var dns *net.DNSError
-	return !errors.As(err, &dns) && (!errors.As(err, &op) || op.Op != "dial")
+	return errors.As(err, &dns) || errors.As(err, &op) && op.Op == "dial"
 }
 
 // unusable returns the error that says what is wrong with the answer. No

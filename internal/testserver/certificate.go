@@ -16,9 +16,9 @@ import (
 	"time"
 )
 
-// Certificate makes a certificate for 127.0.0.1 that signs itself, and its key,
-// as files that a server may read until the test ends.
-func Certificate(tb testing.TB) (certificate, key string) {
+// Certificate makes a certificate for 127.0.0.1 and hosts that signs itself, and its
+// key, as files that a server may read until the test ends.
+func Certificate(tb testing.TB, hosts ...string) (certificate, key string) {
 	tb.Helper()
 	//nolint:usetesting // others cannot get to TempDir, whatever mode is given to what lies in it
 	folder, err := os.MkdirTemp("", "zhongkong-certificate-")
@@ -31,7 +31,7 @@ func Certificate(tb testing.TB) (certificate, key string) {
 		tb.Fatal(err)
 	}
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "127.0.0.1"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "127.0.0.1"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, DNSNames: hosts,
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
 		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/zhongkong-go/zhongkong"
@@ -32,11 +33,33 @@ func (g *Gateway) serveToken(w *observed, r *http.Request) *refusal {
 	if r.Method != http.MethodGet {
 		return refuse(codeRequireGET, "the method is not GET")
 	}
-	query, err := url.ParseQuery(r.URL.RawQuery)
-	if err != nil {
+	var q fetchRequest
+	if !q.read(r.URL.RawQuery) {
 		return refuse(codeNoAppID, "the query cannot be read")
 	}
-	return g.fetch(w, r, fetchRequest{GrantType: query.Get("grant_type"), AppID: query.Get("appid"), Secret: query.Get("secret")})
+	return g.fetch(w, r, q)
+}
+
+// read takes the fields from a query, as [url.ParseQuery] reads it: of several values
+// the first counts. It reports whether all of the query can be read.
+func (q *fetchRequest) read(query string) bool {
+	var seen [3]bool
+	for pair := range strings.SplitSeq(query, "&") {
+		name, value, _ := strings.Cut(pair, "=")
+		name, err := url.QueryUnescape(name)
+		if err != nil || strings.Contains(pair, ";") {
+			return false
+		}
+		if value, err = url.QueryUnescape(value); err != nil {
+			return false
+		}
+		for i, field := range [...]*string{&q.GrantType, &q.AppID, &q.Secret} {
+			if name == [...]string{"grant_type", "appid", "secret"}[i] && !seen[i] {
+				*field, seen[i] = value, true
+			}
+		}
+	}
+	return true
 }
 
 // serveStable answers POST /cgi-bin/stable_token.
@@ -83,9 +106,7 @@ func (g *Gateway) fetch(w *observed, r *http.Request, q fetchRequest) *refusal {
 	if refused := admit(c); refused != nil {
 		return refused
 	}
-	last, again := c.given.Load(a.AppID)
-	again = again && now.Sub(last.(time.Time)) < askedAgain
-	c.given.Store(a.AppID, now)
+	again := c.fetched(a.AppID, now)
 	if c.Real {
 		return g.handOut(w, r, c, a, again || q.Force)
 	}
@@ -109,6 +130,9 @@ func (g *Gateway) suspect(ctx context.Context, appID string) {
 
 // suspectInBackground is suspect for whom nobody waits; one at a time of an account.
 func (g *Gateway) suspectInBackground(appID string) {
+	if _, lately := g.registry.lastProbe(appID); lately {
+		return
+	}
 	if _, running := g.suspecting.LoadOrStore(appID, nil); running || g.ctx.Err() != nil {
 		return
 	}

@@ -6,7 +6,9 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"path"
+	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -74,7 +76,7 @@ func TestTokens(t *testing.T) {
 			t.Error("a token of a revoked client is taken")
 		}
 		// Rotation of the seal key: the second key of now was the first of before.
-		rotated := &tokens{keys: [][]byte{minted.keys[1], minted.keys[0]}}
+		rotated := &tokens{keys: []*sync.Pool{minted.keys[1], minted.keys[0]}}
 		if _, refused := rotated.open(text, fuzzNow, ofFuzzClient); refused != nil {
 			t.Error("a token of the seal key before is refused")
 		}
@@ -136,6 +138,27 @@ func FuzzPath(f *testing.F) {
 	})
 }
 
+// FuzzLoggable: what is shown of a path holds no key, no token and nothing as long as
+// an AppSecret, and what a path looks like is shown.
+func FuzzLoggable(f *testing.F) {
+	for _, text := range []string{"/cgi-bin/menu/get", "/zk_" + strings.Repeat("a", 50), "/a/" + strings.Repeat("0", 32), "/" + strings.Repeat("0", 31) + "/" + strings.Repeat("0", 31), "/zkkey_AAAAAAAAAA", strings.Repeat("/a", 200), ""} {
+		f.Add(text)
+	}
+	secret := regexp.MustCompile(`zkkey_|zk_|[0-9A-Za-z_-]{32,}`)
+	f.Fuzz(func(t *testing.T, text string) {
+		want := text
+		switch {
+		case text == "":
+			want = "[malformed]"
+		case len(text) > maxPath, len(text) >= 16 && secret.MatchString(text):
+			want = "[hidden]"
+		}
+		if got := loggable(text); got != want {
+			t.Fatalf("%q: %q, want %q", text, got, want)
+		}
+	})
+}
+
 // FuzzQuery: the token is what net/url sees, and none is left.
 func FuzzQuery(f *testing.F) {
 	for _, text := range []string{"access_token=a", "a=b&access_token=c&d=e", "access%5Ftoken=a&access_token=b", "access_token=a;b", "%", "a=%zz", "&&=&", "access_token", "x=zkkey_", "x=%7akkey_", "+=+"} {
@@ -160,6 +183,28 @@ func FuzzQuery(f *testing.F) {
 		values.Del(tokenParam)
 		if values.Encode() != left.Encode() {
 			t.Fatalf("%q leaves %q, which means something else", text, rest)
+		}
+	})
+}
+
+// FuzzFetchQuery: it is read as net/url reads it.
+func FuzzFetchQuery(f *testing.F) {
+	for _, text := range []string{"grant_type=client_credential&appid=wx1&secret=zkkey_x", "appid=&appid=b", "app%69d=a&appid=b", "appid=a;secret=b", "appid=a&;", "%", "secret=%zz", "appid", "&&", "grant_type=a+b%2B"} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		var q fetchRequest
+		read := q.read(text)
+		values, err := url.ParseQuery(text)
+		if strings.Count(text, "&") > 1000 {
+			return // net/url bounds how many there are; the header of a request does it here
+		}
+		if read != (err == nil) {
+			t.Fatalf("%q is read: %v, and net/url says %v", text, read, err)
+		}
+		want := fetchRequest{GrantType: values.Get("grant_type"), AppID: values.Get("appid"), Secret: values.Get("secret")}
+		if read && q != want {
+			t.Fatalf("%q: %+v, net/url has %+v", text, q, want)
 		}
 	})
 }

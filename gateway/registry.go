@@ -30,7 +30,7 @@ type client struct {
 	account map[string]bool
 	paths   pathList
 	limiter *rate.Limiter // nil: no limit
-	given   *sync.Map     // appid → time.Time of the last hand-out
+	given   *sync.Map     // appid → *atomic.Int64, when the last token was handed out in Unix nanoseconds
 }
 
 type liveKey struct {
@@ -40,16 +40,32 @@ type liveKey struct {
 
 // hashes returns those of the keys that live at now.
 func (c *client) hashes(now time.Time) []keyHash {
-	if c == nil || !c.Ends.IsZero() && !now.Before(c.Ends) {
-		return nil
-	}
 	live := make([]keyHash, 0, 2)
+	c.eachHash(now, func(hash keyHash) { live = append(live, hash) })
+	return live
+}
+
+// eachHash calls do with the hash of each key that lives at now.
+func (c *client) eachHash(now time.Time, do func(keyHash)) {
+	if c == nil || !c.Ends.IsZero() && !now.Before(c.Ends) {
+		return
+	}
 	for _, key := range c.keys {
 		if key.until.IsZero() || now.Before(key.until) {
-			live = append(live, key.hash)
+			do(key.hash)
 		}
 	}
-	return live
+}
+
+// fetched reports whether the client fetched a token of the account less than
+// askedAgain ago, and remembers that it does now.
+func (c *client) fetched(appID string, now time.Time) bool {
+	last, known := c.given.Load(appID)
+	if !known {
+		last, _ = c.given.LoadOrStore(appID, new(atomic.Int64))
+	}
+	before := last.(*atomic.Int64).Swap(now.UnixNano())
+	return now.UnixNano()-before < int64(askedAgain)
 }
 
 func (c *client) uses(appID string) bool { return c.all || c.account[appID] }
@@ -197,9 +213,7 @@ func (r *registry) byKey(text string, now time.Time) (*client, keyHash, bool) {
 	hash := hashKey(text)
 	c := r.find(id)
 	found := false
-	for _, live := range c.hashes(now) {
-		found = subtle.ConstantTimeCompare(live[:], hash[:]) == 1 || found
-	}
+	c.eachHash(now, func(live keyHash) { found = subtle.ConstantTimeCompare(live[:], hash[:]) == 1 || found })
 	return c, hash, ok && found
 }
 
@@ -213,13 +227,19 @@ func (r *registry) probed(appID string, version int64) {
 	}
 }
 
+// lastProbe returns the last probe that was seen, and whether the next has to wait.
+func (r *registry) lastProbe(appID string) (last probe, lately bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	last = r.probes[appID]
+	return last, last.version != 0 && time.Since(last.seen) < probeEvery
+}
+
 // mayProbe reports whether this gateway is the one to probe an account now because
 // of a client: at most one of all does, in 30 s. Without a store nobody does.
 func (r *registry) mayProbe(ctx context.Context, appID string) bool {
-	r.mu.Lock()
-	last := r.probes[appID]
-	r.mu.Unlock()
-	if last.version != 0 && time.Since(last.seen) < probeEvery {
+	last, lately := r.lastProbe(appID)
+	if lately {
 		return false
 	}
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)

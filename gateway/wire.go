@@ -105,12 +105,18 @@ func writeToken(w http.ResponseWriter, value string, expiresIn time.Duration) {
 	writeBytes(w, http.StatusOK, body)
 }
 
+// countedByServer is the length in bytes up to which net/http surely finds out the
+// Content-Length of an answer by itself.
+const countedByServer = 1 << 10
+
 var jsonType = []string{"application/json; encoding=utf-8"}
 
 func writeBytes(w http.ResponseWriter, status int, body []byte) {
 	header := w.Header()
 	header["Content-Type"] = jsonType
-	header["Content-Length"] = []string{strconv.Itoa(len(body))}
+	if len(body) > countedByServer {
+		header["Content-Length"] = []string{strconv.Itoa(len(body))}
+	}
 	w.WriteHeader(status)
 	_, _ = w.Write(body) // who has gone misses nothing
 }

@@ -17,6 +17,7 @@ const (
 	maxFetchBody = 64 << 10
 	askedAgain   = 30 * time.Second // who asks again so soon may have met a refusal
 	noteTimeout  = 2 * time.Second
+	probeTimeout = 3 * time.Second
 	waitForToken = 15 * time.Second // of who asks for a real one
 )
 
@@ -119,12 +120,18 @@ func (g *Gateway) fetch(w *observed, r *http.Request, q fetchRequest) *refusal {
 
 // suspect has an account's token probed, and renewed if it is refused: a client that
 // asks again so soon may have met a refusal at WeChat. One does it for all, once in
-// 30 s.
+// 30 s. The Keeper hears of a refusal alone: by its own probe it would take an accepted
+// token for good for 60 s, and a program may well fetch twice before a token dies.
 func (g *Gateway) suspect(ctx context.Context, appID string) {
-	tokens := current{g, appID}
+	tokens, a := current{g, appID}, g.account(appID)
 	token, err := tokens.Token(ctx)
-	if err == nil && g.registry.mayProbe(ctx, appID) {
-		_, _ = tokens.Reject(ctx, token.Value()) // an accepted token is an error here; the Keeper logs what matters
+	if err != nil || a == nil || !g.registry.mayProbe(ctx, appID) {
+		return
+	}
+	limited, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	if a.probe(limited, token.Value()) == zhongkong.Rejected {
+		_, _ = tokens.Reject(ctx, token.Value()) // the Keeper logs what matters
 	}
 }
 

@@ -129,7 +129,7 @@ func TestRealToken(t *testing.T) {
 func TestAskAgain(t *testing.T) {
 	w := newWorld(t, simulator.Options{}, nil)
 	key := w.client(gateway.Client{Name: "crm", Real: true})
-	probes := func() int {
+	probes := func(w *world) int {
 		n := 0
 		for _, e := range w.wx.Events() {
 			if e.AppID == appID && e.Path == simulator.DomainIPPath {
@@ -144,7 +144,7 @@ func TestAskAgain(t *testing.T) {
 			t.Fatal("a token that WeChat accepts was renewed")
 		}
 	}
-	if n := probes(); n != 1 {
+	if n := probes(w); n != 1 {
 		t.Errorf("%d probes, want 1", n)
 	}
 
@@ -157,6 +157,17 @@ func TestAskAgain(t *testing.T) {
 	}
 	if v.issued() != 2 {
 		t.Errorf("%d tokens were issued, want 2", v.issued())
+	}
+
+	// Two processes of one program start, and right after that the token is killed.
+	u := newWorld(t, simulator.Options{}, nil)
+	key = u.client(gateway.Client{Name: "shop"})
+	u.token(key)
+	token := u.token(key)
+	eventually(t, "the probe", func() bool { return probes(u) == 1 })
+	u.wx.Kill(appID)
+	if got := u.get("/cgi-bin/menu/get?access_token=" + token); got.Errcode == 40001 || u.issued() != 2 {
+		t.Errorf("a token that was killed after it was probed: %s, %d tokens were issued, want 2", got.body, u.issued())
 	}
 }
 

@@ -149,6 +149,7 @@ type account struct {
 	Account
 
 	keeper *zhongkong.Keeper
+	probe  func(ctx context.Context, value string) zhongkong.Verdict
 	proxy  http.Handler
 
 	mu      sync.Mutex // guards what follows
@@ -298,7 +299,7 @@ func (g *Gateway) newAccount(spec Account) (*account, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &account{Account: spec, keeper: keeper, proxy: g.newProxy(spec.AppID)}, nil
+	return &account{Account: spec, keeper: keeper, probe: kind.Probe, proxy: g.newProxy(spec.AppID)}, nil
 }
 
 func (g *Gateway) keep(spec Account, key zhongkong.Key, kind zhongkong.Kind) (*zhongkong.Keeper, error) {

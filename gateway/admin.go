@@ -70,7 +70,7 @@ func (g *Gateway) Admin(key zhongkong.Secret, reload func() error) http.Handler 
 	want := sha256.Sum256([]byte(key.Reveal()))
 	sound := len(key.Reveal()) >= 32
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		hurry(w, r)
+		r = hurry(w, r)
 		given := sha256.Sum256([]byte(strings.TrimPrefix(r.Header.Get("Authorization"), bearerPrefix)))
 		if subtle.ConstantTimeCompare(want[:], given[:]) == 1 && sound {
 			mux.ServeHTTP(w, r)

@@ -128,6 +128,7 @@ func TestBodies(t *testing.T) {
 		{1 << 20, true, 200, 40001, false},
 		{1 << 20, false, 413, 45001, false},
 		{3 << 20, true, 413, 45001, false},
+		{3 << 20, false, 413, 45001, false},
 	} {
 		form, kind := upload(t, row.size)
 		w.wx.Kill(appID)

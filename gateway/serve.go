@@ -28,7 +28,7 @@ const (
 // ServeHTTP implements [http.Handler].
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	o := &observed{ResponseWriter: w, start: time.Now()}
-	hurry(w, r)
+	r = hurry(w, r)
 	path := r.URL.EscapedPath()
 	if !cleanPath(path) {
 		path = ""
@@ -175,19 +175,24 @@ type hurried struct {
 }
 
 // hurry gives the body of r such a time, from now on. It also bounds what net/http
-// reads, before it sends an answer, of a body that nobody wanted.
-func hurry(w http.ResponseWriter, r *http.Request) {
+// reads, before it sends an answer, of a body that nobody wanted. It returns a copy:
+// net/http looks at its own request for a body that waits for "100 Continue", and would
+// wait for it too.
+func hurry(w http.ResponseWriter, r *http.Request) *http.Request {
 	if r.ContentLength == 0 || r.Body == nil {
-		return
+		return r
 	}
 	patience := unknownPatience
 	if r.ContentLength > 0 {
 		patience = bodyPatience + time.Duration(r.ContentLength/bodyPace)*time.Second
 	}
 	control := http.NewResponseController(w)
-	if control.SetReadDeadline(time.Now().Add(patience)) == nil { // a test's writer has none
-		r.Body = &hurried{r.Body, control}
+	if control.SetReadDeadline(time.Now().Add(patience)) != nil {
+		return r // a test's writer has none
 	}
+	in := *r
+	in.Body = &hurried{r.Body, control}
+	return &in
 }
 
 // Read implements [io.Reader]. After the last byte the time is taken off again: the

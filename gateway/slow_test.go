@@ -91,41 +91,104 @@ func TestSlow(t *testing.T) {
 	}
 }
 
-func slow(t *testing.T, wrong bool, length, sent int, takes, after time.Duration, want string) error {
+// longAnswer is the length of one that no buffer holds.
+const longAnswer = 64 << 20
+
+// endless answers a download so.
+type endless struct{ slowWeChat }
+
+func (e endless) RoundTrip(r *http.Request) (*http.Response, error) {
+	answer, err := e.slowWeChat.RoundTrip(r)
+	if err == nil && r.URL.Path == "/cgi-bin/media/get" {
+		answer.ContentLength = longAnswer
+		answer.Body = io.NopCloser(io.LimitReader(zeros{}, answer.ContentLength))
+	}
+	return answer, err
+}
+
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
+
+// TestSlowReader: who does not take an answer is waited for a minute, and who takes it
+// slowly gets all of it.
+func TestSlowReader(t *testing.T) {
+	for name, row := range map[string]struct {
+		pause time.Duration // before each MiB
+		whole bool
+	}{"slow": {50 * time.Second, true}, "asleep": {70 * time.Second, false}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				key, dial, end := served(t, endless{})
+				defer end()
+				conn := dial()
+				defer func() { _ = conn.Close() }()
+				go func() {
+					_, _ = fmt.Fprintf(conn, "GET /cgi-bin/media/get HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nX-WeChat-AppID: %s\r\n\r\n", key, appID)
+				}()
+				answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				defer func() { _ = answer.Body.Close() }()
+				read := int64(0)
+				for err == nil {
+					time.Sleep(row.pause)
+					var n int64
+					n, err = io.CopyN(io.Discard, answer.Body, 16<<20)
+					read += n
+				}
+				if whole := read == longAnswer && errors.Is(err, io.EOF); whole != row.whole {
+					t.Errorf("%d bytes came: %v", read, err)
+				}
+			})
+		})
+	}
+}
+
+// served is a gateway over a WeChat, without sockets.
+func served(t *testing.T, weChat http.RoundTripper) (key string, dial func() net.Conn, end func()) {
 	t.Helper()
 	store := memory.New()
 	g, err := gateway.New(t.Context(), gateway.Config{
 		Accounts: []gateway.Account{{AppID: appID, Secret: zhongkong.NewSecret(appSecret), TokenAPI: platform.Classic}},
-		Store:    store, SealKeys: []zhongkong.Secret{sealKey}, APIBase: "http://wechat.invalid", Transport: slowWeChat{takes},
+		Store:    store, SealKeys: []zhongkong.Secret{sealKey}, APIBase: "http://wechat.invalid", Transport: weChat,
 	})
 	if err != nil {
-		return err
+		t.Fatal(err)
 	}
 	clients, err := gateway.NewClients(store, "test")
 	if err != nil {
-		return err
+		t.Fatal(err)
 	}
-	key, err := clients.Add(t.Context(), gateway.Client{Name: "shop", Accounts: []string{appID}})
+	secret, err := clients.Add(t.Context(), gateway.Client{Name: "shop", Accounts: []string{appID}})
 	if err != nil {
-		return err
+		t.Fatal(err)
 	}
 	g.Look(t.Context())
-	if wrong {
-		key = zhongkong.NewSecret("wrong")
-	}
 	listener := newPipes()
 	server := &http.Server{Handler: g, ReadHeaderTimeout: 10 * time.Second}
 	go func() { _ = server.Serve(listener) }()
-	defer func() {
+	return secret.Reveal(), listener.dial, func() {
 		_ = server.Close()
 		_ = g.Close()
-	}()
-	conn := listener.dial()
+	}
+}
+
+func slow(t *testing.T, wrong bool, length, sent int, takes, after time.Duration, want string) error {
+	t.Helper()
+	key, dial, end := served(t, slowWeChat{takes})
+	defer end()
+	if wrong {
+		key = "wrong"
+	}
+	conn := dial()
 	defer func() { _ = conn.Close() }()
 	began := time.Now()
 	go func() {
 		_, _ = fmt.Fprintf(conn, "POST /cgi-bin/menu/create HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nX-WeChat-AppID: %s\r\nContent-Length: %d\r\n\r\n%s",
-			key.Reveal(), appID, length, strings.Repeat("x", sent))
+			key, appID, length, strings.Repeat("x", sent))
 	}()
 	answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	if err != nil {

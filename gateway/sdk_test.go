@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -151,15 +153,14 @@ var quick = zhongkong.Timing{
 	FetchTimeout: 800 * time.Millisecond, SaveTimeout: 400 * time.Millisecond, LeaseTTL: 2 * time.Second, StoreTimeout: 500 * time.Millisecond,
 }
 
-// TestCurl is what people try first.
+// TestCurl is what people try first: over expiry, supersession and kill it sees no
+// error either.
 func TestCurl(t *testing.T) {
 	path, err := exec.LookPath("curl")
 	if err != nil {
 		t.Log("there is no curl on this machine: TestSDK and TestCall make the same calls")
 		return
 	}
-	w := newWorld(t, simulator.Options{}, nil)
-	key := w.client(gateway.Client{Name: "shop"})
 	curl := func(args ...string) string {
 		t.Helper()
 		out, err := exec.CommandContext(t.Context(), path, append([]string{"-sS", "--noproxy", "*"}, args...)...).CombinedOutput()
@@ -168,15 +169,44 @@ func TestCurl(t *testing.T) {
 		}
 		return string(out)
 	}
-	var got reply
-	decode(t, curl("-X", "POST", w.url+"/cgi-bin/stable_token", "-d", fmt.Sprintf(`{"grant_type":"client_credential","appid":%q,"secret":%q}`, appID, key)), &got)
-	w.wx.Kill(appID)
-	for _, out := range []string{
-		curl(w.url + domainIP + "?access_token=" + got.Token),
-		curl("-H", "Authorization: Bearer "+key, "-H", "X-WeChat-AppID: "+appID, w.url+domainIP),
+	picture := filepath.Join(t.TempDir(), "picture.png")
+	if err := os.WriteFile(picture, []byte("made up"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for event, happens := range map[string]func(w *world){
+		"nothing":                               func(*world) {},
+		"a kill":                                func(w *world) { w.wx.Kill(appID) },
+		"the end of its life":                   func(w *world) { w.wx.Clock.Advance(3 * time.Hour) },
+		"supersession, before the overlap ends": func(w *world) { w.wx.Supersede(appID) },
+		"supersession, after it":                func(w *world) { w.wx.Supersede(appID); w.wx.Clock.Advance(6 * time.Minute) },
 	} {
-		if !strings.Contains(out, "ip_list") {
-			t.Error(out)
+		for name, args := range map[string]func(base, token, key string) []string{
+			"with a token": func(base, token, _ string) []string { return []string{base + domainIP + "?access_token=" + token} },
+			"with a key": func(base, _, key string) []string {
+				return []string{"-H", "Authorization: Bearer " + key, "-H", "X-WeChat-AppID: " + appID, base + domainIP}
+			},
+			"with a body": func(base, token, _ string) []string {
+				return []string{"-d", `{"button":[{"type":"click","name":"菜单","key":"V1"}]}`, base + "/cgi-bin/menu/create?access_token=" + token}
+			},
+			"with a file": func(base, token, _ string) []string {
+				return []string{"-F", "media=@" + picture, base + "/cgi-bin/media/upload?type=image&access_token=" + token}
+			},
+		} {
+			w := newWorld(t, simulator.Options{}, nil)
+			key := w.client(gateway.Client{Name: "shop"})
+			var got reply
+			decode(t, curl("-X", "POST", w.url+"/cgi-bin/stable_token", "-d", fmt.Sprintf(`{"grant_type":"client_credential","appid":%q,"secret":%q}`, appID, key)), &got)
+			if first := curl(w.url + domainIP + "?access_token=" + got.Token); !strings.Contains(first, "ip_list") {
+				t.Fatal(first)
+			}
+			happens(w)
+			out := curl(args(w.url, got.Token, key)...)
+			if !strings.Contains(out, "ip_list") && !strings.Contains(out, `"errmsg":"ok"`) && !strings.Contains(out, "media_id") {
+				t.Errorf("%s, %s: %s", event, name, out)
+			}
+			if n := w.issued(); n > 2 {
+				t.Errorf("%s, %s: %d tokens were issued", event, name, n)
+			}
 		}
 	}
 }

@@ -508,6 +508,7 @@ func TestServeMistakes(t *testing.T) {
 		{"serve --config none.yaml", one, "the configuration cannot be read"},
 		{"serve --listen 0.0.0.0:0", one, "can be reached from other machines, and keys would travel in the clear"},
 		{"serve --config " + write("b.yaml", "listen: 127.0.0.1:0\ntls: {cert: x, key: y}\n"), one, "tls.cert"},
+		{"serve --config " + write("c.yaml", "listen: 127.0.0.1:0\nadmin: {listen: 0.0.0.0:0, key: made-up-admin-key-0123456789abcdef}\naccounts: [{appid: wx1, secret: x}]\n"), one, "admin.listen: 0.0.0.0:0 can be reached from other machines"},
 		{"client add shop", one, "--account"},
 		{"client add shop --account wx1 --path /a/../b", one, "is no path such as"},
 		{"client add shop --account wx1 --ends 2001-01-01", one, "which is over"},

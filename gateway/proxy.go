@@ -175,7 +175,7 @@ func (g *Gateway) serveCall(w *observed, r *http.Request, path string) *refusal 
 	case r.ContentLength > g.cfg.Limits.Body:
 		return &refusal{code: codeTooBig, status: http.StatusRequestEntityTooLarge, why: "the body is longer than the limit"}
 	case userPaths[path]:
-		return g.serveUser(w, out)
+		return g.serveUser(w, out, path, now)
 	case secretPaths[path]:
 		return g.serveSecret(w, out, path, now)
 	}
@@ -279,10 +279,32 @@ func takeToken(query string) (rest, token string, refused *refusal) {
 }
 
 // serveUser carries a call whose access_token is the end user's. Nothing of the
-// gateway's is in it, and what WeChat says about it renews nothing.
-func (g *Gateway) serveUser(w *observed, out *http.Request) *refusal {
-	if strings.Contains(out.URL.RawQuery, keyPrefix) {
-		return refuse(codeNotAllowed, "the query holds a client key, which would go to WeChat")
+// gateway's is in it, and what WeChat says about it renews nothing. SDKs send nothing
+// else, so it passes without a key; a key that is there has to be right, and its
+// client's paths and rate hold.
+func (g *Gateway) serveUser(w *observed, out *http.Request, path string, now time.Time) *refusal {
+	_, token, refused := takeToken(out.URL.RawQuery)
+	if refused != nil {
+		return refused
+	}
+	if strings.Contains(token, keyPrefix) || strings.HasPrefix(token, tokenPrefix) {
+		return refuse(codeToken, "the access_token is the gateway's, or a key: this path takes the end user's")
+	}
+	if out.ContentLength > maxSecret {
+		return refuse(codeFormat, "the body has more than %d bytes, and these calls have none", maxSecret)
+	}
+	out.Body = http.MaxBytesReader(w, out.Body, maxSecret)
+	if bearer, has := strings.CutPrefix(out.Header.Get("Authorization"), bearerPrefix); has {
+		c, _, refused := g.byKey(w, bearer, now)
+		switch {
+		case refused != nil:
+			return refused
+		case !c.paths.allows(path):
+			return refuse(codeNotAllowed, "the path is not one of the client's")
+		}
+		if refused := admit(c); refused != nil {
+			return refused
+		}
 	}
 	done, refused := g.keepBody(w, out)
 	if refused != nil {

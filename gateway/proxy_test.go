@@ -216,6 +216,12 @@ func TestAttacks(t *testing.T) {
 		{"a key for WeChat", domainIP + "?access_token=" + token + "&secret=" + key, nil, 48001},
 		{"a key for WeChat, escaped", domainIP + "?access_token=" + token + "&x=%7akkey%5F" + key[6:], nil, 48001},
 		{"a key to an end user's API", "/sns/userinfo?access_token=u&openid=" + key, nil, 48001},
+		{"a key to an end user's API, escaped", "/sns/userinfo?access_token=u&openid=%7akkey%5F" + key[6:], nil, 48001},
+		{"a key for an end user's token", "/sns/userinfo?access_token=" + key, nil, 40001},
+		{"a gateway token for an end user's", "/sns/auth?access_token=" + token, nil, 40001},
+		{"two of an end user's tokens", "/sns/auth?access_token=u&access_token=v", nil, 40001},
+		{"a wrong key to an end user's API", "/sns/userinfo?access_token=u", bearer(revoked, appID), 40125},
+		{"a right key to an end user's API that it may not use", "/sns/userinfo?access_token=u", bearer(key, appID), 48001},
 		{"an upgrade", domainIP + "?access_token=" + token, []string{"Connection", "Upgrade", "Upgrade", "websocket"}, 40066},
 		{"the AppSecret on a secret path", "/sns/jscode2session?appid=" + appID + "&secret=" + appSecret + "&js_code=x", nil, 40125},
 		{"no secret on a secret path", "/sns/jscode2session?appid=" + appID + "&js_code=x", nil, 41004},
@@ -329,6 +335,12 @@ func TestSecretPaths(t *testing.T) {
 	}
 	if got := w.get("/sns/userinfo?access_token=91_end-user&openid=o1&lang=zh_CN"); got.body != `{"openid":"o1"}` || seen.Load() != "access_token=91_end-user&lang=zh_CN&openid=o1 " {
 		t.Errorf("%s, WeChat saw %q", got.body, seen.Load())
+	}
+	if got := w.get("/sns/auth?access_token=91_end-user&openid=o1", "Authorization", "Bearer "+key); got.body != `{"openid":"o1"}` || seen.Load() != "access_token=91_end-user&openid=o1 " {
+		t.Errorf("with a key: %s, WeChat saw %q", got.body, seen.Load())
+	}
+	if got := w.post("/sns/auth?access_token=91_end-user", strings.Repeat("x", 70<<10)); got.Errcode != 47001 {
+		t.Errorf("a body to an end user's API: %d %s", got.status, got.body)
 	}
 	uses, err := w.store.(zhongkong.Ledger).Uses(t.Context(), 100)
 	n := 0

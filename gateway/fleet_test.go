@@ -93,23 +93,25 @@ func TestFleet(t *testing.T) {
 	}
 }
 
-// fleet lets one such run pass. A machine that stood still for longer than a store may
-// take to answer breaks promises that are made in its time: then it is tried again.
+// fleet makes one such run. A machine that stood still for longer than a store may take
+// to answer breaks promises that are made in its time: then a run that failed is made
+// again, and if that is so again, nothing can be proven here and now.
 func fleet(t *testing.T, lasts time.Duration, address func() string) {
-	const attempts = 3
-	for attempt := 1; ; attempt++ {
+	const attempts = 2
+	for attempt := range attempts {
 		still := watchStill()
 		wrong := fleetRun(t, lasts, address())
 		longest := still()
-		if len(wrong) == 0 {
+		switch {
+		case len(wrong) == 0:
 			return
-		}
-		if longest < fleetPatience || attempt == attempts {
+		case longest < fleetPatience:
 			t.Error(strings.Join(wrong, "\n"))
 			return
 		}
-		t.Logf("the machine stood still for %s, so this proves nothing: %s", longest, wrong[0])
+		t.Logf("run %d: the machine stood still for %s, so this proves nothing: %s", attempt+1, longest, wrong[0])
 	}
+	t.Skip("this machine is too busy: run go test -run TestFleet ./gateway when it is not")
 }
 
 // watchStill returns a function that tells for how long nothing of this process ran, at

@@ -19,7 +19,7 @@ func TestMigrate(t *testing.T) {
 		{"up", exitOK, "the newest"},
 		{"status", exitOK, "applied 00001_credentials.sql"},
 		{"down", exitOK, "run zhongkong migrate up"},
-		{"status", exitFailed, "missing 00003_gateway.sql"},
+		{"status", exitFailed, "missing 00004_queue.sql"},
 		{"up", exitOK, "the newest"},
 	} {
 		code, out, errs := started(t.Context(), env, "migrate", c.action)

@@ -64,6 +64,7 @@ func Run(t *testing.T, e Engine) {
 		{"Conformance", e.conformance},
 		{"Messages", e.messages},
 		{"MessagesEnd", e.messagesEnd},
+		{"Queue", e.queue},
 		{"FirstStarts", e.firstStarts},
 		{"Prefixes", e.prefixes},
 		{"RoundTrips", e.roundTrips},
@@ -257,6 +258,17 @@ func (e Engine) conformance(t *testing.T, server string) {
 // messages is the conformance suite of callback.Once.
 func (e Engine) messages(t *testing.T, server string) {
 	storetest.RunOnce(t, storetest.Options{
+		ServerClock: true,
+		Open: func(t *testing.T) func(t *testing.T) zhongkong.Store {
+			address := e.Place(t, server)
+			return func(t *testing.T) zhongkong.Store { return e.OpenAt(t, address, nil) }
+		},
+	})
+}
+
+// queue is the conformance suite of zhongkong.Queue.
+func (e Engine) queue(t *testing.T, server string) {
+	storetest.RunQueue(t, storetest.Options{
 		ServerClock: true,
 		Open: func(t *testing.T) func(t *testing.T) zhongkong.Store {
 			address := e.Place(t, server)

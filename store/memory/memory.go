@@ -28,8 +28,8 @@ const notices = 256
 var errClosed = errors.New("zhongkong: the memory store is closed")
 
 // Store implements [zhongkong.Store], [zhongkong.Watcher], [zhongkong.ManyLoader],
-// [zhongkong.Journal] and [zhongkong.Ledger], and Once of package callback. Make one
-// with [New].
+// [zhongkong.Journal], [zhongkong.Ledger] and [zhongkong.Queue], and Once of package
+// callback. Make one with [New].
 type Store struct {
 	now func() moment // tests step it
 
@@ -43,6 +43,9 @@ type Store struct {
 	inbox    map[string]*message // of those, what Take looks through
 	places   int                 // given out in the inbox
 	swept    int                 // messages that were left by the last sweep
+
+	lines  map[string]*queue
+	pushed int // deliveries
 }
 
 // moment is one time on both clocks of the process.
@@ -77,6 +80,7 @@ func New() *Store {
 		watchers: make(map[*watcher]struct{}),
 		messages: make(map[string]*message),
 		inbox:    make(map[string]*message),
+		lines:    make(map[string]*queue),
 	}
 }
 
@@ -220,7 +224,7 @@ func (s *Store) Close() error {
 	for _, m := range s.messages {
 		m.tell()
 	}
-	s.closed, s.entries, s.messages, s.inbox = true, nil, nil, nil
+	s.closed, s.entries, s.messages, s.inbox, s.lines = true, nil, nil, nil, nil
 	return nil
 }
 

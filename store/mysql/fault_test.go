@@ -85,13 +85,13 @@ func TestFaults(t *testing.T) {
 	mustNotOpen(t, u.String(), "database nowhere", "does not exist", "CREATE DATABASE")
 
 	address := tests.Place(t, server)
-	mustNotOpen(t, remotetest.With(t, address, "migrate", "off"), "schema version 0 where this program needs 3", "zhongkong migrate up")
+	mustNotOpen(t, remotetest.With(t, address, "migrate", "off"), "schema version 0 where this program needs 4", "zhongkong migrate up")
 	if _, err := Migrate(t.Context(), address, Options{}, migrations.Up); err != nil {
 		t.Fatal(err)
 	}
 	s := tests.OpenAt(t, remotetest.With(t, address, "migrate", "off"), nil)
 	raw(t, address, `INSERT INTO PREFIX_schema (version_id, is_applied) VALUES (4711, true)`)
-	mustNotOpen(t, address, "schema version 4711, and this program knows 3", "update this program")
+	mustNotOpen(t, address, "schema version 4711, and this program knows 4", "update this program")
 	remotetest.MustLoad(t, s, "") // who runs goes on
 	_, err = Migrate(t.Context(), address, Options{}, migrations.Up)
 	remotetest.MustSay(t, err, "update this program")
@@ -230,7 +230,7 @@ func TestExplain(t *testing.T) {
 func TestMigrate(t *testing.T) {
 	t.Parallel()
 	address := tests.Place(t, testserver.URL(t, testserver.MySQL))
-	const newest = 3
+	const newest = 4
 	run := func(action migrations.Action, version int64) {
 		t.Helper()
 		status, err := Migrate(t.Context(), address, Options{}, action)

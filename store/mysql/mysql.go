@@ -79,11 +79,12 @@ type Options struct {
 	NoMigrate bool
 }
 
-// Store implements [zhongkong.Store], [zhongkong.Journal], [zhongkong.Ledger] and
-// callback.Once. Make one with [Open].
+// Store implements [zhongkong.Store], [zhongkong.Journal], [zhongkong.Ledger],
+// [zhongkong.Queue] and callback.Once. Make one with [Open].
 type Store struct {
 	remote.Once
 	*remote.Ledger
+	*remote.Queue
 }
 
 var (
@@ -105,7 +106,7 @@ func Open(ctx context.Context, address string, options Options) (*Store, error) 
 	if err != nil {
 		return nil, err
 	}
-	return &Store{remote.WithMessages(s, e.messages()), remote.NewLedger(s, e)}, nil
+	return &Store{remote.WithMessages(s, e.messages()), remote.NewLedger(s, e), e.queue(s)}, nil
 }
 
 // Migrate makes the tables or brings them up to date (Up), takes the last step

@@ -83,7 +83,7 @@ func TestFaults(t *testing.T) {
 	})
 	t.Run("MissingSchema", func(t *testing.T) {
 		address := tests.Place(t, server)
-		mustNotOpen(t, remotetest.With(t, address, "migrate", "off"), "schema version 0 where this program needs 3", "zhongkong migrate up")
+		mustNotOpen(t, remotetest.With(t, address, "migrate", "off"), "schema version 0 where this program needs 4", "zhongkong migrate up")
 		s, err := Open(t.Context(), address, Options{NoMigrate: true})
 		if err == nil {
 			_ = s.Close()
@@ -98,7 +98,7 @@ func TestFaults(t *testing.T) {
 		address := tests.Place(t, server)
 		s := tests.OpenAt(t, address, nil)
 		raw(t, address, `INSERT INTO PREFIX_schema (version_id, is_applied) VALUES (4711, true)`)
-		mustNotOpen(t, address, "schema version 4711, and this program knows 3", "update this program")
+		mustNotOpen(t, address, "schema version 4711, and this program knows 4", "update this program")
 		remotetest.MustLoad(t, s, "") // who runs goes on
 		for _, action := range []migrations.Action{migrations.Up, migrations.Down} {
 			_, err := Migrate(t.Context(), address, Options{}, action)
@@ -232,7 +232,7 @@ func TestExplain(t *testing.T) {
 func TestMigrate(t *testing.T) {
 	t.Parallel()
 	address := tests.Place(t, testserver.URL(t, testserver.Postgres))
-	const newest = 3
+	const newest = 4
 	run := func(action migrations.Action, version int64) {
 		t.Helper()
 		status, err := Migrate(t.Context(), address, Options{}, action)

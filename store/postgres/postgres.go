@@ -74,10 +74,11 @@ type Options struct {
 }
 
 // Store implements [zhongkong.Store], [zhongkong.Watcher], [zhongkong.Journal],
-// [zhongkong.Ledger] and callback.Once. Make one with [Open].
+// [zhongkong.Ledger], [zhongkong.Queue] and callback.Once. Make one with [Open].
 type Store struct {
 	remote.Once
 	*remote.Ledger
+	*remote.Queue
 	engine *engine
 }
 
@@ -101,7 +102,7 @@ func Open(ctx context.Context, address string, options Options) (*Store, error) 
 	if err != nil {
 		return nil, err
 	}
-	return &Store{Once: remote.WithMessages(s, e.messages()), Ledger: remote.NewLedger(s, e), engine: e}, nil
+	return &Store{Once: remote.WithMessages(s, e.messages()), Ledger: remote.NewLedger(s, e), Queue: e.queue(s), engine: e}, nil
 }
 
 // Migrate makes the tables or brings them up to date (Up), takes the last step

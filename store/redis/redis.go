@@ -100,10 +100,11 @@ type Options struct {
 }
 
 // Store implements [zhongkong.Store], [zhongkong.Watcher], [zhongkong.Journal],
-// [zhongkong.Ledger] and callback.Once. Make one with [Open].
+// [zhongkong.Ledger], [zhongkong.Queue] and callback.Once. Make one with [Open].
 type Store struct {
 	remote.Once
 	*remote.Ledger
+	*remote.Queue
 	engine *engine
 }
 
@@ -127,7 +128,7 @@ func Open(ctx context.Context, address string, options Options) (*Store, error) 
 	if err != nil {
 		return nil, err
 	}
-	return &Store{Once: remote.WithMessages(s, e), Ledger: remote.NewLedger(s, e), engine: e}, nil
+	return &Store{Once: remote.WithMessages(s, e), Ledger: remote.NewLedger(s, e), Queue: remote.NewQueue(s, &queue{e}, nil, nil), engine: e}, nil
 }
 
 // settings are what the URL and the options say together.

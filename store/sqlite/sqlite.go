@@ -60,8 +60,9 @@ type Options struct {
 	NoMigrate bool
 }
 
-// Store implements [zhongkong.Store], [zhongkong.ManyLoader], [zhongkong.Journal]
-// and [zhongkong.Ledger], and Once of package callback. Make one with [Open].
+// Store implements [zhongkong.Store], [zhongkong.ManyLoader], [zhongkong.Journal],
+// [zhongkong.Ledger] and [zhongkong.Queue], and Once of package callback. Make one
+// with [Open].
 type Store struct {
 	path string // absolute
 	log  *slog.Logger

@@ -480,7 +480,7 @@ func TestWrongConfiguration(t *testing.T) {
 		{"NotADatabase", at("letter.txt"), "is not a SQLite database: give another path"},
 		{"Short", at("short.txt"), "is not a SQLite database: give another path"},
 		{"UnderAFile", at("letter.txt/zhongkong.db"), "give another path"},
-		{"NewerSchema", at("newer.db"), "has the schema version 4711, and this program knows 3: a newer release wrote it: update"},
+		{"NewerSchema", at("newer.db"), "has the schema version 4711, and this program knows 4: a newer release wrote it: update"},
 		{"Device", os.DevNull, "not an ordinary file"},
 		{"LongName", at(strings.Repeat("x", 300)), "shorter"},
 	} {
@@ -724,7 +724,7 @@ func TestOtherFile(t *testing.T) {
 		{"TablesDropped", func(t *testing.T, path string) {
 			t.Helper()
 			other := raw(t, path)
-			for _, table := range []string{"zhongkong_credentials", "zhongkong_journal", "zhongkong_messages", "zhongkong_documents", "zhongkong_uses", "zhongkong_schema"} {
+			for _, table := range []string{"zhongkong_credentials", "zhongkong_journal", "zhongkong_messages", "zhongkong_documents", "zhongkong_uses", "zhongkong_queue", "zhongkong_schema"} {
 				run(t, other, "DROP TABLE "+table)
 			}
 		}, ""},

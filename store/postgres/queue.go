@@ -1,0 +1,16 @@
+package postgres
+
+import (
+	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/store/internal/remote"
+	"github.com/zhongkong-go/zhongkong/store/internal/sqlqueue"
+)
+
+var _ zhongkong.Queue = (*Store)(nil)
+
+// queue keeps what has to be delivered.
+func (e *engine) queue(s *remote.Store) *remote.Queue {
+	return remote.NewQueue(s,
+		sqlqueue.Queue{DB: e.db, Prefix: e.prefix, Now: now, Ignore: `ON CONFLICT (line, id) DO NOTHING`},
+		func(err error) bool { return err != nil && e.swapFailed(err) == nil }, e.failed)
+}

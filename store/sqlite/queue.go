@@ -1,0 +1,89 @@
+package sqlite
+
+import (
+	"context"
+	"strconv"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/migrations"
+	"github.com/zhongkong-go/zhongkong/store/internal/sqlqueue"
+)
+
+var _ zhongkong.Queue = (*Store)(nil)
+
+// queue is the queue in db, at this moment.
+func (s *Store) queue(db sqlqueue.DB) sqlqueue.Queue {
+	return sqlqueue.Queue{
+		DB: db, Prefix: migrations.Prefix, Now: strconv.FormatInt(s.time().UnixMicro(), 10), Ignore: `ON CONFLICT (line, id) DO NOTHING`,
+	}
+}
+
+// Push implements [zhongkong.Queue].
+func (s *Store) Push(ctx context.Context, deliveries []zhongkong.Delivery) error {
+	if err := zhongkong.CheckPush(deliveries); err != nil {
+		return err
+	}
+	return s.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error { return s.queue(tx).Push(ctx, deliveries) })
+}
+
+// Turn implements [zhongkong.Queue].
+func (s *Store) Turn(ctx context.Context, line, id, owner string) (turn, waits bool, err error) {
+	err = s.queued(ctx, func(ctx context.Context, q sqlqueue.Queue) (err error) {
+		turn, waits, err = q.Turn(ctx, line, id, owner)
+		return err
+	})
+	return turn && err == nil, waits && err == nil, err
+}
+
+// Lend implements [zhongkong.Queue].
+func (s *Store) Lend(ctx context.Context, line, owner string, lease time.Duration, most int) (lent []zhongkong.Delivery, err error) {
+	err = s.write(ctx, func(ctx context.Context, tx *sqlx.Tx) (err error) {
+		lent, err = s.queue(tx).Lend(ctx, line, owner, lease, most)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return lent, nil
+}
+
+// Done implements [zhongkong.Queue].
+func (s *Store) Done(ctx context.Context, line, id string) error {
+	return s.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error { return s.queue(tx).Done(ctx, line, id) })
+}
+
+// Later implements [zhongkong.Queue].
+func (s *Store) Later(ctx context.Context, line, id, owner string, wait time.Duration) error {
+	return s.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error { return s.queue(tx).Later(ctx, line, id, owner, wait) })
+}
+
+// Lines implements [zhongkong.Queue].
+func (s *Store) Lines(ctx context.Context) (lines []zhongkong.Line, err error) {
+	err = s.queued(ctx, func(ctx context.Context, q sqlqueue.Queue) (err error) {
+		lines, err = q.Lines(ctx)
+		return err
+	})
+	return lines, err
+}
+
+// Trim implements [zhongkong.Queue].
+func (s *Store) Trim(ctx context.Context, line string, keep time.Duration, most int) (dropped int, err error) {
+	err = s.write(ctx, func(ctx context.Context, tx *sqlx.Tx) (err error) {
+		dropped, err = s.queue(tx).Trim(ctx, line, keep, most)
+		return err
+	})
+	if err != nil {
+		return 0, err
+	}
+	return dropped, nil
+}
+
+// queued is a call that only reads.
+func (s *Store) queued(ctx context.Context, do func(ctx context.Context, q sqlqueue.Queue) error) error {
+	return s.call(ctx, func(ctx context.Context, f *file) error {
+		return s.persist(ctx, func() error { return do(context.WithoutCancel(ctx), s.queue(f.db)) })
+	})
+}

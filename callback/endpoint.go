@@ -271,7 +271,7 @@ func (e *Endpoint) serve(w http.ResponseWriter, r *http.Request, query Query, pa
 		return
 	}
 	if !pair.Encrypted && !e.bound(r.Context(), query, message) {
-		e.config.Verifier.seen.forget(query.Signature) // or the forgery would keep the message out
+		e.config.Verifier.Forget(query) // or the forgery would keep the message out
 		e.refuse(w, errReused)
 		return
 	}

@@ -460,11 +460,11 @@ func items(f Fields, list string) []Field {
 // onlyCount tells an empty list of article_detail from an item.
 func onlyCount(f Fields) bool { return len(f) == 1 && f[0].Name == "count" }
 
-// key tells this message from all others, and its deliveries have it in common:
-// WeChat was seen to use one MsgId for two followers, and to send two events of
-// one follower in the same second. What nobody can be named for is told by all
-// that it says.
-func (m *Message) key() string {
+// Key tells this message from all others, and its deliveries have it in common: 43
+// characters, from which nobody learns what it says. WeChat was seen to use one MsgId
+// for two followers, and to send two events of one follower in the same second. What
+// nobody can be named for is told by all that it says.
+func (m *Message) Key() string {
 	var room [256]byte
 	parts := room[:0]
 	for _, name := range []string{"ToUserName", "FromUserName", "CreateTime", "MsgType"} {

@@ -182,7 +182,7 @@ func TestMessages(t *testing.T) {
 		if !reflect.DeepEqual(inJSON.Fields, m.Fields) {
 			t.Errorf("as JSON: %s\ngot  %v\nwant %v", asJSON(m.Fields), inJSON.Fields, m.Fields)
 		}
-		if m.key() != inJSON.key() {
+		if m.Key() != inJSON.Key() {
 			t.Errorf("XML and JSON have different keys: %s", test.message)
 		}
 	}
@@ -371,7 +371,7 @@ func TestKey(t *testing.T) {
 		strings.Replace(sent, "<MsgID>1", "<MsgID>2", 1), // two templates in one second
 		strings.Replace(list, "<MsgID>1", "<MsgID>2", 1),
 	} {
-		key := mustParse(t, message).key()
+		key := mustParse(t, message).Key()
 		if other, ok := keys[key]; ok {
 			t.Errorf("one key for two messages:\n%s\n%s", message, other)
 		}
@@ -382,7 +382,7 @@ func TestKey(t *testing.T) {
 		strings.Replace(text, "</xml>", "<New>1</New></xml>", 1):  text,
 		strings.Replace(click, "</xml>", "<New>1</New></xml>", 1): click,
 	} {
-		if mustParse(t, again).key() != mustParse(t, message).key() {
+		if mustParse(t, again).Key() != mustParse(t, message).Key() {
 			t.Errorf("two keys for one message:\n%s\n%s", message, again)
 		}
 	}
@@ -496,7 +496,7 @@ func FuzzParseMessage(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, message []byte) {
 		m, err := ParseMessage(message)
-		if (m == nil) == (err == nil) || m != nil && len(m.key()) != 43 {
+		if (m == nil) == (err == nil) || m != nil && len(m.Key()) != 43 {
 			t.Errorf("ParseMessage = %+v, %v", m, err)
 		}
 	})

@@ -727,7 +727,7 @@ func (s *soak) start() *server {
 	bot := NewRouter()
 	bot.Default(func(c *Context) error {
 		s.mu.Lock()
-		s.begun[c.Message.key()]++
+		s.begun[c.Message.Key()]++
 		takes := time.Duration(s.random.Int64N(int64(20 * time.Second)))
 		s.mu.Unlock()
 		select {
@@ -790,7 +790,7 @@ func (s *soak) deliver(id int) {
 		if ok {
 			m := mustParse(s.t, message)
 			s.mu.Lock()
-			s.answered[m.key()] = true
+			s.answered[m.Key()] = true
 			s.mu.Unlock()
 			return
 		}

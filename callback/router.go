@@ -253,6 +253,16 @@ func MatchRegexp(expression *regexp.Regexp) Match {
 	}
 }
 
+// Pattern returns a function that tells whether a text is what the pattern says, as
+// [MatchText] has it.
+func Pattern(pattern string) func(text string) bool {
+	match := compile(pattern)
+	return func(text string) bool {
+		_, ok := match(text)
+		return ok
+	}
+}
+
 // compile returns what a pattern matches. Most patterns are a word or the
 // beginning of one; for the others the standard library's expressions have no
 // text that takes them long.

@@ -15,7 +15,7 @@ import (
 // answer returns what to answer to a delivery, empty for "success". It is false
 // when there is nobody to answer any more, or nothing may be answered.
 func (e *Endpoint) answer(ctx context.Context, m *Message, message string) (reply []byte, ok bool) {
-	owner, key := rand.Text(), m.key()
+	owner, key := rand.Text(), m.Key()
 	once, attempt, delivery, age, err := e.claim(ctx, key, owner)
 	switch {
 	case err != nil:

@@ -246,6 +246,11 @@ func (v *Verifier) openSealed(r *ring, room *room, q Query, body []byte) ([]byte
 	return nil, Pair{}, refusal
 }
 
+// Forget takes back that Open has seen a plain push under q's signature. It is for
+// whoever learns elsewhere that another body came under it first: the forgery would
+// otherwise keep that one out.
+func (v *Verifier) Forget(q Query) { v.seen.forget(q.Signature) }
+
 // Envelope is an encrypted message with its signature: as an answer to WeChat
 // its four values travel in the body, in a push all but Encrypt in the query.
 type Envelope struct {

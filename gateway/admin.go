@@ -224,6 +224,7 @@ type storedAccount struct {
 	Secret       string            `json:"secret"`
 	TokenAPI     platform.TokenAPI `json:"token_api"`
 	DailyFetches int               `json:"daily_fetches,omitempty"`
+	Callback     *storedCallback   `json:"callback,omitempty"`
 }
 
 // adminReplace takes the accounts of a configuration file, with the secrets in it.
@@ -238,8 +239,8 @@ func (g *Gateway) adminReplace(r *http.Request, actor string, body []byte) (any,
 	}
 	at := func(path string, err error) error { return lineError(body, path, err) }
 	for i, f := range file.Accounts {
-		if f.Secret.env != "" || f.Secret.file != "" {
-			return nil, badRequest("%v", at(fmt.Sprintf("$.accounts[%d].secret", i), errors.New("an account of the admin API brings its AppSecret itself: environment and files are this machine's")))
+		if path, found := f.foreign(); found {
+			return nil, badRequest("%v", at(fmt.Sprintf("$.accounts[%d]%s", i, path), errors.New("an account of the admin API brings its AppSecret itself, and the keys of its callback: environment and files are this machine's")))
 		}
 	}
 	list, err := readAccounts(file.Accounts, "", nil, at)
@@ -255,7 +256,7 @@ func (g *Gateway) adminReplace(r *http.Request, actor string, body []byte) (any,
 	names := make([]string, len(list))
 	stored := make([]storedAccount, len(list))
 	for i, a := range list {
-		names[i], stored[i] = a.AppID, storedAccount{a.AppID, a.Secret.Reveal(), a.TokenAPI, a.DailyFetches}
+		names[i], stored[i] = a.AppID, storedAccount{a.AppID, a.Secret.Reveal(), a.TokenAPI, a.DailyFetches, storeCallback(a.Callback)}
 	}
 	text, err := json.Marshal(stored) //nolint:gosec // it is sealed before it goes anywhere
 	if err != nil {
@@ -340,7 +341,7 @@ func (g *Gateway) openAccounts(doc zhongkong.Document) ([]Account, error) {
 	}
 	list := make([]Account, len(stored))
 	for i, a := range stored {
-		list[i] = Account{AppID: a.AppID, Secret: zhongkong.NewSecret(a.Secret), TokenAPI: a.TokenAPI, DailyFetches: a.DailyFetches}
+		list[i] = Account{AppID: a.AppID, Secret: zhongkong.NewSecret(a.Secret), TokenAPI: a.TokenAPI, DailyFetches: a.DailyFetches, Callback: a.Callback.open()}
 	}
 	return list, nil
 }

@@ -46,6 +46,10 @@ type Config struct {
 	// obeys HTTPS_PROXY. It sees AppSecrets and tokens.
 	Transport http.RoundTripper
 
+	// Callbacks carries pushes to subscribers. Nil means one with timeouts that obeys
+	// HTTPS_PROXY and NO_PROXY.
+	Callbacks http.RoundTripper
+
 	// Limits bound what programs may send.
 	Limits Limits
 
@@ -124,6 +128,7 @@ type Gateway struct {
 	ledger    zhongkong.Ledger
 	registry  *registry
 	failures  *failures
+	fanout    *fanout
 	scheduler *zhongkong.Scheduler
 	idle      func()
 
@@ -194,6 +199,7 @@ func New(ctx context.Context, cfg Config) (*Gateway, error) {
 		cfg: cfg, api: api, upstream: api.RoundTripper(), tokens: tokens,
 		ledger:    cfg.Store.(zhongkong.Ledger),
 		failures:  newFailures(cfg.Logger),
+		fanout:    newFanout(cfg),
 		scheduler: zhongkong.NewScheduler(zhongkong.SchedulerConfig{}),
 		idle:      idle,
 	}
@@ -203,6 +209,7 @@ func New(ctx context.Context, cfg Config) (*Gateway, error) {
 	g.ctx, g.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	if err := g.Replace(cfg.Accounts); err != nil {
 		g.cancel()
+		g.fanout.close()
 		g.scheduler.Close()
 		return nil, err
 	}
@@ -243,6 +250,10 @@ func (g *Gateway) apply(list []Account) error {
 	if g.closed {
 		return zhongkong.ErrClosed
 	}
+	setCallbacks, err := g.fanout.prepare(list)
+	if err != nil {
+		return err
+	}
 	before, next := *g.accounts.Load(), make(accounts, len(list))
 	var made []*account
 	giveUp := func(err error) error {
@@ -270,6 +281,7 @@ func (g *Gateway) apply(list []Account) error {
 		made = append(made, a)
 	}
 	g.accounts.Store(&next)
+	setCallbacks()
 	for appID, old := range before {
 		if next[appID] == old {
 			continue
@@ -404,6 +416,7 @@ func (g *Gateway) Close() error {
 	g.closed = true
 	g.replacing.Unlock()
 	g.cancel()
+	g.fanout.close()
 	g.background.Wait()
 	var closing sync.WaitGroup
 	for _, a := range *g.accounts.Load() {

@@ -60,9 +60,12 @@ func (g *Gateway) serve(w *observed, r *http.Request, path string) *refusal {
 		return g.serveToken(w, r)
 	case stablePath:
 		return g.serveStable(w, r)
-	default:
-		return g.serveCall(w, r, path)
 	}
+	if appID, ok := strings.CutPrefix(path, callbackPath); ok {
+		g.serveCallback(w, r, appID)
+		return nil
+	}
+	return g.serveCall(w, r, path)
 }
 
 // refused answers a call in WeChat's place and says why in the log.

@@ -30,8 +30,13 @@ type Account struct {
 	// DailyFetches bounds the fetches of a Beijing day over all gateways. 0 means
 	// 5,000 (stable) or 1,800 (classic); a negative value means no limit.
 	DailyFetches int
+
+	// Callback is what WeChat pushes, and to whom it goes. Nil means that the gateway
+	// takes no pushes of the account.
+	Callback *Callback
 }
 
+// equal leaves Callback out: its change touches no token.
 func (a Account) equal(b Account) bool {
 	return a.AppID == b.AppID && a.TokenAPI == b.TokenAPI && a.DailyFetches == b.DailyFetches && a.Secret.Equal(b.Secret)
 }
@@ -101,10 +106,11 @@ type (
 		Format string `yaml:"format"`
 	}
 	accountFile struct {
-		AppID        string       `yaml:"appid"`
-		Secret       secretSource `yaml:"secret"`
-		TokenAPI     string       `yaml:"token_api"`
-		DailyFetches int          `yaml:"daily_fetches"`
+		AppID        string        `yaml:"appid"`
+		Secret       secretSource  `yaml:"secret"`
+		TokenAPI     string        `yaml:"token_api"`
+		DailyFetches int           `yaml:"daily_fetches"`
+		Callback     *callbackFile `yaml:"callback"`
 	}
 )
 
@@ -275,6 +281,14 @@ func readAccounts(files []accountFile, folder string, env func(string) (string, 
 		}
 		if a.TokenAPI, err = platform.ParseTokenAPI(f.TokenAPI); err != nil {
 			return nil, at(".token_api", fmt.Errorf("%s", strings.TrimPrefix(err.Error(), "platform: ")))
+		}
+		if f.Callback != nil {
+			inside := func(field string, err error) error {
+				return at(".callback"+field, fmt.Errorf("callback of %s: %w", f.AppID, err))
+			}
+			if a.Callback, err = f.Callback.read(f.AppID, folder, env, inside); err != nil {
+				return nil, err
+			}
 		}
 		accounts = append(accounts, a)
 	}

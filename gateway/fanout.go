@@ -1,0 +1,287 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/callback"
+)
+
+// callbackPath is where WeChat pushes to, before the appid.
+const callbackPath = "/callback/"
+
+// WeChat waits 5 s for an answer and asks three times.
+const (
+	freshness    = 5 * time.Minute         // how far a push's timestamp may be from now
+	answerTime   = 4500 * time.Millisecond // after a push's arrival, when it has to be answered
+	askTime      = 4 * time.Second         // after its arrival, until when the first subscriber may answer it
+	storeTime    = time.Second             // to the store
+	claimTime    = 6 * time.Second         // until another delivery of WeChat's takes a push over
+	windowTime   = 15 * time.Second        // after its first delivery, until when a push's repetitions get its answer
+	rememberTime = 24 * time.Hour          // of what was handled
+
+	holdTime  = 20 * time.Second // of a delivery by whoever answers WeChat; longer than all three requests take
+	lendTime  = 30 * time.Second // of a delivery by whoever works the queue; longer than it takes
+	sendTime  = 10 * time.Second // for a subscriber to answer what is delivered from the queue
+	graceTime = 3 * time.Second  // for deliveries that are under way at Close
+)
+
+const (
+	perLine    = 8                  // deliveries to a subscriber at a time
+	oddLanes   = 3                  // followers of whom a subscriber takes nothing, until it counts as down
+	firstPause = time.Second        // after a failure, doubling to
+	lastPause  = time.Minute        // which is also the longest that a subscriber that is back is not noticed
+	keepTime   = 3 * 24 * time.Hour // of what a subscriber does not take
+	keepMost   = 100_000            // of the same
+	patrolTime = 2 * time.Second    // between looks at the queue
+	patrolCost = 20                 // times what a look takes, at least
+)
+
+// syncOwner has the deliveries that whoever answers WeChat tries first. callback.Once
+// sees to it that there is one for each push.
+const syncOwner = "answer"
+
+// fanout hands what WeChat pushes to the subscribers of an account.
+type fanout struct {
+	queue     zhongkong.Queue // nil: the store has none
+	once      callback.Once   // likewise
+	keys      []zhongkong.Secret
+	transport http.RoundTripper
+	idle      func()
+	log       *slog.Logger
+
+	receivers atomic.Pointer[map[string]*receiver] // by appid; the map never changes
+
+	working context.Context // ends when no more is taken from the queue
+	stop    context.CancelFunc
+	sending context.Context // ends when deliveries are broken off
+	cut     context.CancelFunc
+	group   sync.WaitGroup // of the goroutines
+
+	mu    sync.Mutex // guards what follows
+	lines map[string]*line
+	told  map[string]bool // lines without a subscriber of which the log knows
+	away  bool            // the store did not answer; said once
+}
+
+func newFanout(cfg Config) *fanout {
+	f := &fanout{keys: cfg.SealKeys, transport: cfg.Callbacks, idle: func() {}, log: cfg.Logger, lines: map[string]*line{}, told: map[string]bool{}}
+	f.queue, _ = cfg.Store.(zhongkong.Queue)
+	f.once, _ = cfg.Store.(callback.Once)
+	if f.transport == nil {
+		own := &http.Transport{
+			Proxy:                  http.ProxyFromEnvironment,
+			DialContext:            (&net.Dialer{Timeout: 3 * time.Second}).DialContext,
+			TLSHandshakeTimeout:    3 * time.Second,
+			IdleConnTimeout:        idleTime,
+			MaxIdleConnsPerHost:    perLine,
+			MaxResponseHeaderBytes: 64 << 10,
+			ForceAttemptHTTP2:      true,
+		}
+		f.transport, f.idle = own, own.CloseIdleConnections
+	}
+	f.receivers.Store(&map[string]*receiver{})
+	f.working, f.stop = context.WithCancel(context.Background())
+	f.sending, f.cut = context.WithCancel(context.Background())
+	f.group.Go(f.patrol)
+	return f
+}
+
+// prepare checks the callbacks of accounts and returns what makes them those at work.
+func (f *fanout) prepare(list []Account) (set func(), err error) {
+	before, next := *f.receivers.Load(), map[string]*receiver{}
+	for _, a := range list {
+		switch {
+		case a.Callback == nil:
+			continue
+		case f.queue == nil || f.once == nil:
+			return nil, fmt.Errorf("gateway: account %s: its callbacks need a store that can keep pushes (a zhongkong.Queue and callback.Once): use store/sqlite", a.AppID)
+		}
+		if old := before[a.AppID]; old != nil && old.spec.equal(a.Callback) {
+			next[a.AppID] = old
+			continue
+		}
+		r, err := newReceiver(a.AppID, a.Callback)
+		if err != nil {
+			return nil, fmt.Errorf("gateway: account %s: callback: %w", a.AppID, err)
+		}
+		next[a.AppID] = r
+	}
+	return func() { f.set(next) }, nil
+}
+
+// set makes receivers those at work. Calls that are under way end as they began.
+func (f *fanout) set(receivers map[string]*receiver) {
+	f.receivers.Store(&receivers)
+	now := map[string]*subscriber{}
+	for _, r := range receivers {
+		for _, s := range r.subscribers {
+			now[s.line] = s
+		}
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for name, s := range now {
+		delete(f.told, name)
+		if l := f.lines[name]; l != nil {
+			l.change(s)
+			continue
+		}
+		f.lines[name] = newLine(f, s)
+	}
+	for name, l := range f.lines {
+		if now[name] == nil {
+			l.change(nil)
+			delete(f.lines, name)
+		}
+	}
+}
+
+// line returns that of a subscriber, nil when it was taken away.
+func (f *fanout) line(name string) *line {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.lines[name]
+}
+
+// patrol looks what lies in the queue: that of gateways which ended, what is to be
+// tried again, and what is too old.
+func (f *fanout) patrol() {
+	pause := patrolTime
+	for wait(f.working, jitter(pause)) {
+		if len(*f.receivers.Load()) == 0 {
+			continue
+		}
+		began := time.Now()
+		f.look(f.working)
+		pause = max(patrolTime, patrolCost*time.Since(began))
+	}
+}
+
+// look is one look.
+func (f *fanout) look(ctx context.Context) {
+	short, cancel := context.WithTimeout(ctx, 2*storeTime)
+	lines, err := f.queue.Lines(short)
+	cancel()
+	if ctx.Err() != nil {
+		return
+	}
+	f.answered(err)
+	if err != nil {
+		return
+	}
+	waiting := make(map[string]zhongkong.Line, len(lines))
+	for _, of := range lines {
+		waiting[of.Name] = of
+		f.trim(ctx, of)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for name, l := range f.lines {
+		of := waiting[name]
+		l.see(of)
+		if of.Waiting > 0 && of.Free == 0 {
+			l.ring()
+		}
+	}
+	for name, of := range waiting {
+		if f.lines[name] == nil && !f.told[name] {
+			f.told[name] = true
+			f.log.Warn("pushes wait for a subscriber that is not configured; they are dropped when they are 3 days old, unless it comes back",
+				"subscriber", name, "waiting", of.Waiting)
+		}
+	}
+}
+
+// trim drops what is too much of a line, and says so.
+func (f *fanout) trim(ctx context.Context, of zhongkong.Line) {
+	if of.Oldest <= keepTime && of.Waiting <= keepMost {
+		return
+	}
+	short, cancel := context.WithTimeout(ctx, 2*storeTime)
+	defer cancel()
+	n, err := f.queue.Trim(short, of.Name, keepTime, keepMost)
+	if err != nil || n == 0 {
+		return // the next look tries again, or another gateway was first
+	}
+	f.log.Error("pushes were dropped: the subscriber did not take them in 3 days, or more than 100,000 wait for it", "subscriber", of.Name, "dropped", n)
+	if l := f.line(of.Name); l != nil {
+		l.count(func(c *counts) { c.dropped += uint64(n) })
+	}
+}
+
+// answered says once when the store goes away and once when it is back.
+func (f *fanout) answered(err error) {
+	f.mu.Lock()
+	before := f.away
+	f.away = err != nil
+	f.mu.Unlock()
+	switch {
+	case err != nil && !before:
+		f.log.Warn("the store does not answer; until it does, a push is handed to all its subscribers at once, and WeChat is told to repeat it unless all take it", "error", err)
+	case err == nil && before:
+		f.log.Info("the store keeps pushes again")
+	}
+}
+
+// aside does what the answer to WeChat need not wait for.
+func (f *fanout) aside(do func()) {
+	if f.working.Err() != nil {
+		do() // close may not wait for one more
+		return
+	}
+	f.group.Go(do)
+}
+
+// close lets deliveries that are under way end, for a while.
+func (f *fanout) close() {
+	f.stop()
+	late := time.AfterFunc(graceTime, f.cut)
+	f.group.Wait()
+	late.Stop()
+	f.cut()
+	f.idle()
+}
+
+// sealName binds a sealed text to where it lies.
+func sealName(kind, line, id string) string { return kind + " " + line + " " + id }
+
+// seal returns text for the store.
+func (f *fanout) seal(name, text string) ([]byte, error) {
+	sealed, keyID, err := zhongkong.Seal(f.keys, name, zhongkong.NewSecret(text))
+	if err != nil {
+		return nil, err
+	}
+	return []byte(keyID + " " + sealed), nil
+}
+
+// open reverses seal.
+func (f *fanout) open(name string, body []byte) (string, error) {
+	keyID, sealed, ok := strings.Cut(string(body), " ")
+	if !ok {
+		return "", errors.New("it is damaged")
+	}
+	text, err := zhongkong.Unseal(f.keys, name, sealed, keyID)
+	return text.Reveal(), err
+}
+
+// wait reports false when ctx ended before d was over.
+func wait(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

@@ -1,0 +1,264 @@
+package gateway
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/callback"
+)
+
+// Mode is how pushes are encrypted (消息加解密方式).
+type Mode string
+
+// The modes.
+const (
+	Plain      Mode = "plain"      // 明文模式
+	Compatible Mode = "compatible" // 兼容模式: plain fields and Encrypt side by side
+	Safe       Mode = "safe"       // 安全模式: Encrypt alone
+)
+
+// Callback is what stands in an account's console under 消息推送 (message push), where
+// its address is this gateway's /callback/APPID, and who gets the pushes.
+type Callback struct {
+	Token         zhongkong.Secret
+	PreviousToken zhongkong.Secret // accepted too, while a change of the Token reaches WeChat
+
+	// AESKey is the EncodingAESKey. With one, only encrypted pushes are accepted,
+	// without one only plain ones.
+	AESKey         zhongkong.Secret
+	PreviousAESKey zhongkong.Secret // tried too
+
+	// Mode is Safe or Compatible with an AESKey, Plain without. Empty means Safe or
+	// Plain.
+	Mode Mode
+
+	// Subscribers get the pushes that their rules say. The first whose rule does
+	// answers the follower.
+	Subscribers []Subscriber
+}
+
+// Subscriber is a system that gets pushes in WeChat's shape, signed and encrypted
+// with keys of its own.
+type Subscriber struct {
+	Name   string // letters, digits, '-' and '_'; one of the account
+	URL    string // https, or http to this machine or in safe mode; a query of its own stays
+	Token  zhongkong.Secret
+	AESKey zhongkong.Secret // 43 letters and digits; without it the mode is Plain
+	Mode   Mode             // empty means Safe with an AESKey, Plain without
+	When   Rule
+}
+
+// Rule says which pushes a subscriber gets. The zero Rule means all.
+type Rule struct {
+	// Types are MsgTypes, Events are Events, in whatever case. With both, one of
+	// either is enough; "event" among the types means all events.
+	Types  []string
+	Events []string
+
+	// Key, if not "", wants an event whose EventKey, or scene of a QR code, it
+	// matches: * stands for any characters, ? for one.
+	Key string
+
+	// Followers, if any, are openids.
+	Followers []string
+}
+
+func (c *Callback) equal(d *Callback) bool {
+	if c == nil || d == nil {
+		return c == d
+	}
+	return c.Token.Equal(d.Token) && c.PreviousToken.Equal(d.PreviousToken) && c.AESKey.Equal(d.AESKey) && c.PreviousAESKey.Equal(d.PreviousAESKey) &&
+		c.Mode == d.Mode && slices.EqualFunc(c.Subscribers, d.Subscribers, Subscriber.equal)
+}
+
+func (s Subscriber) equal(t Subscriber) bool {
+	return s.Name == t.Name && s.URL == t.URL && s.Token.Equal(t.Token) && s.AESKey.Equal(t.AESKey) && s.Mode == t.Mode && s.When.equal(t.When)
+}
+
+func (r Rule) equal(s Rule) bool {
+	return slices.Equal(r.Types, s.Types) && slices.Equal(r.Events, s.Events) && r.Key == s.Key && slices.Equal(r.Followers, s.Followers)
+}
+
+// wants returns the rule as a function.
+func (r Rule) wants() func(*callback.Message) bool {
+	fold := func(list []string) map[string]bool {
+		set := make(map[string]bool, len(list))
+		for _, text := range list {
+			set[strings.ToLower(text)] = true
+		}
+		return set
+	}
+	types, events := fold(r.Types), fold(r.Events)
+	followers := make(map[string]bool, len(r.Followers))
+	for _, openid := range r.Followers {
+		followers[openid] = true
+	}
+	key := func(string) bool { return true }
+	if r.Key != "" {
+		key = callback.Pattern(r.Key)
+	}
+	return func(m *callback.Message) bool {
+		event := m.Type == callback.TypeEvent
+		kind := len(types)+len(events) == 0 || types[strings.ToLower(string(m.Type))] || event && events[strings.ToLower(string(m.Event))]
+		return kind && (len(followers) == 0 || followers[m.FromUserName]) &&
+			(r.Key == "" || event && (key(m.EventKey) || m.Scene() != "" && key(m.Scene())))
+	}
+}
+
+// fieldError is about a field of a Callback: the path to it in a configuration file.
+type fieldError struct {
+	field string // such as ".subscribers[0].url"
+	err   error
+}
+
+func (e *fieldError) Error() string { return e.err.Error() }
+func (e *fieldError) Unwrap() error { return e.err }
+
+// receiver is an account's Callback at work.
+type receiver struct {
+	spec        *Callback
+	appID       string
+	verifier    *callback.Verifier
+	subscribers []*subscriber
+}
+
+// subscriber is a Subscriber at work.
+type subscriber struct {
+	Subscriber
+
+	appID    string
+	line     string // in the queue
+	url      *url.URL
+	verifier *callback.Verifier // opens its answers, and seals what it gets
+	wants    func(*callback.Message) bool
+}
+
+// newReceiver checks spec. Its error is a *fieldError.
+func newReceiver(appID string, spec *Callback) (*receiver, error) {
+	if _, err := modeOf(spec.Mode, spec.AESKey); err != nil {
+		return nil, &fieldError{".mode", err}
+	}
+	r := &receiver{spec: spec, appID: appID}
+	var err error
+	r.verifier, err = newVerifier(callback.Config{
+		AppID: appID, Token: spec.Token, TokenPrevious: spec.PreviousToken,
+		AESKey: spec.AESKey, AESKeyPrevious: spec.PreviousAESKey, Freshness: freshness,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if len(spec.Subscribers) == 0 {
+		return nil, &fieldError{"", errors.New("callback has no subscribers: nobody would get the pushes")}
+	}
+	if n := len(spec.Subscribers); n > zhongkong.MaxPush {
+		return nil, &fieldError{".subscribers", fmt.Errorf("there are %d subscribers: at most %d", n, zhongkong.MaxPush)}
+	}
+	names := map[string]bool{}
+	for i, s := range spec.Subscribers {
+		at := func(field string, err error) error {
+			return &fieldError{fmt.Sprintf(".subscribers[%d]%s", i, field), err}
+		}
+		switch {
+		case s.Name == "":
+			return nil, at("", errors.New("the subscriber has no name"))
+		case !isAppID(s.Name):
+			return nil, at(".name", errors.New("the name holds other characters than letters, digits, '-' and '_', or is too long"))
+		case names[s.Name]:
+			return nil, at(".name", fmt.Errorf("the subscriber %s stands there twice", s.Name))
+		}
+		names[s.Name] = true
+		if s.Mode, err = modeOf(s.Mode, s.AESKey); err != nil {
+			return nil, at(".mode", err)
+		}
+		target, err := subscriberURL(s.URL, s.Mode)
+		if err != nil {
+			return nil, at(".url", fmt.Errorf("the url of %s %w", s.Name, err))
+		}
+		verifier, err := newVerifier(callback.Config{AppID: appID, Token: s.Token, AESKey: s.AESKey})
+		if err != nil {
+			var field *fieldError
+			if errors.As(err, &field) {
+				return nil, at(field.field, field.err)
+			}
+			return nil, at("", err)
+		}
+		r.subscribers = append(r.subscribers, &subscriber{
+			Subscriber: s, appID: appID, line: lineName(appID, s.Name), url: target, verifier: verifier, wants: s.When.wants(),
+		})
+	}
+	return r, nil
+}
+
+func lineName(appID, subscriber string) string { return appID + "/" + subscriber }
+
+// newVerifier puts the names of the configuration file in place of callback's.
+func newVerifier(config callback.Config) (*callback.Verifier, error) {
+	v, err := callback.NewVerifier(config)
+	if err == nil {
+		return v, nil
+	}
+	text := strings.TrimPrefix(err.Error(), "callback: Config.")
+	for _, field := range [][2]string{{"AESKeyPrevious", "previous_aes_key"}, {"AESKey", "aes_key"}, {"Token", "token"}} {
+		if rest, ok := strings.CutPrefix(text, field[0]); ok {
+			path := "." + field[1]
+			if field[1] == "token" {
+				path = "" // it is empty, so there may be no line of it
+			}
+			return nil, &fieldError{path, errors.New(field[1] + rest)}
+		}
+	}
+	return nil, &fieldError{"", errors.New(text)}
+}
+
+// modeOf returns the mode that is meant, or why it cannot be.
+func modeOf(mode Mode, aesKey zhongkong.Secret) (Mode, error) {
+	switch mode {
+	case "":
+		if aesKey.IsZero() {
+			return Plain, nil
+		}
+		return Safe, nil
+	case Plain:
+		if !aesKey.IsZero() {
+			return "", errors.New("mode is plain, but there is an aes_key: take one of the two away")
+		}
+	case Compatible, Safe:
+		if aesKey.IsZero() {
+			return "", fmt.Errorf("mode is %s, which needs an aes_key", mode)
+		}
+	default:
+		return "", fmt.Errorf("mode is %q: it must be plain, compatible or safe", string(mode))
+	}
+	return mode, nil
+}
+
+// subscriberURL reads an address. Its errors do not show it: it may hold a secret.
+func subscriberURL(text string, mode Mode) (*url.URL, error) {
+	u, err := url.Parse(text)
+	switch {
+	case text == "":
+		return nil, errors.New("is empty")
+	case err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "":
+		return nil, errors.New("has to begin with https:// or http:// and a host")
+	case u.User != nil:
+		return nil, errors.New("has a user in it: the signature says that the gateway sent it; take the user away")
+	case u.Fragment != "":
+		return nil, errors.New("has a # in it, which is never sent: take it away")
+	case u.Scheme == "http" && mode != Safe && !loopback(u.Hostname()):
+		return nil, errors.New("begins with http://, and what followers write would travel in the clear: use https, or mode safe")
+	}
+	if u.Path == "" {
+		u.Path = "/"
+	}
+	return u, nil
+}
+
+func loopback(host string) bool {
+	addr, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && addr.Unmap().IsLoopback()
+}

@@ -1,0 +1,378 @@
+package gateway
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/callback"
+)
+
+// serveCallback answers WeChat at an account's address.
+func (g *Gateway) serveCallback(w *observed, r *http.Request, appID string) {
+	rc := (*g.fanout.receivers.Load())[appID]
+	if rc == nil {
+		plainText(w, http.StatusNotFound, "wrong")
+		return
+	}
+	w.appID = appID
+	query, err := callback.ParseQuery(r.URL.RawQuery)
+	switch {
+	case r.Method == http.MethodGet:
+		var echo string
+		if err == nil {
+			echo, err = rc.verifier.VerifyURL(query)
+		}
+		if err == nil {
+			plainText(w, http.StatusOK, echo)
+			return
+		}
+	case r.Method != http.MethodPost:
+		w.Header().Set("Allow", "GET, POST")
+		plainText(w, http.StatusMethodNotAllowed, "wrong")
+		return
+	case err == nil:
+		err = g.receive(w, r, rc, query)
+	}
+	var refusal *callback.Error
+	switch {
+	case err == nil:
+	case errors.As(err, &refusal):
+		g.refusePush(w, r, refusal.Reason, err)
+	default: // WeChat asks again
+		g.cfg.Logger.Warn("a push is not taken: WeChat asks again", "appid", appID, "error", err)
+		plainText(w, http.StatusServiceUnavailable, "wrong")
+	}
+}
+
+// refusePush says nothing but 403. A GET without a signature is somebody's browser.
+func (g *Gateway) refusePush(w *observed, r *http.Request, reason callback.Reason, err error) {
+	browser := r.Method == http.MethodGet && reason == callback.ReasonMissing
+	switch {
+	case !browser && !g.failures.add(r.RemoteAddr, time.Now()):
+		w.Header().Set("Connection", "close")
+	default:
+		level := slog.LevelWarn
+		if browser {
+			level = slog.LevelDebug
+		}
+		g.cfg.Logger.LogAttrs(r.Context(), level, "refused a push", slog.String("appid", w.appID), slog.String("reason", string(reason)),
+			slog.String("remote", r.RemoteAddr), slog.Any("error", err))
+	}
+	plainText(w, http.StatusForbidden, "wrong")
+}
+
+func plainText(w http.ResponseWriter, status int, text string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(status)
+	_, _ = io.WriteString(w, text) //nolint:gosec // G705: what is echoed is signed, and text/plain
+}
+
+// receive takes one push. With an error nothing was answered.
+func (g *Gateway) receive(w *observed, r *http.Request, rc *receiver, query callback.Query) error {
+	p := &push{f: g.fanout, rc: rc, began: time.Now()}
+	body, err := io.ReadAll(io.LimitReader(r.Body, callback.MaxBody+1))
+	if err != nil {
+		return errors.New("the connection ended before the body did")
+	}
+	text, pair, err := rc.verifier.Open(query, body)
+	if err != nil {
+		return err
+	}
+	if p.message, err = callback.ParseMessage(text); err != nil {
+		return err
+	}
+	// What has begun is brought to its end, though WeChat may have gone: it asks
+	// again, and is given what came of it.
+	ctx, cancel := context.WithDeadline(context.WithoutCancel(r.Context()), p.began.Add(answerTime))
+	defer cancel()
+	p.text = string(text)
+	p.key = digest("push", rc.appID, p.message.Key())
+	if !pair.Encrypted && !p.bound(ctx, query) {
+		rc.verifier.Forget(query)
+		return &reusedError{callback.Error{Reason: callback.ReasonReused}}
+	}
+	reply, err := p.take(ctx)
+	if err != nil {
+		return err
+	}
+	return p.answer(w, query, pair, reply)
+}
+
+// push is one delivery of WeChat's on its way.
+type push struct {
+	f       *fanout
+	rc      *receiver
+	began   time.Time
+	message *callback.Message
+	text    string
+	key     string // of all its deliveries
+	wanted  []*subscriber
+}
+
+// digest is 43 characters that tell parts from others.
+func digest(parts ...string) string {
+	h := sha256.New()
+	for _, part := range parts {
+		_, _ = io.WriteString(h, strconv.Itoa(len(part))+" "+part) // a hash never fails to write
+	}
+	return base64.RawURLEncoding.EncodeToString(h.Sum(nil))
+}
+
+// bound tells the other gateways what came under a plain signature, which does not
+// cover the body: the first one counts.
+func (p *push) bound(ctx context.Context, query callback.Query) bool {
+	ctx, cancel := context.WithTimeout(ctx, storeTime)
+	defer cancel()
+	attempt, _, _, err := p.f.once.Claim(ctx, p.rc.appID, digest("signature", p.rc.appID, query.Signature), digest(p.text), rememberTime, rememberTime)
+	return err != nil || attempt > 0 // this gateway's Verifier remembers in any case
+}
+
+// reusedError is the refusal of a plain push whose signature another body has.
+type reusedError struct{ refusal callback.Error }
+
+func (*reusedError) Error() string {
+	return "another body came to another gateway under the same timestamp and nonce: somebody has seen that push, and sends one of his own"
+}
+
+// Unwrap is for [errors.As].
+func (e *reusedError) Unwrap() error { return &e.refusal }
+
+// take sees to it that every subscriber that wants the push has it, or will be given
+// it, and returns what to reply in plain text, nil for nothing. With an error, WeChat
+// has to ask again.
+func (p *push) take(ctx context.Context) (reply []byte, err error) {
+	for _, s := range p.rc.subscribers {
+		if s.wants(p.message) {
+			p.wanted = append(p.wanted, s)
+		}
+	}
+	if len(p.wanted) == 0 {
+		p.f.log.Debug("nobody wants a push", "appid", p.rc.appID, "type", p.message.Type, "event", p.message.Event)
+		return nil, nil
+	}
+	owner := rand.Text()
+	short, cancel := context.WithTimeout(ctx, storeTime)
+	attempt, _, age, err := p.f.once.Claim(short, p.rc.appID, p.key, owner, claimTime, rememberTime)
+	cancel()
+	p.f.answered(err)
+	switch {
+	case err != nil:
+		return p.direct(ctx)
+	case attempt == 0 && age > windowTime:
+		return nil, nil // somebody repeats what WeChat does not any more
+	case attempt == 0:
+		var sealed []byte
+		if attempt, sealed, err = p.f.once.Wait(ctx, p.key, owner, claimTime); err != nil {
+			return nil, errors.New("another delivery of it is being handled")
+		}
+		if attempt == 0 {
+			return p.known(sealed), nil
+		}
+	}
+	return p.hand(ctx, owner)
+}
+
+// known is the answer that an earlier delivery got.
+func (p *push) known(sealed []byte) []byte {
+	if len(sealed) == 0 {
+		return nil
+	}
+	text, err := p.f.open(sealName("answer", p.rc.appID, p.key), sealed)
+	if err != nil {
+		p.f.log.Error("the answer to a push cannot be read by this gateway", "appid", p.rc.appID, "error", err)
+		return nil
+	}
+	return []byte(text)
+}
+
+// hand puts the push into the queue, for each who wants it, and then has the first
+// answer it.
+func (p *push) hand(ctx context.Context, owner string) (reply []byte, err error) {
+	lane := digest("lane", p.rc.appID, p.message.FromUserName)
+	deliveries := make([]zhongkong.Delivery, len(p.wanted))
+	for i, s := range p.wanted {
+		body, err := p.f.seal(sealName("push", s.line, p.key), p.text)
+		if err != nil {
+			return nil, err
+		}
+		deliveries[i] = zhongkong.Delivery{Line: s.line, Lane: lane, ID: p.key, Body: body}
+	}
+	first := p.f.line(p.wanted[0].line)
+	ask := false
+	if first != nil {
+		ask, _ = first.up()
+	}
+	if ask {
+		deliveries[0].Owner, deliveries[0].Wait = syncOwner, holdTime
+	}
+	short, cancel := context.WithTimeout(ctx, storeTime)
+	err = p.f.queue.Push(short, deliveries)
+	cancel()
+	p.f.answered(err)
+	if err != nil {
+		return p.direct(ctx)
+	}
+	for i, s := range p.wanted {
+		if l := p.f.line(s.line); l != nil && (i > 0 || !ask) {
+			l.ring()
+		}
+	}
+	switch {
+	case ask:
+		reply = p.ask(ctx, first, lane)
+	case first != nil:
+		first.count(func(c *counts) { c.late++ })
+	}
+	p.finish(owner, reply)
+	return reply, nil
+}
+
+// finish records the answer for repetitions.
+func (p *push) finish(owner string, reply []byte) {
+	var sealed []byte
+	var err error
+	if len(reply) > 0 {
+		sealed, err = p.f.seal(sealName("answer", p.rc.appID, p.key), string(reply))
+	}
+	if err == nil {
+		ctx, cancel := context.WithTimeout(context.Background(), storeTime/2)
+		defer cancel()
+		_, _, err = p.f.once.Finish(ctx, p.key, owner, sealed, rememberTime)
+	}
+	if err != nil {
+		p.f.log.Warn("what became of a push cannot be recorded; if WeChat repeats it, it is delivered again", "appid", p.rc.appID, "error", err)
+	}
+}
+
+// ask has the first subscriber answer, when it is this push's turn.
+func (p *push) ask(ctx context.Context, l *line, lane string) (reply []byte) {
+	ctx, cancel := context.WithDeadline(ctx, p.began.Add(askTime))
+	defer cancel()
+	turn, waits := p.turn(ctx, l)
+	if !waits {
+		return nil // it was delivered meanwhile, and the answer is lost
+	}
+	var err error
+	pause := time.Duration(0)
+	if turn {
+		reply, err = p.f.send(ctx, p.wanted[0], p.message, p.text, true)
+		if err == nil {
+			l.succeeded()
+			p.f.aside(func() {
+				l.done(p.key)
+				l.ring()
+			})
+			return reply
+		}
+		l.failed(lane, err)
+		if !isAway(err) {
+			pause = backOff(2)
+		}
+		p.f.log.Warn("a subscriber did not answer a push; the follower is answered nothing, and it is delivered again", "subscriber", l.name, "error", err)
+	}
+	l.count(func(c *counts) { c.late++ })
+	p.f.aside(func() {
+		l.later(p.key, syncOwner, pause)
+		l.ring()
+	})
+	return nil
+}
+
+// turn waits until nothing that the follower sent before is undelivered.
+func (p *push) turn(ctx context.Context, l *line) (turn, waits bool) {
+	for pause := 20 * time.Millisecond; ; pause = min(2*pause, 250*time.Millisecond) {
+		turn, waits, err := p.f.queue.Turn(ctx, l.name, p.key, syncOwner)
+		switch {
+		case err != nil:
+			return false, true
+		case turn, !waits:
+			return turn, waits
+		}
+		if up, _ := l.up(); !up || !wait(ctx, jitter(pause)) {
+			return false, true
+		}
+	}
+}
+
+// errStoreAway is for WeChat to ask again.
+var errStoreAway = errors.New("the store cannot keep it, and not every subscriber took it at once")
+
+// direct delivers without a store: to all at once, and only if all of them take it
+// has WeChat nothing to repeat. What waits for one must not be overtaken.
+func (p *push) direct(ctx context.Context) (reply []byte, err error) {
+	for _, s := range p.wanted {
+		l := p.f.line(s.line)
+		if l == nil {
+			return nil, errStoreAway
+		}
+		if up, empty := l.up(); !up || !empty {
+			return nil, errStoreAway
+		}
+	}
+	ctx, cancel := context.WithDeadline(ctx, p.began.Add(askTime))
+	defer cancel()
+	errs := make([]error, len(p.wanted))
+	var all sync.WaitGroup
+	for i, s := range p.wanted {
+		all.Go(func() {
+			answer, err := p.f.send(ctx, s, p.message, p.text, i == 0)
+			if errs[i] = err; i == 0 {
+				reply = answer
+			}
+		})
+	}
+	all.Wait()
+	for i, err := range errs {
+		l := p.f.line(p.wanted[i].line)
+		switch {
+		case l == nil:
+		case err == nil:
+			l.succeeded()
+		default:
+			l.failed(digest("lane", p.rc.appID, p.message.FromUserName), err)
+		}
+	}
+	if errors.Join(errs...) != nil {
+		return nil, errStoreAway
+	}
+	return reply, nil
+}
+
+// answer answers WeChat, in the mode of its push.
+func (p *push) answer(w http.ResponseWriter, query callback.Query, pair callback.Pair, reply []byte) error {
+	if len(reply) == 0 {
+		plainText(w, http.StatusOK, "success") // never encrypted
+		return nil
+	}
+	asJSON := reply[0] == '{'
+	if pair.Encrypted {
+		envelope, err := p.rc.verifier.Seal(pair, strconv.FormatInt(time.Now().Unix(), 10), query.Nonce, reply)
+		if err != nil {
+			p.f.log.Error("a reply cannot be encrypted for WeChat", "appid", p.rc.appID, "error", err)
+			plainText(w, http.StatusOK, "success")
+			return nil
+		}
+		if reply = envelope.XML(); asJSON {
+			reply = envelope.JSON()
+		}
+	}
+	contentType := "text/xml; charset=utf-8"
+	if asJSON {
+		contentType = "application/json; charset=utf-8"
+	}
+	w.Header().Set("Content-Type", contentType)
+	w.WriteHeader(http.StatusOK)
+	_, _ = w.Write(reply) //nolint:gosec // G705: no browser asks, and the Content-Type is not HTML
+	return nil
+}

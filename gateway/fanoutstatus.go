@@ -1,0 +1,86 @@
+package gateway
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/zhongkong-go/zhongkong"
+)
+
+// QueueStatus is what waits for one subscriber, in the store, and how it goes with it
+// at this gateway.
+type QueueStatus struct {
+	AppID      string
+	Subscriber string
+	Configured bool // false: it was taken away, and what waits for it is dropped in the end
+
+	Waiting int           // pushes that it has not taken, those that are under way too
+	Oldest  time.Duration // the age of the first of them
+
+	Down    bool   // it takes nothing; everything waits
+	Failure string // the last one, "" since a success; never a secret
+
+	// Counts of this gateway since its start. A push that was delivered twice counts
+	// twice.
+	Delivered uint64
+	Failed    uint64
+	Late      uint64 // of the first subscriber: the follower got no answer
+	Dropped   uint64 // 3 days old, or too many
+}
+
+// Queues returns what waits for each subscriber, and for those that were taken away,
+// in the order of appids and names. When the store does not answer, its error comes
+// with what this gateway knows.
+func (g *Gateway) Queues(ctx context.Context) ([]QueueStatus, error) {
+	f := g.fanout
+	var waiting []zhongkong.Line
+	var err error
+	if f.queue != nil {
+		if waiting, err = f.queue.Lines(ctx); err != nil {
+			err = fmt.Errorf("gateway: the store does not tell what waits: %w", err)
+		}
+	} else if len(*f.receivers.Load()) > 0 {
+		err = errors.New("gateway: the store keeps no pushes")
+	}
+	all := map[string]QueueStatus{}
+	f.mu.Lock()
+	for name, l := range f.lines {
+		all[name] = l.status(name)
+	}
+	f.mu.Unlock()
+	for _, of := range waiting {
+		s, configured := all[of.Name]
+		if !configured {
+			s = nameLine(of.Name)
+		}
+		s.Waiting, s.Oldest = of.Waiting, of.Oldest
+		all[of.Name] = s
+	}
+	list := make([]QueueStatus, 0, len(all))
+	for _, s := range all {
+		list = append(list, s)
+	}
+	slices.SortFunc(list, func(a, b QueueStatus) int {
+		return cmp.Or(cmp.Compare(a.AppID, b.AppID), cmp.Compare(a.Subscriber, b.Subscriber))
+	})
+	return list, err
+}
+
+func nameLine(name string) (s QueueStatus) {
+	s.AppID, s.Subscriber, _ = strings.Cut(name, "/")
+	return s
+}
+
+func (l *line) status(name string) QueueStatus {
+	s := nameLine(name)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s.Configured, s.Down, s.Failure = true, l.failing > 0, l.failure
+	s.Delivered, s.Failed, s.Late, s.Dropped = l.counts.delivered, l.counts.failed, l.counts.late, l.counts.dropped
+	return s
+}

@@ -172,6 +172,9 @@ func newReceiver(appID string, spec *Callback) (*receiver, error) {
 			return nil, at(".name", fmt.Errorf("the subscriber %s stands there twice", s.Name))
 		}
 		names[s.Name] = true
+		if s.URL == "" {
+			return nil, at("", fmt.Errorf("the subscriber %s has no url", s.Name))
+		}
 		if s.Mode, err = modeOf(s.Mode, s.AESKey); err != nil {
 			return nil, at(".mode", err)
 		}
@@ -209,7 +212,7 @@ func newVerifier(config callback.Config) (*callback.Verifier, error) {
 			if field[1] == "token" {
 				path = "" // it is empty, so there may be no line of it
 			}
-			return nil, &fieldError{path, errors.New(field[1] + rest)}
+			return nil, &fieldError{path, errors.New(field[1] + strings.ReplaceAll(rest, "AESKey", "aes_key"))}
 		}
 	}
 	return nil, &fieldError{"", errors.New(text)}
@@ -241,8 +244,6 @@ func modeOf(mode Mode, aesKey zhongkong.Secret) (Mode, error) {
 func subscriberURL(text string, mode Mode) (*url.URL, error) {
 	u, err := url.Parse(text)
 	switch {
-	case text == "":
-		return nil, errors.New("is empty")
 	case err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "":
 		return nil, errors.New("has to begin with https:// or http:// and a host")
 	case u.User != nil:

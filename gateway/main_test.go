@@ -29,6 +29,9 @@ func TestMain(m *testing.M) {
 	if role := os.Getenv(roleVariable); role != "" {
 		os.Exit(play(role))
 	}
+	if role := os.Getenv(fanoutVariable); role != "" {
+		os.Exit(playFanout(role))
+	}
 	testserver.Main(m)
 }
 

@@ -31,6 +31,14 @@
 // refuses itself is said as WeChat says it: HTTP 200, errcode, errmsg, rid, the
 // errmsg being marked with "(zhongkong)".
 //
+// # Callbacks
+//
+// An account's server address in WeChat's console can be the gateway's
+// /callback/APPID. Each [Subscriber] of its [Callback] whose [Rule] says so gets a
+// push in WeChat's shape, signed and encrypted with keys of its own. The first of
+// them answers the follower; each is given what it did not take until it does, in
+// the order of each follower, from a queue in the store.
+//
 // # What it keeps
 //
 // A [Client] has a name, accounts, paths, a rate, an end. Clients lie in the store;

@@ -44,6 +44,7 @@ const (
 	keepMost   = 100_000            // of the same
 	patrolTime = 2 * time.Second    // between looks at the queue
 	patrolCost = 20                 // times what a look takes, at least
+	patrolIdle = time.Hour          // between looks of a gateway without callbacks: what is left of before is dropped some time
 )
 
 // syncOwner has the deliveries that whoever answers WeChat tries first. callback.Once
@@ -156,14 +157,17 @@ func (f *fanout) line(name string) *line {
 // patrol looks what lies in the queue: that of gateways which ended, what is to be
 // tried again, and what is too old.
 func (f *fanout) patrol() {
-	pause := patrolTime
+	if f.queue == nil {
+		return
+	}
+	last, pause := time.Now(), patrolTime
 	for wait(f.working, jitter(pause)) {
-		if len(*f.receivers.Load()) == 0 {
+		if len(*f.receivers.Load()) == 0 && time.Since(last) < patrolIdle {
 			continue
 		}
-		began := time.Now()
+		last = time.Now()
 		f.look(f.working)
-		pause = max(patrolTime, patrolCost*time.Since(began))
+		pause = max(patrolTime, patrolCost*time.Since(last))
 	}
 }
 

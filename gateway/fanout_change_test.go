@@ -196,6 +196,7 @@ func TestFanoutStoreAway(t *testing.T) {
 		store.away.Store(false)
 		time.Sleep(2 * time.Minute)
 		p.replied(g, simulator.Text("4").By(followers[0]), "you wrote 4")
+		synctest.Wait()
 		if got, want := crm.pushes(), []string{followers[0] + ":1", followers[0] + ":2", followers[0] + ":4"}; !slices.Equal(got, want) {
 			t.Errorf("the CRM got %q, want %q", got, want)
 		}
@@ -418,6 +419,7 @@ func TestFanoutClose(t *testing.T) {
 		store := memory.New()
 		g := p.gateway(store, company{bot, crm, slow}, new(records), nil)
 		p.silent(g, simulator.Text("1").By(followers[0]))
+		synctest.Wait() // both are being asked
 		began := time.Now()
 		if err := g.Close(); err != nil {
 			t.Fatal(err)

@@ -360,10 +360,11 @@ func TestFanoutOneFollowerFails(t *testing.T) {
 		for n := range 20 {
 			p.silent(g, simulator.Text(fmt.Sprint("after ", n)).By(followers[0]))
 			p.silent(g, simulator.Text(fmt.Sprint("other ", n)).By(followers[1]))
-			time.Sleep(time.Minute)
+			synctest.Wait()
 			if got := crm.pushes(); len(got) != n+1 || got[n] != fmt.Sprintf("%s:other %d", followers[1], n) {
 				t.Fatalf("it got %q", got)
 			}
+			time.Sleep(time.Minute)
 		}
 		poisoned.Store(false)
 		time.Sleep(2 * time.Minute)

@@ -30,7 +30,8 @@ type Config struct {
 	Accounts []Account
 
 	// Store keeps tokens, clients and the journal. Required; it has to be a
-	// [zhongkong.Ledger] too, as store/sqlite is. The gateway does not close it.
+	// [zhongkong.Ledger] too, and where an account has a Callback a [zhongkong.Queue]
+	// and a callback.Once, as store/sqlite is. The gateway does not close it.
 	Store zhongkong.Store
 
 	// SealKeys, 32 bytes each, seal the tokens in the store, and gateway tokens are

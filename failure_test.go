@@ -183,7 +183,7 @@ func TestFailureKeepsTheLiveToken(t *testing.T) {
 		pass(life - 21*time.Second)
 		mustToken(t, k, value(1))
 		s := k.Status()
-		if !s.Live || s.Failure == nil || s.Failure.Text != "busy" || s.Left != time.Second {
+		if !s.Live || s.Failure == nil || s.Failure.Text != "busy" || s.Left != time.Second || s.Life != life {
 			t.Errorf("Status: %+v", s)
 		}
 		i.answers(nil)

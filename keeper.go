@@ -260,6 +260,7 @@ type Status struct {
 	Key     Key
 	Live    bool          // a token can be handed out now
 	Left    time.Duration // for how long; 0 when Live is false
+	Life    time.Duration // that the issuer stated; 0 when Live is false
 	Fence   int64         // the number of the renewal that brought it
 	Origin  Origin        // how it came into this process
 	Renewal time.Duration // until its renewal is due; 0 when it is
@@ -274,7 +275,7 @@ func (k *Keeper) Status() Status {
 	s := Status{Key: k.cfg.Key}
 	if h := k.held.Load(); h.live(now) {
 		t := Token{h}
-		s.Live, s.Left, s.Fence, s.Origin = true, t.Left(), t.Fence(), t.Origin()
+		s.Live, s.Left, s.Life, s.Fence, s.Origin = true, t.Left(), h.life, t.Fence(), t.Origin()
 		s.Renewal = max(0, h.fresh-now.Sub(h.base))
 	}
 	if k.failure != nil {

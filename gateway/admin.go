@@ -77,9 +77,7 @@ func (g *Gateway) Admin(key zhongkong.Secret, reload func() error) http.Handler 
 			return
 		}
 		status := http.StatusUnauthorized
-		if g.failures.add(r.RemoteAddr, time.Now()) {
-			g.cfg.Logger.Warn("refused an admin call", "remote", r.RemoteAddr)
-		} else {
+		if !g.WrongKey(r.RemoteAddr) {
 			status = http.StatusTooManyRequests
 		}
 		writeJSON(w, status, map[string]string{"error": "no admin key, or a wrong one: send Authorization: Bearer and the key"})
@@ -132,10 +130,8 @@ func (g *Gateway) adminServe(serve adminHandler) http.Handler {
 	})
 }
 
-func (g *Gateway) clientsOf(actor string) *Clients { return &Clients{g.ledger, actor} }
-
 func (g *Gateway) adminClients(r *http.Request, actor string, _ []byte) (any, error) {
-	clients, err := g.clientsOf(actor).List(r.Context())
+	clients, err := g.Clients(actor).List(r.Context())
 	return map[string]any{"clients": clients}, err
 }
 
@@ -149,7 +145,7 @@ func (g *Gateway) adminAdd(r *http.Request, actor string, body []byte) (any, err
 	if err := c.validate(); err != nil {
 		return nil, badRequest("%s", strings.TrimPrefix(err.Error(), "gateway: "))
 	}
-	key, err := g.clientsOf(actor).Add(r.Context(), c)
+	key, err := g.Clients(actor).Add(r.Context(), c)
 	if err != nil {
 		return nil, err
 	}
@@ -166,7 +162,7 @@ func (g *Gateway) adminRotate(r *http.Request, actor string, _ []byte) (any, err
 		}
 	}
 	name := r.PathValue("name")
-	key, err := g.clientsOf(actor).Rotate(r.Context(), name, grace)
+	key, err := g.Clients(actor).Rotate(r.Context(), name, grace)
 	if err != nil {
 		return nil, err
 	}
@@ -176,7 +172,7 @@ func (g *Gateway) adminRotate(r *http.Request, actor string, _ []byte) (any, err
 
 func (g *Gateway) adminRevoke(r *http.Request, actor string, _ []byte) (any, error) {
 	name := r.PathValue("name")
-	if err := g.clientsOf(actor).Revoke(r.Context(), name); err != nil {
+	if err := g.Clients(actor).Revoke(r.Context(), name); err != nil {
 		return nil, err
 	}
 	g.registry.look(r.Context())
@@ -194,13 +190,9 @@ type accountView struct {
 }
 
 func (g *Gateway) adminAccounts(*http.Request, string, []byte) (any, error) {
-	g.replacing.Lock()
-	admin := g.admin
-	g.replacing.Unlock()
 	views := []accountView{}
-	for _, s := range g.Status() {
-		v := accountView{AppID: s.Key.AppID, TokenAPI: platform.TokenAPI(s.Key.API), Live: s.Live}
-		v.Admin = slices.ContainsFunc(admin, func(a Account) bool { return a.AppID == v.AppID })
+	for _, s := range g.Accounts() {
+		v := accountView{AppID: s.Key.AppID, TokenAPI: platform.TokenAPI(s.Key.API), Admin: s.Admin, Live: s.Live}
 		if s.Live {
 			v.Left = s.Left.Round(time.Second).String()
 		}
@@ -355,9 +347,9 @@ func (g *Gateway) adminJournal(r *http.Request, _ string, _ []byte) (any, error)
 		}
 		limit = n
 	}
-	uses, err := g.ledger.Uses(r.Context(), limit)
+	uses, err := g.Uses(r.Context(), limit)
 	if err != nil {
-		return nil, fmt.Errorf("gateway: cannot read the journal: %w", err)
+		return nil, err
 	}
 	type line struct {
 		At      time.Time `json:"at"`

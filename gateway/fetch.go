@@ -130,7 +130,7 @@ func (g *Gateway) suspect(ctx context.Context, appID string) {
 	}
 	limited, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
-	if a.probe(limited, token.Value()) == zhongkong.Rejected {
+	if a.kind.Probe(limited, token.Value()) == zhongkong.Rejected {
 		_, _ = tokens.Reject(ctx, token.Value()) // the Keeper logs what matters
 	}
 }

@@ -154,8 +154,8 @@ type accounts map[string]*account
 type account struct {
 	Account
 
+	kind   zhongkong.Kind // of keeper
 	keeper *zhongkong.Keeper
-	probe  func(ctx context.Context, value string) zhongkong.Verdict
 	proxy  http.Handler
 
 	mu      sync.Mutex // guards what follows
@@ -312,7 +312,7 @@ func (g *Gateway) newAccount(spec Account) (*account, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &account{Account: spec, keeper: keeper, probe: kind.Probe, proxy: g.newProxy(spec.AppID)}, nil
+	return &account{Account: spec, kind: kind, keeper: keeper, proxy: g.newProxy(spec.AppID)}, nil
 }
 
 func (g *Gateway) keep(spec Account, key zhongkong.Key, kind zhongkong.Kind) (*zhongkong.Keeper, error) {

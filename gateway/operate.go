@@ -1,0 +1,127 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/zhongkong-go/zhongkong"
+)
+
+// ErrNoAccount is returned for an appid that the gateway does not have.
+var ErrNoAccount = errors.New("gateway: there is no such account")
+
+// AccountState is how an account is doing.
+type AccountState struct {
+	zhongkong.Status // of its token; Key.API is the token API
+
+	Admin        bool // it came by the admin API, not by the configuration file
+	DailyFetches int  // the limit of a Beijing day over all gateways; 0 means that there is none
+}
+
+// Accounts returns the state of every account, in the order of the appids.
+func (g *Gateway) Accounts() []AccountState {
+	g.replacing.Lock()
+	admin := make(map[string]bool, len(g.admin))
+	for _, a := range g.admin {
+		admin[a.AppID] = true
+	}
+	g.replacing.Unlock()
+	all := make([]AccountState, 0, len(*g.accounts.Load()))
+	for _, a := range *g.accounts.Load() {
+		all = append(all, AccountState{Status: a.keeper.Status(), Admin: admin[a.AppID], DailyFetches: a.kind.DailyFetches})
+	}
+	slices.SortFunc(all, func(a, b AccountState) int { return strings.Compare(a.Key.AppID, b.Key.AppID) })
+	return all
+}
+
+// Clients returns the clients of the gateway's store in the name of actor. What it
+// changes this gateway knows after [Gateway.Look], the others within five seconds.
+func (g *Gateway) Clients(actor string) *Clients { return &Clients{g.ledger, actor} }
+
+// Uses returns the newest lines of the journal, newest first: who did what.
+func (g *Gateway) Uses(ctx context.Context, limit int) ([]zhongkong.Use, error) {
+	uses, err := g.ledger.Uses(ctx, limit)
+	if err != nil {
+		return nil, fmt.Errorf("gateway: cannot read the journal: %w", err)
+	}
+	return uses, nil
+}
+
+// Fetches returns the newest lines about an account's token, newest first, at most
+// limit: when which gateway fetched it, and what came of that. It returns
+// ErrNoAccount, and [errors.ErrUnsupported] of a store that is no zhongkong.Journal.
+func (g *Gateway) Fetches(ctx context.Context, appID string, limit int) ([]zhongkong.Entry, error) {
+	a := g.account(appID)
+	if a == nil {
+		return nil, fmt.Errorf("%w: %s", ErrNoAccount, appID)
+	}
+	journal, ok := g.cfg.Store.(zhongkong.Journal)
+	if !ok {
+		return nil, fmt.Errorf("gateway: a %T remembers no fetches: %w", g.cfg.Store, errors.ErrUnsupported)
+	}
+	entries, err := journal.Journal(ctx, g.api.Key(appID, a.TokenAPI), limit)
+	if err != nil {
+		return nil, fmt.Errorf("gateway: cannot read the journal of %s: %w", appID, err)
+	}
+	return entries, nil
+}
+
+// Refreshed is what came of [Gateway.Refresh].
+type Refreshed string
+
+// What Refresh can come to.
+const (
+	RefreshFetched Refreshed = "fetched" // there was no token, and now there is one
+	RefreshKept    Refreshed = "kept"    // WeChat accepts the token, so it was kept
+	RefreshRenewed Refreshed = "renewed" // WeChat refused the token, and there is a new one
+)
+
+// Refresh sees to it that an account has a token that WeChat accepts, in the name of
+// actor and in the journal before it is done. A token that WeChat accepts is kept: a
+// new one would only end it for whoever uses it. The error of an account without
+// a token is the Keeper's, which says what is wrong and when the next attempt is due.
+func (g *Gateway) Refresh(ctx context.Context, actor, appID string) (Refreshed, error) {
+	a := g.account(appID)
+	if a == nil {
+		return "", fmt.Errorf("%w: %s", ErrNoAccount, appID)
+	}
+	if err := g.mustNote(ctx, actor, "refresh token", appID, ""); err != nil {
+		return "", fmt.Errorf("gateway: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, waitForToken)
+	defer cancel()
+	lived := a.keeper.Status().Live
+	tokens := current{g, appID}
+	token, err := tokens.Token(ctx)
+	switch {
+	case err != nil:
+		return "", err
+	case !lived:
+		return RefreshFetched, nil
+	}
+	switch a.kind.Probe(ctx, token.Value()) {
+	case zhongkong.Accepted:
+		return RefreshKept, nil
+	case zhongkong.Rejected:
+		if _, err := tokens.Reject(ctx, token.Value()); err != nil {
+			return "", err
+		}
+		return RefreshRenewed, nil
+	default:
+		return "", fmt.Errorf("gateway: WeChat does not say whether it accepts the token of %s: it is busy, or cannot be reached. Nothing was changed; try again in a minute", appID)
+	}
+}
+
+// WrongKey counts an attempt with a wrong admin key, and reports whether this address
+// has made so few of them that it is looked at. It logs those.
+func (g *Gateway) WrongKey(remote string) bool {
+	if !g.failures.add(remote, time.Now()) {
+		return false
+	}
+	g.cfg.Logger.Warn("refused an admin call", "remote", remote)
+	return true
+}

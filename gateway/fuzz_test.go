@@ -230,6 +230,7 @@ func FuzzRequest(f *testing.F) {
 	f.Add("CONNECT", "/a", "", "Bearer zkkey_", "")
 	g := &Gateway{
 		cfg: Config{}.WithDefaults(), tokens: fuzzTokens(f), failures: newFailures(Config{}.WithDefaults().Logger),
+		meter: newMeter(),
 	}
 	g.registry = newRegistry(nil, nil, g.cfg.Logger)
 	g.registry.loaded.Store(true)

@@ -63,6 +63,10 @@ type Config struct {
 
 	// Access is told of every request, without its query, at Info. Nil discards.
 	Access *slog.Logger
+
+	// Trace is told what all Keepers do, beside the gateway's own counting; see
+	// Numbers. Nil costs nothing.
+	Trace *zhongkong.Trace
 }
 
 // Limits bound what programs may send, in bytes. A zero field means its default.
@@ -130,6 +134,8 @@ type Gateway struct {
 	registry  *registry
 	failures  *failures
 	fanout    *fanout
+	meter     *meter
+	trace     *zhongkong.Trace // of all Keepers
 	scheduler *zhongkong.Scheduler
 	idle      func()
 
@@ -157,6 +163,7 @@ type account struct {
 	kind   zhongkong.Kind // of keeper
 	keeper *zhongkong.Keeper
 	proxy  http.Handler
+	tally  *tally
 
 	mu      sync.Mutex // guards what follows
 	tickets map[platform.TicketType]*zhongkong.Keeper
@@ -201,9 +208,11 @@ func New(ctx context.Context, cfg Config) (*Gateway, error) {
 		ledger:    cfg.Store.(zhongkong.Ledger),
 		failures:  newFailures(cfg.Logger),
 		fanout:    newFanout(cfg),
+		meter:     newMeter(),
 		scheduler: zhongkong.NewScheduler(zhongkong.SchedulerConfig{}),
 		idle:      idle,
 	}
+	g.trace = zhongkong.JoinTraces(g.meter.trace(), cfg.Trace)
 	g.bare = g.reverse(&bare{g.upstream})
 	g.registry = newRegistry(g.ledger, g.takeAccounts, cfg.Logger)
 	g.accounts.Store(&accounts{})
@@ -258,6 +267,7 @@ func (g *Gateway) apply(list []Account) error {
 	before, next := *g.accounts.Load(), make(accounts, len(list))
 	var made []*account
 	giveUp := func(err error) error {
+		g.meter.keep(before)
 		for _, a := range made {
 			a.close()
 		}
@@ -283,6 +293,7 @@ func (g *Gateway) apply(list []Account) error {
 	}
 	g.accounts.Store(&next)
 	setCallbacks()
+	g.meter.keep(next)
 	for appID, old := range before {
 		if next[appID] == old {
 			continue
@@ -308,17 +319,19 @@ func (g *Gateway) newAccount(spec Account) (*account, error) {
 	case spec.DailyFetches < 0:
 		kind.DailyFetches = 0
 	}
+	tally := g.meter.add(spec.AppID) // before anything is told
 	keeper, err := g.keep(spec, g.api.Key(spec.AppID, spec.TokenAPI), kind)
 	if err != nil {
 		return nil, err
 	}
-	return &account{Account: spec, kind: kind, keeper: keeper, proxy: g.newProxy(spec.AppID)}, nil
+	return &account{Account: spec, kind: kind, keeper: keeper, proxy: g.newProxy(spec.AppID), tally: tally}, nil
 }
 
 func (g *Gateway) keep(spec Account, key zhongkong.Key, kind zhongkong.Kind) (*zhongkong.Keeper, error) {
 	return zhongkong.New(zhongkong.Config{
 		Key: key, Kind: kind, Store: g.cfg.Store, Secret: spec.Secret,
 		SealKeys: g.cfg.SealKeys, Overlap: g.cfg.Overlap, Timing: g.cfg.Timing, Scheduler: g.scheduler, Logger: g.cfg.Logger,
+		Trace: g.trace,
 	})
 }
 

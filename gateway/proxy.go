@@ -202,6 +202,7 @@ func (g *Gateway) serveCall(w *observed, r *http.Request, path string) *refusal 
 		return refused
 	}
 	defer done()
+	w.proxied = true
 	a.proxy.ServeHTTP(w, out)
 	return nil
 }
@@ -235,7 +236,7 @@ func (g *Gateway) authenticate(w *observed, r *http.Request, token string, now t
 	if c == nil {
 		return nil, nil, refuse(codeToken, "the client was revoked")
 	}
-	w.client = c.Name
+	w.of(c)
 	a, refused := g.ofClient(w, c, said.appID)
 	return c, a, refused
 }
@@ -311,6 +312,7 @@ func (g *Gateway) serveUser(w *observed, out *http.Request, path string, now tim
 		return refused
 	}
 	defer done()
+	w.proxied = true
 	g.bare.ServeHTTP(w, out)
 	return nil
 }
@@ -377,6 +379,7 @@ func (g *Gateway) serveSecret(w *observed, out *http.Request, path string, now t
 		g.cfg.Logger.Warn("the AppSecret is used, and the journal does not say so", "client", c.Name, "appid", a.AppID, "path", path, "cause", refused.why)
 	}
 	setBody(out, body)
+	w.proxied = true
 	g.bare.ServeHTTP(w, out)
 	return nil
 }

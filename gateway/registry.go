@@ -31,6 +31,7 @@ type client struct {
 	paths   pathList
 	limiter *rate.Limiter // nil: no limit
 	given   *sync.Map     // appid → *atomic.Int64, when the last token was handed out in Unix nanoseconds
+	use     *use
 }
 
 type liveKey struct {
@@ -171,7 +172,7 @@ func (r *registry) take(clients map[clientID]*client, doc zhongkong.Document) {
 		return
 	}
 	if old != nil && old.id == c.id {
-		c.given = old.given
+		c.given, c.use = old.given, old.use
 		if old.Rate == c.Rate {
 			c.limiter = old.limiter
 		}
@@ -187,7 +188,7 @@ func newClient(doc zhongkong.Document) (*client, error) {
 	if err := stored.validate(); err != nil {
 		return nil, err
 	}
-	c := &client{Client: stored.Client, account: map[string]bool{}, given: new(sync.Map)}
+	c := &client{Client: stored.Client, account: map[string]bool{}, given: new(sync.Map), use: new(use)}
 	if c.id, c.keys, err = stored.parse(); err != nil {
 		return nil, err
 	}

@@ -37,6 +37,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		// ReverseProxy panics with http.ErrAbortHandler when an answer breaks off.
 		cause := recover()
 		g.access(r, path, o)
+		g.count(path, o)
 		if cause != nil {
 			panic(cause)
 		}
@@ -71,6 +72,9 @@ func (g *Gateway) serve(w *observed, r *http.Request, path string) *refusal {
 // refused answers a call in WeChat's place and says why in the log.
 func (g *Gateway) refused(w *observed, r *http.Request, path string, refused *refusal) {
 	attempt := refused.code == codeSecret || refused.code == codeToken
+	if attempt && w.use == nil {
+		g.meter.wrongKeys.Add(1)
+	}
 	told := true
 	if attempt && !g.failures.add(r.RemoteAddr, time.Now()) {
 		refused, told = refuse(codeMinute, "too many failed attempts"), false
@@ -141,7 +145,18 @@ type observed struct {
 	bytes   int64
 	client  string
 	appID   string
+
+	proxied bool // the call went to WeChat
+	wechat  int  // the errcode with which WeChat's answer begins
+	use     *use
+	tally   *tally
 }
+
+// of remembers whose call it is.
+func (o *observed) of(c *client) { o.client, o.use = c.Name, c.use }
+
+// about remembers which account a call is about.
+func (o *observed) about(a *account) { o.appID, o.tally = a.AppID, a.tally }
 
 // WriteHeader implements [http.ResponseWriter].
 func (o *observed) WriteHeader(status int) {
@@ -155,6 +170,9 @@ func (o *observed) WriteHeader(status int) {
 func (o *observed) Write(p []byte) (int, error) {
 	if o.status == 0 {
 		o.status = http.StatusOK
+	}
+	if o.bytes == 0 && o.proxied {
+		o.wechat = leadingErrcode(p)
 	}
 	if o.bytes > 0 {
 		// The first piece fits into buffers; after it, a reader who does not read is
@@ -226,7 +244,7 @@ func (g *Gateway) byKey(w *observed, key string, now time.Time) (*client, keyHas
 	if !ok {
 		return nil, hash, refuse(codeSecret, "no living client has this key")
 	}
-	w.client = c.Name
+	w.of(c)
 	return c, hash, nil
 }
 
@@ -247,7 +265,7 @@ func (g *Gateway) ofClient(w *observed, c *client, appID string) (*account, *ref
 	case a == nil:
 		return nil, refuse(codeAppID, "the gateway has no such account")
 	}
-	w.appID = appID
+	w.about(a)
 	return a, nil
 }
 

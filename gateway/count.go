@@ -1,0 +1,333 @@
+package gateway
+
+import (
+	"bytes"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/platform/errcode"
+)
+
+// OtherErrcode stands for every errcode that package platform/errcode does not know,
+// and for answers of WeChat that are no success of HTTP.
+const OtherErrcode = -1 << 31
+
+const kindToken = "access_token" // a Key.Kind
+
+// meter is all that a gateway counts. It costs a call a few atomic additions;
+// Numbers reads them.
+type meter struct {
+	start    time.Time
+	all      *tally // of everything, also of accounts that are gone by now
+	nobody   *tally // of calls about no account of the gateway
+	accounts sync.Map
+	proxy    latency
+	fetch    latency
+	store    [len(storeCalls)]struct {
+		latency  latency
+		outcomes [len(storeOutcomes)]atomic.Uint64
+	}
+	wrongKeys atomic.Uint64
+}
+
+func newMeter() *meter {
+	return &meter{start: time.Now(), all: newTally(), nobody: newTally()}
+}
+
+// of returns the tally of an account, nil when there is none.
+func (c *meter) of(appID string) *tally {
+	t, _ := c.accounts.Load(appID)
+	found, _ := t.(*tally)
+	return found
+}
+
+// add returns the tally of an account, a new one if need be: an account that is
+// changed keeps its own.
+func (c *meter) add(appID string) *tally {
+	t, _ := c.accounts.LoadOrStore(appID, newTally())
+	return t.(*tally)
+}
+
+// keep forgets the accounts that are not in list.
+func (c *meter) keep(list accounts) {
+	c.accounts.Range(func(appID, _ any) bool {
+		if list[appID.(string)] == nil {
+			c.accounts.Delete(appID)
+		}
+		return true
+	})
+}
+
+// tally counts what concerns one account, for as long as the gateway has it.
+type tally struct {
+	answered [len(answerers)]atomic.Uint64 // calls without an errcode
+
+	mu      sync.Mutex // guards what follows
+	errors  map[failedCall]uint64
+	kinds   map[string]*kindTally // by Key.Kind
+	history history
+}
+
+func newTally() *tally {
+	return &tally{errors: map[failedCall]uint64{}, kinds: map[string]*kindTally{}}
+}
+
+// Answerer says who answered a call.
+type Answerer string
+
+// Who answers calls.
+const (
+	ByWeChat  Answerer = "wechat"
+	ByGateway Answerer = "gateway" // tokens, tickets and refusals
+)
+
+var answerers = [...]Answerer{ByWeChat, ByGateway}
+
+type failedCall struct {
+	by   int // in answerers
+	code int
+}
+
+// kindTally counts what becomes of one credential.
+type kindTally struct {
+	renewals map[renewalSort]uint64
+	failures map[failureSort]uint64
+	refusals map[zhongkong.RefusalResult]uint64
+	adopted  uint64
+	fetches  map[zhongkong.Mode]uint64
+
+	day          int64 // of today, in Beijing days since 1970
+	today, limit int   // fetches, and how many there may be
+}
+
+type renewalSort struct {
+	reason zhongkong.Reason
+	result zhongkong.RenewalResult
+}
+
+type failureSort struct {
+	class zhongkong.Class
+	code  int
+}
+
+// kind returns the counts of a credential. The caller holds mu.
+func (t *tally) kind(name string) *kindTally {
+	k := t.kinds[name]
+	if k == nil {
+		k = &kindTally{
+			renewals: map[renewalSort]uint64{}, failures: map[failureSort]uint64{},
+			refusals: map[zhongkong.RefusalResult]uint64{}, fetches: map[zhongkong.Mode]uint64{},
+		}
+		t.kinds[name] = k
+	}
+	return k
+}
+
+// call counts a call that was answered.
+func (t *tally) call(by, code int) {
+	if code == 0 {
+		t.answered[by].Add(1)
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.errors[failedCall{by, code}]++
+}
+
+// known returns code, or OtherErrcode where the table does not have it.
+func known(code int) int {
+	if _, ok := errcode.Lookup(code); ok || code == 0 {
+		return code
+	}
+	return OtherErrcode
+}
+
+// count counts a call that is over.
+func (g *Gateway) count(path string, o *observed) {
+	if path == healthPath || path == readyPath {
+		return
+	}
+	now := time.Now()
+	t, by, code := o.tally, 1, o.errcode
+	if t == nil {
+		t = g.meter.nobody
+	}
+	if o.proxied {
+		g.meter.proxy.add(now.Sub(o.start))
+		if code == 0 {
+			by, code = 0, o.wechat
+			if code == 0 && (o.status < 200 || o.status > 299) {
+				code = OtherErrcode
+			}
+		}
+	}
+	if code != 0 {
+		code = known(code)
+	}
+	t.call(by, code)
+	g.meter.all.call(by, code)
+	if o.use != nil {
+		o.use.calls.Add(1)
+		o.use.last.Store(now.UnixNano())
+	}
+}
+
+// use is what a client did.
+type use struct {
+	calls atomic.Uint64
+	last  atomic.Int64 // ns since 1970; 0 for never
+}
+
+// errcodeFront is how WeChat's errors begin.
+var errcodeFront = []byte(`{"errcode":`)
+
+// leadingErrcode returns the errcode with which an answer of WeChat begins, 0 when
+// there is none. WeChat writes it first where it refuses a call; what it puts behind
+// other fields is 0.
+func leadingErrcode(body []byte) int {
+	rest, found := bytes.CutPrefix(bytes.TrimLeft(body, " \t\r\n"), errcodeFront)
+	if !found {
+		return 0
+	}
+	rest = bytes.TrimLeft(rest, " ")
+	rest, negative := bytes.CutPrefix(rest, []byte("-"))
+	code := 0
+	for i, c := range rest {
+		if c < '0' || c > '9' {
+			break
+		}
+		if i == 9 {
+			return OtherErrcode
+		}
+		code = 10*code + int(c-'0')
+	}
+	if negative {
+		return -code
+	}
+	return code
+}
+
+// trace is what all Keepers tell. It counts.
+func (c *meter) trace() *zhongkong.Trace {
+	return &zhongkong.Trace{
+		Fetched: func(i zhongkong.FetchedInfo) {
+			c.fetch.add(i.Took)
+			c.change(i.Key, func(_ *tally, k *kindTally) {
+				k.fetches[i.Mode]++
+				if i.Today > 0 {
+					k.day, k.today, k.limit = beijingDay(time.Now()), i.Today, i.Limit
+				}
+			})
+		},
+		Renewed: func(i zhongkong.RenewedInfo) {
+			c.change(i.Key, func(t *tally, k *kindTally) {
+				k.renewals[renewalSort{i.Reason, i.Result}]++
+				if i.Result == zhongkong.RenewalSaved || i.Result == zhongkong.RenewalUnsaved {
+					t.remember(i.Key, momentRenewal)
+				}
+			})
+		},
+		Adopted: func(i zhongkong.AdoptedInfo) {
+			c.change(i.Key, func(t *tally, k *kindTally) {
+				k.adopted++
+				if !i.First {
+					t.remember(i.Key, momentRenewal)
+				}
+			})
+		},
+		Failed: func(i zhongkong.FailedInfo) {
+			if i.Elsewhere {
+				return
+			}
+			c.change(i.Key, func(t *tally, k *kindTally) {
+				k.failures[failureSort{i.Err.Class, known(i.Err.Code)}]++
+				if errors.Is(i.Err, zhongkong.ErrDailyLimit) {
+					k.day, k.today = beijingDay(time.Now()), k.limit
+				}
+				t.remember(i.Key, momentFailure)
+			})
+		},
+		Refused: func(i zhongkong.RefusedInfo) {
+			c.change(i.Key, func(t *tally, k *kindTally) {
+				k.refusals[i.Result]++
+				if i.Result != zhongkong.RefusalAccepted && i.Result != zhongkong.RefusalAbandoned {
+					t.remember(i.Key, momentRefusal)
+				}
+			})
+		},
+		Stored: func(i zhongkong.StoredInfo) {
+			for n, call := range storeCalls {
+				if call == i.Call {
+					c.store[n].latency.add(i.Took)
+					for o, outcome := range storeOutcomes {
+						if outcome == i.Outcome() {
+							c.store[n].outcomes[o].Add(1)
+						}
+					}
+				}
+			}
+		},
+	}
+}
+
+// change changes the counts of a credential: the account's, and those of all.
+func (c *meter) change(key zhongkong.Key, do func(*tally, *kindTally)) {
+	for _, t := range [...]*tally{c.of(key.AppID), c.all} {
+		if t != nil {
+			t.mu.Lock()
+			do(t, t.kind(key.Kind))
+			t.mu.Unlock()
+		}
+	}
+}
+
+// remember puts a moment of the token into the history. The caller holds mu.
+func (t *tally) remember(key zhongkong.Key, m moment) {
+	if key.Kind == kindToken {
+		t.history.add(m, time.Now())
+	}
+}
+
+var beijing = time.FixedZone("UTC+8", 8*60*60)
+
+// beijingDay numbers the days after which WeChat counts anew.
+func beijingDay(t time.Time) int64 {
+	_, offset := t.In(beijing).Zone()
+	return (t.Unix() + int64(offset)) / (24 * 60 * 60)
+}
+
+var (
+	storeCalls = [...]zhongkong.StoreCall{
+		zhongkong.CallLoad, zhongkong.CallLoadMany, zhongkong.CallAcquire, zhongkong.CallBegin,
+		zhongkong.CallSave, zhongkong.CallRelease, zhongkong.CallShorten,
+	}
+	storeOutcomes = [...]zhongkong.StoreOutcome{
+		zhongkong.OutcomeOK, zhongkong.OutcomeNotFound, zhongkong.OutcomeHeld, zhongkong.OutcomeFenced, zhongkong.OutcomeError,
+	}
+)
+
+// latencies are the upper ends of the classes into which times are sorted; those
+// above the last one are a class too.
+var latencies = [...]time.Duration{
+	time.Millisecond, 5 * time.Millisecond, 10 * time.Millisecond, 25 * time.Millisecond, 50 * time.Millisecond,
+	100 * time.Millisecond, 250 * time.Millisecond, 500 * time.Millisecond,
+	time.Second, 2500 * time.Millisecond, 5 * time.Second, 10 * time.Second, 30 * time.Second,
+}
+
+// latency sorts times.
+type latency struct {
+	counts [len(latencies) + 1]atomic.Uint64
+	sum    atomic.Int64 // ns
+}
+
+func (l *latency) add(took time.Duration) {
+	i := 0
+	for i < len(latencies) && took > latencies[i] {
+		i++
+	}
+	l.counts[i].Add(1)
+	l.sum.Add(int64(took))
+}

@@ -1,7 +1,8 @@
 # make test needs Go and a C compiler. The stores on servers are tested with
 # whatever of Redis, PostgreSQL and MySQL or MariaDB is installed, or named by
-# ZHONGKONG_TEST_REDIS, _POSTGRES and _MYSQL, and the pages with the Chromium that is,
-# or ZHONGKONG_TEST_CHROMIUM; ZHONGKONG_TEST_INSTALL=1 installs them all.
+# ZHONGKONG_TEST_REDIS, _POSTGRES and _MYSQL, the pages with the Chromium that is, or
+# ZHONGKONG_TEST_CHROMIUM, and metrics and alerts with the promtool that is, or
+# ZHONGKONG_TEST_PROMTOOL; ZHONGKONG_TEST_INSTALL=1 installs them all.
 
 GO       ?= go
 FUZZTIME ?= 10s

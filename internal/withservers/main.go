@@ -1,9 +1,9 @@
 // Command withservers runs a command with the URLs of database servers in its
 // environment: those that the environment names already, else servers of its
-// own, which end with the command. Likewise it names a Chromium. With CI=true or
-// ZHONGKONG_TEST_INSTALL=1 it installs what is missing by apt. Its last lines say
-// what there was and what was left out; with ZHONGKONG_TEST_REQUIRE=1 it is a
-// failure if anything was.
+// own, which end with the command. Likewise it names a Chromium and a promtool.
+// With CI=true or ZHONGKONG_TEST_INSTALL=1 it installs what is missing by apt. Its
+// last lines say what there was and what was left out; with
+// ZHONGKONG_TEST_REQUIRE=1 it is a failure if anything was.
 //
 //	go run ./internal/withservers go test ./...
 package main
@@ -60,11 +60,13 @@ func run(args []string) int {
 		tested = append(tested, fmt.Sprintf("%s, %s", version, where))
 	}
 
-	switch path, version, err := chromium(ctx, install); {
-	case err != nil:
-		leftOut = append(leftOut, fmt.Sprintf("Chromium (%s)", firstLine(err)))
-	default:
-		environment = append(environment, testserver.ChromiumVariable+"="+path)
+	for _, tool := range tools {
+		path, version, err := tool.get(ctx, install)
+		if err != nil {
+			leftOut = append(leftOut, fmt.Sprintf("%s (%s)", tool.name, firstLine(err)))
+			continue
+		}
+		environment = append(environment, tool.variable+"="+path)
 		tested = append(tested, version+", at "+path)
 	}
 
@@ -97,24 +99,37 @@ func start(ctx context.Context, engine testserver.Engine, install bool) (*testse
 	return testserver.Start(ctx, engine)
 }
 
-// chromium finds a Chromium, and installs it before if it may.
-func chromium(ctx context.Context, install bool) (path, version string, err error) {
-	path, err = testserver.FindChromium()
+// tool is a program that tests run.
+type tool struct {
+	name, variable, pkg string
+	find                func() (string, error)
+	version             func(ctx context.Context, path string) (string, error)
+	leftOut             func() string
+}
+
+var tools = []tool{
+	{"Chromium", testserver.ChromiumVariable, testserver.ChromiumPackage, testserver.FindChromium, testserver.ChromiumVersion, testserver.ChromiumLeftOut},
+	{"promtool", testserver.PromtoolVariable, testserver.PromtoolPackage, testserver.FindPromtool, testserver.PromtoolVersion, testserver.PromtoolLeftOut},
+}
+
+// get finds a tool, and installs it before if it may.
+func (t tool) get(ctx context.Context, install bool) (path, version string, err error) {
+	path, err = t.find()
 	if errors.Is(err, testserver.ErrNotInstalled) {
 		if !install {
-			return "", "", errors.New(testserver.ChromiumLeftOut())
+			return "", "", errors.New(t.leftOut())
 		}
-		if err := installed(ctx, testserver.ChromiumPackage); err != nil {
+		if err := installed(ctx, t.pkg); err != nil {
 			return "", "", err
 		}
-		path, err = testserver.FindChromium()
+		path, err = t.find()
 	}
 	if err != nil {
 		return "", "", err
 	}
-	version, err = testserver.ChromiumVersion(ctx, path)
+	version, err = t.version(ctx, path)
 	if err != nil { // the tests will say more
-		version = "a Chromium which does not tell its version"
+		version = "a " + t.name + " which does not tell its version"
 	}
 	return path, version, nil
 }

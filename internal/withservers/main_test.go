@@ -65,7 +65,7 @@ func TestLeftOut(t *testing.T) {
 	}
 	for _, require := range []string{"", "1"} {
 		out, code := play(t, []string{"PATH=", "ZHONGKONG_TEST_REQUIRE=" + require}, shell, "-c", "echo it ran")
-		if !strings.Contains(out, "it ran") || !strings.Contains(out, "LEFT OUT: Redis (there is no Redis here: install redis-server") || !strings.Contains(out, "LEFT OUT: Chromium (there is no Chromium here: install chromium") || strings.Count(out, "LEFT OUT") != 4 {
+		if !strings.Contains(out, "it ran") || !strings.Contains(out, "LEFT OUT: Redis (there is no Redis here: install redis-server") || !strings.Contains(out, "LEFT OUT: Chromium (there is no Chromium here: install chromium") || !strings.Contains(out, "LEFT OUT: promtool (there is no promtool here: install prometheus") || strings.Count(out, "LEFT OUT") != 5 {
 			t.Errorf("it prints:\n%s", out)
 		}
 		if (code == 0) != (require == "") {

@@ -14,7 +14,7 @@ const module = "github.com/zhongkong-go/zhongkong"
 
 // importTable says which packages of this module the code of a folder may
 // import, and what it may link in the end. "x/..." is x and what is below; of
-// several lines for a folder the longest counts. Tests may import anything.
+// several lines for a folder its own counts, else the longest. Tests may import anything.
 // .golangci.yml holds the same table over single files.
 var importTable = map[string]struct {
 	imports []string // of this module
@@ -39,6 +39,7 @@ var importTable = map[string]struct {
 			module + "/simulator", module + "/gateway",
 		},
 	},
+	"gateway":       {imports: []string{".", "callback", "platform/...", "store/open"}, never: []string{"github.com/prometheus"}},
 	"gateway/...":   {imports: []string{".", "callback", "gateway/...", "platform/...", "store/open"}},
 	"cmd/...":       {imports: []string{"./..."}},
 	"internal/...":  {imports: []string{".", "callback", "internal/...", "store/..."}}, // for tests alone
@@ -90,6 +91,12 @@ func TestImportsSees(t *testing.T) {
 				module + "/middleware/wechat": {imports: []string{module + "/store/sqlite"}},
 				module + "/store/sqlite":      {imports: []string{"github.com/redis/go-redis/v9"}},
 			}, "links github.com/redis/go-redis/v9",
+		},
+		"the gateway links Prometheus": {
+			map[string]listed{
+				module + "/gateway":         {imports: []string{"github.com/prometheus/client_golang/prometheus"}},
+				module + "/gateway/metrics": {imports: []string{module + "/gateway", "github.com/prometheus/client_golang/prometheus"}},
+			}, "gateway links github.com/prometheus/client_golang/prometheus",
 		},
 		"a folder of no line":         {map[string]listed{module + "/util": {}}, "no line"},
 		"cgo in the standard library": {map[string]listed{module: {imports: []string{"net"}}, "net": {standard: true, imports: []string{"C"}}}, ""},
@@ -165,9 +172,13 @@ func folderOf(path string) (folder string, ours bool) {
 	return strings.CutPrefix(path, module+"/")
 }
 
-// lineOf returns the longest line of the table that is meant for folder.
+// lineOf returns the line of the table that is folder's own, else the longest that
+// is meant for it.
 func lineOf(folder string) (line string, ok bool) {
 	for pattern := range importTable {
+		if pattern == folder {
+			return pattern, true
+		}
 		if matches(pattern, folder) && (!ok || len(pattern) > len(line)) {
 			line, ok = pattern, true
 		}

@@ -31,6 +31,7 @@ type meter struct {
 		outcomes [len(storeOutcomes)]atomic.Uint64
 	}
 	wrongKeys atomic.Uint64
+	byClients atomic.Uint64 // calls, also of clients that are gone by now
 }
 
 func newMeter() *meter {
@@ -171,6 +172,7 @@ func (g *Gateway) count(path string, o *observed) {
 	g.meter.all.call(by, code)
 	if o.use != nil {
 		o.use.calls.Add(1)
+		g.meter.byClients.Add(1)
 		o.use.last.Store(now.UnixNano())
 	}
 }

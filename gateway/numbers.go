@@ -20,6 +20,7 @@ type Numbers struct {
 	Proxied   Latency          // calls that went to WeChat, from their first byte to the answer's last
 	Fetched   Latency          // fetches of tokens and tickets
 	Store     []StoreNumbers
+	ByClients uint64 // calls of clients, those that are gone included
 	WrongKeys uint64 // attempts with a key, or a gateway token, that is none
 }
 
@@ -95,7 +96,7 @@ func (g *Gateway) Numbers() Numbers {
 	c := g.meter
 	n := Numbers{
 		Start: c.start, All: c.all.numbers(), Nobody: c.nobody.numbers().Calls,
-		Clients: g.ClientNumbers(), Proxied: c.proxy.read(), Fetched: c.fetch.read(), WrongKeys: c.wrongKeys.Load(),
+		Clients: g.ClientNumbers(), Proxied: c.proxy.read(), Fetched: c.fetch.read(), WrongKeys: c.wrongKeys.Load(), ByClients: c.byClients.Load(),
 	}
 	for _, s := range g.Status() {
 		a := AccountNumbers{}

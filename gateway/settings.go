@@ -72,6 +72,10 @@ type TLS struct {
 type Admin struct {
 	Listen string           // "" means that there is none
 	Key    zhongkong.Secret // at least 32 characters
+
+	// MetricsKey opens /metrics and nothing else, for whoever watches. Empty means
+	// that Key alone opens it.
+	MetricsKey zhongkong.Secret
 }
 
 // Log is what the log says and how.
@@ -98,8 +102,9 @@ type (
 		ClientCA string `yaml:"client_ca"`
 	}
 	adminFile struct {
-		Listen string       `yaml:"listen"`
-		Key    secretSource `yaml:"key"`
+		Listen     string       `yaml:"listen"`
+		Key        secretSource `yaml:"key"`
+		MetricsKey secretSource `yaml:"metrics_key"`
 	}
 	logFile struct {
 		Level  string `yaml:"level"`
@@ -243,17 +248,29 @@ func ParseSettings(content []byte, folder string, env func(string) (string, bool
 	if _, err := platform.New(platform.Config{Base: s.APIBase}); err != nil {
 		return nil, at("$.api_base", fmt.Errorf("api_base %s", strings.TrimPrefix(err.Error(), "platform: Config.Base ")))
 	}
-	if !file.Admin.Key.isZero() || s.Admin.Listen != "" {
-		key, err := file.Admin.Key.read(folder, env)
-		if err == nil && len(key.Reveal()) < 32 {
+	var err error
+	for _, k := range []struct {
+		name   string
+		source secretSource
+		key    *zhongkong.Secret
+		needed bool
+	}{
+		{"key", file.Admin.Key, &s.Admin.Key, s.Admin.Listen != ""},
+		{"metrics_key", file.Admin.MetricsKey, &s.Admin.MetricsKey, false},
+	} {
+		if k.source.isZero() && !k.needed {
+			continue
+		}
+		if *k.key, err = k.source.read(folder, env); err == nil && len(k.key.Reveal()) < minAdminKey {
 			err = errors.New("it needs at least 32 characters: make one with openssl rand -hex 32")
 		}
 		if err != nil {
-			return nil, at("$.admin.key", fmt.Errorf("admin.key: %w", err))
+			return nil, at("$.admin."+k.name, fmt.Errorf("admin.%s: %w", k.name, err))
 		}
-		s.Admin.Key = key
 	}
-	var err error
+	if !s.Admin.MetricsKey.IsZero() && s.Admin.MetricsKey.Equal(s.Admin.Key) {
+		return nil, at("$.admin.metrics_key", errors.New("admin.metrics_key is the admin key: make another one, since it is for those who may only watch"))
+	}
 	s.Accounts, err = readAccounts(file.Accounts, folder, env, at)
 	return s, err
 }

@@ -26,6 +26,7 @@ tls: {cert: cert.pem, key: /etc/key.pem}
 admin:
   listen: 127.0.0.1:8301
   key: {env: ADMIN_KEY}
+  metrics_key: {env: METRICS_KEY}
 store: sqlite:zhongkong.db
 log: {level: debug, format: json}
 accounts:
@@ -38,7 +39,7 @@ accounts:
   - appid: wx0000000000000003
     secret: 00000000000000000000000000000e12
   - {appid: wx0000000000000004, secret: "0123"}
-`), folder, lookUp(map[string]string{"SHOP_APPSECRET": "made-up-shop", "ADMIN_KEY": strings.Repeat("k", 32)}))
+`), folder, lookUp(map[string]string{"SHOP_APPSECRET": "made-up-shop", "ADMIN_KEY": strings.Repeat("k", 32), "METRICS_KEY": strings.Repeat("m", 32)}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,7 +55,7 @@ accounts:
 			t.Errorf("account %d: %+v with %q", i, got, got.Secret.Reveal())
 		}
 	}
-	if s.TLS.Cert != filepath.Join(folder, "cert.pem") || s.TLS.Key != "/etc/key.pem" || s.Admin.Key.IsZero() || !s.PlainHTTP || s.Log.Level.String() != "DEBUG" {
+	if s.TLS.Cert != filepath.Join(folder, "cert.pem") || s.TLS.Key != "/etc/key.pem" || s.Admin.Key.IsZero() || s.Admin.MetricsKey.Reveal() != strings.Repeat("m", 32) || !s.PlainHTTP || s.Log.Level.String() != "DEBUG" {
 		t.Errorf("%+v", s)
 	}
 	if _, err := gateway.ParseSettings(nil, folder, lookUp(nil)); err != nil {
@@ -86,6 +87,8 @@ func TestSettingsMistakes(t *testing.T) {
 		{"listen: x\ntls: {cert: x}\n", "line 2: tls needs cert and key"},
 		{"api_base: http://api.weixin.qq.com\n", "line 1: api_base must begin with https://"},
 		{"admin:\n  listen: x\n  key: short\n", "line 3: admin.key: it needs at least 32"},
+		{"admin:\n  metrics_key: short\n", "line 2: admin.metrics_key: it needs at least 32"},
+		{"admin:\n  key: " + secret + secret + "\n  metrics_key: " + secret + secret + "\n", "line 3: admin.metrics_key is the admin key"},
 		{"log:\n  level: loud\n", `line 2: log.level is "loud"`},
 		{"log: {format: xml}\n", `line 1: log.format is "xml"`},
 		{"plain_http: perhaps\n", "line 1: "},

@@ -18,6 +18,7 @@ import (
 
 	"github.com/zhongkong-go/zhongkong"
 	"github.com/zhongkong-go/zhongkong/gateway"
+	"github.com/zhongkong-go/zhongkong/gateway/metrics"
 	"github.com/zhongkong-go/zhongkong/platform"
 	"github.com/zhongkong-go/zhongkong/simulator"
 	"github.com/zhongkong-go/zhongkong/store/open"
@@ -176,7 +177,7 @@ func (s *service) run(ctx context.Context, t *terminal, started func(base string
 	}
 	servers := []*listening{main}
 	if s.settings.Admin.Listen != "" {
-		admin, adminBase, err := s.listen(ctx, s.settings.Admin.Listen, g.Admin(s.settings.Admin.Key, reload))
+		admin, adminBase, err := s.listen(ctx, s.settings.Admin.Listen, s.adminHandler(g, reload))
 		if err != nil {
 			_ = main.on.Close()
 			return fmt.Errorf("admin.listen: %w", err)
@@ -217,6 +218,16 @@ func (s *service) run(ctx context.Context, t *terminal, started func(base string
 	return err
 }
 
+// adminHandler is what the admin listener serves: the admin API, and the metrics,
+// which the metrics key opens too.
+func (s *service) adminHandler(g *gateway.Gateway, reload func() error) http.Handler {
+	keys := s.settings.Admin
+	mux := http.NewServeMux()
+	mux.Handle("/", g.Admin(keys.Key, reload))
+	mux.Handle("GET /metrics", g.Guard(metrics.Handler(g, metrics.Config{}), keys.Key, keys.MetricsKey))
+	return mux
+}
+
 // reload takes the accounts of the configuration as it is now. What else it says
 // needs a restart, and a change of it refuses the whole.
 func (s *service) reload(g *gateway.Gateway) error {
@@ -232,7 +243,7 @@ func (s *service) reload(g *gateway.Gateway) error {
 		{"listen", before.Listen != after.Listen},
 		{"tls", before.TLS != after.TLS},
 		{"plain_http", before.PlainHTTP != after.PlainHTTP},
-		{"admin", before.Admin.Listen != after.Admin.Listen || !before.Admin.Key.Equal(after.Admin.Key)},
+		{"admin", before.Admin.Listen != after.Admin.Listen || !before.Admin.Key.Equal(after.Admin.Key) || !before.Admin.MetricsKey.Equal(after.Admin.MetricsKey)},
 		{"store", before.Store != after.Store},
 		{"api_base", before.APIBase != after.APIBase},
 		{"log", before.Log != after.Log},

@@ -237,7 +237,7 @@ func TestServeConfig(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	head := fmt.Sprintf("listen: 127.0.0.1:0\nstore: sqlite:%s\napi_base: %s\nadmin:\n  listen: 127.0.0.1:0\n  key: made-up-admin-key-0123456789abcdef\nlog: {format: json}\naccounts:\n  - appid: %s\n    secret: {env: FIRST}\n",
+	head := fmt.Sprintf("listen: 127.0.0.1:0\nstore: sqlite:%s\napi_base: %s\nadmin:\n  listen: 127.0.0.1:0\n  key: made-up-admin-key-0123456789abcdef\n  metrics_key: made-up-metrics-key-0123456789abcdef\nlog: {format: json}\naccounts:\n  - appid: %s\n    secret: {env: FIRST}\n",
 		filepath.Join(folder, "zhongkong.db"), wx.URL, first)
 	write(head)
 	s := serve(t, []string{"ZHONGKONG_SEAL_KEY=" + testSeal, "FIRST=secret-of-the-first"}, "--config", config)
@@ -270,7 +270,7 @@ func TestServeConfig(t *testing.T) {
 
 	write(head + "  - appid: " + second + "\n    secert: x\n")
 	_ = s.Process.Signal(syscall.SIGHUP)
-	s.until(t, regexp.MustCompile(`line 12: unknown field`))
+	s.until(t, regexp.MustCompile(`line 13: unknown field`))
 	write(strings.Replace(head, "json", "text", 1) + "  - {appid: " + second + ", secret: secret-of-the-second}\n")
 	_ = s.Process.Signal(syscall.SIGHUP)
 	s.until(t, regexp.MustCompile(`log was changed, which needs a restart`))
@@ -302,21 +302,32 @@ func TestServeConfig(t *testing.T) {
 	}
 
 	admin := s.until(t, regexp.MustCompile(`The admin API is at (\S+)`))[1]
-	r, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, admin+"/journal", http.NoBody)
-	r.Header.Set("Authorization", "Bearer made-up-admin-key-0123456789abcdef")
-	res, err := http.DefaultClient.Do(r)
-	if err != nil {
-		t.Fatal(err)
+	ask := func(path, key string) (text string, status int) {
+		t.Helper()
+		r, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, admin+path, http.NoBody)
+		r.Header.Set("Authorization", "Bearer "+key)
+		res, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, _ := io.ReadAll(res.Body)
+		_ = res.Body.Close()
+		return string(body), res.StatusCode
 	}
-	journal, _ := io.ReadAll(res.Body)
-	_ = res.Body.Close()
+	journal, _ := ask("/journal", "made-up-admin-key-0123456789abcdef")
+	if text, _ := ask("/metrics", "made-up-metrics-key-0123456789abcdef"); !strings.Contains(text, "zhongkong_token_live{appid=\""+first+"\"} 1\n") {
+		t.Errorf("the metrics: %s", text)
+	}
+	if _, status := ask("/journal", "made-up-metrics-key-0123456789abcdef"); status != http.StatusUnauthorized && status != http.StatusTooManyRequests { // others have tried from this address
+		t.Errorf("the metrics key opens the journal: status %d", status)
+	}
 	for _, act := range []string{"add client", "rotate client", "revoke client", "command "} {
-		if !strings.Contains(string(journal), act) {
+		if !strings.Contains(journal, act) {
 			t.Errorf("the journal has no %q: %s", act, journal)
 		}
 	}
 	s.stop(t)
-	for _, secret := range []string{"secret-of-the", "made-up-admin", key, fresh, testSeal} {
+	for _, secret := range []string{"secret-of-the", "made-up-admin", "made-up-metrics", key, fresh, testSeal} {
 		if strings.Contains(s.out.String(), secret) {
 			t.Errorf("the output shows %.10s…", secret)
 		}

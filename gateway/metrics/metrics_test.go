@@ -1,0 +1,304 @@
+package metrics_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+	"go.uber.org/goleak"
+
+	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/gateway"
+	"github.com/zhongkong-go/zhongkong/gateway/metrics"
+	"github.com/zhongkong-go/zhongkong/internal/testserver"
+	"github.com/zhongkong-go/zhongkong/platform/errcode"
+	"github.com/zhongkong-go/zhongkong/simulator"
+	"github.com/zhongkong-go/zhongkong/simulator/simtest"
+	"github.com/zhongkong-go/zhongkong/store/memory"
+)
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if _, err := testserver.FindPromtool(); errors.Is(err, testserver.ErrNotInstalled) {
+		fmt.Fprintln(os.Stderr, "left out:", testserver.PromtoolLeftOut())
+	}
+	if err := goleak.Find(); err != nil && code == 0 {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+const (
+	appID     = "wx0123456789abcdef"
+	otherApp  = "wxfedcba9876543210"
+	appSecret = "0123456789abcdef0123456789abcdef"
+	domainIP  = "/cgi-bin/get_api_domain_ip"
+)
+
+// promtool runs promtool with input, or leaves the test out.
+func promtool(t *testing.T, input string, args ...string) {
+	t.Helper()
+	path, err := testserver.FindPromtool()
+	if errors.Is(err, testserver.ErrNotInstalled) {
+		t.Skip("left out: " + testserver.PromtoolLeftOut())
+	}
+	cmd := exec.CommandContext(t.Context(), path, args...)
+	cmd.Stdin = strings.NewReader(input)
+	if out, err := cmd.CombinedOutput(); err != nil || bytes.Contains(out, []byte("warning")) {
+		t.Errorf("promtool %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+}
+
+// world is a gateway that has seen a bit of everything.
+type world struct {
+	*gateway.Gateway
+
+	wx  *simtest.Sim
+	key string
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	accounts := []simulator.Account{{AppID: appID, Secret: appSecret}, {AppID: otherApp, Secret: "other-" + appSecret}}
+	w := &world{wx: simtest.InMemory(t, simulator.Options{Accounts: accounts})}
+	store := memory.New()
+	t.Cleanup(func() { _ = store.Close() })
+	list := []gateway.Account{
+		{AppID: appID, Secret: zhongkong.NewSecret(appSecret), DailyFetches: 100},
+		{AppID: otherApp, Secret: zhongkong.NewSecret("wrong-" + appSecret)},
+	}
+	var err error
+	if w.Gateway, err = gateway.New(t.Context(), gateway.Config{
+		Accounts: list, Store: store, SealKeys: []zhongkong.Secret{zhongkong.NewSecret(strings.Repeat("s", 32))}, Transport: w.wx.RoundTripper(),
+	}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = w.Close() })
+	key, err := w.Clients("test").Add(t.Context(), gateway.Client{Name: "shop", Accounts: []string{gateway.AllAccounts}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Look(t.Context())
+	w.key = key.Reveal()
+	w.call(t, appID, "/cgi-bin/ticket/getticket?type=jsapi")
+	w.wx.Kill(appID)
+	w.call(t, appID, domainIP)
+	w.call(t, otherApp, domainIP) // its AppSecret is wrong
+	w.wx.Inject(simulator.Fault{Path: domainIP, Body: `{"errcode":987654321,"errmsg":"nobody knows it"}`})
+	w.call(t, appID, domainIP)
+	w.key = "zkkey_none"
+	w.call(t, appID, domainIP)
+	w.key = key.Reveal()
+	return w
+}
+
+func (w *world) call(t *testing.T, appID, target string) {
+	t.Helper()
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, target, http.NoBody)
+	r.Header.Set("Authorization", "Bearer "+w.key)
+	r.Header.Set("X-WeChat-AppID", appID)
+	w.ServeHTTP(httptest.NewRecorder(), r)
+}
+
+func scrape(t *testing.T, handler http.Handler, key string) (text string, status int) {
+	t.Helper()
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", http.NoBody)
+	r.Header.Set("Authorization", "Bearer "+key)
+	answer := httptest.NewRecorder()
+	handler.ServeHTTP(answer, r)
+	body, err := io.ReadAll(answer.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(body), answer.Code
+}
+
+// value returns what a line of the exposition says; series has its labels sorted.
+func value(t *testing.T, text, series string) float64 {
+	t.Helper()
+	for line := range strings.Lines(text) {
+		if rest, found := strings.CutPrefix(line, series+" "); found {
+			v, err := strconv.ParseFloat(strings.TrimSpace(rest), 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return v
+		}
+	}
+	t.Errorf("there is no %s", series)
+	return -1
+}
+
+// TestMetrics: what is told is what happened, without a secret.
+func TestMetrics(t *testing.T) {
+	w := newWorld(t)
+	text, _ := scrape(t, metrics.Handler(w.Gateway, metrics.Config{}), "")
+	for series, want := range map[string]float64{
+		`zhongkong_accounts`:                                     2,
+		`zhongkong_accounts_without_token`:                       1,
+		`zhongkong_token_left_least_seconds`:                     0,
+		`zhongkong_token_live{appid="` + appID + `"}`:            1,
+		`zhongkong_token_live{appid="` + otherApp + `"}`:         0,
+		`zhongkong_token_left_seconds{appid="` + otherApp + `"}`: 0,
+		`zhongkong_renewals_total{appid="` + appID + `",kind="access_token",reason="missing",result="saved"}`:            1,
+		`zhongkong_renewals_total{appid="` + appID + `",kind="access_token",reason="refused",result="saved"}`:            1,
+		`zhongkong_renewals_total{appid="` + appID + `",kind="jsapi_ticket",reason="missing",result="saved"}`:            1,
+		`zhongkong_renewal_failures_total{appid="` + otherApp + `",class="blocked",errcode="40125",kind="access_token"}`: 1,
+		`zhongkong_refusals_total{appid="` + appID + `",kind="access_token",result="renewed"}`:                           1,
+		`zhongkong_fetches_limit{appid="` + appID + `",kind="access_token"}`:                                             100,
+		`zhongkong_calls_total{answerer="wechat",appid="` + appID + `",errcode="0"}`:                                     1,
+		`zhongkong_calls_total{answerer="wechat",appid="` + appID + `",errcode="other"}`:                                 1,
+		`zhongkong_calls_total{answerer="gateway",appid="` + appID + `",errcode="0"}`:                                    1,
+		`zhongkong_calls_total{answerer="gateway",appid="` + otherApp + `",errcode="40125"}`:                             1,
+		`zhongkong_calls_total{answerer="gateway",appid="",errcode="40125"}`:                                             1,
+		`zhongkong_client_calls_total{client="shop"}`:                                                                    4,
+		`zhongkong_proxy_duration_seconds_count`:                                                                         3,
+		`zhongkong_proxy_duration_seconds_bucket{le="+Inf"}`:                                                             3,
+		`zhongkong_wrong_keys_total`:                               1,
+		`zhongkong_store_calls_total{call="save",outcome="error"}`: 0,
+		`zhongkong_store_calls_total{call="save",outcome="ok"}`:    3,
+	} {
+		if got := value(t, text, series); got != want {
+			t.Errorf("%s is %v, want %v", series, got, want)
+		}
+	}
+	for series, limits := range map[string][2]float64{
+		`zhongkong_token_age_seconds{appid="` + appID + `"}`:                               {0, 60},
+		`zhongkong_token_left_seconds{appid="` + appID + `"}`:                              {7000, 7200},
+		`zhongkong_client_last_call_timestamp_seconds{client="shop"}`:                      {float64(time.Now().Unix() - 60), float64(time.Now().Unix() + 1)},
+		`zhongkong_fetches_left{appid="` + appID + `",kind="access_token"}`:                {96, 98}, // two or three, if the first answer was the killed token
+		`zhongkong_fetch_duration_seconds_count`:                                           {4, 5},
+		`zhongkong_fetches_total{appid="` + appID + `",kind="access_token",mode="normal"}`: {2, 2},
+	} {
+		if got := value(t, text, series); got < limits[0] || got > limits[1] {
+			t.Errorf("%s is %v, want %v", series, got, limits)
+		}
+	}
+	token, _ := w.wx.Ticket(appID, simulator.JSAPI)
+	for _, secret := range []string{appSecret, w.key, w.wx.Latest(appID, simulator.Stable), token, "zkkey_"} {
+		if secret == "" || strings.Contains(text, secret) {
+			t.Errorf("the metrics show a secret, or there is none: %q", secret)
+		}
+	}
+	for _, name := range []string{"go_goroutines", "process_start_time_seconds", "go_build_info"} {
+		if !strings.Contains(text, "\n"+name) {
+			t.Errorf("there is no %s", name)
+		}
+	}
+}
+
+// TestLint: the metrics are as Prometheus wants them.
+func TestLint(t *testing.T) {
+	w := newWorld(t)
+	registry := prometheus.NewPedanticRegistry()
+	registry.MustRegister(metrics.NewCollector(w.Gateway, metrics.Config{}))
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	problems, err := promlint.NewWithMetricFamilies(families).Lint()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range problems {
+		t.Errorf("%s: %s", p.Metric, p.Text)
+	}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			for _, l := range m.GetLabel() {
+				if l.GetName() != "errcode" || l.GetValue() == "other" {
+					continue
+				}
+				code, err := strconv.Atoi(l.GetValue())
+				if _, known := errcode.Lookup(code); err != nil || code != 0 && !known {
+					t.Errorf("%s has the errcode %q, which nobody knows", f.GetName(), l.GetValue())
+				}
+			}
+		}
+	}
+	text, _ := scrape(t, metrics.Handler(w.Gateway, metrics.Config{}), "")
+	promtool(t, text, "check", "metrics")
+}
+
+// TestSummedUp: with more accounts than there may be series, nothing stands alone,
+// and what was counted stays when an account goes.
+func TestSummedUp(t *testing.T) {
+	w := newWorld(t)
+	handler := metrics.Handler(w.Gateway, metrics.Config{MaxSeries: -1})
+	const sum = `zhongkong_renewals_total{appid="",kind="access_token",reason="missing",result="saved"}`
+	for range 2 {
+		text, _ := scrape(t, handler, "")
+		if strings.Contains(text, appID) || strings.Contains(text, `"shop"`) || strings.Contains(text, "zhongkong_token_left_seconds{") {
+			t.Error("an account or a client stands alone")
+		}
+		if value(t, text, sum) != 1 || value(t, text, `zhongkong_client_calls_total{client=""}`) != 4 || value(t, text, `zhongkong_calls_total{answerer="gateway",appid="",errcode="40125"}`) != 2 {
+			t.Errorf("the sums:\n%s", text)
+		}
+		if err := w.Replace([]gateway.Account{{AppID: otherApp, Secret: zhongkong.NewSecret("wrong-" + appSecret)}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Clients("test").Revoke(t.Context(), "shop"); err != nil {
+		t.Fatal(err)
+	}
+	w.Look(t.Context())
+	if text, _ := scrape(t, handler, ""); value(t, text, `zhongkong_client_calls_total{client=""}`) != 4 {
+		t.Error("calls of a client that was revoked are gone")
+	}
+	text, _ := scrape(t, metrics.Handler(w.Gateway, metrics.Config{MaxSeries: 1}), "")
+	if strings.Contains(text, "shop") {
+		t.Error("a client that was revoked has metrics")
+	}
+	if strings.Contains(text, appID) || !strings.Contains(text, otherApp) {
+		t.Error("an account that was removed has metrics, or the one that is left has none")
+	}
+}
+
+// TestAccess: the admin key and the metrics key, and no other.
+func TestAccess(t *testing.T) {
+	w := newWorld(t)
+	admin, watch := strings.Repeat("a", 32), strings.Repeat("w", 32)
+	handler := w.Guard(metrics.Handler(w.Gateway, metrics.Config{}), zhongkong.NewSecret(admin), zhongkong.NewSecret(watch), zhongkong.NewSecret("short"), zhongkong.Secret{})
+	for key, want := range map[string]int{admin: 200, watch: 200, "": 401, "short": 401, admin + "a": 401, w.key: 401} {
+		text, status := scrape(t, handler, key)
+		if status != want || (status == 200) != strings.Contains(text, "zhongkong_accounts") {
+			t.Errorf("with %q: status %d, want %d", key, status, want)
+		}
+	}
+}
+
+// TestSeries: how many series an account and a client have, which docs/metrics.md
+// says.
+func TestSeries(t *testing.T) {
+	w := newWorld(t)
+	text, _ := scrape(t, metrics.Handler(w.Gateway, metrics.Config{}), "")
+	n := map[string]int{}
+	for line := range strings.Lines(text) {
+		for _, who := range []string{appID, `"shop"`} {
+			if strings.Contains(line, who) {
+				n[who]++
+			}
+		}
+	}
+	t.Logf("series: %v", n)
+	if n[appID] > 30 || n[`"shop"`] != 2 {
+		t.Errorf("series: %v", n)
+	}
+}
+
+// TestAlerts: the example's rules are what Prometheus reads.
+func TestAlerts(t *testing.T) {
+	promtool(t, "", "check", "rules", "../../docs/alerts.yaml")
+}

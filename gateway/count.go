@@ -3,6 +3,7 @@ package gateway
 import (
 	"bytes"
 	"errors"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -148,7 +149,7 @@ func known(code int) int {
 
 // count counts a call that is over.
 func (g *Gateway) count(path string, o *observed) {
-	if path == healthPath || path == readyPath {
+	if path == healthPath || path == readyPath || strings.HasPrefix(path, callbackPath) { // no calls of programs
 		return
 	}
 	now := time.Now()

@@ -1,6 +1,7 @@
 package metrics
 
 import (
+	"context"
 	"net/http"
 	"strconv"
 	"time"
@@ -15,11 +16,13 @@ import (
 // DefaultMaxSeries is the default of Config.MaxSeries.
 const DefaultMaxSeries = 1000
 
+const queueTimeout = 2 * time.Second // for the store to say what waits
+
 // Config sets a [Collector] up.
 type Config struct {
 	// MaxSeries bounds the labels: up to so many accounts, each has metrics of its
 	// own, some twenty; with more, all are summed up without the label appid, and the
-	// gauges of single accounts are left out. Clients alike. 0 means 1,000; a negative
+	// gauges of single accounts are left out. Clients and subscribers alike. 0 means 1,000; a negative
 	// value means that nothing is ever told one by one.
 	MaxSeries int
 }
@@ -86,6 +89,7 @@ func (c *Collector) Collect(out chan<- prometheus.Metric) {
 		}
 		s.client(all)
 	}
+	c.queues(s)
 	s.counter(wrongKeys, n.WrongKeys)
 	s.histogram(fetchTime, n.Fetched)
 	s.histogram(proxyTime, n.Proxied)
@@ -127,6 +131,47 @@ func (c *Collector) tokens(s sink, n gateway.Numbers) {
 	if least >= 0 {
 		s.gauge(leastLeft, least.Seconds())
 	}
+}
+
+// queues tells what waits for subscribers. While the store does not say, it tells
+// what this gateway knows.
+func (c *Collector) queues(s sink) {
+	ctx, cancel := context.WithTimeout(context.Background(), queueTimeout)
+	defer cancel()
+	list, err := c.gateway.Queues(ctx)
+	if len(list) > 0 && !c.single(len(list)) {
+		if err == nil {
+			var all gateway.QueueStatus
+			for _, q := range list {
+				all.Waiting += q.Waiting
+				all.Oldest = max(all.Oldest, q.Oldest)
+			}
+			s.queue(all)
+		}
+		return
+	}
+	for _, q := range list {
+		if err == nil {
+			s.queue(q)
+		}
+		if !q.Configured {
+			continue
+		}
+		down := 0.0
+		if q.Down {
+			down = 1
+		}
+		s.gauge(subscriberDown, down, q.AppID, q.Subscriber)
+		s.counter(deliveries, q.Delivered, q.AppID, q.Subscriber, "delivered")
+		s.counter(deliveries, q.Failed, q.AppID, q.Subscriber, "failed")
+		s.counter(deliveries, q.Late, q.AppID, q.Subscriber, "late")
+		s.counter(deliveries, q.Dropped, q.AppID, q.Subscriber, "dropped")
+	}
+}
+
+func (s sink) queue(q gateway.QueueStatus) {
+	s.gauge(queueLength, float64(q.Waiting), q.AppID, q.Subscriber)
+	s.gauge(queueOldest, q.Oldest.Seconds(), q.AppID, q.Subscriber)
 }
 
 // sink takes metrics.

@@ -66,6 +66,16 @@ var (
 	wrongKeys = define("zhongkong_wrong_keys_total",
 		"Calls with a key or a gateway token that is none, or none any more.")
 
+	queueLength = define("zhongkong_queue_length",
+		"Pushes that wait for a subscriber, over all gateways of the store.", "appid", "subscriber")
+	queueOldest = define("zhongkong_queue_oldest_seconds",
+		"The age of the oldest push that waits for a subscriber; 0 when none does.", "appid", "subscriber")
+	subscriberDown = define("zhongkong_subscriber_down",
+		"1 while a subscriber takes nothing from this gateway, else 0.", "appid", "subscriber")
+	deliveries = define("zhongkong_deliveries_total",
+		"What became of pushes to a subscriber at this gateway (delivered, failed: attempts, late: the follower got no answer, dropped: 3 days old or too many).",
+		"appid", "subscriber", "result")
+
 	storeTime = define("zhongkong_store_call_duration_seconds",
 		"Time of calls of the store, by call (load, load_many, acquire, begin, save, release, shorten).", "call")
 	storeCalls = define("zhongkong_store_calls_total",

@@ -19,6 +19,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/callback"
 	"github.com/zhongkong-go/zhongkong/gateway"
 	"github.com/zhongkong-go/zhongkong/gateway/metrics"
 	"github.com/zhongkong-go/zhongkong/internal/testserver"
@@ -276,6 +277,54 @@ func TestAccess(t *testing.T) {
 		if status != want || (status == 200) != strings.Contains(text, "zhongkong_accounts") {
 			t.Errorf("with %q: status %d, want %d", key, status, want)
 		}
+	}
+}
+
+// TestQueues: what waits for a subscriber that is away, and what became of pushes.
+func TestQueues(t *testing.T) {
+	w := newWorld(t)
+	taken := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "success") }))
+	defer taken.Close()
+	away := httptest.NewServer(http.NotFoundHandler())
+	away.Close()
+	if err := w.Replace([]gateway.Account{{
+		AppID: appID, Secret: zhongkong.NewSecret(appSecret), DailyFetches: 100,
+		Callback: &gateway.Callback{Token: zhongkong.NewSecret("madeUpToken"), Subscribers: []gateway.Subscriber{
+			{Name: "crm", URL: taken.URL, Token: zhongkong.NewSecret("madeUpCRM")},
+			{Name: "archive", URL: away.URL, Token: zhongkong.NewSecret("madeUpArchive")},
+		}},
+	}}); err != nil {
+		t.Fatal(err)
+	}
+	stamp := strconv.FormatInt(time.Now().Unix(), 10)
+	target := "/callback/" + appID + "?timestamp=" + stamp + "&nonce=7&signature=" + callback.Signature("madeUpToken", stamp, "7")
+	push := `<xml><ToUserName>gh_1</ToUserName><FromUserName>oAbCd0123456789EfGhIjKlMnOp1</FromUserName><CreateTime>` + stamp +
+		`</CreateTime><MsgType>text</MsgType><Content>hello</Content><MsgId>7001</MsgId></xml>`
+	answer := httptest.NewRecorder()
+	w.ServeHTTP(answer, httptest.NewRequestWithContext(t.Context(), http.MethodPost, target, strings.NewReader(push)))
+	if answer.Code != http.StatusOK {
+		t.Fatal(answer.Code, answer.Body)
+	}
+	handler := metrics.Handler(w.Gateway, metrics.Config{})
+	var text string
+	down := `zhongkong_subscriber_down{appid="` + appID + `",subscriber="archive"} 1`
+	delivered := `zhongkong_deliveries_total{appid="` + appID + `",result="delivered",subscriber="crm"} 1`
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		if text, _ = scrape(t, handler, ""); strings.Contains(text, down) && strings.Contains(text, delivered) {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("not within 20 s:\n%s", text)
+		}
+	}
+	labels := `{appid="` + appID + `",subscriber="archive"}`
+	if value(t, text, "zhongkong_queue_length"+labels) != 1 || value(t, text, "zhongkong_queue_oldest_seconds"+labels) <= 0 ||
+		value(t, text, `zhongkong_deliveries_total{appid="`+appID+`",result="failed",subscriber="archive"}`) < 1 {
+		t.Errorf("the subscriber that is away:\n%s", text)
+	}
+	text, _ = scrape(t, metrics.Handler(w.Gateway, metrics.Config{MaxSeries: -1}), "")
+	if value(t, text, `zhongkong_queue_length{appid="",subscriber=""}`) != 1 || strings.Contains(text, "archive") {
+		t.Errorf("summed up:\n%s", text)
 	}
 }
 

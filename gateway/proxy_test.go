@@ -80,7 +80,7 @@ func TestRecovery(t *testing.T) {
 						return
 					}
 					defer func() { _ = res.Body.Close() }()
-					if text, _ := io.ReadAll(res.Body); strings.Contains(string(text), "4000") || strings.Contains(string(text), "4200") {
+					if text, _ := io.ReadAll(res.Body); strings.Contains(string(text), `"errcode":4000`) || strings.Contains(string(text), `"errcode":4200`) {
 						t.Errorf("%s", text)
 					}
 				})

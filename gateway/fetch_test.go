@@ -45,6 +45,9 @@ func TestFetchRefused(t *testing.T) {
 	ended := w.client(gateway.Client{Name: "ended", Ends: time.Now().Add(time.Second)})
 	slow := w.client(gateway.Client{Name: "slow", Rate: 0.001})
 	wrong := key[:len(key)-2] + "AA"
+	if wrong == key {
+		wrong = key[:len(key)-2] + "BA"
+	}
 	eventually(t, "the end of a key", func() bool { return w.fetch(ended).Errcode == 40125 })
 	query := func(grant, app, secret string) string {
 		return "/cgi-bin/token?grant_type=" + grant + "&appid=" + app + "&secret=" + secret

@@ -13,6 +13,7 @@ type flight struct {
 	ctx     context.Context // ends at Close; the Keeper itself, which may be one of 100,000, has none
 	cancel  context.CancelFunc
 	noticed chan struct{} // one place: the store says that the record changed
+	again   bool          // Renew was called meanwhile; guarded by Keeper.mu
 
 	news chan struct{} // closed when a live value is published; guarded by Keeper.mu, which makes a new one
 	done chan struct{} // closed when it is over
@@ -90,6 +91,8 @@ func (k *Keeper) land(f *flight, err error) {
 	f.err = err
 	switch unseen := f.unseen(); {
 	case k.closed:
+	case f.again:
+		k.renew()
 	case unseen:
 		k.start("")
 	default:

@@ -215,6 +215,38 @@ func (k *Keeper) reject(ctx context.Context, refused string) (Token, *flight, er
 	}
 }
 
+// Renew has the credential fetched now, in the background: for an issuer that says
+// by itself when there is a newer one, as a gateway does (package source). Callers
+// get the value at hand until the newer one is there. A renewal that is under way
+// may have asked too early, so another one follows it. What holds back any other
+// attempt (a failure, a daily limit) holds this one back too.
+//
+// It is of no use where nobody says so: Keepers renew in time on their own, and where
+// each fetch supersedes the value before, this one does. For a value that was refused
+// there is Reject.
+func (k *Keeper) Renew() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	switch {
+	case k.closed:
+	case k.flight != nil:
+		k.flight.again = true
+	default:
+		k.renew()
+	}
+}
+
+// renew starts a flight that finds something to do. The caller holds mu; there is no
+// other flight.
+func (k *Keeper) renew() {
+	if h := k.held.Load(); h.live(time.Now()) {
+		c := *h
+		c.fresh = -1 // its window has begun
+		k.held.Store(&c)
+	}
+	k.start("")
+}
+
 // hopeless returns the error of a Reject that can lead to no other value. The
 // caller holds mu.
 func (k *Keeper) hopeless(h *held, now time.Time) error {

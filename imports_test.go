@@ -39,7 +39,7 @@ var importTable = map[string]struct {
 			module + "/simulator", module + "/gateway",
 		},
 	},
-	"gateway":       {imports: []string{".", "callback", "platform/...", "store/open"}, never: []string{"github.com/prometheus"}},
+	"gateway":       {imports: []string{".", "callback", "internal/page", "platform/...", "store/open"}, never: []string{"github.com/prometheus"}},
 	"gateway/...":   {imports: []string{".", "callback", "gateway/...", "platform/...", "store/open"}},
 	"cmd/...":       {imports: []string{"./..."}},
 	"internal/...":  {imports: []string{".", "callback", "internal/...", "store/..."}}, // for tests alone

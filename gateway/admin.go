@@ -46,27 +46,7 @@ const maxAdminBody = zhongkong.MaxDocumentBytes / 2 // sealed and in base64, it 
 // has status 4xx or 5xx and {"error":"…"}.
 func (g *Gateway) Admin(key zhongkong.Secret, reload func() error) http.Handler {
 	mux := http.NewServeMux()
-	for pattern, serve := range map[string]adminHandler{
-		"GET /clients":                g.adminClients,
-		"POST /clients":               g.adminAdd,
-		"POST /clients/{name}/rotate": g.adminRotate,
-		"DELETE /clients/{name}":      g.adminRevoke,
-		"GET /accounts":               g.adminAccounts,
-		"PUT /accounts":               g.adminReplace,
-		"GET /journal":                g.adminJournal,
-		"POST /reload": func(r *http.Request, actor string, _ []byte) (any, error) {
-			if reload == nil {
-				return nil, badRequest("there is no configuration file")
-			}
-			if err := g.mustNote(r.Context(), actor, "reload", "", ""); err != nil {
-				return nil, err
-			}
-			if err := reload(); err != nil {
-				return nil, badRequest("%v", err)
-			}
-			return map[string]int{"accounts": len(*g.accounts.Load())}, nil
-		},
-	} {
+	for pattern, serve := range g.adminRoutes(reload) {
 		mux.Handle(pattern, g.adminServe(serve))
 	}
 	return g.Guard(mux, key)
@@ -99,6 +79,31 @@ func (g *Gateway) Guard(next http.Handler, keys ...zhongkong.Secret) http.Handle
 		}
 		writeJSON(w, status, map[string]string{"error": "no admin key, or a wrong one: send Authorization: Bearer and the key"})
 	})
+}
+
+// adminRoutes are all calls of the admin API; openapi.yaml says the same.
+func (g *Gateway) adminRoutes(reload func() error) map[string]adminHandler {
+	return map[string]adminHandler{
+		"GET /clients":                g.adminClients,
+		"POST /clients":               g.adminAdd,
+		"POST /clients/{name}/rotate": g.adminRotate,
+		"DELETE /clients/{name}":      g.adminRevoke,
+		"GET /accounts":               g.adminAccounts,
+		"PUT /accounts":               g.adminReplace,
+		"GET /journal":                g.adminJournal,
+		"POST /reload": func(r *http.Request, actor string, _ []byte) (any, error) {
+			if reload == nil {
+				return nil, badRequest("there is no configuration file")
+			}
+			if err := g.mustNote(r.Context(), actor, "reload", "", ""); err != nil {
+				return nil, err
+			}
+			if err := reload(); err != nil {
+				return nil, badRequest("%v", err)
+			}
+			return map[string]int{"accounts": len(*g.accounts.Load())}, nil
+		},
+	}
 }
 
 // adminHandler does one thing of the admin API.

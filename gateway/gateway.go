@@ -129,13 +129,15 @@ type Gateway struct {
 	api       *platform.API
 	upstream  http.RoundTripper
 	bare      http.Handler // the proxy for calls without the account's token
+	programs  http.Handler // of the gateway's own API
+	topics    topics
+	trace     *zhongkong.Trace // of all Keepers
 	tokens    *tokens
 	ledger    zhongkong.Ledger
 	registry  *registry
 	failures  *failures
 	fanout    *fanout
 	meter     *meter
-	trace     *zhongkong.Trace // of all Keepers
 	scheduler *zhongkong.Scheduler
 	idle      func()
 
@@ -212,9 +214,11 @@ func New(ctx context.Context, cfg Config) (*Gateway, error) {
 		scheduler: zhongkong.NewScheduler(zhongkong.SchedulerConfig{}),
 		idle:      idle,
 	}
-	g.trace = zhongkong.JoinTraces(g.meter.trace(), cfg.Trace)
+	g.trace = zhongkong.JoinTraces(g.meter.trace(), g.topics.trace(), cfg.Trace)
 	g.bare = g.reverse(&bare{g.upstream})
+	g.programs = g.newPrograms()
 	g.registry = newRegistry(g.ledger, g.takeAccounts, cfg.Logger)
+	g.registry.changed = g.topics.ringAll
 	g.accounts.Store(&accounts{})
 	g.ctx, g.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	if err := g.Replace(cfg.Accounts); err != nil {
@@ -294,6 +298,7 @@ func (g *Gateway) apply(list []Account) error {
 	g.accounts.Store(&next)
 	setCallbacks()
 	g.meter.keep(next)
+	g.topics.ringAll() // who subscribes to one that is gone
 	for appID, old := range before {
 		if next[appID] == old {
 			continue
@@ -419,8 +424,12 @@ func (g *Gateway) Status() []zhongkong.Status {
 func (g *Gateway) Look(ctx context.Context) { g.registry.look(ctx) }
 
 // Drain lets /readyz say 503 from now on, so that whoever distributes calls sends no
-// more of them here. Calls that come all the same are served.
-func (g *Gateway) Drain() { g.draining.Store(true) }
+// more of them here, and ends the streams of events, whose subscribers go to another
+// gateway. Calls that come all the same are served.
+func (g *Gateway) Drain() {
+	g.draining.Store(true)
+	g.topics.ringAll()
+}
 
 // Close ends what the gateway does in the background and its Keepers; a fetch that
 // is on its way is awaited and saved. End the servers first. The store stays open.

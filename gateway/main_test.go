@@ -192,6 +192,11 @@ func (w *world) do(r *http.Request) reply {
 	if err != nil {
 		w.t.Fatalf("%s %s: %v", r.Method, r.URL.Path, err)
 	}
+	if described(r.URL.Path) {
+		if err := contract().check(r.Method, r.URL.Path, res.StatusCode, res.Header.Get("Content-Type"), text); err != nil {
+			w.t.Error(err)
+		}
+	}
 	got := reply{status: res.StatusCode, header: res.Header, body: string(text)}
 	_ = json.Unmarshal(text, &got)
 	return got

@@ -75,6 +75,7 @@ func (c *client) uses(appID string) bool { return c.all || c.account[appID] }
 type registry struct {
 	ledger   zhongkong.Ledger
 	accounts func(zhongkong.Document) // is given the admin API's accounts when they change
+	changed  func()                   // is told of every change of clients
 	log      *slog.Logger
 
 	clients atomic.Pointer[map[clientID]*client]
@@ -96,7 +97,7 @@ type probe struct {
 }
 
 func newRegistry(ledger zhongkong.Ledger, accounts func(zhongkong.Document), log *slog.Logger) *registry {
-	r := &registry{ledger: ledger, accounts: accounts, log: log, names: map[string]clientID{}, probes: map[string]probe{}}
+	r := &registry{ledger: ledger, accounts: accounts, changed: func() {}, log: log, names: map[string]clientID{}, probes: map[string]probe{}}
 	r.clients.Store(&map[clientID]*client{})
 	return r
 }
@@ -153,6 +154,7 @@ func (r *registry) look(ctx context.Context) {
 	}
 	r.clients.Store(&clients)
 	r.loaded.Store(true)
+	r.changed()
 }
 
 // take puts a changed client into clients.

@@ -48,6 +48,10 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (g *Gateway) serve(w *observed, r *http.Request, path string) *refusal {
+	if strings.HasPrefix(path, apiPrefix) {
+		g.programs.ServeHTTP(w, r)
+		return nil
+	}
 	switch path {
 	case "":
 		return refuse(codeURL, "the path is none that WeChat has")
@@ -71,13 +75,13 @@ func (g *Gateway) serve(w *observed, r *http.Request, path string) *refusal {
 
 // refused answers a call in WeChat's place and says why in the log.
 func (g *Gateway) refused(w *observed, r *http.Request, path string, refused *refusal) {
-	attempt := refused.code == codeSecret || refused.code == codeToken
+	attempt := refused.class == "" && (refused.code == codeSecret || refused.code == codeToken)
 	if attempt && w.use == nil {
 		g.meter.wrongKeys.Add(1)
 	}
 	told := true
 	if attempt && !g.failures.add(r.RemoteAddr, time.Now()) {
-		refused, told = refuse(codeMinute, "too many failed attempts"), false
+		refused, told = &refusal{code: codeMinute, why: "too many failed attempts", api: refused.api}, false
 		w.Header().Set("Connection", "close")
 	}
 	w.errcode = refused.code
@@ -274,8 +278,11 @@ func noToken(err error) *refusal {
 	r := refuse(codeBusy, "%v", err)
 	var failure *zhongkong.Error
 	switch {
-	case errors.As(err, &failure) && failure.Code > 0:
-		r.code = failure.Code
+	case errors.As(err, &failure):
+		if failure.Code > 0 {
+			r.code = failure.Code
+		}
+		r.class, r.retry = failure.Class, failure.RetryAfter
 	case errors.Is(err, errNoAccount):
 		r.code = codeAppID
 	case errors.Is(err, context.Canceled):

@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"strconv"
 	"time"
+
+	"github.com/zhongkong-go/zhongkong"
 )
 
 // The errcodes that the gateway answers with, each where WeChat would.
@@ -30,6 +32,7 @@ const (
 	codeFormat      = 47001
 	codeNotAllowed  = 48001
 	codeParameter   = 40035
+	codeAccepted    = -2 // of the gateway's own API alone, which does not show it
 )
 
 // texts are the errmsgs that WeChat has for them, without rid.
@@ -59,6 +62,11 @@ type refusal struct {
 	code   int
 	status int    // of HTTP; 0 means 200, as WeChat has it
 	why    string // for the log; never a secret
+
+	// Of the gateway's own API, where api is set:
+	api   bool
+	class zhongkong.Class // of a failure to get a token
+	retry time.Duration   // when it may be tried again; 0: nobody knows
 }
 
 func (r *refusal) Error() string { return fmt.Sprintf("%d %s: %s", r.code, texts[r.code], r.why) }
@@ -71,6 +79,9 @@ func refuse(code int, why string, args ...any) *refusal {
 
 // write answers the call and returns the rid by which the log names it.
 func (r *refusal) write(w http.ResponseWriter) (rid string) {
+	if r.api {
+		return r.writeAPI(w)
+	}
 	text := texts[r.code]
 	if text == "" {
 		text = "zhongkong has no token for this account" // an errcode of a fetch: WeChat's text may name this machine

@@ -65,6 +65,11 @@ func NewStream(w http.ResponseWriter) *Stream {
 	return &Stream{w, http.NewResponseController(w)}
 }
 
+// Retry tells the reader how long to wait before it comes back after an interruption.
+func (s *Stream) Retry(wait time.Duration) error {
+	return s.write(fmt.Appendf(nil, "retry: %d\n\n", wait.Milliseconds()))
+}
+
 // Send sends one event. The id is what the browser names, as Last-Event-ID, when it
 // comes back after an interruption. The error is that of a browser which is gone or
 // does not read.
@@ -79,8 +84,12 @@ func (s *Stream) Send(event, id string, data any) error {
 		b.WriteString(":\n") // a comment: it only shows that both ends are there
 	}
 	b.WriteByte('\n')
+	return s.write(b.Bytes())
+}
+
+func (s *Stream) write(text []byte) error {
 	_ = s.rc.SetWriteDeadline(time.Now().Add(writeTime)) // what cannot do that cannot hang
-	if _, err := s.w.Write(b.Bytes()); err != nil {
+	if _, err := s.w.Write(text); err != nil {
 		return err
 	}
 	return s.rc.Flush()

@@ -1,0 +1,271 @@
+package source_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/gateway"
+	"github.com/zhongkong-go/zhongkong/platform"
+	"github.com/zhongkong-go/zhongkong/simulator"
+	"github.com/zhongkong-go/zhongkong/simulator/simtest"
+	"github.com/zhongkong-go/zhongkong/source"
+	"github.com/zhongkong-go/zhongkong/store/memory"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const (
+	appID     = "wx0123456789abcdef"
+	appSecret = "0123456789abcdef0123456789abcdef"
+	life      = 2 * time.Hour
+)
+
+// bubble runs a test in a time of its own.
+func bubble(t *testing.T, do func(t *testing.T, w *world)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) { do(t, newWorld(t, simulator.Options{})) })
+}
+
+func pass(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
+// world is a network with a simulated WeChat and gateways, without sockets, so that a
+// bubble's time passes for it.
+type world struct {
+	t     *testing.T
+	wx    *simtest.Sim
+	store *memory.Store // of the gateways
+	log   *records
+
+	mu       sync.Mutex // guards what follows
+	machines map[string]*machine
+	dials    int
+}
+
+// machine is a host of the network: a gateway, as a rule.
+type machine struct {
+	conns  chan net.Conn
+	down   chan struct{}
+	once   sync.Once
+	server *http.Server
+	g      *gateway.Gateway
+}
+
+func (m *machine) Accept() (net.Conn, error) {
+	select {
+	case conn := <-m.conns:
+		return conn, nil
+	case <-m.down:
+		return nil, net.ErrClosed
+	}
+}
+
+func (m *machine) Close() error { m.once.Do(func() { close(m.down) }); return nil }
+func (*machine) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)} }
+
+func newWorld(t *testing.T, options simulator.Options) *world {
+	t.Helper()
+	options.Accounts = []simulator.Account{{AppID: appID, Secret: appSecret}}
+	w := &world{t: t, wx: simtest.InMemory(t, options), store: memory.New(), log: new(records), machines: map[string]*machine{}}
+	w.gateway("one")
+	return w
+}
+
+// gateway starts one as name.invalid, or starts it again.
+func (w *world) gateway(name string) *machine {
+	w.t.Helper()
+	g, err := gateway.New(w.t.Context(), gateway.Config{
+		Accounts: []gateway.Account{{AppID: appID, Secret: zhongkong.NewSecret(appSecret), TokenAPI: platform.Classic}},
+		Store:    w.store, SealKeys: []zhongkong.Secret{zhongkong.NewSecret(strings.Repeat("s", 32))},
+		APIBase: "http://wechat.invalid", Transport: w.wx.RoundTripper(), Logger: w.log.logger(),
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	m := w.serve(name, g)
+	m.g = g
+	return m
+}
+
+// serve starts a server as name.invalid.
+func (w *world) serve(name string, handler http.Handler) *machine {
+	m := &machine{conns: make(chan net.Conn), down: make(chan struct{}), server: &http.Server{Handler: handler, ReadHeaderTimeout: time.Minute}}
+	go func() { _ = m.server.Serve(m) }()
+	w.mu.Lock()
+	w.machines[name+".invalid:80"] = m
+	w.mu.Unlock()
+	w.t.Cleanup(func() { w.kill(m) })
+	return m
+}
+
+// kill ends a machine as a power cut does; only the test's own goroutines are waited
+// for.
+func (w *world) kill(m *machine) {
+	_ = m.Close()
+	_ = m.server.Close()
+	if m.g != nil {
+		_ = m.g.Close()
+	}
+}
+
+func (w *world) dial(_ context.Context, network, address string) (net.Conn, error) {
+	w.mu.Lock()
+	w.dials++
+	m := w.machines[address]
+	w.mu.Unlock()
+	refused := &net.OpError{Op: "dial", Net: network, Err: errors.New("connection refused")}
+	if m == nil {
+		return nil, refused
+	}
+	ours, theirs := net.Pipe()
+	select {
+	case m.conns <- theirs:
+		return ours, nil
+	case <-m.down:
+		return nil, refused
+	}
+}
+
+// dialled returns how many connections were tried since it was asked last.
+func (w *world) dialled() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	n := w.dials
+	w.dials = 0
+	return n
+}
+
+// client adds a client and returns its key.
+func (w *world) client(c gateway.Client) string {
+	w.t.Helper()
+	c.Accounts = []string{appID}
+	key, err := w.clients().Add(w.t.Context(), c)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.look()
+	return key.Reveal()
+}
+
+func (w *world) look() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, m := range w.machines {
+		if m.g != nil {
+			m.g.Look(context.Background())
+		}
+	}
+}
+
+func (w *world) clients() *gateway.Clients {
+	w.t.Helper()
+	clients, err := gateway.NewClients(w.store, "test")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return clients
+}
+
+// source starts a program with a key. change may be nil.
+func (w *world) source(key string, change func(*source.Config)) *source.Source {
+	w.t.Helper()
+	transport := &http.Transport{DialContext: w.dial, MaxIdleConnsPerHost: 8}
+	cfg := source.Config{
+		Gateway: "http://one.invalid, http://two.invalid/", Key: zhongkong.NewSecret(key), AppID: appID,
+		Transport: transport, Logger: w.log.logger(),
+	}
+	if change != nil {
+		change(&cfg)
+	}
+	s, err := source.New(cfg)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			w.t.Error(err)
+		}
+		transport.CloseIdleConnections()
+	})
+	return s
+}
+
+// token returns the live token, which has to be there.
+func (w *world) token(s *source.Source) string {
+	w.t.Helper()
+	ctx, cancel := context.WithTimeout(w.t.Context(), time.Minute)
+	defer cancel()
+	token, err := s.Token(ctx)
+	if err != nil {
+		w.t.Fatalf("Token: %v", err)
+	}
+	return token.Value()
+}
+
+// noToken returns the error of a Token that has to fail.
+func (w *world) noToken(s *source.Source) *zhongkong.Error {
+	w.t.Helper()
+	ctx, cancel := context.WithTimeout(w.t.Context(), time.Minute)
+	defer cancel()
+	token, err := s.Token(ctx)
+	var none *zhongkong.Error
+	if !errors.As(err, &none) {
+		w.t.Fatalf("Token: %v, %v, want a *zhongkong.Error", token, err)
+	}
+	return none
+}
+
+// latest is WeChat's latest token.
+func (w *world) latest() string { return w.wx.Latest(appID, simulator.Classic) }
+
+func (w *world) issued() int { return w.wx.Stats(appID).Classic.Issued }
+
+func (w *world) handOuts() (n int) {
+	w.t.Helper()
+	uses, err := w.store.Uses(w.t.Context(), 10_000)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for _, use := range uses {
+		if use.Act == "hand out token" {
+			n++
+		}
+	}
+	return n
+}
+
+// records is a log, at Debug, that a test reads.
+type records struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (r *records) Write(p []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.text.Write(p)
+}
+
+func (r *records) logger() *slog.Logger {
+	return slog.New(slog.NewTextHandler(r, &slog.HandlerOptions{Level: slog.LevelDebug}))
+}
+
+func (r *records) String() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.text.String()
+}

@@ -11,6 +11,7 @@ import (
 	"github.com/zhongkong-go/zhongkong"
 	"github.com/zhongkong-go/zhongkong/callback"
 	"github.com/zhongkong-go/zhongkong/platform"
+	"github.com/zhongkong-go/zhongkong/source"
 )
 
 // Client is one WeChat account with a live token. It is safe for concurrent use;
@@ -20,8 +21,9 @@ type Client struct {
 	path     string // of callbacks
 	key      any    // of the context; an interface once and not for each request
 	log      *slog.Logger
-	keeper   *zhongkong.Keeper
-	tickets  *tickets
+	keeper   custody
+	source   *source.Source // it is the keeper, with Config.Gateway; else nil
+	tickets  tickets
 	calls    *platform.Client
 	verifier *callback.Verifier
 	refused  func(*callback.Error) // of Config.Endpoint
@@ -31,23 +33,27 @@ type Client struct {
 	idle     func()           // closes kept connections; of a foreign transport, nothing
 }
 
+// custody is who keeps the token: a Keeper, or a Source.
+type custody interface {
+	platform.Tokens
+	Status() zhongkong.Status
+	Close() error
+}
+
 // New checks cfg, opens the store and returns a client whose token is loaded in
 // the background. An error says which field to change: nothing that may be better
 // in a minute, such as a locked database or WeChat out of reach, is one.
 func New(cfg Config) (*Client, error) {
+	forgets := cfg.Gateway != "" && cfg.Store == nil && cfg.StoreURL == ""
+	timing := cfg.Timing
 	cfg = cfg.WithDefaults()
 	if err := cfg.validate(); err != nil {
 		return nil, err
-	}
-	api, err := platform.New(platform.Config{Base: cfg.APIBase, Transport: cfg.Transport, Logger: cfg.Logger})
-	if err != nil {
-		return nil, fmt.Errorf("wechat: %w", err)
 	}
 	verifier, err := cfg.verifier()
 	if err != nil {
 		return nil, fmt.Errorf("wechat: %w", err)
 	}
-	account := platform.Account{AppID: cfg.AppID, Secret: cfg.AppSecret}
 	store, opened := cfg.Store, zhongkong.Store(nil)
 	if store == nil {
 		open, err := parseStoreURL(cfg.StoreURL)
@@ -59,6 +65,38 @@ func New(cfg Config) (*Client, error) {
 		}
 		store = opened
 	}
+	c := &Client{
+		appID: cfg.AppID, path: cfg.CallbackPath, key: cfg.ContextKey, log: cfg.Logger,
+		verifier: verifier, store: opened, idle: func() {},
+		refused: cfg.Endpoint.Refused, bot: cfg.Messages,
+	}
+	if cfg.Gateway == "" {
+		err = c.keep(cfg, store)
+	} else {
+		err = c.keepFromGateway(cfg, timing, store)
+	}
+	if err != nil {
+		if opened != nil {
+			_ = opened.Close()
+		}
+		return nil, err
+	}
+	c.messages.config, c.messages.forgets = cfg.endpointConfig(c, store), forgets
+	cfg.warn()
+	if c.bot != nil {
+		if _, err := c.messages.begin(c.bot); err != nil {
+			return nil, errors.Join(fmt.Errorf("wechat: Config.Endpoint: %w", err), c.Close())
+		}
+	}
+	return c, nil
+}
+
+// keep makes the Keepers of an account whose AppSecret is known.
+func (c *Client) keep(cfg Config, store zhongkong.Store) error {
+	api, err := platform.New(platform.Config{Base: cfg.APIBase, Transport: cfg.Transport, Logger: cfg.Logger})
+	if err != nil {
+		return fmt.Errorf("wechat: %w", err)
+	}
 	keep := func(key zhongkong.Key, kind zhongkong.Kind) (*zhongkong.Keeper, error) {
 		if cfg.DailyFetches != 0 {
 			kind.DailyFetches = max(0, cfg.DailyFetches)
@@ -69,33 +107,19 @@ func New(cfg Config) (*Client, error) {
 			FetchWithoutStore: cfg.FetchWithoutStore, Scheduler: cfg.Scheduler, Logger: cfg.Logger, Trace: cfg.Trace,
 		})
 	}
+	account := platform.Account{AppID: cfg.AppID, Secret: cfg.AppSecret}
 	keeper, err := keep(api.Key(cfg.AppID, cfg.TokenAPI), api.AccessToken(account, cfg.TokenAPI))
 	if err != nil {
-		if opened != nil {
-			_ = opened.Close()
-		}
-		return nil, fmt.Errorf("wechat: %w", err)
+		return fmt.Errorf("wechat: %w", err)
 	}
-	c := &Client{
-		appID: cfg.AppID, path: cfg.CallbackPath, key: cfg.ContextKey, log: cfg.Logger,
-		keeper: keeper, calls: api.Client(keeper, cfg.AppID), verifier: verifier,
-		tickets: &tickets{open: func(t platform.TicketType) (*zhongkong.Keeper, error) {
-			return keep(api.TicketKey(cfg.AppID, t), api.Ticket(keeper, cfg.AppID, t))
-		}},
-		store: opened, idle: func() {},
-		refused: cfg.Endpoint.Refused, bot: cfg.Messages,
+	c.keeper, c.calls = keeper, api.Client(keeper, cfg.AppID)
+	c.tickets.open = func(t platform.TicketType) (*zhongkong.Keeper, error) {
+		return keep(api.TicketKey(cfg.AppID, t), api.Ticket(keeper, cfg.AppID, t))
 	}
-	c.messages.config = cfg.endpointConfig(c, store)
 	if cfg.Transport == nil {
 		c.idle = api.CloseIdleConnections
 	}
-	cfg.warn()
-	if c.bot != nil {
-		if _, err := c.messages.begin(c.bot); err != nil {
-			return nil, errors.Join(fmt.Errorf("wechat: Config.Endpoint: %w", err), c.Close())
-		}
-	}
-	return c, nil
+	return nil
 }
 
 // Close ends the client and the store that New opened. Handlers of messages have

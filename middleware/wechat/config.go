@@ -25,12 +25,32 @@ const (
 // Secret wraps a string for the fields of Config that must not print.
 func Secret(value string) zhongkong.Secret { return zhongkong.NewSecret(value) }
 
-// Config describes one WeChat account. AppID and AppSecret are required, Token
-// for callbacks; the zero value of every other field is right for most. The
+// Config describes one WeChat account. AppID is required, and AppSecret or Gateway;
+// Token for callbacks; the zero value of every other field is right for most. The
 // console meant below is 微信公众平台, 设置与开发.
 type Config struct {
 	AppID     string           // wx and 16 hexadecimal digits
 	AppSecret zhongkong.Secret // from the console (开发密钥)
+
+	// Gateway takes the token from a gateway (zhongkong serve) in place of WeChat, and
+	// needs no AppSecret: its address, such as https://zhongkong:8300, or several
+	// separated by commas, which are asked in turn. A token that the gateway renews is
+	// here at once, and while no gateway can be reached the last one goes on to its
+	// end. See package source, whose Source it is.
+	//
+	// A client with real tokens (zhongkong client add --real) calls WeChat itself, from
+	// a whitelisted address. Calls of any other client go through the gateway.
+	// TokenAPI, Overlap, DailyFetches and FetchWithoutStore are the gateway's business
+	// then. StoreURL is memory: unless it is set; with another store, the last token
+	// outlives the process, and messages are handled once by all processes.
+	Gateway string
+
+	// GatewayKey is the client's key, which zhongkong client add has printed.
+	GatewayKey zhongkong.Secret
+
+	// GatewayTransport carries the requests to the gateway, for a CA or a client
+	// certificate of your own. Nil means one with timeouts that obeys HTTPS_PROXY.
+	GatewayTransport http.RoundTripper
 
 	// Token is the one of the console's message push (消息推送), which asks for 3 to
 	// 32 letters and digits; others work here and are warned about. Without it
@@ -65,7 +85,8 @@ type Config struct {
 	//
 	//	sqlite:zhongkong.db    a file in the working directory; the default
 	//	sqlite:/abs/path.db    a file
-	//	memory:                nothing that outlives the client: a fetch at every start
+	//	memory:                nothing that outlives the client: a fetch at every start;
+	//	                       the default with a Gateway
 	//
 	// Other stores go into Store: this package links SQLite alone.
 	StoreURL string
@@ -141,7 +162,11 @@ func (c Config) WithDefaults() Config {
 	if c.APIBase == "" {
 		c.APIBase = platform.DefaultBase
 	}
-	if c.Store == nil && c.StoreURL == "" {
+	switch {
+	case c.Store != nil || c.StoreURL != "":
+	case c.Gateway != "":
+		c.StoreURL = "memory:"
+	default:
 		c.StoreURL = defaultStore
 	}
 	if c.CallbackPath == "" {
@@ -194,6 +219,13 @@ func (c Config) validateAccount() error {
 		return fmt.Errorf("wechat: Config.AppID (WECHAT_APPID) is %q: it has other characters than letters and digits", c.AppID)
 	}
 	switch secret := c.AppSecret.Reveal(); {
+	case c.Gateway == "" && !c.GatewayKey.IsZero():
+		return errors.New("wechat: Config.GatewayKey (ZHONGKONG_GATEWAY_KEY) is set without Config.Gateway (ZHONGKONG_GATEWAY), the gateway's address")
+	case c.Gateway != "" && secret != "":
+		return errors.New("wechat: Config.Gateway (ZHONGKONG_GATEWAY) and Config.AppSecret (WECHAT_APPSECRET) are both set: with a gateway, take the AppSecret away from this program")
+	case c.Gateway != "" && c.GatewayKey.IsZero():
+		return errors.New("wechat: Config.GatewayKey (ZHONGKONG_GATEWAY_KEY) is empty: it is the client's key, which zhongkong client add prints")
+	case c.Gateway != "":
 	case secret == "":
 		return errors.New("wechat: Config.AppSecret (WECHAT_APPSECRET) is empty: take it from the console (开发密钥)")
 	case strings.ContainsFunc(secret, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }):

@@ -203,6 +203,7 @@ func TestConfigFromEnvErrors(t *testing.T) {
 		"ZHONGKONG_SEAL_KEY":      {testAESKey, testSecret, base64.StdEncoding.EncodeToString([]byte(testSecret)) + ","},
 		"ZHONGKONG_LOG_LEVEL":     {"loud"},
 		"ZHONGKONG_GATEWAY":       {"http://127.0.0.1:3210"},
+		"ZHONGKONG_GATEWAY_KEY":   {"zkkey_x"},
 	} {
 		for _, value := range values {
 			t.Run(name+"/"+value, func(t *testing.T) {

@@ -65,6 +65,13 @@
 // which is kept like the token from the first call on; [Client.Ticket] gives the
 // tickets themselves to programs.
 //
+// # From a gateway
+//
+// Where a gateway (zhongkong serve) has the AppSecret, this program needs none: its
+// address goes into [Config.Gateway], or ZHONGKONG_GATEWAY, and a key of its own into
+// GatewayKey, or ZHONGKONG_GATEWAY_KEY. Nothing else changes. What the gateway renews
+// is here at once, and while it is away the last token goes on.
+//
 // # Errors of calls
 //
 // [Client.Get] and [Client.Post] return a *[zhongkong.Error] when there is no token

@@ -2,7 +2,6 @@ package wechat
 
 import (
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -14,10 +13,13 @@ import (
 )
 
 // ConfigFromEnv takes a Config from the environment. A variable that is unset or
-// empty leaves its field at the default; the first two are required.
+// empty leaves its field at the default; the first is required, and either the second
+// or the two that follow it.
 //
 //	WECHAT_APPID             AppID
 //	WECHAT_APPSECRET         AppSecret
+//	ZHONGKONG_GATEWAY        Gateway: https://zhongkong:8300, several separated by commas
+//	ZHONGKONG_GATEWAY_KEY    GatewayKey
 //	WECHAT_TOKEN             Token
 //	WECHAT_TOKEN_PREVIOUS    PreviousToken
 //	WECHAT_AES_KEY           AESKey
@@ -36,14 +38,12 @@ func ConfigFromEnv() (Config, error) { return ConfigFrom(os.Getenv) }
 // that is not set: for programs that keep them elsewhere, or open a store on their
 // own and hide ZHONGKONG_STORE.
 func ConfigFrom(get func(name string) string) (Config, error) {
-	if get("ZHONGKONG_GATEWAY") != "" {
-		return Config{}, errors.New("wechat: ZHONGKONG_GATEWAY is set, but this build cannot take its token from a gateway: " +
-			"unset it, and set WECHAT_APPSECRET and ZHONGKONG_STORE to what the gateway's machine has")
-	}
 	secret := func(name string) zhongkong.Secret { return Secret(get(name)) }
 	c := Config{
 		AppID:          get("WECHAT_APPID"),
 		AppSecret:      secret("WECHAT_APPSECRET"),
+		Gateway:        get("ZHONGKONG_GATEWAY"),
+		GatewayKey:     secret("ZHONGKONG_GATEWAY_KEY"),
 		Token:          secret("WECHAT_TOKEN"),
 		PreviousToken:  secret("WECHAT_TOKEN_PREVIOUS"),
 		AESKey:         secret("WECHAT_AES_KEY"),

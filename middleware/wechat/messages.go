@@ -52,7 +52,8 @@ type openedKey struct{}
 
 // messages is a client's bot at work.
 type messages struct {
-	config callback.EndpointConfig // with everything but the Router
+	config  callback.EndpointConfig // with everything but the Router
+	forgets bool                    // nobody chose a store that outlives the process
 
 	mu       sync.Mutex // guards what follows
 	endpoint *callback.Endpoint
@@ -78,6 +79,9 @@ func (m *messages) begin(bot *callback.Router) (*callback.Endpoint, error) {
 		endpoint, err := callback.NewEndpoint(config)
 		if err != nil {
 			return nil, err
+		}
+		if m.forgets {
+			config.Logger.Warn("messages are remembered by this process alone, so that another one, or this one after a restart, may answer a message again: set ZHONGKONG_STORE (Config.StoreURL)")
 		}
 		m.endpoint, m.bot = endpoint, bot
 	}

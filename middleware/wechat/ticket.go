@@ -16,11 +16,18 @@ import (
 
 // Ticket returns the live ticket of a type, as [Client.Token] does the token:
 // platform.JSAPITicket, for which there is [Client.JSConfig], or
-// platform.CardTicket. Tickets are kept in the same store as the token. The first
-// call for a type begins to keep it; until then nothing of it exists.
+// platform.CardTicket. Tickets are kept in the same store as the token, or by the
+// gateway. The first call for a type begins to keep it; until then nothing of it
+// exists.
 //
 // A ticket is a secret: pages get what it has signed, never the ticket.
 func (c *Client) Ticket(ctx context.Context, kind platform.TicketType) (zhongkong.Token, error) {
+	if c.source != nil {
+		if _, err := platform.ParseTicketType(string(kind)); err != nil {
+			return zhongkong.Token{}, fmt.Errorf("wechat: %w", err)
+		}
+		return c.source.Ticket(ctx, string(kind))
+	}
 	keeper, err := c.tickets.keeper(kind)
 	if err != nil {
 		return zhongkong.Token{}, err

@@ -1,8 +1,12 @@
 package gateway
 
 import (
-	"log/slog"
+	"bytes"
+	"errors"
+	"fmt"
+	"net"
 	"net/http"
+	"os"
 	"slices"
 	"strconv"
 	"sync"
@@ -18,6 +22,7 @@ const (
 	heartbeat      = 15 * time.Second // between two signs of life; proxies end what is silent for a minute
 	reconnect      = time.Second      // what subscribers are told to wait before they come back
 	spreadEach     = time.Millisecond // of the time over which subscribers ask for their tokens, for each of them
+	headTime       = 10 * time.Second // for a subscriber to take an answer's head
 )
 
 // topics are what subscribers wait for. The zero value is ready.
@@ -81,56 +86,138 @@ type tokenEvent struct {
 // apiEvents streams what happens to an account's token (text/event-stream): how it is
 // now, and again whenever it was renewed or its life was cut.
 func (g *Gateway) apiEvents(w *observed, r *http.Request, c caller) *refusal {
-	if g.topics.count.Add(1) > maxSubscribers {
+	switch {
+	case g.draining.Load() || g.ctx.Err() != nil:
+		return &refusal{code: codeBusy, why: "the gateway is ending", retry: time.Second}
+	case g.topics.count.Add(1) > maxSubscribers:
 		g.topics.count.Add(-1)
 		return &refusal{code: codeBusy, why: "there are too many subscribers", retry: time.Minute}
 	}
-	defer g.topics.count.Add(-1)
-	if g.draining.Load() {
-		return &refusal{code: codeBusy, why: "the gateway is ending", retry: time.Second}
-	}
-	appID := c.account.AppID
-	topic := g.topics.of(appID)
-	topic.subscribers.Add(1)
-	defer topic.subscribers.Add(-1)
-
-	// Without w, which would give a reader more time than a stream does.
 	w.status = http.StatusOK
-	stream := page.NewStream(w.ResponseWriter)
-	defer func() { _ = http.NewResponseController(w.ResponseWriter).SetWriteDeadline(time.Time{}) }() // of the connection's next call
-	err := stream.Retry(reconnect)
+	s := &subscription{g: g, caller: c, topic: g.topics.of(c.account.AppID), remote: r.RemoteAddr}
+	s.topic.subscribers.Add(1)
+	control := http.NewResponseController(w.ResponseWriter)
+	if conn, _, err := control.Hijack(); err == nil {
+		// What net/http keeps of a call, its buffers and a stack of 16 KiB, is let go: an
+		// idle subscriber would cost six times as much.
+		own := &hijacked{Conn: conn, header: w.Header()}
+		s.gone = own.gone
+		g.background.Go(func() {
+			defer func() { _ = conn.Close() }()
+			s.run(own)
+		})
+		return nil
+	}
+	// HTTP/2, which has many streams on a connection.
+	s.done = r.Context().Done()
+	s.gone = func() bool { return r.Context().Err() != nil }
+	s.run(w.ResponseWriter) // not w, which would give a reader more time
+	_ = control.SetWriteDeadline(time.Time{})
+	return nil
+}
+
+// subscription is one stream of events.
+type subscription struct {
+	caller
+
+	g      *Gateway
+	topic  *topic
+	remote string
+	done   <-chan struct{} // closed when the subscriber has gone; nil where nobody says so
+	gone   func() bool     // looks whether he has
+}
+
+// run streams to w until one of both ends has enough.
+func (s *subscription) run(w http.ResponseWriter) {
+	defer s.g.topics.count.Add(-1)
+	defer s.topic.subscribers.Add(-1)
 	ticker := time.NewTicker(heartbeat)
 	defer ticker.Stop()
+	stream := page.NewStream(w)
+	err := stream.Retry(reconnect)
 	var told tokenEvent
 	var until time.Time // of what was told
 	for err == nil {
-		news := topic.Next()
-		if !g.mayListen(c) {
-			return nil
+		news := s.topic.Next()
+		if !s.g.mayListen(s.caller) {
+			return
 		}
-		if s := g.account(appID).status(); s.Live && (s.Fence != told.Fence || time.Until(until)-s.Left > time.Second) {
-			state := stateOf(s)
-			told = tokenEvent{appID, state.Fence, state.ExpiresIn, topic.subscribers.Load() * int64(spreadEach/time.Millisecond)}
-			until = time.Now().Add(s.Left)
-			if err = stream.Send("token", strconv.FormatInt(s.Fence, 10), told); err != nil {
-				break
-			}
+		if err = s.tell(stream, &told, &until); err != nil {
+			break
 		}
 		select {
 		case <-news:
 		case <-ticker.C:
+			if s.gone() {
+				return
+			}
 			err = stream.Send("", "", nil)
-		case <-r.Context().Done():
-			return nil
-		case <-g.ctx.Done():
-			return nil
+		case <-s.done:
+			return
+		case <-s.g.ctx.Done():
+			return
 		}
 	}
-	if r.Context().Err() == nil {
-		g.cfg.Logger.LogAttrs(r.Context(), slog.LevelInfo, "a subscriber was cut off: it does not read, or is gone",
-			slog.String("client", c.Name), slog.String("appid", appID), slog.String("remote", r.RemoteAddr))
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		s.g.cfg.Logger.Info("a subscriber was cut off: it does not read", "client", s.Name, "appid", s.account.AppID, "remote", s.remote)
 	}
-	return nil
+}
+
+// tell sends the state of the token if it is another one than was told.
+func (s *subscription) tell(stream *page.Stream, told *tokenEvent, until *time.Time) error {
+	appID := s.account.AppID
+	now := s.g.account(appID).status()
+	if !now.Live || now.Fence == told.Fence && time.Until(*until)-now.Left < time.Second {
+		return nil
+	}
+	*told = tokenEvent{appID, now.Fence, int64(now.Left / time.Second), s.topic.subscribers.Load() * int64(spreadEach/time.Millisecond)}
+	*until = time.Now().Add(now.Left)
+	return stream.Send("token", strconv.FormatInt(now.Fence, 10), *told)
+}
+
+// hijacked is a connection of HTTP/1 that was taken from net/http: an
+// [http.ResponseWriter] whose answer ends with the connection.
+type hijacked struct {
+	net.Conn
+
+	header http.Header
+	err    error // of WriteHeader, which returns none
+}
+
+// Header implements [http.ResponseWriter].
+func (h *hijacked) Header() http.Header { return h.header }
+
+// WriteHeader implements [http.ResponseWriter].
+func (h *hijacked) WriteHeader(status int) {
+	h.header.Set("Connection", "close")
+	h.header.Set("Date", time.Now().UTC().Format(http.TimeFormat))
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "HTTP/1.1 %d %s\r\n", status, http.StatusText(status))
+	_ = h.header.Write(&b) // a buffer takes all
+	b.WriteString("\r\n")
+	h.header = nil
+	_ = h.SetWriteDeadline(time.Now().Add(headTime))
+	_, h.err = h.Write(b.Bytes())
+}
+
+// Write implements [http.ResponseWriter].
+func (h *hijacked) Write(p []byte) (int, error) {
+	if h.err != nil {
+		return 0, h.err
+	}
+	return h.Conn.Write(p)
+}
+
+// FlushError is for [http.ResponseController]: nothing is kept back.
+func (h *hijacked) FlushError() error { return nil }
+
+// gone looks whether the other end has closed the connection. It has nothing to say;
+// what it says all the same is thrown away.
+func (h *hijacked) gone() bool {
+	var b [64]byte
+	_ = h.SetReadDeadline(time.Now().Add(time.Millisecond))
+	_, err := h.Read(b[:])
+	return err != nil && !errors.Is(err, os.ErrDeadlineExceeded)
 }
 
 // status is the zero Status for an account that is gone.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -25,15 +26,15 @@ type told struct {
 	at      time.Time
 }
 
-// listener is a subscriber of the events of an account's token.
-type listener struct {
+// subscriber is one of the events of an account's token.
+type subscriber struct {
 	events chan told     // closed at the stream's end
 	stop   func()        // ends it
 	ended  chan struct{} // closed at the stream's end
 }
 
 // listen subscribes, and waits until that has begun.
-func (w *world) listen(key string) *listener {
+func (w *world) listen(key string) *subscriber {
 	w.t.Helper()
 	ctx, cancel := context.WithCancel(w.t.Context())
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, w.url+apiBase+"/events", http.NoBody)
@@ -48,7 +49,7 @@ func (w *world) listen(key string) *listener {
 	if err := contract().check(http.MethodGet, r.URL.Path, res.StatusCode, res.Header.Get("Content-Type"), nil); err != nil {
 		w.t.Fatal(err)
 	}
-	l := &listener{events: make(chan told, 1000), ended: make(chan struct{})}
+	l := &subscriber{events: make(chan told, 1000), ended: make(chan struct{})}
 	l.stop = func() {
 		cancel()
 		<-l.ended
@@ -81,7 +82,7 @@ func (w *world) listen(key string) *listener {
 }
 
 // next returns the next event.
-func (l *listener) next(tb testing.TB) told {
+func (l *subscriber) next(tb testing.TB) told {
 	tb.Helper()
 	select {
 	case e, ok := <-l.events:
@@ -96,7 +97,7 @@ func (l *listener) next(tb testing.TB) told {
 }
 
 // mustEnd waits for the stream's end.
-func (l *listener) mustEnd(tb testing.TB, why string) {
+func (l *subscriber) mustEnd(tb testing.TB, why string) {
 	tb.Helper()
 	select {
 	case <-l.ended:
@@ -129,15 +130,15 @@ func TestEvents(t *testing.T) {
 	w := newWorld(t, simulator.Options{}, nil)
 	crm, shop := w.client(gateway.Client{Name: "crm", Real: true}), w.client(gateway.Client{Name: "shop"})
 	eventually(t, "a token", func() bool { return w.fence() != 0 })
-	listeners := []*listener{w.listen(crm), w.listen(shop)}
-	for i, l := range listeners {
+	subscribers := []*subscriber{w.listen(crm), w.listen(shop)}
+	for i, l := range subscribers {
 		if e := l.next(t); e.Fence != w.fence() || e.Expires < 7100 || e.AppID != appID || e.Spread != int64(i+1) {
 			t.Errorf("at first: %+v", e)
 		}
 	}
 	hands := w.handOuts()
 	w.renew(crm)
-	for _, l := range listeners {
+	for _, l := range subscribers {
 		if e := l.next(t); e.Fence != w.fence() || e.Spread != 2 {
 			t.Errorf("after a renewal: %+v", e)
 		}
@@ -148,6 +149,37 @@ func TestEvents(t *testing.T) {
 	late := w.listen(shop)
 	if e := late.next(t); e.Fence != w.fence() {
 		t.Errorf("who comes late: %+v", e)
+	}
+}
+
+// TestEventsOverHTTP2: many streams on one connection.
+func TestEventsOverHTTP2(t *testing.T) {
+	w := newWorld(t, simulator.Options{}, nil)
+	server := httptest.NewUnstartedServer(w.Gateway)
+	server.EnableHTTP2 = true
+	server.StartTLS()
+	defer server.Close()
+	w.url, w.http = server.URL, server.Client()
+	key := w.client(gateway.Client{Name: "crm", Real: true})
+	var subscribers []*subscriber
+	for range 3 {
+		l := w.listen(key)
+		l.next(t)
+		subscribers = append(subscribers, l)
+	}
+	w.renew(key)
+	for _, l := range subscribers {
+		if e := l.next(t); e.Fence != w.fence() || e.Spread != 3 {
+			t.Errorf("%+v", e)
+		}
+	}
+	subscribers[0].stop()
+	w.renew(key)
+	subscribers[1].next(t)
+	w.Drain()
+	subscribers[1].mustEnd(t, "a gateway that is about to end")
+	if got := w.get("/healthz"); got.status != http.StatusOK || got.header.Get("Content-Type") == "" {
+		t.Error("another call of the connection: ", got.status)
 	}
 }
 

@@ -27,6 +27,9 @@ import (
 
 func TestMain(m *testing.M) {
 	if role := os.Getenv(roleVariable); role != "" {
+		if weChat, ok := strings.CutPrefix(role, subscribersRole); ok {
+			os.Exit(playSubscribers(weChat))
+		}
 		os.Exit(play(role))
 	}
 	if role := os.Getenv(fanoutVariable); role != "" {

@@ -18,6 +18,7 @@ import (
 const (
 	firstPause  = time.Second // before a stream that ended is begun again; doubles
 	lastPause   = 30 * time.Second
+	settled     = 10 * time.Second // a stream that lasted so long is begun again soon
 	refusedWait = time.Minute      // where a gateway refuses one
 	beginTime   = 5 * time.Second  // for a gateway to begin a stream
 	silence     = 45 * time.Second // of a stream; three of the gateway's signs of life
@@ -39,12 +40,16 @@ func (s *Source) listen(ctx context.Context) {
 			sleep(ctx, jitter(min(pause, refusedWait)))
 			continue
 		}
+		start := time.Now()
 		began, err := s.stream(ctx)
 		switch {
 		case ctx.Err() != nil:
 			return
 		case began:
-			pause, told = firstPause, false
+			told = false
+			if time.Since(start) > settled {
+				pause = firstPause
+			}
 			log.Debug("the stream of events ended, and is begun again")
 		case !told:
 			told = true

@@ -41,7 +41,7 @@ func TestPush(t *testing.T) {
 			t.Fatal(err)
 		}
 		synctest.Wait()
-		pass(2 * time.Millisecond) // the spread of two subscribers
+		pass(5 * time.Millisecond) // the spread of two subscribers, and a look whether they are there
 		if got := w.token(two); got == first || got != w.latest() {
 			t.Errorf("%s after the renewal, the other program does not have it", time.Since(start))
 		}

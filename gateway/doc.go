@@ -39,6 +39,12 @@
 // them answers the follower; each is given what it did not take until it does, in
 // the order of each follower, from a queue in the store.
 //
+// # Its own API
+//
+// Below /zhongkong/v1/ programs fetch tokens, reject one by its value, and listen to a
+// stream that tells of each renewal at once; package source does all three for Go
+// programs. openapi.yaml describes it, and the API for admins.
+//
 // # What it keeps
 //
 // A [Client] has a name, accounts, paths, a rate, an end. Clients lie in the store;

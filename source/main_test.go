@@ -51,7 +51,10 @@ type world struct {
 	store *memory.Store // of the gateways
 	log   *records
 
+	overlap time.Duration // of the gateways; 0 means WeChat's rule
+
 	mu       sync.Mutex // guards what follows
+	lossy    bool       // the answers to the gateways' fetches are lost
 	machines map[string]*machine
 	dials    int
 }
@@ -79,10 +82,26 @@ func (*machine) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)
 
 func newWorld(t *testing.T, options simulator.Options) *world {
 	t.Helper()
+	overlap := options.Overlap
 	options.Accounts = []simulator.Account{{AppID: appID, Secret: appSecret}}
-	w := &world{t: t, wx: simtest.InMemory(t, options), store: memory.New(), log: new(records), machines: map[string]*machine{}}
+	w := &world{t: t, wx: simtest.InMemory(t, options), store: memory.New(), log: new(records), overlap: overlap, machines: map[string]*machine{}}
 	w.gateway("one")
 	return w
+}
+
+// lossy is the gateways' way to WeChat.
+type lossy struct{ w *world }
+
+// RoundTrip implements [http.RoundTripper].
+func (l lossy) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := l.w.wx.RoundTripper().RoundTrip(r)
+	l.w.mu.Lock()
+	defer l.w.mu.Unlock()
+	if err != nil || !l.w.lossy || r.URL.Path != "/cgi-bin/token" {
+		return resp, err
+	}
+	_ = resp.Body.Close()
+	return nil, errors.New("connection reset")
 }
 
 // gateway starts one as name.invalid, or starts it again.
@@ -91,7 +110,7 @@ func (w *world) gateway(name string) *machine {
 	g, err := gateway.New(w.t.Context(), gateway.Config{
 		Accounts: []gateway.Account{{AppID: appID, Secret: zhongkong.NewSecret(appSecret), TokenAPI: platform.Classic}},
 		Store:    w.store, SealKeys: []zhongkong.Secret{zhongkong.NewSecret(strings.Repeat("s", 32))},
-		APIBase: "http://wechat.invalid", Transport: w.wx.RoundTripper(), Logger: w.log.logger(),
+		APIBase: "http://wechat.invalid", Transport: lossy{w}, Overlap: w.overlap, Logger: w.log.logger(),
 	})
 	if err != nil {
 		w.t.Fatal(err)

@@ -15,6 +15,7 @@ import (
 	"github.com/zhongkong-go/zhongkong"
 	"github.com/zhongkong-go/zhongkong/gateway"
 	"github.com/zhongkong-go/zhongkong/platform"
+	"github.com/zhongkong-go/zhongkong/simulator"
 	"github.com/zhongkong-go/zhongkong/source"
 	"github.com/zhongkong-go/zhongkong/store/memory"
 )
@@ -401,6 +402,34 @@ func TestSilence(t *testing.T) {
 			if err := w.noToken(s); !strings.Contains(err.Error(), want) {
 				t.Errorf("%s: %v", name, err)
 			}
+		}
+	})
+}
+
+// TestShortened: when the gateway does not know whether its token was superseded, and
+// trusts it for the overlap alone, so do the programs.
+func TestShortened(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const overlap = 4 * time.Second
+		w := newWorld(t, simulator.Options{Life: 5 * overlap, Overlap: overlap})
+		s := w.source(w.client(gateway.Client{Name: "crm", Real: true}), nil)
+		first := w.token(s)
+		w.mu.Lock()
+		w.lossy = true
+		w.mu.Unlock()
+		before := s.Status().Left
+		for w.issued() == 1 {
+			pass(10 * time.Millisecond)
+			before = s.Status().Left
+		}
+		pass(100 * time.Millisecond)
+		left := w.machines["one.invalid:80"].g.Status()[0].Left
+		if got := s.Status(); !got.Live || got.Left > left || before <= left {
+			t.Errorf("the program trusts its token for %s (%s before), the gateway for %s", got.Left, before, left)
+		}
+		if w.token(s) != first {
+			t.Error("another token")
 		}
 	})
 }

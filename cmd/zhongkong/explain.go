@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"strconv"
-	"time"
 
 	"github.com/zhongkong-go/zhongkong/platform/errcode"
 )
@@ -90,8 +89,7 @@ func (c *explainCmd) explain(t *terminal, code int) bool {
 func (c *explainCmd) meaning(t *terminal, info errcode.Info) {
 	c.line(t, "cause", info.Cause, "原因", info.CauseZH)
 	c.line(t, "remedy", info.Remedy, "处理", info.RemedyZH)
-	en, zh := custody(info)
-	c.line(t, "zhongkong", en, "中控", zh)
+	c.line(t, "zhongkong", info.Custody(), "中控", info.CustodyZH())
 }
 
 // line shows a text in the languages that are wanted.
@@ -110,43 +108,4 @@ func label(s string, width int) string {
 		return ""
 	}
 	return fmt.Sprintf("%s%*s", s, max(0, 11-width), "")
-}
-
-// custody says what a Keeper does about it.
-func custody(info errcode.Info) (en, zh string) {
-	switch info.Class {
-	case errcode.Transient:
-		return "tries again after 1 s, then less and less often, at least every minute", "1 秒后重试，间隔逐渐拉长，最长 1 分钟"
-	case errcode.Quota:
-		return "fetches again after midnight in Beijing", "北京时间零点之后再获取"
-	case errcode.Fatal:
-		return "does not fetch again before the program is started anew", "程序重启之前不再获取"
-	case errcode.Refused:
-		return "asks WeChat about this token, renews it once for everybody, and repeats the call once", "先向微信核实该 token，由一个进程统一刷新一次，再重试一次调用"
-	case errcode.Call:
-		return "changes nothing: the token is fine", "不做处理：token 本身没有问题"
-	default:
-	}
-	en, zh = "fetches again when somebody has changed something", "需要有人处理之后才会再获取"
-	if info.Retry > 0 {
-		en, zh = "fetches again in "+inWords(info.Retry), inWordsZH(info.Retry)+"后再获取"
-	}
-	if info.PerHost {
-		en, zh = en+"; another machine may at once", zh+"；其他机器不受影响"
-	}
-	return en, zh
-}
-
-func inWords(d time.Duration) string {
-	if d%time.Hour == 0 {
-		return count(int(d/time.Hour), "hour", "hours")
-	}
-	return count(int(d/time.Minute), "minute", "minutes")
-}
-
-func inWordsZH(d time.Duration) string {
-	if d%time.Hour == 0 {
-		return fmt.Sprintf("%d 小时", d/time.Hour)
-	}
-	return fmt.Sprintf("%d 分钟", d/time.Minute)
 }

@@ -12,6 +12,8 @@
 // media id unknown) are in WeChat's documentation of that API.
 package errcode
 
+//go:generate go run ../../internal/errordocs ../../docs
+
 import (
 	"cmp"
 	"slices"

@@ -122,3 +122,24 @@ func TestAllIsACopy(t *testing.T) {
 		t.Errorf("Lookup(-1).Text = %q after a change to All's slice", info.Text)
 	}
 }
+
+// TestCustodyInWords: both languages say when a fetch comes again, and where.
+func TestCustodyInWords(t *testing.T) {
+	for code, want := range map[int][2]string{
+		-1:    {"at least every minute", "最长 1 分钟"},
+		40001: {"renews it once for everybody", "统一刷新一次"},
+		40013: {"in 10 minutes", "10 分钟后"},
+		40164: {"in 10 minutes; another machine may at once", "10 分钟后再获取；其他机器不受影响"},
+		45009: {"after midnight in Beijing", "北京时间零点之后"},
+		45011: {"in 1 minute", "1 分钟后"},
+		41002: {"before the program is started anew", "重启之前"},
+		47001: {"the token is fine", "token 本身没有问题"},
+		89506: {"in 24 hours", "24 小时后"},
+		89507: {"in 1 hour;", "1 小时后"},
+	} {
+		info, _ := errcode.Lookup(code)
+		if !strings.Contains(info.Custody(), want[0]) || !strings.Contains(info.CustodyZH(), want[1]) {
+			t.Errorf("%d: %q, %q, want %q", code, info.Custody(), info.CustodyZH(), want)
+		}
+	}
+}

@@ -12,7 +12,7 @@ LINT      = $(GO) tool -modfile=tools/go.mod golangci-lint
 MODULES   = interop adapters/silenceper adapters/powerwechat adapters/chanxuehong benchmarks
 
 .DEFAULT_GOAL := help
-.PHONY: help test test-all chaos interop lint fmt bench bench-peers fuzz cover screenshots build-matrix cross
+.PHONY: help test test-all chaos interop lint fmt bench bench-peers fuzz cover screenshots build-matrix cross release
 
 help: ## List the targets
 	@awk -F ': ## ' '/^[a-z-]+: ## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -93,3 +93,7 @@ build-matrix: ## Build without cgo, and vet for Windows and macOS
 	GOOS=darwin $(GO) vet ./...
 
 cross: build-matrix
+
+release: ## Build the archives of VERSION=v0.1.0, their SBOMs and checksums, into dist
+	@rm -rf dist
+	$(GO) run ./internal/release -version "$(VERSION)"

@@ -39,13 +39,16 @@ var importTable = map[string]struct {
 			module + "/simulator", module + "/gateway",
 		},
 	},
-	"gateway":       {imports: []string{".", "callback", "internal/page", "platform/...", "store/open"}, never: []string{"github.com/prometheus"}},
-	"gateway/...":   {imports: []string{".", "callback", "gateway/...", "platform/...", "store/open"}},
-	"cmd/...":       {imports: []string{"./..."}},
-	"internal/...":  {imports: []string{".", "callback", "internal/...", "store/..."}}, // for tests alone
-	"internal/page": {std: true},                                                       // what web pages share
-	"chaos":         {},
-	"examples/...":  {imports: []string{"./..."}},
+	"gateway":            {imports: []string{".", "callback", "internal/page", "platform/...", "store/open"}, never: []string{"github.com/prometheus"}},
+	"gateway/...":        {imports: []string{".", "callback", "gateway/...", "platform/...", "store/open"}},
+	"cmd/...":            {imports: []string{"./..."}},
+	"internal/...":       {imports: []string{".", "callback", "internal/...", "store/..."}}, // for tests alone
+	"internal/page":      {std: true},                                                       // what web pages share
+	"internal/markdown":  {std: true},                                                       // what tests of the documentation read it with
+	"internal/errordocs": {imports: []string{"platform/errcode"}},                           // writes docs/errors.md
+	"internal/release":   {std: true},                                                       // make release
+	"chaos":              {},
+	"examples/...":       {imports: []string{"./..."}},
 }
 
 // listed is a line of go list.

@@ -9,6 +9,7 @@
 //	zhongkong token status              how the token is doing
 //	zhongkong serve --config FILE       the gateway for programs in any language
 //	zhongkong client add NAME …         a program that may use it
+//	zhongkong --version                 which zhongkong this is
 //
 // A command is a file of its own with a struct in it that has a Run method, and a
 // line in commands.
@@ -36,6 +37,8 @@ type commands struct {
 	Token    tokenCmd    `cmd:"" help:"Look at the token that your programs share, print it, or renew it."`
 	Serve    serveCmd    `cmd:"" help:"Keep the tokens of your accounts for all programs: the gateway (中控服务器) that they call in place of WeChat."`
 	Client   clientCmd   `cmd:"" help:"Add, list and revoke the programs that may use the gateway."`
+
+	Version kong.VersionFlag `help:"Show the version, and what it was built from."`
 }
 
 // The exit codes.
@@ -68,6 +71,7 @@ func run(ctx context.Context, args []string, t *terminal) int {
 		kong.Exit(func(code int) { exited = code }),
 		kong.BindTo(ctx, (*context.Context)(nil)),
 		kong.Bind(t),
+		kong.Vars{"version": versionText()},
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 110}),
 	)
 	if err != nil {

@@ -166,6 +166,7 @@ func TestTrace(t *testing.T) {
 		if err := client.Get(t.Context(), domainIP, nil, nil); err != nil {
 			t.Fatal(err)
 		}
+		synctest.Wait() // callers have a token a moment before its Trace is told
 		mu.Lock()
 		defer mu.Unlock()
 		if renewed["access_token of "+testAppID] != 2 || renewed["jsapi_ticket of "+testAppID] != 1 || refused != 1 {

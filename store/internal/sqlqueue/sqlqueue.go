@@ -6,6 +6,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -59,8 +60,14 @@ const (
 
 	overfull = `SELECT seq FROM zhongkong_queue WHERE line = ? ORDER BY seq DESC LIMIT 1 OFFSET ?`
 
-	trim = `DELETE FROM zhongkong_queue WHERE line = ? AND (pushed_us < NOW - ? OR seq <= ?)`
+	oldest = `SELECT seq FROM zhongkong_queue WHERE line = ? ORDER BY seq LIMIT 1 OFFSET ?`
+
+	trim = `DELETE FROM zhongkong_queue WHERE line = ? AND seq <= ? AND (pushed_us < NOW - ? OR seq <= ?)`
 )
+
+// trimMost is how many of the oldest deliveries one Trim looks at: what takes long
+// holds up the others.
+const trimMost = 10_000
 
 func (q Queue) words(query string) string {
 	return strings.NewReplacer("NOW", q.Now, "IGNORE", q.Ignore, migrations.Prefix, q.Prefix).Replace(query)
@@ -176,12 +183,19 @@ func (q Queue) Lines(ctx context.Context) ([]zhongkong.Line, error) {
 
 // Trim implements [zhongkong.Queue].
 func (q Queue) Trim(ctx context.Context, line string, keep time.Duration, most int) (dropped int, err error) {
-	var last int64 // of those that are too many; 0 when none is
-	err = q.DB.GetContext(ctx, &last, q.DB.Rebind(q.words(overfull)), line, max(most, 0))
-	if err != nil && !errors.Is(err, sql.ErrNoRows) {
-		return 0, err
+	last := int64(0)              // of those that are too many
+	bound := int64(math.MaxInt64) // of those that are looked at
+	for _, b := range []struct {
+		into   *int64
+		query  string
+		offset int
+	}{{&last, overfull, max(most, 0)}, {&bound, oldest, trimMost - 1}} {
+		err := q.DB.GetContext(ctx, b.into, q.DB.Rebind(q.words(b.query)), line, b.offset)
+		if err != nil && !errors.Is(err, sql.ErrNoRows) {
+			return 0, err
+		}
 	}
-	result, err := q.exec(ctx, trim, line, keep.Microseconds(), last)
+	result, err := q.exec(ctx, trim, line, bound, keep.Microseconds(), last)
 	if err != nil {
 		return 0, err
 	}

@@ -27,6 +27,7 @@ type line struct {
 	until   time.Time       // when it may be tried again
 	odd     map[string]bool // lanes of which something failed since the last success
 	failure string          // the last
+	warned  time.Time       // when the log was last told of an answer that did not come
 
 	seen   zhongkong.Line // what waits, as of the last look
 	counts counts
@@ -274,6 +275,23 @@ func (l *line) failed(lane string, err error) {
 		level = slog.LevelWarn
 	}
 	l.f.log.Log(context.Background(), level, "a subscriber takes no pushes; they wait in the store until it does", "subscriber", l.name, "error", err)
+}
+
+// unanswered notes that the follower got no answer, and why. The log is told once a
+// minute; QueueStatus counts all.
+func (l *line) unanswered(why error) {
+	l.mu.Lock()
+	l.counts.late++
+	level := slog.LevelDebug
+	if why != nil && time.Since(l.warned) >= lastPause {
+		level, l.warned = slog.LevelWarn, time.Now()
+	}
+	late := l.counts.late
+	l.mu.Unlock()
+	if why != nil {
+		l.f.log.Log(context.Background(), level, "a subscriber did not answer a push; the follower is answered nothing, and it is delivered again",
+			"subscriber", l.name, "error", why, "unanswered", late)
+	}
 }
 
 // backOff is a pause after n failures.

@@ -232,7 +232,7 @@ func (p *push) hand(ctx context.Context, owner string) (reply []byte, err error)
 	case ask:
 		reply = p.ask(ctx, first, lane)
 	case first != nil:
-		first.count(func(c *counts) { c.late++ })
+		first.unanswered(nil) // the log knows that it is down
 	}
 	p.finish(owner, reply)
 	return reply, nil
@@ -279,9 +279,8 @@ func (p *push) ask(ctx context.Context, l *line, lane string) (reply []byte) {
 		if !isAway(err) {
 			pause = backOff(2)
 		}
-		p.f.log.Warn("a subscriber did not answer a push; the follower is answered nothing, and it is delivered again", "subscriber", l.name, "error", err)
 	}
-	l.count(func(c *counts) { c.late++ })
+	l.unanswered(err)
 	p.f.aside(func() {
 		l.later(p.key, syncOwner, pause)
 		l.ring()

@@ -139,7 +139,7 @@ func fanoutFleet(t *testing.T, address string) {
 		}
 	})
 	wx := simtest.New(t, simulator.Options{
-		Patience: 5 * time.Second,
+		Patience: 10 * time.Second, // on a machine that is busy with other tests
 		Accounts: []simulator.Account{{AppID: appID, Secret: appSecret, Token: pushToken, AESKey: pushAESKey, Followers: followers}},
 	})
 	const each = 30

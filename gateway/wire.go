@@ -129,7 +129,7 @@ func writeBytes(w http.ResponseWriter, status int, body []byte) {
 		header["Content-Length"] = []string{strconv.Itoa(len(body))}
 	}
 	w.WriteHeader(status)
-	_, _ = w.Write(body) // who has gone misses nothing
+	_, _ = w.Write(body) //nolint:gosec // it is JSON and says so; who has gone misses nothing
 }
 
 // writeJSONLine answers a program, as WeChat does.

@@ -26,14 +26,15 @@ test: ## Run every test: under the race detector, then those that measure withou
 test-all:
 	@tmp=$$(mktemp -d) && trap 'rm -rf "$$tmp"' EXIT ; \
 	echo "== tests, under the race detector"; \
-	{ CGO_ENABLED=1 $(GO) test -race -timeout 8m ./... 2>&1; echo $$? >"$$tmp/race"; } | tee "$$tmp/race.log" | grep -v 'no test files'; \
+	{ CGO_ENABLED=1 $(GO) test -race -timeout 20m ./... 2>&1; echo $$? >"$$tmp/race"; } | tee "$$tmp/race.log" | grep -v 'no test files'; \
 	echo "== speed, without it"; \
-	CGO_ENABLED=1 $(GO) test -count 1 -p 1 -timeout 5m -v -run '^TestSpeed' ./... >"$$tmp/speed.log" 2>&1; echo $$? >"$$tmp/speed"; \
+	CGO_ENABLED=1 $(GO) test -count 1 -p 1 -timeout 15m -v -run '^TestSpeed' ./... >"$$tmp/speed.log" 2>&1; echo $$? >"$$tmp/speed"; \
 	if [ "$$(cat "$$tmp/speed")" = 0 ]; then sed -n 's/^ *[a-z_]*_test\.go:[0-9]*: \(.*×.*\)/\1/p' "$$tmp/speed.log"; else cat "$$tmp/speed.log"; fi; \
 	echo "== summary"; \
 	echo "left to other targets: chaos (make chaos)"; \
 	echo "packages that passed: $$(grep -c '^ok' "$$tmp/race.log")"; \
 	echo "measurements that passed: $$(grep -c '^--- PASS: TestSpeed' "$$tmp/speed.log")"; \
+	sed -n 's/^ *[a-z_]*_test\.go:[0-9]*: \(left out: .*\)/\1/p' "$$tmp/speed.log"; \
 	awk '/^FAIL[ \t]+[^ \t]/ { failed[$$2] } /^--- FAIL/ { failed[$$3] } END { for (name in failed) print "FAILED: " name }' "$$tmp/race.log" "$$tmp/speed.log"; \
 	if [ "$$(cat "$$tmp/race" "$$tmp/speed" | tr -d '\n')" = 00 ]; then echo "All tests passed."; else echo "Tests failed."; exit 1; fi
 

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"testing/fstest"
 	"testing/synctest"
+	"time"
 
 	"github.com/zhongkong-go/zhongkong/internal/page"
 )
@@ -89,5 +90,27 @@ func TestStream(t *testing.T) {
 	want := "event: pieces\nid: a-1\ndata: [{\"id\":\"x\",\"html\":\"\\u003cp\\u003e\\r\\n\\nevent: reload\\u003c/p\\u003e\"}]\n\n:\n\n"
 	if got := w.Body.String(); got != want || !w.Flushed {
 		t.Errorf("sent %q, want %q", got, want)
+	}
+}
+
+// TestWords: Chinese where there is some, and numbers and times as people read them.
+func TestWords(t *testing.T) {
+	words := page.Words{"%d min": "%d 分钟", "Account": "账号"}
+	for _, row := range []struct{ got, want string }{
+		{words.Say(page.Chinese, "Account"), "账号"},
+		{words.Say(page.English, "Account"), "Account"},
+		{words.Say(page.Chinese, "100%"), "100%"},
+		{words.Span(page.Chinese, 11*time.Minute+50*time.Second), "11 分钟"},
+		{words.Span(page.English, 2*time.Hour-time.Second), "1 h 59 min"},
+		{words.Span(page.English, 99*time.Second), "1 min 30 s"},
+		{words.Span(page.English, 900*time.Millisecond), "0 s"},
+		{page.Number(0), "0"},
+		{page.Number(-999), "-999"},
+		{page.Number(-1000), "-1,000"},
+		{page.Number(1234567), "1,234,567"},
+	} {
+		if row.got != row.want {
+			t.Errorf("got %q, want %q", row.got, row.want)
+		}
 	}
 }

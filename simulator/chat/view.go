@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"embed"
 	"encoding/json"
-	"fmt"
 	"html/template"
 	"io/fs"
 	"net/http"
@@ -104,19 +103,7 @@ func (v *view) render(name string, data any) string {
 func (v *view) Act(what string) string { return v.address(what) }
 
 // T says a text of chat.html in the view's language.
-func (v *view) T(text string, args ...any) string { return say(v.Lang, text, args...) }
-
-func say(lang page.Lang, text string, args ...any) string {
-	if lang == page.Chinese {
-		if translated := chinese[text]; translated != "" {
-			text = translated
-		}
-	}
-	if len(args) > 0 {
-		return fmt.Sprintf(text, args...)
-	}
-	return text
-}
+func (v *view) T(text string, args ...any) string { return chinese.Say(v.Lang, text, args...) }
 
 // Account is the account that is looked at; its secrets are there only where they
 // may be shown and were asked for.
@@ -271,26 +258,12 @@ func (v *view) Tokens() []tokenView {
 		case info.Errcode != 0:
 			t.Words, t.Level = v.T("Dead: APIs answer 40001"), "bad"
 		case info.Left < v.page.life/24:
-			t.Words, t.Level = v.T("%s left", v.span(info.Left)), "warn"
+			t.Words, t.Level = v.T("%s left", chinese.Span(v.Lang, info.Left)), "warn"
 		default:
-			t.Words, t.Level = v.T("%s left", v.span(info.Left)), "ok"
+			t.Words, t.Level = v.T("%s left", chinese.Span(v.Lang, info.Left)), "ok"
 		}
 	}
 	return all
-}
-
-// span is a duration as one says it, in steps that need not change every second.
-func (v *view) span(d time.Duration) string {
-	switch s := int(d / time.Second); {
-	case s >= 3600:
-		return v.T("%d h %d min", s/3600, s/60%60)
-	case s >= 600:
-		return v.T("%d min", s/60)
-	case s >= 60:
-		return v.T("%d min %d s", s/60, s%60/10*10)
-	default:
-		return v.T("%d s", s)
-	}
 }
 
 // Ahead says how far the clock was moved.
@@ -299,7 +272,7 @@ func (v *view) Ahead() string {
 	if ahead < time.Second {
 		return v.T("The clock shows the real time.")
 	}
-	return v.T("The clock is %s ahead.", v.span(ahead))
+	return v.T("The clock is %s ahead.", chinese.Span(v.Lang, ahead))
 }
 
 // Quotas are today's counts.
@@ -309,13 +282,7 @@ func (v *view) Quotas() []simulator.Quota {
 }
 
 // Number writes a number with its thousands apart.
-func (v *view) Number(n int) string {
-	s := strconv.Itoa(n)
-	for i := len(s) - 3; i > 0; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return s
-}
+func (v *view) Number(n int) string { return page.Number(n) }
 
 // Whitelist is the list as it is typed.
 func (v *view) Whitelist() string { return strings.Join(v.conf.Whitelist, ", ") }

@@ -13,7 +13,7 @@ var unanswered = regexp.MustCompile(`^(\d+) deliveries went wrong \(each time (?
 func because(lang page.Lang, reason string) string {
 	found := unanswered.FindStringSubmatch(reason)
 	if lang != page.Chinese || found == nil {
-		return say(lang, reason)
+		return chinese.Say(lang, reason)
 	}
 	each := "未及时应答"
 	switch {
@@ -27,7 +27,7 @@ func because(lang page.Lang, reason string) string {
 
 // chinese has the texts of the page, and the reasons of the simulator that are met
 // daily. Other reasons stay English.
-var chinese = map[string]string{ //nolint:gosec // words about secrets, and none among them
+var chinese = page.Words{ //nolint:gosec // words about secrets, and none among them
 	"WeChat, simulated": "微信模拟器",
 	"To the chat":       "跳到聊天",
 	"Parts of the page": "页面的各部分",

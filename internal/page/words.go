@@ -1,0 +1,48 @@
+package page
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+)
+
+// Words are the texts of a page in Chinese, by the English ones that stand in its
+// templates. A text that is not among them stays English.
+type Words map[string]string
+
+// Say says a text in a language, with args as [fmt.Sprintf] puts them in.
+func (w Words) Say(lang Lang, text string, args ...any) string {
+	if lang == Chinese {
+		if translated := w[text]; translated != "" {
+			text = translated
+		}
+	}
+	if len(args) > 0 {
+		return fmt.Sprintf(text, args...)
+	}
+	return text
+}
+
+// Span is a duration as one says it, in steps that need not change every second. Its
+// texts are "%d h %d min", "%d min", "%d min %d s" and "%d s".
+func (w Words) Span(lang Lang, d time.Duration) string {
+	switch s := int(d / time.Second); {
+	case s >= 3600:
+		return w.Say(lang, "%d h %d min", s/3600, s/60%60)
+	case s >= 600:
+		return w.Say(lang, "%d min", s/60)
+	case s >= 60:
+		return w.Say(lang, "%d min %d s", s/60, s%60/10*10)
+	default:
+		return w.Say(lang, "%d s", s)
+	}
+}
+
+// Number writes a number with its thousands apart.
+func Number(n int) string {
+	s := strconv.Itoa(n)
+	for i := len(s) - 3; i > 0 && s[i-1] != '-'; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}

@@ -102,6 +102,7 @@ func TestWords(t *testing.T) {
 		{words.Say(page.Chinese, "100%"), "100%"},
 		{words.Span(page.Chinese, 11*time.Minute+50*time.Second), "11 分钟"},
 		{words.Span(page.English, 2*time.Hour-time.Second), "1 h 59 min"},
+		{words.Span(page.English, 2*time.Hour+time.Second), "2 h"},
 		{words.Span(page.English, 99*time.Second), "1 min 30 s"},
 		{words.Span(page.English, 900*time.Millisecond), "0 s"},
 		{page.Number(0), "0"},

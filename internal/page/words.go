@@ -24,9 +24,11 @@ func (w Words) Say(lang Lang, text string, args ...any) string {
 }
 
 // Span is a duration as one says it, in steps that need not change every second. Its
-// texts are "%d h %d min", "%d min", "%d min %d s" and "%d s".
+// texts are "%d h", "%d h %d min", "%d min", "%d min %d s" and "%d s".
 func (w Words) Span(lang Lang, d time.Duration) string {
 	switch s := int(d / time.Second); {
+	case s >= 3600 && s%3600 < 60:
+		return w.Say(lang, "%d h", s/3600)
 	case s >= 3600:
 		return w.Say(lang, "%d h %d min", s/3600, s/60%60)
 	case s >= 600:

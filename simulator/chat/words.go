@@ -74,6 +74,7 @@ var chinese = page.Words{ //nolint:gosec // words about secrets, and none among 
 	"Dead: APIs answer 40001":        "已失效：接口返回 40001",
 	"%s left":                        "剩余 %s",
 	"%d h %d min":                    "%d 小时 %d 分",
+	"%d h":                           "%d 小时",
 	"%d min":                         "%d 分钟",
 	"%d min %d s":                    "%d 分 %d 秒",
 	"%d s":                           "%d 秒",

@@ -32,12 +32,32 @@
     return old.contains(document.activeElement) ? document.activeElement.id : "";
   };
 
+  // Times are told on the browser's clock; the server knows only its own.
+  const local = (root) => {
+    const two = (n) => String(n).padStart(2, "0");
+    for (const at of root.querySelectorAll("time[data-local]")) {
+      const t = new Date(at.dateTime), today = t.toDateString() === new Date().toDateString();
+      const minute = two(t.getHours()) + ":" + two(t.getMinutes());
+      at.title = t.toLocaleString(document.documentElement.lang);
+      at.textContent = at.dataset.local === "minute" ? minute
+        : today ? minute + ":" + two(t.getSeconds()) : two(t.getMonth() + 1) + "-" + two(t.getDate()) + " " + minute;
+    }
+  };
+
+  // Where a piece belongs in a list of the newest first: it may come later than others
+  // that are newer.
+  const place = (list, fresh) => {
+    const older = fresh.dataset.key && [...list.children].find((e) => (e.dataset.key || "") <= fresh.dataset.key);
+    if (older) older.before(fresh); else if (fresh.dataset.key) list.append(fresh); else list.prepend(fresh);
+  };
+
   const atEnd = (list) => list.scrollHeight - list.scrollTop - list.clientHeight < 80;
   const toEnd = (list) => { list.scrollTop = list.scrollHeight; };
 
   const put = (piece) => {
     const fresh = parse(piece.html);
     if (!fresh) return;
+    local(fresh);
     const old = byID(piece.id);
     old?.classList.remove("changed", "new");
     if (old?.isEqualNode(fresh)) return; // after an interruption all is sent again
@@ -51,7 +71,7 @@
     } else if (list) {
       fresh.classList.add("new");
       list.querySelector(":scope > .empty")?.remove();
-      if (list.dataset.order === "newest") list.prepend(fresh); else list.append(fresh);
+      if (list.dataset.order === "newest") place(list, fresh); else list.append(fresh);
       const most = Number(list.dataset.most || 0);
       while (most && list.children.length > most) {
         (list.dataset.order === "newest" ? list.lastElementChild : list.firstElementChild).remove();
@@ -90,11 +110,12 @@
 
   document.addEventListener("submit", async (event) => {
     const form = event.target;
-    if (form.method !== "post" || !("send" in form.dataset)) return;
-    event.preventDefault();
-    const button = event.submitter;
-    if (form.ariaBusy === "true") return;
+    if (form.method !== "post") return;
+    const button = event.submitter, busy = form.ariaBusy === "true", leaves = !("send" in form.dataset);
+    if (busy || !leaves) event.preventDefault();
+    if (busy) return;
     form.ariaBusy = "true";
+    if (leaves) return;
     button?.closest("details.popup")?.removeAttribute("open");
     try {
       const answer = await fetch(form.action, {
@@ -127,7 +148,18 @@
     }
   });
 
+  addEventListener("pageshow", () => document.querySelectorAll("form[aria-busy]").forEach((form) => { form.ariaBusy = "false"; }));
+
+  const copy = (button) => {
+    const from = byID(button.dataset.copy);
+    getSelection().selectAllChildren(from); // where the clipboard is not ours, one key is left to press
+    navigator.clipboard?.writeText(from.textContent).then(() => { button.textContent = button.dataset.done; }, () => {});
+  };
+  document.querySelectorAll("[data-copy]").forEach((button) => { button.hidden = false; });
+
   document.addEventListener("click", (event) => {
+    const copies = event.target.closest("[data-copy]");
+    if (copies) copy(copies);
     if (event.target.closest("[data-dismiss]")) problem("");
     document.querySelectorAll("details.popup[open]").forEach((popup) => {
       if (!popup.contains(event.target)) popup.open = false;
@@ -142,6 +174,7 @@
     popup.querySelector("summary").focus();
   });
 
+  local(document);
   document.querySelectorAll("[data-follow]").forEach(toEnd);
   if (document.body.dataset.live) listen();
 })();

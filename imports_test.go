@@ -39,6 +39,7 @@ var importTable = map[string]struct {
 			module + "/simulator", module + "/gateway",
 		},
 	},
+	"gateway/console":    {imports: []string{".", "gateway", "internal/page", "platform/..."}},
 	"gateway":            {imports: []string{".", "callback", "internal/page", "platform/...", "store/open"}, never: []string{"github.com/prometheus"}},
 	"gateway/...":        {imports: []string{".", "callback", "gateway/...", "platform/...", "store/open"}},
 	"cmd/...":            {imports: []string{"./..."}},

@@ -116,6 +116,15 @@ func (g *Gateway) Refresh(ctx context.Context, actor, appID string) (Refreshed, 
 	}
 }
 
+// Note writes a line into the journal. Write it before the act, and leave the act
+// alone when it fails.
+func (g *Gateway) Note(ctx context.Context, use zhongkong.Use) error {
+	if err := g.mustNote(ctx, use.Actor, use.Act, use.Subject, use.Detail); err != nil {
+		return fmt.Errorf("gateway: %w", err)
+	}
+	return nil
+}
+
 // WrongKey counts an attempt with a wrong admin key, and reports whether this address
 // has made so few of them that it is looked at. It logs those.
 func (g *Gateway) WrongKey(remote string) bool {

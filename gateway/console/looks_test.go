@@ -1,0 +1,180 @@
+package console_test
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/gateway"
+	"github.com/zhongkong-go/zhongkong/internal/browsertest"
+	"github.com/zhongkong-go/zhongkong/simulator"
+	"github.com/zhongkong-go/zhongkong/store/memory"
+)
+
+var screenshots = flag.String("screenshots", "", "the folder that TestLooks writes its pictures to")
+
+// storied is a store with a past: tokens were fetched at other times than just now,
+// and its journals reach back a day.
+type storied struct {
+	*memory.Store
+
+	ages map[string]time.Duration // of the tokens, by appid
+	born time.Time                // what is older was not so
+	past map[string][]zhongkong.Entry
+}
+
+func (s *storied) aged(key zhongkong.Key, r zhongkong.Record) zhongkong.Record {
+	if r.Value != "" {
+		r.End = r.End.Add(-s.ages[key.AppID])
+	}
+	return r
+}
+
+func (s *storied) Load(ctx context.Context, key zhongkong.Key) (zhongkong.Record, error) {
+	r, err := s.Store.Load(ctx, key)
+	return s.aged(key, r), err
+}
+
+func (s *storied) LoadMany(ctx context.Context, keys []zhongkong.Key) (map[zhongkong.Key]zhongkong.Record, error) {
+	all, err := s.Store.LoadMany(ctx, keys)
+	for key, r := range all {
+		all[key] = s.aged(key, r)
+	}
+	return all, err
+}
+
+func (s *storied) Acquire(ctx context.Context, key zhongkong.Key, attempt string, ttl time.Duration) (zhongkong.Lease, error) {
+	lease, err := s.Store.Acquire(ctx, key, attempt, ttl)
+	lease.Record = s.aged(key, lease.Record)
+	return lease, err
+}
+
+func (s *storied) Journal(ctx context.Context, key zhongkong.Key, limit int) ([]zhongkong.Entry, error) {
+	all, err := s.Store.Journal(ctx, key, limit)
+	all = slices.DeleteFunc(all, func(e zhongkong.Entry) bool { return e.At.Before(s.born) })
+	all = append(all, s.past[key.AppID]...)
+	return all[:min(len(all), limit)], err
+}
+
+// remember writes a day into the journal of an account whose token is so old: a
+// renewal every two hours or so, and what else there was.
+func (s *storied) remember(appID, host string, before ...zhongkong.Entry) {
+	entries := slices.Clone(before)
+	for at := s.ages[appID] + time.Second; at < 24*time.Hour; at += 116 * time.Minute {
+		attempt := fmt.Sprintf("%s/%s", host, at)
+		entries = append(entries,
+			zhongkong.Entry{At: time.Now().Add(-at), Event: zhongkong.EventSave, Attempt: attempt, Detail: "ahead of the token's end"},
+			zhongkong.Entry{At: time.Now().Add(-at - time.Second), Event: zhongkong.EventBegin, Attempt: attempt, Detail: "ahead of the token's end"})
+	}
+	slices.SortFunc(entries, func(a, b zhongkong.Entry) int { return b.At.Compare(a.At) })
+	s.past[appID] = entries
+}
+
+// lively is a gateway on which something has happened.
+func lively(t *testing.T) *desk {
+	const accounts = 9
+	store := &storied{Store: memory.New(), ages: map[string]time.Duration{}, past: map[string][]zhongkong.Entry{}}
+	first := start(t, options{accounts: accounts, store: store, faults: []simulator.Fault{{AppID: appID(4), Errcode: -1}}}).settled()
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	first.wx.ClearFaults()
+	store.born = time.Now()
+	for n := range accounts {
+		store.ages[appID(n)] = time.Duration(n*n*37+n*11+3) * time.Minute % (108 * time.Minute)
+	}
+	store.ages[appID(7)] = 117*time.Minute + 30*time.Second
+	for n := range accounts {
+		host := fmt.Sprintf("gateway-%d/7", n%2+1)
+		before := []zhongkong.Entry{}
+		event := func(minutes int, earlier time.Duration, event zhongkong.Event, detail string) {
+			at := time.Now().Add(-time.Duration(minutes)*time.Minute - earlier)
+			before = append(before, zhongkong.Entry{At: at, Event: event, Attempt: fmt.Sprintf("%s/%d", host, minutes), Detail: detail})
+		}
+		switch n {
+		case 2: // another program fetches for it
+			for _, minutes := range []int{191, 197, 214, 505, 521} {
+				event(minutes, 0, zhongkong.EventSave, "the token was refused")
+				event(minutes, time.Second, zhongkong.EventBegin, "the token was refused")
+			}
+		case 4, 8:
+			for minutes := 11 + 700*(n/8); minutes < 55+760*(n/8); minutes += 10 {
+				event(minutes, 0, zhongkong.EventRelease, "WeChat refuses /cgi-bin/stable_token for "+appID(n)+": errcode 40164, invalid ip 203.0.113.7 ipv6 ::ffff:203.0.113.7, not in whitelist. The address is 203.0.113.7. Add it.")
+				event(minutes, time.Second, zhongkong.EventBegin, "the token was over")
+			}
+		}
+		if n == 4 {
+			store.ages[appID(n)] = 3 * time.Hour
+		}
+		store.remember(appID(n), host, before...)
+	}
+	d := start(t, options{accounts: accounts, store: store, wx: first.wx, faults: []simulator.Fault{
+		{AppID: appID(4), Path: simulator.StableTokenPath, Errcode: 40164, Errmsg: "invalid ip 203.0.113.7 ipv6 ::ffff:203.0.113.7, not in whitelist"},
+		{AppID: appID(7), Path: simulator.StableTokenPath, Errcode: -1, Errmsg: "system error"},
+	}}).settled()
+	d.until("the renewal that fails", func() bool {
+		return slices.ContainsFunc(d.Status(), func(s zhongkong.Status) bool { return s.Live && s.Failure != nil })
+	})
+	d.client(gateway.Client{Name: "shop", Accounts: []string{gateway.AllAccounts}})
+	d.client(gateway.Client{Name: "crm", Accounts: []string{appID(0), appID(1), appID(3)}, Paths: []string{"/cgi-bin/user/*", "/cgi-bin/menu/get"}, Rate: 50})
+	d.client(gateway.Client{Name: "legacy-php", Accounts: []string{appID(2)}, Real: true, Ends: time.Now().AddDate(1, 0, 0)})
+	if _, err := d.Clients("admin 192.0.2.7").Rotate(t.Context(), "crm", 24*time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.Refresh(t.Context(), "admin 192.0.2.7", appID(0)); err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// TestLooks: at every width, in light and dark, in both languages the page has
+// something to show and nothing to scroll sideways for. With -screenshots it writes
+// the pictures of the READMEs.
+func TestLooks(t *testing.T) {
+	d := lively(t)
+	wide, narrow := browsertest.Look{Width: 1600, Height: 1000}, browsertest.Look{Width: 390, Height: 844}
+	for _, one := range []struct {
+		name, path string
+		look       browsertest.Look
+		dark       bool
+		lang       string
+	}{
+		{"gateway-en-light", "", wide, false, "en"},
+		{"gateway-en-dark", "", wide, true, "en"},
+		{"gateway-zh-light", "", wide, false, "zh-CN"},
+		{"gateway-zh-dark", "", wide, true, "zh-CN"},
+		{"gateway-narrow", "", narrow, false, "en"},
+		{"gateway-narrow-account", "accounts/" + appID(4), narrow, true, "zh-CN"},
+		{"gateway-narrow-add", "clients/add", narrow, false, "zh-CN"},
+		{"gateway-account", "accounts/" + appID(4), wide, false, "en"},
+		{"gateway-add", "clients/add", wide, true, "en"},
+		{"gateway-revoke", "clients/revoke?name=shop", wide, false, "en"},
+		{"gateway-account-zh", "accounts/" + appID(0), wide, true, "zh-CN"},
+	} {
+		t.Run(one.name, func(t *testing.T) {
+			one.look.Still, one.look.Dark, one.look.Lang = true, one.dark, one.lang
+			d.t = t
+			tab := d.open(one.path, one.look)
+			tab.Await(`!document.getElementById("link") && document.title || ` + joined)
+			tab.Fits(".sheet", "thead")
+			png := tab.Screenshot()
+			if len(png) < 8_000 || len(png) > 400<<10 {
+				t.Errorf("the picture has %d bytes", len(png))
+			}
+			if *screenshots != "" {
+				if err := os.MkdirAll(*screenshots, 0o755); err != nil {
+					t.Fatal(err)
+				}
+				if err := os.WriteFile(filepath.Join(*screenshots, one.name+".png"), png, 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,328 @@
+package console
+
+import (
+	"bytes"
+	"embed"
+	"html/template"
+	"io/fs"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/zhongkong-go/zhongkong/gateway"
+	"github.com/zhongkong-go/zhongkong/internal/page"
+)
+
+//go:embed *.html
+var sources embed.FS
+
+//go:embed static
+var static embed.FS
+
+var templates = template.Must(template.New("console").ParseFS(sources, "*.html"))
+
+func files() fs.FS {
+	sub, _ := fs.Sub(static, "static") // it is there: the compiler put it there
+	return sub
+}
+
+const (
+	rowsOfPage = 50
+	maxClients = 200 // that are shown
+	maxQuery   = 64
+)
+
+// view is what one browser looks at. Its exported methods and fields are for the
+// templates.
+type view struct {
+	page    *Page
+	session *session // nil: nobody has logged in
+
+	Lang    page.Lang
+	Query   string   // the accounts are those with this in their appid
+	At      int      // the page of them, from 1
+	AppID   string   // of the page of one account, else ""
+	Notices []notice // what came of an act
+	Problem string   // what was wrong with a form
+	Asked   *question
+	Form    url.Values // what was typed into it
+	Key     *newKey
+	Next    string // after the login
+	Live    bool   // changes come by themselves
+
+	all     []gateway.AccountState
+	matched int
+	rows    []row
+	lines   []line
+	clients []clientRow
+	more    int       // clients beyond those shown
+	known   time.Time // when the store last told of the clients; zero: never
+	away    bool
+	asOf    time.Time // what is shown of the store
+}
+
+// look finds out what a request wants to see.
+func (p *Page) look(r *http.Request, one *session) *view {
+	v := &view{page: p, session: one, Lang: page.LangOf(r), AppID: r.PathValue("appid")}
+	query := r.URL.Query()
+	v.Query = strings.TrimSpace(query.Get("q"))
+	v.Query = v.Query[:min(len(v.Query), maxQuery)]
+	v.At, _ = strconv.Atoi(query.Get("n"))
+	if v.AppID == "" {
+		v.AppID = query.Get("account") // of what is live
+	}
+	return v
+}
+
+// overview fills in what the first page shows.
+func (v *view) overview() {
+	v.accounts()
+	v.ofStore()
+}
+
+func (v *view) accounts() {
+	v.all = v.page.data.all()
+	matching := v.all
+	if v.Query != "" {
+		asked := strings.ToLower(v.Query)
+		matching = nil
+		for _, a := range v.all {
+			if strings.Contains(strings.ToLower(a.Key.AppID), asked) {
+				matching = append(matching, a)
+			}
+		}
+	}
+	v.matched = len(matching)
+	v.At = min(max(v.At, 1), v.Pages())
+	sorted := slices.SortedFunc(slices.Values(matching), worstFirst)
+	from := (v.At - 1) * rowsOfPage
+	shown := sorted[from:min(from+rowsOfPage, len(sorted))]
+	v.setRows(shown)
+}
+
+func (v *view) setRows(shown []gateway.AccountState) {
+	journals := v.page.data.fetches(shown)
+	v.rows = make([]row, len(shown))
+	for i, a := range shown {
+		v.rows[i] = row{v, a, journals[a.Key.AppID]}
+	}
+}
+
+// ofStore fills in the journal and the clients.
+func (v *view) ofStore() {
+	uses, usesAt, usesErr := v.page.data.trail()
+	clients, clientsAt, clientsErr := v.page.data.list()
+	v.away = usesErr != nil || clientsErr != nil
+	v.asOf, v.known = usesAt, clientsAt
+	v.lines = nil
+	for _, u := range uses {
+		v.lines = append(v.lines, v.used(u))
+	}
+	for _, r := range v.rows {
+		v.lines = append(v.lines, v.fetched(r.AppID(), r.journal.entries[:min(len(r.journal.entries), maxLines)])...)
+	}
+	v.lines = newest(v.lines)
+	v.more = max(0, len(clients)-maxClients)
+	v.clients = make([]clientRow, 0, min(len(clients), maxClients))
+	for _, c := range clients[:min(len(clients), maxClients)] {
+		v.clients = append(v.clients, clientRow{v, c})
+	}
+}
+
+// account fills in what the page of one account shows, and reports whether there is
+// such an account.
+func (v *view) account() bool {
+	v.all = v.page.data.all()
+	at, found := slices.BinarySearchFunc(v.all, v.AppID, func(a gateway.AccountState, appID string) int { return strings.Compare(a.Key.AppID, appID) })
+	if !found {
+		return false
+	}
+	v.setRows(v.all[at : at+1])
+	v.lines = newest(v.fetched(v.AppID, v.rows[0].journal.entries))
+	return true
+}
+
+// render executes a template.
+func (v *view) render(name string, data any) string {
+	var b bytes.Buffer
+	if err := templates.ExecuteTemplate(&b, name, data); err != nil {
+		v.page.log.Error("a piece of the page cannot be rendered", "piece", name, "error", err)
+		return ""
+	}
+	return b.String()
+}
+
+// The parts of a view, for the templates.
+func (v *view) Rows() []row          { return v.rows }
+func (v *view) Row() row             { return v.rows[0] }
+func (v *view) Lines() []line        { return v.lines }
+func (v *view) Clients() []clientRow { return v.clients }
+func (v *view) More() int            { return v.more }
+func (v *view) Known() bool          { return !v.known.IsZero() }
+func (v *view) CSRF() string         { return v.session.csrf }
+func (v *view) Version() string      { return v.page.version }
+func (v *view) Gateway() string      { return v.page.name }
+func (v *view) MaxLines() int        { return maxLines }
+func (v *view) Total() int           { return len(v.all) }
+func (v *view) Matched() int         { return v.matched }
+func (v *view) Away() bool           { return v.away }
+func (v *view) Number(n int) string  { return page.Number(n) }
+
+// AsOf says what is still shown of a store that does not answer.
+func (v *view) AsOf() string {
+	if v.asOf.IsZero() {
+		return v.T("The store does not answer, so clients and journal cannot be shown. The accounts go on with the tokens that they have.")
+	}
+	return v.T("The store does not answer. Clients and journal are as of %s; the accounts go on with the tokens that they have.", clock(v.asOf))
+}
+
+// Pages is how many pages of accounts there are, at least one.
+func (v *view) Pages() int { return max(1, (v.matched+rowsOfPage-1)/rowsOfPage) }
+
+// Count says which accounts are shown.
+func (v *view) Count() string {
+	if v.matched == 0 {
+		return ""
+	}
+	from := (v.At-1)*rowsOfPage + 1
+	if v.Pages() == 1 {
+		return page.Number(v.matched)
+	}
+	return v.T("%[1]s–%[2]s of %[3]s", page.Number(from), page.Number(from+len(v.rows)-1), page.Number(v.matched))
+}
+
+// Before and After are the pages beside this one, "" when there is none.
+func (v *view) Before() string { return v.turn(v.At - 1) }
+
+// After is the next page.
+func (v *view) After() string { return v.turn(v.At + 1) }
+
+func (v *view) turn(n int) string {
+	if n < 1 || n > v.Pages() {
+		return ""
+	}
+	return v.address("", n)
+}
+
+// address is where the view is, at another page of the accounts.
+func (v *view) address(path string, n int) string {
+	q := url.Values{}
+	if v.Query != "" {
+		q.Set("q", v.Query)
+	}
+	if n > 1 {
+		q.Set("n", strconv.Itoa(n))
+	}
+	if path == "live" && v.AppID != "" {
+		q.Set("account", v.AppID)
+	}
+	if len(q) == 0 {
+		return Path + path
+	}
+	return Path + path + "?" + q.Encode()
+}
+
+// space is what stands between sentences.
+func (v *view) space() string {
+	if v.Lang == page.Chinese {
+		return ""
+	}
+	return " "
+}
+
+// Stream is where the changes come from.
+func (v *view) Stream() string { return v.address("live", v.At) }
+
+// Say says a notice.
+func (v *view) Say(n notice) string {
+	text := v.T(n.Text, n.Args...)
+	if n.Plain != "" {
+		text += v.space() + n.Plain
+	}
+	return text
+}
+
+// few reports whether the journals of all accounts are read anyway.
+func (v *view) few() bool { return v.AppID != "" || len(v.rows) == len(v.all) }
+
+// Scope says who has seen what the plot shows.
+func (v *view) Scope() string {
+	if v.few() {
+		return v.T("all gateways")
+	}
+	return v.T("this gateway, since its start")
+}
+
+// Plot is the last day of what is looked at.
+func (v *view) Plot() plotView {
+	p := plotView{v: v, ID: "plot"}
+	if v.AppID != "" {
+		p.Scope = v.T("%s over the last 24 hours", v.AppID)
+		p.past = pastOf(v.rows[0].journal.entries, time.Now())
+		return p
+	}
+	p.Scope = v.T("All accounts over the last 24 hours")
+	p.past = newPast(time.Now())
+	for _, r := range v.rows {
+		one := pastOf(r.journal.entries, time.Now())
+		for i, b := range one.buckets {
+			p.past.buckets[i] = p.past.buckets[i].plus(b)
+		}
+	}
+	return p
+}
+
+// clientRow is a client as the page shows it.
+type clientRow struct {
+	v *view
+	c gateway.Client
+}
+
+// The parts of a client, for the templates.
+func (c clientRow) Name() string                      { return c.c.Name }
+func (c clientRow) T(text string, args ...any) string { return c.v.T(text, args...) }
+func (c clientRow) Real() bool                        { return c.c.Real }
+func (c clientRow) Paths() []string                   { return c.c.Paths }
+func (c clientRow) Created() time.Time                { return c.c.Created }
+func (c clientRow) Rotate() string                    { return clientPath("rotate", c.c.Name) }
+func (c clientRow) Revoke() string                    { return clientPath("revoke", c.c.Name) }
+
+// Over reports whether its end has come.
+func (c clientRow) Over() bool { return !c.c.Ends.IsZero() && !time.Now().Before(c.c.Ends) }
+
+// Ends is the day of its end, "" when there is none.
+func (c clientRow) Ends() string {
+	if c.c.Ends.IsZero() {
+		return ""
+	}
+	return c.c.Ends.Local().Format(time.DateOnly)
+}
+
+// Accounts says which it may use.
+func (c clientRow) Accounts() string {
+	if slices.Contains(c.c.Accounts, gateway.AllAccounts) {
+		return c.T("all accounts")
+	}
+	if len(c.c.Accounts) == 1 {
+		return c.c.Accounts[0]
+	}
+	if c.v.Lang == page.Chinese {
+		return c.T("%s and %d more", c.c.Accounts[0], len(c.c.Accounts))
+	}
+	return c.T("%s and %d more", c.c.Accounts[0], len(c.c.Accounts)-1)
+}
+
+// Rate is its limit.
+func (c clientRow) Rate() string {
+	if c.c.Rate == 0 {
+		return ""
+	}
+	return c.T("%s/s", strconv.FormatFloat(c.c.Rate, 'g', -1, 64))
+}
+
+func clientPath(what, name string) string {
+	return Path + "clients/" + what + "?" + url.Values{"name": {name}}.Encode()
+}

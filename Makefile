@@ -86,7 +86,7 @@ cover: ## Measure the coverage of all packages by all tests, into cover.html
 	@$(GO) tool cover -func cover.out | tail -n 1
 
 screenshots: ## Take the READMEs' pictures of the pages, with the Chromium and the fonts that are here
-	$(GO) test -count 1 -run '^TestLooks$$' ./simulator/chat -screenshots "$(CURDIR)/docs/images"
+	$(GO) test -count 1 -run '^TestLooks$$' ./simulator/chat ./gateway/console -screenshots "$(CURDIR)/docs/images"
 
 build-matrix: ## Build without cgo, and vet for Windows and macOS
 	CGO_ENABLED=0 $(GO) build ./...

@@ -18,6 +18,7 @@ import (
 
 	"github.com/zhongkong-go/zhongkong"
 	"github.com/zhongkong-go/zhongkong/gateway"
+	"github.com/zhongkong-go/zhongkong/gateway/console"
 	"github.com/zhongkong-go/zhongkong/gateway/metrics"
 	"github.com/zhongkong-go/zhongkong/platform"
 	"github.com/zhongkong-go/zhongkong/simulator"
@@ -151,6 +152,7 @@ type service struct {
 	plain    bool
 	load     func() (*gateway.Settings, error)
 	store    zhongkong.Store // nil: the one that the settings name
+	page     string          // where the page is, once it is there
 }
 
 // run serves until ctx ends. started is told the address.
@@ -177,13 +179,21 @@ func (s *service) run(ctx context.Context, t *terminal, started func(base string
 	}
 	servers := []*listening{main}
 	if s.settings.Admin.Listen != "" {
-		admin, adminBase, err := s.listen(ctx, s.settings.Admin.Listen, s.adminHandler(g, reload))
+		desk, err := console.New(console.Options{Gateway: g, Key: s.settings.Admin.Key, Version: shortVersion(), Logger: s.log})
+		if err != nil {
+			_ = main.on.Close()
+			return fmt.Errorf("admin.key: %w", err)
+		}
+		defer desk.Close()
+		admin, adminBase, err := s.listen(ctx, s.settings.Admin.Listen, desk.Handler(s.adminHandler(g, reload)))
 		if err != nil {
 			_ = main.on.Close()
 			return fmt.Errorf("admin.listen: %w", err)
 		}
+		admin.RegisterOnShutdown(desk.Close) // else Shutdown would wait for what is live
 		servers = append(servers, admin)
-		t.say("%s", t.dim("The admin API is at "+adminBase))
+		s.page = adminBase + console.Path
+		t.say("%s", t.dim("The admin API is at "+adminBase+" and its page at "+s.page))
 	}
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
@@ -347,6 +357,7 @@ func (c *serveCmd) demo(ctx context.Context, t *terminal) (err error) {
 	settings := &gateway.Settings{
 		Listen: c.Listen, APIBase: "http://" + listener.Addr().String(),
 		Accounts: []gateway.Account{{AppID: account.AppID, Secret: zhongkong.NewSecret(account.Secret), TokenAPI: platform.Classic}},
+		Admin:    gateway.Admin{Listen: "127.0.0.1:0", Key: zhongkong.NewSecret(rand.Text() + rand.Text())},
 	}
 	if settings.Listen == "" {
 		settings.Listen = defaultListen
@@ -368,6 +379,8 @@ func (c *serveCmd) demo(ctx context.Context, t *terminal) (err error) {
 		} {
 			t.say("\n  %s\n  %s", t.dim(line[0]), line[1])
 		}
+		t.say("\n%s %s", t.bold("Look at it"), t.dim("in a browser, with this key of the admin:"))
+		t.say("\n  %s\n  %s", s.page, settings.Admin.Key.Reveal())
 		t.say("\n%s", t.dim("Ctrl-C ends it."))
 	})
 }

@@ -16,6 +16,8 @@ import (
 	"math/big"
 	"net"
 	"net/http"
+	"net/http/cookiejar"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -141,6 +143,17 @@ func TestServeDemo(t *testing.T) {
 	appid := s.until(t, regexp.MustCompile(`APPID=(\S+)`))[1]
 	key := s.until(t, regexp.MustCompile(`KEY=(\S+)`))[1]
 	s.until(t, regexp.MustCompile(`(?s)curl.*curl.*curl.*Ctrl-C`))
+	page := s.until(t, regexp.MustCompile(`(?s)key of the admin:\s+(http://127\.0\.0\.1:\S+/page/)\s+(\w{32,})`))
+	jar, _ := cookiejar.New(nil)
+	res, err := (&http.Client{Jar: jar}).PostForm(page[1]+"login", url.Values{"key": {page[2]}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	overview, _ := io.ReadAll(res.Body)
+	_ = res.Body.Close()
+	if res.StatusCode != http.StatusOK || !strings.Contains(string(overview), `id="account-`+appid) {
+		t.Errorf("the page with the key that was printed: %d", res.StatusCode)
+	}
 
 	// The same seed makes up the same secrets here.
 	wx, err := simulator.New(simulator.Options{Seed: seed})
@@ -178,6 +191,7 @@ func TestServeDemo(t *testing.T) {
 	_, _ = fetched(t, "GET", s.base+"/sns/jscode2session?appid="+appid+"&secret="+key+"&js_code=c", "")
 	_, ready := fetched(t, "GET", s.base+"/readyz", "")
 	answers.WriteString(ready)
+	answers.Write(overview)
 
 	folder := filepath.Dir(weChat[2])
 	files, err := os.ReadDir(folder)
@@ -320,6 +334,10 @@ func TestServeConfig(t *testing.T) {
 	}
 	if _, status := ask("/journal", "made-up-metrics-key-0123456789abcdef"); status != http.StatusUnauthorized && status != http.StatusTooManyRequests { // others have tried from this address
 		t.Errorf("the metrics key opens the journal: status %d", status)
+	}
+	page := s.until(t, regexp.MustCompile(`its page at (\S+)`))[1]
+	if status, login := fetched(t, "GET", page, ""); status != 200 || !strings.Contains(login, `type="password"`) || strings.Contains(login, first) {
+		t.Errorf("the page: %d %s", status, login)
 	}
 	for _, act := range []string{"add client", "rotate client", "revoke client", "command "} {
 		if !strings.Contains(journal, act) {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"regexp"
 	"runtime/debug"
 )
 
@@ -16,6 +17,24 @@ func versionText() string {
 		info = new(debug.BuildInfo)
 	}
 	return describe(version, commit, info)
+}
+
+// betweenTags is what the module system calls a commit that has no tag of its own.
+var betweenTags = regexp.MustCompile(`-\d{14}-([0-9a-f]{7})`)
+
+// shortVersion is the version, or the commit, in a word; "" where neither is known.
+func shortVersion() string {
+	if version != "" {
+		return version
+	}
+	info, ok := debug.ReadBuildInfo()
+	if !ok || info.Main.Version == "(devel)" {
+		return ""
+	}
+	if commit := betweenTags.FindStringSubmatch(info.Main.Version); commit != nil {
+		return commit[1]
+	}
+	return info.Main.Version
 }
 
 // describe tells version, commit, Go and what cgo decides: whether there is SQLite.

@@ -121,7 +121,10 @@ func lively(t *testing.T) *desk {
 	d.until("the renewal that fails", func() bool {
 		return slices.ContainsFunc(d.Status(), func(s zhongkong.Status) bool { return s.Live && s.Failure != nil })
 	})
-	d.client(gateway.Client{Name: "shop", Accounts: []string{gateway.AllAccounts}})
+	shop := d.client(gateway.Client{Name: "shop", Accounts: []string{gateway.AllAccounts}})
+	for range 1204 {
+		d.call(appID(0), shop)
+	}
 	d.client(gateway.Client{Name: "crm", Accounts: []string{appID(0), appID(1), appID(3)}, Paths: []string{"/cgi-bin/user/*", "/cgi-bin/menu/get"}, Rate: 50})
 	d.client(gateway.Client{Name: "legacy-php", Accounts: []string{appID(2)}, Real: true, Ends: time.Now().AddDate(1, 0, 0)})
 	if _, err := d.Clients("admin 192.0.2.7").Rotate(t.Context(), "crm", 24*time.Hour); err != nil {

@@ -141,6 +141,12 @@ func (d *desk) client(c gateway.Client) string {
 	return key.Reveal()
 }
 
+// call makes a call through the gateway with a client's key.
+func (d *desk) call(appID, key string) {
+	r := httptest.NewRequest(http.MethodGet, "/cgi-bin/token?"+url.Values{"grant_type": {"client_credential"}, "appid": {appID}, "secret": {key}}.Encode(), http.NoBody)
+	d.ServeHTTP(httptest.NewRecorder(), r)
+}
+
 // answer is what the page answers.
 type answer struct {
 	status   int

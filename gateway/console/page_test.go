@@ -224,7 +224,7 @@ func TestClients(t *testing.T) {
 		t.Errorf("the same name: %d", got.status)
 	}
 	overview := d.get("").html
-	for _, want := range []string{"shop", appID(0) + " and 1 more", "50/s", "2 paths", "until 2099-01-31", "Client added"} {
+	for _, want := range []string{"shop", "just now", "1 call", appID(0) + " and 1 more", "50/s", "2 paths", "until 2099-01-31", "Client added"} {
 		if !strings.Contains(overview, want) {
 			t.Errorf("the overview has no %q", want)
 		}

@@ -125,10 +125,14 @@ func (v *view) ofStore() {
 		v.lines = append(v.lines, v.fetched(r.AppID(), r.journal.entries[:min(len(r.journal.entries), maxLines)])...)
 	}
 	v.lines = newest(v.lines)
+	used := map[string]gateway.ClientNumbers{}
+	for _, n := range v.page.gateway.ClientNumbers() {
+		used[n.Name] = n
+	}
 	v.more = max(0, len(clients)-maxClients)
 	v.clients = make([]clientRow, 0, min(len(clients), maxClients))
 	for _, c := range clients[:min(len(clients), maxClients)] {
-		v.clients = append(v.clients, clientRow{v, c})
+		v.clients = append(v.clients, clientRow{v, c, used[c.Name]})
 	}
 }
 
@@ -266,6 +270,14 @@ func (v *view) Plot() plotView {
 	}
 	p.Scope = v.T("All accounts over the last 24 hours")
 	p.past = newPast(time.Now())
+	if !v.few() {
+		for _, b := range v.page.gateway.History("") {
+			if at := p.past.at(b.Start); at != nil {
+				*at = at.plus(bucket{b.Renewals, b.Refusals, b.Failures})
+			}
+		}
+		return p
+	}
 	for _, r := range v.rows {
 		one := pastOf(r.journal.entries, time.Now())
 		for i, b := range one.buckets {
@@ -277,8 +289,9 @@ func (v *view) Plot() plotView {
 
 // clientRow is a client as the page shows it.
 type clientRow struct {
-	v *view
-	c gateway.Client
+	v    *view
+	c    gateway.Client
+	used gateway.ClientNumbers // at this gateway, since it started
 }
 
 // The parts of a client, for the templates.
@@ -313,6 +326,31 @@ func (c clientRow) Accounts() string {
 		return c.T("%s and %d more", c.c.Accounts[0], len(c.c.Accounts))
 	}
 	return c.T("%s and %d more", c.c.Accounts[0], len(c.c.Accounts)-1)
+}
+
+// Last says when it last called this gateway, in steps that need not change every
+// second; Calls how often it has.
+func (c clientRow) Last() string {
+	switch ago := time.Since(c.used.Last); {
+	case c.used.Last.IsZero():
+		return c.T("not since the start")
+	case ago < time.Minute:
+		return c.T("just now")
+	default:
+		return c.T("%s ago", c.v.span(ago.Truncate(time.Minute)))
+	}
+}
+
+// Calls says how many calls it made.
+func (c clientRow) Calls() string {
+	switch c.used.Calls {
+	case 0:
+		return ""
+	case 1:
+		return c.T("1 call")
+	default:
+		return c.T("%s calls", page.Number(int(c.used.Calls)))
+	}
 }
 
 // Rate is its limit.

@@ -32,6 +32,7 @@ type data struct {
 	accounts cached[[]gateway.AccountState]
 	uses     cached[[]zhongkong.Use]
 	clients  cached[[]gateway.Client]
+	waiting  cached[[]gateway.QueueStatus]
 
 	mu       sync.Mutex // guards what follows
 	journals map[string]*journal
@@ -124,14 +125,19 @@ func (d *data) fetches(accounts []gateway.AccountState) map[string]journal {
 	rest := now.Sub(d.away) < storePause
 	for _, a := range accounts {
 		j := d.journals[a.Key.AppID]
-		if j == nil || now.Sub(j.read) >= fetchesAge || j.fence != a.Fence || j.failure != failureOf(a) {
-			stale = append(stale, a)
+		if rest || j != nil && now.Sub(j.read) < fetchesAge && j.fence == a.Fence && j.failure == failureOf(a) {
+			continue
 		}
+		claimed := journal{} // nobody else reads it meanwhile
+		if j != nil {
+			claimed = *j
+		}
+		claimed.read, claimed.fence, claimed.failure = now, a.Fence, failureOf(a)
+		d.journals[a.Key.AppID] = &claimed
+		stale = append(stale, a)
 	}
 	d.mu.Unlock()
-	if !rest {
-		d.read(stale)
-	}
+	d.read(stale)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	found := make(map[string]journal, len(accounts))
@@ -167,6 +173,9 @@ func (d *data) read(accounts []gateway.AccountState) {
 					d.journals[a.Key.AppID] = j
 				case !errors.Is(err, gateway.ErrNoAccount) && !errors.Is(err, errors.ErrUnsupported):
 					d.away = time.Now()
+					if claimed := d.journals[a.Key.AppID]; claimed != nil {
+						claimed.read = time.Time{}
+					}
 				}
 				d.mu.Unlock()
 			}

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -31,6 +32,10 @@ func TestMain(m *testing.M) { browsertest.Main(m, func() error { return goleak.F
 const (
 	adminKey  = "made-up-admin-key-0123456789abcdef"
 	appSecret = "0123456789abcdef0123456789abcdef"
+
+	// What stands in an account's console under 消息推送.
+	pushToken  = "madeUpToken0123"
+	pushAESKey = "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG"
 )
 
 // appID is the n-th made-up account.
@@ -78,7 +83,7 @@ func start(tb testing.TB, o options) *desk {
 		if o.classic || n%3 == 2 {
 			account.TokenAPI = platform.Classic
 		}
-		known = append(known, simulator.Account{AppID: appID(n), Secret: appSecret})
+		known = append(known, simulator.Account{AppID: appID(n), Secret: appSecret, Token: pushToken, AESKey: pushAESKey})
 		cfg.Accounts = append(cfg.Accounts, account)
 	}
 	if o.wx == nil {
@@ -133,7 +138,7 @@ func (d *desk) settled() *desk {
 // client adds a client and returns its key.
 func (d *desk) client(c gateway.Client) string {
 	d.t.Helper()
-	key, err := d.Clients("test").Add(d.t.Context(), c)
+	key, err := d.Clients("admin 192.0.2.7").Add(d.t.Context(), c)
 	if err != nil {
 		d.t.Fatal(err)
 	}
@@ -145,6 +150,39 @@ func (d *desk) client(c gateway.Client) string {
 func (d *desk) call(appID, key string) {
 	r := httptest.NewRequest(http.MethodGet, "/cgi-bin/token?"+url.Values{"grant_type": {"client_credential"}, "appid": {appID}, "secret": {key}}.Encode(), http.NoBody)
 	d.ServeHTTP(httptest.NewRecorder(), r)
+}
+
+// pushedTo gives an account subscribers: one that takes pushes, and one where nobody
+// listens.
+func pushedTo(tb testing.TB) *gateway.Callback {
+	tb.Helper()
+	takes := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "success") }))
+	tb.Cleanup(takes.Close)
+	nobody := httptest.NewServer(nil)
+	nobody.Close()
+	return &gateway.Callback{
+		Token: zhongkong.NewSecret(pushToken), AESKey: zhongkong.NewSecret(pushAESKey),
+		Subscribers: []gateway.Subscriber{
+			{Name: "shop", URL: takes.URL + "/wechat", Token: zhongkong.NewSecret("tokenOfShop")},
+			{Name: "erp", URL: nobody.URL + "/wechat", Token: zhongkong.NewSecret("tokenOfERP")},
+		},
+	}
+}
+
+// push pushes messages to the gateway, as WeChat does, until one subscriber is down.
+func (d *desk) push(appID string, n int) {
+	d.t.Helper()
+	server := httptest.NewServer(d.Gateway)
+	defer server.Close()
+	for i := range n {
+		if _, err := d.wx.Push(d.t.Context(), server.URL+"/callback/"+appID, simulator.Text(fmt.Sprint("你好 ", i))); err != nil {
+			d.t.Fatal(err)
+		}
+	}
+	d.until("a subscriber is down, and what waits is known", func() bool {
+		all, err := d.Queues(d.t.Context())
+		return err == nil && slices.ContainsFunc(all, func(q gateway.QueueStatus) bool { return q.Down && q.Waiting == n })
+	})
 }
 
 // answer is what the page answers.

@@ -2,9 +2,7 @@ package console_test
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -12,7 +10,6 @@ import (
 	"os"
 	"regexp"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"unicode"
 
@@ -20,7 +17,6 @@ import (
 	"github.com/zhongkong-go/zhongkong/gateway"
 	"github.com/zhongkong-go/zhongkong/gateway/console"
 	"github.com/zhongkong-go/zhongkong/simulator"
-	"github.com/zhongkong-go/zhongkong/store/memory"
 )
 
 // TestLogin: without the admin key there is nothing to see and nothing to do; with
@@ -302,121 +298,6 @@ func TestRefresh(t *testing.T) {
 	}
 	if n := d.wx.Stats(appID(0)).Stable.Issued; n != 2 {
 		t.Errorf("%d tokens were issued, want 2", n)
-	}
-}
-
-// TestMany: of thousands of accounts a page shows fifty, trouble first, and the
-// others by page and by a part of their appid.
-func TestMany(t *testing.T) {
-	d := start(t, options{accounts: 3, change: func(c *gateway.Config) {
-		for n := range 5000 {
-			c.Accounts = append(c.Accounts, gateway.Account{AppID: fmt.Sprintf("wxmany%012d", n), Secret: c.Accounts[0].Secret})
-		}
-		c.Accounts[1].Secret = zhongkong.NewSecret("wrong-" + appSecret)
-	}}).logIn()
-	if _, err := d.Refresh(t.Context(), "test", appID(1)); err == nil { // first fetches of so many take an hour
-		t.Fatal("there is no trouble")
-	}
-	d.until("the trouble is shown", func() bool { return strings.Contains(d.get("").html, "40125") })
-	html := d.get("").html
-	rows := regexp.MustCompile(`<tr id="account-([^"]+)" class="(\w+)"`).FindAllStringSubmatch(html, -1)
-	if len(rows) != 50 || rows[0][1] != appID(1) || rows[0][2] != "bad" {
-		t.Errorf("%d rows, %v first", len(rows), rows[0])
-	}
-	if !strings.Contains(html, "of 5,003") || !strings.Contains(html, `href="/page/?n=2"`) || !strings.Contains(html, "Page 1 of 101") {
-		t.Error("the way to the other accounts is not there")
-	}
-	if size := len(html); size > 200<<10 {
-		t.Errorf("the page has %d bytes", size)
-	}
-	for query, want := range map[string]int{"?n=101": 3, "?n=9999": 3, "?n=-1": 50, "?n=x": 50, "?q=MANY000000000042": 1, "?q=many00000000004": 10, "?q=%3Cscript%3E": 0, "?q=many&n=100": 50} {
-		html := d.get(query).html
-		if n := strings.Count(html, `<tr id="account-`); n != want {
-			t.Errorf("%s: %d rows, want %d", query, n, want)
-		}
-		if want == 0 && (!strings.Contains(html, "No account has “&lt;script&gt;”") || strings.Contains(html, "<script>")) {
-			t.Errorf("%s: nothing says that there is none", query)
-		}
-	}
-}
-
-// shut is a store of which a switch says whether it answers.
-type shut struct {
-	*memory.Store
-
-	away atomic.Bool
-}
-
-var errAway = errors.New("made up: no route to host")
-
-func (s *shut) Documents(ctx context.Context, after int64) ([]zhongkong.Document, error) {
-	if s.away.Load() {
-		return nil, errAway
-	}
-	return s.Store.Documents(ctx, after)
-}
-
-func (s *shut) Uses(ctx context.Context, limit int) ([]zhongkong.Use, error) {
-	if s.away.Load() {
-		return nil, errAway
-	}
-	return s.Store.Uses(ctx, limit)
-}
-
-func (s *shut) Note(ctx context.Context, u zhongkong.Use) error {
-	if s.away.Load() {
-		return errAway
-	}
-	return s.Store.Note(ctx, u)
-}
-
-func (s *shut) Journal(ctx context.Context, key zhongkong.Key, limit int) ([]zhongkong.Entry, error) {
-	if s.away.Load() {
-		return nil, errAway
-	}
-	return s.Store.Journal(ctx, key, limit)
-}
-
-// TestStoreAway: the page opens without its store, says what it does not know, keeps
-// what it knew, and acts wait for the journal.
-func TestStoreAway(t *testing.T) {
-	store := &shut{Store: memory.New()}
-	store.away.Store(true)
-	d := start(t, options{store: store}).settled().logIn()
-	html := d.get("").html
-	for _, want := range []string{"so clients and journal cannot be shown", "The clients are not known.", "All 2 accounts have a valid token.", "–"} {
-		if !strings.Contains(html, want) {
-			t.Errorf("with a store that never answered there is no %q", want)
-		}
-	}
-	if got := d.act("clients/add", "name", "shop", "account", "*"); got.status != 422 || !strings.Contains(got.html, "nothing was changed") {
-		t.Errorf("adding a client: %d", got.status)
-	}
-	store.away.Store(false)
-	d.client(gateway.Client{Name: "shop", Accounts: []string{"*"}})
-	d.until("the client is seen", func() bool { return strings.Contains(d.get("").html, `id="revoke-shop"`) })
-	store.away.Store(true)
-	d.until("the banner", func() bool {
-		html := d.get("").html
-		return strings.Contains(html, "Clients and journal are as of") && strings.Contains(html, `id="revoke-shop"`) && strings.Contains(html, "Client added")
-	})
-}
-
-// TestStates: what stands there when there is nothing yet.
-func TestStates(t *testing.T) {
-	none := start(t, options{change: func(c *gateway.Config) { c.Accounts = nil }}).logIn()
-	html := none.get("").html
-	for _, want := range []string{"There is no account yet.", "There is no client yet.", "Nothing happened in the last 24 hours."} {
-		if !strings.Contains(html, want) {
-			t.Errorf("there is no %q", want)
-		}
-	}
-	slow := start(t, options{faults: []simulator.Fault{{Path: simulator.StableTokenPath, Delay: 1 << 40}}}).logIn()
-	if html := slow.get("").html; !strings.Contains(html, "2 of 2 accounts are being loaded…") || strings.Count(html, `badge wait`) != 2 {
-		t.Error("accounts that are being loaded do not look so")
-	}
-	if got := slow.get("accounts/wx0"); got.status != http.StatusNotFound || !strings.Contains(got.html, "There is nothing here") {
-		t.Errorf("an account that is not there: %d", got.status)
 	}
 }
 

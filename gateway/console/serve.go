@@ -252,7 +252,7 @@ func (v *view) news(s *sent) (changed []page.Piece, there bool) {
 		put("", "state", v.render("state", v))
 	} else {
 		v.overview()
-		for _, id := range []string{"health", "away", "count", "turn", "clients"} {
+		for _, id := range []string{"health", "away", "count", "turn", "clients", "queues"} {
 			put("", id, v.render(id, v))
 		}
 		v.newsOfRows(s, put)

@@ -58,6 +58,8 @@ type view struct {
 	rows    []row
 	lines   []line
 	clients []clientRow
+	queues  []queueRow
+	down    int       // subscribers that take nothing
 	more    int       // clients beyond those shown
 	known   time.Time // when the store last told of the clients; zero: never
 	away    bool
@@ -80,6 +82,7 @@ func (p *Page) look(r *http.Request, one *session) *view {
 // overview fills in what the first page shows.
 func (v *view) overview() {
 	v.accounts()
+	v.readQueues()
 	v.ofStore()
 }
 

@@ -189,6 +189,20 @@ var chinese = page.Words{ //nolint:gosec // words about secrets, and none among 
 	"Each program that uses the gateway gets a key of its own, in place of the AppSecret.": "每个使用网关的程序都有自己的密钥，用来代替 AppSecret。",
 	"The store has not answered since the start. This page looks again by itself.":         "启动以来存储一直没有响应，本页会自动重试。",
 
+	// Pushes.
+	"Pushes": "消息推送", "System": "系统", "Waiting": "等待中", "Delivered": "已送达", "Takes pushes": "正常接收", "Takes nothing": "无法送达",
+	"Not all was taken": "部分未送达", "Not configured": "已移除", "for %s": "最久 %s", "%s too late": "%s 次超时", "%s dropped": "丢弃 %s 条",
+	"Every account has a valid token, but a system takes no pushes.":  "账号全部有效，但有 1 个系统收不到推送。",
+	"Every account has a valid token, but %d systems take no pushes.": "账号全部有效，但有 %d 个系统收不到推送。",
+	"What waits for it is below.":                                     "积压情况见下方。", "What waits for them is below.": "积压情况见下方。",
+
+	// Why a system takes no pushes, as the gateway says it.
+	"it did not answer in time": "未在规定时间内应答。",
+	"it cannot be reached":      "无法连接", "nothing listens at its address": "该地址没有程序在监听", "its address does not answer": "该地址没有响应", "there is no way to its address": "该地址不可达",
+	"its certificate is not trusted here, or is another host's": "它的证书不受信任，或属于其他主机。",
+	"the connection to it failed, before it answered":           "应答之前连接中断。",
+	"it answered ": "返回 ",
+
 	// Forms.
 	"It is written in the journal before it is done.":     "操作前会先写入审计记录。",
 	"Letters, digits, - _ and .":                          "字母、数字、- _ 和 .",

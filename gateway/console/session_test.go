@@ -80,6 +80,18 @@ func TestSessions(t *testing.T) {
 	})
 }
 
+// TestCookie: over TLS it is never sent without, and the logout takes it away.
+func TestCookie(t *testing.T) {
+	r := httptest.NewRequest(http.MethodGet, "https://gateway.example"+Path, http.NoBody)
+	if c := cookie(r, "x"); r.TLS == nil || !c.Secure || !c.HttpOnly || c.SameSite != http.SameSiteStrictMode || c.Path != Path || c.MaxAge != 12*3600 {
+		t.Errorf("over TLS: %v", c)
+	}
+	r.TLS = nil
+	if c := cookie(r, ""); c.Secure || c.MaxAge >= 0 {
+		t.Errorf("taken away, on loopback: %v", c)
+	}
+}
+
 // TestPast: every moment of the day has its quarter, what is older has none, and what
 // another clock has ahead is now.
 func TestPast(t *testing.T) {

@@ -95,7 +95,7 @@ func TestStoreAway(t *testing.T) {
 	store.away.Store(true)
 	d := start(t, options{store: store}).settled().logIn()
 	html := d.get("").html
-	for _, want := range []string{"so clients and journal cannot be shown", "The clients are not known.", "All 2 accounts have a valid token.", "–"} {
+	for _, want := range []string{"so clients and journal cannot be shown", "The clients are not known.", "The journal is not known.", "this gateway, since its start", "2 renewed, 0 refused, 0 failed", "All 2 accounts have a valid token.", "–"} {
 		if !strings.Contains(html, want) {
 			t.Errorf("with a store that never answered there is no %q", want)
 		}

@@ -47,9 +47,8 @@ func (p *past) at(t time.Time) *bucket {
 	return &p.buckets[i]
 }
 
-// pastOf counts what a journal tells.
-func pastOf(entries []zhongkong.Entry, now time.Time) *past {
-	p := newPast(now)
+// add counts what a journal tells.
+func (p *past) add(entries []zhongkong.Entry) {
 	for _, e := range entries {
 		b := p.at(e.At)
 		switch {
@@ -62,7 +61,6 @@ func pastOf(entries []zhongkong.Entry, now time.Time) *past {
 			b.Refusals++
 		}
 	}
-	return p
 }
 
 // plotView is the last day as a picture and as a table. The bars of renewals stand on

@@ -257,6 +257,7 @@ func (v *view) news(s *sent) (changed []page.Piece, there bool) {
 		}
 		v.newsOfRows(s, put)
 	}
+	put("", "scope", v.render("scope", v))
 	plot := v.Plot()
 	put("", plot.ID, v.render("plot", plot))
 	known := map[string]string{}

@@ -169,6 +169,7 @@ func (v *view) Lines() []line        { return v.lines }
 func (v *view) Clients() []clientRow { return v.clients }
 func (v *view) More() int            { return v.more }
 func (v *view) Known() bool          { return !v.known.IsZero() }
+func (v *view) Told() bool           { return v.AppID != "" || !v.asOf.IsZero() }
 func (v *view) CSRF() string         { return v.session.csrf }
 func (v *view) Version() string      { return v.page.version }
 func (v *view) Gateway() string      { return v.page.name }
@@ -252,12 +253,16 @@ func (v *view) Say(n notice) string {
 	return text
 }
 
-// few reports whether the journals of all accounts are read anyway.
-func (v *view) few() bool { return v.AppID != "" || len(v.rows) == len(v.all) }
+// durable reports whether the store's journals tell the last day of all that is looked
+// at. They are not read for accounts that are not shown.
+func (v *view) durable() bool {
+	unknown := func(r row) bool { return !r.journal.known }
+	return (v.AppID != "" || len(v.rows) == len(v.all)) && !slices.ContainsFunc(v.rows, unknown)
+}
 
 // Scope says who has seen what the plot shows.
 func (v *view) Scope() string {
-	if v.few() {
+	if v.durable() {
 		return v.T("all gateways")
 	}
 	return v.T("this gateway, since its start")
@@ -265,26 +270,20 @@ func (v *view) Scope() string {
 
 // Plot is the last day of what is looked at.
 func (v *view) Plot() plotView {
-	p := plotView{v: v, ID: "plot"}
+	now := time.Now()
+	p := plotView{v: v, ID: "plot", Scope: v.T("All accounts over the last 24 hours"), past: newPast(now)}
 	if v.AppID != "" {
 		p.Scope = v.T("%s over the last 24 hours", v.AppID)
-		p.past = pastOf(v.rows[0].journal.entries, time.Now())
-		return p
 	}
-	p.Scope = v.T("All accounts over the last 24 hours")
-	p.past = newPast(time.Now())
-	if !v.few() {
-		for _, b := range v.page.gateway.History("") {
-			if at := p.past.at(b.Start); at != nil {
-				*at = at.plus(bucket{b.Renewals, b.Refusals, b.Failures})
-			}
+	if v.durable() {
+		for _, r := range v.rows {
+			p.past.add(r.journal.entries)
 		}
 		return p
 	}
-	for _, r := range v.rows {
-		one := pastOf(r.journal.entries, time.Now())
-		for i, b := range one.buckets {
-			p.past.buckets[i] = p.past.buckets[i].plus(b)
+	for _, b := range v.page.gateway.History(v.AppID) {
+		if at := p.past.at(b.Start); at != nil {
+			*at = at.plus(bucket{b.Renewals, b.Refusals, b.Failures})
 		}
 	}
 	return p

@@ -129,6 +129,7 @@ var chinese = page.Words{ //nolint:gosec // words about secrets, and none among 
 
 	// The journal.
 	"Journal":                            "记录",
+	"The journal is not known.":          "无法得知记录。",
 	"Nothing was written yet.":           "还没有记录。",
 	"client":                             "客户端",
 	"admin":                              "管理接口",

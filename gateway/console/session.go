@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -19,7 +20,7 @@ const (
 	sessionIdle = time.Hour // without a request of a person; what is live does not count
 	maxSessions = 64
 	maxStreams  = 16 // of one session
-	cookieName  = "zhongkong_page"
+	cookiePlain = "zhongkong_page"
 )
 
 // session is a browser that has shown the admin key. Its id is known to the browser
@@ -75,7 +76,7 @@ func (s *sessions) begin(now time.Time) (id string, _ *session) {
 // find returns the session of a request, nil when there is none. A request of
 // a person keeps it alive.
 func (s *sessions) find(r *http.Request, person bool, now time.Time) *session {
-	cookie, err := r.Cookie(cookieName)
+	cookie, err := r.Cookie(cookieName(r))
 	if err != nil {
 		return nil
 	}
@@ -168,10 +169,20 @@ func isKey(key zhongkong.Secret, given string) bool {
 	return subtle.ConstantTimeCompare(want[:], got[:]) == 1
 }
 
+// cookieName has the port in it: to a browser, cookies of all ports of a host are one
+// jar, and gateways, or tunnels to them, may listen beside one another.
+func cookieName(r *http.Request) string {
+	_, port, err := net.SplitHostPort(r.Host)
+	if _, odd := strconv.ParseUint(port, 10, 16); err != nil || odd != nil {
+		return cookiePlain
+	}
+	return cookiePlain + "_" + port
+}
+
 // cookie is the session's; without an id it takes it away.
 func cookie(r *http.Request, id string) *http.Cookie {
 	c := &http.Cookie{ //nolint:gosec // Secure where there is TLS: the listener serves plain HTTP on loopback
-		Name: cookieName, Value: id, Path: Path, HttpOnly: true, SameSite: http.SameSiteStrictMode,
+		Name: cookieName(r), Value: id, Path: Path, HttpOnly: true, SameSite: http.SameSiteStrictMode,
 		Secure: r.TLS != nil, MaxAge: int(sessionLife / time.Second),
 	}
 	if id == "" {

@@ -13,7 +13,7 @@ func TestSessions(t *testing.T) {
 		s := newSessions()
 		from := func(id string) *http.Request {
 			r := httptest.NewRequest(http.MethodGet, Path, http.NoBody)
-			r.AddCookie(&http.Cookie{Name: cookieName, Value: id})
+			r.AddCookie(&http.Cookie{Name: cookiePlain, Value: id})
 			return r
 		}
 		there := func(id string, person bool) bool { return s.find(from(id), person, time.Now()) != nil }
@@ -85,6 +85,13 @@ func TestCookie(t *testing.T) {
 	r := httptest.NewRequest(http.MethodGet, "https://gateway.example"+Path, http.NoBody)
 	if c := cookie(r, "x"); r.TLS == nil || !c.Secure || !c.HttpOnly || c.SameSite != http.SameSiteStrictMode || c.Path != Path || c.MaxAge != 12*3600 {
 		t.Errorf("over TLS: %v", c)
+	}
+	names := map[string]string{"a": "", "a:80": "_80", "127.0.0.1:8301": "_8301", "[::1]:8302": "_8302", "a:b c": "", "a:99999": ""}
+	for host, want := range names {
+		r.Host = host
+		if c := cookie(r, "x"); c.Name != cookiePlain+want || c.Valid() != nil {
+			t.Errorf("at %s it is called %s", host, c.Name)
+		}
 	}
 	r.TLS = nil
 	if c := cookie(r, ""); c.Secure || c.MaxAge >= 0 {

@@ -43,7 +43,7 @@ chaos: ## Kill, stop and cut off real processes on every engine, CHAOS=25s each
 
 # Modules of their own: users of this one do not download foreign SDKs. The race
 # detector is for ours: benchmarks uses some of them from many goroutines.
-interop: ## Run foreign SDKs against the simulator, and the adapters to them
+interop: ## Run foreign SDKs against the simulator and the gateway, and the adapters
 	@tmp=$$(mktemp -d) && trap 'rm -rf "$$tmp"' EXIT ; \
 	for module in $(MODULES); do \
 		echo "== $$module"; \

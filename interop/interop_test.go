@@ -21,6 +21,9 @@ var leftOut = map[string]string{
 	"PHP w7corp/easywechat": "neither Go's proxy nor npm nor Debian's packages have a copy",
 }
 
+// environment is that before TestMain changed it.
+var environment []string
+
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
@@ -30,6 +33,7 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer func() { _ = os.RemoveAll(folder) }()
+	environment = os.Environ()
 	// PowerWeChat's cache writes a file at home.
 	if err := os.Setenv("HOME", folder); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -216,22 +220,24 @@ func TestCallbacks(t *testing.T) {
 				wx, at := simulate(t, 0)
 				app := httptest.NewServer(s.server(t, at))
 				defer app.Close()
-				converse(t, wx, app.URL, mode)
+				converse(t, wx, simulator.Push{URL: app.URL, Mode: mode})
 			})
 		}
 	})
 }
 
-func converse(t *testing.T, wx *simtest.Sim, app string, mode simulator.Mode) {
+// converse verifies the address of a push and pushes some texts there.
+func converse(t *testing.T, wx *simtest.Sim, push simulator.Push) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	result, err := wx.Verify(ctx, simulator.Push{URL: app})
+	result, err := wx.Verify(ctx, push)
 	if err != nil || result.Verdict != simulator.Verified {
 		t.Errorf("handshake: %v %v", err, result)
 	}
 	for _, content := range []string{"hello", "你好, 世界", strings.Repeat("汉", 200)} {
-		result, err := wx.Deliver(ctx, simulator.Push{URL: app, Mode: mode, Message: simulator.Text(content)})
+		push.Message = simulator.Text(content)
+		result, err := wx.Deliver(ctx, push)
 		if err != nil || result.Verdict != simulator.Replied || result.Sees != echo(content) {
 			t.Errorf("%q: %v %v\n%+v", content, err, result, result.Deliveries)
 		}

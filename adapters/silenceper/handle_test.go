@@ -127,7 +127,7 @@ func TestTimeout(t *testing.T) {
 }
 
 // simulated returns a client of a simulated WeChat, to which the SDK goes too.
-func simulated() (*wechat.Client, func()) {
+func simulated() (*simulator.Simulator, *wechat.Client, func()) {
 	wx, err := simulator.New(simulator.Options{Accounts: []simulator.Account{{AppID: "wx0123456789abcdef", Secret: "made-up"}}})
 	if err != nil {
 		panic(err)
@@ -140,14 +140,14 @@ func simulated() (*wechat.Client, func()) {
 	}
 	before := util.DefaultHTTPClient
 	util.DefaultHTTPClient = &http.Client{Transport: wx.RoundTripper()}
-	return client, func() {
+	return wx, client, func() {
 		util.DefaultHTTPClient = before
 		_ = client.Close()
 	}
 }
 
 func Example() {
-	client, end := simulated() // in an app: wechat.New(wechat.Config{AppID: …, AppSecret: …})
+	_, client, end := simulated() // in an app: wechat.New(wechat.Config{AppID: …, AppSecret: …})
 	defer end()
 
 	handle := &silenceper.Handle{Tokens: client}
@@ -155,6 +155,25 @@ func Example() {
 	account.SetAccessTokenHandle(handle)
 
 	addresses, err := account.GetBasic().GetAPIDomainIP()
+	fmt.Println(len(addresses) > 0, err)
+	// Output: true <nil>
+}
+
+func ExampleHandle_Do() {
+	wx, client, end := simulated()
+	defer end()
+	handle := &silenceper.Handle{Tokens: client}
+	account := sdk.NewWechat().GetOfficialAccount(&config.Config{AppID: "wx0123456789abcdef", Cache: cache.NewMemory()})
+	account.SetAccessTokenHandle(handle)
+
+	_, _ = account.GetBasic().GetAPIDomainIP()
+	wx.Kill("wx0123456789abcdef") // as another program's fetches do
+
+	var addresses []string
+	err := handle.Do(context.Background(), func() (err error) {
+		addresses, err = account.GetBasic().GetAPIDomainIP()
+		return err
+	})
 	fmt.Println(len(addresses) > 0, err)
 	// Output: true <nil>
 }

@@ -12,7 +12,7 @@ LINT      = $(GO) tool -modfile=tools/go.mod golangci-lint
 MODULES   = interop adapters/silenceper adapters/powerwechat adapters/chanxuehong benchmarks
 
 .DEFAULT_GOAL := help
-.PHONY: help test test-all chaos interop lint fmt bench bench-peers fuzz cover screenshots build-matrix cross release
+.PHONY: help test test-all chaos interop lint fmt bench bench-peers bench-readme fuzz cover screenshots build-matrix cross release
 
 help: ## List the targets
 	@awk -F ': ## ' '/^[a-z-]+: ## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -69,8 +69,11 @@ fmt: ## Format the code as the linters want it
 bench: ## Run the benchmarks; x_floor is the ratio to the floor beside it
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 
-bench-peers: ## Measure this module beside its peers, into benchmarks/RESULT.md; takes 10 minutes
-	cd benchmarks && $(GO) run . -o RESULT.md
+bench-peers: ## Measure this module beside its peers, for benchmarks/RESULT.md and the READMEs
+	cd benchmarks && $(GO) run . -o RESULT.md -docs ..
+
+bench-readme: ## Give the READMEs and docs the figures of benchmarks/RESULT.json again
+	cd benchmarks && $(GO) run . -fill -o RESULT.md -docs ..
 
 fuzz: ## Run every fuzz target of FUZZ=./..., FUZZTIME=10s each
 	@list=$$($(GO) test -list '^Fuzz' $(FUZZ)) || { echo "$$list"; exit 1; }; \

@@ -48,6 +48,7 @@ var importTable = map[string]struct {
 	"internal/markdown":  {std: true},                                                       // what tests of the documentation read it with
 	"internal/errordocs": {imports: []string{"platform/errcode"}},                           // writes docs/errors.md
 	"internal/release":   {std: true},                                                       // make release
+	"internal/figures":   {std: true},                                                       // what docs show of benchmarks' result
 	"chaos":              {},
 	"examples/...":       {imports: []string{"./..."}},
 }

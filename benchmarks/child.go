@@ -14,10 +14,10 @@ import (
 	"runtime/debug"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/internal/figures"
 	"github.com/zhongkong-go/zhongkong/platform"
 	"github.com/zhongkong-go/zhongkong/simulator"
 	"github.com/zhongkong-go/zhongkong/store/memory"
@@ -81,7 +81,7 @@ func (b *bench) spawn(what, name string, where at, out any, more ...string) erro
 // restarts starts a program ten times, which makes one call and ends.
 func restarts(b *bench) ([]row, error) {
 	const times = 10
-	list := append([]string{floor}, names(nil)...)
+	list := append([]string{floor}, b.names(nil)...)
 	medians, err := turns(b.rounds, list, func(name string) (sample, error) {
 		w, err := b.newWorld(simulator.Options{})
 		if err != nil {
@@ -90,17 +90,29 @@ func restarts(b *bench) ([]row, error) {
 		defer w.Close()
 		began := time.Now()
 		for range times {
-			if err := b.spawn("restart", name, w.at, nil); err != nil {
+			if err := b.restart(name, w.at); err != nil {
 				return nil, err
 			}
 		}
 		return sample{w.issued(), float64(time.Since(began)) / times}, nil
 	})
 	return []row{{
-		what:  "ten restarts, one call each: tokens issued; time per process",
-		cells: cells(medians, func(_ string, s sample) string { return digits(s[0]) + "; " + duration(s[1]) }),
-		note:  "Each with its default store, in processes of their own. The floor is a process that does nothing. silenceper/wechat and PowerWeChat also offer a Redis, which outlives a restart.",
+		ID: "restarts", What: "ten restarts, one call each: tokens issued; time per process", Cells: cells(medians, digits, duration),
+		Why:  "**Restarts.** zhongkong opens a database before it has the token; a cache in memory has nothing to open, nor to keep.",
+		Note: "Each with its default store, in processes of their own. The floor is a process that does nothing. silenceper/wechat and PowerWeChat also offer a Redis, which outlives a restart.",
 	}}, err
+}
+
+// restart starts a program of a peer's and waits for its end.
+func (b *bench) restart(name string, where at) error {
+	if p, err := peerNamed(name); err != nil || !p.node {
+		return b.spawn("restart", name, where, nil)
+	}
+	node, err := b.node(where, "once")
+	if err != nil {
+		return err
+	}
+	return node.Run()
 }
 
 func childRestart(name string, where at) error {
@@ -128,7 +140,7 @@ type footprint struct {
 func accounts(b *bench) ([]row, error) {
 	const most = 3 << 30 // bytes that a measurement may take
 	var rows []row
-	tooMuch := make(map[string]string)
+	tooMuch := make(map[string]figures.Cell)
 	var redis string
 	if b.redis == "" {
 		r, err := startRedis(b.ctx)
@@ -140,8 +152,8 @@ func accounts(b *bench) ([]row, error) {
 	}
 	for _, n := range []int{1, 1000, 100_000} {
 		var list []string
-		for _, name := range names(nil) {
-			if tooMuch[name] == "" {
+		for _, name := range b.names(inGo) {
+			if tooMuch[name] == nil {
 				list = append(list, name)
 			}
 		}
@@ -161,16 +173,17 @@ func accounts(b *bench) ([]row, error) {
 		if err != nil {
 			return nil, err
 		}
-		printed := cells(medians, func(_ string, s sample) string { return duration(s[0]) + "; " + size(s[1]) })
+		printed := cells(medians, duration, size)
 		maps.Copy(printed, tooMuch)
 		for name, s := range medians {
 			if per := s[1] / float64(n); n > 1 && per*100_000 > most {
-				tooMuch[name] = "not run, for " + size(per) + " each"
+				tooMuch[name] = said("not run, for " + size(per) + " each")
 			}
 		}
 		rows = append(rows, row{
-			what: fmt.Sprintf("%s accounts: to make them; memory", thousands(n)), cells: printed,
-			note: "Made, and none asked for its token; the memory is what stays resident after a garbage collection, less that of the process before. zhongkong's are Keepers on one Scheduler and a Redis, which begin to load their tokens at once; the peers are on memory and do nothing until they are asked.",
+			ID: fmt.Sprintf("accounts-%d", n), What: fmt.Sprintf("%s %s: to make them; memory", thousands(n), map[bool]string{true: "account", false: "accounts"}[n == 1]), Cells: printed,
+			Why:  "**Accounts.** The peers do nothing until they are asked; zhongkong's Keepers know their place in the schedule, and look for their tokens from the start.",
+			Note: "Made, and none asked for its token; the memory is what stays resident after a garbage collection, less that of the process before. zhongkong's are Keepers on one Scheduler and a Redis, which begin to load their tokens at once; the peers are on memory and do nothing until they are asked.",
 		})
 	}
 	return rows, nil
@@ -265,174 +278,47 @@ func binary(b *bench) ([]row, error) {
 		floor: "nothing", ours: "zhongkong", "silenceper/wechat": "silenceper", "PowerWeChat": "powerwechat",
 		"chanxuehong/wechat": "chanxuehong", "fastwego/offiaccount": "fastwego",
 	}
-	printed := make(map[string]string)
-	build := func(folder string) (string, error) {
+	medians := make(map[string]sample)
+	build := func(folder string) (sample, error) {
 		out := filepath.Join(b.dir, folder)
 		source := "./internal/smallest/" + folder
 		compile := exec.CommandContext(b.ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", out, source)
 		compile.Env = b.env // with its caches
 		if output, err := compile.CombinedOutput(); err != nil {
-			return "", fmt.Errorf("go build %s: %w\n%s", source, err, output)
+			return nil, fmt.Errorf("go build %s: %w\n%s", source, err, output)
 		}
 		info, err := os.Stat(out)
 		if err != nil {
-			return "", err
+			return nil, err
 		}
 		list := exec.CommandContext(b.ctx, "go", "list", "-deps", "-f", "{{with .Module}}{{if not .Main}}{{.Path}}{{end}}{{end}}", source)
 		list.Env = b.env
 		modules, err := list.Output()
 		if err != nil {
-			return "", err
+			return nil, err
 		}
 		set := make(map[string]bool)
 		for module := range strings.FieldsSeq(string(modules)) {
 			set[module] = true
 		}
-		return size(float64(info.Size())) + "; " + strconv.Itoa(len(set)), nil
+		return sample{float64(info.Size()), float64(len(set))}, nil
 	}
 	for name, folder := range folders {
 		var err error
-		if printed[name], err = build(folder); err != nil {
+		if medians[name], err = build(folder); err != nil {
 			return nil, err
 		}
 	}
 	whole, err := build("gin")
 	return []row{
 		{
-			what: "smallest program that gets a token: binary, stripped; modules in it", cells: printed,
-			note: "The floor is net/http and encoding/json. zhongkong's is a Keeper with StoreFunc; the module itself counts.",
+			ID: "binary", What: "smallest program that gets a token: binary, stripped; modules in it", Cells: cells(medians, size, digits),
+			Note: "The floor is net/http and encoding/json. zhongkong's is a Keeper with StoreFunc; the module itself counts. Built once.",
+			Why:  "**Binary and modules.** zhongkong brings failure handling, the scheduler and the errcodes.",
 		},
-		{what: "the same with the Gin middleware on SQLite", cells: map[string]string{ours: whole}, note: "The peers have no Gin middleware."},
+		{
+			ID: "binary-gin", What: "the same with the Gin middleware on SQLite", Cells: cells(map[string]sample{ours: whole}, size, digits),
+			Note: "The peers have no Gin middleware. It brings Gin and SQLite, which is written in C.",
+		},
 	}, err
-}
-
-// errands is what the calls of one process of a fleet came to.
-type errands struct {
-	Calls, Failed float64
-	First         string // error
-}
-
-// fleet has 8 processes share one account on one Redis while its token ends 20
-// times.
-func fleet(b *bench) ([]row, error) {
-	if b.redis != "" {
-		return []row{{what: "8 processes, 20 ends of a token, on Redis", note: b.redis}}, nil
-	}
-	const processes, ends = 8, 20
-	var rows []row
-	for _, stable := range []bool{false, true} {
-		for _, overlap := range []bool{true, false} {
-			printed := map[string]string{floor: "0; 20"}
-			for _, name := range names(onRedis) {
-				if name == "silenceper/wechat" && stable && !overlap {
-					continue // it counts on the 5 minutes in which WeChat renews ahead
-				}
-				cell, err := b.fleetOf(name, stable, overlap, processes, ends)
-				if err != nil {
-					return nil, err
-				}
-				printed[name] = cell
-			}
-			what := "classic"
-			if stable {
-				what = "stable"
-			}
-			if !overlap {
-				what += ", without overlap"
-			}
-			rows = append(rows, row{
-				what:  "8 processes on one Redis, 20 ends of a token, " + what + ": calls failed; tokens issued",
-				cells: printed,
-				note:  "One run each, of 8 processes that call every 20 ms. A token is kept for 1 s, where WeChat's are for 7,200 s: zhongkong, which renews ahead of the end by up to half of a life so short, issues more than 20 here. With overlap a superseded token works on for 100 ms; silenceper/wechat's stable mode counts on WeChat's 5 minutes, and has them. The floor is one token for each end.",
-			})
-		}
-	}
-	return rows, nil
-}
-
-func (b *bench) fleetOf(name string, stable, overlap bool, processes, ends int) (string, error) {
-	const hold = time.Second
-	options := simulator.Options{Life: hold, Overlap: 100 * time.Millisecond, Events: -1}
-	if name == "silenceper/wechat" {
-		options.Life = hold + 1500*time.Second // it takes them off
-		if stable {
-			options.Life, options.Overlap = hold+300*time.Second, 300*time.Second
-		}
-	}
-	if !overlap {
-		options.Overlap = -1
-	}
-	w, err := b.newWorld(options)
-	if err != nil {
-		return "", err
-	}
-	defer w.Close()
-	if err := w.Update(w.AppID, func(a *simulator.Account) { a.DailyFetches, a.DailyForced, a.MinuteStable = -1, -1, -1 }); err != nil {
-		return "", err
-	}
-	r, err := startRedis(b.ctx)
-	if err != nil {
-		return "", err
-	}
-	defer r.stop()
-	w.Redis, w.Stable = r.address, stable
-	var (
-		mu    sync.Mutex
-		total errands
-		wrong error
-		all   sync.WaitGroup
-	)
-	for i := range processes {
-		all.Go(func() {
-			where := w.at
-			where.Dir = filepath.Join(w.Dir, strconv.Itoa(i))
-			var e errands
-			err := os.Mkdir(where.Dir, 0o700)
-			if err == nil {
-				err = b.spawn("fleet", name, where, &e, (time.Duration(ends) * hold).String())
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			total.Calls += e.Calls
-			total.Failed += e.Failed
-			wrong = errors.Join(wrong, err)
-			if total.First == "" {
-				total.First = e.First
-			}
-		})
-	}
-	all.Wait()
-	if total.First != "" {
-		fmt.Fprintf(os.Stderr, "        %s: %.160s\n", name, total.First)
-	}
-	return fmt.Sprintf("%.0f of %.0f; %.0f", total.Failed, total.Calls, w.issued()), wrong
-}
-
-// childFleet calls until the time is over.
-func childFleet(name string, where at, span string) (errands, error) {
-	d, err := time.ParseDuration(span)
-	if err != nil {
-		return errands{}, err
-	}
-	p, err := peerNamed(name)
-	if err != nil {
-		return errands{}, err
-	}
-	a, err := p.open(where)
-	if err != nil {
-		return errands{}, err
-	}
-	var e errands
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for end := time.Now().Add(d); time.Now().Before(end); <-tick.C {
-		e.Calls++
-		if err := a.call(context.Background()); err != nil {
-			e.Failed++
-			if e.First == "" {
-				e.First = err.Error()
-			}
-		}
-	}
-	return e, a.Close()
 }

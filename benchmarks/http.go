@@ -60,7 +60,14 @@ func callbacks(b *bench) ([]row, error) {
 	if err != nil {
 		return nil, err
 	}
-	list := append([]string{floor}, names(func(p peer) bool { return p.handler != nil })...)
+	list := append([]string{floor}, b.names(answersCallbacks)...)
+	var node *nodeAccount
+	if b.npm != "" {
+		if node, err = b.openNode(w.at); err != nil {
+			return nil, err
+		}
+		defer func() { _ = node.Close() }()
+	}
 	var rows []row
 	for _, reply := range []bool{false, true} {
 		handlers := make(map[string]http.Handler)
@@ -73,6 +80,9 @@ func callbacks(b *bench) ([]row, error) {
 			if err != nil {
 				return nil, err
 			}
+			if p.node {
+				continue
+			}
 			if handlers[name], err = p.handler(w.at, reply); err != nil {
 				return nil, err
 			}
@@ -81,6 +91,9 @@ func callbacks(b *bench) ([]row, error) {
 			pushes, err := b.pushes(w, batch)
 			if err != nil {
 				return nil, err
+			}
+			if handlers[name] == nil {
+				return node.callbacks(b.ctx, pushes, reply)
 			}
 			requests, recorders := make([]*http.Request, batch), make([]recorder, batch)
 			for i, p := range pushes {
@@ -98,13 +111,14 @@ func callbacks(b *bench) ([]row, error) {
 		if err != nil {
 			return nil, err
 		}
-		what := "callback in: verify, decrypt, parse, answer success"
+		id, what := "callback-in", "callback in: verify, decrypt, parse, answer success"
 		if reply {
-			what = "callback in and back: the same, and an encrypted text reply"
+			id, what = "callback-back", "callback in and back: the same, and an encrypted text reply"
 		}
 		rows = append(rows, row{
-			what: what, cells: cells(medians, nanoseconds),
-			note: "A text in safe mode through each one's handler, without a socket. The floor is base64, AES and SHA-1 of the same bytes and nothing else. zhongkong's also finds out whether the message came before, and keeps its answer for WeChat's repetitions.",
+			ID: id, What: what, Cells: cells(medians, duration),
+			Note: "A text in safe mode through each one's handler, without a socket. The floor is base64, AES and SHA-1 of the same bytes and nothing else. zhongkong's also finds out whether the message came before, and keeps its answer for WeChat's repetitions. co-wechat is given bodies that were read already.",
+			Why:  "**Callbacks.** Who finds out whether a message came before, and keeps the answer for WeChat's repetitions, does more than who does not.",
 		})
 	}
 	return rows, nil
@@ -181,19 +195,19 @@ func middleware(b *bench) ([]row, error) {
 	}
 	defer func() { _ = client.Close() }()
 	gin.SetMode(gin.ReleaseMode)
-	engine := func(middleware gin.HandlerFunc) func() error {
+	engine := func(middleware gin.HandlerFunc) func() (sample, error) {
 		e := gin.New()
 		e.Use(middleware)
 		e.GET("/menu", func(*gin.Context) {})
 		r, w := httptest.NewRequest(http.MethodGet, "/menu", http.NoBody), &recorder{header: http.Header{}}
-		return func() error { e.ServeHTTP(w, r); return nil }
+		return timed(func() error { e.ServeHTTP(w, r); return nil })
 	}
-	medians, err := b.perCall(map[string]func() error{
+	medians, err := b.perCall(map[string]func() (sample, error){
 		floor: engine(func(c *gin.Context) { c.Set("wechat", client); c.Next() }),
 		ours:  engine(client.Middleware()),
 	})
 	return []row{{
-		what: "a request through the Gin middleware, not for the callback's path", cells: cells(medians, nanoseconds),
-		note: "The floor is Gin with a middleware of c.Set and c.Next. The peers have no Gin middleware.",
+		ID: "middleware", What: "a request through the Gin middleware, not for the callback's path", Cells: cells(medians, duration),
+		Note: "The floor is Gin with a middleware of c.Set and c.Next. The peers have no Gin middleware.",
 	}}, err
 }

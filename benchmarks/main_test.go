@@ -1,11 +1,13 @@
 package main
 
 import (
-	"bytes"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/zhongkong-go/zhongkong/internal/figures"
 )
 
 // TestMain makes this binary its own child, as the command is.
@@ -30,51 +32,90 @@ var environment []string
 // TestRun measures what is quick, once, and looks at the figures that do not
 // depend on the machine.
 func TestRun(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "RESULT.md")
-	for what, want := range map[string]string{
-		"superseded":      "| 0; 1 | 0; 1 | 200; 0 |",
-		"restarts":        "ten restarts",
-		"permanent error": "wrong AppSecret, 1,000 calls in a row",
-		"callback":        "in and back",
+	recorded, err := figures.Read("RESULT.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		measurement, id string
+		want            map[string]string // beginnings
+	}{
+		{"superseded", "superseded", map[string]string{floor: "0; 1", ours: "0; 1", "silenceper/wechat": "200; 0"}},
+		{"restarts", "restarts", map[string]string{floor: "0; ", ours: "1; ", "PowerWeChat": "10; ", "co-wechat-api": "10; "}},
+		{"permanent", "wrong-secret", map[string]string{ours: "1; ", "chanxuehong/wechat": "1000; ", "co-wechat-api": "1000; "}},
+		{"store calls", "store-calls", map[string]string{ours: "0; 1; "}},
+		{"callback", "callback-back", nil},
+		{"proxy", "proxy-allocations", nil},
 	} {
-		var out bytes.Buffer
-		if err := run(t.Context(), environment, &out, file, what, 1); err != nil {
-			t.Errorf("%s: %v", what, err)
+		r, err := run(t.Context(), environment, test.measurement, 1)
+		if err != nil {
+			t.Errorf("%s: %v", test.measurement, err)
 			continue
 		}
-		if !strings.Contains(out.String(), want) {
-			t.Errorf("%s: no %q in\n%s", what, want, &out)
+		if len(r.LeftOut) > 0 {
+			t.Skip("left out: ", r.LeftOut)
 		}
-		if written, err := os.ReadFile(file); err != nil || string(written) != out.String() {
-			t.Errorf("%s: the file differs from what was printed (%v)", what, err)
+		got, err := r.Row(test.id)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		for name, want := range test.want {
+			if is := got.Cells[name].String(); !strings.HasPrefix(is, want) {
+				t.Errorf("%s, %s: %s, want %s", got.What, name, is, want)
+			}
+		}
+		if before, err := recorded.Row(test.id); err != nil || before.What != got.What || len(before.Cells) != len(got.Cells) {
+			t.Errorf("%s: the recorded result has another row %+v (%v): make bench-peers", test.id, before, err)
+		}
+		file := filepath.Join(t.TempDir(), "RESULT.md")
+		if err := write(r, file); err != nil {
+			t.Error(err)
+		}
+		again, err := figures.Read(besides(file))
+		if written, _ := os.ReadFile(file); err != nil || string(written) != again.Markdown() {
+			t.Errorf("%s: RESULT.json does not say what RESULT.md does (%v)", test.measurement, err)
 		}
 	}
 }
 
-// TestResult reads the recorded table.
+// TestResult reads the recorded result: all is there, and where a peer is better it
+// is said why.
 func TestResult(t *testing.T) {
-	data, err := os.ReadFile("RESULT.md")
+	r, err := figures.Read("RESULT.json")
 	if err != nil {
 		t.Fatal(err)
 	}
-	lines := strings.Split(string(data), "\n")
-	columns := 0
-	for _, line := range lines {
-		if !strings.HasPrefix(line, "|") {
-			continue
-		}
-		if n := strings.Count(line, "|"); columns == 0 {
-			columns = n
-		} else if n != columns {
-			t.Errorf("%d columns, want %d: %s", n, columns, line)
+	var names []string
+	for _, c := range r.Columns {
+		names = append(names, c.Name)
+	}
+	want := []string{floor}
+	for _, p := range peers {
+		want = append(want, p.name)
+	}
+	if !slices.Equal(names, want) {
+		t.Errorf("columns %v, want %v: make bench-peers", names, want)
+	}
+	if len(r.LeftOut) > 0 {
+		t.Errorf("left out: %v", r.LeftOut)
+	}
+	for _, id := range []string{
+		"current", "current-redis", "cold", "superseded", "restarts", "store-down", "wrong-secret", "store-calls", "round-trips",
+		"callback-in", "callback-back", "middleware", "proxy-get", "proxy-post", "token-endpoint", "proxy-allocations",
+		"accounts-1", "accounts-1000", "accounts-100000", "binary", "binary-gin",
+		"fleet-classic", "fleet-classic-no-overlap", "fleet-stable", "fleet-stable-no-overlap",
+	} {
+		row, err := r.Row(id)
+		if err != nil {
+			t.Error(err)
+		} else if row.Cells[ours] == nil {
+			t.Errorf("%s: nothing of ours", id)
 		}
 	}
-	if want := len(peers) + 3; columns != want {
-		t.Errorf("%d columns, want %d: make bench-peers", columns, want)
-	}
-	for _, m := range []string{"current token, while it lives", "1,000 cold callers", "superseded from outside", "ten restarts", "wrong AppSecret", "callback in and back", "Gin middleware", "100,000 accounts", "smallest program", "8 processes"} {
-		if !strings.Contains(string(data), m) {
-			t.Errorf("no row %q: make bench-peers", m)
+	for _, row := range r.Rows {
+		if row.Beaten() && row.Why == "" {
+			t.Errorf("%s: a peer is better, and it is not said why", row.ID)
 		}
 	}
 }
@@ -102,5 +143,15 @@ func TestTable(t *testing.T) {
 	})
 	if err != nil || order != "abbaab" || medians["a"][0] != 4 || medians["b"][0] != 3 || medians["a"][1] != 1 {
 		t.Errorf("turns: %v, order %s, %v", err, order, medians)
+	}
+}
+
+// TestCells marks what a peer has less of than this module.
+func TestCells(t *testing.T) {
+	printed := cells(map[string]sample{floor: {0, 1}, ours: {2.001, 2}, "a": {1, 3}, "b": {1.999, 2}}, duration, digits)
+	for name, want := range map[string]string{floor: "0 ns; 1", ours: "2.00 ns; 2", "a": "**1 ns**; 3", "b": "2.00 ns; 2"} {
+		if got := printed[name].String(); got != want {
+			t.Errorf("%s: %s, want %s", name, got, want)
+		}
 	}
 }

@@ -31,6 +31,7 @@ import (
 
 	"github.com/zhongkong-go/zhongkong"
 	"github.com/zhongkong-go/zhongkong/callback"
+	"github.com/zhongkong-go/zhongkong/internal/figures"
 	"github.com/zhongkong-go/zhongkong/middleware/wechat"
 	"github.com/zhongkong-go/zhongkong/platform"
 	"github.com/zhongkong-go/zhongkong/store/redis"
@@ -49,6 +50,7 @@ type peer struct {
 	module string // whose version the table shows; "" for ours
 	open   func(where at) (account, error)
 	redis  bool // open knows at.Redis
+	node   bool // it is bench.js, and has neither open nor handler
 
 	// handler answers callbacks: nothing to a text, or a text when reply is set. Nil:
 	// it is not measured.
@@ -56,7 +58,7 @@ type peer struct {
 }
 
 // ours is the name of our own column.
-const ours = "zhongkong"
+const ours = figures.Ours
 
 var peers = []peer{
 	{name: ours, open: openOurs, redis: true, handler: handleOurs},
@@ -64,6 +66,7 @@ var peers = []peer{
 	{name: "PowerWeChat", module: "github.com/ArtisanCloud/PowerWeChat/v3", open: openPowerWeChat, redis: true, handler: handlePowerWeChat},
 	{name: "chanxuehong/wechat", module: "github.com/chanxuehong/wechat", open: openChanxuehong, handler: handleChanxuehong},
 	{name: "fastwego/offiaccount", module: "github.com/fastwego/offiaccount", open: openFastwego},
+	{name: "co-wechat-api", node: true},
 }
 
 func peerNamed(name string) (peer, error) {
@@ -75,10 +78,22 @@ func peerNamed(name string) (peer, error) {
 	return peer{}, errors.New("nobody is called " + name)
 }
 
-// names returns the names of those for whom want is true; nil means all.
-func names(want func(p peer) bool) []string {
+// open opens an account of a peer's.
+func (b *bench) open(p peer, where at) (account, error) {
+	if p.node {
+		return b.openNode(where)
+	}
+	return p.open(where)
+}
+
+// names returns the names of those that are here and for whom want is true; nil
+// means all.
+func (b *bench) names(want func(p peer) bool) []string {
 	var list []string
 	for _, p := range peers {
+		if p.node && b.npm == "" {
+			continue
+		}
 		if want == nil || want(p) {
 			list = append(list, p.name)
 		}
@@ -87,6 +102,10 @@ func names(want func(p peer) bool) []string {
 }
 
 func onRedis(p peer) bool { return p.redis }
+
+func inGo(p peer) bool { return !p.node }
+
+func answersCallbacks(p peer) bool { return p.node || p.handler != nil }
 
 const answer = "收到, 谢谢!"
 

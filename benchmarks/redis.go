@@ -20,6 +20,11 @@ func redisMissing() string {
 	return ""
 }
 
+// quiet takes what go-redis says when a Redis is killed on purpose.
+type quiet struct{}
+
+func (quiet) Printf(context.Context, string, ...any) {}
+
 // redisServer is a Redis on loopback, in a temporary folder.
 type redisServer struct {
 	address string

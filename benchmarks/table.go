@@ -9,79 +9,32 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/zhongkong-go/zhongkong/internal/figures"
 )
 
 // row is a line of the table.
-type row struct {
-	what  string            // and in which unit
-	cells map[string]string // by peer.name; floor is the floor's
-	note  string            // below the table; "" for none
-}
+type row = figures.Row
 
 // floor is the column of what the thing costs at least.
-const floor = "floor"
+const floor = figures.Floor
 
-// closing says why some figures of peers are better.
-const closing = `## Where a peer has the better figure
-
-* **Current token.** chanxuehong/wechat loads a pointer that a timer replaces. zhongkong reads the clock as well, so that a process that was paused hands out no dead token.
-* **Cold callers, restarts.** zhongkong opens a database, takes a lease and saves before the first caller has the token; a cache in memory, or a file without a lock, does none of that. It pays once in the life of a database.
-* **Accounts.** The peers do nothing until they are asked. zhongkong's Keepers know their place in the schedule, and look for their tokens from the start.
-* **Binary and modules.** zhongkong brings failure handling, the scheduler and the errcodes; the middleware brings Gin and SQLite, which is written in C.
-* **Tokens issued by 8 processes.** zhongkong renews ahead of the end, which with lives of a second is soon; nobody waits for it.
-`
-
-// none stands where a peer has no such thing.
-const none = "—"
-
-// report returns the table as Markdown.
-func report(rows []row, took time.Duration, rounds int) string {
-	var s strings.Builder
+// result returns what the table shows.
+func (b *bench) result(rows []row, took time.Duration) *figures.Result {
+	r := &figures.Result{
+		Date: time.Now().UTC().Format(time.DateOnly), Took: took.Round(time.Second).String(), Rounds: b.rounds, Rows: rows, LeftOut: b.leftOut,
+		Machine: fmt.Sprintf("%s, %d cores, %s, %s/%s", cpu(), runtime.NumCPU(), runtime.Version(), runtime.GOOS, runtime.GOARCH),
+		Columns: []figures.Column{{Name: floor}},
+	}
 	versions := versionsOf()
-	s.WriteString("# Side by side\n\n")
-	fmt.Fprintf(&s, "Made by `make bench-peers` on %s, in %s: %s, %d cores, %s, %s/%s.\n",
-		time.Now().UTC().Format(time.DateOnly), took.Round(time.Second), cpu(), runtime.NumCPU(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
-	fmt.Fprintf(&s, "All in one run, in turns, against one simulator of WeChat on loopback; medians of at least %d unless a note says otherwise.\n\n", rounds)
-
-	s.WriteString("| |" + " " + floor + " |")
 	for _, p := range peers {
-		name := p.name
-		if v := versions[p.module]; v != "" {
-			name += " " + v
+		version := versions[p.module]
+		if p.node {
+			version = b.nodeVersion()
 		}
-		s.WriteString(" " + name + " |")
+		r.Columns = append(r.Columns, figures.Column{Name: p.name, Version: version})
 	}
-	s.WriteString("\n|---|" + strings.Repeat("---|", len(peers)+1) + "\n")
-	var notes []string
-	for _, r := range rows {
-		what := r.what
-		if r.note != "" {
-			i := slices.Index(notes, r.note)
-			if i < 0 {
-				notes = append(notes, r.note)
-				i = len(notes) - 1
-			}
-			what += fmt.Sprintf(" [%d]", i+1)
-		}
-		s.WriteString("| " + what + " | " + cell(r, floor) + " |")
-		for _, p := range peers {
-			s.WriteString(" " + cell(r, p.name) + " |")
-		}
-		s.WriteString("\n")
-	}
-	s.WriteString("\n")
-	for i, note := range notes {
-		fmt.Fprintf(&s, "%d. %s\n", i+1, note)
-	}
-	s.WriteString("\n" + closing)
-	return s.String()
-}
-
-func cell(r row, name string) string {
-	if c := r.cells[name]; c != "" {
-		return c
-	}
-	return none
+	return r
 }
 
 // versionsOf returns the versions of the modules that are linked.
@@ -158,7 +111,8 @@ func digits(x float64) string {
 	}
 }
 
-// sample is what one round tells of one peer: several figures.
+// sample is what one round tells of one peer: several figures, of each of which
+// less is better.
 type sample []float64
 
 // turns takes a sample of every one of names in each round, and returns the
@@ -188,11 +142,27 @@ func turns(rounds int, names []string, take func(name string) (sample, error)) (
 	return medians, nil
 }
 
-// cells prints medians.
-func cells(medians map[string]sample, format func(name string, s sample) string) map[string]string {
-	printed := make(map[string]string)
+// cells prints medians, a figure of each with a format. A peer's figure that is
+// less than ours is marked, unless both are printed the same.
+func cells(medians map[string]sample, formats ...func(float64) string) map[string]figures.Cell {
+	printed := make(map[string]figures.Cell)
 	for name, s := range medians {
-		printed[name] = format(name, s)
+		for i, format := range formats[:min(len(s), len(formats))] {
+			f := figures.Figure{Text: format(s[i])}
+			if us := medians[ours]; name != floor && name != ours && i < len(us) {
+				f.Better = s[i] < us[i] && f.Text != format(us[i])
+			}
+			printed[name] = append(printed[name], f)
+		}
 	}
 	return printed
+}
+
+// said is a cell of words.
+func said(parts ...string) figures.Cell {
+	var c figures.Cell
+	for _, text := range parts {
+		c = append(c, figures.Figure{Text: text})
+	}
+	return c
 }

@@ -98,7 +98,7 @@ func restarts(b *bench) ([]row, error) {
 	})
 	return []row{{
 		ID: "restarts", What: "ten restarts, one call each: tokens issued; time per process", Cells: cells(medians, digits, duration),
-		Why:  "**Restarts.** zhongkong opens a database before it has the token; a cache in memory has nothing to open, nor to keep.",
+		Why:  "**Restarts.** zhongkong opens a database before it has the token; a cache in memory has nothing to open, nor to keep, and a file without a lock little.",
 		Note: "Each with its default store, in processes of their own. The floor is a process that does nothing. silenceper/wechat and PowerWeChat also offer a Redis, which outlives a restart.",
 	}}, err
 }

@@ -54,7 +54,7 @@ type sink struct{}
 
 func (sink) Write(p []byte) (int, error) { return len(p), nil }
 
-// opened is a gateway whose token lives, and what a program asks it with.
+// openedGateway is one whose token lives, and what a program asks it with.
 type openedGateway struct {
 	*gateway.Gateway
 

@@ -68,7 +68,8 @@ func (b *bench) nodeVersion() string {
 		return p.Version
 	}
 	node, _ := exec.CommandContext(b.ctx, "node", "--version").Output()
-	return fmt.Sprintf("%s, co-wechat %s, node %s", version("co-wechat-api"), version("co-wechat"), strings.TrimSpace(string(node)))
+	return fmt.Sprintf("%s, co-wechat %s with wechat-crypto %s, node %s",
+		version("co-wechat-api"), version("co-wechat"), version("wechat-crypto"), strings.TrimSpace(string(node)))
 }
 
 // node is bench.js, pointed at an account.

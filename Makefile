@@ -9,6 +9,9 @@ FUZZTIME ?= 10s
 FUZZ     ?= ./...
 CHAOS    ?= 25s
 LINT      = $(GO) tool -modfile=tools/go.mod golangci-lint
+# A cache for each tree: builds with -trimpath of two trees look alike, and a cache
+# that both use would give the files of one the paths of the other.
+export GOLANGCI_LINT_CACHE ?= $(CURDIR)/.cache/golangci-lint
 MODULES   = interop adapters/silenceper adapters/powerwechat adapters/chanxuehong benchmarks
 
 .DEFAULT_GOAL := help

@@ -69,7 +69,7 @@ func (r *renewal) fetchAlone() error {
 	if before != nil {
 		fence = max(fence, before.fence+1)
 	}
-	h := newHeld(grant.Value, fence, OriginFetched, grant.ExpiresIn, sent, grant.ExpiresIn)
+	h := r.k.cfg.newHeld(grant.Value, fence, OriginFetched, grant.ExpiresIn, sent, grant.ExpiresIn)
 	h.unsaved, k.unsaved = true, nil // nothing is pending: it was fetched without a lease
 	k.publish(r.f, h)
 	r.renewed(h, RenewalUnsaved)

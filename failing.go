@@ -41,7 +41,16 @@ func (r *renewal) fetchFailed(lease Lease, sent time.Time, err error) error {
 		Count: f.count, Next: r.storeNow().Add(wait).UnixMicro(),
 	})
 	lease.Detail = clip(f.err.Text, maxFailureText)
-	r.release(lease, r.notes.bytes())
+	if r.overtaken(r.release(lease, r.notes.bytes())) {
+		if cause.Unanswered && !k.cfg.Kind.Idempotent {
+			r.late = sent // it may have superseded what the other one saved
+			if err := r.load(); err != nil {
+				return r.storeFailed(err)
+			}
+			r.cut(sent)
+		}
+		return errOvertaken
+	}
 	return r.fail(f)
 }
 
@@ -83,7 +92,7 @@ func (r *renewal) judge(cause *FetchError, count int) (*failure, time.Duration) 
 // others: the store's count tells them, and a limit that was raised counts at
 // once.
 func (r *renewal) usedUp(lease Lease, most int) error {
-	r.release(lease, nil)
+	_ = r.release(lease, nil)
 	now := r.storeNow()
 	wait := nextBeijingMidnight(now).Sub(now)
 	return r.fail(&failure{

@@ -18,6 +18,7 @@ type flight struct {
 	news chan struct{} // closed when a live value is published; guarded by Keeper.mu, which makes a new one
 	done chan struct{} // closed when it is over
 	err  error         // set before done is closed
+	next *flight       // likewise: the one that follows it, as there is more to see; nil for none
 }
 
 // start begins a flight. The caller holds mu; there is no other flight.
@@ -98,6 +99,7 @@ func (k *Keeper) land(f *flight, err error) {
 	default:
 		k.plan()
 	}
+	f.next = k.flight
 	k.mu.Unlock()
 	close(f.done)
 }

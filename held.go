@@ -34,14 +34,22 @@ type held struct {
 
 // newHeld places a credential that has left of its stated life at base. What a
 // store says is not trusted to make sense: neither can be over maxLife.
-func newHeld(value Secret, fence int64, origin Origin, life time.Duration, base time.Time, left time.Duration) *held {
+func (c Config) newHeld(value Secret, fence int64, origin Origin, life time.Duration, base time.Time, left time.Duration) *held {
 	life = min(max(life, 0), maxLife)
 	h := &held{
 		value: value, fence: fence, origin: origin, life: life,
-		spread: 0.5 + 0.4*rand.Float64(),
+		spread: c.spread(life),
 	}
 	h.place(base, min(left, life))
 	return h
+}
+
+// spread draws u. The windows of two processes begin at most half an overlap
+// apart: so the later one looks while the value still works, even if nobody tells
+// it that the earlier one superseded it, or died when it had.
+func (c Config) spread(life time.Duration) float64 {
+	apart := min(0.4, float64(c.overlapOf(life)/2)/float64(maxWindow))
+	return 0.9 - apart*rand.Float64()
 }
 
 // place sets the times:

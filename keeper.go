@@ -209,7 +209,7 @@ func (k *Keeper) reject(ctx context.Context, refused string) (Token, *flight, er
 		if h := k.held.Load(); h.live(time.Now()) && h.value.Reveal() != refused {
 			return Token{h}, f, nil
 		}
-		if f.over() && f.refused == refused && f.err != nil {
+		if f.over() && f.refused == refused && f.err != nil && f.next == nil {
 			return Token{}, f, f.err
 		}
 	}

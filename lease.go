@@ -18,7 +18,7 @@ func (r *renewal) acquire() (*Lease, time.Time, error) {
 		case err == nil:
 			done, err := r.settled()
 			if done || err != nil {
-				r.release(lease, nil)
+				_ = r.release(lease, nil)
 				return nil, time.Time{}, err
 			}
 			return &lease, asked.Add(r.k.cfg.Timing.FetchTimeout), nil
@@ -95,7 +95,7 @@ func (r *renewal) pause(d time.Duration) error {
 
 // release ends the lease as well as it can be done: when it fails, the lease
 // ends by itself.
-func (r *renewal) release(lease Lease, notes []byte) {
+func (r *renewal) release(lease Lease, notes []byte) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.f.ctx), r.k.cfg.Timing.StoreTimeout)
 	defer cancel()
 	sent := time.Now()
@@ -104,4 +104,5 @@ func (r *renewal) release(lease Lease, notes []byte) {
 	if err != nil {
 		r.k.log().Debug("the lease was not released and ends by itself", "fence", lease.Fence, "error", err)
 	}
+	return err
 }

@@ -79,7 +79,7 @@ func (r *renewal) adopt(rec Record, sent time.Time) {
 		}
 		return
 	}
-	h := newHeld(value, rec.Fence, OriginStore, rec.Life, sent, left)
+	h := r.k.cfg.newHeld(value, rec.Fence, OriginStore, rec.Life, sent, left)
 	if mine != nil && mine.fence == rec.Fence {
 		h.origin, h.spread = mine.origin, mine.spread
 		h.place(sent, min(left, mine.left(sent))) // a life is never made longer
@@ -197,7 +197,7 @@ func (r *renewal) giveBack() {
 		return // whoever has the lease renews
 	}
 	if !r.lost() {
-		r.release(lease, nil)
+		_ = r.release(lease, nil)
 		return
 	}
 	h, now := k.current(), time.Now()

@@ -238,22 +238,36 @@ func TestKilledHolderWhileAlive(t *testing.T) {
 	})
 }
 
-// overtaken is a store whose holder is frozen before one of its Saves, for so
-// long that another process takes the lease and renews.
+// standStill is what a holder of the lease meets who is stopped for so long that
+// another process takes the lease and renews.
+func standStill(store zhongkong.Store) error {
+	time.Sleep(15 * time.Second)
+	ctx := context.Background()
+	other, err := store.Acquire(ctx, accessToken, "another process", 12*time.Second)
+	if err != nil {
+		return err
+	}
+	return store.Save(ctx, other, zhongkong.Record{Value: "91_newer", End: other.Record.Now.Add(life), Life: life})
+}
+
+// overtaken is a store whose holder stands still before one of its Begins or Saves.
 type overtaken struct {
 	zhongkong.Store
-	once atomic.Bool
+	begin, save atomic.Bool
+}
+
+func (o *overtaken) Begin(ctx context.Context, lease zhongkong.Lease, notes []byte) error {
+	if o.begin.CompareAndSwap(true, false) {
+		if err := standStill(o.Store); err != nil {
+			return err
+		}
+	}
+	return o.Store.Begin(context.WithoutCancel(ctx), lease, notes)
 }
 
 func (o *overtaken) Save(ctx context.Context, lease zhongkong.Lease, record zhongkong.Record) error {
-	if o.once.CompareAndSwap(true, false) {
-		time.Sleep(15 * time.Second)
-		other, err := o.Acquire(context.WithoutCancel(ctx), lease.Key, "another process", 12*time.Second)
-		if err != nil {
-			return err
-		}
-		newer := zhongkong.Record{Value: "91_newer", End: other.Record.Now.Add(life), Life: life}
-		if err := o.Store.Save(context.WithoutCancel(ctx), other, newer); err != nil {
+	if o.save.CompareAndSwap(true, false) {
+		if err := standStill(o.Store); err != nil {
 			return err
 		}
 	}
@@ -269,7 +283,7 @@ func TestLateSave(t *testing.T) {
 			t.Parallel()
 			bubble(t, func(t *testing.T, i *issuer, store *memory.Store) {
 				o := &overtaken{Store: store}
-				o.once.Store(true)
+				o.save.Store(true)
 				cfg := config(i, o)
 				cfg.Kind = kind(i)
 				k := open(t, cfg)
@@ -290,6 +304,111 @@ func TestLateSave(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestLostLease: who stood still before, or in, a fetch that came to nothing looks
+// at what the others did meanwhile, instead of telling callers that it failed.
+func TestLostLease(t *testing.T) {
+	t.Parallel()
+	type setup func(*testing.T, *issuer, *overtaken)
+	inTheFetch := func(t *testing.T, i *issuer, o *overtaken) {
+		i.answers(func(n int, _ zhongkong.Mode) (zhongkong.Grant, error) {
+			if n == 1 {
+				return grant(n), nil
+			}
+			if err := standStill(o.Store); err != nil {
+				t.Error(err)
+			}
+			return zhongkong.Grant{}, &zhongkong.FetchError{Class: zhongkong.ClassTransient, Unanswered: true, Err: errors.New("deadline exceeded")}
+		})
+	}
+	beforeIt := func(_ *testing.T, _ *issuer, o *overtaken) { o.begin.Store(true) }
+	for _, c := range []struct {
+		name    string
+		kind    func(*issuer) zhongkong.Kind
+		prepare setup
+		fetches int
+		left    time.Duration
+	}{
+		{"before the fetch", (*issuer).kind, beforeIt, 1, life - 20*time.Second},
+		{"before a fetch that supersedes", (*issuer).classic, beforeIt, 1, life - 20*time.Second},
+		{"in the fetch", (*issuer).kind, inTheFetch, 2, life - 20*time.Second},
+		{"in a fetch that supersedes", (*issuer).classic, inTheFetch, 2, cutLife - 20*time.Second - 15*time.Second},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			bubble(t, func(t *testing.T, i *issuer, store *memory.Store) {
+				o := &overtaken{Store: store} // which tells nobody of changes
+				cfg := config(i, o)
+				cfg.Kind = c.kind(i)
+				k := open(t, cfg)
+				mustToken(t, k, value(1))
+				i.supersede()
+				c.prepare(t, i, o)
+				token, err := k.Reject(t.Context(), value(1))
+				if err != nil || token.Value() != "91_newer" {
+					t.Fatalf("Reject: %s, %v; want the newer value", token.Value(), err)
+				}
+				if token.Left() != c.left {
+					t.Errorf("%s are left, want %s", token.Left(), c.left)
+				}
+				if s := k.Status(); s.Failure != nil {
+					t.Errorf("a failure is remembered: %v", s.Failure)
+				}
+				record, err := store.Load(t.Context(), accessToken)
+				if err != nil || record.Value != "91_newer" || record.End.Sub(record.Now) != c.left+20*time.Second {
+					t.Errorf("the store holds %q for %s (%v)", record.Value, record.End.Sub(record.Now), err)
+				}
+				mustFetches(t, i, c.fetches)
+			})
+		})
+	}
+}
+
+// TestLeaseLostForEver: a store that always says that the lease is another's costs
+// one attempt, and no loop of fetches.
+func TestLeaseLostForEver(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, i *issuer, store *memory.Store) {
+		f := &faulty{Store: store}
+		fenced := zhongkong.ErrFenced
+		f.release.Store(&fenced)
+		refuseAll(i, zhongkong.FetchError{Class: zhongkong.ClassTransient, Err: errors.New("busy")})
+		k := open(t, config(i, f))
+		if _, err := k.Token(t.Context()); err == nil {
+			t.Error("there is a token")
+		}
+		if got := len(i.asked()); got > 2 {
+			t.Errorf("%d fetches at once, want at most 2", got)
+		}
+	})
+}
+
+// TestNewsDuringAFailure: the store told that the record changed while an attempt
+// failed, so a caller of Reject hears what it has before it hears of the failure.
+func TestNewsDuringAFailure(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, i *issuer, store *memory.Store) {
+		f := &faulty{Store: store}
+		k := open(t, config(i, struct {
+			*faulty
+			zhongkong.Watcher
+		}{f, store}))
+		mustToken(t, k, value(1))
+		i.supersede()
+		f.release.Store(&errAway) // so it does not hear that the lease is another's
+		i.answers(func(int, zhongkong.Mode) (zhongkong.Grant, error) {
+			if err := standStill(store); err != nil {
+				t.Error(err)
+			}
+			pass(time.Millisecond) // in which the notice arrives
+			return zhongkong.Grant{}, &zhongkong.FetchError{Class: zhongkong.ClassTransient, Err: errors.New("busy")}
+		})
+		token, err := k.Reject(t.Context(), value(1))
+		if err != nil || token.Value() != "91_newer" {
+			t.Errorf("Reject: %s, %v; want the newer value", token.Value(), err)
+		}
+	})
 }
 
 // TestUnsavedToken is served, and saved as soon as the store takes it; another

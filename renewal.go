@@ -25,6 +25,7 @@ type renewal struct {
 	unreadable error     // why the live value in rec cannot be opened
 	first      bool      // there was no value before
 	guess      bool      // the refusal is believed although the probe gave no verdict
+	twice      bool      // the lease was lost once
 	late       time.Time // when a fetch was sent that may have superseded what the store has; zero for none
 
 	why    Reason
@@ -51,11 +52,30 @@ func (r *renewal) run() error {
 	if err := r.prepare(); err != nil {
 		return err
 	}
-	lease, deadline, err := r.acquire()
-	if err != nil || lease == nil {
-		return err
+	for {
+		lease, deadline, err := r.acquire()
+		if err != nil || lease == nil {
+			return err
+		}
+		if err := r.renew(*lease, deadline); !errors.Is(err, errOvertaken) {
+			return err
+		}
 	}
-	return r.renew(*lease, deadline)
+}
+
+// errOvertaken is the end of an attempt without a result whose lease was over
+// before it was: another process may have renewed meanwhile, or does it now, so
+// one has to look before one says that it failed.
+var errOvertaken = errors.New("zhongkong: the lease ended before the attempt")
+
+// overtaken reports whether err says that the lease is another's by now; once, as
+// nothing but a stopped process should meet it.
+func (r *renewal) overtaken(err error) bool {
+	if !errors.Is(err, ErrFenced) || r.twice {
+		return false
+	}
+	r.twice = true
+	return true
 }
 
 // prepare has the kind wait for what its fetch needs. The wait is bounded by
@@ -93,6 +113,7 @@ func (r *renewal) storeNow() time.Time { return r.storeTime(time.Now()) }
 // renew fetches under lease, until deadline at the latest, and saves.
 func (r *renewal) renew(lease Lease, deadline time.Time) error {
 	k := r.k
+	r.begun, r.forced = 0, false
 	if !k.cfg.Kind.Idempotent && !lease.Unfinished.IsZero() {
 		r.cut(r.at.Add(lease.Unfinished.Sub(r.rec.Now)))
 	}
@@ -187,8 +208,13 @@ func (r *renewal) refusesToo(g Grant, deadline time.Time) bool {
 func (r *renewal) fetch(lease Lease, mode Mode, deadline time.Time) (Grant, time.Time, error) {
 	k := r.k
 	if err := r.begin(lease); err != nil {
-		r.release(lease, nil)
-		return Grant{}, time.Time{}, r.storeFailed(err)
+		_ = r.release(lease, nil)
+		if r.overtaken(err) {
+			err = errOvertaken
+		} else {
+			err = r.storeFailed(err)
+		}
+		return Grant{}, time.Time{}, err
 	}
 	r.begun++
 	ctx, cancel := context.WithDeadline(context.WithoutCancel(r.f.ctx), deadline)
@@ -224,7 +250,7 @@ func (r *renewal) check(g Grant, sent time.Time) error {
 		text = fmt.Sprintf("the issuer gave a life of %s; it must be from %s to %s", g.ExpiresIn, minLife, maxLife)
 	case len(stored) > MaxValueBytes:
 		text = fmt.Sprintf("the issuer gave a value that takes %d bytes in the store, more than %d", len(stored), MaxValueBytes)
-	case !newHeld(g.Value, 0, OriginFetched, g.ExpiresIn, sent, g.ExpiresIn).live(time.Now()):
+	case !r.k.cfg.newHeld(g.Value, 0, OriginFetched, g.ExpiresIn, sent, g.ExpiresIn).live(time.Now()):
 		text = fmt.Sprintf("the issuer gave a life of %s, which was over when the answer was here", g.ExpiresIn)
 	default:
 		return nil
@@ -236,7 +262,7 @@ func (r *renewal) check(g Grant, sent time.Time) error {
 func (r *renewal) save(lease Lease, grant Grant, sent time.Time, again bool) error {
 	k := r.k
 	r.notes.clear(k.cfg.fingerprints())
-	h := newHeld(grant.Value, lease.Fence, OriginFetched, grant.ExpiresIn, sent, grant.ExpiresIn)
+	h := k.cfg.newHeld(grant.Value, lease.Fence, OriginFetched, grant.ExpiresIn, sent, grant.ExpiresIn)
 	if again {
 		// The issuer gave what was there before: ask again when half of it is over.
 		h.fresh = min(h.fresh, h.end/2)

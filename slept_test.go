@@ -112,7 +112,7 @@ func (broken) Load(context.Context, Key) (Record, error) { return Record{}, cont
 func TestZones(t *testing.T) {
 	t.Parallel()
 	base := time.Now()
-	h := newHeld(NewSecret("91_value"), 1, OriginFetched, 2*time.Hour, base, 2*time.Hour)
+	h := Config{}.newHeld(NewSecret("91_value"), 1, OriginFetched, 2*time.Hour, base, 2*time.Hour)
 	for at, want := range map[time.Duration]zone{
 		0: zoneFresh, h.fresh - 1: zoneFresh, h.fresh: zoneAdvisory, h.dead - 1: zoneAdvisory, h.dead: zoneDead, 3 * time.Hour: zoneDead,
 	} {
@@ -185,7 +185,7 @@ func FuzzStored(f *testing.F) {
 		if value, err := s.open("name", row.Value, row.SealKey); err == nil && row.SealKey != "" {
 			t.Errorf("a forged value was opened: %q", value.Reveal())
 		}
-		h := newHeld(NewSecret(row.Value), row.Fence, OriginStore, row.Life, now, min(row.End.Sub(now), row.Life))
+		h := Config{}.newHeld(NewSecret(row.Value), row.Fence, OriginStore, row.Life, now, min(row.End.Sub(now), row.Life))
 		if h.dead > max(row.Life, 0) || (row.Life > 0 && h.live(now.Add(row.Life))) {
 			t.Errorf("a life of %s is live for %s", row.Life, h.dead)
 		}

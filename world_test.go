@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -54,8 +53,6 @@ type process struct {
 	w  *world
 	id int
 	k  *zhongkong.Keeper
-
-	rejects atomic.Int32 // begun by its users
 
 	mu     sync.Mutex // guards what follows
 	traps  map[point]effect
@@ -120,11 +117,15 @@ func (p *process) isDead() bool {
 // through makes a call between the two gates of its name.
 func through[T any](ctx context.Context, p *process, name string, call func() (T, error)) (T, error) {
 	var zero T
+	began := time.Now()
 	if err := p.gate(ctx, point{name, false}); err != nil {
+		p.w.returned(name, began)
 		return zero, err
 	}
 	v, err := call()
-	if gateErr := p.gate(ctx, point{name, true}); gateErr != nil {
+	gateErr := p.gate(ctx, point{name, true})
+	p.w.returned(name, began)
+	if gateErr != nil {
 		return zero, gateErr
 	}
 	return v, err
@@ -190,6 +191,7 @@ func (p port) Release(ctx context.Context, lease zhongkong.Lease, notes []byte) 
 }
 
 func (p port) Shorten(ctx context.Context, key zhongkong.Key, fence int64, end time.Time) error {
+	p.w.stir()
 	_, err := through(ctx, p.process, "shorten", func() (struct{}, error) {
 		return struct{}{}, p.w.store.Shorten(ctx, key, fence, end)
 	})
@@ -253,7 +255,8 @@ type world struct {
 	outside    time.Time // the last time that somebody else fetched, or killed a token
 	given      int64     // the highest fence
 	savedFence int64
-	values     map[string]bool // that were saved
+	values     map[string]time.Time // that were saved, and when
+	stirs      map[time.Time]bool   // the moments in which a live token may have been taken from a reader
 	fetched    int
 	issues     []time.Time
 	rules      []*simulator.Rule
@@ -307,12 +310,51 @@ func (w *world) gave(fence int64) {
 	w.given = max(w.given, fence)
 }
 
+// stir notes that a token which is live at this moment may not be live in the
+// next one, without any time between them: it is being refused, or there is news
+// of it.
+func (w *world) stir() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.stirs[time.Now()] = true
+}
+
+// returned notes a call that began at began and ends now. One that a reader makes
+// for itself does not count: it begins in the moment of his own call, and tells of
+// no change.
+func (w *world) returned(name string, began time.Time) {
+	switch name {
+	case "fetch", "save", "shorten", "release":
+		w.stir()
+	default:
+		if !began.Equal(time.Now()) {
+			w.stir()
+		}
+	}
+}
+
+func (w *world) stirred(at time.Time) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.stirs[at]
+}
+
+// savedBefore reports whether the store had value before this moment.
+func (w *world) savedBefore(value string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	at := w.values[value]
+	return !at.IsZero() && at.Before(time.Now())
+}
+
 // saved checks that no late holder overwrites a newer token.
 func (w *world) saved(fence int64, value string) {
 	w.mu.Lock()
 	late := fence < w.given || fence < w.savedFence
 	w.savedFence = max(w.savedFence, fence)
-	w.values[value] = true
+	if w.values[value].IsZero() {
+		w.values[value] = time.Now()
+	}
 	w.note("saved …%s under fence +%d", value[max(0, len(value)-6):], fence-w.start.UnixMicro())
 	w.mu.Unlock()
 	if late {
@@ -372,7 +414,7 @@ func newWorld(t *testing.T, plan schedule, breach string, store zhongkong.Store)
 	w := &world{
 		t: t, breach: breach, api: plan.API, overlap: plan.Overlap, sim: sim, wire: sim.RoundTripper(), store: store,
 		appID: "wx0123456789abcdef", secret: zhongkong.NewSecret("0123456789abcdef0123456789abcdef"),
-		start: time.Now(), values: map[string]bool{},
+		start: time.Now(), values: map[string]time.Time{}, stirs: map[time.Time]bool{},
 	}
 	return w
 }
@@ -423,20 +465,16 @@ func (w *world) end() {
 // token is a reader's call with patience, and what must hold of it.
 func (p *process) token(patience time.Duration) (zhongkong.Token, error) {
 	w := p.w
-	rejects := p.rejects.Load()
 	live := p.k.Status().Live
 	ctx, cancel := context.WithTimeout(w.t.Context(), patience)
 	defer cancel()
 	start := time.Now()
 	token, err := p.k.Token(ctx)
 	waited := time.Since(start)
-	if p.rejects.Load() != rejects { // its value was no longer live when the call began
-		live = false
-	}
 	switch {
 	case waited > patience:
 		w.violation("a caller with %s waited %s", patience, waited)
-	case live && (waited > 0 || err != nil):
+	case live && (waited > 0 || err != nil) && !w.stirred(start):
 		w.violation("a reader waited %s (%v) while a live token existed", waited, err)
 	case err != nil:
 		return zhongkong.Token{}, err
@@ -479,7 +517,7 @@ func (p *process) use(latency time.Duration) bool {
 	}
 	ctx, cancel := context.WithTimeout(w.t.Context(), 30*time.Second)
 	defer cancel()
-	p.rejects.Add(1)
+	w.stir()
 	other, err := p.k.Reject(ctx, refused)
 	if err == nil {
 		p.check(other)
@@ -492,7 +530,7 @@ func (p *process) use(latency time.Duration) bool {
 	w.note("process %d: Reject: %v", p.id, err)
 	explained := w.explains(refused)
 	w.mu.Unlock()
-	if now, err := p.k.Token(ctx); err == nil && now.Value() != token.Value() && w.sim.Accepts(now.Value()) {
+	if now, err := p.k.Token(ctx); err == nil && now.Value() != token.Value() && w.savedBefore(now.Value()) && w.sim.Accepts(now.Value()) {
 		w.violation("process %d: the refusal of an older token reached a user although there is a newer one", p.id)
 	} else if !explained {
 		w.violation("process %d: a token was handed out that WeChat refuses, and there was no other", p.id)
@@ -521,7 +559,7 @@ func (p *process) misuse() {
 	}
 	ctx, cancel := context.WithTimeout(p.w.t.Context(), 30*time.Second)
 	defer cancel()
-	p.rejects.Add(1)
+	p.w.stir()
 	_, _ = p.k.Reject(ctx, token.Value())
 }
 

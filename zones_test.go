@@ -3,6 +3,7 @@ package zhongkong_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -36,6 +37,39 @@ func TestRenewsInTheWindow(t *testing.T) {
 	}
 	if late-early < 30*time.Second {
 		t.Errorf("50 renewals fell between %s and %s before the end: they are not spread", early, late)
+	}
+}
+
+// TestWindowsWithinTheOverlap: processes whom nobody tells of a renewal look while
+// the superseded value still works, however short the overlap is.
+func TestWindowsWithinTheOverlap(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ lives, overlap, apart time.Duration }{
+		{life, 0, 135 * time.Second},
+		{life, time.Minute, 27 * time.Second},
+		{10 * time.Minute, 0, 11250 * time.Millisecond}, // 25 s of overlap
+		{life, time.Second, 450 * time.Millisecond},
+	} {
+		t.Run(fmt.Sprint(c.lives, " ", c.overlap), func(t *testing.T) {
+			t.Parallel()
+			early, late := c.lives, time.Duration(0)
+			for range 50 {
+				bubble(t, func(t *testing.T, i *issuer, store *memory.Store) {
+					i.answers(func(n int, _ zhongkong.Mode) (zhongkong.Grant, error) {
+						return zhongkong.Grant{Value: zhongkong.NewSecret(value(n)), ExpiresIn: c.lives}, nil
+					})
+					cfg := config(i, store)
+					cfg.Overlap = c.overlap
+					k := open(t, cfg)
+					mustToken(t, k, value(1))
+					due := k.Status().Renewal
+					early, late = min(early, due), max(late, due)
+				})
+			}
+			if apart := late - early; apart > c.apart || apart < c.apart/3 {
+				t.Errorf("50 windows begin within %s, want at most %s, and not all at once", apart, c.apart)
+			}
+		})
 	}
 }
 

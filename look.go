@@ -90,8 +90,8 @@ func (r *renewal) adopt(rec Record, sent time.Time) {
 	if mine != nil && rec.Fence < mine.fence && !h.live(r.at) {
 		return
 	}
-	if !r.late.IsZero() {
-		h = r.k.cfg.cut(h, r.late, r.at) // before anybody has it
+	if !r.late.IsZero() && (mine == nil || mine.fence != rec.Fence) {
+		h = r.k.cfg.cut(h, r.superseded(r.late), r.at) // before anybody has it
 	}
 	r.k.publish(r.f, h)
 	r.adopted(h, mine)

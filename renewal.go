@@ -335,11 +335,22 @@ func (c Config) cut(h *held, from, now time.Time) *held {
 	return short
 }
 
-// cut takes into account that the current value may have been superseded at
-// from (on this process's clock): it is trusted for the overlap alone, here and
-// in the store. It returns what is left of it.
-func (r *renewal) cut(from time.Time) time.Duration {
-	k, now := r.k, time.Now()
+// superseded returns since when the value in the record may be superseded by a
+// fetch that was sent at sent and may have been late: not since before it was
+// issued. All on this process's clock.
+func (r *renewal) superseded(sent time.Time) time.Time {
+	issued := r.at.Add(min(0, r.rec.End.Add(-r.rec.Life).Sub(r.rec.Now)))
+	if r.rec.Value == "" || issued.Before(sent) {
+		return sent
+	}
+	return issued
+}
+
+// cut takes into account that a fetch which was sent at sent (on this process's
+// clock) may have superseded the current value: it is trusted for the overlap
+// alone, here and in the store. It returns what is left of it.
+func (r *renewal) cut(sent time.Time) time.Duration {
+	k, now, from := r.k, time.Now(), r.superseded(sent)
 	var left time.Duration
 	if h := k.current(); h != nil {
 		if c := k.cfg.cut(h, from, now); c != h {

@@ -147,6 +147,8 @@ func (p port) Load(ctx context.Context, key zhongkong.Key) (zhongkong.Record, er
 
 func (p port) Acquire(ctx context.Context, key zhongkong.Key, attempt string, ttl time.Duration) (zhongkong.Lease, error) {
 	return through(ctx, p.process, "acquire", func() (zhongkong.Lease, error) {
+		p.w.books.Lock()
+		defer p.w.books.Unlock()
 		lease, err := p.w.store.Acquire(ctx, key, attempt, ttl)
 		if err == nil {
 			p.w.gave(lease.Fence)
@@ -174,6 +176,8 @@ func (p port) Begin(ctx context.Context, lease zhongkong.Lease, notes []byte) er
 
 func (p port) Save(ctx context.Context, lease zhongkong.Lease, record zhongkong.Record) error {
 	_, err := through(ctx, p.process, "save", func() (struct{}, error) {
+		p.w.books.Lock()
+		defer p.w.books.Unlock()
 		err := p.w.store.Save(ctx, lease, record)
 		if err == nil {
 			p.w.saved(lease.Fence, record.Value)
@@ -247,6 +251,8 @@ type world struct {
 	start   time.Time
 	all     []*process
 
+	books sync.Mutex // held while a lease is given or a token saved, and that is noted
+
 	mu         sync.Mutex // guards what follows
 	violations []string
 	diary      []string
@@ -288,7 +294,9 @@ func (w *world) disturb(what string) {
 func (w *world) disturbedUntil(end time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.disturbed = end
+	if end.After(w.disturbed) {
+		w.disturbed = end
+	}
 }
 
 func (w *world) quietFor() time.Duration {

@@ -85,6 +85,13 @@ func TestDoctorGateway(t *testing.T) {
 		"its file is open": {illness{check: "files", cause: "readable_by_others", state: "warning", says: "gateway.yaml (0640)", do: func(s *shop) {
 			chmod(s.t, filepath.Join(filepath.Dir(s.database), "gateway.yaml"), 0o640)
 		}}, ""},
+		"its metrics key is open": {illness{check: "files", cause: "readable_by_others", state: "warning", says: "metrics.key (0644)", do: func(s *shop) {
+			path := filepath.Join(filepath.Dir(s.database), "metrics.key")
+			if err := os.WriteFile(path, []byte(strings.Repeat("m", 32)), 0o600); err != nil {
+				s.t.Fatal(err)
+			}
+			chmod(s.t, path, 0o644)
+		}}, "admin: {listen: '" + nobody + "', key: '" + strings.Repeat("k", 32) + "', metrics_key: {file: metrics.key}}\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -8,8 +8,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -117,6 +119,13 @@ func (x *examination) files(context.Context) []Finding {
 	return one(f)
 }
 
+// secretNames are what secrets are called in a configuration file; see
+// gateway.Settings.
+var secretNames = map[string]bool{
+	"secret": true, "key": true, "metrics_key": true,
+	"token": true, "previous_token": true, "aes_key": true, "previous_aes_key": true,
+}
+
 // secretFiles are the configuration's files with secrets in them: itself when one
 // stands in it, and those that it names.
 func (x *examination) secretFiles() []string {
@@ -127,38 +136,55 @@ func (x *examination) secretFiles() []string {
 	if err != nil {
 		return nil
 	}
-	var file struct {
-		Admin struct {
-			Key any `yaml:"key"`
-		} `yaml:"admin"`
-		Accounts []struct {
-			Secret any `yaml:"secret"`
-		} `yaml:"accounts"`
-	}
+	var file any
 	if yaml.Unmarshal(content, &file) != nil {
 		return nil
-	}
-	sources := []any{file.Admin.Key}
-	for _, a := range file.Accounts {
-		sources = append(sources, a.Secret)
 	}
 	var paths []string
 	if key := x.Settings.TLS.Key; key != "" {
 		paths = append(paths, key)
 	}
-	for _, source := range sources {
-		path := x.File
-		if named, ok := source.(map[string]any); ok {
-			path, _ = named["file"].(string)
-			if path != "" && !filepath.IsAbs(path) {
-				path = filepath.Join(filepath.Dir(x.File), path)
+	var walk func(node any)
+	walk = func(node any) {
+		switch node := node.(type) {
+		case []any:
+			for _, item := range node {
+				walk(item)
+			}
+		case map[string]any:
+			for _, name := range slices.Sorted(maps.Keys(node)) {
+				if name == "tls" || name == "when" { // whose key is a path, and a rule
+					continue
+				}
+				if !secretNames[name] {
+					walk(node[name])
+				} else if path := x.secretFile(node[name]); path != "" && !slices.Contains(paths, path) {
+					paths = append(paths, path)
+				}
 			}
 		}
-		if source != nil && path != "" && !slices.Contains(paths, path) {
-			paths = append(paths, path)
-		}
+	}
+	walk(file)
+	if u, err := url.Parse(x.Settings.Store); err == nil && u.User != nil && !slices.Contains(paths, x.File) {
+		paths = append(paths, x.File) // the store's password
 	}
 	return paths
+}
+
+// secretFile returns the file that holds a secret of the configuration; "" when none
+// does.
+func (x *examination) secretFile(source any) string {
+	named, ok := source.(map[string]any)
+	switch path, _ := named["file"].(string); {
+	case source == nil:
+		return ""
+	case !ok:
+		return x.File
+	case path == "" || filepath.IsAbs(path):
+		return path
+	default:
+		return filepath.Join(filepath.Dir(x.File), path)
+	}
 }
 
 // certificate looks at the gateway's own.

@@ -1,0 +1,241 @@
+package remote
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"reflect"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/store/internal/columns"
+)
+
+// Load implements [zhongkong.Store].
+func (s *Store) Load(ctx context.Context, key zhongkong.Key) (zhongkong.Record, error) {
+	return call(ctx, s, func(ctx context.Context) (zhongkong.Record, error) {
+		state, err := s.read(ctx, key.String())
+		if err == nil && !state.Found {
+			err = zhongkong.ErrNotFound
+		}
+		return state.Row.Record(state.Now), err
+	})
+}
+
+// LoadMany returns the records of those keys that have one, in one round trip.
+func (s *Store) LoadMany(ctx context.Context, keys []zhongkong.Key) (map[zhongkong.Key]zhongkong.Record, error) {
+	if len(keys) == 0 {
+		return nil, ctx.Err()
+	}
+	return call(ctx, s, func(ctx context.Context) (map[zhongkong.Key]zhongkong.Record, error) {
+		names := make([]string, len(keys))
+		for i, key := range keys {
+			names[i] = key.String()
+		}
+		states, err := s.readMany(ctx, names)
+		records := make(map[zhongkong.Key]zhongkong.Record, len(states))
+		for i, state := range states {
+			if state.Found {
+				records[keys[i]] = state.Row.Record(state.Now)
+			}
+		}
+		return records, err
+	})
+}
+
+// Acquire implements [zhongkong.Store].
+func (s *Store) Acquire(ctx context.Context, key zhongkong.Key, attempt string, ttl time.Duration) (zhongkong.Lease, error) {
+	return call(ctx, s, func(ctx context.Context) (lease zhongkong.Lease, err error) {
+		err = s.change(ctx, zhongkong.Lease{Key: key}, func(now time.Time, row *zhongkong.Row) (effect, error) {
+			lease, err = row.Acquire(now, key, attempt, ttl)
+			return effect{}, err
+		})
+		return lease, err
+	})
+}
+
+// Begin implements [zhongkong.Store].
+func (s *Store) Begin(ctx context.Context, lease zhongkong.Lease, notes []byte) error {
+	return s.as(ctx, lease, func(now time.Time, row *zhongkong.Row) (effect, error) {
+		err := row.Begin(now, lease, notes)
+		return effect{event: zhongkong.EventBegin, until: row.LeaseEnd}, err
+	})
+}
+
+// Save implements [zhongkong.Store].
+func (s *Store) Save(ctx context.Context, lease zhongkong.Lease, record zhongkong.Record) error {
+	record.End, record.Life = tellable(record.End), record.Life.Truncate(time.Microsecond)
+	return s.as(ctx, lease, func(_ time.Time, row *zhongkong.Row) (effect, error) {
+		return effect{event: zhongkong.EventSave, tell: true}, row.Save(lease, record)
+	})
+}
+
+// Release implements [zhongkong.Store].
+func (s *Store) Release(ctx context.Context, lease zhongkong.Lease, notes []byte) error {
+	return s.as(ctx, lease, func(_ time.Time, row *zhongkong.Row) (effect, error) {
+		return effect{event: zhongkong.EventRelease, tell: notes != nil}, row.Release(lease, notes)
+	})
+}
+
+// Shorten implements [zhongkong.Store].
+func (s *Store) Shorten(ctx context.Context, key zhongkong.Key, fence int64, end time.Time) error {
+	end = tellable(end)
+	return s.as(ctx, zhongkong.Lease{Key: key}, func(_ time.Time, row *zhongkong.Row) (effect, error) {
+		return effect{tell: row.Shorten(fence, end)}, nil
+	})
+}
+
+// Journal implements [zhongkong.Journal].
+func (s *Store) Journal(ctx context.Context, key zhongkong.Key, limit int) ([]zhongkong.Entry, error) {
+	return call(ctx, s, func(ctx context.Context) ([]zhongkong.Entry, error) {
+		return again(ctx, func() ([]zhongkong.Entry, error) {
+			return s.engine.Lines(ctx, key.String(), min(max(limit, 0), JournalLines))
+		})
+	})
+}
+
+// effect is what an edit does beside the row.
+type effect struct {
+	event zhongkong.Event // of the journal's line; "": none
+	tell  bool            // give a notice
+	until time.Time       // when the edit stops being right; zero: it does not
+}
+
+// edit applies one of the contract's rules to a row.
+type edit func(now time.Time, row *zhongkong.Row) (effect, error)
+
+// as is a call that only changes.
+func (s *Store) as(ctx context.Context, lease zhongkong.Lease, edit edit) error {
+	_, err := call(ctx, s, func(ctx context.Context) (struct{}, error) {
+		return struct{}{}, s.change(ctx, lease, edit)
+	})
+	return err
+}
+
+// change reads, edits and swaps the row of lease's key until nobody came between.
+func (s *Store) change(ctx context.Context, lease zhongkong.Lease, edit edit) error {
+	name := lease.Key.String()
+	for pause := time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
+		state, err := s.read(ctx, name)
+		if err != nil {
+			return err
+		}
+		row := state.Row
+		effect, err := edit(state.Now, &row)
+		if err != nil {
+			return err
+		}
+		if same(name, state.Row, row) {
+			return nil
+		}
+		change := Change{
+			Name: name, Found: state.Found, Old: state.Version,
+			New: max(state.Version+1, state.Now.UnixMicro()),
+			Row: row, Until: state.Now.Add(decisionTime),
+		}
+		if !effect.until.IsZero() && effect.until.Before(change.Until) {
+			change.Until = effect.until
+		}
+		if effect.event != "" {
+			change.Entry = &zhongkong.Entry{
+				At: state.Now, Event: effect.event, Fence: lease.Fence, Attempt: lease.Attempt, Detail: detail(lease.Detail),
+			}
+		}
+		if effect.tell {
+			change.Tell = &lease.Key
+		}
+		swapped, err := s.engine.Swap(ctx, change)
+		if err != nil {
+			return err
+		}
+		if swapped {
+			if change.Entry != nil {
+				s.tidy(name, state.Now)
+			}
+			return nil
+		}
+		if err := sleep(ctx, pause+rand.N(pause)); err != nil {
+			return fmt.Errorf("zhongkong: others change the record of %s all the time: %w", name, err)
+		}
+	}
+}
+
+// same reports whether an edit left the row as it was.
+func same(name string, before, after zhongkong.Row) bool {
+	return reflect.DeepEqual(columns.Of(name, &before), columns.Of(name, &after))
+}
+
+// tidy trims the journal now and then, beside the call and without its ctx.
+func (s *Store) tidy(name string, now time.Time) {
+	s.mu.Lock()
+	n := s.lines[name]
+	s.lines[name] = n + 1
+	s.mu.Unlock()
+	if n%journalPace != 0 {
+		return
+	}
+	_ = s.Go(func() {
+		ctx, cancel := context.WithTimeout(s.life, callTime)
+		defer cancel()
+		if err := s.engine.Trim(ctx, name, now.Add(-JournalAge)); err != nil && s.life.Err() == nil {
+			s.log.Debug("the journal was not trimmed", slog.String("server", s.server.String()), slog.String("key", name), slog.Any("cause", err))
+		}
+	})
+}
+
+func (s *Store) read(ctx context.Context, name string) (State, error) {
+	states, err := s.readMany(ctx, []string{name})
+	if err != nil {
+		return State{}, err
+	}
+	return states[0], nil
+}
+
+// again reads, and reads again when that failed in a way that passes. Each call
+// begins with reading, often after hours: connections that were lost meanwhile,
+// by a restart of the server all idle ones, are found out there, where asking
+// again can do no harm.
+func again[T any](ctx context.Context, read func() (T, error)) (T, error) {
+	answer, err := read()
+	for n := 0; n < lostAtMost && passes(err) && ctx.Err() == nil; n++ {
+		answer, err = read()
+	}
+	return answer, err
+}
+
+// readMany reads rows. One that is damaged counts as empty, so that the
+// credential is renewed and the row written anew.
+func (s *Store) readMany(ctx context.Context, names []string) ([]State, error) {
+	states, err := again(ctx, func() ([]State, error) { return s.engine.Read(ctx, names) })
+	if err == nil && len(states) != len(names) {
+		err = fmt.Errorf("zhongkong: %v answered %d records for %d", s.server, len(states), len(names))
+	}
+	if err != nil {
+		return nil, err
+	}
+	for i, name := range names {
+		if damage := states[i].Damage; damage != nil {
+			s.log.Warn("a record is damaged and counts as empty", slog.String("server", s.server.String()), slog.String("key", name), slog.Any("cause", damage))
+		}
+	}
+	return states, nil
+}
+
+// tellable is t as every engine can keep it: to the microsecond.
+func tellable(t time.Time) time.Time { return columns.Time(columns.Micros(t)) }
+
+// detail is a detail as every engine can keep it.
+func detail(text string) string {
+	text = strings.ReplaceAll(strings.ToValidUTF8(text, "\uFFFD"), "\x00", "\uFFFD")
+	if len(text) <= detailBytes {
+		return text
+	}
+	cut := detailBytes
+	for !utf8.RuneStart(text[cut]) {
+		cut--
+	}
+	return text[:cut]
+}

@@ -1,0 +1,155 @@
+//go:build cgo
+
+package sqlite
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/internal/bottest"
+)
+
+func TestMain(m *testing.M) {
+	bottest.Main(func(ctx context.Context, address string) (bottest.Store, error) { return Open(ctx, address, Options{}) })
+	if role := os.Getenv(roleVariable); role != "" {
+		os.Exit(play(role))
+	}
+	goleak.VerifyTestMain(m)
+}
+
+var key = zhongkong.Key{Kind: "access_token", API: "stable", AppID: "wx0123456789abcdef"}
+
+func newPath(tb testing.TB) string {
+	tb.Helper()
+	return filepath.Join(tb.TempDir(), "zhongkong.db")
+}
+
+func open(tb testing.TB, path string, log *records) *Store {
+	tb.Helper()
+	s, err := Open(tb.Context(), path, Options{Logger: log.logger()})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { _ = s.Close() })
+	return s
+}
+
+// raw is somebody else's connection to the file.
+func raw(tb testing.TB, path string) *sql.Conn {
+	tb.Helper()
+	db, err := sql.Open(driver, dsn(path, "mode=rwc&_busy_timeout=2000"))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { _ = db.Close() })
+	conn, err := db.Conn(tb.Context())
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { _ = conn.Close() })
+	return conn
+}
+
+func run(tb testing.TB, conn *sql.Conn, query string, args ...any) {
+	tb.Helper()
+	if _, err := conn.ExecContext(tb.Context(), query, args...); err != nil {
+		tb.Fatalf("%s: %v", query, err)
+	}
+}
+
+// save takes a lease and saves value.
+func save(tb testing.TB, s *Store, value string) zhongkong.Lease {
+	tb.Helper()
+	lease, err := s.Acquire(tb.Context(), key, "attempt for "+value, time.Hour)
+	if err != nil {
+		tb.Fatalf("Acquire: %v", err)
+	}
+	record := zhongkong.Record{Value: value, End: lease.Record.Now.Add(time.Hour), Life: 2 * time.Hour}
+	if err := s.Save(tb.Context(), lease, record); err != nil {
+		tb.Fatalf("Save: %v", err)
+	}
+	return lease
+}
+
+// mustLoad wants value; "" stands for no record.
+func mustLoad(tb testing.TB, s *Store, value string) {
+	tb.Helper()
+	record, err := s.Load(tb.Context(), key)
+	if errors.Is(err, zhongkong.ErrNotFound) && value == "" {
+		return
+	}
+	if err != nil || record.Value != value {
+		tb.Fatalf("Load: got %q, %v; want %q", record.Value, err, value)
+	}
+}
+
+// records is a log that a test reads.
+type records struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (r *records) Write(p []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.text.Write(p)
+}
+
+func (r *records) logger() *slog.Logger {
+	if r == nil {
+		return nil
+	}
+	return slog.New(slog.NewTextHandler(r, nil))
+}
+
+// warnings returns the lines at Warn.
+func (r *records) warnings() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var lines []string
+	for line := range strings.Lines(r.text.String()) {
+		if strings.Contains(line, "level=WARN") {
+			lines = append(lines, line)
+		}
+	}
+	return lines
+}
+
+// mustWarnOnce wants one line at Warn that names words.
+func (r *records) mustWarnOnce(tb testing.TB, words ...string) {
+	tb.Helper()
+	lines := r.warnings()
+	if len(lines) != 1 {
+		tb.Fatalf("%d lines at Warn, want one:\n%s", len(lines), strings.Join(lines, ""))
+	}
+	for _, word := range words {
+		if !strings.Contains(lines[0], word) {
+			tb.Errorf("the line at Warn does not say %q: %s", word, lines[0])
+		}
+	}
+}
+
+func names(tb testing.TB, folder string) []string {
+	tb.Helper()
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	var all []string
+	for _, entry := range entries {
+		all = append(all, entry.Name())
+	}
+	return all
+}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/zhongkong-go/zhongkong"
 	"github.com/zhongkong-go/zhongkong/gateway"
@@ -260,7 +261,7 @@ func sentence(text string) string {
 	if 'a' <= text[0] && text[0] <= 'z' {
 		text = strings.ToUpper(text[:1]) + text[1:]
 	}
-	if !strings.ContainsAny(text[len(text)-1:], ".!?") {
+	if last, _ := utf8.DecodeLastRuneInString(text); !strings.ContainsRune(".!?。", last) {
 		text += "."
 	}
 	return text

@@ -73,10 +73,10 @@ var chinese = page.Words{ //nolint:gosec // words about secrets, and none among 
 	"Every account has a token, but %s cannot be renewed.":                                    "所有账号都有 token，但有 %s 个刷新失败。",
 	"%[1]s of %[2]s accounts are being loaded…":                                               "%[2]s 个账号中有 %[1]s 个正在加载…",
 	"The account has a valid token.":                                                          "账号的 token 有效。",
-	"All %s accounts have a valid token.":                                                     "%s 个账号全部有效。",
+	"All %s accounts have a valid token.":                                                     "%s 个账号的 token 全部有效。",
 	"Today's fetches are used up.":                                                            "今天的获取次数已用完。",
 	"The store does not answer.":                                                              "存储没有响应。",
-	"The stored token was sealed with another key.":                                           "存储中的 token 是用另一把密钥密封的。",
+	"The stored token was sealed with another key.":                                           "存储中的 token 是用另一把密钥加密的。",
 	"Give all gateways of this store the same ZHONGKONG_SEAL_KEY.":                            "请让共用该存储的所有网关使用相同的 ZHONGKONG_SEAL_KEY。",
 	"WeChat refuses this account's token.":                                                    "微信拒绝该账号的 token。",
 	"See what its console says; another renewal would not help now.":                          "请到该账号的后台查看原因，现在再刷新也没有用。",
@@ -101,7 +101,7 @@ var chinese = page.Words{ //nolint:gosec // words about secrets, and none among 
 	"Check the token of %s with WeChat?":             "向微信检查 %s 的 token？",
 	"There is no token that works.":                  "没有可用的 token。",
 	"The next attempt is in %s.":                     "%s后再次尝试。",
-	"It could not be found out.":                     "没有检查出结果。",
+	"It could not be found out.":                     "未能得出结果。",
 	"WeChat accepts the token, so it was kept.":      "微信认可当前 token，保持不变。",
 	"WeChat refused the token, and it was renewed.":  "微信拒绝了原来的 token，已刷新。",
 	"There was no token; it was fetched.":            "原来没有 token，已获取。",
@@ -129,7 +129,7 @@ var chinese = page.Words{ //nolint:gosec // words about secrets, and none among 
 
 	// The journal.
 	"Journal":                            "记录",
-	"The journal is not known.":          "无法得知记录。",
+	"The journal is not known.":          "无法读取记录。",
 	"Nothing was written yet.":           "还没有记录。",
 	"client":                             "客户端",
 	"admin":                              "管理接口",
@@ -154,7 +154,7 @@ var chinese = page.Words{ //nolint:gosec // words about secrets, and none among 
 	"there was no token":                 "之前没有 token",
 	"the token was over":                 "原 token 已过期",
 	"ahead of the token's end":           "临近到期，提前刷新",
-	"the stored token was sealed with another key":                                                                          "存储中的 token 是用另一把密钥密封的",
+	"the stored token was sealed with another key":                                                                          "存储中的 token 是用另一把密钥加密的",
 	"Renewals, failures and what is done by hand stand here.":                                                               "刷新、失败和人工操作都会出现在这里。",
 	"The store does not answer, so clients and journal cannot be shown. The accounts go on with the tokens that they have.": "存储没有响应，无法显示客户端和记录。各账号继续使用现有的 token。",
 	"The store does not answer. Clients and journal are as of %s; the accounts go on with the tokens that they have.":       "存储没有响应，客户端和记录停留在 %s。各账号继续使用现有的 token。",
@@ -185,7 +185,7 @@ var chinese = page.Words{ //nolint:gosec // words about secrets, and none among 
 	"Revoke":                     "吊销",
 	"Revoke %s":                  "吊销 %s",
 	"There is no client yet.":    "还没有客户端。",
-	"The clients are not known.": "无法得知有哪些客户端。",
+	"The clients are not known.": "无法读取客户端列表。",
 	"%d more are not shown: zhongkong client list shows them.":                             "另有 %d 个未显示：zhongkong client list 可列出全部。",
 	"Each program that uses the gateway gets a key of its own, in place of the AppSecret.": "每个使用网关的程序都有自己的密钥，用来代替 AppSecret。",
 	"The store has not answered since the start. This page looks again by itself.":         "启动以来存储一直没有响应，本页会自动重试。",
@@ -193,8 +193,8 @@ var chinese = page.Words{ //nolint:gosec // words about secrets, and none among 
 	// Pushes.
 	"Pushes": "消息推送", "System": "系统", "Waiting": "等待中", "Delivered": "已送达", "Takes pushes": "正常接收", "Takes nothing": "无法送达",
 	"Not all was taken": "部分未送达", "Not configured": "已移除", "for %s": "最久 %s", "%s too late": "%s 次超时", "%s dropped": "丢弃 %s 条",
-	"Every account has a valid token, but a system takes no pushes.":  "账号全部有效，但有 1 个系统收不到推送。",
-	"Every account has a valid token, but %d systems take no pushes.": "账号全部有效，但有 %d 个系统收不到推送。",
+	"Every account has a valid token, but a system takes no pushes.":  "账号的 token 全部有效，但有 1 个系统收不到推送。",
+	"Every account has a valid token, but %d systems take no pushes.": "账号的 token 全部有效，但有 %d 个系统收不到推送。",
 	"What waits for it is below.":                                     "积压情况见下方。", "What waits for them is below.": "积压情况见下方。",
 
 	// Why a system takes no pushes, as the gateway says it.
@@ -205,7 +205,7 @@ var chinese = page.Words{ //nolint:gosec // words about secrets, and none among 
 	"it answered ": "返回 ",
 
 	// Forms.
-	"It is written in the journal before it is done.":     "操作前会先写入审计记录。",
+	"It is written in the journal before it is done.":     "操作前会先写入审计日志。",
 	"Letters, digits, - _ and .":                          "字母、数字、- _ 和 .",
 	"Accounts that it may use":                            "可以使用的账号",
 	"all, also those to come":                             "全部，包括以后添加的",

@@ -64,8 +64,8 @@ var chinese = page.Words{ //nolint:gosec // words about secrets, and none among 
 
 	"issued %d":               "已签发 %d",
 	"fetched %d×":             "获取 %d 次",
-	"Life of the token of %s": "%s 的 token 剩余寿命",
-	"how the token ends":      "token 的末尾",
+	"Life of the token of %s": "%s 的 token 剩余有效期",
+	"how the token ends":      "token 的末几位",
 	"Fetch elsewhere":         "别处获取",
 	"Another program fetches for the same account; the old token lives on for the overlap.": "另一个程序为同一账号获取 token；旧 token 在重叠期内仍然有效。",
 	"End it":                         "令其失效",

@@ -81,7 +81,7 @@ func FuzzRefusal(f *testing.F) {
 	for _, body := range []string{
 		refusalAnswer, goodCall, `{"errcode":42001}`, `{"data":{"errcode":40001}}`, `{"ErrCode":40014}`, "  {\"errcode\" : 40001, \"errmsg\":\"\x01\"}",
 		`{"errcode":40001,"errcode":0}`, `{"errcode":4.0001e4}`, `[{"errcode":40001}]`, `{"errc\u006fde":40001}`, "{\"a\":\"\xff\",\"errcode\":40001}",
-		`{"errcode":40001}` + strings.Repeat(" ", maxRefusalBytes), "\xff\xd8\xff", "",
+		`{"errcode":40001}` + strings.Repeat(" ", maxRefusalBytes), "\xff\xd8\xff", "", "\x17{\"errcode\":40001}",
 	} {
 		f.Add([]byte(body), true)
 		f.Add([]byte(body), false)

@@ -262,14 +262,16 @@ func refusal(resp *http.Response) int {
 	return 0
 }
 
-// readHead reads until it is clear that body is no JSON object, or has more than
-// maxRefusalBytes, with no error; or to its end, with io.EOF.
+// readHead reads until it is clear that body is no JSON object, not even with spaces
+// in place of control characters, or has more than maxRefusalBytes, with no error; or
+// to its end, with io.EOF.
 func readHead(body io.Reader) ([]byte, error) {
 	head := make([]byte, 0, 512)
 	for {
 		n, err := body.Read(head[len(head):cap(head)])
 		head = head[:len(head)+n]
-		if start := bytes.TrimLeft(head, " \t\r\n"); err == nil && len(start) > 0 && start[0] != '{' {
+		begun := slices.IndexFunc(head, func(c byte) bool { return c > ' ' })
+		if err == nil && begun >= 0 && head[begun] != '{' {
 			return head, nil
 		}
 		if err != nil || len(head) > maxRefusalBytes {

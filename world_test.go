@@ -266,7 +266,7 @@ type world struct {
 	start   time.Time
 	all     []*process
 
-	restless bool // one world in eight: it takes time
+	restless bool // one world in sixteen: it takes time
 
 	books sync.Mutex // held while a lease is given or a token saved, and that is noted
 
@@ -439,7 +439,7 @@ func newWorld(t *testing.T, plan schedule, breach string, store zhongkong.Store)
 	w := &world{
 		t: t, breach: breach, api: plan.API, overlap: plan.Overlap, sim: sim, wire: sim.RoundTripper(), store: store,
 		appID: "wx0123456789abcdef", secret: zhongkong.NewSecret("0123456789abcdef0123456789abcdef"),
-		start: time.Now(), restless: rand.IntN(8) == 0, values: map[string]time.Time{}, stirs: map[time.Time]bool{},
+		start: time.Now(), restless: rand.IntN(16) == 0, values: map[string]time.Time{}, stirs: map[time.Time]bool{},
 	}
 	return w
 }

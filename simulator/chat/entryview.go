@@ -99,7 +99,7 @@ func (e entryView) call() string {
 			info = errcode.AtTokenEndpoint(o.Errcode)
 		}
 		if e.v.Lang == page.Chinese {
-			return info.CauseZH + " " + info.RemedyZH
+			return info.CauseZH + info.RemedyZH
 		}
 		return info.Cause + " " + info.Remedy
 	case o.Lost:

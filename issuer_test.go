@@ -1,11 +1,8 @@
 package zhongkong_test
 
 import (
-	"bytes"
 	"context"
 	"fmt"
-	"log/slog"
-	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -125,30 +122,6 @@ func value(n int) string { return fmt.Sprintf("91_value-%d", n) }
 func grant(n int) zhongkong.Grant {
 	return zhongkong.Grant{Value: zhongkong.NewSecret(value(n)), ExpiresIn: life}
 }
-
-// logbook is a Logger whose lines a test reads.
-type logbook struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *logbook) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *logbook) logger() *slog.Logger {
-	return slog.New(slog.NewTextHandler(l, &slog.HandlerOptions{Level: slog.LevelDebug}))
-}
-
-func (l *logbook) text() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
-func (l *logbook) count(part string) int { return strings.Count(l.text(), part) }
 
 // config is what most tests start from.
 func config(i *issuer, store zhongkong.Store) zhongkong.Config {

@@ -3,6 +3,7 @@ package zhongkong_test
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"strings"
 	"sync"
 	"testing"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/internal/logtest"
 	"github.com/zhongkong-go/zhongkong/store/memory"
 )
 
@@ -363,9 +365,9 @@ func TestEverythingIsRefused(t *testing.T) {
 func TestYoungDeaths(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T, i *issuer, store *memory.Store) {
-		var log logbook
+		var log logtest.Log
 		cfg := config(i, store)
-		cfg.Logger = log.logger()
+		cfg.Logger = log.Logger(slog.LevelDebug)
 		k := open(t, cfg)
 		for n := 1; n <= 5; n++ {
 			mustToken(t, k, value(n))
@@ -373,7 +375,7 @@ func TestYoungDeaths(t *testing.T) {
 			if _, err := k.Reject(t.Context(), value(n)); err != nil {
 				t.Fatal(err)
 			}
-			if got, want := log.count("another system fetches"), n/3; got != want {
+			if got, want := strings.Count(log.String(), "another system fetches"), n/3; got != want {
 				t.Errorf("after %d deaths: reported %d times, want %d", n, got, want)
 			}
 			pass(5 * time.Minute)

@@ -25,7 +25,7 @@ type renewal struct {
 	unreadable error     // why the live value in rec cannot be opened
 	first      bool      // there was no value before
 	guess      bool      // the refusal is believed although the probe gave no verdict
-	twice      bool      // the lease was lost once
+	lateOnce   bool      // the lease was over before an attempt was
 	late       time.Time // when a fetch was sent that may have superseded what the store has; zero for none
 
 	why    Reason
@@ -71,10 +71,10 @@ var errOvertaken = errors.New("zhongkong: the lease ended before the attempt")
 // overtaken reports whether err says that the lease is another's by now; once, as
 // nothing but a stopped process should meet it.
 func (r *renewal) overtaken(err error) bool {
-	if !errors.Is(err, ErrFenced) || r.twice {
+	if !errors.Is(err, ErrFenced) || r.lateOnce {
 		return false
 	}
-	r.twice = true
+	r.lateOnce = true
 	return true
 }
 

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/internal/logtest"
 	"github.com/zhongkong-go/zhongkong/store/memory"
 )
 
@@ -21,12 +22,12 @@ func printed(v any) string {
 		fmt.Fprintf(&b, verb+"\n", v)
 		fmt.Fprintf(&b, verb+"\n", struct{ inner any }{v})
 	}
-	var log logbook
-	log.logger().Info("value", "value", v, slog.Group("group", "inner", v))
+	var log logtest.Log
+	log.Logger(slog.LevelDebug).Info("value", "value", v, slog.Group("group", "inner", v))
 	slog.New(slog.NewJSONHandler(&log, nil)).Info("value", "value", v)
 	data, _ := json.Marshal(v)
 	b.Write(data)
-	return b.String() + log.text()
+	return b.String() + log.String()
 }
 
 // mustHide checks that none of the secrets stands in text, in the clear or in a
@@ -51,11 +52,11 @@ func TestNothingPrints(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T, i *issuer, store *memory.Store) {
 		const appSecret, seal = "0123456789abcdef0123456789abcdef", "seal-key-seal-key-seal-key-seal!"
-		var log logbook
+		var log logtest.Log
 		cfg := config(i, store)
 		cfg.Secret = zhongkong.NewSecret(appSecret)
 		cfg.SealKeys = []zhongkong.Secret{zhongkong.NewSecret(seal)}
-		cfg.Logger = log.logger()
+		cfg.Logger = log.Logger(slog.LevelDebug)
 		k := open(t, cfg)
 		token := mustToken(t, k, value(1))
 		i.supersede()
@@ -96,8 +97,8 @@ func TestNothingPrints(t *testing.T) {
 		}
 		synctest.Wait()
 		mustHide(t, "a Config with a store in memory", printed(plain), value(3))
-		mustHide(t, "the log", log.text(), secrets...)
-		if !strings.Contains(log.text(), "renewed") {
+		mustHide(t, "the log", log.String(), secrets...)
+		if !strings.Contains(log.String(), "renewed") {
 			t.Error("the log is silent about renewals")
 		}
 		if text := fmt.Sprint(cfg.Secret); text != "[secret]" {

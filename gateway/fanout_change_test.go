@@ -15,6 +15,7 @@ import (
 
 	"github.com/zhongkong-go/zhongkong"
 	"github.com/zhongkong-go/zhongkong/gateway"
+	"github.com/zhongkong-go/zhongkong/internal/logtest"
 	"github.com/zhongkong-go/zhongkong/simulator"
 	"github.com/zhongkong-go/zhongkong/store/memory"
 )
@@ -24,7 +25,7 @@ func TestFanoutAttacks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := pushWeChat(t, nil)
 		bot := newSystem("bot", gateway.Safe)
-		log := new(records)
+		log := new(logtest.Log)
 		g := p.gateway(memory.New(), company{bot}, log, nil)
 		defer func() { _ = g.Close() }()
 		url := "http://gateway.invalid/callback/" + appID
@@ -85,9 +86,9 @@ func TestFanoutPlainBody(t *testing.T) {
 		bot := newSystem("bot", gateway.Plain)
 		store := memory.New()
 		plain := func(c *gateway.Config) { c.Accounts[0].Callback.AESKey = zhongkong.Secret{} }
-		one := p.gateway(store, company{bot}, new(records), plain)
+		one := p.gateway(store, company{bot}, new(logtest.Log), plain)
 		defer func() { _ = one.Close() }()
-		two := p.gateway(store, company{bot}, new(records), plain)
+		two := p.gateway(store, company{bot}, new(logtest.Log), plain)
 		defer func() { _ = two.Close() }()
 		now := time.Now()
 		push := func(g *gateway.Gateway, content string) simulator.Result {
@@ -163,7 +164,7 @@ func TestFanoutStoreAway(t *testing.T) {
 		bot, crm := newSystem("bot", gateway.Safe), newSystem("crm", gateway.Safe)
 		bot.says = echo
 		store := &forgetful{Store: memory.New()}
-		log := new(records)
+		log := new(logtest.Log)
 		g := p.gateway(store, company{bot, crm}, log, nil)
 		defer func() { _ = g.Close() }()
 
@@ -214,7 +215,7 @@ func TestFanoutChanges(t *testing.T) {
 		p := pushWeChat(t, nil)
 		bot, crm, next := newSystem("bot", gateway.Safe), newSystem("crm", gateway.Safe), newSystem("next", gateway.Plain)
 		bot.says, crm.away = echo, true
-		log, store := new(records), memory.New()
+		log, store := new(logtest.Log), memory.New()
 		all := company{bot, crm, next}
 		g := p.gateway(store, all, log, nil)
 		defer func() { _ = g.Close() }()
@@ -339,7 +340,7 @@ func TestFanoutKeepsThreeDays(t *testing.T) {
 		p := pushWeChat(t, nil)
 		bot := newSystem("bot", gateway.Safe)
 		bot.away = true
-		log, store := new(records), &aged{Store: memory.New(), by: 71 * time.Hour}
+		log, store := new(logtest.Log), &aged{Store: memory.New(), by: 71 * time.Hour}
 		g := p.gateway(store, company{bot}, log, nil)
 		defer func() { _ = g.Close() }()
 		p.silent(g, simulator.Text("1").By(followers[0]))
@@ -371,7 +372,7 @@ func TestFanoutSealed(t *testing.T) {
 		bot := newSystem("bot", gateway.Safe)
 		bot.away = true
 		store := memory.New()
-		g := p.gateway(store, company{bot}, new(records), nil)
+		g := p.gateway(store, company{bot}, new(logtest.Log), nil)
 		p.silent(g, simulator.Text("confidential").By(followers[0]))
 		if err := g.Close(); err != nil {
 			t.Fatal(err)
@@ -390,7 +391,7 @@ func TestFanoutSealed(t *testing.T) {
 
 		// A gateway with other seal keys cannot read it, leaves it there and says so.
 		bot.change(func(s *system) { s.away = false })
-		log := new(records)
+		log := new(logtest.Log)
 		other := p.gateway(store, company{bot}, log, func(c *gateway.Config) {
 			c.SealKeys = []zhongkong.Secret{zhongkong.NewSecret(strings.Repeat("o", 32))}
 		})
@@ -401,7 +402,7 @@ func TestFanoutSealed(t *testing.T) {
 		if err := other.Close(); err != nil {
 			t.Fatal(err)
 		}
-		g = p.gateway(store, company{bot}, new(records), nil)
+		g = p.gateway(store, company{bot}, new(logtest.Log), nil)
 		defer func() { _ = g.Close() }()
 		time.Sleep(2 * time.Minute)
 		if got := bot.pushes(); !slices.Equal(got, []string{followers[0] + ":confidential"}) {
@@ -417,7 +418,7 @@ func TestFanoutClose(t *testing.T) {
 		bot, crm, slow := newSystem("bot", gateway.Safe), newSystem("crm", gateway.Safe), newSystem("slow", gateway.Safe)
 		crm.takes, slow.takes = 2*time.Second, 8*time.Second
 		store := memory.New()
-		g := p.gateway(store, company{bot, crm, slow}, new(records), nil)
+		g := p.gateway(store, company{bot, crm, slow}, new(logtest.Log), nil)
 		p.silent(g, simulator.Text("1").By(followers[0]))
 		synctest.Wait() // both are being asked
 		began := time.Now()

@@ -20,6 +20,7 @@ import (
 
 	"github.com/zhongkong-go/zhongkong"
 	"github.com/zhongkong-go/zhongkong/gateway"
+	"github.com/zhongkong-go/zhongkong/internal/logtest"
 	"github.com/zhongkong-go/zhongkong/internal/remotetest"
 	"github.com/zhongkong-go/zhongkong/internal/testserver"
 	"github.com/zhongkong-go/zhongkong/simulator"
@@ -99,8 +100,8 @@ func fanoutFleet(t *testing.T, address string) {
 		t.Fatal(err)
 	}
 	defer func() { _ = store.Close() }()
-	cfg, log := pushConfig(store, systems), new(records)
-	cfg.Logger = log.logger()
+	cfg, log := pushConfig(store, systems), new(logtest.Log)
+	cfg.Logger = log.Logger(slog.LevelDebug)
 	two, err := gateway.New(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)

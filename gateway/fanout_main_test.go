@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -25,6 +26,7 @@ import (
 
 	"github.com/zhongkong-go/zhongkong"
 	"github.com/zhongkong-go/zhongkong/gateway"
+	"github.com/zhongkong-go/zhongkong/internal/logtest"
 	"github.com/zhongkong-go/zhongkong/platform"
 	"github.com/zhongkong-go/zhongkong/simulator"
 	"github.com/zhongkong-go/zhongkong/simulator/simtest"
@@ -298,12 +300,12 @@ func pushWeChat(tb testing.TB, change func(*simulator.Account)) *pushing {
 }
 
 // gateway starts one over a store, with the systems behind it.
-func (p *pushing) gateway(store zhongkong.Store, systems company, log *records, change func(*gateway.Config)) *gateway.Gateway {
+func (p *pushing) gateway(store zhongkong.Store, systems company, log *logtest.Log, change func(*gateway.Config)) *gateway.Gateway {
 	p.t.Helper()
 	cfg := gateway.Config{
 		Accounts: []gateway.Account{{AppID: appID, Secret: zhongkong.NewSecret(appSecret), TokenAPI: platform.Classic, Callback: systems.callback()}},
 		Store:    store, SealKeys: []zhongkong.Secret{sealKey}, APIBase: p.wx.URL, Transport: p.wx.RoundTripper(),
-		Callbacks: systems, Logger: log.logger(), Access: log.logger(),
+		Callbacks: systems, Logger: log.Logger(slog.LevelDebug), Access: log.Logger(slog.LevelDebug),
 	}
 	if change != nil {
 		change(&cfg)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/zhongkong-go/zhongkong"
 	"github.com/zhongkong-go/zhongkong/gateway"
+	"github.com/zhongkong-go/zhongkong/internal/logtest"
 	"github.com/zhongkong-go/zhongkong/simulator"
 	"github.com/zhongkong-go/zhongkong/store/memory"
 )
@@ -49,7 +50,7 @@ func modes(t *testing.T, weChat simulator.Mode, first gateway.Mode, format simul
 				g.from, element(g.text, "ToUserName"), g.content)
 		}
 	}
-	log := new(records)
+	log := new(logtest.Log)
 	g := p.gateway(memory.New(), systems, log, func(c *gateway.Config) {
 		if weChat == simulator.Plain {
 			c.Accounts[0].Callback.AESKey = zhongkong.Secret{}
@@ -92,7 +93,7 @@ func TestFanoutRules(t *testing.T) {
 			s.When = rules[name]
 			systems = append(systems, s)
 		}
-		g := p.gateway(memory.New(), systems, new(records), nil)
+		g := p.gateway(memory.New(), systems, new(logtest.Log), nil)
 		defer func() { _ = g.Close() }()
 		before := map[string]int{}
 		for _, row := range []struct {
@@ -134,7 +135,7 @@ func TestFanoutFirstAnswers(t *testing.T) {
 		for _, s := range []*system{clicks, texts, other} {
 			s.says = func(g got) string { return strings.Replace(echo(g), "you wrote", s.Name+" says", 1) }
 		}
-		g := p.gateway(memory.New(), company{clicks, texts, other}, new(records), nil)
+		g := p.gateway(memory.New(), company{clicks, texts, other}, new(logtest.Log), nil)
 		defer func() { _ = g.Close() }()
 		p.replied(g, simulator.Text("hi"), "texts says hi")
 		p.replied(g, simulator.Click("hi"), "clicks says CLICK hi")
@@ -176,7 +177,7 @@ func TestFanoutFirstFails(t *testing.T) {
 				p := pushWeChat(t, nil)
 				first, other := newSystem("bot", gateway.Safe), newSystem("crm", gateway.Safe)
 				row.change(first)
-				log := new(records)
+				log := new(logtest.Log)
 				g := p.gateway(memory.New(), company{first, other}, log, nil)
 				defer func() { _ = g.Close() }()
 				began := time.Now()
@@ -213,7 +214,7 @@ func TestFanoutDownForAnHour(t *testing.T) {
 		p := pushWeChat(t, nil)
 		bot, crm, audit := newSystem("bot", gateway.Plain), newSystem("crm", gateway.Safe), newSystem("audit", gateway.Compatible)
 		bot.says = echo
-		log := new(records)
+		log := new(logtest.Log)
 		g := p.gateway(memory.New(), company{bot, crm, audit}, log, nil)
 		defer func() { _ = g.Close() }()
 
@@ -280,7 +281,7 @@ func TestFanoutFirstDownForAWhile(t *testing.T) {
 		p := pushWeChat(t, nil)
 		bot := newSystem("bot", gateway.Safe)
 		bot.says, bot.away = echo, true
-		g := p.gateway(memory.New(), company{bot}, new(records), nil)
+		g := p.gateway(memory.New(), company{bot}, new(logtest.Log), nil)
 		defer func() { _ = g.Close() }()
 		var want []string
 		for n := range 100 {
@@ -309,9 +310,9 @@ func TestFanoutFollowerIsQuick(t *testing.T) {
 		bot := newSystem("bot", gateway.Safe)
 		bot.says, bot.takes = echo, 1500*time.Millisecond
 		store := memory.New()
-		one := p.gateway(store, company{bot}, new(records), nil)
+		one := p.gateway(store, company{bot}, new(logtest.Log), nil)
 		defer func() { _ = one.Close() }()
-		two := p.gateway(store, company{bot}, new(records), nil)
+		two := p.gateway(store, company{bot}, new(logtest.Log), nil)
 		defer func() { _ = two.Close() }()
 		done := make(chan struct{}, 3)
 		say := func(g *gateway.Gateway, follower, content string) {
@@ -354,7 +355,7 @@ func TestFanoutOneFollowerFails(t *testing.T) {
 			}
 			return company{bot, crm}.RoundTrip(r)
 		})
-		g := p.gateway(memory.New(), company{bot, crm}, new(records), func(c *gateway.Config) { c.Callbacks = network })
+		g := p.gateway(memory.New(), company{bot, crm}, new(logtest.Log), func(c *gateway.Config) { c.Callbacks = network })
 		defer func() { _ = g.Close() }()
 		p.silent(g, simulator.Text("poison").By(followers[0]))
 		for n := range 20 {
@@ -390,9 +391,9 @@ func TestFanoutRepetitions(t *testing.T) {
 			return strings.Replace(echo(g), "you wrote", fmt.Sprint("answer ", n), 1)
 		}
 		store := memory.New()
-		one := p.gateway(store, company{bot, crm}, new(records), nil)
+		one := p.gateway(store, company{bot, crm}, new(logtest.Log), nil)
 		defer func() { _ = one.Close() }()
-		two := p.gateway(store, company{bot, crm}, new(records), nil)
+		two := p.gateway(store, company{bot, crm}, new(logtest.Log), nil)
 		defer func() { _ = two.Close() }()
 		m := simulator.Text("hello").By(followers[0])
 		m.ID, m.Created = 23892468385179204, time.Now()

@@ -1,7 +1,6 @@
 package gateway_test
 
 import (
-	"bytes"
 	"encoding/json"
 	"io"
 	"log/slog"
@@ -11,12 +10,12 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/zhongkong-go/zhongkong"
 	"github.com/zhongkong-go/zhongkong/gateway"
+	"github.com/zhongkong-go/zhongkong/internal/logtest"
 	"github.com/zhongkong-go/zhongkong/internal/testserver"
 	"github.com/zhongkong-go/zhongkong/platform"
 	"github.com/zhongkong-go/zhongkong/simulator"
@@ -46,28 +45,6 @@ const (
 
 var sealKey = zhongkong.NewSecret(strings.Repeat("s", 32))
 
-// records is a log, at Debug, that a test reads.
-type records struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (r *records) Write(p []byte) (int, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.text.Write(p)
-}
-
-func (r *records) logger() *slog.Logger {
-	return slog.New(slog.NewTextHandler(r, &slog.HandlerOptions{Level: slog.LevelDebug}))
-}
-
-func (r *records) String() string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.text.String()
-}
-
 // world is a gateway between programs and a simulated WeChat.
 type world struct {
 	*gateway.Gateway
@@ -75,7 +52,7 @@ type world struct {
 	t     testing.TB
 	wx    *simtest.Sim
 	store zhongkong.Store
-	log   *records
+	log   *logtest.Log
 	cfg   gateway.Config
 	url   string // of the gateway, where it listens
 	http  *http.Client
@@ -109,14 +86,14 @@ func newWorld(tb testing.TB, options simulator.Options, change func(*gateway.Con
 // join starts one more gateway over a WeChat and a store.
 func join(tb testing.TB, wx *simtest.Sim, store zhongkong.Store, change func(*gateway.Config)) *world {
 	tb.Helper()
-	w := &world{t: tb, wx: wx, store: store, log: new(records)}
+	w := &world{t: tb, wx: wx, store: store, log: new(logtest.Log)}
 	w.cfg = gateway.Config{
 		Accounts: []gateway.Account{
 			{AppID: appID, Secret: zhongkong.NewSecret(appSecret), TokenAPI: platform.Classic},
 			{AppID: otherApp, Secret: zhongkong.NewSecret("other-" + appSecret)},
 		},
 		Store: store, SealKeys: []zhongkong.Secret{sealKey}, APIBase: wx.URL,
-		Logger: w.log.logger(), Access: w.log.logger(),
+		Logger: w.log.Logger(slog.LevelDebug), Access: w.log.Logger(slog.LevelDebug),
 	}
 	if change != nil {
 		change(&w.cfg)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -24,6 +25,7 @@ import (
 
 	"github.com/zhongkong-go/zhongkong"
 	"github.com/zhongkong-go/zhongkong/gateway"
+	"github.com/zhongkong-go/zhongkong/internal/logtest"
 	"github.com/zhongkong-go/zhongkong/platform"
 	"github.com/zhongkong-go/zhongkong/simulator"
 	"github.com/zhongkong-go/zhongkong/simulator/simtest"
@@ -264,10 +266,10 @@ func (c *crowd) leave() {
 func TestWhoDoesNotRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		wx := simtest.InMemory(t, simulator.Options{Accounts: []simulator.Account{{AppID: appID, Secret: appSecret}}})
-		store, log := memory.New(), new(records)
+		store, log := memory.New(), new(logtest.Log)
 		g, err := gateway.New(t.Context(), gateway.Config{
 			Accounts: []gateway.Account{{AppID: appID, Secret: zhongkong.NewSecret(appSecret), TokenAPI: platform.Classic}},
-			Store:    store, SealKeys: []zhongkong.Secret{sealKey}, APIBase: "http://wechat.invalid", Transport: wx.RoundTripper(), Logger: log.logger(),
+			Store:    store, SealKeys: []zhongkong.Secret{sealKey}, APIBase: "http://wechat.invalid", Transport: wx.RoundTripper(), Logger: log.Logger(slog.LevelDebug),
 		})
 		if err != nil {
 			t.Fatal(err)

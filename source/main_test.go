@@ -1,7 +1,6 @@
 package source_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"log/slog"
@@ -17,6 +16,7 @@ import (
 
 	"github.com/zhongkong-go/zhongkong"
 	"github.com/zhongkong-go/zhongkong/gateway"
+	"github.com/zhongkong-go/zhongkong/internal/logtest"
 	"github.com/zhongkong-go/zhongkong/platform"
 	"github.com/zhongkong-go/zhongkong/simulator"
 	"github.com/zhongkong-go/zhongkong/simulator/simtest"
@@ -49,7 +49,7 @@ type world struct {
 	t     *testing.T
 	wx    *simtest.Sim
 	store *memory.Store // of the gateways
-	log   *records
+	log   *logtest.Log
 
 	overlap time.Duration // of the gateways; 0 means WeChat's rule
 
@@ -84,7 +84,7 @@ func newWorld(t *testing.T, options simulator.Options) *world {
 	t.Helper()
 	overlap := options.Overlap
 	options.Accounts = []simulator.Account{{AppID: appID, Secret: appSecret}}
-	w := &world{t: t, wx: simtest.InMemory(t, options), store: memory.New(), log: new(records), overlap: overlap, machines: map[string]*machine{}}
+	w := &world{t: t, wx: simtest.InMemory(t, options), store: memory.New(), log: new(logtest.Log), overlap: overlap, machines: map[string]*machine{}}
 	w.gateway("one")
 	return w
 }
@@ -110,7 +110,7 @@ func (w *world) gateway(name string) *machine {
 	g, err := gateway.New(w.t.Context(), gateway.Config{
 		Accounts: []gateway.Account{{AppID: appID, Secret: zhongkong.NewSecret(appSecret), TokenAPI: platform.Classic}},
 		Store:    w.store, SealKeys: []zhongkong.Secret{zhongkong.NewSecret(strings.Repeat("s", 32))},
-		APIBase: "http://wechat.invalid", Transport: lossy{w}, Overlap: w.overlap, Logger: w.log.logger(),
+		APIBase: "http://wechat.invalid", Transport: lossy{w}, Overlap: w.overlap, Logger: w.log.Logger(slog.LevelDebug),
 	})
 	if err != nil {
 		w.t.Fatal(err)
@@ -205,7 +205,7 @@ func (w *world) source(key string, change func(*source.Config)) *source.Source {
 	transport := &http.Transport{DialContext: w.dial, MaxIdleConnsPerHost: 8}
 	cfg := source.Config{
 		Gateway: "http://one.invalid, http://two.invalid/", Key: zhongkong.NewSecret(key), AppID: appID,
-		Transport: transport, Logger: w.log.logger(),
+		Transport: transport, Logger: w.log.Logger(slog.LevelDebug),
 	}
 	if change != nil {
 		change(&cfg)
@@ -265,26 +265,4 @@ func (w *world) handOuts() (n int) {
 		}
 	}
 	return n
-}
-
-// records is a log, at Debug, that a test reads.
-type records struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (r *records) Write(p []byte) (int, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.text.Write(p)
-}
-
-func (r *records) logger() *slog.Logger {
-	return slog.New(slog.NewTextHandler(r, &slog.HandlerOptions{Level: slog.LevelDebug}))
-}
-
-func (r *records) String() string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.text.String()
 }

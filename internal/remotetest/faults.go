@@ -34,8 +34,8 @@ func (e Engine) unreachable(t *testing.T, _ string) {
 	Eventually(t, func() error { return onlyNotFound(s.Load(t.Context(), Key)) })
 	Save(t, s, "value")
 	log.MustWarnOnce(t)
-	if !strings.Contains(log.Text(), "the store is open now") {
-		t.Errorf("it is not said that the store is open: %s", log.Text())
+	if !strings.Contains(log.String(), "the store is open now") {
+		t.Errorf("it is not said that the store is open: %s", log.String())
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -25,7 +26,7 @@ func (e Engine) firstStarts(t *testing.T, server string) {
 	for i := range starts {
 		all.Go(func() {
 			log := new(Log)
-			s, err := e.Open(t.Context(), address, log.Logger())
+			s, err := e.Open(t.Context(), address, log.Logger(slog.LevelInfo))
 			if err != nil {
 				errs[i] = err
 				return
@@ -38,8 +39,8 @@ func (e Engine) firstStarts(t *testing.T, server string) {
 				winners.Add(1)
 			case !errors.As(err, &held):
 				errs[i] = err
-			case log.Text() != "" && !strings.Contains(log.Text(), "is not open yet"): // on a busy machine
-				errs[i] = errors.New(log.Text())
+			case log.String() != "" && !strings.Contains(log.String(), "is not open yet"): // on a busy machine
+				errs[i] = errors.New(log.String())
 			}
 		})
 	}

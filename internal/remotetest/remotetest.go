@@ -98,7 +98,11 @@ func (e Engine) Place(tb testing.TB, server string) string {
 // OpenAt is Open for a test that wants no error.
 func (e Engine) OpenAt(tb testing.TB, address string, log *Log) zhongkong.Store {
 	tb.Helper()
-	s, err := e.Open(tb.Context(), address, log.Logger())
+	var logger *slog.Logger
+	if log != nil {
+		logger = log.Logger(slog.LevelInfo)
+	}
+	s, err := e.Open(tb.Context(), address, logger)
 	if err != nil {
 		tb.Fatal(err)
 	}

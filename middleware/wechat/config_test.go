@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/internal/logtest"
 	"github.com/zhongkong-go/zhongkong/middleware/wechat"
 	"github.com/zhongkong-go/zhongkong/platform"
 	"github.com/zhongkong-go/zhongkong/store/memory"
@@ -104,12 +105,12 @@ func TestTokenWarnings(t *testing.T) {
 		"my-token":              "3 to 32 letters and digits",
 		"令牌令牌":                  "3 to 32 letters and digits",
 	} {
-		log := new(records)
+		log := new(logtest.Log)
 		cfg := config()
-		cfg.Token, cfg.Logger = wechat.Secret(token), log.logger()
+		cfg.Token, cfg.Logger = wechat.Secret(token), log.Logger(slog.LevelDebug)
 		cfg, _ = inMemory(t, cfg, simulatorOptions())
 		mustToken(t, newClient(t, cfg))
-		lines := log.lines(slog.LevelWarn)
+		lines := log.Lines(slog.LevelWarn)
 		switch {
 		case want == "" && len(lines) > 0, want != "" && (len(lines) != 1 || !strings.Contains(lines[0], want)):
 			t.Errorf("a Token of %d bytes: %q, want %q", len(token), lines, want)

@@ -2,6 +2,7 @@ package wechat_test
 
 import (
 	"encoding/json"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -14,6 +15,7 @@ import (
 	"github.com/zhongkong-go/zhongkong"
 	"github.com/zhongkong-go/zhongkong/callback"
 	"github.com/zhongkong-go/zhongkong/gateway"
+	"github.com/zhongkong-go/zhongkong/internal/logtest"
 	"github.com/zhongkong-go/zhongkong/middleware/wechat"
 	"github.com/zhongkong-go/zhongkong/platform"
 	"github.com/zhongkong-go/zhongkong/simulator"
@@ -95,11 +97,11 @@ func (b *behind) issued() int { return b.wx.Stats(testAppID).Classic.Issued }
 func TestGateway(t *testing.T) {
 	t.Chdir(t.TempDir())
 	b := newBehind(t)
-	log := new(records)
+	log := new(logtest.Log)
 	var clients []*wechat.Client
 	for _, name := range []string{"one", "two"} {
 		cfg := b.config(b.client(gateway.Client{Name: name, Real: true}))
-		cfg.Logger = log.logger()
+		cfg.Logger = log.Logger(slog.LevelDebug)
 		clients = append(clients, newClient(t, cfg))
 	}
 	engine := gin.New()
@@ -189,9 +191,9 @@ func TestGatewayTokens(t *testing.T) {
 func TestGatewayMessages(t *testing.T) {
 	b := newBehind(t)
 	for name, store := range map[string]string{"forgets": "", "chosen": "memory:"} {
-		log := new(records)
+		log := new(logtest.Log)
 		cfg := b.config(b.client(gateway.Client{Name: name}))
-		cfg.Logger, cfg.StoreURL = log.logger(), store
+		cfg.Logger, cfg.StoreURL = log.Logger(slog.LevelDebug), store
 		cfg.Messages = callback.NewRouter()
 		newClient(t, cfg)
 		if warned := strings.Contains(log.String(), "ZHONGKONG_STORE"); warned != (store == "") {

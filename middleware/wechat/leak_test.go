@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -18,6 +19,7 @@ import (
 	"time"
 
 	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/internal/logtest"
 	"github.com/zhongkong-go/zhongkong/middleware/wechat"
 	"github.com/zhongkong-go/zhongkong/platform"
 	"github.com/zhongkong-go/zhongkong/simulator"
@@ -57,8 +59,8 @@ func prints(value any) []string {
 	for _, verb := range verbs {
 		texts = append(texts, fmt.Sprintf(verb, value))
 	}
-	out := new(records)
-	out.logger().Info("printed", "value", value)
+	out := new(logtest.Log)
+	out.Logger(slog.LevelDebug).Info("printed", "value", value)
 	if data, err := json.Marshal(value); err == nil {
 		texts = append(texts, string(data))
 	}
@@ -94,7 +96,7 @@ func TestNothingTells(t *testing.T) {
 }
 
 func nothingTells(t *testing.T, live *simtest.Sim, base string, api platform.TokenAPI) {
-	out := new(records)
+	out := new(logtest.Log)
 	reach := new(switched)
 	reach.to(live.URL)
 	inner := memory.New()
@@ -103,7 +105,7 @@ func nothingTells(t *testing.T, live *simtest.Sim, base string, api platform.Tok
 	cfg := config()
 	cfg.PreviousToken, cfg.AESKey, cfg.PreviousAESKey = wechat.Secret(testToken), wechat.Secret(testAESKey), wechat.Secret(testAESKey)
 	cfg.SealKeys = []zhongkong.Secret{wechat.Secret(testSealKey)}
-	cfg.TokenAPI, cfg.APIBase, cfg.Logger = api, base, out.logger()
+	cfg.TokenAPI, cfg.APIBase, cfg.Logger = api, base, out.Logger(slog.LevelDebug)
 	cfg.Transport, cfg.StoreURL, cfg.Store = reach, "", store
 	cfg.Timing = zhongkong.Timing{FetchTimeout: 300 * time.Millisecond, ProbeTimeout: 300 * time.Millisecond}
 

@@ -1,14 +1,11 @@
 package wechat_test
 
 import (
-	"bytes"
 	"context"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -106,37 +103,4 @@ func serve(engine *gin.Engine, method, target, body string) *httptest.ResponseRe
 	answer := httptest.NewRecorder()
 	engine.ServeHTTP(answer, httptest.NewRequest(method, target, strings.NewReader(body)))
 	return answer
-}
-
-// records is a log, at Debug, that a test reads.
-type records struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (r *records) Write(p []byte) (int, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.text.Write(p)
-}
-
-func (r *records) logger() *slog.Logger {
-	return slog.New(slog.NewTextHandler(r, &slog.HandlerOptions{Level: slog.LevelDebug}))
-}
-
-func (r *records) String() string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.text.String()
-}
-
-// lines returns the lines of a level.
-func (r *records) lines(level slog.Level) []string {
-	var found []string
-	for line := range strings.Lines(r.String()) {
-		if strings.Contains(line, "level="+level.String()) {
-			found = append(found, strings.TrimSpace(line))
-		}
-	}
-	return found
 }

@@ -20,6 +20,7 @@ import (
 
 	"github.com/zhongkong-go/zhongkong"
 	"github.com/zhongkong-go/zhongkong/callback"
+	"github.com/zhongkong-go/zhongkong/internal/logtest"
 	"github.com/zhongkong-go/zhongkong/middleware/wechat"
 	"github.com/zhongkong-go/zhongkong/simulator"
 	"github.com/zhongkong-go/zhongkong/simulator/simtest"
@@ -168,8 +169,8 @@ func TestSlowMessages(t *testing.T) {
 					options.Accounts[0].Followers = []string{"oAbCd0123456789EfGhIjKlMnOpQ"}
 					cfg, wx := inMemory(t, cfg, options)
 					cfg.Endpoint.Working = "请稍候"
-					out := new(records)
-					cfg.Logger = out.logger()
+					out := new(logtest.Log)
+					cfg.Logger = out.Logger(slog.LevelDebug)
 					app := engine(t, cfg, echoBot())
 					result, err := wx.Deliver(t.Context(), simulator.Push{Message: simulator.Text(content), Handler: app})
 					sees := ""
@@ -183,7 +184,7 @@ func TestSlowMessages(t *testing.T) {
 					if diff := cmp.Diff(test.sent, custom(wx)); diff != "" {
 						t.Errorf("sent later (-want +got):\n%s", diff)
 					}
-					if errs := out.lines(slog.LevelError); (len(errs) == 1) != (content == "panic") {
+					if errs := out.Lines(slog.LevelError); (len(errs) == 1) != (content == "panic") {
 						t.Errorf("errors in the log: %q", errs)
 					}
 				})

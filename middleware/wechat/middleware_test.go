@@ -19,6 +19,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/zhongkong-go/zhongkong/callback"
+	"github.com/zhongkong-go/zhongkong/internal/logtest"
 	"github.com/zhongkong-go/zhongkong/middleware/wechat"
 )
 
@@ -261,8 +262,8 @@ func TestRefused(t *testing.T) {
 		"no Token":                  {noToken, pushURL("/", ""), message, callback.ReasonNoToken},
 	} {
 		t.Run(name, func(t *testing.T) {
-			log := new(records)
-			test.cfg.Logger = log.logger()
+			log := new(logtest.Log)
+			test.cfg.Logger = log.Logger(slog.LevelDebug)
 			client := newClient(t, test.cfg)
 			engine := gin.New()
 			engine.Use(client.Middleware())
@@ -293,9 +294,9 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-func callbackLines(log *records) []string {
+func callbackLines(log *logtest.Log) []string {
 	var found []string
-	for _, line := range log.lines(slog.LevelWarn) {
+	for _, line := range log.Lines(slog.LevelWarn) {
 		if strings.Contains(line, "a callback was refused") {
 			found = append(found, line)
 		}
@@ -305,9 +306,9 @@ func callbackLines(log *records) []string {
 
 // TestRefusedGET: a wrong Token in a console is seen at Warn, a browser is not.
 func TestRefusedGET(t *testing.T) {
-	log := new(records)
+	log := new(logtest.Log)
 	cfg := config()
-	cfg.Logger = log.logger()
+	cfg.Logger = log.Logger(slog.LevelDebug)
 	engine := gin.New()
 	engine.Use(newClient(t, cfg).Middleware())
 	serve(engine, http.MethodGet, "/", "")
@@ -322,9 +323,9 @@ func TestRefusedGET(t *testing.T) {
 
 // TestBodyBreaksOff: half a push is none.
 func TestBodyBreaksOff(t *testing.T) {
-	log := new(records)
+	log := new(logtest.Log)
 	cfg := config()
-	cfg.Logger = log.logger()
+	cfg.Logger = log.Logger(slog.LevelDebug)
 	engine := gin.New()
 	engine.Use(newClient(t, cfg).Middleware())
 	answer := httptest.NewRecorder()

@@ -26,6 +26,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/internal/logtest"
 	"github.com/zhongkong-go/zhongkong/middleware/wechat"
 	"github.com/zhongkong-go/zhongkong/platform"
 	"github.com/zhongkong-go/zhongkong/simulator"
@@ -175,7 +176,7 @@ type process struct {
 	cmd     *exec.Cmd
 	in      io.WriteCloser
 	replies *json.Decoder
-	log     *records
+	log     *logtest.Log
 }
 
 // start starts a job. The end of the test ends it.
@@ -189,7 +190,7 @@ func start(t *testing.T, j job) *process {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &process{t: t, log: new(records), cmd: exec.CommandContext(t.Context(), binary)}
+	p := &process{t: t, log: new(logtest.Log), cmd: exec.CommandContext(t.Context(), binary)}
 	// The race detector sleeps for a second at the end of a process, unless told.
 	p.cmd.Env = append(os.Environ(), roleVariable+"="+string(role), "GORACE=atexit_sleep_ms=0 "+os.Getenv("GORACE"))
 	p.cmd.Stderr = p.log

@@ -4,6 +4,7 @@ package wechat_test
 
 import (
 	"bytes"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/internal/logtest"
 	"github.com/zhongkong-go/zhongkong/middleware/wechat"
 	"github.com/zhongkong-go/zhongkong/simulator"
 	"github.com/zhongkong-go/zhongkong/simulator/simtest"
@@ -134,10 +136,10 @@ func filesThatHold(t *testing.T, folder string, texts ...string) []string {
 // TestStartsOnWhatIsNotReady: a folder that is not there yet stops no start, and
 // a client that could not save hands its token out all the same.
 func TestStartsOnWhatIsNotReady(t *testing.T) {
-	log := new(records)
+	log := new(logtest.Log)
 	cfg, wx := inMemory(t, config(), simulatorOptions())
 	folder := filepath.Join(t.TempDir(), "later")
-	cfg.StoreURL, cfg.Logger = "sqlite:"+filepath.Join(folder, "zhongkong.db"), log.logger()
+	cfg.StoreURL, cfg.Logger = "sqlite:"+filepath.Join(folder, "zhongkong.db"), log.Logger(slog.LevelDebug)
 	client := newClient(t, cfg)
 	if err := os.Mkdir(folder, 0o700); err != nil {
 		t.Fatal(err)

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync"
 	"testing"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/zhongkong-go/zhongkong"
 	"github.com/zhongkong-go/zhongkong/callback"
+	"github.com/zhongkong-go/zhongkong/internal/logtest"
 	"github.com/zhongkong-go/zhongkong/middleware/wechat"
 	"github.com/zhongkong-go/zhongkong/platform"
 	"github.com/zhongkong-go/zhongkong/simulator"
@@ -243,8 +245,8 @@ const documented = "sM4AOVdWfPE4DxkXGEs8VMCPGGVi4C3VM0P37wVUCFvkVAy_90u5h9nbSlYy
 
 func TestJSConfig(t *testing.T) {
 	withTickets(t, func(t *testing.T, cfg wechat.Config, wx *simtest.Sim, _ *touched) {
-		out := new(records)
-		cfg.Logger = out.logger()
+		out := new(logtest.Log)
+		cfg.Logger = out.Logger(slog.LevelDebug)
 		wx.Inject(simulator.Fault{Path: simulator.TicketPath, Body: `{"errcode":0,"errmsg":"ok","ticket":"` + documented + `","expires_in":7200}`})
 		client := newClient(t, cfg)
 		nonces := map[string]bool{}

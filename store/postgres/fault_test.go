@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"log/slog"
 	"net/url"
 	"strings"
 	"testing"
@@ -21,12 +22,12 @@ import (
 func mustNotOpen(t *testing.T, address string, words ...string) {
 	t.Helper()
 	log := new(remotetest.Log)
-	s, err := Open(t.Context(), address, Options{Logger: log.Logger()})
+	s, err := Open(t.Context(), address, Options{Logger: log.Logger(slog.LevelInfo)})
 	if err == nil {
 		_ = s.Close()
 	}
 	remotetest.MustSay(t, err, words...)
-	if text := log.Text(); text != "" {
+	if text := log.String(); text != "" {
 		t.Errorf("what Open returns is logged as well: %s", text)
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/internal/logtest"
 )
 
 // garble overwrites the file from offset on, without making it another file.
@@ -42,7 +43,7 @@ func TestDamagedInUse(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			path := newPath(t)
-			log := new(records)
+			log := new(logtest.Log)
 			a, b := open(t, path, log), open(t, path, log)
 			save(t, a, "lost")
 			mustLoad(t, b, "lost")
@@ -72,7 +73,7 @@ func TestDamagedInUse(t *testing.T) {
 				}
 			}
 			both.Wait()
-			log.mustWarnOnce(t, "set aside", path+".corrupt-1")
+			log.MustWarnOnce(t, "set aside", path+".corrupt-1")
 			if aside, err := os.ReadFile(path + ".corrupt-1"); err != nil || !bytes.Equal(aside, damaged) {
 				t.Errorf("the file set aside is not the damaged one: %d bytes, want %d; %v", len(aside), len(damaged), err)
 			}
@@ -96,7 +97,7 @@ func TestDamagedInUse(t *testing.T) {
 				t.Error(err)
 			}
 			mustLoad(t, open(t, path, log), "renewed")
-			log.mustWarnOnce(t)
+			log.MustWarnOnce(t)
 		})
 	}
 }
@@ -105,7 +106,7 @@ func TestDamagedInUse(t *testing.T) {
 func TestSetAsideOnce(t *testing.T) {
 	t.Parallel()
 	path := newPath(t)
-	log := new(records)
+	log := new(logtest.Log)
 	a, b := open(t, path, log), open(t, path, log)
 	save(t, a, "lost")
 	fa, fb := a.file, b.file
@@ -117,7 +118,7 @@ func TestSetAsideOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	mustLoad(t, b, "renewed")
-	log.mustWarnOnce(t, path+".corrupt-1")
+	log.MustWarnOnce(t, path+".corrupt-1")
 }
 
 // TestDamagedAtOpen: a file that was a database is set aside at Open as well,
@@ -132,9 +133,9 @@ func TestDamagedAtOpen(t *testing.T) {
 			t.Fatal(err)
 		}
 		garble(t, path, int64(len(magic)*n)) // 16: even the page size is gone
-		log := new(records)
+		log := new(logtest.Log)
 		s = open(t, path, log)
-		log.mustWarnOnce(t, fmt.Sprintf("%s.corrupt-%d", path, n))
+		log.MustWarnOnce(t, fmt.Sprintf("%s.corrupt-%d", path, n))
 		mustLoad(t, s, "")
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
@@ -147,12 +148,12 @@ func TestDamagedAtOpen(t *testing.T) {
 func TestDamagedRecordHeals(t *testing.T) {
 	t.Parallel()
 	path := newPath(t)
-	log := new(records)
+	log := new(logtest.Log)
 	s := open(t, path, log)
 	lease := save(t, s, "lost")
 	run(t, raw(t, path), "UPDATE zhongkong_credentials SET end_us = -1, top = ?", lease.Fence+1_000_000_000_000)
 	mustLoad(t, s, "")
-	log.mustWarnOnce(t, "end_us", key.String())
+	log.MustWarnOnce(t, "end_us", key.String())
 	if next := save(t, s, "renewed"); next.Fence <= lease.Fence+1_000_000_000_000 {
 		t.Errorf("fence %d, want one above the damaged row's", next.Fence)
 	}

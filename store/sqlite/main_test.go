@@ -3,15 +3,12 @@
 package sqlite
 
 import (
-	"bytes"
 	"context"
 	"database/sql"
 	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
-	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -19,6 +16,7 @@ import (
 
 	"github.com/zhongkong-go/zhongkong"
 	"github.com/zhongkong-go/zhongkong/internal/bottest"
+	"github.com/zhongkong-go/zhongkong/internal/logtest"
 )
 
 func TestMain(m *testing.M) {
@@ -36,9 +34,9 @@ func newPath(tb testing.TB) string {
 	return filepath.Join(tb.TempDir(), "zhongkong.db")
 }
 
-func open(tb testing.TB, path string, log *records) *Store {
+func open(tb testing.TB, path string, log *logtest.Log) *Store {
 	tb.Helper()
-	s, err := Open(tb.Context(), path, Options{Logger: log.logger()})
+	s, err := Open(tb.Context(), path, Options{Logger: log.Logger(slog.LevelInfo)})
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -92,52 +90,6 @@ func mustLoad(tb testing.TB, s *Store, value string) {
 	}
 	if err != nil || record.Value != value {
 		tb.Fatalf("Load: got %q, %v; want %q", record.Value, err, value)
-	}
-}
-
-// records is a log that a test reads.
-type records struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (r *records) Write(p []byte) (int, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.text.Write(p)
-}
-
-func (r *records) logger() *slog.Logger {
-	if r == nil {
-		return nil
-	}
-	return slog.New(slog.NewTextHandler(r, nil))
-}
-
-// warnings returns the lines at Warn.
-func (r *records) warnings() []string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	var lines []string
-	for line := range strings.Lines(r.text.String()) {
-		if strings.Contains(line, "level=WARN") {
-			lines = append(lines, line)
-		}
-	}
-	return lines
-}
-
-// mustWarnOnce wants one line at Warn that names words.
-func (r *records) mustWarnOnce(tb testing.TB, words ...string) {
-	tb.Helper()
-	lines := r.warnings()
-	if len(lines) != 1 {
-		tb.Fatalf("%d lines at Warn, want one:\n%s", len(lines), strings.Join(lines, ""))
-	}
-	for _, word := range words {
-		if !strings.Contains(lines[0], word) {
-			tb.Errorf("the line at Warn does not say %q: %s", word, lines[0])
-		}
 	}
 }
 

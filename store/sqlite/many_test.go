@@ -3,12 +3,14 @@
 package sqlite
 
 import (
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/internal/logtest"
 )
 
 // TestLoadManyWithoutTheDamaged: one row of nonsense costs its own key, not the
@@ -16,7 +18,7 @@ import (
 func TestLoadManyWithoutTheDamaged(t *testing.T) {
 	t.Parallel()
 	path := newPath(t)
-	log := new(records)
+	log := new(logtest.Log)
 	s := open(t, path, log)
 	save(t, s, "lost")
 	sound := zhongkong.Key{Kind: "jsapi_ticket", AppID: key.AppID}
@@ -33,8 +35,8 @@ func TestLoadManyWithoutTheDamaged(t *testing.T) {
 	if err != nil || len(found) != 1 || found[sound].Value != "sound" {
 		t.Errorf("LoadMany: %d records, %q, %v; want the sound one", len(found), found[sound].Value, err)
 	}
-	log.mustWarnOnce(t, "end_us", key.String())
-	if slices.ContainsFunc(log.warnings(), func(line string) bool { return strings.Contains(line, "lost") }) {
+	log.MustWarnOnce(t, "end_us", key.String())
+	if slices.ContainsFunc(log.Lines(slog.LevelWarn), func(line string) bool { return strings.Contains(line, "lost") }) {
 		t.Error("the log shows the value")
 	}
 }
@@ -43,7 +45,7 @@ func TestLoadManyWithoutTheDamaged(t *testing.T) {
 func TestLoadManyFromADamagedFile(t *testing.T) {
 	t.Parallel()
 	path := newPath(t)
-	log := new(records)
+	log := new(logtest.Log)
 	s := open(t, path, log)
 	save(t, s, "lost")
 	other := raw(t, path) // TestDamagedInUse says why all this
@@ -56,7 +58,7 @@ func TestLoadManyFromADamagedFile(t *testing.T) {
 	if found, err := s.LoadMany(t.Context(), []zhongkong.Key{key}); err != nil || len(found) != 0 {
 		t.Errorf("LoadMany: %d records, %v; want none", len(found), err)
 	}
-	log.mustWarnOnce(t, "set aside", path+".corrupt-1")
+	log.MustWarnOnce(t, "set aside", path+".corrupt-1")
 	save(t, s, "renewed")
 	if found, err := s.LoadMany(t.Context(), []zhongkong.Key{key}); err != nil || found[key].Value != "renewed" {
 		t.Errorf("LoadMany: %q, %v; want the renewed one", found[key].Value, err)

@@ -3,12 +3,12 @@
 package sqlite
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/internal/logtest"
 )
 
 // roleVariable tells what the binary of these tests shall do when a test runs it
@@ -221,7 +222,7 @@ func TestLinks(t *testing.T) {
 	if err := errors.Join(os.Mkdir(filepath.Dir(target), 0o700), os.Symlink("there/target.db", link)); err != nil {
 		t.Fatal(err)
 	}
-	log := new(records)
+	log := new(logtest.Log)
 	a := open(t, link, log)
 	save(t, a, "value")
 	b := open(t, target, log)
@@ -241,7 +242,7 @@ func TestLinks(t *testing.T) {
 	mustLoad(t, a, "")
 	save(t, a, "second")
 	mustLoad(t, b, "value")
-	if lines := log.warnings(); len(lines) > 0 {
+	if lines := log.Lines(slog.LevelWarn); len(lines) > 0 {
 		t.Errorf("lines at Warn: %s", lines)
 	}
 }
@@ -263,15 +264,15 @@ func TestLockDiesWithItsProcess(t *testing.T) {
 	if _, err := io.ReadFull(out, word); err != nil || string(word) != "held" {
 		t.Fatalf("the process says %q, %v", word, err)
 	}
-	log := new(records)
+	log := new(logtest.Log)
 	s := open(t, path, log) // the lock is held: the start is not stopped
-	log.mustWarnOnce(t, "locked")
+	log.MustWarnOnce(t, "locked")
 	if err := cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	_ = cmd.Wait()
 	save(t, s, "value")
-	if text := log.text.Bytes(); !bytes.Contains(text, []byte("the database is open now")) {
+	if text := log.String(); !strings.Contains(text, "the database is open now") {
 		t.Errorf("it is not said that the database is open: %s", text)
 	}
 }

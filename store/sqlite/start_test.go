@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -16,6 +17,7 @@ import (
 	"time"
 
 	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/internal/logtest"
 	"github.com/zhongkong-go/zhongkong/migrations"
 )
 
@@ -212,13 +214,13 @@ func TestMigrate(t *testing.T) {
 // as soon as it is free.
 func TestLockedAtStart(t *testing.T) {
 	path := newPath(t)
-	log := new(records)
+	log := new(logtest.Log)
 	other := raw(t, path)
 	run(t, other, "CREATE TABLE theirs (x)")
 	run(t, other, "BEGIN EXCLUSIVE")
 
 	s := open(t, path, log)
-	log.mustWarnOnce(t, "locked", "end it", path)
+	log.MustWarnOnce(t, "locked", "end it", path)
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
 	start := time.Now()
@@ -232,19 +234,19 @@ func TestLockedAtStart(t *testing.T) {
 	run(t, other, "ROLLBACK")
 	save(t, s, "value")
 	mustLoad(t, s, "value")
-	log.mustWarnOnce(t)
+	log.MustWarnOnce(t)
 }
 
 // TestMissingFolder: the same for a folder that comes later.
 func TestMissingFolder(t *testing.T) {
 	folder := filepath.Join(t.TempDir(), "later")
-	log := new(records)
+	log := new(logtest.Log)
 	start := time.Now()
 	s := open(t, filepath.Join(folder, "zhongkong.db"), log)
 	if took := time.Since(start); took > openTime/2 {
 		t.Errorf("Open took %v to see that a folder is missing", took)
 	}
-	log.mustWarnOnce(t, "create "+folder)
+	log.MustWarnOnce(t, "create "+folder)
 	_, err := s.Load(t.Context(), key)
 	if err == nil || !strings.Contains(err.Error(), "create "+folder) {
 		t.Fatalf("Load: got %v, want an error with the remedy", err)
@@ -259,7 +261,7 @@ func TestMissingFolder(t *testing.T) {
 		t.Fatal(err)
 	}
 	mustLoad(t, s, "value")
-	log.mustWarnOnce(t)
+	log.MustWarnOnce(t)
 }
 
 // TestWrongConfiguration: what no waiting mends is an error of Open, which says
@@ -300,8 +302,8 @@ func TestWrongConfiguration(t *testing.T) {
 		{"LongName", at(strings.Repeat("x", 300)), "shorter"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			log := new(records)
-			s, err := Open(t.Context(), c.path, Options{Logger: log.logger()})
+			log := new(logtest.Log)
+			s, err := Open(t.Context(), c.path, Options{Logger: log.Logger(slog.LevelInfo)})
 			if err == nil {
 				_ = s.Close()
 				t.Fatal("no error")
@@ -309,7 +311,7 @@ func TestWrongConfiguration(t *testing.T) {
 			if !strings.Contains(err.Error(), c.says) || !strings.Contains(err.Error(), "SQLite database") {
 				t.Errorf("the error does not say %q: %v", c.says, err)
 			}
-			if lines := log.warnings(); len(lines) > 0 {
+			if lines := log.Lines(slog.LevelWarn); len(lines) > 0 {
 				t.Errorf("what Open returns is logged as well: %s", lines)
 			}
 		})

@@ -433,27 +433,17 @@ func TestJoinTraces(t *testing.T) {
 	}
 }
 
-// TestSpeedTrace: Token pays nothing for a Trace.
-func TestSpeedTrace(t *testing.T) {
-	var l told
-	i, store := &issuer{}, memory.New()
-	t.Cleanup(func() { _ = store.Close() })
-	cfg := config(i, single(store))
-	cfg.Trace = l.trace(t)
-	k := open(t, cfg)
-	ctx := t.Context()
-	if _, err := k.Token(ctx); err != nil {
-		t.Fatal(err)
-	}
-	l.mu.Lock()
-	before := len(l.lines)
-	l.mu.Unlock()
-	if n := testing.AllocsPerRun(1000, func() { _, _ = k.Token(ctx) }); n != 0 {
-		t.Errorf("%v allocations", n)
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if len(l.lines) != before {
-		t.Errorf("Token told: %s", l.lines[before:])
-	}
+// TestTraceCostsTokenNothing: Token pays nothing for a Trace.
+func TestTraceCostsTokenNothing(t *testing.T) {
+	bubble(t, func(t *testing.T, i *issuer, store *memory.Store) {
+		var l told
+		k := l.open(t, config(i, single(store)))
+		mustToken(t, k, value(1))
+		l.take(true) // the renewal is told after its token is handed out
+		ctx := t.Context()
+		if n := testing.AllocsPerRun(1000, func() { _, _ = k.Token(ctx) }); n != 0 {
+			t.Errorf("%v allocations", n)
+		}
+		l.must(t, true)
+	})
 }

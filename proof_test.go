@@ -354,6 +354,7 @@ func TestBreaches(t *testing.T) {
 		{"not by value", platform.Classic, "the refusal of an older token reached a user although there is a newer one"},
 		{"no shortening", platform.Classic, "a token was handed out that WeChat refuses"},
 		{"no probe", platform.Stable, "a new token although the stored one was good"},
+		{"readers wait", platform.Stable, "while a live token existed"},
 	} {
 		t.Run(c.breach, func(t *testing.T) {
 			t.Parallel()

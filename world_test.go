@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -55,6 +56,8 @@ type process struct {
 	w  *world
 	id int
 	k  *zhongkong.Keeper
+
+	asking atomic.Int32 // calls of WeChat that are under way; for a breach of the protocol
 
 	mu     sync.Mutex // guards what follows
 	traps  map[point]effect
@@ -233,6 +236,8 @@ func (p *process) RoundTrip(r *http.Request) (*http.Response, error) {
 	if strings.HasSuffix(r.URL.Path, "get_api_domain_ip") {
 		name = "probe"
 	}
+	p.asking.Add(1)
+	defer p.asking.Add(-1)
 	return through(r.Context(), p, name, func() (*http.Response, error) {
 		if name == "probe" {
 			return p.w.wire.RoundTrip(r)
@@ -495,6 +500,9 @@ func (p *process) token(patience time.Duration) (zhongkong.Token, error) {
 	ctx, cancel := context.WithTimeout(w.t.Context(), patience)
 	defer cancel()
 	start := time.Now()
+	for w.breach == "readers wait" && p.asking.Load() > 0 && ctx.Err() == nil {
+		time.Sleep(100 * time.Millisecond)
+	}
 	token, err := p.k.Token(ctx)
 	waited := time.Since(start)
 	switch {

@@ -122,12 +122,16 @@ func TestNumbersOfRenewals(t *testing.T) {
 	if got := w.get(domainIP, "Authorization", "Bearer "+key, "X-WeChat-AppID", appID); got.Errcode != 0 {
 		t.Fatal(got.body)
 	}
-	k := kindOf(t, numbersOf(t, w.Gateway, appID), "access_token")
 	want := []gateway.RenewalCount{
 		{Reason: zhongkong.ReasonMissing, Result: zhongkong.RenewalSaved, Count: 1},
 		{Reason: zhongkong.ReasonRefused, Result: zhongkong.RenewalSaved, Count: 1},
 	}
-	if !slices.Equal(k.Renewals, want) || k.Fetches != 2 || k.Left != 1 || k.Limit != 3 || k.Refusals[zhongkong.RefusalRenewed] != 1 || len(k.Failures) != 0 {
+	var k gateway.KindNumbers
+	eventually(t, "both renewals are counted", func() bool { // they are when callers have their token already
+		k = kindOf(t, numbersOf(t, w.Gateway, appID), "access_token")
+		return slices.Equal(k.Renewals, want)
+	})
+	if k.Fetches != 2 || k.Left != 1 || k.Limit != 3 || k.Refusals[zhongkong.RefusalRenewed] != 1 || len(k.Failures) != 0 {
 		t.Errorf("after a refusal: %+v", k)
 	}
 	for range 2 {

@@ -130,8 +130,10 @@ func TestEvents(t *testing.T) {
 	w := newWorld(t, simulator.Options{}, nil)
 	crm, shop := w.client(gateway.Client{Name: "crm", Real: true}), w.client(gateway.Client{Name: "shop"})
 	eventually(t, "a token", func() bool { return w.fence() != 0 })
-	subscribers := []*subscriber{w.listen(crm), w.listen(shop)}
-	for i, l := range subscribers {
+	var subscribers []*subscriber
+	for i, key := range []string{crm, shop} {
+		l := w.listen(key)
+		subscribers = append(subscribers, l)
 		if e := l.next(t); e.Fence != w.fence() || e.Expires < 7100 || e.AppID != appID || e.Spread != int64(i+1) {
 			t.Errorf("at first: %+v", e)
 		}

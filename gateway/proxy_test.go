@@ -68,6 +68,7 @@ func TestRecovery(t *testing.T) {
 				c.Limits = gateway.Limits{BodyInMemory: 1 << 10, BodyOnDisk: 100 << 10, Body: 300 << 10}
 			})
 			token := w.token(w.client(gateway.Client{Name: "shop"}))
+			eventually(t, "a token of WeChat's", func() bool { return w.fence() != 0 })
 			before := w.issued()
 			kill(w)
 			var group sync.WaitGroup

@@ -201,6 +201,17 @@ func TestAccess(t *testing.T) {
 		tab.Do(chromedp.WaitVisible("#key, #health", chromedp.ByQuery))
 		tab.Named()
 	})
+	t.Run("focus", func(t *testing.T) { // stays when what has it is replaced by news
+		d.t = t
+		tab := d.open("", browsertest.Look{Still: true})
+		tab.Await(joined)
+		tab.Do(chromedp.Focus("#plot-table summary", chromedp.ByQuery))
+		tab.Eval(`document.querySelectorAll(".changed").forEach((e) => e.classList.remove("changed")); true`, nil)
+		d.wx.Kill(appID(2))
+		_, _ = d.Refresh(t.Context(), "test", appID(2))
+		tab.Await(`document.querySelector("#plot.changed") !== null`)
+		tab.Await(`document.activeElement === document.querySelector("#plot-table summary")`)
+	})
 	t.Run("keyboard", func(t *testing.T) {
 		d.t = t
 		tab := d.open("", browsertest.Look{Still: true})

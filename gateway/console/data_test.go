@@ -94,8 +94,12 @@ func TestStoreAway(t *testing.T) {
 	store := &shut{Store: memory.New()}
 	store.away.Store(true)
 	d := start(t, options{store: store}).settled().logIn()
-	html := d.get("").html
-	for _, want := range []string{"so clients and journal cannot be shown", "The clients are not known.", "The journal is not known.", "this gateway, since its start", "2 renewed, 0 refused, 0 failed", "All 2 accounts have a valid token.", "–"} {
+	var html string
+	d.until("the renewals are counted", func() bool { // a moment after their tokens live
+		html = d.get("").html
+		return strings.Contains(html, "2 renewed, 0 refused, 0 failed")
+	})
+	for _, want := range []string{"so clients and journal cannot be shown", "The clients are not known.", "The journal is not known.", "this gateway, since its start", "All 2 accounts have a valid token.", "–"} {
 		if !strings.Contains(html, want) {
 			t.Errorf("with a store that never answered there is no %q", want)
 		}
@@ -105,7 +109,10 @@ func TestStoreAway(t *testing.T) {
 	}
 	store.away.Store(false)
 	d.client(gateway.Client{Name: "shop", Accounts: []string{"*"}})
-	d.until("the client is seen", func() bool { return strings.Contains(d.get("").html, `id="revoke-shop"`) })
+	d.until("the client is seen, and in the journal", func() bool {
+		html := d.get("").html
+		return strings.Contains(html, `id="revoke-shop"`) && strings.Contains(html, "Client added")
+	})
 	store.away.Store(true)
 	d.until("the banner", func() bool {
 		html := d.get("").html

@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -102,6 +103,8 @@ func newWorld(t *testing.T) *world {
 	w.key = "zkkey_none"
 	w.call(t, appID, domainIP)
 	w.key = key.Reveal()
+	renewed := `zhongkong_renewals_total{appid="` + appID + `",kind=`
+	scrapeUntil(t, metrics.Handler(w.Gateway, metrics.Config{}), renewed+`"access_token",reason="refused"`, renewed+`"jsapi_ticket",reason="missing"`)
 	return w
 }
 
@@ -124,6 +127,24 @@ func scrape(t *testing.T, handler http.Handler, key string) (text string, status
 		t.Fatal(err)
 	}
 	return string(body), answer.Code
+}
+
+// scrapeUntil scrapes until all of want are told: what happens after a call was
+// answered is counted after it.
+func scrapeUntil(t *testing.T, handler http.Handler, want ...string) string {
+	t.Helper()
+	deadline := time.Now().Add(20 * time.Second)
+	for {
+		text, _ := scrape(t, handler, "")
+		missing := slices.DeleteFunc(slices.Clone(want), func(line string) bool { return strings.Contains(text, line) })
+		if len(missing) == 0 {
+			return text
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("not within 20 s: %q, in\n%s", missing, text)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
 }
 
 // value returns what a line of the exposition says; series has its labels sorted.
@@ -306,17 +327,10 @@ func TestQueues(t *testing.T) {
 		t.Fatal(answer.Code, answer.Body)
 	}
 	handler := metrics.Handler(w.Gateway, metrics.Config{})
-	var text string
 	down := `zhongkong_subscriber_down{appid="` + appID + `",subscriber="archive"} 1`
 	delivered := `zhongkong_deliveries_total{appid="` + appID + `",result="delivered",subscriber="crm"} 1`
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-		if text, _ = scrape(t, handler, ""); strings.Contains(text, down) && strings.Contains(text, delivered) {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("not within 20 s:\n%s", text)
-		}
-	}
+	removed := `zhongkong_queue_length{appid="` + appID + `",subscriber="crm"} 0`
+	text := scrapeUntil(t, handler, down, delivered, removed)
 	labels := `{appid="` + appID + `",subscriber="archive"}`
 	if value(t, text, "zhongkong_queue_length"+labels) != 1 || value(t, text, "zhongkong_queue_oldest_seconds"+labels) <= 0 ||
 		value(t, text, `zhongkong_deliveries_total{appid="`+appID+`",result="failed",subscriber="archive"}`) < 1 {

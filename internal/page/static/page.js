@@ -14,6 +14,15 @@
     return template.content.firstElementChild;
   };
 
+  // The element of a new piece that takes the place of one of the old piece: of the
+  // same id, or else the one that has as many before it.
+  const twin = (was, old, fresh) => {
+    if (was === old) return fresh;
+    if (was.id) return fresh.querySelector("#" + CSS.escape(was.id));
+    const now = fresh.querySelectorAll(was.tagName)[[...old.querySelectorAll(was.tagName)].indexOf(was)];
+    return now?.id ? null : now;
+  };
+
   // Whoever is typing or has opened something in a piece does not notice that it is
   // a new one.
   const keep = (old, fresh) => {
@@ -29,7 +38,7 @@
       if (now && was.value !== initial) now.value = was.value;
     }
     if (old.matches("details[open]")) fresh.open = true;
-    return old.contains(document.activeElement) ? document.activeElement.id : "";
+    return old.contains(document.activeElement) ? twin(document.activeElement, old, fresh) : null;
   };
 
   // Times are told on the browser's clock; the server knows only its own.
@@ -67,7 +76,7 @@
       const focus = keep(old, fresh);
       fresh.classList.add("changed");
       old.replaceWith(fresh);
-      if (focus) byID(focus)?.focus({ preventScroll: true });
+      focus?.focus({ preventScroll: true });
     } else if (list) {
       fresh.classList.add("new");
       list.querySelector(":scope > .empty")?.remove();

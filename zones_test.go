@@ -273,6 +273,7 @@ func TestSecondLook(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T, i *issuer, store *memory.Store) {
 		mustToken(t, open(t, config(i, &forestalled{Store: store})), "91_newer")
+		synctest.Wait() // the lease is given back after the token is handed out
 		mustFetches(t, i, 0)
 		lease, err := store.Acquire(t.Context(), accessToken, "next", time.Second)
 		if err != nil || lease.Today != 0 {

@@ -43,13 +43,21 @@ func (l *told) add(t *testing.T, info any, format string, args ...any) {
 }
 
 // take returns the lines since the last take, without those about the store if
-// they are not asked for.
+// they are not asked for. What callers of Reject caused comes last: they go on in
+// the moment in which there is a token, beside the renewal, which tells of it.
 func (l *told) take(withStore bool) []string {
 	synctest.Wait()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	lines := slices.DeleteFunc(l.lines, func(line string) bool { return !withStore && strings.HasPrefix(line, "store ") })
 	l.lines = nil
+	late := func(line string) int {
+		if strings.HasPrefix(line, "refused: ") {
+			return 1
+		}
+		return 0
+	}
+	slices.SortStableFunc(lines, func(a, b string) int { return late(a) - late(b) })
 	return lines
 }
 

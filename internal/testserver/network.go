@@ -22,7 +22,7 @@ func Network(tb testing.TB, hosts map[string]http.Handler) *http.Transport {
 	roots, where := x509.NewCertPool(), map[string]string{}
 	for host, handler := range hosts {
 		if handler == nil {
-			where[host+":443"] = FreeAddr(tb)
+			where[host+":443"] = Refusing(tb)
 			continue
 		}
 		certificate, key := Certificate(tb, host)

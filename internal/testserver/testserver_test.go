@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"testing"
 	"time"
 
@@ -107,10 +108,10 @@ func TestProxy(t *testing.T) {
 	}
 	ask := func(conn net.Conn, wait time.Duration) error {
 		b := []byte{7}
-		_ = conn.SetDeadline(time.Now().Add(wait))
 		if _, err := conn.Write(b); err != nil {
 			return err
 		}
+		_ = conn.SetReadDeadline(time.Now().Add(wait)) // not before: the byte has to leave on a slow machine too
 		_, err := conn.Read(b)
 		if err == nil && b[0] != 8 {
 			t.Fatalf("answer %d, want 8", b[0])
@@ -118,8 +119,8 @@ func TestProxy(t *testing.T) {
 		return err
 	}
 	const long, short = 10 * time.Second, 50 * time.Millisecond
-	conn := dial()
-	for range 2 {
+	conn, other := dial(), dial()
+	for _, conn := range []net.Conn{conn, other} {
 		if err := ask(conn, long); err != nil {
 			t.Fatal(err)
 		}
@@ -138,7 +139,7 @@ func TestProxy(t *testing.T) {
 	}
 	<-heard
 	p.Freeze()
-	if err := ask(dial(), short); !errors.Is(err, os.ErrDeadlineExceeded) {
+	if err := ask(other, short); !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("a request that was lost: %v", err)
 	}
 	p.Cut()
@@ -154,6 +155,24 @@ func TestProxy(t *testing.T) {
 	case <-heard:
 		t.Error("the request that was lost arrived")
 	default:
+	}
+}
+
+// TestRefusing: nobody else gets the port.
+func TestRefusing(t *testing.T) {
+	addr := testserver.Refusing(t)
+	for range 2 {
+		if conn, err := net.Dial("tcp", addr); err == nil {
+			_ = conn.Close()
+			t.Fatal("it takes connections")
+		}
+	}
+	if runtime.GOOS == "windows" {
+		return
+	}
+	if l, err := net.Listen("tcp", addr); err == nil {
+		_ = l.Close()
+		t.Error("the port is free")
 	}
 }
 

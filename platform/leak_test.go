@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/internal/testserver"
 )
 
 // TestNothingTells: whatever fails, neither its errors, nor the log at Debug, nor
@@ -46,7 +47,7 @@ func TestNothingTells(t *testing.T) {
 	})
 
 	for name, cfg := range map[string]Config{
-		"connection refused":         {Base: "http://" + closedPort(t)},
+		"connection refused":         {Base: "http://" + testserver.Refusing(t)},
 		"timeout":                    {Base: silent.URL, Timeout: 20 * time.Millisecond},
 		"TLS failure":                {Base: strange.URL},
 		"40125, quoting the secret":  {Base: chatty.URL},

@@ -9,11 +9,15 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/zhongkong-go/zhongkong"
 	"github.com/zhongkong-go/zhongkong/gateway"
+	"github.com/zhongkong-go/zhongkong/internal/logtest"
+	"github.com/zhongkong-go/zhongkong/platform"
 	"github.com/zhongkong-go/zhongkong/simulator"
+	"github.com/zhongkong-go/zhongkong/simulator/simtest"
 	"github.com/zhongkong-go/zhongkong/store/memory"
 )
 
@@ -242,24 +246,76 @@ func TestEventsEnd(t *testing.T) {
 // TestEventsShortened: when nobody knows whether a token was superseded, subscribers
 // hear that it ends earlier.
 func TestEventsShortened(t *testing.T) {
-	t.Parallel()
-	const overlap = 4 * time.Second
-	cut := new(cutting)
-	w := newWorld(t, simulator.Options{Life: 3 * overlap, Overlap: overlap}, func(c *gateway.Config) {
-		c.Transport, c.Overlap = cut, overlap
+	synctest.Test(t, func(t *testing.T) {
+		const overlap = 4 * time.Second
+		wx := simtest.InMemory(t, simulator.Options{
+			Accounts: []simulator.Account{{AppID: appID, Secret: appSecret}}, Life: 3 * overlap, Overlap: overlap,
+		})
+		cut := &cutting{base: wx.RoundTripper()}
+		w := &world{t: t, wx: wx, store: memory.New()}
+		var err error
+		if w.Gateway, err = gateway.New(t.Context(), gateway.Config{
+			Accounts: []gateway.Account{{AppID: appID, Secret: zhongkong.NewSecret(appSecret), TokenAPI: platform.Classic}},
+			Store:    w.store, SealKeys: []zhongkong.Secret{sealKey}, Transport: cut, Overlap: overlap,
+		}); err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = w.Close() }()
+		ctx, cancel := context.WithCancel(t.Context())
+		r := httptest.NewRequestWithContext(ctx, http.MethodGet, apiBase+"/events", http.NoBody)
+		r.Header.Set("Authorization", "Bearer "+w.client(gateway.Client{Name: "shop"}))
+		answer, ended := &streamed{ResponseRecorder: httptest.NewRecorder()}, make(chan struct{})
+		go func() {
+			defer close(ended)
+			w.ServeHTTP(answer, r)
+		}()
+		defer func() {
+			cancel()
+			<-ended
+		}()
+		event := func(n int) told {
+			t.Helper()
+			for range 200 {
+				var all []told
+				for line := range strings.Lines(answer.text.String()) {
+					if data, ok := strings.CutPrefix(line, "data: "); ok {
+						var e told
+						decode(t, data, &e)
+						if err := contract().validate("#/components/schemas/TokenEvent", []byte(data)); err != nil {
+							t.Error(err)
+						}
+						all = append(all, e)
+					}
+				}
+				if len(all) > n {
+					return all[n]
+				}
+				time.Sleep(100 * time.Millisecond)
+			}
+			t.Fatal("no event within 20 s")
+			return told{}
+		}
+		first := event(0)
+		cut.set(true)
+		if e := event(1); e.Fence != first.Fence || e.Expires >= int(overlap/time.Second) {
+			t.Errorf("%+v after %+v, want the same fence and less than %s", e, first, overlap)
+		}
 	})
-	key := w.client(gateway.Client{Name: "shop"})
-	l := w.listen(key)
-	first := l.next(t)
-	cut.set(true)
-	e := l.next(t)
-	if e.Fence != first.Fence || e.Expires >= int(overlap/time.Second) {
-		t.Errorf("%+v after %+v, want the same fence and less than %s", e, first, overlap)
-	}
 }
+
+// streamed is an answer that is read while it is written.
+type streamed struct {
+	*httptest.ResponseRecorder
+
+	text logtest.Log
+}
+
+func (s *streamed) Write(b []byte) (int, error) { return s.text.Write(b) }
 
 // cutting is a network that, when told so, loses the answers of fetches.
 type cutting struct {
+	base http.RoundTripper
+
 	mu sync.Mutex
 	on bool
 }
@@ -271,7 +327,7 @@ func (c *cutting) set(on bool) {
 }
 
 func (c *cutting) RoundTrip(r *http.Request) (*http.Response, error) {
-	res, err := http.DefaultTransport.RoundTrip(r)
+	res, err := c.base.RoundTrip(r)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err != nil || !c.on || r.URL.Path != "/cgi-bin/token" {

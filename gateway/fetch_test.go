@@ -42,7 +42,7 @@ func TestFetch(t *testing.T) {
 func TestFetchRefused(t *testing.T) {
 	w := newWorld(t, simulator.Options{}, nil)
 	key := w.client(gateway.Client{Name: "shop"})
-	ended := w.client(gateway.Client{Name: "ended", Ends: time.Now().Add(time.Second)})
+	ended := w.client(gateway.Client{Name: "ended", Ends: time.Now().Add(3 * time.Second)})
 	slow := w.client(gateway.Client{Name: "slow", Rate: 0.001})
 	wrong := key[:len(key)-2] + "AA"
 	if wrong == key {

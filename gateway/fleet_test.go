@@ -268,13 +268,26 @@ func TestRevocation(t *testing.T) {
 	if err := one.clients().Revoke(t.Context(), "shop"); err != nil {
 		t.Fatal(err)
 	}
-	began := time.Now()
-	for _, w := range []*world{one, two} {
-		eventually(t, "the end of a token", func() bool { return w.get(domainIP+"?access_token="+token).Errcode == 40001 })
-		eventually(t, "the end of a key", func() bool { return w.fetch(key).Errcode == 40125 })
+	fiveSeconds(t, "the end of a client", func() {
+		for _, w := range []*world{one, two} {
+			eventually(t, "the end of a token", func() bool { return w.get(domainIP+"?access_token="+token).Errcode == 40001 })
+			eventually(t, "the end of a key", func() bool { return w.fetch(key).Errcode == 40125 })
+		}
+	})
+}
+
+// fiveSeconds wants that to take five seconds at the most, and 20 where the machine stood
+// still meanwhile.
+func fiveSeconds(tb testing.TB, what string, do func()) {
+	tb.Helper()
+	still, began := watchStill(), time.Now()
+	do()
+	took, most := time.Since(began), 5*time.Second
+	if still() > fleetPatience {
+		most = 20 * time.Second
 	}
-	if took := time.Since(began); took > 5*time.Second {
-		t.Errorf("it took %s", took)
+	if took > most {
+		tb.Errorf("%s took %s", what, took)
 	}
 }
 

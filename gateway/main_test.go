@@ -93,6 +93,7 @@ func join(tb testing.TB, wx *simtest.Sim, store zhongkong.Store, change func(*ga
 			{AppID: otherApp, Secret: zhongkong.NewSecret("other-" + appSecret)},
 		},
 		Store: store, SealKeys: []zhongkong.Secret{sealKey}, APIBase: wx.URL,
+		Timing: zhongkong.Timing{StoreTimeout: 5 * time.Second, SaveTimeout: 4 * time.Second}, // the disk is busy with the other tests
 		Logger: w.log.Logger(slog.LevelDebug), Access: w.log.Logger(slog.LevelDebug),
 	}
 	if change != nil {
@@ -151,6 +152,11 @@ type reply struct {
 // send sends a request; headers are pairs.
 func (w *world) send(method, target string, body io.Reader, headers ...string) reply {
 	w.t.Helper()
+	return w.do(w.request(method, target, body, headers...))
+}
+
+func (w *world) request(method, target string, body io.Reader, headers ...string) *http.Request {
+	w.t.Helper()
 	r, err := http.NewRequestWithContext(w.t.Context(), method, w.url+target, body)
 	if err != nil {
 		w.t.Fatal(err)
@@ -158,19 +164,28 @@ func (w *world) send(method, target string, body io.Reader, headers ...string) r
 	for i := 0; i < len(headers); i += 2 {
 		r.Header.Add(headers[i], headers[i+1])
 	}
-	return w.do(r)
+	return r
 }
 
 func (w *world) do(r *http.Request) reply {
 	w.t.Helper()
-	res, err := w.http.Do(r)
+	got, err := w.try(r)
 	if err != nil {
 		w.t.Fatalf("%s %s: %v", r.Method, r.URL.Path, err)
+	}
+	return got
+}
+
+func (w *world) try(r *http.Request) (reply, error) {
+	w.t.Helper()
+	res, err := w.http.Do(r)
+	if err != nil {
+		return reply{}, err
 	}
 	defer func() { _ = res.Body.Close() }()
 	text, err := io.ReadAll(res.Body)
 	if err != nil {
-		w.t.Fatalf("%s %s: %v", r.Method, r.URL.Path, err)
+		return reply{}, err
 	}
 	if described(r.URL.Path) {
 		if err := contract().check(r.Method, r.URL.Path, res.StatusCode, res.Header.Get("Content-Type"), text); err != nil {
@@ -179,7 +194,7 @@ func (w *world) do(r *http.Request) reply {
 	}
 	got := reply{status: res.StatusCode, header: res.Header, body: string(text)}
 	_ = json.Unmarshal(text, &got)
-	return got
+	return got, nil
 }
 
 func (w *world) get(target string, headers ...string) reply {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"io"
 	"mime/multipart"
@@ -13,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -133,11 +135,23 @@ func TestBodies(t *testing.T) {
 	} {
 		form, kind := upload(t, row.size)
 		w.wx.Kill(appID)
-		body := io.Reader(bytes.NewReader(form))
-		if !row.length {
-			body = io.MultiReader(body)
+		var got reply
+		var err error
+		for range 20 {
+			body := io.Reader(bytes.NewReader(form))
+			if !row.length {
+				body = io.MultiReader(body)
+			}
+			got, err = w.try(w.request(http.MethodPost, "/cgi-bin/media/upload?type=image&access_token="+token, body, "Content-Type", kind))
+			// A body that is refused unread may cost its sender the answer: the connection
+			// breaks before he has read it.
+			if row.status != http.StatusRequestEntityTooLarge || !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, syscall.EPIPE) {
+				break
+			}
 		}
-		got := w.send(http.MethodPost, "/cgi-bin/media/upload?type=image&access_token="+token, body, "Content-Type", kind)
+		if err != nil {
+			t.Fatalf("%d bytes, with length: %v: %v", row.size, row.length, err)
+		}
 		if got.status != row.status || got.Errcode != row.errcode || strings.Contains(got.body, "media_id") != row.media {
 			t.Errorf("%d bytes, with length: %v: %d %s", row.size, row.length, got.status, got.body)
 		}

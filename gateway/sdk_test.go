@@ -12,10 +12,10 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong"
 	"github.com/zhongkong-go/zhongkong/gateway"
 	"github.com/zhongkong-go/zhongkong/simulator"
 )
@@ -104,23 +104,22 @@ func (s *sdk) call(ctx context.Context) error {
 // TestSDK: over expiry, supersession from outside and kill such a program sees no
 // error, and never has to fetch again.
 func TestSDK(t *testing.T) {
-	w := newWorld(t, simulator.Options{Life: 2 * time.Second, Overlap: time.Second}, func(c *gateway.Config) {
-		c.Timing = quick
-	})
+	w := newWorld(t, simulator.Options{Life: 4 * time.Second, Overlap: 2 * time.Second}, nil)
 	program := &sdk{host: w.url, appID: appID, secret: w.client(gateway.Client{Name: "shop"}), http: w.http}
 	var group sync.WaitGroup
 	ctx, cancel := context.WithCancel(t.Context())
-	for range 4 {
+	var calls [4]atomic.Int64 // that each caller made
+	for i := range calls {
 		group.Go(func() {
 			for ctx.Err() == nil {
 				if err := program.call(t.Context()); err != nil {
 					t.Errorf("the program sees: %v", err)
 					return
 				}
+				calls[i].Add(1)
 			}
 		})
 	}
-	calls := func() int { return w.wx.Stats(appID).APICalls }
 	events := []func(){
 		func() { w.wx.Kill(appID) },
 		func() { w.wx.Supersede(appID); w.wx.Supersede(appID) },
@@ -128,12 +127,14 @@ func TestSDK(t *testing.T) {
 	}
 	for n := range 9 {
 		events[n%len(events)]()
-		before, began := calls(), time.Now()
-		// A Keeper probes what it has just renewed; a token that dies under this probe
-		// is, rightly, the sign of an account whose every token is refused.
-		eventually(t, "calls after an event", func() bool {
-			return calls() > before+20 && time.Since(began) > settled || t.Failed()
-		})
+		// A Keeper probes what it has just renewed, and a call is sent a second time but
+		// not a third: a token that dies under either is, rightly, the sign of an account
+		// whose every token is refused. Of two calls one began after the event, and its
+		// end is the renewal's as well.
+		for i := range calls {
+			before := calls[i].Load()
+			eventually(t, "calls after an event", func() bool { return calls[i].Load() >= before+2 || t.Failed() })
+		}
 	}
 	// And by itself: two natural ends.
 	issued := w.issued()
@@ -143,14 +144,6 @@ func TestSDK(t *testing.T) {
 	if program.fetches != 1 {
 		t.Errorf("the program fetched %d tokens, want 1", program.fetches)
 	}
-}
-
-// settled is by when a renewal is over, its probe included.
-const settled = 300 * time.Millisecond
-
-// quick are the times of a renewal for tokens of seconds.
-var quick = zhongkong.Timing{
-	FetchTimeout: 800 * time.Millisecond, SaveTimeout: 400 * time.Millisecond, LeaseTTL: 2 * time.Second, StoreTimeout: 500 * time.Millisecond,
 }
 
 // TestCurl is what people try first: over expiry, supersession and kill it sees no

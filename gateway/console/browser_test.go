@@ -1,6 +1,7 @@
 package console_test
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -244,7 +245,13 @@ func TestMarkup(t *testing.T) {
 	if _, err := ledger.Put(t.Context(), zhongkong.Document{Kind: "client", Name: evil, Body: []byte(body)}); err != nil {
 		t.Fatal(err)
 	}
-	lease, err := d.store.Acquire(t.Context(), d.Status()[0].Key, "other/1/x", time.Second) // another gateway's failure
+	var lease zhongkong.Lease // of another gateway, which fails
+	var err error
+	d.until("the lease, which the gateway has while it tries again", func() bool {
+		var held *zhongkong.HeldError
+		lease, err = d.store.Acquire(t.Context(), d.Status()[0].Key, "other/1/x", time.Minute)
+		return !errors.As(err, &held)
+	})
 	if err == nil {
 		lease.Attempt, lease.Detail = evil+"/1/x", evil
 		err = d.store.Release(t.Context(), lease, nil)

@@ -15,19 +15,19 @@ import (
 
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
-	"go.uber.org/goleak"
 
 	"github.com/zhongkong-go/zhongkong"
 	"github.com/zhongkong-go/zhongkong/gateway"
 	"github.com/zhongkong-go/zhongkong/gateway/console"
 	"github.com/zhongkong-go/zhongkong/internal/browsertest"
+	"github.com/zhongkong-go/zhongkong/internal/testserver"
 	"github.com/zhongkong-go/zhongkong/platform"
 	"github.com/zhongkong-go/zhongkong/simulator"
 	"github.com/zhongkong-go/zhongkong/simulator/simtest"
 	"github.com/zhongkong-go/zhongkong/store/memory"
 )
 
-func TestMain(m *testing.M) { browsertest.Main(m, func() error { return goleak.Find() }) }
+func TestMain(m *testing.M) { browsertest.Main(m, testserver.Leaks) }
 
 const (
 	adminKey  = "made-up-admin-key-0123456789abcdef"
@@ -158,13 +158,11 @@ func pushedTo(tb testing.TB) *gateway.Callback {
 	tb.Helper()
 	takes := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "success") }))
 	tb.Cleanup(takes.Close)
-	nobody := httptest.NewServer(nil)
-	nobody.Close()
 	return &gateway.Callback{
 		Token: zhongkong.NewSecret(pushToken), AESKey: zhongkong.NewSecret(pushAESKey),
 		Subscribers: []gateway.Subscriber{
 			{Name: "shop", URL: takes.URL + "/wechat", Token: zhongkong.NewSecret("tokenOfShop")},
-			{Name: "erp", URL: nobody.URL + "/wechat", Token: zhongkong.NewSecret("tokenOfERP")},
+			{Name: "erp", URL: "http://" + testserver.Refusing(tb) + "/wechat", Token: zhongkong.NewSecret("tokenOfERP")},
 		},
 	}
 }

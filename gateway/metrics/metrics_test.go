@@ -17,7 +17,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
-	"go.uber.org/goleak"
 
 	"github.com/zhongkong-go/zhongkong"
 	"github.com/zhongkong-go/zhongkong/callback"
@@ -35,7 +34,7 @@ func TestMain(m *testing.M) {
 	if _, err := testserver.FindPromtool(); errors.Is(err, testserver.ErrNotInstalled) {
 		fmt.Fprintln(os.Stderr, "left out:", testserver.PromtoolLeftOut())
 	}
-	if err := goleak.Find(); err != nil && code == 0 {
+	if err := testserver.Leaks(); err != nil && code == 0 {
 		fmt.Fprintln(os.Stderr, err)
 		code = 1
 	}
@@ -306,13 +305,11 @@ func TestQueues(t *testing.T) {
 	w := newWorld(t)
 	taken := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "success") }))
 	defer taken.Close()
-	away := httptest.NewServer(http.NotFoundHandler())
-	away.Close()
 	if err := w.Replace([]gateway.Account{{
 		AppID: appID, Secret: zhongkong.NewSecret(appSecret), DailyFetches: 100,
 		Callback: &gateway.Callback{Token: zhongkong.NewSecret("madeUpToken"), Subscribers: []gateway.Subscriber{
 			{Name: "crm", URL: taken.URL, Token: zhongkong.NewSecret("madeUpCRM")},
-			{Name: "archive", URL: away.URL, Token: zhongkong.NewSecret("madeUpArchive")},
+			{Name: "archive", URL: "http://" + testserver.Refusing(t), Token: zhongkong.NewSecret("madeUpArchive")},
 		}},
 	}}); err != nil {
 		t.Fatal(err)

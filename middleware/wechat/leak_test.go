@@ -9,7 +9,6 @@ import (
 	"io"
 	"log"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -20,6 +19,7 @@ import (
 
 	"github.com/zhongkong-go/zhongkong"
 	"github.com/zhongkong-go/zhongkong/internal/logtest"
+	"github.com/zhongkong-go/zhongkong/internal/testserver"
 	"github.com/zhongkong-go/zhongkong/middleware/wechat"
 	"github.com/zhongkong-go/zhongkong/platform"
 	"github.com/zhongkong-go/zhongkong/simulator"
@@ -84,13 +84,16 @@ func TestNothingTells(t *testing.T) {
 	wrong.Inject(simulator.Fault{Path: simulator.Fetches, Errcode: 40125, Errmsg: "invalid appsecret " + testSecret})
 
 	for name, base := range map[string]string{
-		"connection refused": "http://" + closedPort(t),
+		"connection refused": "http://" + testserver.Refusing(t),
 		"timeout":            silent.URL,
 		"TLS failure":        strange.URL,
 		"40125":              wrong.URL,
 	} {
 		for api := range tokenAPIs {
-			t.Run(name+"/"+string(api), func(t *testing.T) { nothingTells(t, live, base, api) })
+			t.Run(name+"/"+string(api), func(t *testing.T) {
+				t.Parallel()
+				nothingTells(t, live, base, api)
+			})
 		}
 	}
 }
@@ -107,7 +110,7 @@ func nothingTells(t *testing.T, live *simtest.Sim, base string, api platform.Tok
 	cfg.SealKeys = []zhongkong.Secret{wechat.Secret(testSealKey)}
 	cfg.TokenAPI, cfg.APIBase, cfg.Logger = api, base, out.Logger(slog.LevelDebug)
 	cfg.Transport, cfg.StoreURL, cfg.Store = reach, "", store
-	cfg.Timing = zhongkong.Timing{FetchTimeout: 300 * time.Millisecond, ProbeTimeout: 300 * time.Millisecond}
+	cfg.Timing = zhongkong.Timing{FetchTimeout: 4 * time.Second, ProbeTimeout: 300 * time.Millisecond} // the first fetch succeeds
 
 	client := newClient(t, cfg) // with a token, of the living simulator
 	token, err := client.Token(t.Context())
@@ -198,15 +201,4 @@ func (s *switched) RoundTrip(r *http.Request) (*http.Response, error) {
 	r = r.Clone(r.Context())
 	r.URL.Scheme, r.URL.Host, r.Host = base.Scheme, base.Host, base.Host
 	return (&http.Transport{DisableKeepAlives: true}).RoundTrip(r)
-}
-
-// closedPort returns an address of loopback at which nobody listens.
-func closedPort(t *testing.T) string {
-	t.Helper()
-	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
 }

@@ -262,6 +262,7 @@ func newJob(t *testing.T, wx *simtest.Sim, api platform.TokenAPI) job {
 	return job{
 		Base: wx.URL, Database: filepath.Join(t.TempDir(), "zhongkong.db"),
 		AppID: testAppID, Secret: testSecret, TokenAPI: api,
+		Timing: zhongkong.Timing{StoreTimeout: 5 * time.Second, SaveTimeout: 4 * time.Second}, // the disk is busy with the other tests
 	}
 }
 
@@ -363,7 +364,7 @@ func TestSuperseded(t *testing.T) {
 
 // shortTiming has a lease that a test can wait for.
 func shortTiming() zhongkong.Timing {
-	return zhongkong.Timing{FetchTimeout: 1500 * time.Millisecond, SaveTimeout: 500 * time.Millisecond, LeaseTTL: 2 * time.Second}
+	return zhongkong.Timing{FetchTimeout: 5 * time.Second, SaveTimeout: 3 * time.Second, LeaseTTL: 8 * time.Second, StoreTimeout: 5 * time.Second}
 }
 
 // TestKilled: a process dies between Acquire and Save. One of the others renews

@@ -100,19 +100,21 @@ func checkFrozen(t *testing.T, w *wired) {
 				return ctx, cancel
 			},
 		} {
-			w.wire.Freeze()
-			ctx, cancel := end(t.Context())
-			start := time.Now()
-			err := step.call(ctx)
-			if took := time.Since(start); took > 100*time.Millisecond+lateness {
-				t.Errorf("%s on a frozen network took %v, though its ctx ended after 100ms", step.name, took)
-			}
-			cancel()
-			if !errors.Is(err, reason) {
-				t.Errorf("%s on a frozen network: got %v, want an error that is %v", step.name, err, reason)
-			}
-			mustFail(t, step.name+" on a frozen network", err)
-			w.wire.Heal()
+			what := step.name + " on a frozen network with a ctx of 100ms"
+			inTime(t, what, 100*time.Millisecond+lateness, func() time.Duration {
+				w.wire.Freeze()
+				defer w.wire.Heal()
+				ctx, cancel := end(t.Context())
+				defer cancel()
+				start := time.Now()
+				err := step.call(ctx)
+				took := time.Since(start)
+				if !errors.Is(err, reason) {
+					t.Errorf("%s: got %v, want an error that is %v", what, err, reason)
+				}
+				mustFail(t, what, err)
+				return took
+			})
 		}
 		must(t, step.name+" after the network came back", step.call(in(t)))
 	}

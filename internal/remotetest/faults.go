@@ -17,12 +17,14 @@ import (
 func (e Engine) unreachable(t *testing.T, _ string) {
 	server := testserver.Own(t, e.Engine, e.Start)
 	server.Stop()
-	log := new(Log)
-	start := time.Now()
-	s := e.OpenAt(t, server.URL, log)
-	if took := time.Since(start); took > 4*time.Second {
-		t.Errorf("Open took %v to see that nobody listens", took)
-	}
+	var log *Log
+	var s zhongkong.Store
+	InTime(t, "Open where nobody listens", 4*time.Second, func() time.Duration {
+		log = new(Log)
+		start := time.Now()
+		s = e.OpenAt(t, server.URL, log)
+		return time.Since(start)
+	})
 	log.MustWarnOnce(t, "cannot be reached", server.Addr, "see that it runs")
 	for range 3 {
 		_, err := s.Load(t.Context(), Key)
@@ -47,10 +49,30 @@ func onlyNotFound(_ zhongkong.Record, err error) error {
 	return fmt.Errorf("not yet: %w", err)
 }
 
+// InTime wants a try that takes at most as long as most, the first of three: one that
+// the machine held up proves nothing, and a store that is late is late again. try
+// returns how long it took.
+func InTime(t *testing.T, what string, most time.Duration, try func() time.Duration) {
+	t.Helper()
+	var took [3]time.Duration
+	for i := range took {
+		if took[i] = try(); took[i] <= most {
+			return
+		}
+	}
+	t.Errorf("%s took %v, want at most %v", what, took, most)
+}
+
 // Eventually calls try until it succeeds, for some seconds.
 func Eventually(t *testing.T, try func() error) {
 	t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	EventuallyIn(t, 20*time.Second, try)
+}
+
+// EventuallyIn is Eventually for as long as limit.
+func EventuallyIn(t *testing.T, limit time.Duration, try func() error) {
+	t.Helper()
+	deadline := time.Now().Add(limit)
 	for {
 		err := try()
 		if err == nil {
@@ -70,24 +92,30 @@ func (e Engine) silent(t *testing.T, server string) {
 	proxy := testserver.NewProxy(t, Host(t, address))
 	proxy.Freeze()
 	far := Through(t, address, proxy.Addr)
-	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-	defer cancel()
-	start := time.Now()
-	s, err := e.Open(ctx, far, nil)
-	if err == nil {
-		_ = s.Close()
-	}
-	if took := time.Since(start); took > 1600*time.Millisecond || !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("Open whose ctx ended after 100ms took %v and returned %v", took, err)
-	}
-	MustSay(t, err, "is not open yet")
+	InTime(t, "Open whose ctx ended after 100ms", 1600*time.Millisecond, func() time.Duration {
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		start := time.Now()
+		s, err := e.Open(ctx, far, nil)
+		took := time.Since(start)
+		if err == nil {
+			_ = s.Close()
+		}
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Open whose ctx ended after 100ms returned %v", err)
+		}
+		MustSay(t, err, "is not open yet")
+		return took
+	})
 
-	log := new(Log)
-	start = time.Now()
-	s = e.OpenAt(t, far, log)
-	if took := time.Since(start); took > 8*time.Second {
-		t.Errorf("Open took %v", took)
-	}
+	var log *Log
+	var s zhongkong.Store
+	InTime(t, "Open", 8*time.Second, func() time.Duration {
+		log = new(Log)
+		start := time.Now()
+		s = e.OpenAt(t, far, log)
+		return time.Since(start)
+	})
 	log.MustWarnOnce(t, "see that it runs")
 	proxy.Heal()
 	Eventually(t, func() error { return onlyNotFound(s.Load(t.Context(), Key)) })
@@ -107,12 +135,13 @@ func (e Engine) restart(t *testing.T, _ string) {
 		}
 	}
 	server.Stop()
-	start := time.Now()
-	_, err := s.Load(t.Context(), Key)
-	if took := time.Since(start); took > 4*time.Second {
-		t.Errorf("Load took %v to see that the server is gone", took)
-	}
-	MustSay(t, err, "see that it runs")
+	InTime(t, "Load from a server that is gone", 4*time.Second, func() time.Duration {
+		start := time.Now()
+		_, err := s.Load(t.Context(), Key)
+		took := time.Since(start)
+		MustSay(t, err, "see that it runs")
+		return took
+	})
 	if err := server.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -140,23 +169,24 @@ func (e Engine) restart(t *testing.T, _ string) {
 func (e Engine) closeEndsWaiting(t *testing.T, server string) {
 	address := e.Place(t, server)
 	proxy := testserver.NewProxy(t, Host(t, address))
-	s := e.OpenAt(t, Through(t, address, proxy.Addr), nil)
-	Save(t, s, "value")
-	proxy.Freeze()
-	result := make(chan error)
-	go func() {
-		_, err := s.Load(context.Background(), Key)
-		result <- err
-	}()
-	time.Sleep(50 * time.Millisecond)
-	start := time.Now()
-	if err := s.Close(); err != nil {
-		t.Error(err)
-	}
-	MustSay(t, <-result, "is closed")
-	if took := time.Since(start); took > 2*time.Second {
-		t.Errorf("Close took %v", took)
-	}
+	InTime(t, "Close", 2*time.Second, func() time.Duration {
+		proxy.Heal()
+		s := e.OpenAt(t, Through(t, address, proxy.Addr), nil)
+		Save(t, s, "value")
+		proxy.Freeze()
+		result := make(chan error)
+		go func() {
+			_, err := s.Load(context.Background(), Key)
+			result <- err
+		}()
+		time.Sleep(50 * time.Millisecond)
+		start := time.Now()
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+		MustSay(t, <-result, "is closed")
+		return time.Since(start)
+	})
 }
 
 // damaged: a record that holds nonsense is renewed like a missing one, and its

@@ -15,13 +15,17 @@ import (
 	"github.com/zhongkong-go/zhongkong/store/storetest"
 )
 
+// patience is for servers that watch one another: a sentinel that stood still for two
+// seconds does nothing for the next thirty.
+const patience = time.Minute
+
 // TestCluster: the suite on a cluster of three, whose servers share the slots.
 func TestCluster(t *testing.T) {
 	t.Parallel()
 	var servers []*testserver.Server
 	for range 3 {
 		servers = append(servers, testserver.Own(t, testserver.Redis, func(ctx context.Context) (*testserver.Server, error) {
-			return testserver.StartRedis(ctx, "--cluster-enabled", "yes", "--cluster-node-timeout", "2000")
+			return testserver.StartRedis(ctx, "--cluster-enabled", "yes", "--cluster-node-timeout", "15000")
 		}))
 	}
 	const slots = 16384
@@ -34,7 +38,7 @@ func TestCluster(t *testing.T) {
 	}
 	for _, server := range servers {
 		db := raw(t, server.URL).db
-		remotetest.Eventually(t, func() error {
+		remotetest.EventuallyIn(t, patience, func() error {
 			info, err := db.ClusterInfo(t.Context()).Result()
 			if err == nil && (!strings.Contains(info, "cluster_state:ok") || !strings.Contains(info, "cluster_known_nodes:3")) {
 				err = errors.New(info)
@@ -113,7 +117,7 @@ func TestSentinel(t *testing.T) {
 		return testserver.StartSentinel(ctx, master)
 	})
 	db := raw(t, replica.URL).db
-	remotetest.Eventually(t, func() error {
+	remotetest.EventuallyIn(t, patience, func() error {
 		info, err := db.Info(t.Context(), "replication").Result()
 		if err == nil && !strings.Contains(info, "master_link_status:up") {
 			err = errors.New(info)
@@ -121,7 +125,7 @@ func TestSentinel(t *testing.T) {
 		return err
 	})
 	watcher := raw(t, sentinel.URL).db
-	remotetest.Eventually(t, func() error { // until it has found the replica
+	remotetest.EventuallyIn(t, patience, func() error { // until it has found the replica
 		info, err := watcher.Info(t.Context(), "sentinel").Result()
 		if err == nil && !strings.Contains(info, "slaves=1") {
 			err = errors.New(info)
@@ -135,7 +139,7 @@ func TestSentinel(t *testing.T) {
 	must(t, err)
 	master.Stop()
 	var next zhongkong.Lease
-	remotetest.Eventually(t, func() (err error) {
+	remotetest.EventuallyIn(t, patience, func() (err error) {
 		next, err = s.Acquire(t.Context(), remotetest.Key, "next", time.Hour)
 		return err
 	})
@@ -145,7 +149,7 @@ func TestSentinel(t *testing.T) {
 	if v := next.Record.Value; v != "" && v != "value" {
 		t.Errorf("the record holds %q", v)
 	}
-	remotetest.Eventually(t, func() error {
+	remotetest.EventuallyIn(t, patience, func() error {
 		select {
 		case <-keys:
 			return nil

@@ -16,6 +16,7 @@ import (
 
 	"github.com/zhongkong-go/zhongkong"
 	"github.com/zhongkong-go/zhongkong/internal/logtest"
+	"github.com/zhongkong-go/zhongkong/internal/remotetest"
 )
 
 // garble overwrites the file from offset on, without making it another file.
@@ -257,19 +258,20 @@ func TestReplacedByALetter(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 3 {
-		start := time.Now()
-		_, err := s.Load(t.Context(), key)
-		if err == nil || !strings.Contains(err.Error(), "is not a SQLite database") {
-			t.Fatalf("Load: got %v, want the reason", err)
-		}
-		if took := time.Since(start); took > openTime/2 {
-			t.Errorf("Load took %v to say so", took)
-		}
+		remotetest.InTime(t, "Load from a letter", openTime/2, func() time.Duration {
+			start := time.Now()
+			_, err := s.Load(t.Context(), key)
+			took := time.Since(start)
+			if err == nil || !strings.Contains(err.Error(), "is not a SQLite database") {
+				t.Fatalf("Load: got %v, want the reason", err)
+			}
+			return took
+		})
 	}
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	for {
 		_, err := s.Load(ctx, key)

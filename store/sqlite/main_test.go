@@ -67,11 +67,27 @@ func run(tb testing.TB, conn *sql.Conn, query string, args ...any) {
 	}
 }
 
+// patiently calls again when call failed after it had waited for the database to open,
+// as a busy machine may need longer than that to make one.
+func patiently(call func() error) error {
+	deadline := time.Now().Add(20 * time.Second)
+	for {
+		start := time.Now()
+		err := call()
+		if err == nil || time.Since(start) < openTime || time.Now().After(deadline) {
+			return err
+		}
+	}
+}
+
 // save takes a lease and saves value.
 func save(tb testing.TB, s *Store, value string) zhongkong.Lease {
 	tb.Helper()
-	lease, err := s.Acquire(tb.Context(), key, "attempt for "+value, time.Hour)
-	if err != nil {
+	var lease zhongkong.Lease
+	if err := patiently(func() (err error) {
+		lease, err = s.Acquire(tb.Context(), key, "attempt for "+value, time.Hour)
+		return err
+	}); err != nil {
 		tb.Fatalf("Acquire: %v", err)
 	}
 	record := zhongkong.Record{Value: value, End: lease.Record.Now.Add(time.Hour), Life: 2 * time.Hour}
@@ -84,7 +100,11 @@ func save(tb testing.TB, s *Store, value string) zhongkong.Lease {
 // mustLoad wants value; "" stands for no record.
 func mustLoad(tb testing.TB, s *Store, value string) {
 	tb.Helper()
-	record, err := s.Load(tb.Context(), key)
+	var record zhongkong.Record
+	err := patiently(func() (err error) {
+		record, err = s.Load(tb.Context(), key)
+		return err
+	})
 	if errors.Is(err, zhongkong.ErrNotFound) && value == "" {
 		return
 	}

@@ -59,7 +59,11 @@ func play(role string) int {
 	if role == "nobody" {
 		return 0
 	}
-	lease, err := s.Acquire(ctx, key, fmt.Sprint(os.Getpid()), time.Hour)
+	var lease zhongkong.Lease
+	err = patiently(func() (err error) {
+		lease, err = s.Acquire(ctx, key, fmt.Sprint(os.Getpid()), time.Hour)
+		return err
+	})
 	var held *zhongkong.HeldError
 	if errors.As(err, &held) {
 		return 0

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/internal/remotetest"
 	"github.com/zhongkong-go/zhongkong/store/storetest"
 )
 
@@ -73,7 +74,11 @@ func TestBusy(t *testing.T) {
 	run(t, other, "BEGIN IMMEDIATE")
 	after := make(chan error)
 	go func() { // one that has time, in front of the others
-		lease, err := s.Acquire(context.WithoutCancel(t.Context()), key, "patient", time.Hour)
+		var lease zhongkong.Lease
+		err := patiently(func() (err error) {
+			lease, err = s.Acquire(context.WithoutCancel(t.Context()), key, "patient", time.Hour)
+			return err
+		})
 		if err == nil && lease.Record.Value != "value" {
 			err = fmt.Errorf("the lease's record has the value %q", lease.Record.Value)
 		}
@@ -85,16 +90,17 @@ func TestBusy(t *testing.T) {
 	var calls sync.WaitGroup
 	for i := range 64 {
 		calls.Go(func() {
-			ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
-			defer cancel()
-			start := time.Now()
-			_, err := s.Acquire(ctx, key, fmt.Sprint(i), time.Hour)
-			if took := time.Since(start); took > 1200*time.Millisecond {
-				t.Errorf("Acquire took %v, more than 1 s after its ctx's end", took)
-			}
-			if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "lock") {
-				t.Errorf("Acquire: got %v, want an error that is DeadlineExceeded and speaks of the lock", err)
-			}
+			remotetest.InTime(t, "Acquire with a ctx of 200ms", 1200*time.Millisecond, func() time.Duration {
+				ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+				defer cancel()
+				start := time.Now()
+				_, err := s.Acquire(ctx, key, fmt.Sprint(i), time.Hour)
+				took := time.Since(start)
+				if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "lock") {
+					t.Errorf("Acquire: got %v, want an error that is DeadlineExceeded and speaks of the lock", err)
+				}
+				return took
+			})
 		})
 	}
 	mustLoad(t, s, "value")
@@ -111,28 +117,28 @@ func TestBusy(t *testing.T) {
 
 // TestCloseEndsWaiting: Close does not wait for somebody else's lock.
 func TestCloseEndsWaiting(t *testing.T) {
-	path := newPath(t)
-	s := open(t, path, nil)
-	save(t, s, "value")
-	run(t, raw(t, path), "BEGIN IMMEDIATE")
-	result := make(chan error)
-	go func() {
-		_, err := s.Acquire(context.Background(), key, "waiting", time.Hour)
-		result <- err
-	}()
-	for len(s.writing) == 0 {
-		time.Sleep(time.Millisecond)
-	}
-	start := time.Now()
-	if err := s.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if err := <-result; !errors.Is(err, errClosed) {
-		t.Errorf("Acquire: got %v, want %v", err, errClosed)
-	}
-	if took := time.Since(start); took > time.Second {
-		t.Errorf("Close took %v", took)
-	}
+	remotetest.InTime(t, "Close", time.Second, func() time.Duration {
+		path := newPath(t)
+		s := open(t, path, nil)
+		save(t, s, "value")
+		run(t, raw(t, path), "BEGIN IMMEDIATE")
+		result := make(chan error)
+		go func() {
+			_, err := s.Acquire(context.Background(), key, "waiting", time.Hour)
+			result <- err
+		}()
+		for len(s.writing) == 0 {
+			time.Sleep(time.Millisecond)
+		}
+		start := time.Now()
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-result; !errors.Is(err, errClosed) {
+			t.Errorf("Acquire: got %v, want %v", err, errClosed)
+		}
+		return time.Since(start)
+	})
 }
 
 // TestBubble: the store lives in a synctest bubble, where time is the test's,

@@ -269,10 +269,35 @@ func NewClient(t *testing.T) *http.Client {
 }
 
 // ThreeDeliveries lets each delivery of a message meet another process, on the
-// store at address. The handler runs once, and the follower gets one answer.
+// store at address. The handler runs once, and the follower gets one answer. A
+// process whose store does not answer in time is alone with a message, so that a run
+// in which that happened proves nothing and is repeated.
 func ThreeDeliveries(t *testing.T, address string) {
 	t.Helper()
+	for run := range 3 {
+		faults, missed := threeDeliveries(t, address, 4*run+1)
+		if len(faults) > 0 && missed && run < 2 {
+			t.Logf("again, as the store missed its time: %q", faults)
+			continue
+		}
+		for _, fault := range faults {
+			t.Error(fault)
+		}
+		return
+	}
+}
+
+// threeDeliveries is a run of [ThreeDeliveries] with four messages, from the id first
+// on. It returns what went wrong, and whether the store did not answer in time.
+func threeDeliveries(t *testing.T, address string, first int) (faults []string, missed bool) {
+	t.Helper()
 	folder, client := t.TempDir(), NewClient(t)
+	var mu sync.Mutex // guards faults
+	fault := func(format string, args ...any) {
+		mu.Lock()
+		defer mu.Unlock()
+		faults = append(faults, fmt.Sprintf(format, args...))
+	}
 	var bots []*Process
 	for range 3 {
 		bot := MustStart(t, address, folder)
@@ -280,41 +305,47 @@ func ThreeDeliveries(t *testing.T, address string) {
 		bots = append(bots, bot)
 	}
 	var all sync.WaitGroup
+	var messages []string
 	for i, test := range []struct {
 		takes    string
 		delivery int
 		late     bool
 	}{{"0s", 1, false}, {"7s", 2, false}, {"12s", 3, false}, {"17s", 3, true}} {
-		id := 1 + i
+		id := first + i
+		message := Message(id, test.takes)
+		messages = append(messages, message)
 		all.Go(func() {
-			content, delivery := Push(t.Context(), client, Message(id, test.takes), func(d int) string { return bots[(i+d)%3].URL })
+			content, delivery := Push(t.Context(), client, message, func(d int) string { return bots[(i+d)%3].URL })
 			want := strconv.Itoa(id)
 			if test.late {
 				want = ""
 			}
 			if delivery != test.delivery || content != want {
-				t.Errorf("%s: delivery %d is answered with %q, want %d and %q", test.takes, delivery, content, test.delivery, want)
+				fault("%s: delivery %d is answered with %q, want %d and %q", test.takes, delivery, content, test.delivery, want)
 			}
 		})
 	}
 	all.Wait()
+	last := first + len(messages) - 1
 	deadline := time.Now().Add(20 * time.Second)
-	for Events(t, folder)["sent 4"] == 0 && time.Now().Before(deadline) {
+	for Events(t, folder)[fmt.Sprint("sent ", last)] == 0 && time.Now().Before(deadline) {
 		time.Sleep(100 * time.Millisecond)
 	}
 	for _, bot := range bots {
 		bot.End()
 	}
 	got := Events(t, folder)
-	for id := 1; id <= 4; id++ {
-		sent := 0
-		if id == 4 {
+	for i, message := range messages {
+		id, sent := first+i, 0
+		if id == last {
 			sent = 1
 		}
 		if got[fmt.Sprint("begun ", id)] != 1 || got[fmt.Sprint("sent ", id)] != sent {
-			t.Errorf("message %d: begun %d times, sent %d times", id, got[fmt.Sprint("begun ", id)], got[fmt.Sprint("sent ", id)])
+			fault("message %d: begun %d times, sent %d times", id, got[fmt.Sprint("begun ", id)], got[fmt.Sprint("sent ", id)])
 		}
+		missed = missed || got["missed "+keyOf(t, message)] > 0
 	}
+	return faults, missed
 }
 
 // soakVariable sets the number of messages of [Soak].

@@ -85,6 +85,7 @@ func raw(t *testing.T, address, query string, args ...any) {
 func number(t *testing.T, address, query string, args ...any) (n int) {
 	t.Helper()
 	e := other(t, address)
+	defer func() { _ = e.Close() }() // a test may ask for as long as it takes
 	if err := e.db.GetContext(t.Context(), &n, strings.ReplaceAll(query, "PREFIX_", e.prefix), args...); err != nil {
 		t.Fatal(err)
 	}

@@ -83,7 +83,6 @@ func connect(t *testing.T, address string) (*pgx.Conn, settings) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = conn.Close(context.WithoutCancel(t.Context())) })
 	return conn, s
 }
 
@@ -91,6 +90,7 @@ func connect(t *testing.T, address string) (*pgx.Conn, settings) {
 func raw(t *testing.T, address, query string, args ...any) {
 	t.Helper()
 	conn, s := connect(t, address)
+	defer func() { _ = conn.Close(t.Context()) }()
 	if _, err := conn.Exec(t.Context(), strings.ReplaceAll(query, "PREFIX_", s.prefix), args...); err != nil {
 		t.Fatalf("%s: %v", query, err)
 	}
@@ -100,6 +100,7 @@ func raw(t *testing.T, address, query string, args ...any) {
 func number(t *testing.T, address, query string, args ...any) (n int) {
 	t.Helper()
 	conn, s := connect(t, address)
+	defer func() { _ = conn.Close(t.Context()) }() // a test may ask for as long as it takes
 	if err := conn.QueryRow(t.Context(), strings.ReplaceAll(query, "PREFIX_", s.prefix), args...).Scan(&n); err != nil {
 		t.Fatalf("%s: %v", query, err)
 	}

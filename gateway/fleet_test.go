@@ -101,7 +101,7 @@ func TestSpeedFleet(t *testing.T) {
 func fleet(t *testing.T, lasts time.Duration, address func() string) {
 	const attempts = 3
 	for attempt := range attempts {
-		still := watchStill()
+		still := testserver.WatchStill()
 		wrong := fleetRun(t, lasts, address())
 		longest := still()
 		switch {
@@ -114,27 +114,6 @@ func fleet(t *testing.T, lasts time.Duration, address func() string) {
 		t.Logf("run %d: the machine stood still for %s, so this proves nothing: %s", attempt+1, longest, wrong[0])
 	}
 	t.Skip("left out: this machine is too busy: run go test -run TestSpeedFleet ./gateway when it is not")
-}
-
-// watchStill returns a function that tells for how long nothing of this process ran, at
-// the most, since the watch began.
-func watchStill() (longest func() time.Duration) {
-	stop, told := make(chan struct{}), make(chan time.Duration)
-	go func() {
-		const step = 10 * time.Millisecond
-		var most time.Duration
-		for last := time.Now(); ; {
-			select {
-			case <-stop:
-				told <- most
-				return
-			case <-time.After(step):
-			}
-			now := time.Now()
-			most, last = max(most, now.Sub(last)-step), now
-		}
-	}()
-	return func() time.Duration { close(stop); return <-told }
 }
 
 // fleetRun returns what was not as it is promised.
@@ -280,7 +259,7 @@ func TestRevocation(t *testing.T) {
 // still meanwhile.
 func fiveSeconds(tb testing.TB, what string, do func()) {
 	tb.Helper()
-	still, began := watchStill(), time.Now()
+	still, began := testserver.WatchStill(), time.Now()
 	do()
 	took, most := time.Since(began), 5*time.Second
 	if still() > fleetPatience {

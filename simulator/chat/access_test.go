@@ -54,13 +54,16 @@ func TestMarkup(t *testing.T) {
 	bad := simulator.MakeUpAccount(7)
 	bad.AppID = `wx"><script>window.hit=1</script>`
 	good := simulator.MakeUpAccount(7)
-	d := start(t, simulator.Options{Patience: 100 * time.Millisecond})
+	d := start(t, simulator.Options{})
 	good.CallbackURL = d.account.CallbackURL
-	d2 := start(t, simulator.Options{Accounts: []simulator.Account{good, bad}, Patience: 100 * time.Millisecond})
+	d2 := start(t, simulator.Options{Accounts: []simulator.Account{good, bad}, Patience: 2 * time.Second})
 	d2.account = good
 	d2.act("follower", "nickname", `<img src=x>`)
 	d2.act("say", "type", "text", "value", evil)
-	d2.until("the reply", func() bool { return len(d2.wx.Events()) > 0 })
+	d2.until("the reply", func() bool {
+		_, html := d2.get("")
+		return strings.Contains(html, `<p class="text">你说的是：`)
+	})
 	d2.call("/cgi-bin/menu/create", `{"button":[{"type":"click","name":"<script>window.hit=1</script>","key":"`+`<img src=x onerror=window.hit=1>`+`"}]}`)
 	d2.call("/cgi-bin/message/custom/send", `{"touser":"`+good.Followers[0]+`","msgtype":"news","news":{"articles":[{"title":"<script>window.hit=1</script>","description":"<b>","url":"javascript:window.hit=1"}]}}`)
 	d2.wx.Inject(simulator.Fault{Path: "/cgi-bin/x", Errcode: 40066, Errmsg: evil})

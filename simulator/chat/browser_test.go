@@ -70,7 +70,7 @@ func TestChatting(t *testing.T) {
 
 // TestFailing: when the app fails, the follower sees WeChat's line, and the page why.
 func TestFailing(t *testing.T) {
-	d := start(t, simulator.Options{Patience: 200 * time.Millisecond})
+	d := start(t, simulator.Options{Patience: time.Second})
 	d.failing.Store(true)
 	tab := browsertest.Open(t, d.url, browsertest.Look{})
 	tab.Type("#value", "在吗")

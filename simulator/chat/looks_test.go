@@ -15,7 +15,7 @@ var screenshots = flag.String("screenshots", "", "the folder that TestLooks writ
 
 // lively is a desk on which something has happened.
 func lively(t *testing.T) *desk {
-	d := start(t, simulator.Options{Seed: 7, Patience: 300 * time.Millisecond})
+	d := start(t, simulator.Options{Seed: 7, Patience: time.Second})
 	openid := d.account.Followers[0]
 	d.act("app", "url", d.account.CallbackURL)
 	d.until("the address was verified", func() bool { return len(d.wx.Events()) == 1 })

@@ -147,13 +147,13 @@ func TestChinese(t *testing.T) {
 			t.Errorf("there is no Chinese for %q", text)
 		}
 	}
-	d := start(t, simulator.Options{Patience: 100 * time.Millisecond})
+	d := start(t, simulator.Options{Patience: 2 * time.Second})
 	_, html := d.get("", "Accept-Language", "zh-CN,zh;q=0.9")
 	d.failing.Store(true)
 	d.act("say", "type", "text", "value", "x")
 	d.until("the verdict", func() bool {
 		_, html := d.get("", "Accept-Language", "zh-CN")
-		return strings.Contains(html, "3 次推送全部失败（每次应答为 500 Internal Server Error）。请在 100ms 内")
+		return strings.Contains(html, "3 次推送全部失败（每次应答为 500 Internal Server Error）。请在 2s 内")
 	})
 	if !strings.Contains(html, `<html lang="zh-CN">`) || !strings.Contains(html, "故障开关") {
 		t.Error("the page is not in Chinese")

@@ -34,6 +34,7 @@ func admitted(t *testing.T, wx *simtest.Sim, method, path, body string) string {
 func TestAdminDoes(t *testing.T) {
 	accounts := []simulator.Account{pushing()}
 	wx := simtest.New(t, simulator.Options{Accounts: accounts})
+	atNoon(wx)
 	a := "/accounts/" + appid
 	mine := classic(t, wx).Token
 
@@ -71,7 +72,7 @@ func TestAdminDoes(t *testing.T) {
 	if got := classic(t, wx).Errcode; got != 45009 {
 		t.Error("the quota is not spent:", got)
 	}
-	now := time.Now()
+	now := wx.Clock.Now()
 	answer := admitted(t, wx, "POST", "/clock", `{"advance":"24h","skew":"-10m"}`)
 	if ahead := wx.Clock.Now().Sub(now); ahead < 24*time.Hour || ahead > 25*time.Hour || !strings.Contains(answer, `"skew": "-10m0s"`) {
 		t.Error(ahead, answer)
@@ -224,7 +225,7 @@ func TestAdminRefuses(t *testing.T) {
 }
 
 func TestAdminPush(t *testing.T) {
-	wx := simtest.New(t, simulator.Options{Accounts: []simulator.Account{pushing()}, Patience: 300 * time.Millisecond})
+	wx := simtest.New(t, simulator.Options{Accounts: []simulator.Account{pushing()}, Patience: 2 * time.Second})
 	app := httptest.NewServer(verifying(t, callback.Config{AESKey: text(pushing().AESKey)}))
 	defer app.Close()
 	var got struct {

@@ -300,7 +300,7 @@ func open(t *testing.T, r *http.Request, body []byte) []byte {
 
 // TestOverTheNetwork: what can go wrong with a real connection.
 func TestOverTheNetwork(t *testing.T) {
-	wx := simtest.New(t, simulator.Options{Accounts: []simulator.Account{pushing()}, Patience: 500 * time.Millisecond})
+	wx := simtest.New(t, simulator.Options{Accounts: []simulator.Account{pushing()}, Patience: 2 * time.Second})
 	closed := httptest.NewServer(http.NotFoundHandler())
 	closed.Close()
 	stop := make(chan struct{})
@@ -321,19 +321,26 @@ func TestOverTheNetwork(t *testing.T) {
 		})
 	}
 	all.Wait()
-	turn := 0
-	turns := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		w.WriteHeader(500 + turn)
-		turn++
-	})
-	res, err := wx.Deliver(t.Context(), simulator.Push{Handler: turns, Message: simulator.Text("hi")})
-	if err != nil || !strings.Contains(res.Reason, "(delivery 1: it answered 500 Internal Server Error; delivery 2: it answered 501 Not Implemented; delivery 3: ") {
-		t.Error(err, res)
-	}
 	close(stop)
 	for _, app := range apps {
 		app.Close()
 	}
+}
+
+// TestEachDelivery that went wrong in its own way is told.
+func TestEachDelivery(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		wx := simtest.InMemory(t, simulator.Options{Accounts: []simulator.Account{pushing()}})
+		turn := 0
+		turns := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(500 + turn)
+			turn++
+		})
+		res, err := wx.Deliver(t.Context(), simulator.Push{Handler: turns, Message: simulator.Text("hi")})
+		if err != nil || !strings.Contains(res.Reason, "(delivery 1: it answered 500 Internal Server Error; delivery 2: it answered 501 Not Implemented; delivery 3: ") {
+			t.Error(err, res)
+		}
+	})
 }
 
 // TestGivenUp: the caller's context ends a push, with the error that says so.

@@ -185,7 +185,11 @@ func TestDoctorReach(t *testing.T) {
 			s := newShop(t, "stable")
 			s.env["WECHAT_API_BASE"] = row.base
 			s.env["ZHONGKONG_STORE"] = "memory:"
-			d := s.examine("--wait 1s")
+			wait := "60s"
+			if strings.HasPrefix(name, "silence") { // which is waited for in full
+				wait = "3s"
+			}
+			d := s.examine("--wait " + wait)
 			d.wants(t, illness{check: "wechat", cause: row.cause})
 			for _, c := range d.Checks {
 				if (c.Check == "credentials" || c.Check == "whitelist" || c.Check == "clock" || c.Check == "token") && c.State != "skipped" {
@@ -280,9 +284,10 @@ func TestDoctorCallbackFaults(t *testing.T) {
 			case name == "no such name":
 				address = "http://zhongkong.invalid/"
 			}
-			wait := "2s"
-			if row.cause == "callback_timeout" {
-				wait = "400ms"
+			wait := "60s"
+			switch row.cause {
+			case "callback_timeout", "callback_wrong_aes_key", "callback_wants_encryption": // which are waited for, or sent three times
+				wait = "2s"
 			}
 			d := s.examine("--wait "+wait+" --callback-url "+address, token, aesKey)
 			if row.cause == "" {

@@ -87,7 +87,7 @@ func TestPush(t *testing.T) {
 		{"push text --attack replay --to " + app.URL, 0, []string{"2  200 in", "✓ silent", "handled the message once"}},
 		{"push text --attack tampered --to " + app.URL, 1, []string{"✗ accepted: the app answered the tampered attack with 200"}},
 		{"push text --attack stale --to " + app.URL + "/down", 0, []string{"✓ refused: the app refused the stale attack: it answered 502 Bad Gateway"}},
-		{"push text --wait 300ms --to " + app.URL + "/down", 1, []string{"3  502 in", "✗ failed: 3 deliveries went wrong", "the follower sees: 该公众号提供的服务出现故障，请稍后再试"}},
+		{"push text --wait 2s --to " + app.URL + "/down", 1, []string{"3  502 in", "✗ failed: 3 deliveries went wrong", "the follower sees: 该公众号提供的服务出现故障，请稍后再试"}},
 		{"push list", 0, []string{"MASSSENDJOBFINISH             Status", "subscribe                     -"}},
 	} {
 		code, out, errs := started(t.Context(), account, strings.Fields(row.args)...)

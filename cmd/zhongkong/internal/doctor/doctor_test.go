@@ -49,7 +49,7 @@ func TestProxy(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			report := Run(t.Context(), Options{
-				Accounts: []Account{account}, Base: row.base, StoreURL: "memory:", Wait: 5 * time.Second,
+				Accounts: []Account{account}, Base: row.base, StoreURL: "memory:", Wait: time.Minute,
 				Proxy: func(*http.Request) (*url.URL, error) {
 					if row.fails {
 						return nil, errors.New("http://user:" + proxyPassword + "@")

@@ -79,6 +79,7 @@ type worker struct {
 	over  chan struct{} // closed when its output ended
 	last  report        // of the present process
 	past  report        // of those before
+	heard int           // reports of all of them
 }
 
 func (w *worker) start() {
@@ -112,10 +113,31 @@ func (w *worker) start() {
 			if json.Unmarshal(lines.Bytes(), &r) == nil {
 				w.mu.Lock()
 				w.last = r
+				w.heard++
 				w.mu.Unlock()
 			}
 		}
 	}()
+}
+
+// news waits for one more report, or for the end of the process.
+func (w *worker) news() {
+	w.t.Helper()
+	count := func() int {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		return w.heard
+	}
+	before, deadline := count(), time.After(time.Minute)
+	for count() == before {
+		select {
+		case <-w.over:
+			return
+		case <-deadline:
+			w.t.Fatal("a process said nothing for a minute")
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
 }
 
 func (w *worker) signal(s os.Signal) { _ = w.cmd.Process.Signal(s) }

@@ -55,7 +55,7 @@ func (f *fleet) killHolder(sim *simtest.Sim, key zhongkong.Key, n int) {
 }
 
 // TestKilledInTheMiddle of a fetch that takes 2 s: with a live token nobody
-// notices; with none the next one fetches within a second of the lease's end.
+// notices; with none the next one fetches within two seconds of the lease's end.
 func TestKilledInTheMiddle(t *testing.T) {
 	asked(t)
 	for _, e := range engines() {
@@ -72,12 +72,13 @@ func TestKilledInTheMiddle(t *testing.T) {
 				time.Sleep(20 * time.Millisecond)
 			}
 			begins := f.begins(key)
-			if gap := begins[1].At.Sub(begins[0].At); gap > patient.LeaseTTL+time.Second {
-				t.Errorf("with no token: the next fetch came %s after the killed one, want %s", gap, patient.LeaseTTL+time.Second)
+			if gap := begins[1].At.Sub(begins[0].At); gap > patient.LeaseTTL+2*time.Second {
+				t.Errorf("with no token: the next fetch came %s after the killed one, want %s", gap, patient.LeaseTTL+2*time.Second)
 			}
 			time.Sleep(4 * time.Second)
 			var before report
 			for _, w := range f.workers {
+				w.news() // what failed until now may not have been told yet
 				w.mu.Lock()
 				before = before.plus(w.last)
 				w.mu.Unlock()
@@ -92,7 +93,7 @@ func TestKilledInTheMiddle(t *testing.T) {
 			if failed := after.Failed + after.NoToken + after.Cut - before.Failed - before.NoToken - before.Cut; failed != 0 {
 				t.Errorf("with a live token: %d calls failed: %s", failed, after.FirstFail)
 			}
-			if after.Calls <= before.Calls || after.Longest > 100*time.Millisecond {
+			if after.Calls <= before.Calls || after.Longest > time.Second { // who waits for a fetch waits 2 s
 				t.Errorf("%d calls after %d, the longest wait with a live token was %s", after.Calls, before.Calls, after.Longest)
 			}
 		})

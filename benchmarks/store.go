@@ -54,7 +54,7 @@ func storeCalls(b *bench) ([]row, error) {
 // ourStoreCalls counts the calls of a store on Redis, and the round trips that they
 // take.
 func (b *bench) ourStoreCalls(wire *wire) (calls, trips sample, err error) {
-	const life, renewals = 2 * time.Second, 2
+	const life, renewals = 5 * time.Second, 2 // a process has started, and is counted, before the first renewal
 	w, err := b.newWorld(simulator.Options{Life: life, Overlap: time.Second})
 	if err != nil {
 		return nil, nil, err

@@ -16,8 +16,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/goccy/go-yaml"
-
 	"github.com/zhongkong-go/zhongkong"
 	"github.com/zhongkong-go/zhongkong/platform"
 )
@@ -248,7 +246,7 @@ func (g *Gateway) adminReplace(r *http.Request, actor string, body []byte) (any,
 	var file struct {
 		Accounts []accountFile `yaml:"accounts"`
 	}
-	if err := yaml.UnmarshalWithOptions(body, &file, yaml.Strict()); err != nil {
+	if err := unmarshal(body, &file); err != nil {
 		return nil, badRequest("%v", yamlError(err))
 	}
 	at := func(path string, err error) error { return lineError(body, path, err) }

@@ -211,7 +211,7 @@ func FuzzFetchQuery(f *testing.F) {
 
 // FuzzSettings: nothing panics, and an error shows no secret.
 func FuzzSettings(f *testing.F) {
-	for _, text := range []string{"", "accounts:\n  - appid: wx1\n    secret: made-up-0123\n", "accounts: [{appid: wx1, secret: {env: X}}]", "a: *b", "- - -", "secret: made-up-0123\n\tx", "accounts:\n- appid: &a wx1\n  secret: *a\n"} {
+	for _, text := range []string{"", "accounts:\n  - appid: wx1\n    secret: made-up-0123\n", "accounts: [{appid: wx1, secret: {env: X}}]", "a: *b", "- - -", "secret: made-up-0123\n\tx", "accounts:\n- appid: &a wx1\n  secret: *a\n", "accounts:\n !0\n00"} {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {

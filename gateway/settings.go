@@ -215,10 +215,10 @@ func ReadSettings(path string) (*Settings, error) {
 
 // ParseSettings reads the content of a configuration file. folder is where its
 // relative paths begin, env is [os.LookupEnv]. Everything in it is checked; an
-// error begins with "line N: ".
+// error begins with "line N: " where a line can be named.
 func ParseSettings(content []byte, folder string, env func(string) (string, bool)) (*Settings, error) {
 	var file settingsFile
-	if err := yaml.UnmarshalWithOptions(content, &file, yaml.Strict()); err != nil && !errors.Is(err, io.EOF) {
+	if err := unmarshal(content, &file); err != nil && !errors.Is(err, io.EOF) {
 		return nil, yamlError(err)
 	}
 	at := func(path string, err error) error { return lineError(content, path, err) }
@@ -312,12 +312,28 @@ func readAccounts(files []accountFile, folder string, env func(string) (string, 
 	return accounts, nil
 }
 
+// errStrange is for what makes the parser panic.
+var errStrange = errors.New("the configuration cannot be read: look for a tag (!), an anchor (&) or an alias (*) where a list or a group of fields belongs, and write it without")
+
+// unmarshal reads YAML.
+func unmarshal(content []byte, into any) (err error) {
+	defer func() {
+		if recover() != nil {
+			err = errStrange
+		}
+	}()
+	return yaml.UnmarshalWithOptions(content, into, yaml.Strict())
+}
+
 // yamlError returns what the parser says without the lines that it would quote: a
 // secret may stand in them.
 func yamlError(err error) error {
 	var source *sourceError
 	if errors.As(err, &source) {
 		return source
+	}
+	if errors.Is(err, errStrange) {
+		return errStrange
 	}
 	var e yaml.Error
 	if !errors.As(err, &e) {

@@ -68,6 +68,7 @@ func TestSettingsMistakes(t *testing.T) {
 	const secret = "made-up-secret-0123456789"
 	for _, row := range []struct{ text, want string }{
 		{"listen: x\nlisten: y\n", "line 2: "},
+		{"accounts:\n !0\n00", "look for a tag"},
 		{"listne: x\n", `line 1: unknown field "listne"`},
 		{"accounts: 7\n", "line 1: "},
 		{"accounts:\n  - appid: wx1\n    secret: [" + secret + "]\n", "line 3: a secret is {env: NAME}"},

@@ -3,7 +3,7 @@
 #   docker build -t zhongkong .
 #   docker run --rm -p 127.0.0.1:8300:8300 zhongkong serve --demo --listen 0.0.0.0:8300 --plain-http
 
-FROM golang:1.25-bookworm AS build
+FROM golang:1.26-bookworm AS build
 WORKDIR /src
 COPY go.mod go.sum ./
 RUN go mod download

@@ -8,11 +8,11 @@ GO       ?= go
 FUZZTIME ?= 10s
 FUZZ     ?= ./...
 CHAOS    ?= 25s
-LINT      = $(GO) tool -modfile=tools/go.mod golangci-lint
+LINT      = $(GO) tool -modfile=.ci/tools/go.mod golangci-lint
 # A cache for each tree: builds with -trimpath of two trees look alike, and a cache
 # that both use would give the files of one the paths of the other.
 export GOLANGCI_LINT_CACHE ?= $(CURDIR)/.cache/golangci-lint
-MODULES   = interop adapters/silenceper adapters/powerwechat adapters/chanxuehong benchmarks
+MODULES   = test/interop adapters/silenceper adapters/powerwechat adapters/chanxuehong test/benchmarks
 
 .DEFAULT_GOAL := help
 .PHONY: help test test-all chaos interop lint fmt bench bench-peers bench-readme fuzz cover screenshots build-matrix cross release
@@ -42,7 +42,7 @@ test-all:
 	if [ "$$(cat "$$tmp/race" "$$tmp/speed" | tr -d '\n')" = 00 ]; then echo "All tests passed."; else echo "Tests failed."; exit 1; fi
 
 chaos: ## Kill, stop and cut off real processes on every engine, CHAOS=25s each
-	$(GO) test -count 1 -timeout 4h -v ./chaos -chaos $(CHAOS)
+	$(GO) test -count 1 -timeout 4h -v ./test/chaos -chaos $(CHAOS)
 
 # Modules of their own: users of this one do not download foreign SDKs. The race
 # detector is for ours: benchmarks uses some of them from many goroutines.
@@ -50,7 +50,7 @@ interop: ## Run foreign SDKs against the simulator and the gateway, and the adap
 	@tmp=$$(mktemp -d) && trap 'rm -rf "$$tmp"' EXIT ; \
 	for module in $(MODULES); do \
 		echo "== $$module"; \
-		race=-race; if [ $$module = benchmarks ]; then race=; fi; \
+		race=-race; if [ $$module = test/benchmarks ]; then race=; fi; \
 		if ! (cd $$module && $(GO) vet ./... && CGO_ENABLED=1 $(GO) test $$race -count 1 -timeout 5m -v ./...) >"$$tmp/log" 2>&1; then \
 			cat "$$tmp/log"; echo "interop: failed in $$module"; exit 1; \
 		fi; \
@@ -59,7 +59,7 @@ interop: ## Run foreign SDKs against the simulator and the gateway, and the adap
 	done; \
 	cat "$$tmp/left"
 
-lint: ## Run the linters, in the version that tools/go.mod pins
+lint: ## Run the linters, in the version that .ci/tools/go.mod pins
 	$(LINT) run ./...
 	@for module in $(MODULES); do \
 		echo "== $$module"; \
@@ -72,11 +72,11 @@ fmt: ## Format the code as the linters want it
 bench: ## Run the benchmarks; x_floor is the ratio to the floor beside it
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 
-bench-peers: ## Measure this module beside its peers, for benchmarks/RESULT.md and the READMEs
-	cd benchmarks && $(GO) run . -o RESULT.md -docs ..
+bench-peers: ## Measure this module beside its peers, for test/benchmarks/RESULT.md and the READMEs
+	cd test/benchmarks && $(GO) run . -o RESULT.md -docs ../..
 
-bench-readme: ## Give the READMEs and docs the figures of benchmarks/RESULT.json again
-	cd benchmarks && $(GO) run . -fill -o RESULT.md -docs ..
+bench-readme: ## Give the READMEs and docs the figures of test/benchmarks/RESULT.json again
+	cd test/benchmarks && $(GO) run . -fill -o RESULT.md -docs ../..
 
 # A finding is written into testdata. Without one, "context deadline exceeded" is the
 # engine's own, which sometimes takes the end of FUZZTIME for a failure.

@@ -32,8 +32,8 @@
 //
 //	verifier, err := callback.NewVerifier(callback.Config{
 //		AppID:     "wx0123456789abcdef",
-//		Token:     zhongkong.NewSecret(os.Getenv("WECHAT_TOKEN")),
-//		AESKey:    zhongkong.NewSecret(os.Getenv("WECHAT_AES_KEY")), // unset: plain mode
+//		Token:     custody.NewSecret(os.Getenv("WECHAT_TOKEN")),
+//		AESKey:    custody.NewSecret(os.Getenv("WECHAT_AES_KEY")), // unset: plain mode
 //		Freshness: 5 * time.Minute,
 //	})
 //	...

@@ -10,8 +10,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong"
 	"github.com/zhongkong-go/zhongkong/callback"
+	"github.com/zhongkong-go/zhongkong/custody"
 )
 
 // A bot on net/http, in plain mode.
@@ -27,7 +27,7 @@ func ExampleEndpoint() {
 		return c.ReplyText(strings.TrimSpace(c.Matches[1]) + ": 晴, 26°C")
 	})
 
-	verifier, err := callback.NewVerifier(callback.Config{Token: zhongkong.NewSecret("AAAAA"), Freshness: 5 * time.Minute})
+	verifier, err := callback.NewVerifier(callback.Config{Token: custody.NewSecret("AAAAA"), Freshness: 5 * time.Minute})
 	if err != nil {
 		fmt.Println(err)
 		return

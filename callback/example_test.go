@@ -10,16 +10,16 @@ import (
 	"strings"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong"
 	"github.com/zhongkong-go/zhongkong/callback"
+	"github.com/zhongkong-go/zhongkong/custody"
 )
 
 // A server without any framework: the address verification and the pushes.
 func Example() {
 	verifier, err := callback.NewVerifier(callback.Config{
 		AppID:  "wxba5fad812f8e6fb9",
-		Token:  zhongkong.NewSecret("AAAAA"),
-		AESKey: zhongkong.NewSecret("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"),
+		Token:  custody.NewSecret("AAAAA"),
+		AESKey: custody.NewSecret("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"),
 	})
 	if err != nil {
 		fmt.Println(err)
@@ -78,8 +78,8 @@ func ExampleSignature() {
 func ExampleVerifier_Seal() {
 	verifier, err := callback.NewVerifier(callback.Config{
 		AppID:  "wxba5fad812f8e6fb9",
-		Token:  zhongkong.NewSecret("AAAAA"),
-		AESKey: zhongkong.NewSecret("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"),
+		Token:  custody.NewSecret("AAAAA"),
+		AESKey: custody.NewSecret("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"),
 	})
 	if err != nil {
 		fmt.Println(err)

@@ -5,6 +5,8 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+
+	"github.com/zhongkong-go/zhongkong/internal/test/race"
 )
 
 func TestParseQuery(t *testing.T) {
@@ -70,7 +72,7 @@ func TestParseQueryRefuses(t *testing.T) {
 
 func TestParseQueryAllocations(t *testing.T) {
 	const raw = "signature=899cf89e464efb63f54ddac96b0a0a235f53aa78&timestamp=1714037059&nonce=486452656&openid=o9AgO5Kd5ggOC-bXrbNODIiE3bGY"
-	if allocs := testing.AllocsPerRun(100, func() { _, _ = ParseQuery(raw) }); allocs > 0 && !raceEnabled {
+	if allocs := testing.AllocsPerRun(100, func() { _, _ = ParseQuery(raw) }); allocs > 0 && !race.Enabled {
 		t.Errorf("%v allocations for a query without escapes, want none", allocs)
 	}
 }

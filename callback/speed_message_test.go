@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/gin-gonic/gin"
+
+	"github.com/zhongkong-go/zhongkong/internal/test/race"
 )
 
 // kilobyte is a text message of 1 KiB, the id-th.
@@ -83,7 +85,7 @@ func outFloor(tb testing.TB) func() {
 // TestSpeedIn holds verifying, decrypting and parsing a message of 1 KiB to three
 // times the floor and 20 allocations.
 func TestSpeedIn(t *testing.T) {
-	if raceEnabled || testing.CoverMode() != "" || testing.Short() {
+	if race.Enabled || testing.CoverMode() != "" || testing.Short() {
 		t.Skip("instrumented or short: times mean nothing")
 	}
 	const limit, maxAllocs = 3.0, 20
@@ -187,7 +189,7 @@ func (w *plainWriter) Write(b []byte) (int, error) {
 // TestSpeedThrough holds the whole way of a message of 1 KiB, whose answer has 1
 // KiB too, to four times the floors of both ways.
 func TestSpeedThrough(t *testing.T) {
-	if raceEnabled || testing.CoverMode() != "" || testing.Short() {
+	if race.Enabled || testing.CoverMode() != "" || testing.Short() {
 		t.Skip("instrumented or short: times mean nothing")
 	}
 	const limit, turnCount, calls = 4, 201, 20

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/zhongkong-go/zhongkong/internal/test/race"
 )
 
 // signatureInputs are what WeChat sends, with the shortest and the longest Token
@@ -25,7 +27,7 @@ var sink byte
 // TestSpeedSignature holds the check of a signature to twice the SHA-1 of the
 // same bytes and to no allocation.
 func TestSpeedSignature(t *testing.T) {
-	if raceEnabled || testing.CoverMode() != "" || testing.Short() {
+	if race.Enabled || testing.CoverMode() != "" || testing.Short() {
 		t.Skip("instrumented or short: times mean nothing")
 	}
 	const limit = 2.0
@@ -50,7 +52,7 @@ func TestSpeedSignature(t *testing.T) {
 
 // TestSpeedMsgSignature has the message of 1 KiB and one of 64 KiB.
 func TestSpeedMsgSignature(t *testing.T) {
-	if raceEnabled || testing.CoverMode() != "" || testing.Short() {
+	if race.Enabled || testing.CoverMode() != "" || testing.Short() {
 		t.Skip("instrumented or short: allocations are not ours alone")
 	}
 	for _, size := range []int{1 << 10, 64 << 10} {

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/zhongkong-go/zhongkong/internal/test/race"
 )
 
 func TestVerifyURLVectors(t *testing.T) {
@@ -321,7 +323,7 @@ func TestSealFails(t *testing.T) {
 // TestRoundTrip has random messages of random lengths.
 func TestRoundTrip(t *testing.T) {
 	rounds := 100_000
-	if raceEnabled || testing.Short() {
+	if race.Enabled || testing.Short() {
 		rounds = 2_000
 	}
 	verifier := newVerifier(t, vector(t, "A3-push-json-safe").config())

@@ -16,8 +16,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/platform"
+	"github.com/zhongkong-go/zhongkong/store"
 )
 
 // accountsName is the one document of its kind.
@@ -25,7 +26,7 @@ const accountsName = "admin"
 
 const minAdminKey = 32 // characters
 
-const maxAdminBody = zhongkong.MaxDocumentBytes / 2 // sealed and in base64, it fits
+const maxAdminBody = store.MaxDocumentBytes / 2 // sealed and in base64, it fits
 
 // Admin returns the admin API, for a listener of its own. Requests carry
 // "Authorization: Bearer <key>"; key has at least 32 characters, or everything is
@@ -42,7 +43,7 @@ const maxAdminBody = zhongkong.MaxDocumentBytes / 2 // sealed and in base64, it 
 //
 // Acts are in the journal before they are done. What is answered is JSON; an error
 // has status 4xx or 5xx and {"error":"…"}.
-func (g *Gateway) Admin(key zhongkong.Secret, reload func() error) http.Handler {
+func (g *Gateway) Admin(key custody.Secret, reload func() error) http.Handler {
 	mux := http.NewServeMux()
 	for pattern, serve := range g.adminRoutes(reload) {
 		mux.Handle(pattern, g.adminServe(serve))
@@ -53,7 +54,7 @@ func (g *Gateway) Admin(key zhongkong.Secret, reload func() error) http.Handler 
 // Guard returns a handler that passes on what carries "Authorization: Bearer" and one
 // of keys, and refuses everything else as the admin API does. Keys that have less
 // than 32 characters are none.
-func (g *Gateway) Guard(next http.Handler, keys ...zhongkong.Secret) http.Handler {
+func (g *Gateway) Guard(next http.Handler, keys ...custody.Secret) http.Handler {
 	var hashes [][sha256.Size]byte
 	for _, key := range keys {
 		if len(key.Reveal()) >= minAdminKey {
@@ -143,7 +144,7 @@ func (g *Gateway) adminServe(serve adminHandler) http.Handler {
 			status = known.status
 		case errors.Is(err, ErrNoClient):
 			status = http.StatusNotFound
-		case errors.Is(err, ErrClientExists), errors.Is(err, zhongkong.ErrConflict):
+		case errors.Is(err, ErrClientExists), errors.Is(err, store.ErrConflict):
 			status = http.StatusConflict
 		}
 		writeJSON(w, status, map[string]string{"error": strings.TrimPrefix(err.Error(), "gateway: ")})
@@ -247,7 +248,7 @@ func (g *Gateway) adminReplace(r *http.Request, actor string, body []byte) (any,
 		Accounts []accountFile `yaml:"accounts"`
 	}
 	if err := unmarshal(body, &file); err != nil {
-		return nil, badRequest("%v", yamlError(err))
+		return nil, badRequest("%v", err)
 	}
 	at := func(path string, err error) error { return lineError(body, path, err) }
 	for i, f := range file.Accounts {
@@ -274,11 +275,11 @@ func (g *Gateway) adminReplace(r *http.Request, actor string, body []byte) (any,
 	if err != nil {
 		return nil, err
 	}
-	sealed, keyID, err := zhongkong.Seal(g.cfg.SealKeys, kindAccounts, zhongkong.NewSecret(string(text)))
+	sealed, keyID, err := custody.Seal(g.cfg.SealKeys, kindAccounts, custody.NewSecret(string(text)))
 	if err != nil {
 		return nil, err
 	}
-	doc := zhongkong.Document{Kind: kindAccounts, Name: accountsName}
+	doc := store.Document{Kind: kindAccounts, Name: accountsName}
 	if doc.Body, err = json.Marshal(sealedAccounts{keyID, sealed}); err != nil {
 		return nil, err
 	}
@@ -301,7 +302,7 @@ func (g *Gateway) adminReplace(r *http.Request, actor string, body []byte) (any,
 
 // version returns the version that a live document of that name has, 0 when there
 // is none.
-func (g *Gateway) version(ctx context.Context, doc zhongkong.Document) (int64, error) {
+func (g *Gateway) version(ctx context.Context, doc store.Document) (int64, error) {
 	docs, err := g.ledger.Documents(ctx, 0)
 	if err != nil {
 		return 0, fmt.Errorf("gateway: cannot read the store: %w", err)
@@ -315,7 +316,7 @@ func (g *Gateway) version(ctx context.Context, doc zhongkong.Document) (int64, e
 }
 
 // takeAccounts makes the store's accounts this gateway's, all or none.
-func (g *Gateway) takeAccounts(doc zhongkong.Document) {
+func (g *Gateway) takeAccounts(doc store.Document) {
 	if doc.Name != accountsName {
 		return
 	}
@@ -335,7 +336,7 @@ func (g *Gateway) takeAccounts(doc zhongkong.Document) {
 	g.admin = list
 }
 
-func (g *Gateway) openAccounts(doc zhongkong.Document) ([]Account, error) {
+func (g *Gateway) openAccounts(doc store.Document) ([]Account, error) {
 	if doc.Body == nil {
 		return nil, nil
 	}
@@ -343,7 +344,7 @@ func (g *Gateway) openAccounts(doc zhongkong.Document) ([]Account, error) {
 	if err := json.Unmarshal(doc.Body, &sealed); err != nil {
 		return nil, errors.New("gateway: the stored accounts are damaged: put them again")
 	}
-	text, err := zhongkong.Unseal(g.cfg.SealKeys, kindAccounts, sealed.Sealed, sealed.KeyID)
+	text, err := custody.Unseal(g.cfg.SealKeys, kindAccounts, sealed.Sealed, sealed.KeyID)
 	if err != nil {
 		return nil, fmt.Errorf("gateway: the stored accounts cannot be opened: %w", err)
 	}
@@ -353,7 +354,7 @@ func (g *Gateway) openAccounts(doc zhongkong.Document) ([]Account, error) {
 	}
 	list := make([]Account, len(stored))
 	for i, a := range stored {
-		list[i] = Account{AppID: a.AppID, Secret: zhongkong.NewSecret(a.Secret), TokenAPI: a.TokenAPI, DailyFetches: a.DailyFetches, Callback: a.Callback.open()}
+		list[i] = Account{AppID: a.AppID, Secret: custody.NewSecret(a.Secret), TokenAPI: a.TokenAPI, DailyFetches: a.DailyFetches, Callback: a.Callback.open()}
 	}
 	return list, nil
 }

@@ -8,9 +8,10 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/gateway"
 	"github.com/zhongkong-go/zhongkong/simulator"
+	"github.com/zhongkong-go/zhongkong/store"
 )
 
 const adminKey = "made-up-admin-key-0123456789abcdef"
@@ -31,7 +32,7 @@ func call(h http.Handler, method, target, body, key string) *httptest.ResponseRe
 func TestAdmin(t *testing.T) {
 	w := newWorld(t, simulator.Options{}, nil)
 	reloads := 0
-	admin := w.Admin(zhongkong.NewSecret(adminKey), func() error {
+	admin := w.Admin(custody.NewSecret(adminKey), func() error {
 		if reloads++; reloads > 1 {
 			return errors.New("line 3: made up")
 		}
@@ -94,7 +95,7 @@ func TestAdmin(t *testing.T) {
 		}
 	}
 	for _, weak := range []string{"", "short"} {
-		if got := call(w.Admin(zhongkong.NewSecret(weak), nil), "GET", "/clients", "", weak); got.Code != 401 {
+		if got := call(w.Admin(custody.NewSecret(weak), nil), "GET", "/clients", "", weak); got.Code != 401 {
 			t.Errorf("with the weak key %q: %d", weak, got.Code)
 		}
 	}
@@ -111,10 +112,10 @@ func TestAdmin(t *testing.T) {
 // or none.
 func TestAdminAccounts(t *testing.T) {
 	path := newPath(t)
-	store := sqliteStore(t, path)
-	w := join(t, weChat(t, simulator.Options{}), store, func(c *gateway.Config) { c.Accounts = c.Accounts[:1] })
+	st := sqliteStore(t, path)
+	w := join(t, weChat(t, simulator.Options{}), st, func(c *gateway.Config) { c.Accounts = c.Accounts[:1] })
 	second := join(t, w.wx, sqliteStore(t, path), func(c *gateway.Config) { c.Accounts = nil })
-	admin := w.Admin(zhongkong.NewSecret(adminKey), nil)
+	admin := w.Admin(custody.NewSecret(adminKey), nil)
 	put := func(body string, status int) string {
 		t.Helper()
 		got := call(admin, "PUT", "/accounts", body, adminKey)
@@ -145,6 +146,8 @@ func TestAdminAccounts(t *testing.T) {
 		{`{"accounts":[{"appid":"wx1","secret":{"env":"HOME"}}]}`, "brings its AppSecret itself", 400},
 		{`{"accounts":[{"appid":"wx1","secret":"a"},{"appid":"` + appID + `","secret":"b"}]}`, "in the configuration file", 409},
 		{`{"acounts":[]}`, `unknown field "acounts"`, 400},
+		{"", "the configuration is empty", 400},
+		{"accounts:\n !0\n00", "look for a tag", 400}, // the parser panics
 	} {
 		if text := put(row.body, row.status); !strings.Contains(text, strings.ReplaceAll(row.want, `"`, `\"`)) {
 			t.Errorf("%s: %s", row.body, text)
@@ -156,16 +159,16 @@ func TestAdminAccounts(t *testing.T) {
 	if list := call(admin, "GET", "/accounts", "", adminKey).Body.String(); !strings.Contains(list, otherApp) || strings.Contains(list, "other-"+appSecret) {
 		t.Error(list)
 	}
-	if err := w.Replace([]gateway.Account{{AppID: otherApp, Secret: zhongkong.NewSecret("x")}}); err == nil {
+	if err := w.Replace([]gateway.Account{{AppID: otherApp, Secret: custody.NewSecret("x")}}); err == nil {
 		t.Error("the file may bring an account of the admin API's")
 	}
-	docs, err := store.(zhongkong.Ledger).Documents(t.Context(), 0)
+	docs, err := st.(store.Ledger).Documents(t.Context(), 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, doc := range docs {
 		if strings.Contains(string(doc.Body), appSecret) {
-			t.Errorf("the store shows an AppSecret: %s", doc.Kind)
+			t.Errorf("the st shows an AppSecret: %s", doc.Kind)
 		}
 	}
 	put(`{"accounts":[]}`, 200)
@@ -184,9 +187,9 @@ func TestReplace(t *testing.T) {
 		t.Fatal(got.body)
 	}
 	for _, list := range [][]gateway.Account{
-		{{AppID: "wx1", Secret: zhongkong.NewSecret("a")}, {AppID: "wx2"}},
-		{{AppID: "wx1", Secret: zhongkong.NewSecret("a")}, {AppID: "wx1", Secret: zhongkong.NewSecret("a")}},
-		{{AppID: "wx 1", Secret: zhongkong.NewSecret("a")}},
+		{{AppID: "wx1", Secret: custody.NewSecret("a")}, {AppID: "wx2"}},
+		{{AppID: "wx1", Secret: custody.NewSecret("a")}, {AppID: "wx1", Secret: custody.NewSecret("a")}},
+		{{AppID: "wx 1", Secret: custody.NewSecret("a")}},
 	} {
 		if err := w.Replace(list); err == nil {
 			t.Errorf("%v: no error", list)
@@ -238,7 +241,7 @@ func TestReady(t *testing.T) {
 	if got := w.get("/healthz"); got.status != 200 {
 		t.Error(got.status)
 	}
-	bad := newWorld(t, simulator.Options{}, func(c *gateway.Config) { c.Accounts[0].Secret = zhongkong.NewSecret("wrong-" + appSecret) })
+	bad := newWorld(t, simulator.Options{}, func(c *gateway.Config) { c.Accounts[0].Secret = custody.NewSecret("wrong-" + appSecret) })
 	eventually(t, "what is lacking", func() bool {
 		got := bad.get("/readyz")
 		return got.status == 503 && strings.Contains(got.body, appID) && strings.Contains(got.body, "40125") && !strings.Contains(got.body, otherApp)
@@ -250,9 +253,9 @@ func TestConfigMistakes(t *testing.T) {
 	w := newWorld(t, simulator.Options{}, nil)
 	for want, change := range map[string]func(*gateway.Config){
 		"Config.Store is nil":           func(c *gateway.Config) { c.Store = nil },
-		"no zhongkong.Ledger":           func(c *gateway.Config) { c.Store = struct{ zhongkong.Store }{c.Store} },
+		"no store.Ledger":               func(c *gateway.Config) { c.Store = struct{ custody.Store }{c.Store} },
 		"ZHONGKONG_SEAL_KEY":            func(c *gateway.Config) { c.SealKeys = nil },
-		"a seal key has exactly 32":     func(c *gateway.Config) { c.SealKeys = []zhongkong.Secret{zhongkong.NewSecret("x")} },
+		"a seal key has exactly 32":     func(c *gateway.Config) { c.SealKeys = []custody.Secret{custody.NewSecret("x")} },
 		"Config.APIBase must begin":     func(c *gateway.Config) { c.APIBase = "ftp://x" },
 		"Config.Limits.Body is -1":      func(c *gateway.Config) { c.Limits.Body = -1 },
 		"account wx1: its AppSecret is": func(c *gateway.Config) { c.Accounts = []gateway.Account{{AppID: "wx1"}} },

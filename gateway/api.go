@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/platform"
 )
 
@@ -126,7 +126,7 @@ type accountState struct {
 	Fence     int64  `json:"fence"`
 }
 
-func stateOf(s zhongkong.Status) accountState {
+func stateOf(s custody.Status) accountState {
 	return accountState{AppID: s.Key.AppID, Live: s.Live, ExpiresIn: int64(s.Left / time.Second), Fence: s.Fence}
 }
 
@@ -184,7 +184,7 @@ func (g *Gateway) apiReject(w *observed, r *http.Request, c caller) *refusal {
 	ctx, cancel := context.WithTimeout(r.Context(), waitForToken)
 	defer cancel()
 	token, err := current{g, c.account.AppID}.Reject(ctx, q.AccessToken)
-	if errors.Is(err, zhongkong.ErrRefused) {
+	if errors.Is(err, custody.ErrRefused) {
 		refused := refuse(codeAccepted, "%v", err)
 		refused.retry = retryAfter(err)
 		return refused
@@ -209,7 +209,7 @@ func (g *Gateway) giveOwn(w *observed, c caller) *refusal {
 }
 
 // giveReal gives the real token away once the journal says so.
-func (g *Gateway) giveReal(w *observed, r *http.Request, c caller, token zhongkong.Token) *refusal {
+func (g *Gateway) giveReal(w *observed, r *http.Request, c caller, token custody.Token) *refusal {
 	appID := c.account.AppID
 	if refused := g.note(r.Context(), "client "+c.Name, "hand out token", appID, ""); refused != nil {
 		return refused
@@ -241,11 +241,11 @@ func (g *Gateway) apiTicket(w *observed, r *http.Request, c caller) *refusal {
 // apiRefusal is how the gateway's own API refuses: by HTTP's status, with words for
 // people.
 type apiRefusal struct {
-	Error      string          `json:"error"`
-	Errcode    int             `json:"errcode,omitempty"`     // WeChat's, or the one that WeChat would answer
-	Class      zhongkong.Class `json:"class,omitempty"`       // of a failure to get a token
-	RetryAfter int64           `json:"retry_after,omitempty"` // seconds
-	RID        string          `json:"rid"`
+	Error      string        `json:"error"`
+	Errcode    int           `json:"errcode,omitempty"`     // WeChat's, or the one that WeChat would answer
+	Class      custody.Class `json:"class,omitempty"`       // of a failure to get a token
+	RetryAfter int64         `json:"retry_after,omitempty"` // seconds
+	RID        string        `json:"rid"`
 }
 
 // apiStatuses are the statuses and words of the refusals. The others are failures to
@@ -296,7 +296,7 @@ func (r *refusal) writeAPI(w http.ResponseWriter) (rid string) {
 // retryAfter returns when a failure to get a token is tried again, 0 when that is
 // not known.
 func retryAfter(err error) time.Duration {
-	var failure *zhongkong.Error
+	var failure *custody.Error
 	if errors.As(err, &failure) {
 		return failure.RetryAfter
 	}

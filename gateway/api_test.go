@@ -6,9 +6,10 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/gateway"
 	"github.com/zhongkong-go/zhongkong/simulator"
+	"github.com/zhongkong-go/zhongkong/store"
 )
 
 const apiBase = "/zhongkong/v1/accounts/" + appID
@@ -26,7 +27,7 @@ type handed struct {
 
 func (w *world) handOuts() (n int) {
 	w.t.Helper()
-	uses, err := w.store.(zhongkong.Ledger).Uses(w.t.Context(), 1000)
+	uses, err := w.store.(store.Ledger).Uses(w.t.Context(), 1000)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -141,7 +142,7 @@ func TestAPIRefuses(t *testing.T) {
 	crm := w.client(gateway.Client{Name: "crm", Real: true})
 	slow := w.client(gateway.Client{Name: "slow", Rate: 0.0001})
 	narrow := w.client(gateway.Client{Name: "narrow", Paths: []string{"/cgi-bin/menu/get"}})
-	bad := newWorld(t, simulator.Options{}, func(c *gateway.Config) { c.Accounts[0].Secret = zhongkong.NewSecret("wrong-" + appSecret) })
+	bad := newWorld(t, simulator.Options{}, func(c *gateway.Config) { c.Accounts[0].Secret = custody.NewSecret("wrong-" + appSecret) })
 	badKey := bad.client(gateway.Client{Name: "crm", Real: true})
 	w.get(v1+"accounts", bearer(slow)...)
 	w.get(apiBase+"/tickets/jsapi", bearer(key)...)

@@ -12,7 +12,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/store"
 )
 
 // AllAccounts stands in Client.Accounts for every account of the gateway, also those
@@ -110,43 +111,43 @@ type storedKey struct {
 // journal before it is done, and is not done when that cannot be written. The gateways on the store follow
 // within five seconds.
 type Clients struct {
-	ledger zhongkong.Ledger
+	ledger store.Ledger
 	actor  string
 }
 
 // NewClients returns the clients of store in the name of actor, which the journal
-// shows, such as "admin zhang@host". A store without [zhongkong.Ledger] is an error.
-func NewClients(store zhongkong.Store, actor string) (*Clients, error) {
-	ledger, ok := store.(zhongkong.Ledger)
+// shows, such as "admin zhang@host". A store without [store.Ledger] is an error.
+func NewClients(st custody.Store, actor string) (*Clients, error) {
+	ledger, ok := st.(store.Ledger)
 	if !ok {
-		return nil, fmt.Errorf("gateway: a %T cannot keep clients (it is no zhongkong.Ledger): use store/sqlite", store)
+		return nil, fmt.Errorf("gateway: a %T cannot keep clients (it is no store.Ledger): use store/sqlite", st)
 	}
 	return &Clients{ledger, actor}, nil
 }
 
 // Add adds a client and returns its key, which is shown this once: the store has
 // a hash of it. It returns ErrClientExists for a name that is taken.
-func (c *Clients) Add(ctx context.Context, client Client) (zhongkong.Secret, error) {
+func (c *Clients) Add(ctx context.Context, client Client) (custody.Secret, error) {
 	client.Created = time.Now().UTC().Truncate(time.Second)
 	if err := client.validate(); err != nil {
-		return zhongkong.Secret{}, err
+		return custody.Secret{}, err
 	}
 	if !client.Ends.IsZero() && !client.Ends.After(client.Created) {
-		return zhongkong.Secret{}, fmt.Errorf("gateway: client %s would end at %s, which is over", client.Name, client.Ends.Format(time.RFC3339))
+		return custody.Secret{}, fmt.Errorf("gateway: client %s would end at %s, which is over", client.Name, client.Ends.Format(time.RFC3339))
 	}
 	if err := c.note(ctx, "add client", client.Name, "accounts "+strings.Join(client.Accounts, " ")); err != nil {
-		return zhongkong.Secret{}, err
+		return custody.Secret{}, err
 	}
 	id := newClientID()
 	key, hash := newKey(id)
-	err := c.put(ctx, zhongkong.Document{Name: client.Name}, storedClient{
+	err := c.put(ctx, store.Document{Name: client.Name}, storedClient{
 		Client: client, ID: hex.EncodeToString(id[:]), Keys: []storedKey{{Hash: hex.EncodeToString(hash[:])}},
 	})
-	if errors.Is(err, zhongkong.ErrConflict) {
-		return zhongkong.Secret{}, fmt.Errorf("%w: %s", ErrClientExists, client.Name)
+	if errors.Is(err, store.ErrConflict) {
+		return custody.Secret{}, fmt.Errorf("%w: %s", ErrClientExists, client.Name)
 	}
 	if err != nil {
-		return zhongkong.Secret{}, err
+		return custody.Secret{}, err
 	}
 	return key, nil
 }
@@ -182,8 +183,8 @@ func (c *Clients) Revoke(ctx context.Context, name string) error {
 // Rotate gives a client another key, which is shown this once. The one before works
 // for grace, and so do the tokens fetched with it; with 0 they are dead within
 // five seconds. It returns ErrNoClient.
-func (c *Clients) Rotate(ctx context.Context, name string, grace time.Duration) (zhongkong.Secret, error) {
-	var key zhongkong.Secret
+func (c *Clients) Rotate(ctx context.Context, name string, grace time.Duration) (custody.Secret, error) {
+	var key custody.Secret
 	err := c.change(ctx, "rotate client", name, "grace "+grace.String(), func(stored storedClient) (*storedClient, error) {
 		id, _, err := stored.parse()
 		if err != nil {
@@ -198,7 +199,7 @@ func (c *Clients) Rotate(ctx context.Context, name string, grace time.Duration) 
 		return &stored, nil
 	})
 	if err != nil {
-		return zhongkong.Secret{}, err
+		return custody.Secret{}, err
 	}
 	return key, nil
 }
@@ -212,7 +213,7 @@ func (c *Clients) change(ctx context.Context, act, name, detail string, edit fun
 		if err != nil {
 			return fmt.Errorf("gateway: cannot read the clients: %w", err)
 		}
-		i := slices.IndexFunc(docs, func(doc zhongkong.Document) bool {
+		i := slices.IndexFunc(docs, func(doc store.Document) bool {
 			return doc.Kind == kindClient && doc.Name == name && doc.Body != nil
 		})
 		if i < 0 {
@@ -237,13 +238,13 @@ func (c *Clients) change(ctx context.Context, act, name, detail string, edit fun
 		default:
 			err = c.put(ctx, docs[i], *edited)
 		}
-		if !errors.Is(err, zhongkong.ErrConflict) {
+		if !errors.Is(err, store.ErrConflict) {
 			return err
 		}
 	}
 }
 
-func (c *Clients) put(ctx context.Context, doc zhongkong.Document, value any) error {
+func (c *Clients) put(ctx context.Context, doc store.Document, value any) error {
 	doc.Kind, doc.Body = kindClient, nil
 	if value != nil {
 		var err error
@@ -259,13 +260,13 @@ func (c *Clients) put(ctx context.Context, doc zhongkong.Document, value any) er
 }
 
 func (c *Clients) note(ctx context.Context, act, name, detail string) error {
-	if err := c.ledger.Note(ctx, zhongkong.Use{Actor: c.actor, Act: act, Subject: name, Detail: detail}); err != nil {
+	if err := c.ledger.Note(ctx, store.Use{Actor: c.actor, Act: act, Subject: name, Detail: detail}); err != nil {
 		return fmt.Errorf("gateway: the journal cannot be written, so nothing was changed: %w", err)
 	}
 	return nil
 }
 
-func readClient(doc zhongkong.Document) (storedClient, error) {
+func readClient(doc store.Document) (storedClient, error) {
 	var stored storedClient
 	decoder := json.NewDecoder(bytes.NewReader(doc.Body))
 	if err := decoder.Decode(&stored); err != nil || stored.Name != doc.Name {

@@ -8,7 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/platform/errcode"
 )
 
@@ -97,21 +97,21 @@ type failedCall struct {
 type kindTally struct {
 	renewals map[renewalSort]uint64
 	failures map[failureSort]uint64
-	refusals map[zhongkong.RefusalResult]uint64
+	refusals map[custody.RefusalResult]uint64
 	adopted  uint64
-	fetches  map[zhongkong.Mode]uint64
+	fetches  map[custody.Mode]uint64
 
 	day          int64 // of today, in Beijing days since 1970
 	today, limit int   // fetches, and how many there may be
 }
 
 type renewalSort struct {
-	reason zhongkong.Reason
-	result zhongkong.RenewalResult
+	reason custody.Reason
+	result custody.RenewalResult
 }
 
 type failureSort struct {
-	class zhongkong.Class
+	class custody.Class
 	code  int
 }
 
@@ -121,7 +121,7 @@ func (t *tally) kind(name string) *kindTally {
 	if k == nil {
 		k = &kindTally{
 			renewals: map[renewalSort]uint64{}, failures: map[failureSort]uint64{},
-			refusals: map[zhongkong.RefusalResult]uint64{}, fetches: map[zhongkong.Mode]uint64{},
+			refusals: map[custody.RefusalResult]uint64{}, fetches: map[custody.Mode]uint64{},
 		}
 		t.kinds[name] = k
 	}
@@ -214,9 +214,9 @@ func leadingErrcode(body []byte) int {
 }
 
 // trace is what all Keepers tell. It counts.
-func (c *meter) trace() *zhongkong.Trace {
-	return &zhongkong.Trace{
-		Fetched: func(i zhongkong.FetchedInfo) {
+func (c *meter) trace() *custody.Trace {
+	return &custody.Trace{
+		Fetched: func(i custody.FetchedInfo) {
 			c.fetch.add(i.Took)
 			c.change(i.Key, func(_ *tally, k *kindTally) {
 				k.fetches[i.Mode]++
@@ -225,15 +225,15 @@ func (c *meter) trace() *zhongkong.Trace {
 				}
 			})
 		},
-		Renewed: func(i zhongkong.RenewedInfo) {
+		Renewed: func(i custody.RenewedInfo) {
 			c.change(i.Key, func(t *tally, k *kindTally) {
 				k.renewals[renewalSort{i.Reason, i.Result}]++
-				if i.Result == zhongkong.RenewalSaved || i.Result == zhongkong.RenewalUnsaved {
+				if i.Result == custody.RenewalSaved || i.Result == custody.RenewalUnsaved {
 					t.remember(i.Key, momentRenewal)
 				}
 			})
 		},
-		Adopted: func(i zhongkong.AdoptedInfo) {
+		Adopted: func(i custody.AdoptedInfo) {
 			c.change(i.Key, func(t *tally, k *kindTally) {
 				k.adopted++
 				if !i.First {
@@ -241,27 +241,27 @@ func (c *meter) trace() *zhongkong.Trace {
 				}
 			})
 		},
-		Failed: func(i zhongkong.FailedInfo) {
+		Failed: func(i custody.FailedInfo) {
 			if i.Elsewhere {
 				return
 			}
 			c.change(i.Key, func(t *tally, k *kindTally) {
 				k.failures[failureSort{i.Err.Class, known(i.Err.Code)}]++
-				if errors.Is(i.Err, zhongkong.ErrDailyLimit) {
+				if errors.Is(i.Err, custody.ErrDailyLimit) {
 					k.day, k.today = beijingDay(time.Now()), k.limit
 				}
 				t.remember(i.Key, momentFailure)
 			})
 		},
-		Refused: func(i zhongkong.RefusedInfo) {
+		Refused: func(i custody.RefusedInfo) {
 			c.change(i.Key, func(t *tally, k *kindTally) {
 				k.refusals[i.Result]++
-				if i.Result != zhongkong.RefusalAccepted && i.Result != zhongkong.RefusalAbandoned {
+				if i.Result != custody.RefusalAccepted && i.Result != custody.RefusalAbandoned {
 					t.remember(i.Key, momentRefusal)
 				}
 			})
 		},
-		Stored: func(i zhongkong.StoredInfo) {
+		Stored: func(i custody.StoredInfo) {
 			for n, call := range storeCalls {
 				if call == i.Call {
 					c.store[n].latency.add(i.Took)
@@ -277,7 +277,7 @@ func (c *meter) trace() *zhongkong.Trace {
 }
 
 // change changes the counts of a credential: the account's, and those of all.
-func (c *meter) change(key zhongkong.Key, do func(*tally, *kindTally)) {
+func (c *meter) change(key custody.Key, do func(*tally, *kindTally)) {
 	for _, t := range [...]*tally{c.of(key.AppID), c.all} {
 		if t != nil {
 			t.mu.Lock()
@@ -288,7 +288,7 @@ func (c *meter) change(key zhongkong.Key, do func(*tally, *kindTally)) {
 }
 
 // remember puts a moment of the token into the history. The caller holds mu.
-func (t *tally) remember(key zhongkong.Key, m moment) {
+func (t *tally) remember(key custody.Key, m moment) {
 	if key.Kind == kindToken {
 		t.history.add(m, time.Now())
 	}
@@ -303,12 +303,12 @@ func beijingDay(t time.Time) int64 {
 }
 
 var (
-	storeCalls = [...]zhongkong.StoreCall{
-		zhongkong.CallLoad, zhongkong.CallLoadMany, zhongkong.CallAcquire, zhongkong.CallBegin,
-		zhongkong.CallSave, zhongkong.CallRelease, zhongkong.CallShorten,
+	storeCalls = [...]custody.StoreCall{
+		custody.CallLoad, custody.CallLoadMany, custody.CallAcquire, custody.CallBegin,
+		custody.CallSave, custody.CallRelease, custody.CallShorten,
 	}
-	storeOutcomes = [...]zhongkong.StoreOutcome{
-		zhongkong.OutcomeOK, zhongkong.OutcomeNotFound, zhongkong.OutcomeHeld, zhongkong.OutcomeFenced, zhongkong.OutcomeError,
+	storeOutcomes = [...]custody.StoreOutcome{
+		custody.OutcomeOK, custody.OutcomeNotFound, custody.OutcomeHeld, custody.OutcomeFenced, custody.OutcomeError,
 	}
 )
 

@@ -11,7 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/gateway"
 	"github.com/zhongkong-go/zhongkong/platform"
 	"github.com/zhongkong-go/zhongkong/simulator"
@@ -113,7 +113,7 @@ func TestNumbersOfRenewals(t *testing.T) {
 	var told atomic.Int32
 	w := newWorld(t, simulator.Options{}, func(c *gateway.Config) {
 		c.Accounts[0].DailyFetches = 3
-		c.Trace = &zhongkong.Trace{Fetched: func(zhongkong.FetchedInfo) { told.Add(1) }}
+		c.Trace = &custody.Trace{Fetched: func(custody.FetchedInfo) { told.Add(1) }}
 	})
 	key := w.client(gateway.Client{Name: "shop", Accounts: []string{gateway.AllAccounts}})
 	w.token(key)
@@ -123,15 +123,15 @@ func TestNumbersOfRenewals(t *testing.T) {
 		t.Fatal(got.body)
 	}
 	want := []gateway.RenewalCount{
-		{Reason: zhongkong.ReasonMissing, Result: zhongkong.RenewalSaved, Count: 1},
-		{Reason: zhongkong.ReasonRefused, Result: zhongkong.RenewalSaved, Count: 1},
+		{Reason: custody.ReasonMissing, Result: custody.RenewalSaved, Count: 1},
+		{Reason: custody.ReasonRefused, Result: custody.RenewalSaved, Count: 1},
 	}
 	var k gateway.KindNumbers
 	eventually(t, "both renewals are counted", func() bool { // they are when callers have their token already
 		k = kindOf(t, numbersOf(t, w.Gateway, appID), "access_token")
 		return slices.Equal(k.Renewals, want)
 	})
-	if k.Fetches != 2 || k.Left != 1 || k.Limit != 3 || k.Refusals[zhongkong.RefusalRenewed] != 1 || len(k.Failures) != 0 {
+	if k.Fetches != 2 || k.Left != 1 || k.Limit != 3 || k.Refusals[custody.RefusalRenewed] != 1 || len(k.Failures) != 0 {
 		t.Errorf("after a refusal: %+v", k)
 	}
 	for range 2 {
@@ -139,20 +139,20 @@ func TestNumbersOfRenewals(t *testing.T) {
 		w.get(domainIP, "Authorization", "Bearer "+key, "X-WeChat-AppID", appID)
 	}
 	k = kindOf(t, numbersOf(t, w.Gateway, appID), "access_token")
-	if k.Left != 0 || !slices.Equal(k.Failures, []gateway.FailureCount{{Class: zhongkong.ClassQuota, Count: 1}}) {
+	if k.Left != 0 || !slices.Equal(k.Failures, []gateway.FailureCount{{Class: custody.ClassQuota, Count: 1}}) {
 		t.Errorf("when the day's fetches are used up: %+v", k)
 	}
 	n := w.Numbers()
 	if all := kindOf(t, n.All, "access_token"); all.Fetches != 4 || n.Fetched.Count != 4 || told.Load() != 4 {
 		t.Errorf("%d fetches of all accounts, %d of them timed, %d told to Config.Trace; want 4", all.Fetches, n.Fetched.Count, told.Load())
 	}
-	save := slices.IndexFunc(n.Store, func(s gateway.StoreNumbers) bool { return s.Call == zhongkong.CallSave })
-	if s := n.Store[save]; s.Outcomes[zhongkong.OutcomeOK] != 4 || s.Latency.Count != 4 {
+	save := slices.IndexFunc(n.Store, func(s gateway.StoreNumbers) bool { return s.Call == custody.CallSave })
+	if s := n.Store[save]; s.Outcomes[custody.OutcomeOK] != 4 || s.Latency.Count != 4 {
 		t.Errorf("saves: %+v", s)
 	}
 
 	// An account that is changed keeps its numbers, one that is removed has none.
-	if err := w.Replace([]gateway.Account{{AppID: appID, Secret: zhongkong.NewSecret(appSecret), TokenAPI: platform.Stable}}); err != nil {
+	if err := w.Replace([]gateway.Account{{AppID: appID, Secret: custody.NewSecret(appSecret), TokenAPI: platform.Stable}}); err != nil {
 		t.Fatal(err)
 	}
 	if kindOf(t, numbersOf(t, w.Gateway, appID), "access_token").Fetches < 3 {
@@ -190,8 +190,8 @@ func TestHistory(t *testing.T) {
 		var gateways [2]*gateway.Gateway
 		for i := range gateways {
 			if gateways[i], err = gateway.New(t.Context(), gateway.Config{
-				Accounts: []gateway.Account{{AppID: appID, Secret: zhongkong.NewSecret(appSecret)}},
-				Store:    store, SealKeys: []zhongkong.Secret{sealKey}, Transport: wx.RoundTripper(),
+				Accounts: []gateway.Account{{AppID: appID, Secret: custody.NewSecret(appSecret)}},
+				Store:    store, SealKeys: []custody.Secret{sealKey}, Transport: wx.RoundTripper(),
 			}); err != nil {
 				t.Fatal(err)
 			}

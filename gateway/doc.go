@@ -6,7 +6,7 @@
 //	…
 //	g, err := gateway.New(ctx, gateway.Config{
 //		Accounts: file.Accounts,
-//		Store:    store, // sqlite.Open(…): it has to be a zhongkong.Ledger too
+//		Store:    store, // sqlite.Open(…): it has to be a store.Ledger too
 //		SealKeys: sealKeys,
 //		Logger:   logger,
 //	})

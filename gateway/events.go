@@ -13,7 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/internal/page"
 )
 
@@ -57,11 +57,11 @@ func (t *topics) ring(appID string) {
 }
 
 // trace rings when a token is another one, or ends at another time.
-func (t *topics) trace() *zhongkong.Trace {
-	return &zhongkong.Trace{
-		Renewed:   func(i zhongkong.RenewedInfo) { t.ring(i.Key.AppID) },
-		Adopted:   func(i zhongkong.AdoptedInfo) { t.ring(i.Key.AppID) },
-		Shortened: func(i zhongkong.ShortenedInfo) { t.ring(i.Key.AppID) },
+func (t *topics) trace() *custody.Trace {
+	return &custody.Trace{
+		Renewed:   func(i custody.RenewedInfo) { t.ring(i.Key.AppID) },
+		Adopted:   func(i custody.AdoptedInfo) { t.ring(i.Key.AppID) },
+		Shortened: func(i custody.ShortenedInfo) { t.ring(i.Key.AppID) },
 	}
 }
 
@@ -221,9 +221,9 @@ func (h *hijacked) gone() bool {
 }
 
 // status is the zero Status for an account that is gone.
-func (a *account) status() zhongkong.Status {
+func (a *account) status() custody.Status {
 	if a == nil {
-		return zhongkong.Status{}
+		return custody.Status{}
 	}
 	return a.keeper.Status()
 }

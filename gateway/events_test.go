@@ -12,9 +12,9 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/gateway"
-	"github.com/zhongkong-go/zhongkong/internal/logtest"
+	"github.com/zhongkong-go/zhongkong/internal/test/logtest"
 	"github.com/zhongkong-go/zhongkong/platform"
 	"github.com/zhongkong-go/zhongkong/simulator"
 	"github.com/zhongkong-go/zhongkong/simulator/simtest"
@@ -120,7 +120,7 @@ func (w *world) renew(key string) {
 	}
 }
 
-func closedStore(tb testing.TB) zhongkong.Store {
+func closedStore(tb testing.TB) custody.Store {
 	tb.Helper()
 	store := memory.New()
 	if err := store.Close(); err != nil {
@@ -255,8 +255,8 @@ func TestEventsShortened(t *testing.T) {
 		w := &world{t: t, wx: wx, store: memory.New()}
 		var err error
 		if w.Gateway, err = gateway.New(t.Context(), gateway.Config{
-			Accounts: []gateway.Account{{AppID: appID, Secret: zhongkong.NewSecret(appSecret), TokenAPI: platform.Classic}},
-			Store:    w.store, SealKeys: []zhongkong.Secret{sealKey}, Transport: cut, Overlap: overlap,
+			Accounts: []gateway.Account{{AppID: appID, Secret: custody.NewSecret(appSecret), TokenAPI: platform.Classic}},
+			Store:    w.store, SealKeys: []custody.Secret{sealKey}, Transport: cut, Overlap: overlap,
 		}); err != nil {
 			t.Fatal(err)
 		}

@@ -12,8 +12,9 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong"
 	"github.com/zhongkong-go/zhongkong/callback"
+	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/store"
 )
 
 // callbackPath is where WeChat pushes to, before the appid.
@@ -53,9 +54,9 @@ const syncOwner = "answer"
 
 // fanout hands what WeChat pushes to the subscribers of an account.
 type fanout struct {
-	queue     zhongkong.Queue // nil: the store has none
-	once      callback.Once   // likewise
-	keys      []zhongkong.Secret
+	queue     store.Queue   // nil: the store has none
+	once      callback.Once // likewise
+	keys      []custody.Secret
 	transport http.RoundTripper
 	idle      func()
 	log       *slog.Logger
@@ -76,7 +77,7 @@ type fanout struct {
 
 func newFanout(cfg Config) *fanout {
 	f := &fanout{keys: cfg.SealKeys, transport: cfg.Callbacks, idle: func() {}, log: cfg.Logger, lines: map[string]*line{}, told: map[string]bool{}}
-	f.queue, _ = cfg.Store.(zhongkong.Queue)
+	f.queue, _ = cfg.Store.(store.Queue)
 	f.once, _ = cfg.Store.(callback.Once)
 	if f.transport == nil {
 		own := &http.Transport{
@@ -105,7 +106,7 @@ func (f *fanout) prepare(list []Account) (set func(), err error) {
 		case a.Callback == nil:
 			continue
 		case f.queue == nil || f.once == nil:
-			return nil, fmt.Errorf("gateway: account %s: its callbacks need a store that can keep pushes (a zhongkong.Queue and callback.Once): use store/sqlite", a.AppID)
+			return nil, fmt.Errorf("gateway: account %s: its callbacks need a store that can keep pushes (a store.Queue and callback.Once): use store/sqlite", a.AppID)
 		}
 		if old := before[a.AppID]; old != nil && old.spec.equal(a.Callback) {
 			next[a.AppID] = old
@@ -183,7 +184,7 @@ func (f *fanout) look(ctx context.Context) {
 	if err != nil {
 		return
 	}
-	waiting := make(map[string]zhongkong.Line, len(lines))
+	waiting := make(map[string]store.Line, len(lines))
 	for _, of := range lines {
 		waiting[of.Name] = of
 		f.trim(ctx, of)
@@ -207,7 +208,7 @@ func (f *fanout) look(ctx context.Context) {
 }
 
 // trim drops what is too much of a line, and says so.
-func (f *fanout) trim(ctx context.Context, of zhongkong.Line) {
+func (f *fanout) trim(ctx context.Context, of store.Line) {
 	if of.Oldest <= keepTime && of.Waiting <= keepMost {
 		return
 	}
@@ -261,7 +262,7 @@ func sealName(kind, line, id string) string { return kind + " " + line + " " + i
 
 // seal returns text for the store.
 func (f *fanout) seal(name, text string) ([]byte, error) {
-	sealed, keyID, err := zhongkong.Seal(f.keys, name, zhongkong.NewSecret(text))
+	sealed, keyID, err := custody.Seal(f.keys, name, custody.NewSecret(text))
 	if err != nil {
 		return nil, err
 	}
@@ -274,7 +275,7 @@ func (f *fanout) open(name string, body []byte) (string, error) {
 	if !ok {
 		return "", errors.New("it is damaged")
 	}
-	text, err := zhongkong.Unseal(f.keys, name, sealed, keyID)
+	text, err := custody.Unseal(f.keys, name, sealed, keyID)
 	return text.Reveal(), err
 }
 

@@ -13,10 +13,11 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/gateway"
-	"github.com/zhongkong-go/zhongkong/internal/logtest"
+	"github.com/zhongkong-go/zhongkong/internal/test/logtest"
 	"github.com/zhongkong-go/zhongkong/simulator"
+	"github.com/zhongkong-go/zhongkong/store"
 	"github.com/zhongkong-go/zhongkong/store/memory"
 )
 
@@ -85,7 +86,7 @@ func TestFanoutPlainBody(t *testing.T) {
 		p := pushWeChat(t, func(a *simulator.Account) { a.AESKey = "" })
 		bot := newSystem("bot", gateway.Plain)
 		store := memory.New()
-		plain := func(c *gateway.Config) { c.Accounts[0].Callback.AESKey = zhongkong.Secret{} }
+		plain := func(c *gateway.Config) { c.Accounts[0].Callback.AESKey = custody.Secret{} }
 		one := p.gateway(store, company{bot}, new(logtest.Log), plain)
 		defer func() { _ = one.Close() }()
 		two := p.gateway(store, company{bot}, new(logtest.Log), plain)
@@ -134,21 +135,21 @@ func (s *forgetful) Claim(ctx context.Context, account, key, owner string, lease
 	return s.Store.Claim(ctx, account, key, owner, lease, keep)
 }
 
-func (s *forgetful) Push(ctx context.Context, d []zhongkong.Delivery) error {
+func (s *forgetful) Push(ctx context.Context, d []store.Delivery) error {
 	if err := s.err(); err != nil {
 		return err
 	}
 	return s.Store.Push(ctx, d)
 }
 
-func (s *forgetful) Lend(ctx context.Context, line, owner string, lease time.Duration, most int) ([]zhongkong.Delivery, error) {
+func (s *forgetful) Lend(ctx context.Context, line, owner string, lease time.Duration, most int) ([]store.Delivery, error) {
 	if err := s.err(); err != nil {
 		return nil, err
 	}
 	return s.Store.Lend(ctx, line, owner, lease, most)
 }
 
-func (s *forgetful) Lines(ctx context.Context) ([]zhongkong.Line, error) {
+func (s *forgetful) Lines(ctx context.Context) ([]store.Line, error) {
 	if err := s.err(); err != nil {
 		return nil, err
 	}
@@ -223,7 +224,7 @@ func TestFanoutChanges(t *testing.T) {
 		issued := p.wx.Stats(appID).Classic.Issued
 		replace := func(systems ...*system) {
 			t.Helper()
-			account := gateway.Account{AppID: appID, Secret: zhongkong.NewSecret(appSecret), TokenAPI: "classic", Callback: company(systems).callback()}
+			account := gateway.Account{AppID: appID, Secret: custody.NewSecret(appSecret), TokenAPI: "classic", Callback: company(systems).callback()}
 			if err := g.Replace([]gateway.Account{account}); err != nil {
 				t.Fatal(err)
 			}
@@ -252,7 +253,7 @@ func TestFanoutChanges(t *testing.T) {
 
 		// A wrong key, corrected: what waits is delivered at once.
 		wrong := &system{Subscriber: crm.Subscriber}
-		wrong.Token = zhongkong.NewSecret("anotherToken")
+		wrong.Token = custody.NewSecret("anotherToken")
 		replace(bot, wrong, next)
 		p.replied(g, simulator.Text("3").By(followers[0]), "you wrote 3")
 		time.Sleep(10 * time.Minute)
@@ -270,7 +271,7 @@ func TestFanoutChanges(t *testing.T) {
 
 		// Nothing of a list with a mistake is taken.
 		twice := company{bot, bot}.callback()
-		if err := g.Replace([]gateway.Account{{AppID: appID, Secret: zhongkong.NewSecret(appSecret), Callback: twice}}); err == nil || !strings.Contains(err.Error(), "stands there twice") {
+		if err := g.Replace([]gateway.Account{{AppID: appID, Secret: custody.NewSecret(appSecret), Callback: twice}}); err == nil || !strings.Contains(err.Error(), "stands there twice") {
 			t.Error(err)
 		}
 		p.replied(g, simulator.Text("4").By(followers[0]), "you wrote 4")
@@ -282,7 +283,7 @@ func TestFanoutChanges(t *testing.T) {
 		if result := p.push(g, simulator.Text("5").By(followers[0])); result.Verdict != simulator.Failed {
 			t.Errorf("an account that was taken away: %s", result)
 		}
-		admin := g.Admin(zhongkong.NewSecret(adminKey), nil)
+		admin := g.Admin(custody.NewSecret(adminKey), nil)
 		body := fmt.Sprintf(`{"accounts":[{"appid":%q,"secret":%q,"token_api":"classic","callback":{"token":%q,"aes_key":%q,"subscribers":[
 			{"name":"bot","url":%q,"token":%q,"aes_key":%q,"when":{"type":["text"],"key":"","follower":[%q]}}]}}]}`,
 			appID, appSecret, pushToken, pushAESKey, bot.URL, bot.Token.Reveal(), bot.AESKey.Reveal(), followers[0])
@@ -321,7 +322,7 @@ type aged struct {
 	most atomic.Int64 // of the last Trim
 }
 
-func (s *aged) Lines(ctx context.Context) ([]zhongkong.Line, error) {
+func (s *aged) Lines(ctx context.Context) ([]store.Line, error) {
 	lines, err := s.Store.Lines(ctx)
 	for i := range lines {
 		lines[i].Oldest += s.by
@@ -393,7 +394,7 @@ func TestFanoutSealed(t *testing.T) {
 		bot.change(func(s *system) { s.away = false })
 		log := new(logtest.Log)
 		other := p.gateway(store, company{bot}, log, func(c *gateway.Config) {
-			c.SealKeys = []zhongkong.Secret{zhongkong.NewSecret(strings.Repeat("o", 32))}
+			c.SealKeys = []custody.Secret{custody.NewSecret(strings.Repeat("o", 32))}
 		})
 		time.Sleep(10 * time.Second)
 		if bot.count() != 0 || !strings.Contains(log.String(), "cannot be read by this gateway") {

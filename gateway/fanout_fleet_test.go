@@ -18,11 +18,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/gateway"
-	"github.com/zhongkong-go/zhongkong/internal/logtest"
-	"github.com/zhongkong-go/zhongkong/internal/remotetest"
-	"github.com/zhongkong-go/zhongkong/internal/testserver"
+	"github.com/zhongkong-go/zhongkong/internal/test/logtest"
+	"github.com/zhongkong-go/zhongkong/internal/test/remotetest"
+	"github.com/zhongkong-go/zhongkong/internal/test/testserver"
 	"github.com/zhongkong-go/zhongkong/simulator"
 	"github.com/zhongkong-go/zhongkong/simulator/simtest"
 	"github.com/zhongkong-go/zhongkong/store/open"
@@ -59,10 +59,10 @@ func newCompany(base string) company {
 	return systems
 }
 
-func pushConfig(store zhongkong.Store, systems company) gateway.Config {
+func pushConfig(store custody.Store, systems company) gateway.Config {
 	return gateway.Config{
-		Accounts: []gateway.Account{{AppID: appID, Secret: zhongkong.NewSecret(appSecret), Callback: systems.callback()}},
-		Store:    store, SealKeys: []zhongkong.Secret{sealKey}, APIBase: "http://127.0.0.1:1",
+		Accounts: []gateway.Account{{AppID: appID, Secret: custody.NewSecret(appSecret), Callback: systems.callback()}},
+		Store:    store, SealKeys: []custody.Secret{sealKey}, APIBase: "http://127.0.0.1:1",
 	}
 }
 

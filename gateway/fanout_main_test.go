@@ -24,12 +24,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/gateway"
-	"github.com/zhongkong-go/zhongkong/internal/logtest"
+	"github.com/zhongkong-go/zhongkong/internal/test/logtest"
 	"github.com/zhongkong-go/zhongkong/platform"
 	"github.com/zhongkong-go/zhongkong/simulator"
 	"github.com/zhongkong-go/zhongkong/simulator/simtest"
+	"github.com/zhongkong-go/zhongkong/store"
 	"github.com/zhongkong-go/zhongkong/store/memory"
 )
 
@@ -71,11 +72,11 @@ type got struct {
 // newSystem has keys of its own. An AES key has 43 letters and digits.
 func newSystem(name string, mode gateway.Mode) *system {
 	s := &system{Subscriber: gateway.Subscriber{
-		Name: name, URL: "http://127.0.0.1/" + name, Token: zhongkong.NewSecret("tokenOf" + name), Mode: mode,
+		Name: name, URL: "http://127.0.0.1/" + name, Token: custody.NewSecret("tokenOf" + name), Mode: mode,
 	}}
 	if mode != gateway.Plain {
 		key := hex.EncodeToString(sha1Sum(name)) + "aaa"
-		s.AESKey = zhongkong.NewSecret(key)
+		s.AESKey = custody.NewSecret(key)
 	}
 	return s
 }
@@ -277,7 +278,7 @@ func (c company) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 func (c company) callback() *gateway.Callback {
-	cb := &gateway.Callback{Token: zhongkong.NewSecret(pushToken), AESKey: zhongkong.NewSecret(pushAESKey)}
+	cb := &gateway.Callback{Token: custody.NewSecret(pushToken), AESKey: custody.NewSecret(pushAESKey)}
 	for _, s := range c {
 		cb.Subscribers = append(cb.Subscribers, s.Subscriber)
 	}
@@ -300,11 +301,11 @@ func pushWeChat(tb testing.TB, change func(*simulator.Account)) *pushing {
 }
 
 // gateway starts one over a store, with the systems behind it.
-func (p *pushing) gateway(store zhongkong.Store, systems company, log *logtest.Log, change func(*gateway.Config)) *gateway.Gateway {
+func (p *pushing) gateway(store custody.Store, systems company, log *logtest.Log, change func(*gateway.Config)) *gateway.Gateway {
 	p.t.Helper()
 	cfg := gateway.Config{
-		Accounts: []gateway.Account{{AppID: appID, Secret: zhongkong.NewSecret(appSecret), TokenAPI: platform.Classic, Callback: systems.callback()}},
-		Store:    store, SealKeys: []zhongkong.Secret{sealKey}, APIBase: p.wx.URL, Transport: p.wx.RoundTripper(),
+		Accounts: []gateway.Account{{AppID: appID, Secret: custody.NewSecret(appSecret), TokenAPI: platform.Classic, Callback: systems.callback()}},
+		Store:    store, SealKeys: []custody.Secret{sealKey}, APIBase: p.wx.URL, Transport: p.wx.RoundTripper(),
 		Callbacks: systems, Logger: log.Logger(slog.LevelDebug), Access: log.Logger(slog.LevelDebug),
 	}
 	if change != nil {
@@ -380,4 +381,4 @@ func inOrder(tb testing.TB, s *system, want []string, twice bool) {
 	}
 }
 
-var _ zhongkong.Queue = (*memory.Store)(nil)
+var _ store.Queue = (*memory.Store)(nil)

@@ -11,9 +11,9 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/gateway"
-	"github.com/zhongkong-go/zhongkong/internal/logtest"
+	"github.com/zhongkong-go/zhongkong/internal/test/logtest"
 	"github.com/zhongkong-go/zhongkong/simulator"
 	"github.com/zhongkong-go/zhongkong/store/memory"
 )
@@ -53,7 +53,7 @@ func modes(t *testing.T, weChat simulator.Mode, first gateway.Mode, format simul
 	log := new(logtest.Log)
 	g := p.gateway(memory.New(), systems, log, func(c *gateway.Config) {
 		if weChat == simulator.Plain {
-			c.Accounts[0].Callback.AESKey = zhongkong.Secret{}
+			c.Accounts[0].Callback.AESKey = custody.Secret{}
 		}
 	})
 	defer func() { _ = g.Close() }()
@@ -141,7 +141,7 @@ func TestFanoutFirstAnswers(t *testing.T) {
 		p.replied(g, simulator.Click("hi"), "clicks says CLICK hi")
 		only := newSystem("only", gateway.Safe)
 		only.When = gateway.Rule{Types: []string{"voice"}}
-		if err := g.Replace([]gateway.Account{{AppID: appID, Secret: zhongkong.NewSecret(appSecret), TokenAPI: "classic", Callback: company{only}.callback()}}); err != nil {
+		if err := g.Replace([]gateway.Account{{AppID: appID, Secret: custody.NewSecret(appSecret), TokenAPI: "classic", Callback: company{only}.callback()}}); err != nil {
 			t.Fatal(err)
 		}
 		p.silent(g, simulator.Text("nobody wants this"))

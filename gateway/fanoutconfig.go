@@ -8,8 +8,9 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/zhongkong-go/zhongkong"
 	"github.com/zhongkong-go/zhongkong/callback"
+	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/store"
 )
 
 // Mode is how pushes are encrypted (消息加解密方式).
@@ -25,13 +26,13 @@ const (
 // Callback is what stands in an account's console under 消息推送 (message push), where
 // its address is this gateway's /callback/APPID, and who gets the pushes.
 type Callback struct {
-	Token         zhongkong.Secret
-	PreviousToken zhongkong.Secret // accepted too, while a change of the Token reaches WeChat
+	Token         custody.Secret
+	PreviousToken custody.Secret // accepted too, while a change of the Token reaches WeChat
 
 	// AESKey is the EncodingAESKey. With one, only encrypted pushes are accepted,
 	// without one only plain ones.
-	AESKey         zhongkong.Secret
-	PreviousAESKey zhongkong.Secret // tried too
+	AESKey         custody.Secret
+	PreviousAESKey custody.Secret // tried too
 
 	// Mode is Safe or Compatible with an AESKey, Plain without. Empty means Safe or
 	// Plain.
@@ -47,9 +48,9 @@ type Callback struct {
 type Subscriber struct {
 	Name   string // letters, digits, '-' and '_'; one of the account
 	URL    string // https, or http to this machine or in safe mode; a query of its own stays
-	Token  zhongkong.Secret
-	AESKey zhongkong.Secret // 43 letters and digits; without it the mode is Plain
-	Mode   Mode             // empty means Safe with an AESKey, Plain without
+	Token  custody.Secret
+	AESKey custody.Secret // 43 letters and digits; without it the mode is Plain
+	Mode   Mode           // empty means Safe with an AESKey, Plain without
 	When   Rule
 }
 
@@ -155,8 +156,8 @@ func newReceiver(appID string, spec *Callback) (*receiver, error) {
 	if len(spec.Subscribers) == 0 {
 		return nil, &fieldError{"", errors.New("callback has no subscribers: nobody would get the pushes")}
 	}
-	if n := len(spec.Subscribers); n > zhongkong.MaxPush {
-		return nil, &fieldError{".subscribers", fmt.Errorf("there are %d subscribers: at most %d", n, zhongkong.MaxPush)}
+	if n := len(spec.Subscribers); n > store.MaxPush {
+		return nil, &fieldError{".subscribers", fmt.Errorf("there are %d subscribers: at most %d", n, store.MaxPush)}
 	}
 	names := map[string]bool{}
 	for i, s := range spec.Subscribers {
@@ -219,7 +220,7 @@ func newVerifier(config callback.Config) (*callback.Verifier, error) {
 }
 
 // modeOf returns the mode that is meant, or why it cannot be.
-func modeOf(mode Mode, aesKey zhongkong.Secret) (Mode, error) {
+func modeOf(mode Mode, aesKey custody.Secret) (Mode, error) {
 	switch mode {
 	case "":
 		if aesKey.IsZero() {

@@ -8,8 +8,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong"
 	"github.com/zhongkong-go/zhongkong/callback"
+	"github.com/zhongkong-go/zhongkong/store"
 )
 
 // line is what one subscriber gets from this gateway. It has a goroutine while there
@@ -29,7 +29,7 @@ type line struct {
 	failure string          // the last
 	warned  time.Time       // when the log was last told of an answer that did not come
 
-	seen   zhongkong.Line // what waits, as of the last look
+	seen   store.Line // what waits, as of the last look
 	counts counts
 }
 
@@ -56,7 +56,7 @@ func (l *line) change(s *subscriber) {
 	}
 }
 
-func (l *line) see(of zhongkong.Line) {
+func (l *line) see(of store.Line) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.seen = of
@@ -191,7 +191,7 @@ func (l *line) await(busy *int, finished <-chan struct{}, pause time.Duration, d
 }
 
 // deliver tries one delivery of the queue.
-func (l *line) deliver(sub *subscriber, d zhongkong.Delivery, owner string) {
+func (l *line) deliver(sub *subscriber, d store.Delivery, owner string) {
 	text, err := l.f.open(sealName("push", l.name, d.ID), d.Body)
 	var m *callback.Message
 	if err == nil {

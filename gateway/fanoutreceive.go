@@ -13,8 +13,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong"
 	"github.com/zhongkong-go/zhongkong/callback"
+	"github.com/zhongkong-go/zhongkong/store"
 )
 
 // serveCallback answers WeChat at an account's address.
@@ -200,13 +200,13 @@ func (p *push) known(sealed []byte) []byte {
 // answer it.
 func (p *push) hand(ctx context.Context, owner string) (reply []byte, err error) {
 	lane := digest("lane", p.rc.appID, p.message.FromUserName)
-	deliveries := make([]zhongkong.Delivery, len(p.wanted))
+	deliveries := make([]store.Delivery, len(p.wanted))
 	for i, s := range p.wanted {
 		body, err := p.f.seal(sealName("push", s.line, p.key), p.text)
 		if err != nil {
 			return nil, err
 		}
-		deliveries[i] = zhongkong.Delivery{Line: s.line, Lane: lane, ID: p.key, Body: body}
+		deliveries[i] = store.Delivery{Line: s.line, Lane: lane, ID: p.key, Body: body}
 	}
 	first := p.f.line(p.wanted[0].line)
 	ask := false

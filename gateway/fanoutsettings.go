@@ -4,7 +4,7 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/custody"
 )
 
 // What of a configuration file is about callbacks.
@@ -69,7 +69,7 @@ func (f accountFile) foreign() (path string, found bool) {
 // about a field below callback.
 func (c *callbackFile) read(appID, folder string, env func(string) (string, bool), at func(field string, err error) error) (*Callback, error) {
 	var failed error
-	read := func(path string, s secretSource) (secret zhongkong.Secret) {
+	read := func(path string, s secretSource) (secret custody.Secret) {
 		if s.isZero() || failed != nil {
 			return secret
 		}
@@ -140,11 +140,11 @@ func (s *storedCallback) open() *Callback {
 		return nil
 	}
 	c := &Callback{
-		Token: zhongkong.NewSecret(s.Token), PreviousToken: zhongkong.NewSecret(s.PreviousToken),
-		AESKey: zhongkong.NewSecret(s.AESKey), PreviousAESKey: zhongkong.NewSecret(s.PreviousAESKey), Mode: s.Mode,
+		Token: custody.NewSecret(s.Token), PreviousToken: custody.NewSecret(s.PreviousToken),
+		AESKey: custody.NewSecret(s.AESKey), PreviousAESKey: custody.NewSecret(s.PreviousAESKey), Mode: s.Mode,
 	}
 	for _, sub := range s.Subscribers {
-		c.Subscribers = append(c.Subscribers, Subscriber{sub.Name, sub.URL, zhongkong.NewSecret(sub.Token), zhongkong.NewSecret(sub.AESKey), sub.Mode, sub.When})
+		c.Subscribers = append(c.Subscribers, Subscriber{sub.Name, sub.URL, custody.NewSecret(sub.Token), custody.NewSecret(sub.AESKey), sub.Mode, sub.When})
 	}
 	return c
 }

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/store"
 )
 
 // QueueStatus is what waits for one subscriber, in the store, and how it goes with it
@@ -38,7 +38,7 @@ type QueueStatus struct {
 // with what this gateway knows.
 func (g *Gateway) Queues(ctx context.Context) ([]QueueStatus, error) {
 	f := g.fanout
-	var waiting []zhongkong.Line
+	var waiting []store.Line
 	var err error
 	if f.queue != nil {
 		if waiting, err = f.queue.Lines(ctx); err != nil {

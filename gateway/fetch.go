@@ -9,8 +9,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/platform"
+	"github.com/zhongkong-go/zhongkong/store"
 )
 
 const (
@@ -130,7 +131,7 @@ func (g *Gateway) suspect(ctx context.Context, appID string) {
 	}
 	limited, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
-	if a.kind.Probe(limited, token.Value()) == zhongkong.Rejected {
+	if a.kind.Probe(limited, token.Value()) == custody.Rejected {
 		_, _ = tokens.Reject(ctx, token.Value()) // the Keeper logs what matters
 	}
 }
@@ -199,7 +200,7 @@ func (g *Gateway) serveTicket(w *observed, r *http.Request, a *account) *refusal
 func (g *Gateway) note(ctx context.Context, actor, act, subject, detail string) *refusal {
 	ctx, cancel := context.WithTimeout(ctx, noteTimeout)
 	defer cancel()
-	err := g.ledger.Note(ctx, zhongkong.Use{Actor: actor, Act: act, Subject: subject, Detail: detail})
+	err := g.ledger.Note(ctx, store.Use{Actor: actor, Act: act, Subject: subject, Detail: detail})
 	if err != nil {
 		return refuse(codeBusy, "the journal cannot be written, so it was not done: %v", err)
 	}

@@ -7,9 +7,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong"
 	"github.com/zhongkong-go/zhongkong/gateway"
 	"github.com/zhongkong-go/zhongkong/simulator"
+	"github.com/zhongkong-go/zhongkong/store"
 )
 
 // TestFetch: the two endpoints, shaped like WeChat's.
@@ -111,7 +111,7 @@ func TestRealToken(t *testing.T) {
 	if !w.wx.Accepts(got.Token) || got.Expires > 7200 || got.Expires < 7100 {
 		t.Fatalf("%s", got.body)
 	}
-	uses, err := w.store.(zhongkong.Ledger).Uses(t.Context(), 1)
+	uses, err := w.store.(store.Ledger).Uses(t.Context(), 1)
 	if err != nil || len(uses) != 1 || uses[0].Act != "hand out token" || uses[0].Actor != "client crm" || uses[0].Subject != appID {
 		t.Errorf("%v %+v", err, uses)
 	}

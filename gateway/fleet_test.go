@@ -18,12 +18,14 @@ import (
 	"testing"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/gateway"
-	"github.com/zhongkong-go/zhongkong/internal/remotetest"
-	"github.com/zhongkong-go/zhongkong/internal/testserver"
+	"github.com/zhongkong-go/zhongkong/internal/test/patience"
+	"github.com/zhongkong-go/zhongkong/internal/test/remotetest"
+	"github.com/zhongkong-go/zhongkong/internal/test/testserver"
 	"github.com/zhongkong-go/zhongkong/platform"
 	"github.com/zhongkong-go/zhongkong/simulator"
+	"github.com/zhongkong-go/zhongkong/store"
 	"github.com/zhongkong-go/zhongkong/store/memory"
 	"github.com/zhongkong-go/zhongkong/store/open"
 )
@@ -60,12 +62,12 @@ func play(role string) int {
 	select {}
 }
 
-func fleetConfig(weChat string, store zhongkong.Store) gateway.Config {
+func fleetConfig(weChat string, store custody.Store) gateway.Config {
 	return gateway.Config{
-		Accounts: []gateway.Account{{AppID: appID, Secret: zhongkong.NewSecret(appSecret), TokenAPI: platform.Classic}},
-		Store:    store, SealKeys: []zhongkong.Secret{sealKey}, APIBase: weChat,
+		Accounts: []gateway.Account{{AppID: appID, Secret: custody.NewSecret(appSecret), TokenAPI: platform.Classic}},
+		Store:    store, SealKeys: []custody.Secret{sealKey}, APIBase: weChat,
 		Overlap: fleetOverlap,
-		Timing:  zhongkong.Timing{FetchTimeout: time.Second, SaveTimeout: 500 * time.Millisecond, LeaseTTL: 2 * time.Second, StoreTimeout: fleetPatience},
+		Timing:  custody.Timing{FetchTimeout: time.Second, SaveTimeout: 500 * time.Millisecond, LeaseTTL: 2 * time.Second, StoreTimeout: fleetPatience},
 	}
 }
 
@@ -101,7 +103,7 @@ func TestSpeedFleet(t *testing.T) {
 func fleet(t *testing.T, lasts time.Duration, address func() string) {
 	const attempts = 3
 	for attempt := range attempts {
-		still := testserver.WatchStill()
+		still := patience.WatchStill()
 		wrong := fleetRun(t, lasts, address())
 		longest := still()
 		switch {
@@ -202,13 +204,13 @@ func fleetRun(t *testing.T, lasts time.Duration, address string) (wrong []string
 	group.Wait()
 
 	issued := wx.Stats(appID).Classic.Issued
-	entries, err := store.(zhongkong.Journal).Journal(t.Context(), zhongkong.Key{Kind: "access_token", API: "classic", AppID: appID, Host: strings.TrimPrefix(wx.URL, "http://")}, 1000)
+	entries, err := store.(custody.Journal).Journal(t.Context(), custody.Key{Kind: "access_token", API: "classic", AppID: appID, Host: strings.TrimPrefix(wx.URL, "http://")}, 1000)
 	if err != nil {
 		t.Fatal(err)
 	}
 	renewals := 0
 	for _, e := range entries {
-		if e.Event == zhongkong.EventSave {
+		if e.Event == custody.EventSave {
 			renewals++
 		}
 	}
@@ -259,7 +261,7 @@ func TestRevocation(t *testing.T) {
 // still meanwhile.
 func fiveSeconds(tb testing.TB, what string, do func()) {
 	tb.Helper()
-	still, began := testserver.WatchStill(), time.Now()
+	still, began := patience.WatchStill(), time.Now()
 	do()
 	took, most := time.Since(began), 5*time.Second
 	if still() > fleetPatience {
@@ -296,7 +298,7 @@ type sleeping struct {
 	awake atomic.Bool
 }
 
-func (s *sleeping) Documents(ctx context.Context, after int64) ([]zhongkong.Document, error) {
+func (s *sleeping) Documents(ctx context.Context, after int64) ([]store.Document, error) {
 	if !s.awake.Load() {
 		return nil, errors.New("made up: no answer")
 	}

@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/custody"
 )
 
 var (
@@ -23,7 +23,7 @@ var (
 
 func fuzzTokens(tb testing.TB) *tokens {
 	tb.Helper()
-	t, err := newTokens([]zhongkong.Secret{zhongkong.NewSecret(strings.Repeat("a", 32)), zhongkong.NewSecret(strings.Repeat("b", 32))})
+	t, err := newTokens([]custody.Secret{custody.NewSecret(strings.Repeat("a", 32)), custody.NewSecret(strings.Repeat("b", 32))})
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -13,8 +13,9 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/platform"
+	"github.com/zhongkong-go/zhongkong/store"
 )
 
 // The defaults of [Limits].
@@ -30,14 +31,14 @@ type Config struct {
 	Accounts []Account
 
 	// Store keeps tokens, clients and the journal. Required; it has to be a
-	// [zhongkong.Ledger] too, and where an account has a Callback a [zhongkong.Queue]
+	// [store.Ledger] too, and where an account has a Callback a [store.Queue]
 	// and a callback.Once, as store/sqlite is. The gateway does not close it.
-	Store zhongkong.Store
+	Store custody.Store
 
 	// SealKeys, 32 bytes each, seal the tokens in the store, and gateway tokens are
 	// made with keys derived from them: the first makes, all accept. At least one.
 	// All gateways on a store need the same.
-	SealKeys []zhongkong.Secret
+	SealKeys []custody.Secret
 
 	// APIBase is where WeChat's API is. Empty means https://api.weixin.qq.com, with
 	// api2.weixin.qq.com where that cannot be reached.
@@ -54,8 +55,8 @@ type Config struct {
 	// Limits bound what programs may send.
 	Limits Limits
 
-	// Timing and Overlap are those of every Keeper; see zhongkong.Config.
-	Timing  zhongkong.Timing
+	// Timing and Overlap are those of every Keeper; see custody.Config.
+	Timing  custody.Timing
 	Overlap time.Duration
 
 	// Logger is told of failures (Warn), renewals and changes (Info). Nil discards.
@@ -66,7 +67,7 @@ type Config struct {
 
 	// Trace is told what all Keepers do, beside the gateway's own counting; see
 	// Numbers. Nil costs nothing.
-	Trace *zhongkong.Trace
+	Trace *custody.Trace
 }
 
 // Limits bound what programs may send, in bytes. A zero field means its default.
@@ -105,8 +106,8 @@ func (c Config) validate() error {
 	if c.Store == nil {
 		return errors.New("gateway: Config.Store is nil: open one, for instance with store/sqlite")
 	}
-	if _, ok := c.Store.(zhongkong.Ledger); !ok {
-		return fmt.Errorf("gateway: Config.Store, a %T, cannot keep clients (it is no zhongkong.Ledger): use store/sqlite", c.Store)
+	if _, ok := c.Store.(store.Ledger); !ok {
+		return fmt.Errorf("gateway: Config.Store, a %T, cannot keep clients (it is no store.Ledger): use store/sqlite", c.Store)
 	}
 	if len(c.SealKeys) == 0 {
 		return errors.New("gateway: Config.SealKeys (ZHONGKONG_SEAL_KEY) is empty: make a key with openssl rand -base64 32, and give every gateway of the store the same")
@@ -131,14 +132,14 @@ type Gateway struct {
 	bare      http.Handler // the proxy for calls without the account's token
 	programs  http.Handler // of the gateway's own API
 	topics    topics
-	trace     *zhongkong.Trace // of all Keepers
+	trace     *custody.Trace // of all Keepers
 	tokens    *tokens
-	ledger    zhongkong.Ledger
+	ledger    store.Ledger
 	registry  *registry
 	failures  *failures
 	fanout    *fanout
 	meter     *meter
-	scheduler *zhongkong.Scheduler
+	scheduler *custody.Scheduler
 	idle      func()
 
 	draining   atomic.Bool
@@ -162,13 +163,13 @@ type accounts map[string]*account
 type account struct {
 	Account
 
-	kind   zhongkong.Kind // of keeper
-	keeper *zhongkong.Keeper
+	kind   custody.Kind // of keeper
+	keeper *custody.Keeper
 	proxy  http.Handler
 	tally  *tally
 
 	mu      sync.Mutex // guards what follows
-	tickets map[platform.TicketType]*zhongkong.Keeper
+	tickets map[platform.TicketType]*custody.Keeper
 	closed  bool
 }
 
@@ -207,14 +208,14 @@ func New(ctx context.Context, cfg Config) (*Gateway, error) {
 	}
 	g := &Gateway{
 		cfg: cfg, api: api, upstream: api.RoundTripper(), tokens: tokens,
-		ledger:    cfg.Store.(zhongkong.Ledger),
+		ledger:    cfg.Store.(store.Ledger),
 		failures:  newFailures(cfg.Logger),
 		fanout:    newFanout(cfg),
 		meter:     newMeter(),
-		scheduler: zhongkong.NewScheduler(zhongkong.SchedulerConfig{}),
+		scheduler: custody.NewScheduler(custody.SchedulerConfig{}),
 		idle:      idle,
 	}
-	g.trace = zhongkong.JoinTraces(g.meter.trace(), g.topics.trace(), cfg.Trace)
+	g.trace = custody.JoinTraces(g.meter.trace(), g.topics.trace(), cfg.Trace)
 	g.bare = g.reverse(&bare{g.upstream})
 	g.programs = g.newPrograms()
 	g.registry = newRegistry(g.ledger, g.takeAccounts, cfg.Logger)
@@ -262,7 +263,7 @@ func overlap(list, others []Account, why string) error {
 // apply makes list the accounts. The caller holds replacing.
 func (g *Gateway) apply(list []Account) error {
 	if g.closed {
-		return zhongkong.ErrClosed
+		return custody.ErrClosed
 	}
 	setCallbacks, err := g.fanout.prepare(list)
 	if err != nil {
@@ -332,8 +333,8 @@ func (g *Gateway) newAccount(spec Account) (*account, error) {
 	return &account{Account: spec, kind: kind, keeper: keeper, proxy: g.newProxy(spec.AppID), tally: tally}, nil
 }
 
-func (g *Gateway) keep(spec Account, key zhongkong.Key, kind zhongkong.Kind) (*zhongkong.Keeper, error) {
-	return zhongkong.New(zhongkong.Config{
+func (g *Gateway) keep(spec Account, key custody.Key, kind custody.Kind) (*custody.Keeper, error) {
+	return custody.New(custody.Config{
 		Key: key, Kind: kind, Store: g.cfg.Store, Secret: spec.Secret,
 		SealKeys: g.cfg.SealKeys, Overlap: g.cfg.Overlap, Timing: g.cfg.Timing, Scheduler: g.scheduler, Logger: g.cfg.Logger,
 		Trace: g.trace,
@@ -342,12 +343,12 @@ func (g *Gateway) keep(spec Account, key zhongkong.Key, kind zhongkong.Kind) (*z
 
 // ticket returns the Keeper of an account's tickets. It is made when the first
 // program asks: most accounts need none.
-func (g *Gateway) ticket(a *account, t platform.TicketType) (*zhongkong.Keeper, error) {
+func (g *Gateway) ticket(a *account, t platform.TicketType) (*custody.Keeper, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if k := a.tickets[t]; k != nil || a.closed {
 		if k == nil {
-			return nil, zhongkong.ErrClosed
+			return nil, custody.ErrClosed
 		}
 		return k, nil
 	}
@@ -356,7 +357,7 @@ func (g *Gateway) ticket(a *account, t platform.TicketType) (*zhongkong.Keeper, 
 		return nil, err
 	}
 	if a.tickets == nil {
-		a.tickets = map[platform.TicketType]*zhongkong.Keeper{}
+		a.tickets = map[platform.TicketType]*custody.Keeper{}
 	}
 	a.tickets[t] = k
 	return k, nil
@@ -377,46 +378,46 @@ type current struct {
 var _ platform.Tokens = current{}
 
 // Token implements [platform.Tokens].
-func (c current) Token(ctx context.Context) (zhongkong.Token, error) {
-	return c.ask(func(a *account) (zhongkong.Token, error) { return a.keeper.Token(ctx) })
+func (c current) Token(ctx context.Context) (custody.Token, error) {
+	return c.ask(func(a *account) (custody.Token, error) { return a.keeper.Token(ctx) })
 }
 
 // Reject implements [platform.Tokens].
-func (c current) Reject(ctx context.Context, refused string) (zhongkong.Token, error) {
-	return c.ask(func(a *account) (zhongkong.Token, error) { return a.keeper.Reject(ctx, refused) })
+func (c current) Reject(ctx context.Context, refused string) (custody.Token, error) {
+	return c.ask(func(a *account) (custody.Token, error) { return a.keeper.Reject(ctx, refused) })
 }
 
 // ticket returns the live ticket, as Token does the token.
-func (c current) ticket(ctx context.Context, t platform.TicketType) (zhongkong.Token, error) {
-	return c.ask(func(a *account) (zhongkong.Token, error) {
+func (c current) ticket(ctx context.Context, t platform.TicketType) (custody.Token, error) {
+	return c.ask(func(a *account) (custody.Token, error) {
 		k, err := c.g.ticket(a, t)
 		if err != nil {
-			return zhongkong.Token{}, err
+			return custody.Token{}, err
 		}
 		return k.Token(ctx)
 	})
 }
 
-func (c current) ask(do func(*account) (zhongkong.Token, error)) (zhongkong.Token, error) {
+func (c current) ask(do func(*account) (custody.Token, error)) (custody.Token, error) {
 	for {
 		a := c.g.account(c.appID)
 		if a == nil {
-			return zhongkong.Token{}, errNoAccount
+			return custody.Token{}, errNoAccount
 		}
 		token, err := do(a)
-		if !errors.Is(err, zhongkong.ErrClosed) || c.g.account(c.appID) == a {
+		if !errors.Is(err, custody.ErrClosed) || c.g.account(c.appID) == a {
 			return token, err
 		}
 	}
 }
 
 // Status returns the state of every account's token, in the order of the appids.
-func (g *Gateway) Status() []zhongkong.Status {
-	all := make([]zhongkong.Status, 0, len(*g.accounts.Load()))
+func (g *Gateway) Status() []custody.Status {
+	all := make([]custody.Status, 0, len(*g.accounts.Load()))
 	for _, a := range *g.accounts.Load() {
 		all = append(all, a.keeper.Status())
 	}
-	slices.SortFunc(all, func(a, b zhongkong.Status) int { return strings.Compare(a.Key.AppID, b.Key.AppID) })
+	slices.SortFunc(all, func(a, b custody.Status) int { return strings.Compare(a.Key.AppID, b.Key.AppID) })
 	return all
 }
 

@@ -13,9 +13,10 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/gateway"
 	"github.com/zhongkong-go/zhongkong/simulator"
+	"github.com/zhongkong-go/zhongkong/store"
 	"github.com/zhongkong-go/zhongkong/store/memory"
 )
 
@@ -36,7 +37,7 @@ func (s *trailed) wrote(what string) {
 	s.order = append(s.order, what)
 }
 
-func (s *trailed) Note(ctx context.Context, use zhongkong.Use) error {
+func (s *trailed) Note(ctx context.Context, use store.Use) error {
 	if s.full.Load() {
 		return errors.New("made up: the disk is full")
 	}
@@ -45,7 +46,7 @@ func (s *trailed) Note(ctx context.Context, use zhongkong.Use) error {
 	return err
 }
 
-func (s *trailed) Put(ctx context.Context, doc zhongkong.Document) (int64, error) {
+func (s *trailed) Put(ctx context.Context, doc store.Document) (int64, error) {
 	if doc.Kind != "probe" { // nobody's act
 		s.wrote("put " + doc.Kind)
 	}
@@ -59,7 +60,7 @@ func TestJournal(t *testing.T) {
 	store := &trailed{Store: memory.New()}
 	w := join(t, weChat(t, simulator.Options{}), store, nil)
 	reloads := 0
-	admin := w.Admin(zhongkong.NewSecret(adminKey), func() error { reloads++; return nil })
+	admin := w.Admin(custody.NewSecret(adminKey), func() error { reloads++; return nil })
 	ask := func(method, target, body string) (status int) {
 		t.Helper()
 		return call(admin, method, target, body, adminKey).Code
@@ -135,7 +136,7 @@ func TestSecretIsJournaledFirst(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(out http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/cgi-bin/token":
-			key := zhongkong.Key{Kind: "access_token", API: "classic", AppID: appID, Host: r.Host}
+			key := custody.Key{Kind: "access_token", API: "classic", AppID: appID, Host: r.Host}
 			lines, err := store.Journal(context.Background(), key, 10)
 			for _, line := range lines {
 				atFetch = append(atFetch, string(line.Event))
@@ -172,7 +173,7 @@ func TestSecretIsJournaledFirst(t *testing.T) {
 	if want := []string{"client shop", "use AppSecret", appID, "/sns/jscode2session"}; !slices.Equal(atCall, want) {
 		t.Errorf("at a login the journal has %q, want %q", atCall, want)
 	}
-	if want := []string{string(zhongkong.EventBegin)}; !slices.Equal(atFetch, want) {
+	if want := []string{string(custody.EventBegin)}; !slices.Equal(atFetch, want) {
 		t.Errorf("at a fetch the credentials' journal has %q, want %q", atFetch, want)
 	}
 }

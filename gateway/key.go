@@ -6,7 +6,7 @@ import (
 	"encoding/base64"
 	"strings"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/custody"
 )
 
 // A client key is keyPrefix and the base64url of 8 bytes that name the client and
@@ -32,12 +32,12 @@ func newClientID() (id clientID) {
 }
 
 // newKey returns a new key of the client, and what to store of it.
-func newKey(id clientID) (zhongkong.Secret, keyHash) {
+func newKey(id clientID) (custody.Secret, keyHash) {
 	var raw [keyIDBytes + keyBytes]byte
 	copy(raw[:], id[:])
 	_, _ = rand.Read(raw[keyIDBytes:])
 	text := keyPrefix + base64.RawURLEncoding.EncodeToString(raw[:])
-	return zhongkong.NewSecret(text), hashKey(text)
+	return custody.NewSecret(text), hashKey(text)
 }
 
 func hashKey(text string) keyHash {

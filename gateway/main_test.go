@@ -13,10 +13,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/gateway"
-	"github.com/zhongkong-go/zhongkong/internal/logtest"
-	"github.com/zhongkong-go/zhongkong/internal/testserver"
+	"github.com/zhongkong-go/zhongkong/internal/test/logtest"
+	"github.com/zhongkong-go/zhongkong/internal/test/testserver"
 	"github.com/zhongkong-go/zhongkong/platform"
 	"github.com/zhongkong-go/zhongkong/simulator"
 	"github.com/zhongkong-go/zhongkong/simulator/simtest"
@@ -43,7 +43,7 @@ const (
 	appSecret = "0123456789abcdef0123456789abcdef"
 )
 
-var sealKey = zhongkong.NewSecret(strings.Repeat("s", 32))
+var sealKey = custody.NewSecret(strings.Repeat("s", 32))
 
 // world is a gateway between programs and a simulated WeChat.
 type world struct {
@@ -51,7 +51,7 @@ type world struct {
 
 	t     testing.TB
 	wx    *simtest.Sim
-	store zhongkong.Store
+	store custody.Store
 	log   *logtest.Log
 	cfg   gateway.Config
 	url   string // of the gateway, where it listens
@@ -67,7 +67,7 @@ func weChat(tb testing.TB, options simulator.Options) *simtest.Sim {
 	return simtest.New(tb, options)
 }
 
-func sqliteStore(tb testing.TB, path string) zhongkong.Store {
+func sqliteStore(tb testing.TB, path string) custody.Store {
 	tb.Helper()
 	store, err := sqlite.Open(tb.Context(), path, sqlite.Options{})
 	if err != nil {
@@ -84,16 +84,16 @@ func newWorld(tb testing.TB, options simulator.Options, change func(*gateway.Con
 }
 
 // join starts one more gateway over a WeChat and a store.
-func join(tb testing.TB, wx *simtest.Sim, store zhongkong.Store, change func(*gateway.Config)) *world {
+func join(tb testing.TB, wx *simtest.Sim, store custody.Store, change func(*gateway.Config)) *world {
 	tb.Helper()
 	w := &world{t: tb, wx: wx, store: store, log: new(logtest.Log)}
 	w.cfg = gateway.Config{
 		Accounts: []gateway.Account{
-			{AppID: appID, Secret: zhongkong.NewSecret(appSecret), TokenAPI: platform.Classic},
-			{AppID: otherApp, Secret: zhongkong.NewSecret("other-" + appSecret)},
+			{AppID: appID, Secret: custody.NewSecret(appSecret), TokenAPI: platform.Classic},
+			{AppID: otherApp, Secret: custody.NewSecret("other-" + appSecret)},
 		},
-		Store: store, SealKeys: []zhongkong.Secret{sealKey}, APIBase: wx.URL,
-		Timing: zhongkong.Timing{StoreTimeout: 5 * time.Second, SaveTimeout: 4 * time.Second}, // the disk is busy with the other tests
+		Store: store, SealKeys: []custody.Secret{sealKey}, APIBase: wx.URL,
+		Timing: custody.Timing{StoreTimeout: 5 * time.Second, SaveTimeout: 4 * time.Second}, // the disk is busy with the other tests
 		Logger: w.log.Logger(slog.LevelDebug), Access: w.log.Logger(slog.LevelDebug),
 	}
 	if change != nil {

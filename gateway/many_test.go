@@ -8,7 +8,7 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/gateway"
 	"github.com/zhongkong-go/zhongkong/simulator"
 	"github.com/zhongkong-go/zhongkong/simulator/simtest"
@@ -27,7 +27,7 @@ func TestManyAccounts(t *testing.T) {
 	var accounts []gateway.Account
 	for n := range all + change {
 		there = append(there, simulator.Account{AppID: name(n), Secret: fmt.Sprintf("made-up-%d", n)})
-		accounts = append(accounts, gateway.Account{AppID: name(n), Secret: zhongkong.NewSecret(there[n].Secret)})
+		accounts = append(accounts, gateway.Account{AppID: name(n), Secret: custody.NewSecret(there[n].Secret)})
 	}
 	wx := simtest.New(t, simulator.Options{Accounts: there})
 	before := runtime.NumGoroutine()

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/custody"
 )
 
 // Numbers are what a gateway has counted since it started. They hold no secret.
@@ -27,7 +27,7 @@ type Numbers struct {
 // AccountNumbers are those of an account, for as long as the gateway has it.
 type AccountNumbers struct {
 	AppID  string
-	Status zhongkong.Status
+	Status custody.Status
 	Calls  []CallCount
 	Kinds  []KindNumbers // in the order of the kinds; those of which anything happened
 }
@@ -41,10 +41,10 @@ type CallCount struct {
 
 // KindNumbers are those of one of an account's credentials.
 type KindNumbers struct {
-	Kind     string // see zhongkong.Key
+	Kind     string // see custody.Key
 	Renewals []RenewalCount
 	Failures []FailureCount // of this gateway's attempts
-	Refusals map[zhongkong.RefusalResult]uint64
+	Refusals map[custody.RefusalResult]uint64
 	Adopted  uint64 // values that another gateway fetched, or this one before it started
 	Fetches  uint64
 	Forced   uint64 // of Fetches
@@ -57,14 +57,14 @@ type KindNumbers struct {
 
 // RenewalCount is how many renewals came to one result.
 type RenewalCount struct {
-	Reason zhongkong.Reason
-	Result zhongkong.RenewalResult
+	Reason custody.Reason
+	Result custody.RenewalResult
 	Count  uint64
 }
 
 // FailureCount is how many attempts failed in one way.
 type FailureCount struct {
-	Class   zhongkong.Class
+	Class   custody.Class
 	Errcode int // 0 for none; OtherErrcode
 	Count   uint64
 }
@@ -78,9 +78,9 @@ type ClientNumbers struct {
 
 // StoreNumbers are those of one call of the store.
 type StoreNumbers struct {
-	Call     zhongkong.StoreCall
+	Call     custody.StoreCall
 	Latency  Latency
-	Outcomes map[zhongkong.StoreOutcome]uint64
+	Outcomes map[custody.StoreOutcome]uint64
 }
 
 // Latency tells how long something took.
@@ -107,7 +107,7 @@ func (g *Gateway) Numbers() Numbers {
 		n.Accounts = append(n.Accounts, a)
 	}
 	for i, call := range storeCalls {
-		s := StoreNumbers{Call: call, Latency: c.store[i].latency.read(), Outcomes: map[zhongkong.StoreOutcome]uint64{}}
+		s := StoreNumbers{Call: call, Latency: c.store[i].latency.read(), Outcomes: map[custody.StoreOutcome]uint64{}}
 		for o, outcome := range storeOutcomes {
 			s.Outcomes[outcome] = c.store[i].outcomes[o].Load()
 		}
@@ -155,7 +155,7 @@ func (k *kindTally) numbers(name string, now time.Time) KindNumbers {
 	n := KindNumbers{Kind: name, Refusals: maps.Clone(k.refusals), Adopted: k.adopted, Limit: k.limit}
 	for mode, count := range k.fetches {
 		n.Fetches += count
-		if mode == zhongkong.Forced {
+		if mode == custody.Forced {
 			n.Forced += count
 		}
 	}

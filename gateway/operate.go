@@ -8,7 +8,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/store"
 )
 
 // ErrNoAccount is returned for an appid that the gateway does not have.
@@ -16,7 +17,7 @@ var ErrNoAccount = errors.New("gateway: there is no such account")
 
 // AccountState is how an account is doing.
 type AccountState struct {
-	zhongkong.Status // of its token; Key.API is the token API
+	custody.Status // of its token; Key.API is the token API
 
 	Admin        bool // it came by the admin API, not by the configuration file
 	DailyFetches int  // the limit of a Beijing day over all gateways; 0 means that there is none
@@ -43,7 +44,7 @@ func (g *Gateway) Accounts() []AccountState {
 func (g *Gateway) Clients(actor string) *Clients { return &Clients{g.ledger, actor} }
 
 // Uses returns the newest lines of the journal, newest first: who did what.
-func (g *Gateway) Uses(ctx context.Context, limit int) ([]zhongkong.Use, error) {
+func (g *Gateway) Uses(ctx context.Context, limit int) ([]store.Use, error) {
 	uses, err := g.ledger.Uses(ctx, limit)
 	if err != nil {
 		return nil, fmt.Errorf("gateway: cannot read the journal: %w", err)
@@ -53,13 +54,13 @@ func (g *Gateway) Uses(ctx context.Context, limit int) ([]zhongkong.Use, error) 
 
 // Fetches returns the newest lines about an account's token, newest first, at most
 // limit: when which gateway fetched it, and what came of that. It returns
-// ErrNoAccount, and [errors.ErrUnsupported] of a store that is no zhongkong.Journal.
-func (g *Gateway) Fetches(ctx context.Context, appID string, limit int) ([]zhongkong.Entry, error) {
+// ErrNoAccount, and [errors.ErrUnsupported] of a store that is no custody.Journal.
+func (g *Gateway) Fetches(ctx context.Context, appID string, limit int) ([]custody.Entry, error) {
 	a := g.account(appID)
 	if a == nil {
 		return nil, fmt.Errorf("%w: %s", ErrNoAccount, appID)
 	}
-	journal, ok := g.cfg.Store.(zhongkong.Journal)
+	journal, ok := g.cfg.Store.(custody.Journal)
 	if !ok {
 		return nil, fmt.Errorf("gateway: a %T remembers no fetches: %w", g.cfg.Store, errors.ErrUnsupported)
 	}
@@ -104,9 +105,9 @@ func (g *Gateway) Refresh(ctx context.Context, actor, appID string) (Refreshed, 
 		return RefreshFetched, nil
 	}
 	switch a.kind.Probe(ctx, token.Value()) {
-	case zhongkong.Accepted:
+	case custody.Accepted:
 		return RefreshKept, nil
-	case zhongkong.Rejected:
+	case custody.Rejected:
 		if _, err := tokens.Reject(ctx, token.Value()); err != nil {
 			return "", err
 		}
@@ -118,7 +119,7 @@ func (g *Gateway) Refresh(ctx context.Context, actor, appID string) (Refreshed, 
 
 // Note writes a line into the journal. Write it before the act, and leave the act
 // alone when it fails.
-func (g *Gateway) Note(ctx context.Context, use zhongkong.Use) error {
+func (g *Gateway) Note(ctx context.Context, use store.Use) error {
 	if err := g.mustNote(ctx, use.Actor, use.Act, use.Subject, use.Detail); err != nil {
 		return fmt.Errorf("gateway: %w", err)
 	}

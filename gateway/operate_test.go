@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/gateway"
 	"github.com/zhongkong-go/zhongkong/simulator"
 )
@@ -16,7 +16,7 @@ func TestAccounts(t *testing.T) {
 	w := newWorld(t, simulator.Options{}, func(c *gateway.Config) {
 		c.Accounts[1].DailyFetches = -1
 	})
-	admin := w.Admin(zhongkong.NewSecret(adminKey), nil)
+	admin := w.Admin(custody.NewSecret(adminKey), nil)
 	if got := call(admin, "PUT", "/accounts", `{"accounts":[{"appid":"wx9999999999999999","secret":"made-up","daily_fetches":7}]}`, adminKey); got.Code != 200 {
 		t.Fatal(got.Body)
 	}
@@ -58,7 +58,7 @@ func TestRefresh(t *testing.T) {
 		t.Errorf("%d tokens were issued, want 2", n)
 	}
 	lines, err := w.Fetches(t.Context(), appID, 10)
-	if err != nil || len(lines) != 4 || lines[0].Event != zhongkong.EventSave || lines[1].Detail != "the token was refused" {
+	if err != nil || len(lines) != 4 || lines[0].Event != custody.EventSave || lines[1].Detail != "the token was refused" {
 		t.Errorf("the token's journal: %v, %v", lines, err)
 	}
 	uses, err := w.Uses(t.Context(), 10)
@@ -76,8 +76,8 @@ func TestRefresh(t *testing.T) {
 	if _, err := w.Fetches(t.Context(), "wx0", 1); !errors.Is(err, gateway.ErrNoAccount) {
 		t.Error(err)
 	}
-	bad := newWorld(t, simulator.Options{}, func(c *gateway.Config) { c.Accounts[0].Secret = zhongkong.NewSecret("wrong-" + appSecret) })
-	var failure *zhongkong.Error
+	bad := newWorld(t, simulator.Options{}, func(c *gateway.Config) { c.Accounts[0].Secret = custody.NewSecret("wrong-" + appSecret) })
+	var failure *custody.Error
 	if _, err := bad.Refresh(t.Context(), "page", appID); !errors.As(err, &failure) || failure.Code != 40125 || failure.RetryAfter <= 0 {
 		t.Errorf("a wrong AppSecret: %v", err)
 	}

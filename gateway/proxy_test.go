@@ -18,10 +18,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/gateway"
 	"github.com/zhongkong-go/zhongkong/platform"
 	"github.com/zhongkong-go/zhongkong/simulator"
+	"github.com/zhongkong-go/zhongkong/store"
 )
 
 const domainIP = simulator.DomainIPPath
@@ -181,7 +182,7 @@ func TestAttacks(t *testing.T) {
 	}
 	w.Look(t.Context())
 	stranger := join(t, w.wx, w.store, func(c *gateway.Config) {
-		c.SealKeys = []zhongkong.Secret{zhongkong.NewSecret(strings.Repeat("x", 32))}
+		c.SealKeys = []custody.Secret{custody.NewSecret(strings.Repeat("x", 32))}
 		c.Accounts = nil
 	})
 	_ = stranger
@@ -320,7 +321,7 @@ func upstream(t *testing.T, serve http.HandlerFunc) (*world, string, string) {
 	t.Cleanup(server.Close)
 	w := newWorld(t, simulator.Options{}, func(c *gateway.Config) {
 		c.APIBase = server.URL
-		c.Accounts = []gateway.Account{{AppID: appID, Secret: zhongkong.NewSecret(appSecret), TokenAPI: platform.Classic}}
+		c.Accounts = []gateway.Account{{AppID: appID, Secret: custody.NewSecret(appSecret), TokenAPI: platform.Classic}}
 	})
 	key := w.client(gateway.Client{Name: "shop"})
 	return w, key, w.token(key)
@@ -357,7 +358,7 @@ func TestSecretPaths(t *testing.T) {
 	if got := w.post("/sns/auth?access_token=91_end-user", strings.Repeat("x", 70<<10)); got.Errcode != 47001 {
 		t.Errorf("a body to an end user's API: %d %s", got.status, got.body)
 	}
-	uses, err := w.store.(zhongkong.Ledger).Uses(t.Context(), 100)
+	uses, err := w.store.(store.Ledger).Uses(t.Context(), 100)
 	n := 0
 	for _, use := range uses {
 		if use.Act == "use AppSecret" && use.Actor == "client shop" {
@@ -468,7 +469,7 @@ func TestCancelled(t *testing.T) {
 
 // TestNoWeChat: what WeChat says about the account, and its absence, in WeChat's shape.
 func TestNoWeChat(t *testing.T) {
-	w := newWorld(t, simulator.Options{}, func(c *gateway.Config) { c.Accounts[0].Secret = zhongkong.NewSecret("wrong-" + appSecret) })
+	w := newWorld(t, simulator.Options{}, func(c *gateway.Config) { c.Accounts[0].Secret = custody.NewSecret("wrong-" + appSecret) })
 	token := w.token(w.client(gateway.Client{Name: "shop"}))
 	if got := w.get(domainIP + "?access_token=" + token); got.Errcode != 40125 || !strings.Contains(got.Errmsg, "(zhongkong) rid: ") {
 		t.Error(got.body)

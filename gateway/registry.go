@@ -11,7 +11,7 @@ import (
 
 	"golang.org/x/time/rate"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/store"
 )
 
 const (
@@ -73,9 +73,9 @@ func (c *client) uses(appID string) bool { return c.all || c.account[appID] }
 
 // registry knows the clients of the store, as of a moment ago.
 type registry struct {
-	ledger   zhongkong.Ledger
-	accounts func(zhongkong.Document) // is given the admin API's accounts when they change
-	changed  func()                   // is told of every change of clients
+	ledger   store.Ledger
+	accounts func(store.Document) // is given the admin API's accounts when they change
+	changed  func()               // is told of every change of clients
 	log      *slog.Logger
 
 	clients atomic.Pointer[map[clientID]*client]
@@ -96,7 +96,7 @@ type probe struct {
 	seen    time.Time
 }
 
-func newRegistry(ledger zhongkong.Ledger, accounts func(zhongkong.Document), log *slog.Logger) *registry {
+func newRegistry(ledger store.Ledger, accounts func(store.Document), log *slog.Logger) *registry {
 	r := &registry{ledger: ledger, accounts: accounts, changed: func() {}, log: log, names: map[string]clientID{}, probes: map[string]probe{}}
 	r.clients.Store(&map[clientID]*client{})
 	return r
@@ -158,7 +158,7 @@ func (r *registry) look(ctx context.Context) {
 }
 
 // take puts a changed client into clients.
-func (r *registry) take(clients map[clientID]*client, doc zhongkong.Document) {
+func (r *registry) take(clients map[clientID]*client, doc store.Document) {
 	before, known := r.names[doc.Name]
 	old := clients[before]
 	if known {
@@ -182,7 +182,7 @@ func (r *registry) take(clients map[clientID]*client, doc zhongkong.Document) {
 	clients[c.id], r.names[doc.Name] = c, c.id
 }
 
-func newClient(doc zhongkong.Document) (*client, error) {
+func newClient(doc store.Document) (*client, error) {
 	stored, err := readClient(doc)
 	if err != nil {
 		return nil, err
@@ -247,7 +247,7 @@ func (r *registry) mayProbe(ctx context.Context, appID string) bool {
 	}
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
-	version, err := r.ledger.Put(ctx, zhongkong.Document{Kind: kindProbe, Name: appID, Body: []byte("{}"), Version: last.version})
+	version, err := r.ledger.Put(ctx, store.Document{Kind: kindProbe, Name: appID, Body: []byte("{}"), Version: last.version})
 	if err != nil {
 		return false // another gateway was first, or nobody knows
 	}

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/custody"
 )
 
 const (
@@ -276,7 +276,7 @@ func (g *Gateway) ofClient(w *observed, c *client, appID string) (*account, *ref
 // noToken says why there is no real token, with the errcode that WeChat gave.
 func noToken(err error) *refusal {
 	r := refuse(codeBusy, "%v", err)
-	var failure *zhongkong.Error
+	var failure *custody.Error
 	switch {
 	case errors.As(err, &failure):
 		if failure.Code > 0 {

@@ -15,14 +15,14 @@ import (
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/platform"
 )
 
 // Account is a WeChat account of the gateway.
 type Account struct {
 	AppID  string
-	Secret zhongkong.Secret // the AppSecret
+	Secret custody.Secret // the AppSecret
 
 	// TokenAPI is the way to the real token. Empty means platform.Stable.
 	TokenAPI platform.TokenAPI
@@ -70,12 +70,12 @@ type TLS struct {
 
 // Admin is the admin API's own listener.
 type Admin struct {
-	Listen string           // "" means that there is none
-	Key    zhongkong.Secret // at least 32 characters
+	Listen string         // "" means that there is none
+	Key    custody.Secret // at least 32 characters
 
 	// MetricsKey opens /metrics and nothing else, for whoever watches. Empty means
 	// that Key alone opens it.
-	MetricsKey zhongkong.Secret
+	MetricsKey custody.Secret
 }
 
 // Log is what the log says and how.
@@ -121,7 +121,7 @@ type (
 
 // secretSource says where a secret is. No more than one field is set.
 type secretSource struct {
-	literal zhongkong.Secret
+	literal custody.Secret
 	env     string
 	file    string
 }
@@ -147,7 +147,7 @@ func (s *secretSource) UnmarshalYAML(node ast.Node) error {
 		}
 		s.env, s.file = named.Env, named.File
 	case ast.ScalarNode:
-		s.literal = zhongkong.NewSecret(node.GetToken().Value)
+		s.literal = custody.NewSecret(node.GetToken().Value)
 	default:
 		return &sourceError{node.GetToken().Position.Line}
 	}
@@ -157,13 +157,13 @@ func (s *secretSource) UnmarshalYAML(node ast.Node) error {
 func (s secretSource) isZero() bool { return s.literal.IsZero() && s.env == "" && s.file == "" }
 
 // read returns the secret. Relative files are in folder.
-func (s secretSource) read(folder string, env func(string) (string, bool)) (zhongkong.Secret, error) {
+func (s secretSource) read(folder string, env func(string) (string, bool)) (custody.Secret, error) {
 	var text string
 	switch {
 	case s.env != "":
 		value, _ := env(s.env)
 		if text = strings.TrimSpace(value); text == "" {
-			return zhongkong.Secret{}, fmt.Errorf("the environment variable %s is not set", s.env)
+			return custody.Secret{}, fmt.Errorf("the environment variable %s is not set", s.env)
 		}
 	case s.file != "":
 		path := s.file
@@ -172,18 +172,18 @@ func (s secretSource) read(folder string, env func(string) (string, bool)) (zhon
 		}
 		content, err := readLimited(path, 64<<10)
 		if err != nil {
-			return zhongkong.Secret{}, fmt.Errorf("the file of the secret cannot be read: %w", err)
+			return custody.Secret{}, fmt.Errorf("the file of the secret cannot be read: %w", err)
 		}
 		if text = strings.TrimSpace(string(content)); text == "" {
-			return zhongkong.Secret{}, fmt.Errorf("the file %s is empty", path)
+			return custody.Secret{}, fmt.Errorf("the file %s is empty", path)
 		}
 	default:
 		text = s.literal.Reveal()
 	}
 	if strings.ContainsFunc(text, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }) {
-		return zhongkong.Secret{}, errors.New("the secret holds white space or a control character: copy it again")
+		return custody.Secret{}, errors.New("the secret holds white space or a control character: copy it again")
 	}
-	return zhongkong.NewSecret(text), nil
+	return custody.NewSecret(text), nil
 }
 
 func readLimited(path string, most int64) ([]byte, error) {
@@ -218,8 +218,8 @@ func ReadSettings(path string) (*Settings, error) {
 // error begins with "line N: " where a line can be named.
 func ParseSettings(content []byte, folder string, env func(string) (string, bool)) (*Settings, error) {
 	var file settingsFile
-	if err := unmarshal(content, &file); err != nil && !errors.Is(err, io.EOF) {
-		return nil, yamlError(err)
+	if err := unmarshal(content, &file); err != nil && !errors.Is(err, errEmpty) {
+		return nil, err
 	}
 	at := func(path string, err error) error { return lineError(content, path, err) }
 	s := &Settings{
@@ -252,7 +252,7 @@ func ParseSettings(content []byte, folder string, env func(string) (string, bool
 	for _, k := range []struct {
 		name   string
 		source secretSource
-		key    *zhongkong.Secret
+		key    *custody.Secret
 		needed bool
 	}{
 		{"key", file.Admin.Key, &s.Admin.Key, s.Admin.Listen != ""},
@@ -312,28 +312,30 @@ func readAccounts(files []accountFile, folder string, env func(string) (string, 
 	return accounts, nil
 }
 
-// errStrange is for what makes the parser panic.
-var errStrange = errors.New("the configuration cannot be read: look for a tag (!), an anchor (&) or an alias (*) where a list or a group of fields belongs, and write it without")
+var errEmpty = errors.New("the configuration is empty")
 
-// unmarshal reads YAML.
+// unmarshal reads YAML. Its errors quote no line, as a secret may stand in it.
 func unmarshal(content []byte, into any) (err error) {
 	defer func() {
-		if recover() != nil {
-			err = errStrange
+		if recover() != nil { // the parser's, which may quote as well
+			err = errors.New("the configuration cannot be read: look for a tag (!), an anchor (&) or an alias (*) where a list or a group of fields belongs, and write it without")
 		}
 	}()
-	return yaml.UnmarshalWithOptions(content, into, yaml.Strict())
+	switch err := yaml.UnmarshalWithOptions(content, into, yaml.Strict()); {
+	case err == nil:
+		return nil
+	case errors.Is(err, io.EOF):
+		return errEmpty
+	default:
+		return yamlError(err)
+	}
 }
 
-// yamlError returns what the parser says without the lines that it would quote: a
-// secret may stand in them.
+// yamlError returns what the parser says without the lines that it would quote.
 func yamlError(err error) error {
 	var source *sourceError
 	if errors.As(err, &source) {
 		return source
-	}
-	if errors.Is(err, errStrange) {
-		return errStrange
 	}
 	var e yaml.Error
 	if !errors.As(err, &e) {

@@ -14,7 +14,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/gateway"
 	"github.com/zhongkong-go/zhongkong/platform"
 	"github.com/zhongkong-go/zhongkong/store/memory"
@@ -152,8 +152,8 @@ func served(t *testing.T, weChat http.RoundTripper) (key string, dial func() net
 	t.Helper()
 	store := memory.New()
 	g, err := gateway.New(t.Context(), gateway.Config{
-		Accounts: []gateway.Account{{AppID: appID, Secret: zhongkong.NewSecret(appSecret), TokenAPI: platform.Classic}},
-		Store:    store, SealKeys: []zhongkong.Secret{sealKey}, APIBase: "http://wechat.invalid", Transport: weChat,
+		Accounts: []gateway.Account{{AppID: appID, Secret: custody.NewSecret(appSecret), TokenAPI: platform.Classic}},
+		Store:    store, SealKeys: []custody.Secret{sealKey}, APIBase: "http://wechat.invalid", Transport: weChat,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -14,8 +14,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/gateway"
+	"github.com/zhongkong-go/zhongkong/internal/test/race"
 	"github.com/zhongkong-go/zhongkong/platform"
 	"github.com/zhongkong-go/zhongkong/store/memory"
 )
@@ -26,7 +27,7 @@ const attempts = 6
 
 func skipUnlessTimed(t *testing.T) {
 	t.Helper()
-	if raceEnabled || testing.CoverMode() != "" || testing.Short() {
+	if race.Enabled || testing.CoverMode() != "" || testing.Short() {
 		t.Skip("instrumented or short: times mean nothing")
 	}
 }
@@ -49,8 +50,8 @@ func quickGateway(tb testing.TB, base string, transport http.RoundTripper) (g *g
 	tb.Helper()
 	store := memory.New()
 	g, err := gateway.New(tb.Context(), gateway.Config{
-		Accounts: []gateway.Account{{AppID: appID, Secret: zhongkong.NewSecret(appSecret), TokenAPI: platform.Classic}},
-		Store:    store, SealKeys: []zhongkong.Secret{sealKey}, APIBase: base, Transport: transport,
+		Accounts: []gateway.Account{{AppID: appID, Secret: custody.NewSecret(appSecret), TokenAPI: platform.Classic}},
+		Store:    store, SealKeys: []custody.Secret{sealKey}, APIBase: base, Transport: transport,
 		Logger: slog.New(slog.DiscardHandler), Access: slog.New(slog.NewTextHandler(sink{}, nil)),
 	})
 	if err != nil {

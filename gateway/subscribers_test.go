@@ -23,9 +23,9 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/gateway"
-	"github.com/zhongkong-go/zhongkong/internal/logtest"
+	"github.com/zhongkong-go/zhongkong/internal/test/logtest"
 	"github.com/zhongkong-go/zhongkong/platform"
 	"github.com/zhongkong-go/zhongkong/simulator"
 	"github.com/zhongkong-go/zhongkong/simulator/simtest"
@@ -53,8 +53,8 @@ func playSubscribers(weChat string) int {
 	ctx := context.Background()
 	store := memory.New()
 	g, err := gateway.New(ctx, gateway.Config{
-		Accounts: []gateway.Account{{AppID: appID, Secret: zhongkong.NewSecret(appSecret), TokenAPI: platform.Classic}},
-		Store:    store, SealKeys: []zhongkong.Secret{sealKey}, APIBase: weChat,
+		Accounts: []gateway.Account{{AppID: appID, Secret: custody.NewSecret(appSecret), TokenAPI: platform.Classic}},
+		Store:    store, SealKeys: []custody.Secret{sealKey}, APIBase: weChat,
 	})
 	if err != nil {
 		fmt.Println(err)
@@ -268,8 +268,8 @@ func TestWhoDoesNotRead(t *testing.T) {
 		wx := simtest.InMemory(t, simulator.Options{Accounts: []simulator.Account{{AppID: appID, Secret: appSecret}}})
 		store, log := memory.New(), new(logtest.Log)
 		g, err := gateway.New(t.Context(), gateway.Config{
-			Accounts: []gateway.Account{{AppID: appID, Secret: zhongkong.NewSecret(appSecret), TokenAPI: platform.Classic}},
-			Store:    store, SealKeys: []zhongkong.Secret{sealKey}, APIBase: "http://wechat.invalid", Transport: wx.RoundTripper(), Logger: log.Logger(slog.LevelDebug),
+			Accounts: []gateway.Account{{AppID: appID, Secret: custody.NewSecret(appSecret), TokenAPI: platform.Classic}},
+			Store:    store, SealKeys: []custody.Secret{sealKey}, APIBase: "http://wechat.invalid", Transport: wx.RoundTripper(), Logger: log.Logger(slog.LevelDebug),
 		})
 		if err != nil {
 			t.Fatal(err)

@@ -13,7 +13,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/custody"
 )
 
 // A gateway token says what it is good for and proves that a gateway said so:
@@ -56,7 +56,7 @@ type mac struct {
 	sum [sha256.Size]byte
 }
 
-func newTokens(sealKeys []zhongkong.Secret) (*tokens, error) {
+func newTokens(sealKeys []custody.Secret) (*tokens, error) {
 	t := new(tokens)
 	for i, seal := range sealKeys {
 		if n := len(seal.Reveal()); n != 32 {

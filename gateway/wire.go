@@ -9,7 +9,7 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/custody"
 )
 
 // The errcodes that the gateway answers with, each where WeChat would.
@@ -65,8 +65,8 @@ type refusal struct {
 
 	// Of the gateway's own API, where api is set:
 	api   bool
-	class zhongkong.Class // of a failure to get a token
-	retry time.Duration   // when it may be tried again; 0: nobody knows
+	class custody.Class // of a failure to get a token
+	retry time.Duration // when it may be tried again; 0: nobody knows
 }
 
 func (r *refusal) Error() string { return fmt.Sprintf("%d %s: %s", r.code, texts[r.code], r.why) }

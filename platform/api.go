@@ -1,10 +1,10 @@
 // Package platform speaks WeChat's HTTP API: it fetches tokens and tickets for a
-// [zhongkong.Keeper], puts tokens into calls, recovers from one that died, and
+// [custody.Keeper], puts tokens into calls, recovers from one that died, and
 // says in plain words what is wrong when WeChat says errcode.
 //
 //	api, err := platform.New(platform.Config{})
 //	account := platform.Account{AppID: appID, Secret: secret}
-//	keeper, err := zhongkong.New(zhongkong.Config{
+//	keeper, err := custody.New(custody.Config{
 //		Key:   api.Key(appID, platform.Stable),
 //		Kind:  api.AccessToken(account, platform.Stable),
 //		Store: store, Secret: secret,
@@ -37,7 +37,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/custody"
 )
 
 // DefaultBase is where WeChat's API is.
@@ -199,7 +199,7 @@ func climbs(path string) bool {
 func (a *API) Base() string { return a.base.String() }
 
 // Host returns the host and port of a base that is not WeChat's own, "" for
-// WeChat's: what a [zhongkong.Key] has to say about where a token comes from.
+// WeChat's: what a [custody.Key] has to say about where a token comes from.
 func (a *API) Host() string {
 	if isWeChat(a.base) {
 		return ""
@@ -212,8 +212,8 @@ func (a *API) Host() string {
 
 // Key returns the name under which every process that reaches this API keeps the
 // access_token of appID, and so shares it.
-func (a *API) Key(appID string, tokenAPI TokenAPI) zhongkong.Key {
-	return zhongkong.Key{
+func (a *API) Key(appID string, tokenAPI TokenAPI) custody.Key {
+	return custody.Key{
 		Kind: "access_token", AppID: appID, API: string(tokenAPI.orDefault()), Host: a.Host(),
 	}
 }

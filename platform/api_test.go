@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/custody"
 )
 
 func TestBase(t *testing.T) {
@@ -79,7 +79,7 @@ func TestKey(t *testing.T) {
 	own, _ := New(Config{})
 	other, _ := New(Config{Base: "http://127.0.0.1:8080"})
 	for _, tc := range []struct {
-		key  zhongkong.Key
+		key  custody.Key
 		want string
 	}{
 		{own.Key(testAppID, ""), "access_token/stable/" + testAppID},

@@ -45,7 +45,7 @@ func (a *API) Client(tokens Tokens, appID string) *Client {
 // It returns an [*Error] when WeChat answers with an errcode, an [*AnswerError]
 // for an answer that is not JSON, does not fit out or has more than 8 MiB, a
 // [*ConnError] when there is none, and what tokens returned, a Keeper's
-// *zhongkong.Error, when there is no token. A path that is a whole URL, or climbs
+// *custody.Error, when there is no token. A path that is a whole URL, or climbs
 // with "..", is refused.
 func (c *Client) Get(ctx context.Context, path string, query url.Values, out any) error {
 	return c.call(ctx, http.MethodGet, path, query, nil, out)

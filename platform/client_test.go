@@ -14,7 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/custody"
 )
 
 func TestClientAsks(t *testing.T) {
@@ -141,15 +141,15 @@ func TestClientErrors(t *testing.T) {
 func TestClientWithoutAToken(t *testing.T) {
 	tokens := newFakeTokens(t)
 	client := newAPI(t, Config{}).Client(tokens, testAppID)
-	tokens.tokenErr = &zhongkong.Error{RetryAfter: time.Minute, Text: "the AppSecret is wrong"}
+	tokens.tokenErr = &custody.Error{RetryAfter: time.Minute, Text: "the AppSecret is wrong"}
 	if err := client.Get(t.Context(), "/cgi-bin/x", nil, nil); !errors.Is(err, tokens.tokenErr) || err.Error() != tokens.tokenErr.Error() {
 		t.Errorf("%v, want the Keeper's own error", err)
 	}
-	var failure *zhongkong.Error
+	var failure *custody.Error
 	resp, err := client.HTTPClient().Do(newRequest(t, "GET", callURL, nil))
 	discard(resp)
 	if !errors.As(err, &failure) || failure.RetryAfter != time.Minute {
-		t.Errorf("%v holds no *zhongkong.Error", err)
+		t.Errorf("%v holds no *custody.Error", err)
 	}
 }
 

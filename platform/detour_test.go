@@ -15,8 +15,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong"
-	"github.com/zhongkong-go/zhongkong/internal/testserver"
+	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/internal/test/testserver"
 	"github.com/zhongkong-go/zhongkong/simulator"
 	"github.com/zhongkong-go/zhongkong/simulator/simtest"
 )
@@ -46,11 +46,11 @@ func TestDetour(t *testing.T) {
 			hosts[secondHost] = second
 			var text strings.Builder
 			api := newAPI(t, Config{Transport: testserver.Network(t, hosts), Logger: slog.New(slog.NewTextHandler(&text, nil))})
-			classic, err := api.AccessToken(testAccount(), Classic).Fetch(t.Context(), zhongkong.Normal)
+			classic, err := api.AccessToken(testAccount(), Classic).Fetch(t.Context(), custody.Normal)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err = api.AccessToken(testAccount(), Stable).Fetch(t.Context(), zhongkong.Normal); err != nil {
+			if _, err = api.AccessToken(testAccount(), Stable).Fetch(t.Context(), custody.Normal); err != nil {
 				t.Fatal(err)
 			}
 			client := api.Client(&fakeTokens{current: mint(t, classic.Value.Reveal())}, testAppID)
@@ -101,8 +101,8 @@ func TestNoDetour(t *testing.T) {
 				row.spoil(transport)
 			}
 			api := newAPI(t, Config{Base: row.base, Transport: transport})
-			_, err := api.AccessToken(testAccount(), Classic).Fetch(t.Context(), zhongkong.Normal)
-			var failure *zhongkong.FetchError
+			_, err := api.AccessToken(testAccount(), Classic).Fetch(t.Context(), custody.Normal)
+			var failure *custody.FetchError
 			if !errors.As(err, &failure) || failure.Unanswered != row.sent {
 				t.Errorf("%v, want one that says whether it may have arrived: %v", err, row.sent)
 			}
@@ -138,7 +138,7 @@ func TestDetourNeedsProof(t *testing.T) {
 	} {
 		asked = 0
 		api := newAPI(t, Config{Transport: rt})
-		if _, err := api.AccessToken(testAccount(), Classic).Fetch(t.Context(), zhongkong.Normal); err == nil || asked != 1 {
+		if _, err := api.AccessToken(testAccount(), Classic).Fetch(t.Context(), custody.Normal); err == nil || asked != 1 {
 			t.Errorf("%s: asked %d times, %v", name, asked, err)
 		}
 	}

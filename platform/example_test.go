@@ -8,7 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/platform"
 )
 
@@ -24,10 +24,10 @@ func ExampleAPI_AccessToken() {
 		fmt.Println(err)
 		return
 	}
-	account := platform.Account{AppID: "wx0123456789abcdef", Secret: zhongkong.NewSecret("from the console")}
-	_, err = api.AccessToken(account, platform.Stable).Fetch(context.Background(), zhongkong.Normal)
+	account := platform.Account{AppID: "wx0123456789abcdef", Secret: custody.NewSecret("from the console")}
+	_, err = api.AccessToken(account, platform.Stable).Fetch(context.Background(), custody.Normal)
 
-	var failure *zhongkong.FetchError
+	var failure *custody.FetchError
 	if errors.As(err, &failure) {
 		fmt.Println(failure.Class, failure.RetryAfter)
 	}

@@ -12,8 +12,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong"
-	"github.com/zhongkong-go/zhongkong/internal/testserver"
+	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/internal/test/testserver"
 )
 
 // TestNothingTells: whatever fails, neither its errors, nor the log at Debug, nor
@@ -63,13 +63,13 @@ func TestNothingTells(t *testing.T) {
 			account := testAccount()
 			stable, classic := api.AccessToken(account, Stable), api.AccessToken(account, Classic)
 
-			for _, kind := range []zhongkong.Kind{stable, classic} {
-				_, err := kind.Fetch(t.Context(), zhongkong.Forced)
+			for _, kind := range []custody.Kind{stable, classic} {
+				_, err := kind.Fetch(t.Context(), custody.Forced)
 				if err == nil {
 					t.Fatal("the fetch succeeded")
 				}
 				mustNotTell(t, err, kind)
-				if kind.Probe(t.Context(), oldToken) == zhongkong.Rejected {
+				if kind.Probe(t.Context(), oldToken) == custody.Rejected {
 					t.Error("the probe was answered")
 				}
 			}
@@ -93,7 +93,7 @@ func TestNothingTells(t *testing.T) {
 				api     *API
 				client  *Client
 				account Account
-				kind    zhongkong.Kind
+				kind    custody.Kind
 			}{api, client, account, stable}
 			mustNotTell(t, cfg, *api, *client, *client.http, account, &account, holder, client.HTTPClient().Transport)
 			mustNotTell(t, logged.String())

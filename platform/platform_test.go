@@ -13,8 +13,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong"
-	"github.com/zhongkong-go/zhongkong/internal/testserver"
+	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/internal/test/testserver"
 )
 
 func TestMain(m *testing.M) { testserver.Main(m) }
@@ -29,7 +29,7 @@ const (
 )
 
 func testAccount() Account {
-	return Account{AppID: testAppID, Secret: zhongkong.NewSecret(testSecret)}
+	return Account{AppID: testAppID, Secret: custody.NewSecret(testSecret)}
 }
 
 func newAPI(tb testing.TB, cfg Config) *API {
@@ -79,7 +79,7 @@ func discard(resp *http.Response) {
 	}
 }
 
-var _ Tokens = (*zhongkong.Keeper)(nil)
+var _ Tokens = (*custody.Keeper)(nil)
 
 // fakeTokens hands out its current value and moves on to the next when that is
 // refused.
@@ -88,8 +88,8 @@ type fakeTokens struct {
 	onReject            func(ctx context.Context) // runs inside Reject
 
 	mu      sync.Mutex
-	current zhongkong.Token
-	next    zhongkong.Token
+	current custody.Token
+	next    custody.Token
 	refused []string
 }
 
@@ -98,16 +98,16 @@ func newFakeTokens(tb testing.TB) *fakeTokens {
 	return &fakeTokens{current: mint(tb, oldToken), next: mint(tb, newToken)}
 }
 
-func (f *fakeTokens) Token(context.Context) (zhongkong.Token, error) {
+func (f *fakeTokens) Token(context.Context) (custody.Token, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.tokenErr != nil {
-		return zhongkong.Token{}, f.tokenErr
+		return custody.Token{}, f.tokenErr
 	}
 	return f.current, nil
 }
 
-func (f *fakeTokens) Reject(ctx context.Context, refused string) (zhongkong.Token, error) {
+func (f *fakeTokens) Reject(ctx context.Context, refused string) (custody.Token, error) {
 	if f.onReject != nil {
 		f.onReject(ctx)
 	}
@@ -115,7 +115,7 @@ func (f *fakeTokens) Reject(ctx context.Context, refused string) (zhongkong.Toke
 	defer f.mu.Unlock()
 	f.refused = append(f.refused, refused)
 	if f.rejectErr != nil {
-		return zhongkong.Token{}, f.rejectErr
+		return custody.Token{}, f.rejectErr
 	}
 	if refused == f.current.Value() {
 		f.current = f.next
@@ -130,12 +130,12 @@ func (f *fakeTokens) rejected() []string {
 }
 
 // mint makes a token of a value, as only a Keeper can.
-func mint(tb testing.TB, value string) zhongkong.Token {
+func mint(tb testing.TB, value string) custody.Token {
 	tb.Helper()
-	keeper, err := zhongkong.New(zhongkong.Config{
-		Key: zhongkong.Key{Kind: "access_token", AppID: testAppID},
-		Kind: zhongkong.Kind{Fetch: func(context.Context, zhongkong.Mode) (zhongkong.Grant, error) {
-			return zhongkong.Grant{Value: zhongkong.NewSecret(value), ExpiresIn: 2 * time.Hour}, nil
+	keeper, err := custody.New(custody.Config{
+		Key: custody.Key{Kind: "access_token", AppID: testAppID},
+		Kind: custody.Kind{Fetch: func(context.Context, custody.Mode) (custody.Grant, error) {
+			return custody.Grant{Value: custody.NewSecret(value), ExpiresIn: 2 * time.Hour}, nil
 		}},
 		Store: forgetful{},
 	})
@@ -153,19 +153,19 @@ func mint(tb testing.TB, value string) zhongkong.Token {
 // forgetful is a store that lends every lease and keeps nothing.
 type forgetful struct{}
 
-func (forgetful) Load(context.Context, zhongkong.Key) (zhongkong.Record, error) {
-	return zhongkong.Record{}, zhongkong.ErrNotFound
+func (forgetful) Load(context.Context, custody.Key) (custody.Record, error) {
+	return custody.Record{}, custody.ErrNotFound
 }
 
-func (forgetful) Acquire(_ context.Context, key zhongkong.Key, attempt string, _ time.Duration) (zhongkong.Lease, error) {
-	return zhongkong.Lease{Key: key, Attempt: attempt, Fence: 1, Record: zhongkong.Record{Now: time.Now()}}, nil
+func (forgetful) Acquire(_ context.Context, key custody.Key, attempt string, _ time.Duration) (custody.Lease, error) {
+	return custody.Lease{Key: key, Attempt: attempt, Fence: 1, Record: custody.Record{Now: time.Now()}}, nil
 }
 
-func (forgetful) Begin(context.Context, zhongkong.Lease, []byte) error           { return nil }
-func (forgetful) Save(context.Context, zhongkong.Lease, zhongkong.Record) error  { return nil }
-func (forgetful) Release(context.Context, zhongkong.Lease, []byte) error         { return nil }
-func (forgetful) Shorten(context.Context, zhongkong.Key, int64, time.Time) error { return nil }
-func (forgetful) Close() error                                                   { return nil }
+func (forgetful) Begin(context.Context, custody.Lease, []byte) error           { return nil }
+func (forgetful) Save(context.Context, custody.Lease, custody.Record) error    { return nil }
+func (forgetful) Release(context.Context, custody.Lease, []byte) error         { return nil }
+func (forgetful) Shorten(context.Context, custody.Key, int64, time.Time) error { return nil }
+func (forgetful) Close() error                                                 { return nil }
 
 // debugLog returns a logger that writes all it is told into the builder.
 func debugLog() (*slog.Logger, *lockedBuilder) {

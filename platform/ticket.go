@@ -11,7 +11,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/platform/errcode"
 )
 
@@ -40,12 +40,12 @@ func ParseTicketType(text string) (TicketType, error) {
 // keeps that ticket of appID: its kind is "jsapi_ticket" or "wx_card_ticket". It
 // does not say by which token API the ticket was fetched, as tickets belong to the
 // account.
-func (a *API) TicketKey(appID string, t TicketType) zhongkong.Key {
-	return zhongkong.Key{Kind: string(t) + "_ticket", AppID: appID, Host: a.Host()}
+func (a *API) TicketKey(appID string, t TicketType) custody.Key {
+	return custody.Key{Kind: string(t) + "_ticket", AppID: appID, Host: a.Host()}
 }
 
 // Ticket returns a ticket of appID as a kind of credential that a
-// [zhongkong.Keeper] keeps; api.TicketKey names it. tokens, the Keeper of the same
+// [custody.Keeper] keeps; api.TicketKey names it. tokens, the Keeper of the same
 // account's access_token, gives what it is fetched with: the token is waited for
 // before the ticket's lease is taken, and when WeChat refuses it (40001, 40014,
 // 42001), it is renewed and the fetch repeated once.
@@ -57,21 +57,21 @@ func (a *API) TicketKey(appID string, t TicketType) zhongkong.Key {
 // lost, the ticket in use is trusted for the overlap alone.
 //
 // No API takes a ticket, so there is no Probe: a refusal shows in browsers only.
-func (a *API) Ticket(tokens Tokens, appID string, t TicketType) zhongkong.Kind {
-	return zhongkong.Kind{
+func (a *API) Ticket(tokens Tokens, appID string, t TicketType) custody.Kind {
+	return custody.Kind{
 		Prepare: func(ctx context.Context) error {
 			if _, err := ParseTicketType(string(t)); err != nil {
-				return &zhongkong.FetchError{Class: zhongkong.ClassFatal, Err: err}
+				return &custody.FetchError{Class: custody.ClassFatal, Err: err}
 			}
 			if _, err := tokens.Token(ctx); err != nil {
 				return withoutToken(err)
 			}
 			return nil
 		},
-		Fetch: func(ctx context.Context, _ zhongkong.Mode) (zhongkong.Grant, error) {
+		Fetch: func(ctx context.Context, _ custody.Mode) (custody.Grant, error) {
 			token, err := tokens.Token(ctx) // at once, as a rule: Prepare saw it alive
 			if err != nil {
-				return zhongkong.Grant{}, withoutToken(err)
+				return custody.Grant{}, withoutToken(err)
 			}
 			grant, err := a.fetchTicket(ctx, token.Value(), appID, t)
 			if !refusesToken(err) {
@@ -79,7 +79,7 @@ func (a *API) Ticket(tokens Tokens, appID string, t TicketType) zhongkong.Kind {
 			}
 			next, without := tokens.Reject(ctx, token.Value())
 			if without != nil {
-				return zhongkong.Grant{}, withoutToken(without)
+				return custody.Grant{}, withoutToken(without)
 			}
 			grant, err = a.fetchTicket(ctx, next.Value(), appID, t)
 			return grant, ticketError(err)
@@ -88,14 +88,14 @@ func (a *API) Ticket(tokens Tokens, appID string, t TicketType) zhongkong.Kind {
 	}
 }
 
-func (a *API) fetchTicket(ctx context.Context, token, appID string, t TicketType) (zhongkong.Grant, error) {
+func (a *API) fetchTicket(ctx context.Context, token, appID string, t TicketType) (custody.Grant, error) {
 	ans, err := a.exchange(ctx, a.credentials.RoundTrip, request{
 		method: http.MethodGet, path: ticketPath,
 		query: url.Values{tokenParameter: {token}, "type": {string(t)}}.Encode(),
 		appID: appID, limit: maxCredentialAnswer, secrets: []string{token},
 	})
 	if err != nil {
-		return zhongkong.Grant{}, err
+		return custody.Grant{}, err
 	}
 	return ans.grant("ticket")
 }
@@ -114,16 +114,16 @@ func ticketError(err error) error {
 	failure := fetchError(err)
 	var refusal *Error
 	if errors.As(err, &refusal) && refusal.Info().Class == errcode.Call {
-		failure.Class = zhongkong.ClassBlocked
+		failure.Class = custody.ClassBlocked
 	}
 	return failure
 }
 
 // withoutToken is the failure of a fetch for which no access_token was to be had;
 // it waits as long as that does. Another machine may have one: hence PerHost.
-func withoutToken(err error) *zhongkong.FetchError {
-	failure := &zhongkong.FetchError{Class: zhongkong.ClassTransient, PerHost: true, Err: &noTokenError{err}}
-	var none *zhongkong.Error
+func withoutToken(err error) *custody.FetchError {
+	failure := &custody.FetchError{Class: custody.ClassTransient, PerHost: true, Err: &noTokenError{err}}
+	var none *custody.Error
 	if errors.As(err, &none) {
 		failure.Class, failure.RetryAfter, failure.Code = none.Class, none.RetryAfter, none.Code
 	}
@@ -133,11 +133,11 @@ func withoutToken(err error) *zhongkong.FetchError {
 // noTokenError says why there is no access_token to fetch a ticket with.
 type noTokenError struct{ cause error }
 
-// Error leaves out when the next attempt comes, which a [zhongkong.Error] says for
+// Error leaves out when the next attempt comes, which a [custody.Error] says for
 // itself: this text may be read later, elsewhere.
 func (e *noTokenError) Error() string {
 	text := e.cause.Error()
-	var none *zhongkong.Error
+	var none *custody.Error
 	if errors.As(e.cause, &none) {
 		text = none.Text
 	}

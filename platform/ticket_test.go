@@ -16,7 +16,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/custody"
 )
 
 const (
@@ -26,13 +26,13 @@ const (
 )
 
 // fetchTicketFrom has the kind fetch and returns its failure.
-func fetchTicketFrom(tb testing.TB, api *API, tokens Tokens) (zhongkong.Grant, *zhongkong.FetchError) {
+func fetchTicketFrom(tb testing.TB, api *API, tokens Tokens) (custody.Grant, *custody.FetchError) {
 	tb.Helper()
-	grant, err := api.Ticket(tokens, testAppID, JSAPITicket).Fetch(context.Background(), zhongkong.Normal)
+	grant, err := api.Ticket(tokens, testAppID, JSAPITicket).Fetch(context.Background(), custody.Normal)
 	if err == nil {
 		return grant, nil
 	}
-	var failure *zhongkong.FetchError
+	var failure *custody.FetchError
 	if !errors.As(err, &failure) {
 		tb.Fatalf("Fetch returned a %T, not a *FetchError: %v", err, err)
 	}
@@ -54,7 +54,7 @@ func TestTicket(t *testing.T) {
 		if err := k.Prepare(t.Context()); err != nil || got != nil {
 			t.Errorf("Prepare: %v; it called WeChat: %v", err, got != nil)
 		}
-		grant, err := k.Fetch(t.Context(), zhongkong.Normal)
+		grant, err := k.Fetch(t.Context(), custody.Normal)
 		if err != nil || grant.Value.Reveal() != testTicket || grant.ExpiresIn != 2*time.Hour {
 			t.Errorf("Fetch: %s, %v", grant.ExpiresIn, err)
 		}
@@ -95,7 +95,7 @@ func TestTicketOfARefusedToken(t *testing.T) {
 			if heals && (failure != nil || grant.Value.Reveal() != testTicket) {
 				t.Errorf("%d: %v", code, failure)
 			}
-			if !heals && (failure == nil || failure.Class != zhongkong.ClassTransient || failure.Code != code || failure.Unanswered) {
+			if !heals && (failure == nil || failure.Class != custody.ClassTransient || failure.Code != code || failure.Unanswered) {
 				t.Errorf("%d: %+v, want a failure that passes", code, failure)
 			}
 			if !slices.Equal(used, []string{oldToken, newToken}) || !slices.Equal(tokens.rejected(), []string{oldToken}) {
@@ -113,14 +113,14 @@ func TestTicketWithoutAToken(t *testing.T) {
 		_, _ = io.WriteString(w, deadToken)
 	})
 	cause := &Error{Code: 40125, Path: stablePath, AppID: testAppID}
-	none := &zhongkong.Error{
-		Key: api.Key(testAppID, Stable), Class: zhongkong.ClassBlocked, Code: 40125, RetryAfter: 7 * time.Minute,
+	none := &custody.Error{
+		Key: api.Key(testAppID, Stable), Class: custody.ClassBlocked, Code: 40125, RetryAfter: 7 * time.Minute,
 		Text: "the AppSecret is wrong", Err: cause,
 	}
 	check := func(what string, err error, code int, says string) {
 		t.Helper()
-		var failure *zhongkong.FetchError
-		if !errors.As(err, &failure) || failure.Class != zhongkong.ClassBlocked || failure.RetryAfter != 7*time.Minute ||
+		var failure *custody.FetchError
+		if !errors.As(err, &failure) || failure.Class != custody.ClassBlocked || failure.RetryAfter != 7*time.Minute ||
 			failure.Code != code || failure.Unanswered || !failure.PerHost {
 			t.Errorf("%s: %+v, want what the token's failure says", what, failure)
 			return
@@ -138,17 +138,17 @@ func TestTicketWithoutAToken(t *testing.T) {
 	if !errors.Is(err, cause) {
 		t.Error("WeChat's own error is not inside")
 	}
-	_, err = kind.Fetch(t.Context(), zhongkong.Normal)
+	_, err = kind.Fetch(t.Context(), custody.Normal)
 	check("Fetch", err, 40125, "the AppSecret is wrong")
 	if calls != 0 {
 		t.Errorf("%d calls without a token", calls)
 	}
 
 	tokens = newFakeTokens(t)
-	tokens.rejectErr = &zhongkong.Error{Class: zhongkong.ClassBlocked, RetryAfter: 7 * time.Minute, Text: "renewing does not help", Err: zhongkong.ErrRefused}
-	_, err = api.Ticket(tokens, testAppID, JSAPITicket).Fetch(t.Context(), zhongkong.Normal)
+	tokens.rejectErr = &custody.Error{Class: custody.ClassBlocked, RetryAfter: 7 * time.Minute, Text: "renewing does not help", Err: custody.ErrRefused}
+	_, err = api.Ticket(tokens, testAppID, JSAPITicket).Fetch(t.Context(), custody.Normal)
 	check("Fetch with a refused token", err, 0, "renewing does not help")
-	if calls != 1 || !errors.Is(err, zhongkong.ErrRefused) {
+	if calls != 1 || !errors.Is(err, custody.ErrRefused) {
 		t.Errorf("%d calls, %v", calls, err)
 	}
 }
@@ -156,12 +156,12 @@ func TestTicketWithoutAToken(t *testing.T) {
 // slowTokens never has a token.
 type slowTokens struct{}
 
-func (slowTokens) Token(ctx context.Context) (zhongkong.Token, error) {
+func (slowTokens) Token(ctx context.Context) (custody.Token, error) {
 	<-ctx.Done()
-	return zhongkong.Token{}, fmt.Errorf("waiting: %w", ctx.Err())
+	return custody.Token{}, fmt.Errorf("waiting: %w", ctx.Err())
 }
 
-func (s slowTokens) Reject(ctx context.Context, _ string) (zhongkong.Token, error) {
+func (s slowTokens) Reject(ctx context.Context, _ string) (custody.Token, error) {
 	return s.Token(ctx)
 }
 
@@ -169,10 +169,10 @@ func (s slowTokens) Reject(ctx context.Context, _ string) (zhongkong.Token, erro
 type slowReject struct {
 	slowTokens
 
-	token zhongkong.Token
+	token custody.Token
 }
 
-func (s slowReject) Token(context.Context) (zhongkong.Token, error) { return s.token, nil }
+func (s slowReject) Token(context.Context) (custody.Token, error) { return s.token, nil }
 
 // TestTicketWaitsNoLongerThanItsLease, whatever the token's renewal does.
 func TestTicketWaitsNoLongerThanItsLease(t *testing.T) {
@@ -183,11 +183,11 @@ func TestTicketWaitsNoLongerThanItsLease(t *testing.T) {
 		for name, tokens := range map[string]Tokens{"Token": slowTokens{}, "Reject": slowReject{token: mint(t, oldToken)}} {
 			ctx, cancel := context.WithTimeout(t.Context(), 8*time.Second)
 			start := time.Now()
-			_, err := api.Ticket(tokens, testAppID, JSAPITicket).Fetch(ctx, zhongkong.Normal)
+			_, err := api.Ticket(tokens, testAppID, JSAPITicket).Fetch(ctx, custody.Normal)
 			cancel()
-			var failure *zhongkong.FetchError
+			var failure *custody.FetchError
 			if took := time.Since(start); took != 8*time.Second || !errors.As(err, &failure) ||
-				failure.Class != zhongkong.ClassTransient || failure.Unanswered || !errors.Is(err, context.DeadlineExceeded) {
+				failure.Class != custody.ClassTransient || failure.Unanswered || !errors.Is(err, context.DeadlineExceeded) {
 				t.Errorf("%s: %+v after %s", name, failure, took)
 			}
 		}
@@ -198,23 +198,23 @@ func TestTicketFailures(t *testing.T) {
 	for _, tc := range []struct {
 		status     int
 		body       string
-		class      zhongkong.Class
+		class      custody.Class
 		code       int
 		unanswered bool
 		says       string
 	}{
-		{200, `{"errcode":-1,"errmsg":"system error"}`, zhongkong.ClassTransient, -1, false, "errcode -1"},
-		{200, `{"errcode":45009,"errmsg":"x"}`, zhongkong.ClassQuota, 45009, false, "errcode 45009"},
-		{200, `{"errcode":48001,"errmsg":"api unauthorized"}`, zhongkong.ClassBlocked, 48001, false, "errcode 48001"},
-		{200, `{"errcode":41001,"errmsg":"access_token missing"}`, zhongkong.ClassBlocked, 41001, false, "errcode 41001"},
-		{200, `{"errcode":40164,"errmsg":"invalid ip 192.0.2.1, not in whitelist"}`, zhongkong.ClassBlocked, 40164, false, "192.0.2.1"},
-		{200, `{"errcode":40013,"ticket":"x","expires_in":7200}`, zhongkong.ClassTransient, 0, true, "errcode 40013 beside its ticket"},
-		{200, `{"errcode":0,"errmsg":"ok","expires_in":7200}`, zhongkong.ClassTransient, 0, true, "it holds no ticket"},
-		{200, `{"errcode":0,"ticket":"","expires_in":7200}`, zhongkong.ClassTransient, 0, true, "its ticket is empty"},
-		{200, `{"errcode":0,"ticket":null,"expires_in":7200}`, zhongkong.ClassTransient, 0, true, "its ticket is not a string"},
-		{200, `{"errcode":0,"ticket":"x"}`, zhongkong.ClassTransient, 0, true, "no expires_in"},
-		{200, `{"access_token":"91_abc","expires_in":7200}`, zhongkong.ClassTransient, 0, true, "it holds no ticket"},
-		{502, "<html></html>", zhongkong.ClassTransient, 0, true, "it is HTML"},
+		{200, `{"errcode":-1,"errmsg":"system error"}`, custody.ClassTransient, -1, false, "errcode -1"},
+		{200, `{"errcode":45009,"errmsg":"x"}`, custody.ClassQuota, 45009, false, "errcode 45009"},
+		{200, `{"errcode":48001,"errmsg":"api unauthorized"}`, custody.ClassBlocked, 48001, false, "errcode 48001"},
+		{200, `{"errcode":41001,"errmsg":"access_token missing"}`, custody.ClassBlocked, 41001, false, "errcode 41001"},
+		{200, `{"errcode":40164,"errmsg":"invalid ip 192.0.2.1, not in whitelist"}`, custody.ClassBlocked, 40164, false, "192.0.2.1"},
+		{200, `{"errcode":40013,"ticket":"x","expires_in":7200}`, custody.ClassTransient, 0, true, "errcode 40013 beside its ticket"},
+		{200, `{"errcode":0,"errmsg":"ok","expires_in":7200}`, custody.ClassTransient, 0, true, "it holds no ticket"},
+		{200, `{"errcode":0,"ticket":"","expires_in":7200}`, custody.ClassTransient, 0, true, "its ticket is empty"},
+		{200, `{"errcode":0,"ticket":null,"expires_in":7200}`, custody.ClassTransient, 0, true, "its ticket is not a string"},
+		{200, `{"errcode":0,"ticket":"x"}`, custody.ClassTransient, 0, true, "no expires_in"},
+		{200, `{"access_token":"91_abc","expires_in":7200}`, custody.ClassTransient, 0, true, "it holds no ticket"},
+		{502, "<html></html>", custody.ClassTransient, 0, true, "it is HTML"},
 	} {
 		_, failure := fetchTicketFrom(t, serve(t, says(tc.status, "application/json", tc.body)), newFakeTokens(t))
 		if failure == nil || failure.Class != tc.class || failure.Code != tc.code || failure.Unanswered != tc.unanswered || !strings.Contains(failure.Error(), tc.says) {
@@ -244,8 +244,8 @@ func TestParseTicketType(t *testing.T) {
 		}
 	}
 	err := newAPI(t, Config{}).Ticket(newFakeTokens(t), testAppID, "card").Prepare(t.Context())
-	var failure *zhongkong.FetchError
-	if !errors.As(err, &failure) || failure.Class != zhongkong.ClassFatal {
+	var failure *custody.FetchError
+	if !errors.As(err, &failure) || failure.Class != custody.ClassFatal {
 		t.Errorf("Prepare for a ticket that does not exist: %v", err)
 	}
 }

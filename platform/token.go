@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/platform/errcode"
 )
 
@@ -61,26 +61,26 @@ func (t TokenAPI) orDefault() TokenAPI {
 // Account is a WeChat account as its console shows it.
 type Account struct {
 	AppID  string
-	Secret zhongkong.Secret // the AppSecret
+	Secret custody.Secret // the AppSecret
 }
 
 // AccessToken returns the access_token of account as a kind of credential that a
-// [zhongkong.Keeper] keeps; api.Key names it.
+// [custody.Keeper] keeps; api.Key names it.
 //
-// Its Fetch returns a *[zhongkong.FetchError] whose Err is an [*Error], an
+// Its Fetch returns a *[custody.FetchError] whose Err is an [*Error], an
 // [*AnswerError] or a [*ConnError]. Its Probe calls /cgi-bin/get_api_domain_ip,
 // which every account may and which changes nothing.
-func (a *API) AccessToken(account Account, tokenAPI TokenAPI) zhongkong.Kind {
+func (a *API) AccessToken(account Account, tokenAPI TokenAPI) custody.Kind {
 	tokenAPI = tokenAPI.orDefault()
-	kind := zhongkong.Kind{
-		Fetch: func(ctx context.Context, mode zhongkong.Mode) (zhongkong.Grant, error) {
+	kind := custody.Kind{
+		Fetch: func(ctx context.Context, mode custody.Mode) (custody.Grant, error) {
 			grant, err := a.fetch(ctx, account, tokenAPI, mode)
 			if err != nil {
-				return zhongkong.Grant{}, fetchError(err)
+				return custody.Grant{}, fetchError(err)
 			}
 			return grant, nil
 		},
-		Probe: func(ctx context.Context, value string) zhongkong.Verdict {
+		Probe: func(ctx context.Context, value string) custody.Verdict {
 			return a.probe(ctx, account.AppID, value)
 		},
 		DailyFetches: 5000, // of WeChat's 500,000
@@ -97,13 +97,13 @@ func (a *API) AccessToken(account Account, tokenAPI TokenAPI) zhongkong.Kind {
 // errConfig marks a request that was not worth sending.
 var errConfig = errors.New("platform: the account cannot be used")
 
-func (a *API) fetch(ctx context.Context, account Account, tokenAPI TokenAPI, mode zhongkong.Mode) (zhongkong.Grant, error) {
+func (a *API) fetch(ctx context.Context, account Account, tokenAPI TokenAPI, mode custody.Mode) (custody.Grant, error) {
 	secret := account.Secret.Reveal()
 	switch {
 	case account.AppID == "":
-		return zhongkong.Grant{}, fmt.Errorf("%w: its AppID is empty", errConfig)
+		return custody.Grant{}, fmt.Errorf("%w: its AppID is empty", errConfig)
 	case secret == "":
-		return zhongkong.Grant{}, fmt.Errorf("%w: its AppSecret is empty", errConfig)
+		return custody.Grant{}, fmt.Errorf("%w: its AppSecret is empty", errConfig)
 	}
 	r := request{appID: account.AppID, limit: maxCredentialAnswer, secrets: []string{secret}}
 	switch tokenAPI {
@@ -119,20 +119,20 @@ func (a *API) fetch(ctx context.Context, account Account, tokenAPI TokenAPI, mod
 			AppID        string `json:"appid"`
 			Secret       string `json:"secret"`
 			ForceRefresh bool   `json:"force_refresh,omitempty"`
-		}{"client_credential", account.AppID, secret, mode == zhongkong.Forced})
+		}{"client_credential", account.AppID, secret, mode == custody.Forced})
 		if err != nil {
-			return zhongkong.Grant{}, fmt.Errorf("%w: %w", errConfig, err)
+			return custody.Grant{}, fmt.Errorf("%w: %w", errConfig, err)
 		}
 		r.body = body
 	default:
 		_, err := ParseTokenAPI(string(tokenAPI))
-		return zhongkong.Grant{}, fmt.Errorf("%w: %w", errConfig, err)
+		return custody.Grant{}, fmt.Errorf("%w: %w", errConfig, err)
 	}
 	// A transport and not an http.Client: no redirect may carry the secret on, and
 	// no *url.Error is made.
 	ans, err := a.exchange(ctx, a.credentials.RoundTrip, r)
 	if err != nil {
-		return zhongkong.Grant{}, err
+		return custody.Grant{}, err
 	}
 	return ans.grant("access_token")
 }
@@ -140,52 +140,52 @@ func (a *API) fetch(ctx context.Context, account Account, tokenAPI TokenAPI, mod
 // grant reads the answer of an endpoint that gives a credential in the field name.
 // Only a clean success is one: a credential that is not quite right would be handed
 // out until its end.
-func (a *answer) grant(name string) (zhongkong.Grant, error) {
+func (a *answer) grant(name string) (custody.Grant, error) {
 	body, reason := readJSON(a.body)
 	if reason != "" {
-		return zhongkong.Grant{}, a.unusable("%s", reason)
+		return custody.Grant{}, a.unusable("%s", reason)
 	}
 	f, isObject := readFields(body)
 	if !isObject {
-		return zhongkong.Grant{}, a.unusable("it is not a JSON object")
+		return custody.Grant{}, a.unusable("it is not a JSON object")
 	}
 	code, err := f.errcode()
 	if err != nil {
-		return zhongkong.Grant{}, a.unusable("%s", err)
+		return custody.Grant{}, a.unusable("%s", err)
 	}
 	raw, found := f[name]
 	if code != 0 {
 		// The API of WeCom keeps the fields of a success, empty, beside its errcode.
 		if found && string(raw) != `""` {
-			return zhongkong.Grant{}, a.unusable("it holds errcode %d beside its %s", code, name)
+			return custody.Grant{}, a.unusable("it holds errcode %d beside its %s", code, name)
 		}
-		return zhongkong.Grant{}, a.refused(code, f)
+		return custody.Grant{}, a.refused(code, f)
 	}
 	var value *string
 	switch {
 	case a.status != http.StatusOK:
-		return zhongkong.Grant{}, a.unusable("its HTTP status is not 200")
+		return custody.Grant{}, a.unusable("its HTTP status is not 200")
 	case !found:
-		return zhongkong.Grant{}, a.unusable("it holds no %s", name)
+		return custody.Grant{}, a.unusable("it holds no %s", name)
 	case json.Unmarshal(raw, &value) != nil || value == nil:
-		return zhongkong.Grant{}, a.unusable("its %s is not a string", name)
+		return custody.Grant{}, a.unusable("its %s is not a string", name)
 	case *value == "":
-		return zhongkong.Grant{}, a.unusable("its %s is empty", name)
+		return custody.Grant{}, a.unusable("its %s is empty", name)
 	case len(*value) > maxTokenBytes:
-		return zhongkong.Grant{}, a.unusable("its %s has more than %d bytes", name, maxTokenBytes)
+		return custody.Grant{}, a.unusable("its %s has more than %d bytes", name, maxTokenBytes)
 	case strings.ContainsFunc(*value, func(r rune) bool { return r <= ' ' || r > '~' }):
-		return zhongkong.Grant{}, a.unusable("its %s holds other characters than printable ASCII", name)
+		return custody.Grant{}, a.unusable("its %s holds other characters than printable ASCII", name)
 	}
 	raw, found = f["expires_in"]
 	if !found {
-		return zhongkong.Grant{}, a.unusable("it holds no expires_in")
+		return custody.Grant{}, a.unusable("it holds no expires_in")
 	}
 	seconds, err := strconv.ParseInt(string(raw), 10, 64)
 	if err != nil || seconds < 1 || seconds > int64(maxExpiresIn/time.Second) {
-		return zhongkong.Grant{}, a.unusable("its expires_in is not a whole number from 1 to %d", maxExpiresIn/time.Second)
+		return custody.Grant{}, a.unusable("its expires_in is not a whole number from 1 to %d", maxExpiresIn/time.Second)
 	}
-	return zhongkong.Grant{
-		Value:     zhongkong.NewSecret(*value),
+	return custody.Grant{
+		Value:     custody.NewSecret(*value),
 		ExpiresIn: time.Duration(seconds) * time.Second,
 	}, nil
 }
@@ -193,8 +193,8 @@ func (a *answer) grant(name string) (zhongkong.Grant, error) {
 // fetchError says what a failure means for the custody of the token. Whoever has
 // no parsed answer to a request that may have arrived does not know what WeChat
 // issued.
-func fetchError(err error) *zhongkong.FetchError {
-	failure := &zhongkong.FetchError{Class: zhongkong.ClassTransient, Err: err}
+func fetchError(err error) *custody.FetchError {
+	failure := &custody.FetchError{Class: custody.ClassTransient, Err: err}
 	var refusal *Error
 	var conn *ConnError
 	switch {
@@ -205,55 +205,55 @@ func fetchError(err error) *zhongkong.FetchError {
 	case errors.As(err, &conn):
 		failure.Unanswered = conn.Sent
 	case errors.Is(err, errConfig):
-		failure.Class = zhongkong.ClassFatal
+		failure.Class = custody.ClassFatal
 	default:
 		failure.Unanswered = true
 	}
 	return failure
 }
 
-func class(c errcode.Class) zhongkong.Class {
+func class(c errcode.Class) custody.Class {
 	switch c {
 	case errcode.Blocked:
-		return zhongkong.ClassBlocked
+		return custody.ClassBlocked
 	case errcode.Quota:
-		return zhongkong.ClassQuota
+		return custody.ClassQuota
 	case errcode.Fatal:
-		return zhongkong.ClassFatal
+		return custody.ClassFatal
 	default:
-		return zhongkong.ClassTransient
+		return custody.ClassTransient
 	}
 }
 
 // probe asks WeChat whether it takes value. WeChat looks at the token first, so
 // every errcode that is not about it, nor about WeChat's own state or how often
 // it is asked, means that it was taken.
-func (a *API) probe(ctx context.Context, appID, value string) zhongkong.Verdict {
+func (a *API) probe(ctx context.Context, appID, value string) custody.Verdict {
 	if value == "" {
-		return zhongkong.Rejected
+		return custody.Rejected
 	}
 	ans, err := a.exchange(ctx, a.credentials.RoundTrip, request{
 		method: http.MethodGet, path: probePath, query: tokenQuery(value),
 		appID: appID, limit: maxCredentialAnswer, secrets: []string{value},
 	})
 	if err != nil {
-		return zhongkong.NoVerdict
+		return custody.NoVerdict
 	}
 	if _, isObject := readFields(spaced(ans.body)); !isObject {
-		return zhongkong.NoVerdict
+		return custody.NoVerdict
 	}
 	err = ans.check()
 	var refusal *Error
 	switch {
 	case err == nil:
-		return zhongkong.Accepted
+		return custody.Accepted
 	case !errors.As(err, &refusal):
-		return zhongkong.NoVerdict
+		return custody.NoVerdict
 	case isRefusal(refusal.Code):
-		return zhongkong.Rejected
+		return custody.Rejected
 	case refusal.Code == -1, refusal.Code == 41001, refusal.Code == 45009, refusal.Code == 45011:
-		return zhongkong.NoVerdict
+		return custody.NoVerdict
 	default:
-		return zhongkong.Accepted
+		return custody.Accepted
 	}
 }

@@ -20,20 +20,20 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/zhongkong-go/zhongkong"
-	"github.com/zhongkong-go/zhongkong/internal/testserver"
+	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/internal/test/testserver"
 	"github.com/zhongkong-go/zhongkong/platform/errcode"
 )
 
 const goodAnswer = `{"access_token":"91_abc-DEF_123","expires_in":7200}`
 
-func fetchFrom(tb testing.TB, api *API, tokenAPI TokenAPI) (zhongkong.Grant, *zhongkong.FetchError) {
+func fetchFrom(tb testing.TB, api *API, tokenAPI TokenAPI) (custody.Grant, *custody.FetchError) {
 	tb.Helper()
-	grant, err := api.AccessToken(testAccount(), tokenAPI).Fetch(context.Background(), zhongkong.Normal)
+	grant, err := api.AccessToken(testAccount(), tokenAPI).Fetch(context.Background(), custody.Normal)
 	if err == nil {
 		return grant, nil
 	}
-	var failure *zhongkong.FetchError
+	var failure *custody.FetchError
 	if !errors.As(err, &failure) {
 		tb.Fatalf("Fetch returned a %T, not a *FetchError: %v", err, err)
 	}
@@ -63,13 +63,13 @@ func TestFetchAsksAsWeChatWants(t *testing.T) {
 	forced := strings.TrimSuffix(stable, "}") + `,"force_refresh":true}`
 	for _, tc := range []struct {
 		api  TokenAPI
-		mode zhongkong.Mode
+		mode custody.Mode
 		want asked
 	}{
-		{"", zhongkong.Normal, asked{Method: "POST", Path: "/cgi-bin/stable_token", Type: "application/json", Body: stable, Length: int64(len(stable))}},
-		{Stable, zhongkong.Normal, asked{Method: "POST", Path: "/cgi-bin/stable_token", Type: "application/json", Body: stable, Length: int64(len(stable))}},
-		{Stable, zhongkong.Forced, asked{Method: "POST", Path: "/cgi-bin/stable_token", Type: "application/json", Body: forced, Length: int64(len(forced))}},
-		{Classic, zhongkong.Normal, asked{Method: "GET", Path: "/cgi-bin/token", Query: "appid=" + testAppID + "&grant_type=client_credential&secret=" + testSecret}},
+		{"", custody.Normal, asked{Method: "POST", Path: "/cgi-bin/stable_token", Type: "application/json", Body: stable, Length: int64(len(stable))}},
+		{Stable, custody.Normal, asked{Method: "POST", Path: "/cgi-bin/stable_token", Type: "application/json", Body: stable, Length: int64(len(stable))}},
+		{Stable, custody.Forced, asked{Method: "POST", Path: "/cgi-bin/stable_token", Type: "application/json", Body: forced, Length: int64(len(forced))}},
+		{Classic, custody.Normal, asked{Method: "GET", Path: "/cgi-bin/token", Query: "appid=" + testAppID + "&grant_type=client_credential&secret=" + testSecret}},
 	} {
 		grant, err := api.AccessToken(testAccount(), tc.api).Fetch(t.Context(), tc.mode)
 		if err != nil || grant.Value.Reveal() != "91_abc-DEF_123" || grant.ExpiresIn != 2*time.Hour {
@@ -120,14 +120,14 @@ func TestConfigurationThatCannotWorkIsNotSent(t *testing.T) {
 		api     TokenAPI
 		says    string
 	}{
-		{Account{Secret: zhongkong.NewSecret(testSecret)}, Stable, "AppID is empty"},
+		{Account{Secret: custody.NewSecret(testSecret)}, Stable, "AppID is empty"},
 		{Account{AppID: testAppID}, Classic, "AppSecret is empty"},
 		{testAccount(), "other", `no token API "other"`},
-		{Account{AppID: testAppID, Secret: zhongkong.NewSecret("a\xff")}, Stable, "invalid UTF-8"},
+		{Account{AppID: testAppID, Secret: custody.NewSecret("a\xff")}, Stable, "invalid UTF-8"},
 	} {
-		_, err := api.AccessToken(tc.account, tc.api).Fetch(t.Context(), zhongkong.Normal)
-		var failure *zhongkong.FetchError
-		if !errors.As(err, &failure) || failure.Class != zhongkong.ClassFatal || failure.Unanswered || !strings.Contains(err.Error(), tc.says) {
+		_, err := api.AccessToken(tc.account, tc.api).Fetch(t.Context(), custody.Normal)
+		var failure *custody.FetchError
+		if !errors.As(err, &failure) || failure.Class != custody.ClassFatal || failure.Unanswered || !strings.Contains(err.Error(), tc.says) {
 			t.Errorf("%v, want a fatal failure that says %s", err, tc.says)
 		}
 	}
@@ -221,7 +221,7 @@ func TestMalformedAnswers(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			for _, tokenAPI := range []TokenAPI{Stable, Classic} {
 				_, failure := fetchFrom(t, serve(t, says(tc.status, "application/json", tc.body)), tokenAPI)
-				if failure == nil || failure.Class != zhongkong.ClassTransient || !failure.Unanswered || failure.Code != 0 || failure.PerHost {
+				if failure == nil || failure.Class != custody.ClassTransient || !failure.Unanswered || failure.Code != 0 || failure.PerHost {
 					t.Fatalf("%+v, want transient and unanswered", failure)
 				}
 				var unusable *AnswerError
@@ -260,7 +260,7 @@ func TestBrokenConnections(t *testing.T) {
 			for _, tokenAPI := range []TokenAPI{Stable, Classic} {
 				_, failure := fetchFrom(t, api, tokenAPI)
 				var conn *ConnError
-				if failure == nil || failure.Class != zhongkong.ClassTransient || !failure.Unanswered || !errors.As(failure, &conn) || !conn.Sent {
+				if failure == nil || failure.Class != custody.ClassTransient || !failure.Unanswered || !errors.As(failure, &conn) || !conn.Sent {
 					t.Errorf("%+v, want transient and unanswered", failure)
 				}
 			}
@@ -293,7 +293,7 @@ func TestNothingWasSent(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, failure := fetchFrom(t, newAPI(t, tc.cfg), Classic)
-			if failure == nil || failure.Class != zhongkong.ClassTransient || failure.Unanswered {
+			if failure == nil || failure.Class != custody.ClassTransient || failure.Unanswered {
 				t.Fatalf("%+v, want transient and answered", failure)
 			}
 			if !errors.As(failure, tc.target) {
@@ -313,8 +313,8 @@ func TestHandshakeTimeout(t *testing.T) {
 	defer func() { _ = listener.Close() }()
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	_, err = newAPI(t, Config{Base: "https://" + listener.Addr().String()}).AccessToken(testAccount(), Classic).Fetch(ctx, zhongkong.Normal)
-	var failure *zhongkong.FetchError
+	_, err = newAPI(t, Config{Base: "https://" + listener.Addr().String()}).AccessToken(testAccount(), Classic).Fetch(ctx, custody.Normal)
+	var failure *custody.FetchError
 	if !errors.As(err, &failure) || failure.Unanswered || !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("%v, want a deadline before anything was sent", err)
 	}
@@ -328,8 +328,8 @@ func TestEndedContextSendsNothing(t *testing.T) {
 	})})
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err := api.AccessToken(testAccount(), Classic).Fetch(ctx, zhongkong.Normal)
-	var failure *zhongkong.FetchError
+	_, err := api.AccessToken(testAccount(), Classic).Fetch(ctx, custody.Normal)
+	var failure *custody.FetchError
 	if !errors.As(err, &failure) || failure.Unanswered || !errors.Is(err, context.Canceled) {
 		t.Errorf("%v, want a cancellation before anything was sent", err)
 	}
@@ -348,9 +348,9 @@ func TestTimeouts(t *testing.T) {
 		}{{8 * time.Second, 8 * time.Second}, {time.Hour, 30 * time.Second}} {
 			start := time.Now()
 			ctx, cancel := context.WithTimeout(t.Context(), tc.given)
-			_, err := kind.Fetch(ctx, zhongkong.Normal)
+			_, err := kind.Fetch(ctx, custody.Normal)
 			cancel()
-			var failure *zhongkong.FetchError
+			var failure *custody.FetchError
 			if !errors.As(err, &failure) || !failure.Unanswered || !errors.Is(err, context.DeadlineExceeded) {
 				t.Errorf("%v, want an unanswered deadline", err)
 			}
@@ -361,7 +361,7 @@ func TestTimeouts(t *testing.T) {
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 		defer cancel()
-		if verdict := kind.Probe(ctx, oldToken); verdict != zhongkong.NoVerdict {
+		if verdict := kind.Probe(ctx, oldToken); verdict != custody.NoVerdict {
 			t.Errorf("a probe without an answer says %v", verdict)
 		}
 	})
@@ -425,7 +425,7 @@ func TestFetchIsSentOnce(t *testing.T) {
 	api := newAPI(t, Config{Base: "http://" + listener.Addr().String(), Transport: &http.Transport{}})
 	for i := range 3 {
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-		_, err := api.AccessToken(testAccount(), Classic).Fetch(ctx, zhongkong.Normal)
+		_, err := api.AccessToken(testAccount(), Classic).Fetch(ctx, custody.Normal)
 		cancel()
 		if got := int(requests.Load()); got != i+1 {
 			t.Fatalf("%d requests arrived for %d fetches (the last: %v)", got, i+1, err)
@@ -466,7 +466,7 @@ func TestErrcodesOfTokenEndpoints(t *testing.T) {
 func TestWrongSecretIsNoRefusal(t *testing.T) {
 	api := serve(t, says(200, "", `{"errcode":40001,"errmsg":"invalid credential, access_token is invalid or not latest rid: 6aac005a-01bfdbee-79769285"}`))
 	_, failure := fetchFrom(t, api, Classic)
-	if failure == nil || failure.Class != zhongkong.ClassBlocked || failure.RetryAfter != 10*time.Minute || !strings.Contains(failure.Error(), "AppSecret is wrong") {
+	if failure == nil || failure.Class != custody.ClassBlocked || failure.RetryAfter != 10*time.Minute || !strings.Contains(failure.Error(), "AppSecret is wrong") {
 		t.Errorf("%+v: %v, want a wrong AppSecret, blocked for 10 minutes", failure, failure)
 	}
 }
@@ -482,33 +482,33 @@ func TestProbe(t *testing.T) {
 	for _, tc := range []struct {
 		status int
 		body   string
-		want   zhongkong.Verdict
+		want   custody.Verdict
 	}{
-		{200, `{"ip_list":["101.226.62.77"]}`, zhongkong.Accepted},
-		{200, `{"errcode":0,"errmsg":"ok"}`, zhongkong.Accepted},
-		{200, "{\"ip_list\":[\"\x01\"]}", zhongkong.Accepted},
-		{200, `{"errcode":48001,"errmsg":"api unauthorized"}`, zhongkong.Accepted},
-		{200, `{"errcode":40164,"errmsg":"invalid ip 1.2.3.4, not in whitelist"}`, zhongkong.Accepted},
-		{200, `{"errcode":99999}`, zhongkong.Accepted},
-		{200, `{"errcode":40001,"errmsg":"invalid credential"}`, zhongkong.Rejected},
-		{200, `{"errcode":40014}`, zhongkong.Rejected},
-		{200, `{"errcode":42001}`, zhongkong.Rejected},
-		{500, `{"errcode":42001}`, zhongkong.Rejected},
-		{200, `{"errcode":-1,"errmsg":"system error"}`, zhongkong.NoVerdict},
-		{200, `{"errcode":45009}`, zhongkong.NoVerdict},
-		{200, `{"errcode":45011}`, zhongkong.NoVerdict},
-		{200, `{"errcode":41001}`, zhongkong.NoVerdict},
-		{200, `{"errcode":"40001"}`, zhongkong.NoVerdict},
-		{200, `{"inner":{"errcode":40001}}`, zhongkong.Accepted},
-		{500, `{"ip_list":["101.226.62.77"]}`, zhongkong.NoVerdict},
-		{502, `<html>`, zhongkong.NoVerdict},
-		{200, `<html>`, zhongkong.NoVerdict},
-		{200, ``, zhongkong.NoVerdict},
-		{200, `[]`, zhongkong.NoVerdict},
-		{200, `null`, zhongkong.NoVerdict},
-		{200, `{"ip_list":`, zhongkong.NoVerdict},
-		{302, ``, zhongkong.NoVerdict},
-		{200, strings.Repeat(" ", 64<<10) + "{}", zhongkong.NoVerdict},
+		{200, `{"ip_list":["101.226.62.77"]}`, custody.Accepted},
+		{200, `{"errcode":0,"errmsg":"ok"}`, custody.Accepted},
+		{200, "{\"ip_list\":[\"\x01\"]}", custody.Accepted},
+		{200, `{"errcode":48001,"errmsg":"api unauthorized"}`, custody.Accepted},
+		{200, `{"errcode":40164,"errmsg":"invalid ip 1.2.3.4, not in whitelist"}`, custody.Accepted},
+		{200, `{"errcode":99999}`, custody.Accepted},
+		{200, `{"errcode":40001,"errmsg":"invalid credential"}`, custody.Rejected},
+		{200, `{"errcode":40014}`, custody.Rejected},
+		{200, `{"errcode":42001}`, custody.Rejected},
+		{500, `{"errcode":42001}`, custody.Rejected},
+		{200, `{"errcode":-1,"errmsg":"system error"}`, custody.NoVerdict},
+		{200, `{"errcode":45009}`, custody.NoVerdict},
+		{200, `{"errcode":45011}`, custody.NoVerdict},
+		{200, `{"errcode":41001}`, custody.NoVerdict},
+		{200, `{"errcode":"40001"}`, custody.NoVerdict},
+		{200, `{"inner":{"errcode":40001}}`, custody.Accepted},
+		{500, `{"ip_list":["101.226.62.77"]}`, custody.NoVerdict},
+		{502, `<html>`, custody.NoVerdict},
+		{200, `<html>`, custody.NoVerdict},
+		{200, ``, custody.NoVerdict},
+		{200, `[]`, custody.NoVerdict},
+		{200, `null`, custody.NoVerdict},
+		{200, `{"ip_list":`, custody.NoVerdict},
+		{302, ``, custody.NoVerdict},
+		{200, strings.Repeat(" ", 64<<10) + "{}", custody.NoVerdict},
 	} {
 		api := serve(t, func(w http.ResponseWriter, r *http.Request) {
 			if r.Method != http.MethodGet || r.URL.Path != probePath || r.URL.Query().Get("access_token") != oldToken {
@@ -521,10 +521,10 @@ func TestProbe(t *testing.T) {
 		}
 	}
 	refused := newAPI(t, Config{Base: "http://" + testserver.Refusing(t)}).AccessToken(testAccount(), Stable)
-	if got := refused.Probe(t.Context(), oldToken); got != zhongkong.NoVerdict {
+	if got := refused.Probe(t.Context(), oldToken); got != custody.NoVerdict {
 		t.Errorf("without a connection: %v", got)
 	}
-	if got := refused.Probe(t.Context(), ""); got != zhongkong.Rejected {
+	if got := refused.Probe(t.Context(), ""); got != custody.Rejected {
 		t.Errorf("the empty token: %v", got)
 	}
 }

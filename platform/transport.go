@@ -15,7 +15,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/platform/errcode"
 )
 
@@ -25,14 +25,14 @@ const (
 	tokenParameter  = "access_token"
 )
 
-// Tokens is what a Transport needs of a [zhongkong.Keeper].
+// Tokens is what a Transport needs of a [custody.Keeper].
 type Tokens interface {
 	// Token returns the live token.
-	Token(ctx context.Context) (zhongkong.Token, error)
+	Token(ctx context.Context) (custody.Token, error)
 
 	// Reject says that WeChat refused the value refused, and returns the token to
 	// use instead.
-	Reject(ctx context.Context, refused string) (zhongkong.Token, error)
+	Reject(ctx context.Context, refused string) (custody.Token, error)
 }
 
 // Transport is an [http.RoundTripper] that adds the access_token to the query of

@@ -20,7 +20,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/custody"
 )
 
 const (
@@ -322,7 +322,7 @@ func TestOriginalRefusal(t *testing.T) {
 		rejected int
 	}{
 		"Reject fails": {func(f *fakeTokens, r *http.Request) *http.Request {
-			f.rejectErr = zhongkong.ErrRefused
+			f.rejectErr = custody.ErrRefused
 			return r
 		}, 1},
 		"Reject gives the same token": {func(f *fakeTokens, r *http.Request) *http.Request {
@@ -330,7 +330,7 @@ func TestOriginalRefusal(t *testing.T) {
 			return r
 		}, 1},
 		"Reject gives the empty token": {func(f *fakeTokens, r *http.Request) *http.Request {
-			f.next = zhongkong.Token{}
+			f.next = custody.Token{}
 			return r
 		}, 1},
 		"GetBody fails": {func(_ *fakeTokens, r *http.Request) *http.Request {
@@ -587,8 +587,8 @@ func TestTransportWithoutAToken(t *testing.T) {
 		return nil, io.EOF
 	})}
 	for _, failure := range []error{
-		&zhongkong.Error{Class: zhongkong.ClassBlocked, RetryAfter: time.Minute, Text: "the AppSecret is wrong"},
-		zhongkong.ErrClosed, context.Canceled,
+		&custody.Error{Class: custody.ClassBlocked, RetryAfter: time.Minute, Text: "the AppSecret is wrong"},
+		custody.ErrClosed, context.Canceled,
 	} {
 		tokens.tokenErr = failure
 		body := &closing{Reader: strings.NewReader("abc")}
@@ -598,7 +598,7 @@ func TestTransportWithoutAToken(t *testing.T) {
 			t.Errorf("%v, want %v; body closed %d times", err, failure, body.closed.Load())
 		}
 	}
-	tokens.tokenErr, tokens.current = nil, zhongkong.Token{}
+	tokens.tokenErr, tokens.current = nil, custody.Token{}
 	resp, err := transport.RoundTrip(newRequest(t, "GET", callURL, nil))
 	discard(resp)
 	if err == nil {

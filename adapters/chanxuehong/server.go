@@ -21,7 +21,7 @@ import (
 // Server is a core.AccessTokenServer that hands out the tokens of a Keeper. It is
 // safe for concurrent use.
 type Server struct {
-	// Tokens is a *zhongkong.Keeper or a *wechat.Client. Required.
+	// Tokens is a *custody.Keeper or a *wechat.Client. Required.
 	Tokens platform.Tokens
 
 	// Timeout bounds the wait for a token, as the SDK passes no context on. Zero
@@ -32,7 +32,7 @@ type Server struct {
 var _ core.AccessTokenServer = (*Server)(nil)
 
 // Token implements core.AccessTokenServer. Its error is context.DeadlineExceeded,
-// zhongkong.ErrClosed or a *zhongkong.Error.
+// custody.ErrClosed or a *custody.Error.
 func (s *Server) Token() (string, error) {
 	ctx, cancel := s.context()
 	defer cancel()
@@ -46,7 +46,7 @@ func (s *Server) Token() (string, error) {
 // RefreshToken implements core.AccessTokenServer: it rejects refused, which renews
 // the token if refused is still the current one and WeChat refuses it again, and
 // returns the token to use instead. When there is none now, its error wraps
-// zhongkong.ErrRefused. An empty refused asks for the current token.
+// custody.ErrRefused. An empty refused asks for the current token.
 func (s *Server) RefreshToken(refused string) (string, error) {
 	if refused == "" {
 		return s.Token()

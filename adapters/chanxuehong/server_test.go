@@ -12,8 +12,8 @@ import (
 	"github.com/chanxuehong/wechat/mp/base"
 	"github.com/chanxuehong/wechat/mp/core"
 
-	"github.com/zhongkong-go/zhongkong"
 	"github.com/zhongkong-go/zhongkong/adapters/chanxuehong"
+	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/middleware/wechat"
 	"github.com/zhongkong-go/zhongkong/simulator"
 )
@@ -106,7 +106,7 @@ func TestRefusedForNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := server.RefreshToken(token); !errors.Is(err, zhongkong.ErrRefused) {
+	if _, err := server.RefreshToken(token); !errors.Is(err, custody.ErrRefused) {
 		t.Errorf("%v, want ErrRefused", err)
 	}
 	if n := wx.Stats(appID).Stable.Issued; n != 1 {
@@ -117,12 +117,12 @@ func TestRefusedForNothing(t *testing.T) {
 // never has no token, and waits for one.
 type never struct{}
 
-func (never) Token(ctx context.Context) (zhongkong.Token, error) {
+func (never) Token(ctx context.Context) (custody.Token, error) {
 	<-ctx.Done()
-	return zhongkong.Token{}, ctx.Err()
+	return custody.Token{}, ctx.Err()
 }
 
-func (n never) Reject(ctx context.Context, _ string) (zhongkong.Token, error) { return n.Token(ctx) }
+func (n never) Reject(ctx context.Context, _ string) (custody.Token, error) { return n.Token(ctx) }
 
 // TestTimeout waits for a token no longer than it should.
 func TestTimeout(t *testing.T) {

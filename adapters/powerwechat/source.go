@@ -24,7 +24,7 @@ import (
 // Source hands out the tokens of a Keeper. It is safe for concurrent use; each app
 // has its own.
 type Source struct {
-	// Tokens is a *zhongkong.Keeper or a *wechat.Client. Required.
+	// Tokens is a *custody.Keeper or a *wechat.Client. Required.
 	Tokens platform.Tokens
 
 	// Timeout bounds the wait for a token, as the SDK passes no context on. Zero
@@ -32,8 +32,8 @@ type Source struct {
 	Timeout time.Duration
 
 	// OnError hears why there is no token; the SDK tells its caller only that there
-	// is none. The error is context.DeadlineExceeded, zhongkong.ErrClosed or a
-	// *zhongkong.Error. Nil drops it.
+	// is none. The error is context.DeadlineExceeded, custody.ErrClosed or a
+	// *custody.Error. Nil drops it.
 	OnError func(error)
 
 	last atomic.Pointer[string] // what was handed out last

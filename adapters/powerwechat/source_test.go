@@ -12,8 +12,8 @@ import (
 
 	"github.com/ArtisanCloud/PowerWeChat/v3/src/officialAccount"
 
-	"github.com/zhongkong-go/zhongkong"
 	"github.com/zhongkong-go/zhongkong/adapters/powerwechat"
+	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/middleware/wechat"
 	"github.com/zhongkong-go/zhongkong/simulator"
 )
@@ -159,21 +159,21 @@ func TestErrors(t *testing.T) {
 	if err := call(t.Context(), app); err == nil {
 		t.Error("a call without a token")
 	}
-	var none *zhongkong.Error
+	var none *custody.Error
 	if !errors.As(why, &none) || none.Code != 40125 {
-		t.Errorf("%v, want a *zhongkong.Error with 40125", why)
+		t.Errorf("%v, want a *custody.Error with 40125", why)
 	}
 }
 
 // never has no token, and waits for one.
 type never struct{}
 
-func (never) Token(ctx context.Context) (zhongkong.Token, error) {
+func (never) Token(ctx context.Context) (custody.Token, error) {
 	<-ctx.Done()
-	return zhongkong.Token{}, ctx.Err()
+	return custody.Token{}, ctx.Err()
 }
 
-func (n never) Reject(ctx context.Context, _ string) (zhongkong.Token, error) { return n.Token(ctx) }
+func (n never) Reject(ctx context.Context, _ string) (custody.Token, error) { return n.Token(ctx) }
 
 // TestTimeout waits for a token no longer than it should.
 func TestTimeout(t *testing.T) {

@@ -25,7 +25,7 @@ import (
 // Handle is a credential.AccessTokenHandle that hands out the tokens of a Keeper.
 // It is safe for concurrent use.
 type Handle struct {
-	// Tokens is a *zhongkong.Keeper or a *wechat.Client. Required.
+	// Tokens is a *custody.Keeper or a *wechat.Client. Required.
 	Tokens platform.Tokens
 
 	// Timeout bounds the wait for a token where the SDK passes no context on. Zero
@@ -36,7 +36,7 @@ type Handle struct {
 var _ credential.AccessTokenContextHandle = (*Handle)(nil)
 
 // GetAccessToken implements credential.AccessTokenHandle. Its error is
-// context.DeadlineExceeded, zhongkong.ErrClosed or a *zhongkong.Error.
+// context.DeadlineExceeded, custody.ErrClosed or a *custody.Error.
 func (h *Handle) GetAccessToken() (string, error) {
 	timeout := h.Timeout
 	if timeout == 0 {

@@ -15,8 +15,8 @@ import (
 	"github.com/silenceper/wechat/v2/officialaccount/config"
 	"github.com/silenceper/wechat/v2/util"
 
-	"github.com/zhongkong-go/zhongkong"
 	"github.com/zhongkong-go/zhongkong/adapters/silenceper"
+	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/middleware/wechat"
 	"github.com/zhongkong-go/zhongkong/simulator"
 	"github.com/zhongkong-go/zhongkong/simulator/simtest"
@@ -105,12 +105,12 @@ func TestDoReturnsErrors(t *testing.T) {
 // never has no token, and waits for one.
 type never struct{}
 
-func (never) Token(ctx context.Context) (zhongkong.Token, error) {
+func (never) Token(ctx context.Context) (custody.Token, error) {
 	<-ctx.Done()
-	return zhongkong.Token{}, ctx.Err()
+	return custody.Token{}, ctx.Err()
 }
 
-func (n never) Reject(ctx context.Context, _ string) (zhongkong.Token, error) { return n.Token(ctx) }
+func (n never) Reject(ctx context.Context, _ string) (custody.Token, error) { return n.Token(ctx) }
 
 // TestTimeout waits for a token no longer than it should.
 func TestTimeout(t *testing.T) {

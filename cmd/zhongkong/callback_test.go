@@ -14,8 +14,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong"
 	"github.com/zhongkong-go/zhongkong/callback"
+	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/simulator"
 	"github.com/zhongkong-go/zhongkong/simulator/simtest"
 )
@@ -24,7 +24,7 @@ import (
 // with its name.
 func bot(t *testing.T, name, appID, token, aesKey string) *httptest.Server {
 	t.Helper()
-	config := callback.Config{AppID: appID, Token: zhongkong.NewSecret(token), AESKey: zhongkong.NewSecret(aesKey), Freshness: time.Minute}
+	config := callback.Config{AppID: appID, Token: custody.NewSecret(token), AESKey: custody.NewSecret(aesKey), Freshness: time.Minute}
 	verifier, err := callback.NewVerifier(config)
 	if err != nil {
 		t.Fatal(err)

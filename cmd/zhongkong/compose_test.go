@@ -18,7 +18,7 @@ import (
 	"github.com/goccy/go-yaml"
 
 	"github.com/zhongkong-go/zhongkong/gateway"
-	"github.com/zhongkong-go/zhongkong/internal/testserver"
+	"github.com/zhongkong-go/zhongkong/internal/test/testserver"
 )
 
 // composeFile is what the tests read of one.
@@ -63,11 +63,11 @@ func readCompose(t *testing.T, name string) composeFile {
 	return file
 }
 
-// TestComposeGateway: what compose.gateway.yaml says is what the program understands.
+// TestComposeGateway: what deploy/compose.gateway.yaml says is what the program understands.
 // Its commands parse and their settings are taken; each variable is one that they read;
 // addresses lead to where another service listens.
 func TestComposeGateway(t *testing.T) {
-	file := readCompose(t, "compose.gateway.yaml")
+	file := readCompose(t, "deploy/compose.gateway.yaml")
 	image := readDockerfile(t)
 	listens := map[string]string{"redis": "6379"} // by service: the port in its container
 	gateways := 0
@@ -188,9 +188,9 @@ func TestComposeGateway(t *testing.T) {
 
 // TestComposeComments: the lines to paste from the files' heads are right.
 func TestComposeComments(t *testing.T) {
-	text := repository(t, "compose.gateway.yaml")
+	text := repository(t, "deploy/compose.gateway.yaml")
 	for _, line := range regexp.MustCompile(`(?m)run --rm (\S+) (.*)$`).FindAllStringSubmatch(text, -1) {
-		if _, there := readCompose(t, "compose.gateway.yaml").Services[line[1]]; !there {
+		if _, there := readCompose(t, "deploy/compose.gateway.yaml").Services[line[1]]; !there {
 			t.Errorf("there is no service %s", line[1])
 		}
 		parser, err := kong.New(new(commands), kong.Name("zhongkong"))
@@ -201,8 +201,8 @@ func TestComposeComments(t *testing.T) {
 			t.Errorf("%s: %v", line[2], err)
 		}
 	}
-	text = repository(t, "compose.yaml")
-	servers := readCompose(t, "compose.yaml").Services
+	text = repository(t, "deploy/compose.yaml")
+	servers := readCompose(t, "deploy/compose.yaml").Services
 	exported := regexp.MustCompile(`(?m)export (ZHONGKONG_TEST_\w+)='([^']+)'`).FindAllStringSubmatch(text, -1)
 	if len(exported) != len(testserver.Engines) {
 		t.Errorf("%d servers are exported, want %d", len(exported), len(testserver.Engines))

@@ -9,7 +9,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
-	"github.com/zhongkong-go/zhongkong/internal/markdown"
+	"github.com/zhongkong-go/zhongkong/internal/docs/markdown"
 )
 
 // TestCommandLinesOfThePages gives every command line of the documentation to the

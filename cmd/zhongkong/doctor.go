@@ -7,8 +7,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong"
 	"github.com/zhongkong-go/zhongkong/cmd/zhongkong/internal/doctor"
+	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/gateway"
 	"github.com/zhongkong-go/zhongkong/middleware/wechat"
 )
@@ -198,7 +198,7 @@ func viaGateway(env func(string) string, o *doctor.Options) error {
 			return fmt.Errorf("ZHONGKONG_GATEWAY is set and %s is not: it is %s", name, what)
 		}
 	}
-	o.Gateway, o.Key = env("ZHONGKONG_GATEWAY"), zhongkong.NewSecret(env("ZHONGKONG_GATEWAY_KEY"))
+	o.Gateway, o.Key = env("ZHONGKONG_GATEWAY"), custody.NewSecret(env("ZHONGKONG_GATEWAY_KEY"))
 	o.Accounts = []doctor.Account{{AppID: env("WECHAT_APPID"), TokenAPI: "gateway"}}
 	return nil
 }

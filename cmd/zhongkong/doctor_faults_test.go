@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/platform/errcode"
 	"github.com/zhongkong-go/zhongkong/simulator"
 	"github.com/zhongkong-go/zhongkong/store/sqlite"
@@ -283,14 +283,14 @@ func (s *shop) diagnose(args string) (d diagnosis, out string) {
 }
 
 // record is what the store has of the token.
-func (s *shop) record() zhongkong.Record {
+func (s *shop) record() custody.Record {
 	s.t.Helper()
 	store, err := sqlite.Open(s.t.Context(), s.database, sqlite.Options{})
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	defer func() { _ = store.Close() }()
-	key := zhongkong.Key{Kind: "access_token", AppID: tokenAppID, API: s.env["WECHAT_TOKEN_API"], Host: strings.TrimPrefix(s.URL, "http://")}
+	key := custody.Key{Kind: "access_token", AppID: tokenAppID, API: s.env["WECHAT_TOKEN_API"], Host: strings.TrimPrefix(s.URL, "http://")}
 	record, err := store.Load(s.t.Context(), key)
 	if err != nil {
 		s.t.Fatal(err)

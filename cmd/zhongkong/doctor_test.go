@@ -18,8 +18,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong"
 	"github.com/zhongkong-go/zhongkong/callback"
+	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/gateway"
 	"github.com/zhongkong-go/zhongkong/simulator"
 	"github.com/zhongkong-go/zhongkong/store/memory"
@@ -313,8 +313,8 @@ func TestDoctorViaGateway(t *testing.T) {
 		t.Fatal(err)
 	}
 	g, err := gateway.New(t.Context(), gateway.Config{
-		Accounts: []gateway.Account{{AppID: tokenAppID, Secret: zhongkong.NewSecret(tokenSecret)}},
-		Store:    store, SealKeys: []zhongkong.Secret{zhongkong.NewSecret(strings.Repeat("k", 32))}, APIBase: s.URL,
+		Accounts: []gateway.Account{{AppID: tokenAppID, Secret: custody.NewSecret(tokenSecret)}},
+		Store:    store, SealKeys: []custody.Secret{custody.NewSecret(strings.Repeat("k", 32))}, APIBase: s.URL,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -16,7 +16,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/gateway"
 	"github.com/zhongkong-go/zhongkong/gateway/console"
 	"github.com/zhongkong-go/zhongkong/gateway/metrics"
@@ -89,7 +89,7 @@ func (c *serveCmd) settings(t *terminal) (*gateway.Settings, error) {
 			return nil, fmt.Errorf("WECHAT_TOKEN_API: %w", err)
 		}
 		settings.APIBase = env("WECHAT_API_BASE")
-		settings.Accounts = []gateway.Account{{AppID: env("WECHAT_APPID"), Secret: zhongkong.NewSecret(env("WECHAT_APPSECRET")), TokenAPI: tokenAPI}}
+		settings.Accounts = []gateway.Account{{AppID: env("WECHAT_APPID"), Secret: custody.NewSecret(env("WECHAT_APPSECRET")), TokenAPI: tokenAPI}}
 	}
 	for _, f := range []struct {
 		field *string
@@ -114,18 +114,18 @@ func storeOf(env func(string) (string, bool)) string {
 }
 
 // sealKeys reads ZHONGKONG_SEAL_KEY.
-func sealKeys(env func(string) (string, bool)) ([]zhongkong.Secret, error) {
+func sealKeys(env func(string) (string, bool)) ([]custody.Secret, error) {
 	text, _ := env("ZHONGKONG_SEAL_KEY")
 	if text == "" {
 		return nil, errors.New("ZHONGKONG_SEAL_KEY is not set: the tokens would lie in the store in the clear. Make a key with: openssl rand -base64 32")
 	}
-	var keys []zhongkong.Secret
+	var keys []custody.Secret
 	for encoded := range strings.SplitSeq(text, ",") {
 		key, err := base64.StdEncoding.DecodeString(strings.TrimSpace(encoded))
 		if err != nil || len(key) != 32 {
 			return nil, fmt.Errorf("ZHONGKONG_SEAL_KEY, key %d, is not base64 of 32 bytes: make one with openssl rand -base64 32", len(keys)+1)
 		}
-		keys = append(keys, zhongkong.NewSecret(string(key)))
+		keys = append(keys, custody.NewSecret(string(key)))
 	}
 	return keys, nil
 }
@@ -148,11 +148,11 @@ func newLogger(t *terminal, l gateway.Log) (*slog.Logger, error) {
 type service struct {
 	settings *gateway.Settings
 	log      *slog.Logger
-	keys     []zhongkong.Secret
+	keys     []custody.Secret
 	plain    bool
 	load     func() (*gateway.Settings, error)
-	store    zhongkong.Store // nil: the one that the settings name
-	page     string          // where the page is, once it is there
+	store    custody.Store // nil: the one that the settings name
+	page     string        // where the page is, once it is there
 }
 
 // run serves until ctx ends. started is told the address.
@@ -356,14 +356,14 @@ func (c *serveCmd) demo(ctx context.Context, t *terminal) (err error) {
 	_, _ = rand.Read(seal[:]) // never fails, by its documentation
 	settings := &gateway.Settings{
 		Listen: c.Listen, APIBase: "http://" + listener.Addr().String(),
-		Accounts: []gateway.Account{{AppID: account.AppID, Secret: zhongkong.NewSecret(account.Secret), TokenAPI: platform.Classic}},
-		Admin:    gateway.Admin{Listen: "127.0.0.1:0", Key: zhongkong.NewSecret(rand.Text() + rand.Text())},
+		Accounts: []gateway.Account{{AppID: account.AppID, Secret: custody.NewSecret(account.Secret), TokenAPI: platform.Classic}},
+		Admin:    gateway.Admin{Listen: "127.0.0.1:0", Key: custody.NewSecret(rand.Text() + rand.Text())},
 	}
 	if settings.Listen == "" {
 		settings.Listen = defaultListen
 	}
 	s := &service{
-		settings: settings, log: log, keys: []zhongkong.Secret{zhongkong.NewSecret(string(seal[:]))}, plain: c.PlainHTTP, store: store,
+		settings: settings, log: log, keys: []custody.Secret{custody.NewSecret(string(seal[:]))}, plain: c.PlainHTTP, store: store,
 		load: func() (*gateway.Settings, error) { return settings, nil },
 	}
 	return s.run(ctx, t, func(base string) {

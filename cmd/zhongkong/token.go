@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/middleware/wechat"
 	"github.com/zhongkong-go/zhongkong/platform"
 	"github.com/zhongkong-go/zhongkong/store/open"
@@ -37,7 +37,7 @@ The exit code is 0 when all is well, 1 when there is no token, 2 when the comman
 type custodian struct {
 	cfg   wechat.Config
 	api   *platform.API
-	store zhongkong.Store
+	store custody.Store
 	place string // the store's, for people
 }
 
@@ -105,16 +105,16 @@ func (c *custodian) close() {
 	c.api.CloseIdleConnections()
 }
 
-func (c *custodian) key() zhongkong.Key { return c.api.Key(c.cfg.AppID, c.cfg.TokenAPI) }
+func (c *custodian) key() custody.Key { return c.api.Key(c.cfg.AppID, c.cfg.TokenAPI) }
 
 // keep starts a Keeper, as a program has it. A trusting one believes that the token
 // was refused without asking WeChat.
-func (c *custodian) keep(trusting bool) (*zhongkong.Keeper, error) {
+func (c *custodian) keep(trusting bool) (*custody.Keeper, error) {
 	kind := c.api.AccessToken(platform.Account{AppID: c.cfg.AppID, Secret: c.cfg.AppSecret}, c.cfg.TokenAPI)
 	if trusting {
 		kind.Probe = nil
 	}
-	return zhongkong.New(zhongkong.Config{
+	return custody.New(custody.Config{
 		Key: c.key(), Kind: kind, Store: c.store, Secret: c.cfg.AppSecret,
 		SealKeys: c.cfg.SealKeys, Logger: c.cfg.Logger,
 	})
@@ -122,7 +122,7 @@ func (c *custodian) keep(trusting bool) (*zhongkong.Keeper, error) {
 
 // failure makes an error of a Keeper a command's, with what to do next.
 func failure(ctx context.Context, err error) error {
-	var none *zhongkong.Error
+	var none *custody.Error
 	switch {
 	case errors.As(err, &none):
 		text := strings.TrimPrefix(err.Error(), "zhongkong: ")
@@ -146,14 +146,14 @@ type tokenGetCmd struct {
 
 // Run prints.
 func (c *tokenGetCmd) Run(ctx context.Context, t *terminal) error {
-	return withToken(ctx, t, c.Wait, false, func(_ context.Context, _ *zhongkong.Keeper, token zhongkong.Token) error {
+	return withToken(ctx, t, c.Wait, false, func(_ context.Context, _ *custody.Keeper, token custody.Token) error {
 		_, err := fmt.Fprintln(t.out, token.Value())
 		return err
 	})
 }
 
 // withToken gives do the live token and its Keeper.
-func withToken(ctx context.Context, t *terminal, wait time.Duration, trusting bool, do func(context.Context, *zhongkong.Keeper, zhongkong.Token) error) error {
+func withToken(ctx context.Context, t *terminal, wait time.Duration, trusting bool, do func(context.Context, *custody.Keeper, custody.Token) error) error {
 	if wait <= 0 {
 		return mistake("--wait %s: it has to be positive", wait)
 	}
@@ -178,12 +178,12 @@ func withToken(ctx context.Context, t *terminal, wait time.Duration, trusting bo
 
 // patiently asks again after failures that pass, as long as ctx has time for it: a
 // program would come again by itself.
-func patiently(ctx context.Context, keeper *zhongkong.Keeper) (zhongkong.Token, error) {
+func patiently(ctx context.Context, keeper *custody.Keeper) (custody.Token, error) {
 	end, _ := ctx.Deadline()
 	for {
 		token, err := keeper.Token(ctx)
-		var none *zhongkong.Error
-		if !errors.As(err, &none) || none.Class != zhongkong.ClassTransient || time.Until(end) < none.RetryAfter {
+		var none *custody.Error
+		if !errors.As(err, &none) || none.Class != custody.ClassTransient || time.Until(end) < none.RetryAfter {
 			return token, err
 		}
 		select {
@@ -203,9 +203,9 @@ type tokenRefreshCmd struct {
 // Run renews. A forced renewal is that of a token which was refused: under the
 // lease, within the fleet's budget of forced fetches, seen by every process.
 func (c *tokenRefreshCmd) Run(ctx context.Context, t *terminal) error {
-	return withToken(ctx, t, c.Wait, c.Force, func(limited context.Context, keeper *zhongkong.Keeper, token zhongkong.Token) error {
+	return withToken(ctx, t, c.Wait, c.Force, func(limited context.Context, keeper *custody.Keeper, token custody.Token) error {
 		switch {
-		case token.Origin() == zhongkong.OriginFetched:
+		case token.Origin() == custody.OriginFetched:
 			t.say("%s There was no token; the new one lives for %s.", t.tick(true), lasting(token.Left()))
 			return nil
 		case !c.Force:
@@ -215,8 +215,8 @@ func (c *tokenRefreshCmd) Run(ctx context.Context, t *terminal) error {
 			return nil
 		}
 		next, err := keeper.Reject(limited, token.Value())
-		var none *zhongkong.Error
-		if errors.Is(err, zhongkong.ErrRefused) && errors.As(err, &none) {
+		var none *custody.Error
+		if errors.Is(err, custody.ErrRefused) && errors.As(err, &none) {
 			return fmt.Errorf("WeChat gives no other token now: two forced refreshes lie at least 30 s apart, and all programs on this store make at most 18 a day. Try again in %s", lasting(none.RetryAfter))
 		}
 		if err != nil {
@@ -282,7 +282,7 @@ func (c *tokenStatusCmd) Run(ctx context.Context, t *terminal) error {
 		return err
 	case live:
 		return nil
-	case last.Event == zhongkong.EventRelease && last.Detail != "":
+	case last.Event == custody.EventRelease && last.Detail != "":
 		return fmt.Errorf("no token lives, and the last attempt, %s ago, failed: %s", lasting(time.Since(last.At)), last.Detail)
 	default:
 		return errors.New("no token lives: a program on this store fetches one when it starts, and so does zhongkong token get")
@@ -290,9 +290,9 @@ func (c *tokenStatusCmd) Run(ctx context.Context, t *terminal) error {
 }
 
 // showCredential shows a record without its value, and reports whether it lives.
-func showCredential(ctx context.Context, t *terminal, store zhongkong.Store, key zhongkong.Key) (live bool, err error) {
+func showCredential(ctx context.Context, t *terminal, store custody.Store, key custody.Key) (live bool, err error) {
 	record, err := store.Load(ctx, key)
-	if err != nil && !errors.Is(err, zhongkong.ErrNotFound) {
+	if err != nil && !errors.Is(err, custody.ErrNotFound) {
 		return false, fmt.Errorf("the store cannot be read: %w", err)
 	}
 	left := record.End.Sub(record.Now)
@@ -316,8 +316,8 @@ func showCredential(ctx context.Context, t *terminal, store zhongkong.Store, key
 }
 
 // journal shows the newest lines and returns the last one.
-func (c *tokenStatusCmd) journal(ctx context.Context, t *terminal, store zhongkong.Store, key zhongkong.Key) (last zhongkong.Entry, err error) {
-	journal, ok := store.(zhongkong.Journal)
+func (c *tokenStatusCmd) journal(ctx context.Context, t *terminal, store custody.Store, key custody.Key) (last custody.Entry, err error) {
+	journal, ok := store.(custody.Journal)
 	if !ok {
 		return last, nil
 	}
@@ -330,7 +330,7 @@ func (c *tokenStatusCmd) journal(ctx context.Context, t *terminal, store zhongko
 	}
 	for _, e := range entries[:min(len(entries), c.Lines)] {
 		detail := printable(e.Detail)
-		if e.Event == zhongkong.EventRelease {
+		if e.Event == custody.EventRelease {
 			detail = t.red(detail)
 		}
 		t.say("  %s  %-7s  %s", t.dim(e.At.Local().Format(time.DateTime)), e.Event, detail)

@@ -23,7 +23,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/middleware/wechat"
 )
 
@@ -97,7 +97,7 @@ func status(c *gin.Context) {
 // WeChat's answer to the call is the trouble.
 func fail(c *gin.Context, err error) {
 	code := http.StatusBadGateway
-	var none *zhongkong.Error
+	var none *custody.Error
 	if errors.As(err, &none) {
 		code = http.StatusServiceUnavailable
 		wait := none.RetryAfter

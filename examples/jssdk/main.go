@@ -30,7 +30,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/middleware/wechat"
 )
 
@@ -104,7 +104,7 @@ func address(r *http.Request) string {
 // fail answers 503 when there is no ticket for now.
 func fail(c *gin.Context, err error) {
 	code := http.StatusInternalServerError
-	var none *zhongkong.Error
+	var none *custody.Error
 	if errors.As(err, &none) {
 		code = http.StatusServiceUnavailable
 		wait := none.RetryAfter

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/gateway"
 )
 
@@ -86,7 +86,7 @@ func (p *Page) doRefresh(w http.ResponseWriter, r *http.Request, one *session) {
 	v := p.look(r, one)
 	came, err := p.gateway.Refresh(r.Context(), actor(r), v.AppID)
 	p.changed()
-	var failure *zhongkong.Error
+	var failure *custody.Error
 	var n notice
 	switch {
 	case errors.Is(err, gateway.ErrNoAccount):
@@ -166,7 +166,7 @@ func clientOf(v *view, form url.Values) (gateway.Client, error) {
 func (p *Page) doAdd(w http.ResponseWriter, r *http.Request, one *session) {
 	v := p.look(r, one)
 	c, err := clientOf(v, r.PostForm)
-	var key zhongkong.Secret
+	var key custody.Secret
 	if err == nil {
 		key, err = p.gateway.Clients(actor(r)).Add(r.Context(), c)
 	}

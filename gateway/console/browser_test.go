@@ -11,10 +11,11 @@ import (
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/gateway"
-	"github.com/zhongkong-go/zhongkong/internal/browsertest"
+	"github.com/zhongkong-go/zhongkong/internal/test/browsertest"
 	"github.com/zhongkong-go/zhongkong/simulator"
+	"github.com/zhongkong-go/zhongkong/store"
 )
 
 // TestBrowserLogin: a wrong key, the right one, and the logout, by keyboard; what is
@@ -232,8 +233,8 @@ func TestMarkup(t *testing.T) {
 		{AppID: appID(0), Path: simulator.StableTokenPath, Errcode: 99999, Errmsg: evil},
 		{AppID: appID(1), Path: simulator.StableTokenPath, Body: evil},
 	}}).settled()
-	ledger := d.store.(zhongkong.Ledger)
-	for _, u := range []zhongkong.Use{
+	ledger := d.store.(store.Ledger)
+	for _, u := range []store.Use{
 		{Actor: "client " + evil, Act: "use AppSecret", Subject: appID(0), Detail: evil},
 		{Actor: evil, Act: evil, Subject: evil, Detail: evil},
 	} {
@@ -242,13 +243,13 @@ func TestMarkup(t *testing.T) {
 		}
 	}
 	body := fmt.Sprintf(`{"name":%q,"accounts":[%q,"x"],"paths":[%q],"id":"0011223344556677","keys":[]}`, evil, evil, evil)
-	if _, err := ledger.Put(t.Context(), zhongkong.Document{Kind: "client", Name: evil, Body: []byte(body)}); err != nil {
+	if _, err := ledger.Put(t.Context(), store.Document{Kind: "client", Name: evil, Body: []byte(body)}); err != nil {
 		t.Fatal(err)
 	}
-	var lease zhongkong.Lease // of another gateway, which fails
+	var lease custody.Lease // of another gateway, which fails
 	var err error
 	d.until("the lease, which the gateway has while it tries again", func() bool {
-		var held *zhongkong.HeldError
+		var held *custody.HeldError
 		lease, err = d.store.Acquire(t.Context(), d.Status()[0].Key, "other/1/x", time.Minute)
 		return !errors.As(err, &held)
 	})
@@ -273,7 +274,7 @@ func TestMarkup(t *testing.T) {
 			tab.Await(has("#lines b", "<script>window.hit=1</script>"))
 			tab.Await(has("#lines .who", "<script>window.hit=1</script>"))
 			tab.Await(has("#lines .detail", "<script>window.hit=1</script>"))
-			if err := ledger.Note(t.Context(), zhongkong.Use{Actor: "test", Act: "live", Detail: evil + " live"}); err != nil {
+			if err := ledger.Note(t.Context(), store.Use{Actor: "test", Act: "live", Detail: evil + " live"}); err != nil {
 				t.Fatal(err)
 			}
 			tab.Await(has("#lines .detail", evil+" live")) // by the script

@@ -24,7 +24,7 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/gateway"
 	"github.com/zhongkong-go/zhongkong/internal/page"
 )
@@ -40,7 +40,7 @@ type Options struct {
 	Gateway *gateway.Gateway // required
 
 	// Key is the admin key, of at least 32 characters.
-	Key zhongkong.Secret
+	Key custody.Secret
 
 	// Name tells this gateway from others, for people. Empty means the machine's name.
 	Name string
@@ -55,7 +55,7 @@ type Options struct {
 // Page is the page of one gateway. All methods are safe for concurrent use.
 type Page struct {
 	gateway  *gateway.Gateway
-	key      zhongkong.Secret
+	key      custody.Secret
 	host     string // the machine's name
 	name     string
 	version  string

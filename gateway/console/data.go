@@ -7,8 +7,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/gateway"
+	"github.com/zhongkong-go/zhongkong/store"
 )
 
 // However many look at the page, the gateway and the store are asked this often.
@@ -30,7 +31,7 @@ const (
 type data struct {
 	gateway  *gateway.Gateway
 	accounts cached[[]gateway.AccountState]
-	uses     cached[[]zhongkong.Use]
+	uses     cached[[]store.Use]
 	clients  cached[[]gateway.Client]
 	waiting  cached[[]gateway.QueueStatus]
 
@@ -97,8 +98,8 @@ func asked[T any](ask func(ctx context.Context) (T, error)) func() (T, error) {
 }
 
 // trail returns the newest lines of the gateways' journal.
-func (d *data) trail() ([]zhongkong.Use, time.Time, error) {
-	return d.uses.get(usesAge, asked(func(ctx context.Context) ([]zhongkong.Use, error) { return d.gateway.Uses(ctx, maxUses) }))
+func (d *data) trail() ([]store.Use, time.Time, error) {
+	return d.uses.get(usesAge, asked(func(ctx context.Context) ([]store.Use, error) { return d.gateway.Uses(ctx, maxUses) }))
 }
 
 // list returns the clients.
@@ -111,7 +112,7 @@ type journal struct {
 	read    time.Time // zero: never
 	fence   int64     // of the token then
 	failure string    // what there was then
-	entries []zhongkong.Entry
+	entries []custody.Entry
 	whole   bool // there are no older entries of the last day
 	known   bool
 }
@@ -232,7 +233,7 @@ func (j journal) today(now time.Time) (n int, more bool) {
 		if e.At.Before(midnight) {
 			return n, false
 		}
-		if e.Event == zhongkong.EventBegin {
+		if e.Event == custody.EventBegin {
 			n++
 		}
 	}

@@ -10,9 +10,10 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/gateway"
 	"github.com/zhongkong-go/zhongkong/simulator"
+	"github.com/zhongkong-go/zhongkong/store"
 	"github.com/zhongkong-go/zhongkong/store/memory"
 )
 
@@ -23,7 +24,7 @@ func TestMany(t *testing.T) {
 		for n := range 5000 {
 			c.Accounts = append(c.Accounts, gateway.Account{AppID: fmt.Sprintf("wxmany%012d", n), Secret: c.Accounts[0].Secret})
 		}
-		c.Accounts[1].Secret = zhongkong.NewSecret("wrong-" + appSecret)
+		c.Accounts[1].Secret = custody.NewSecret("wrong-" + appSecret)
 	}}).logIn()
 	if _, err := d.Refresh(t.Context(), "test", appID(1)); err == nil { // first fetches of so many take an hour
 		t.Fatal("there is no trouble")
@@ -60,28 +61,28 @@ type shut struct {
 
 var errAway = errors.New("made up: no route to host")
 
-func (s *shut) Documents(ctx context.Context, after int64) ([]zhongkong.Document, error) {
+func (s *shut) Documents(ctx context.Context, after int64) ([]store.Document, error) {
 	if s.away.Load() {
 		return nil, errAway
 	}
 	return s.Store.Documents(ctx, after)
 }
 
-func (s *shut) Uses(ctx context.Context, limit int) ([]zhongkong.Use, error) {
+func (s *shut) Uses(ctx context.Context, limit int) ([]store.Use, error) {
 	if s.away.Load() {
 		return nil, errAway
 	}
 	return s.Store.Uses(ctx, limit)
 }
 
-func (s *shut) Note(ctx context.Context, u zhongkong.Use) error {
+func (s *shut) Note(ctx context.Context, u store.Use) error {
 	if s.away.Load() {
 		return errAway
 	}
 	return s.Store.Note(ctx, u)
 }
 
-func (s *shut) Journal(ctx context.Context, key zhongkong.Key, limit int) ([]zhongkong.Entry, error) {
+func (s *shut) Journal(ctx context.Context, key custody.Key, limit int) ([]custody.Entry, error) {
 	if s.away.Load() {
 		return nil, errAway
 	}

@@ -10,9 +10,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/gateway"
-	"github.com/zhongkong-go/zhongkong/internal/browsertest"
+	"github.com/zhongkong-go/zhongkong/internal/test/browsertest"
 	"github.com/zhongkong-go/zhongkong/simulator"
 	"github.com/zhongkong-go/zhongkong/store/memory"
 )
@@ -26,22 +26,22 @@ type storied struct {
 
 	ages map[string]time.Duration // of the tokens, by appid
 	born time.Time                // what is older was not so
-	past map[string][]zhongkong.Entry
+	past map[string][]custody.Entry
 }
 
-func (s *storied) aged(key zhongkong.Key, r zhongkong.Record) zhongkong.Record {
+func (s *storied) aged(key custody.Key, r custody.Record) custody.Record {
 	if r.Value != "" {
 		r.End = r.End.Add(-s.ages[key.AppID])
 	}
 	return r
 }
 
-func (s *storied) Load(ctx context.Context, key zhongkong.Key) (zhongkong.Record, error) {
+func (s *storied) Load(ctx context.Context, key custody.Key) (custody.Record, error) {
 	r, err := s.Store.Load(ctx, key)
 	return s.aged(key, r), err
 }
 
-func (s *storied) LoadMany(ctx context.Context, keys []zhongkong.Key) (map[zhongkong.Key]zhongkong.Record, error) {
+func (s *storied) LoadMany(ctx context.Context, keys []custody.Key) (map[custody.Key]custody.Record, error) {
 	all, err := s.Store.LoadMany(ctx, keys)
 	for key, r := range all {
 		all[key] = s.aged(key, r)
@@ -49,37 +49,37 @@ func (s *storied) LoadMany(ctx context.Context, keys []zhongkong.Key) (map[zhong
 	return all, err
 }
 
-func (s *storied) Acquire(ctx context.Context, key zhongkong.Key, attempt string, ttl time.Duration) (zhongkong.Lease, error) {
+func (s *storied) Acquire(ctx context.Context, key custody.Key, attempt string, ttl time.Duration) (custody.Lease, error) {
 	lease, err := s.Store.Acquire(ctx, key, attempt, ttl)
 	lease.Record = s.aged(key, lease.Record)
 	return lease, err
 }
 
-func (s *storied) Journal(ctx context.Context, key zhongkong.Key, limit int) ([]zhongkong.Entry, error) {
+func (s *storied) Journal(ctx context.Context, key custody.Key, limit int) ([]custody.Entry, error) {
 	all, err := s.Store.Journal(ctx, key, limit)
-	all = slices.DeleteFunc(all, func(e zhongkong.Entry) bool { return e.At.Before(s.born) })
+	all = slices.DeleteFunc(all, func(e custody.Entry) bool { return e.At.Before(s.born) })
 	all = append(all, s.past[key.AppID]...)
 	return all[:min(len(all), limit)], err
 }
 
 // remember writes a day into the journal of an account whose token is so old: a
 // renewal every two hours or so, and what else there was.
-func (s *storied) remember(appID, host string, before ...zhongkong.Entry) {
+func (s *storied) remember(appID, host string, before ...custody.Entry) {
 	entries := slices.Clone(before)
 	for at := s.ages[appID] + time.Second; at < 24*time.Hour; at += 116 * time.Minute {
 		attempt := fmt.Sprintf("%s/%s", host, at)
 		entries = append(entries,
-			zhongkong.Entry{At: time.Now().Add(-at), Event: zhongkong.EventSave, Attempt: attempt, Detail: "ahead of the token's end"},
-			zhongkong.Entry{At: time.Now().Add(-at - time.Second), Event: zhongkong.EventBegin, Attempt: attempt, Detail: "ahead of the token's end"})
+			custody.Entry{At: time.Now().Add(-at), Event: custody.EventSave, Attempt: attempt, Detail: "ahead of the token's end"},
+			custody.Entry{At: time.Now().Add(-at - time.Second), Event: custody.EventBegin, Attempt: attempt, Detail: "ahead of the token's end"})
 	}
-	slices.SortFunc(entries, func(a, b zhongkong.Entry) int { return b.At.Compare(a.At) })
+	slices.SortFunc(entries, func(a, b custody.Entry) int { return b.At.Compare(a.At) })
 	s.past[appID] = entries
 }
 
 // lively is a gateway on which something has happened.
 func lively(t *testing.T) *desk {
 	const accounts = 6
-	store := &storied{Store: memory.New(), ages: map[string]time.Duration{}, past: map[string][]zhongkong.Entry{}}
+	store := &storied{Store: memory.New(), ages: map[string]time.Duration{}, past: map[string][]custody.Entry{}}
 	first := start(t, options{accounts: accounts, store: store, faults: []simulator.Fault{{AppID: appID(4), Errcode: -1}}}).settled()
 	if err := first.Close(); err != nil {
 		t.Fatal(err)
@@ -92,21 +92,21 @@ func lively(t *testing.T) *desk {
 	store.ages[appID(1)] = 117*time.Minute + 30*time.Second
 	for n := range accounts {
 		host := fmt.Sprintf("gateway-%d/7", n%2+1)
-		before := []zhongkong.Entry{}
-		event := func(minutes int, earlier time.Duration, event zhongkong.Event, detail string) {
+		before := []custody.Entry{}
+		event := func(minutes int, earlier time.Duration, event custody.Event, detail string) {
 			at := time.Now().Add(-time.Duration(minutes)*time.Minute - earlier)
-			before = append(before, zhongkong.Entry{At: at, Event: event, Attempt: fmt.Sprintf("%s/%d", host, minutes), Detail: detail})
+			before = append(before, custody.Entry{At: at, Event: event, Attempt: fmt.Sprintf("%s/%d", host, minutes), Detail: detail})
 		}
 		switch n {
 		case 2: // another program fetches for it
 			for _, minutes := range []int{191, 197, 214, 505, 521} {
-				event(minutes, 0, zhongkong.EventSave, "the token was refused")
-				event(minutes, time.Second, zhongkong.EventBegin, "the token was refused")
+				event(minutes, 0, custody.EventSave, "the token was refused")
+				event(minutes, time.Second, custody.EventBegin, "the token was refused")
 			}
 		case 3, 4:
 			for minutes := 11 + 740*(4-n); minutes < 55+800*(4-n); minutes += 10 {
-				event(minutes, 0, zhongkong.EventRelease, "WeChat refuses /cgi-bin/stable_token for "+appID(n)+": errcode 40164, invalid ip 203.0.113.7 ipv6 ::ffff:203.0.113.7, not in whitelist. The address is 203.0.113.7. Add it.")
-				event(minutes, time.Second, zhongkong.EventBegin, "the token was over")
+				event(minutes, 0, custody.EventRelease, "WeChat refuses /cgi-bin/stable_token for "+appID(n)+": errcode 40164, invalid ip 203.0.113.7 ipv6 ::ffff:203.0.113.7, not in whitelist. The address is 203.0.113.7. Add it.")
+				event(minutes, time.Second, custody.EventBegin, "the token was over")
 			}
 		}
 		if n == 4 {
@@ -119,7 +119,7 @@ func lively(t *testing.T) *desk {
 		{AppID: appID(1), Path: simulator.StableTokenPath, Errcode: -1, Errmsg: "system error"},
 	}, change: func(c *gateway.Config) { c.Accounts[0].Callback = pushedTo(t) }}).settled()
 	d.until("the renewal that fails", func() bool {
-		return slices.ContainsFunc(d.Status(), func(s zhongkong.Status) bool { return s.Live && s.Failure != nil })
+		return slices.ContainsFunc(d.Status(), func(s custody.Status) bool { return s.Live && s.Failure != nil })
 	})
 	shop := d.client(gateway.Client{Name: "shop", Accounts: []string{gateway.AllAccounts}})
 	for range 1204 {

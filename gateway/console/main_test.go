@@ -16,11 +16,11 @@ import (
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/gateway"
 	"github.com/zhongkong-go/zhongkong/gateway/console"
-	"github.com/zhongkong-go/zhongkong/internal/browsertest"
-	"github.com/zhongkong-go/zhongkong/internal/testserver"
+	"github.com/zhongkong-go/zhongkong/internal/test/browsertest"
+	"github.com/zhongkong-go/zhongkong/internal/test/testserver"
 	"github.com/zhongkong-go/zhongkong/platform"
 	"github.com/zhongkong-go/zhongkong/simulator"
 	"github.com/zhongkong-go/zhongkong/simulator/simtest"
@@ -49,7 +49,7 @@ type desk struct {
 
 	t       testing.TB
 	wx      *simtest.Sim
-	store   zhongkong.Store
+	store   custody.Store
 	console *console.Page
 	handler http.Handler
 	base    string
@@ -60,7 +60,7 @@ type desk struct {
 // options are what differs from test to test.
 type options struct {
 	accounts int // 2 unless told
-	store    zhongkong.Store
+	store    custody.Store
 	wx       *simtest.Sim // that of another desk
 	classic  bool
 	faults   []simulator.Fault // from the start
@@ -77,9 +77,9 @@ func start(tb testing.TB, o options) *desk {
 		o.store = memory.New()
 	}
 	var known []simulator.Account
-	cfg := gateway.Config{Store: o.store, SealKeys: []zhongkong.Secret{zhongkong.NewSecret(strings.Repeat("s", 32))}}
+	cfg := gateway.Config{Store: o.store, SealKeys: []custody.Secret{custody.NewSecret(strings.Repeat("s", 32))}}
 	for n := range o.accounts {
-		account := gateway.Account{AppID: appID(n), Secret: zhongkong.NewSecret(appSecret)}
+		account := gateway.Account{AppID: appID(n), Secret: custody.NewSecret(appSecret)}
 		if o.classic || n%3 == 2 {
 			account.TokenAPI = platform.Classic
 		}
@@ -101,11 +101,11 @@ func start(tb testing.TB, o options) *desk {
 	if d.Gateway, err = gateway.New(tb.Context(), cfg); err != nil {
 		tb.Fatal(err)
 	}
-	d.console, err = console.New(console.Options{Gateway: d.Gateway, Key: zhongkong.NewSecret(adminKey), Name: "gateway-1", Version: "v1.2.3"})
+	d.console, err = console.New(console.Options{Gateway: d.Gateway, Key: custody.NewSecret(adminKey), Name: "gateway-1", Version: "v1.2.3"})
 	if err != nil {
 		tb.Fatal(err)
 	}
-	d.handler = d.console.Handler(d.Admin(zhongkong.NewSecret(adminKey), nil))
+	d.handler = d.console.Handler(d.Admin(custody.NewSecret(adminKey), nil))
 	server := httptest.NewServer(d.handler)
 	d.base, d.url = server.URL, server.URL+console.Path
 	jar, _ := cookiejar.New(nil)
@@ -159,10 +159,10 @@ func pushedTo(tb testing.TB) *gateway.Callback {
 	takes := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "success") }))
 	tb.Cleanup(takes.Close)
 	return &gateway.Callback{
-		Token: zhongkong.NewSecret(pushToken), AESKey: zhongkong.NewSecret(pushAESKey),
+		Token: custody.NewSecret(pushToken), AESKey: custody.NewSecret(pushAESKey),
 		Subscribers: []gateway.Subscriber{
-			{Name: "shop", URL: takes.URL + "/wechat", Token: zhongkong.NewSecret("tokenOfShop")},
-			{Name: "erp", URL: "http://" + testserver.Refusing(tb) + "/wechat", Token: zhongkong.NewSecret("tokenOfERP")},
+			{Name: "shop", URL: takes.URL + "/wechat", Token: custody.NewSecret("tokenOfShop")},
+			{Name: "erp", URL: "http://" + testserver.Refusing(tb) + "/wechat", Token: custody.NewSecret("tokenOfERP")},
 		},
 	}
 }

@@ -13,7 +13,7 @@ import (
 	"testing"
 	"unicode"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/gateway"
 	"github.com/zhongkong-go/zhongkong/gateway/console"
 	"github.com/zhongkong-go/zhongkong/simulator"
@@ -366,8 +366,8 @@ func TestChinese(t *testing.T) {
 func TestOptions(t *testing.T) {
 	d := start(t, options{})
 	for want, o := range map[string]console.Options{
-		"Options.Gateway is nil": {Key: zhongkong.NewSecret(adminKey)},
-		"at least 32 characters": {Gateway: d.Gateway, Key: zhongkong.NewSecret("short")},
+		"Options.Gateway is nil": {Key: custody.NewSecret(adminKey)},
+		"at least 32 characters": {Gateway: d.Gateway, Key: custody.NewSecret("short")},
 	} {
 		if _, err := console.New(o); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %q", err, want)

@@ -4,7 +4,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/internal/page"
 )
 
@@ -48,16 +48,16 @@ func (p *past) at(t time.Time) *bucket {
 }
 
 // add counts what a journal tells.
-func (p *past) add(entries []zhongkong.Entry) {
+func (p *past) add(entries []custody.Entry) {
 	for _, e := range entries {
 		b := p.at(e.At)
 		switch {
 		case b == nil:
-		case e.Event == zhongkong.EventSave:
+		case e.Event == custody.EventSave:
 			b.Renewals++
-		case e.Event == zhongkong.EventRelease && e.Detail != "":
+		case e.Event == custody.EventRelease && e.Detail != "":
 			b.Failures++
-		case e.Event == zhongkong.EventBegin && strings.HasPrefix(e.Detail, reasonRefused):
+		case e.Event == custody.EventBegin && strings.HasPrefix(e.Detail, reasonRefused):
 			b.Refusals++
 		}
 	}

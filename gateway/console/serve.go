@@ -7,8 +7,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong"
 	"github.com/zhongkong-go/zhongkong/internal/page"
+	"github.com/zhongkong-go/zhongkong/store"
 )
 
 const (
@@ -139,7 +139,7 @@ func (p *Page) logIn(w http.ResponseWriter, r *http.Request) {
 		p.write(w, status, "login", v)
 		return
 	}
-	if err := p.gateway.Note(r.Context(), zhongkong.Use{Actor: actor(r), Act: "log in"}); err != nil {
+	if err := p.gateway.Note(r.Context(), store.Use{Actor: actor(r), Act: "log in"}); err != nil {
 		p.log.Warn("a login is not in the journal", "remote", r.RemoteAddr, "error", err)
 	}
 	id, _ := p.sessions.begin(time.Now())

@@ -12,7 +12,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/custody"
 )
 
 const (
@@ -164,7 +164,7 @@ func (one *session) sent(r *http.Request) bool {
 }
 
 // isKey compares in a time that says nothing about the key.
-func isKey(key zhongkong.Secret, given string) bool {
+func isKey(key custody.Secret, given string) bool {
 	want, got := sha256.Sum256([]byte(key.Reveal())), sha256.Sum256([]byte(given))
 	return subtle.ConstantTimeCompare(want[:], got[:]) == 1
 }

@@ -10,7 +10,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/gateway"
 	"github.com/zhongkong-go/zhongkong/internal/page"
 	"github.com/zhongkong-go/zhongkong/platform"
@@ -113,7 +113,7 @@ func (r row) Bar() string {
 // Next says when the next renewal or attempt is.
 func (r row) Next() string {
 	switch f := r.state.Failure; {
-	case f != nil && f.Class == zhongkong.ClassFatal:
+	case f != nil && f.Class == custody.ClassFatal:
 		return r.T("after a restart")
 	case f != nil && f.RetryAfter >= time.Second:
 		return r.T("next attempt in %s", r.v.span(f.RetryAfter))
@@ -190,9 +190,9 @@ func (r row) Text() string { return failureOf(r.state) }
 // Origin says how the token came here.
 func (r row) Origin() string {
 	switch r.state.Origin {
-	case zhongkong.OriginFetched:
+	case custody.OriginFetched:
 		return r.T("this gateway fetched it")
-	case zhongkong.OriginStore:
+	case custody.OriginStore:
 		return r.T("another gateway, or an earlier run, fetched it")
 	default:
 		return "–"
@@ -203,7 +203,7 @@ func (r row) Origin() string {
 var addressed = regexp.MustCompile(`The address is ([0-9a-fA-F.:]+)\. `)
 
 // explain says why an attempt failed, and who has to do what, in the view's language.
-func (v *view) explain(f *zhongkong.Error) (cause, remedy string) {
+func (v *view) explain(f *custody.Error) (cause, remedy string) {
 	if f == nil {
 		return "", ""
 	}
@@ -217,15 +217,15 @@ func (v *view) explain(f *zhongkong.Error) (cause, remedy string) {
 			ip = found[1]
 		}
 		return v.meaning(f.Code, ip)
-	case errors.Is(f, zhongkong.ErrDailyLimit):
+	case errors.Is(f, custody.ErrDailyLimit):
 		return v.T("Today's fetches are used up."), v.T("Find out who fetches so often, or raise daily_fetches. The day ends at midnight, UTC+8.")
-	case errors.Is(f, zhongkong.ErrStore):
+	case errors.Is(f, custody.ErrStore):
 		return v.T("The store does not answer."), v.T("See whether it runs and can be reached from here; the gateway's log has its error.")
-	case errors.Is(f, zhongkong.ErrSealKey):
+	case errors.Is(f, custody.ErrSealKey):
 		return v.T("The stored token was sealed with another key."), v.T("Give all gateways of this store the same ZHONGKONG_SEAL_KEY.")
-	case errors.Is(f, zhongkong.ErrRefused):
+	case errors.Is(f, custody.ErrRefused):
 		return v.T("WeChat refuses this account's token."), v.T("See what its console says; another renewal would not help now.")
-	case v.Lang == page.Chinese && f.Class == zhongkong.ClassTransient:
+	case v.Lang == page.Chinese && f.Class == custody.ClassTransient:
 		return v.T("WeChat did not answer as it should."), f.Text
 	default:
 		return sentence(f.Text), ""

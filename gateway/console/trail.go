@@ -10,8 +10,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/gateway"
+	"github.com/zhongkong-go/zhongkong/store"
 )
 
 // maxLines is how many lines of the journal a page shows.
@@ -78,7 +79,7 @@ var acts = map[string]struct{ text, level string }{
 }
 
 // used is a line of the gateways' journal.
-func (v *view) used(u zhongkong.Use) line {
+func (v *view) used(u store.Use) line {
 	l := line{At: u.At, What: u.Act, Subject: u.Subject, Detail: u.Detail, Who: v.who(u.Actor)}
 	if first, rest, found := strings.Cut(u.Detail, " "); found && (first == "accounts" || first == "grace") {
 		l.Detail = v.T(first) + " " + rest
@@ -109,7 +110,7 @@ var refusedCode = regexp.MustCompile(`\berrcode (-?\d+)\b`)
 
 // fetched is what became of an account's fetches: a line for each attempt, and one for
 // the beginning of what has no end.
-func (v *view) fetched(appID string, entries []zhongkong.Entry) []line {
+func (v *view) fetched(appID string, entries []custody.Entry) []line {
 	var all []line
 	ended := map[string]bool{}  // attempts
 	for _, e := range entries { // newest first, so that the end comes before the beginning
@@ -118,11 +119,11 @@ func (v *view) fetched(appID string, entries []zhongkong.Entry) []line {
 			l.Subject, l.Link = appID, accountPath(appID)
 		}
 		switch {
-		case e.Event == zhongkong.EventSave:
+		case e.Event == custody.EventSave:
 			l.What, l.Level, l.Detail = v.T("Token renewed"), "ok", v.reason(e.Detail)
-		case e.Event == zhongkong.EventRelease && e.Detail != "":
+		case e.Event == custody.EventRelease && e.Detail != "":
 			l.What, l.Level, l.Detail = v.T("No new token"), "bad", v.failed(e.Detail)
-		case e.Event == zhongkong.EventRelease:
+		case e.Event == custody.EventRelease:
 			ended[e.Attempt] = true
 			continue // the lease was not needed
 		case ended[e.Attempt]:

@@ -122,7 +122,7 @@ func (c *Collector) tokens(s sink, n gateway.Numbers) {
 		s.gauge(tokenLive, live, a.AppID)
 		s.gauge(tokenLeft, a.Status.Left.Seconds(), a.AppID)
 		if a.Status.Live {
-			// A fence is the store's time at the renewal; see zhongkong.Store.
+			// A fence is the store's time at the renewal; see custody.Store.
 			s.gauge(tokenAge, max(0, now.Sub(time.UnixMicro(a.Status.Fence))).Seconds(), a.AppID)
 		}
 	}

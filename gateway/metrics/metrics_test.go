@@ -18,11 +18,11 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 
-	"github.com/zhongkong-go/zhongkong"
 	"github.com/zhongkong-go/zhongkong/callback"
+	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/gateway"
 	"github.com/zhongkong-go/zhongkong/gateway/metrics"
-	"github.com/zhongkong-go/zhongkong/internal/testserver"
+	"github.com/zhongkong-go/zhongkong/internal/test/testserver"
 	"github.com/zhongkong-go/zhongkong/platform/errcode"
 	"github.com/zhongkong-go/zhongkong/simulator"
 	"github.com/zhongkong-go/zhongkong/simulator/simtest"
@@ -77,12 +77,12 @@ func newWorld(t *testing.T) *world {
 	store := memory.New()
 	t.Cleanup(func() { _ = store.Close() })
 	list := []gateway.Account{
-		{AppID: appID, Secret: zhongkong.NewSecret(appSecret), DailyFetches: 100},
-		{AppID: otherApp, Secret: zhongkong.NewSecret("wrong-" + appSecret)},
+		{AppID: appID, Secret: custody.NewSecret(appSecret), DailyFetches: 100},
+		{AppID: otherApp, Secret: custody.NewSecret("wrong-" + appSecret)},
 	}
 	var err error
 	if w.Gateway, err = gateway.New(t.Context(), gateway.Config{
-		Accounts: list, Store: store, SealKeys: []zhongkong.Secret{zhongkong.NewSecret(strings.Repeat("s", 32))}, Transport: w.wx.RoundTripper(),
+		Accounts: list, Store: store, SealKeys: []custody.Secret{custody.NewSecret(strings.Repeat("s", 32))}, Transport: w.wx.RoundTripper(),
 	}); err != nil {
 		t.Fatal(err)
 	}
@@ -267,7 +267,7 @@ func TestSummedUp(t *testing.T) {
 		if value(t, text, sum) != 1 || value(t, text, `zhongkong_client_calls_total{client=""}`) != 4 || value(t, text, `zhongkong_calls_total{answerer="gateway",appid="",errcode="40125"}`) != 2 {
 			t.Errorf("the sums:\n%s", text)
 		}
-		if err := w.Replace([]gateway.Account{{AppID: otherApp, Secret: zhongkong.NewSecret("wrong-" + appSecret)}}); err != nil {
+		if err := w.Replace([]gateway.Account{{AppID: otherApp, Secret: custody.NewSecret("wrong-" + appSecret)}}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -291,7 +291,7 @@ func TestSummedUp(t *testing.T) {
 func TestAccess(t *testing.T) {
 	w := newWorld(t)
 	admin, watch := strings.Repeat("a", 32), strings.Repeat("w", 32)
-	handler := w.Guard(metrics.Handler(w.Gateway, metrics.Config{}), zhongkong.NewSecret(admin), zhongkong.NewSecret(watch), zhongkong.NewSecret("short"), zhongkong.Secret{})
+	handler := w.Guard(metrics.Handler(w.Gateway, metrics.Config{}), custody.NewSecret(admin), custody.NewSecret(watch), custody.NewSecret("short"), custody.Secret{})
 	for key, want := range map[string]int{admin: 200, watch: 200, "": 401, "short": 401, admin + "a": 401, w.key: 401} {
 		text, status := scrape(t, handler, key)
 		if status != want || (status == 200) != strings.Contains(text, "zhongkong_accounts") {
@@ -306,10 +306,10 @@ func TestQueues(t *testing.T) {
 	taken := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "success") }))
 	defer taken.Close()
 	if err := w.Replace([]gateway.Account{{
-		AppID: appID, Secret: zhongkong.NewSecret(appSecret), DailyFetches: 100,
-		Callback: &gateway.Callback{Token: zhongkong.NewSecret("madeUpToken"), Subscribers: []gateway.Subscriber{
-			{Name: "crm", URL: taken.URL, Token: zhongkong.NewSecret("madeUpCRM")},
-			{Name: "archive", URL: "http://" + testserver.Refusing(t), Token: zhongkong.NewSecret("madeUpArchive")},
+		AppID: appID, Secret: custody.NewSecret(appSecret), DailyFetches: 100,
+		Callback: &gateway.Callback{Token: custody.NewSecret("madeUpToken"), Subscribers: []gateway.Subscriber{
+			{Name: "crm", URL: taken.URL, Token: custody.NewSecret("madeUpCRM")},
+			{Name: "archive", URL: "http://" + testserver.Refusing(t), Token: custody.NewSecret("madeUpArchive")},
 		}},
 	}}); err != nil {
 		t.Fatal(err)

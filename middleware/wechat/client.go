@@ -8,10 +8,10 @@ import (
 	"net/http"
 	"net/url"
 
-	"github.com/zhongkong-go/zhongkong"
 	"github.com/zhongkong-go/zhongkong/callback"
+	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/gateway/source"
 	"github.com/zhongkong-go/zhongkong/platform"
-	"github.com/zhongkong-go/zhongkong/source"
 )
 
 // Client is one WeChat account with a live token. It is safe for concurrent use;
@@ -21,7 +21,7 @@ type Client struct {
 	path     string // of callbacks
 	key      any    // of the context; an interface once and not for each request
 	log      *slog.Logger
-	keeper   custody
+	keeper   keeper
 	source   *source.Source // it is the keeper, with Config.Gateway; else nil
 	tickets  tickets
 	calls    *platform.Client
@@ -29,14 +29,14 @@ type Client struct {
 	refused  func(*callback.Error) // of Config.Endpoint
 	messages messages
 	bot      *callback.Router // Config.Messages, nil without
-	store    zhongkong.Store  // nil when somebody else closes it
+	store    custody.Store    // nil when somebody else closes it
 	idle     func()           // closes kept connections; of a foreign transport, nothing
 }
 
-// custody is who keeps the token: a Keeper, or a Source.
-type custody interface {
+// keeper keeps the token: a Keeper, or a Source.
+type keeper interface {
 	platform.Tokens
-	Status() zhongkong.Status
+	Status() custody.Status
 	Close() error
 }
 
@@ -54,7 +54,7 @@ func New(cfg Config) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("wechat: %w", err)
 	}
-	store, opened := cfg.Store, zhongkong.Store(nil)
+	store, opened := cfg.Store, custody.Store(nil)
 	if store == nil {
 		open, err := parseStoreURL(cfg.StoreURL)
 		if err != nil {
@@ -92,16 +92,16 @@ func New(cfg Config) (*Client, error) {
 }
 
 // keep makes the Keepers of an account whose AppSecret is known.
-func (c *Client) keep(cfg Config, store zhongkong.Store) error {
+func (c *Client) keep(cfg Config, store custody.Store) error {
 	api, err := platform.New(platform.Config{Base: cfg.APIBase, Transport: cfg.Transport, Logger: cfg.Logger})
 	if err != nil {
 		return fmt.Errorf("wechat: %w", err)
 	}
-	keep := func(key zhongkong.Key, kind zhongkong.Kind) (*zhongkong.Keeper, error) {
+	keep := func(key custody.Key, kind custody.Kind) (*custody.Keeper, error) {
 		if cfg.DailyFetches != 0 {
 			kind.DailyFetches = max(0, cfg.DailyFetches)
 		}
-		return zhongkong.New(zhongkong.Config{
+		return custody.New(custody.Config{
 			Key: key, Kind: kind, Store: store, Secret: cfg.AppSecret,
 			SealKeys: cfg.SealKeys, Overlap: cfg.Overlap, Timing: cfg.Timing,
 			FetchWithoutStore: cfg.FetchWithoutStore, Scheduler: cfg.Scheduler, Logger: cfg.Logger, Trace: cfg.Trace,
@@ -113,7 +113,7 @@ func (c *Client) keep(cfg Config, store zhongkong.Store) error {
 		return fmt.Errorf("wechat: %w", err)
 	}
 	c.keeper, c.calls = keeper, api.Client(keeper, cfg.AppID)
-	c.tickets.open = func(t platform.TicketType) (*zhongkong.Keeper, error) {
+	c.tickets.open = func(t platform.TicketType) (*custody.Keeper, error) {
 		return keep(api.TicketKey(cfg.AppID, t), api.Ticket(keeper, cfg.AppID, t))
 	}
 	if cfg.Transport == nil {
@@ -141,13 +141,13 @@ func (c *Client) Close() error {
 
 // Token returns the live token, at once when there is one; else it waits until
 // there is, until ctx ends, or until it is known that there will be none for now:
-// a *[zhongkong.Error] that says why. Get, Post and HTTPClient need no call of it.
-func (c *Client) Token(ctx context.Context) (zhongkong.Token, error) { return c.keeper.Token(ctx) }
+// a *[custody.Error] that says why. Get, Post and HTTPClient need no call of it.
+func (c *Client) Token(ctx context.Context) (custody.Token, error) { return c.keeper.Token(ctx) }
 
 // Reject says that WeChat refused a token (40001, 40014, 42001) and returns the
-// one to use instead; see [zhongkong.Keeper.Reject]. Get, Post and HTTPClient do it
+// one to use instead; see [custody.Keeper.Reject]. Get, Post and HTTPClient do it
 // by themselves.
-func (c *Client) Reject(ctx context.Context, token string) (zhongkong.Token, error) {
+func (c *Client) Reject(ctx context.Context, token string) (custody.Token, error) {
 	return c.keeper.Reject(ctx, token)
 }
 
@@ -168,7 +168,7 @@ func (c *Client) Post(ctx context.Context, path string, body, out any) error {
 func (c *Client) HTTPClient() *http.Client { return c.calls.HTTPClient() }
 
 // Status tells how the token is doing, without the token. It waits for nothing.
-func (c *Client) Status() zhongkong.Status { return c.keeper.Status() }
+func (c *Client) Status() custody.Status { return c.keeper.Status() }
 
 // Format implements [fmt.Formatter]: whose client it is.
 func (c *Client) Format(f fmt.State, _ rune) { _, _ = fmt.Fprintf(f, "wechat.Client(%s)", c.appID) }

@@ -12,7 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/middleware/wechat"
 	"github.com/zhongkong-go/zhongkong/platform"
 	"github.com/zhongkong-go/zhongkong/simulator"
@@ -56,7 +56,7 @@ func TestCalls(t *testing.T) {
 	if err != nil || next.Value() == token || next.Value() != mustToken(t, client) || !wx.Accepts(next.Value()) {
 		t.Errorf("Reject: %v, %v", next, err)
 	}
-	if s := client.Status(); !s.Live || s.Key.AppID != testAppID || s.Fence != next.Fence() || s.Origin != zhongkong.OriginFetched || s.Failure != nil {
+	if s := client.Status(); !s.Live || s.Key.AppID != testAppID || s.Fence != next.Fence() || s.Origin != custody.OriginFetched || s.Failure != nil {
 		t.Errorf("Status: %+v", s)
 	}
 }
@@ -116,7 +116,7 @@ func TestStartWaitsForNothing(t *testing.T) {
 // accounts share.
 func TestRenewedAheadOfItsEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		scheduler := zhongkong.NewScheduler(zhongkong.SchedulerConfig{})
+		scheduler := custody.NewScheduler(custody.SchedulerConfig{})
 		defer scheduler.Close()
 		const second = "wxfedcba9876543210"
 		wx := simtest.InMemory(t, simulator.Options{Accounts: append(account(), simulator.Account{AppID: second, Secret: testSecret})})
@@ -144,16 +144,16 @@ func TestTrace(t *testing.T) {
 		renewed, refused := map[string]int{}, 0
 		var mu sync.Mutex
 		cfg, wx := inMemory(t, config(), simulatorOptions())
-		cfg.Trace = &zhongkong.Trace{
-			Renewed: func(i zhongkong.RenewedInfo) {
+		cfg.Trace = &custody.Trace{
+			Renewed: func(i custody.RenewedInfo) {
 				mu.Lock()
 				defer mu.Unlock()
 				renewed[i.Key.Kind+" of "+i.Key.AppID]++
 			},
-			Refused: func(i zhongkong.RefusedInfo) {
+			Refused: func(i custody.RefusedInfo) {
 				mu.Lock()
 				defer mu.Unlock()
-				if i.Result == zhongkong.RefusalRenewed {
+				if i.Result == custody.RefusalRenewed {
 					refused++
 				}
 			},
@@ -220,19 +220,19 @@ func malformedAnswer(t *testing.T, api platform.TokenAPI, fault simulator.Fault)
 	cfg, wx := inMemory(t, config(), simulatorOptions())
 	cfg.StoreURL, cfg.Store = "", store
 	cfg.TokenAPI, cfg.Overlap = api, time.Minute
-	key := zhongkong.Key{Kind: "access_token", API: string(api), AppID: testAppID}
+	key := custody.Key{Kind: "access_token", API: string(api), AppID: testAppID}
 	fault.Path = simulator.Fetches
 	rule := wx.Inject(fault)
 	client := newClient(t, cfg)
 
 	_, err := client.Token(t.Context())
-	var none *zhongkong.Error
+	var none *custody.Error
 	var unusable *platform.AnswerError
 	var broken *platform.ConnError
 	if !errors.As(err, &none) || none.RetryAfter <= 0 || !errors.As(err, &unusable) && !errors.As(err, &broken) {
-		t.Fatalf("Token: %v, want a *zhongkong.Error around one of platform's", err)
+		t.Fatalf("Token: %v, want a *custody.Error around one of platform's", err)
 	}
-	if record, err := store.Load(t.Context(), key); err != nil && !errors.Is(err, zhongkong.ErrNotFound) || record.Value != "" {
+	if record, err := store.Load(t.Context(), key); err != nil && !errors.Is(err, custody.ErrNotFound) || record.Value != "" {
 		t.Fatalf("stored: %+v, %v", record, err)
 	}
 
@@ -301,7 +301,7 @@ func TestEveryCallRefused(t *testing.T) {
 
 // TestDailyFetches: 0 is the API's own limit, a negative value none.
 func TestDailyFetches(t *testing.T) {
-	for limit, want := range map[int]error{2: zhongkong.ErrDailyLimit, 0: nil, -1: nil} {
+	for limit, want := range map[int]error{2: custody.ErrDailyLimit, 0: nil, -1: nil} {
 		synctest.Test(t, func(t *testing.T) {
 			options := simulatorOptions()
 			options.Life = time.Minute
@@ -332,7 +332,7 @@ func TestStoreOfTheCaller(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if _, err := client.Token(t.Context()); !errors.Is(err, zhongkong.ErrClosed) {
+	if _, err := client.Token(t.Context()); !errors.Is(err, custody.ErrClosed) {
 		t.Errorf("Token after Close: %v", err)
 	}
 	if again := mustToken(t, newClient(t, cfg)); again != value {
@@ -348,7 +348,7 @@ func TestTransportIsWhatCarries(t *testing.T) {
 	cfg := config() // whose Transport reaches nobody
 	client := newClient(t, cfg)
 	err := client.Get(t.Context(), domainIP, nil, new(json.RawMessage))
-	var none *zhongkong.Error
+	var none *custody.Error
 	if !errors.As(err, &none) || none.RetryAfter <= 0 || none.Key.AppID != testAppID {
 		t.Errorf("Get: %v", err)
 	}

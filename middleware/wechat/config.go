@@ -9,8 +9,8 @@ import (
 	"time"
 	"unicode"
 
-	"github.com/zhongkong-go/zhongkong"
 	"github.com/zhongkong-go/zhongkong/callback"
+	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/platform"
 )
 
@@ -23,14 +23,14 @@ const (
 )
 
 // Secret wraps a string for the fields of Config that must not print.
-func Secret(value string) zhongkong.Secret { return zhongkong.NewSecret(value) }
+func Secret(value string) custody.Secret { return custody.NewSecret(value) }
 
 // Config describes one WeChat account. AppID is required, and AppSecret or Gateway;
 // Token for callbacks; the zero value of every other field is right for most. The
 // console meant below is 微信公众平台, 设置与开发.
 type Config struct {
-	AppID     string           // wx and 16 hexadecimal digits
-	AppSecret zhongkong.Secret // from the console (开发密钥)
+	AppID     string         // wx and 16 hexadecimal digits
+	AppSecret custody.Secret // from the console (开发密钥)
 
 	// Gateway takes the token from a gateway (zhongkong serve) in place of WeChat, and
 	// needs no AppSecret: its address, such as https://zhongkong:8300, or several
@@ -46,7 +46,7 @@ type Config struct {
 	Gateway string
 
 	// GatewayKey is the client's key, which zhongkong client add has printed.
-	GatewayKey zhongkong.Secret
+	GatewayKey custody.Secret
 
 	// GatewayTransport carries the requests to the gateway, for a CA or a client
 	// certificate of your own. Nil means one with timeouts that obeys HTTPS_PROXY.
@@ -55,19 +55,19 @@ type Config struct {
 	// Token is the one of the console's message push (消息推送), which asks for 3 to
 	// 32 letters and digits; others work here and are warned about. Without it
 	// every callback is refused, which New says at Warn.
-	Token zhongkong.Secret
+	Token custody.Secret
 
 	// PreviousToken is accepted beside Token while a change is on its way to all of
 	// WeChat's servers.
-	PreviousToken zhongkong.Secret
+	PreviousToken custody.Secret
 
 	// AESKey is the console's EncodingAESKey, 43 letters and digits. Set it in safe
 	// mode (安全模式) and in compatible mode; then a push in plain text is refused,
 	// whatever it says about itself. Empty means plain mode.
-	AESKey zhongkong.Secret
+	AESKey custody.Secret
 
 	// PreviousAESKey opens what AESKey does not, during a change.
-	PreviousAESKey zhongkong.Secret
+	PreviousAESKey custody.Secret
 
 	// TokenAPI is the way to the token. Empty means platform.Stable, which bears
 	// with other programs that fetch for the same account; platform.Classic is for
@@ -79,7 +79,7 @@ type Config struct {
 	APIBase string
 
 	// Store keeps the token, in place of StoreURL. Close does not close it.
-	Store zhongkong.Store
+	Store custody.Store
 
 	// StoreURL names a store that New opens and Close closes:
 	//
@@ -94,7 +94,7 @@ type Config struct {
 	// SealKeys, 32 bytes each, encrypt the token in the store: the first one seals,
 	// all open. Without one it is stored in the clear, in a file that only its
 	// owner reads.
-	SealKeys []zhongkong.Secret
+	SealKeys []custody.Secret
 
 	// CallbackPath is the path of the URL in the console. Empty means "/".
 	CallbackPath string
@@ -119,7 +119,7 @@ type Config struct {
 	// this module can, its Logger, its SealKeys, and Client.Send as the Sender.
 	Endpoint callback.EndpointConfig
 
-	// Overlap is how long a superseded token still works; see zhongkong.Config.
+	// Overlap is how long a superseded token still works; see custody.Config.
 	// 0 means WeChat's rule.
 	Overlap time.Duration
 
@@ -129,16 +129,16 @@ type Config struct {
 	DailyFetches int
 
 	// FetchWithoutStore lets this process fetch a classic token although the store
-	// is away; set it in one process at most. See zhongkong.Config.
+	// is away; set it in one process at most. See custody.Config.
 	FetchWithoutStore bool
 
 	// Scheduler is shared by programs with many accounts. Nil gives the client one
 	// of its own.
-	Scheduler *zhongkong.Scheduler
+	Scheduler *custody.Scheduler
 
 	// Timing bounds the steps of a renewal. The zero value is right for WeChat;
 	// tests shrink it.
-	Timing zhongkong.Timing
+	Timing custody.Timing
 
 	// Transport carries the requests to WeChat. Nil means one with timeouts that
 	// obeys HTTPS_PROXY; see platform.Config. It sees AppSecret and tokens.
@@ -149,8 +149,8 @@ type Config struct {
 	Logger *slog.Logger
 
 	// Trace is told what becomes of the token and the tickets: renewals, failures,
-	// refusals, calls of the store. See zhongkong.Trace. Nil costs nothing.
-	Trace *zhongkong.Trace
+	// refusals, calls of the store. See custody.Trace. Nil costs nothing.
+	Trace *custody.Trace
 }
 
 // WithDefaults returns a copy with every zero field filled in that has a
@@ -246,7 +246,7 @@ func (c Config) validateCallback() error {
 	}
 	for _, f := range []struct {
 		name string
-		key  zhongkong.Secret
+		key  custody.Secret
 	}{
 		{"AESKey (WECHAT_AES_KEY)", c.AESKey},
 		{"PreviousAESKey (WECHAT_AES_KEY_PREVIOUS)", c.PreviousAESKey},

@@ -9,8 +9,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/zhongkong-go/zhongkong"
-	"github.com/zhongkong-go/zhongkong/internal/logtest"
+	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/internal/test/logtest"
 	"github.com/zhongkong-go/zhongkong/middleware/wechat"
 	"github.com/zhongkong-go/zhongkong/platform"
 	"github.com/zhongkong-go/zhongkong/store/memory"
@@ -53,7 +53,7 @@ func TestConfigErrors(t *testing.T) {
 		"StoreURL, postgres":  {func(c *wechat.Config) { c.StoreURL = "postgres://u:" + testSecret + "@localhost/db" }, []string{"store/postgres"}},
 		"StoreURL, mysql":     {func(c *wechat.Config) { c.StoreURL = "mysql://u:" + testSecret + "@localhost/db" }, []string{"store/mysql"}},
 		"StoreURL, another":   {func(c *wechat.Config) { c.StoreURL = "mongodb://u:" + testSecret + "@localhost/db" }, []string{"sqlite:", "memory:"}},
-		"SealKeys":            {func(c *wechat.Config) { c.SealKeys = []zhongkong.Secret{wechat.Secret("short")} }, []string{"Config.SealKeys[0]", "5 bytes", "32"}},
+		"SealKeys":            {func(c *wechat.Config) { c.SealKeys = []custody.Secret{wechat.Secret("short")} }, []string{"Config.SealKeys[0]", "5 bytes", "32"}},
 		"Overlap":             {func(c *wechat.Config) { c.Overlap = -1 }, []string{"Config.Overlap", "negative"}},
 		"Timing":              {func(c *wechat.Config) { c.Timing.LeaseTTL = time.Second }, []string{"Config.Timing", "LeaseTTL"}},
 	} {

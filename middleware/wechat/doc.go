@@ -74,13 +74,13 @@
 //
 // # Errors of calls
 //
-// [Client.Get] and [Client.Post] return a *[zhongkong.Error] when there is no token
+// [Client.Get] and [Client.Post] return a *[custody.Error] when there is no token
 // to call with: answer 503 and its RetryAfter. Everything else is about this one
 // call: a *[platform.Error] with WeChat's errcode and what to do about it, a
 // *[platform.AnswerError], a *[platform.ConnError]. Look for the first one first,
 // since it wraps what made the fetch fail:
 //
-//	var none *zhongkong.Error
+//	var none *custody.Error
 //	if errors.As(err, &none) { ... }
 //
 // No error, log line or print of a Config or Client holds a secret. Gin's own log

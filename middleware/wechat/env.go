@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/platform"
 )
 
@@ -38,7 +38,7 @@ func ConfigFromEnv() (Config, error) { return ConfigFrom(os.Getenv) }
 // that is not set: for programs that keep them elsewhere, or open a store on their
 // own and hide ZHONGKONG_STORE.
 func ConfigFrom(get func(name string) string) (Config, error) {
-	secret := func(name string) zhongkong.Secret { return Secret(get(name)) }
+	secret := func(name string) custody.Secret { return Secret(get(name)) }
 	c := Config{
 		AppID:          get("WECHAT_APPID"),
 		AppSecret:      secret("WECHAT_APPSECRET"),
@@ -83,12 +83,12 @@ func freshnessFrom(get func(string) string) (time.Duration, error) {
 	return d, nil
 }
 
-func sealKeysFrom(get func(string) string) ([]zhongkong.Secret, error) {
+func sealKeysFrom(get func(string) string) ([]custody.Secret, error) {
 	text := get("ZHONGKONG_SEAL_KEY")
 	if text == "" {
 		return nil, nil
 	}
-	var keys []zhongkong.Secret
+	var keys []custody.Secret
 	for encoded := range strings.SplitSeq(text, ",") {
 		key, err := base64.StdEncoding.DecodeString(strings.TrimSpace(encoded))
 		if err != nil || len(key) != 32 {

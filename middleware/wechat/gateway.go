@@ -7,13 +7,13 @@ import (
 	"strings"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/gateway/source"
 	"github.com/zhongkong-go/zhongkong/platform"
-	"github.com/zhongkong-go/zhongkong/source"
 )
 
 // keepFromGateway makes the Source of an account whose AppSecret a gateway has.
-func (c *Client) keepFromGateway(cfg Config, timing zhongkong.Timing, store zhongkong.Store) error {
+func (c *Client) keepFromGateway(cfg Config, timing custody.Timing, store custody.Store) error {
 	src, err := source.New(source.Config{
 		Gateway: cfg.Gateway, Key: cfg.GatewayKey, AppID: cfg.AppID, Transport: cfg.GatewayTransport,
 		Store: store, SealKeys: cfg.SealKeys, Timing: timing, Scheduler: cfg.Scheduler, Logger: cfg.Logger, Trace: cfg.Trace,

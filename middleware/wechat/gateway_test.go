@@ -12,10 +12,10 @@ import (
 
 	"github.com/gin-gonic/gin"
 
-	"github.com/zhongkong-go/zhongkong"
 	"github.com/zhongkong-go/zhongkong/callback"
+	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/gateway"
-	"github.com/zhongkong-go/zhongkong/internal/logtest"
+	"github.com/zhongkong-go/zhongkong/internal/test/logtest"
 	"github.com/zhongkong-go/zhongkong/middleware/wechat"
 	"github.com/zhongkong-go/zhongkong/platform"
 	"github.com/zhongkong-go/zhongkong/simulator"
@@ -40,7 +40,7 @@ func newBehind(t *testing.T) *behind {
 	var err error
 	if b.g, err = gateway.New(t.Context(), gateway.Config{
 		Accounts: []gateway.Account{{AppID: testAppID, Secret: wechat.Secret(testSecret), TokenAPI: platform.Classic}},
-		Store:    b.store, SealKeys: []zhongkong.Secret{wechat.Secret(strings.Repeat("s", 32))}, APIBase: b.wx.URL,
+		Store:    b.store, SealKeys: []custody.Secret{wechat.Secret(strings.Repeat("s", 32))}, APIBase: b.wx.URL,
 	}); err != nil {
 		t.Fatal(err)
 	}
@@ -207,7 +207,7 @@ func TestGatewayMistakes(t *testing.T) {
 	for want, change := range map[string]func(*wechat.Config){
 		"both set":                         func(c *wechat.Config) { c.AppSecret = wechat.Secret(testSecret) },
 		"without Config.Gateway":           func(c *wechat.Config) { c.Gateway = "" },
-		"ZHONGKONG_GATEWAY_KEY) is empty":  func(c *wechat.Config) { c.GatewayKey = zhongkong.Secret{} },
+		"ZHONGKONG_GATEWAY_KEY) is empty":  func(c *wechat.Config) { c.GatewayKey = custody.Secret{} },
 		"begin with https:// or http://":   func(c *wechat.Config) { c.Gateway = "gateway:8300" },
 		"Config.GatewayKey (ZHONGKONG_GAT": func(c *wechat.Config) { c.GatewayKey = wechat.Secret("zkkey made-up") },
 	} {

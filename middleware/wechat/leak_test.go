@@ -17,9 +17,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong"
-	"github.com/zhongkong-go/zhongkong/internal/logtest"
-	"github.com/zhongkong-go/zhongkong/internal/testserver"
+	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/internal/test/logtest"
+	"github.com/zhongkong-go/zhongkong/internal/test/race"
+	"github.com/zhongkong-go/zhongkong/internal/test/testserver"
 	"github.com/zhongkong-go/zhongkong/middleware/wechat"
 	"github.com/zhongkong-go/zhongkong/platform"
 	"github.com/zhongkong-go/zhongkong/simulator"
@@ -53,7 +54,7 @@ func mustNotTellOf(t *testing.T, more []string, texts ...string) {
 func prints(value any) []string {
 	texts := []string{fmt.Sprint(value)}
 	verbs := []string{"%v", "%+v", "%#v"}
-	if !raceEnabled { // a verb that does not fit makes fmt walk into what other goroutines write
+	if !race.Enabled { // a verb that does not fit makes fmt walk into what other goroutines write
 		verbs = append(verbs, "%s", "%q", "%x", "%X", "%d", "%t")
 	}
 	for _, verb := range verbs {
@@ -104,13 +105,13 @@ func nothingTells(t *testing.T, live *simtest.Sim, base string, api platform.Tok
 	reach.to(live.URL)
 	inner := memory.New()
 	defer func() { _ = inner.Close() }()
-	store := struct{ zhongkong.Store }{inner} // without its Watch: nothing happens by itself
+	store := struct{ custody.Store }{inner} // without its Watch: nothing happens by itself
 	cfg := config()
 	cfg.PreviousToken, cfg.AESKey, cfg.PreviousAESKey = wechat.Secret(testToken), wechat.Secret(testAESKey), wechat.Secret(testAESKey)
-	cfg.SealKeys = []zhongkong.Secret{wechat.Secret(testSealKey)}
+	cfg.SealKeys = []custody.Secret{wechat.Secret(testSealKey)}
 	cfg.TokenAPI, cfg.APIBase, cfg.Logger = api, base, out.Logger(slog.LevelDebug)
 	cfg.Transport, cfg.StoreURL, cfg.Store = reach, "", store
-	cfg.Timing = zhongkong.Timing{FetchTimeout: 4 * time.Second, ProbeTimeout: 300 * time.Millisecond} // the first fetch succeeds
+	cfg.Timing = custody.Timing{FetchTimeout: 4 * time.Second, ProbeTimeout: 300 * time.Millisecond} // the first fetch succeeds
 
 	client := newClient(t, cfg) // with a token, of the living simulator
 	token, err := client.Token(t.Context())
@@ -149,10 +150,10 @@ func nothingTells(t *testing.T, live *simtest.Sim, base string, api platform.Tok
 		t.Errorf("the fetch did not fail: %v", err)
 	}
 
-	keeper, err := zhongkong.New(zhongkong.Config{
-		Key: zhongkong.Key{Kind: "access_token", AppID: testAppID},
-		Kind: zhongkong.Kind{Fetch: func(context.Context, zhongkong.Mode) (zhongkong.Grant, error) {
-			return zhongkong.Grant{Value: zhongkong.NewSecret(value), ExpiresIn: time.Hour}, nil
+	keeper, err := custody.New(custody.Config{
+		Key: custody.Key{Kind: "access_token", AppID: testAppID},
+		Kind: custody.Kind{Fetch: func(context.Context, custody.Mode) (custody.Grant, error) {
+			return custody.Grant{Value: custody.NewSecret(value), ExpiresIn: time.Hour}, nil
 		}},
 		Store: store, Secret: cfg.AppSecret, SealKeys: cfg.SealKeys, Logger: cfg.Logger,
 	})
@@ -166,12 +167,12 @@ func nothingTells(t *testing.T, live *simtest.Sim, base string, api platform.Tok
 	holder := struct {
 		Config  wechat.Config
 		Client  *wechat.Client
-		Status  zhongkong.Status
+		Status  custody.Status
 		config  wechat.Config
 		client  *wechat.Client
-		keeper  *zhongkong.Keeper
-		token   zhongkong.Token
-		pointer *zhongkong.Token
+		keeper  *custody.Keeper
+		token   custody.Token
+		pointer *custody.Token
 	}{cfg, client, status, cfg, client, keeper, token, &token}
 	for _, printed := range []any{cfg, &cfg, client, keeper, token, &token, status, holder, &holder, []any{holder}, map[string]any{"client": client}} {
 		told = append(told, prints(printed)...)

@@ -18,9 +18,9 @@ import (
 	"github.com/gin-gonic/gin"
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/zhongkong-go/zhongkong"
 	"github.com/zhongkong-go/zhongkong/callback"
-	"github.com/zhongkong-go/zhongkong/internal/logtest"
+	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/internal/test/logtest"
 	"github.com/zhongkong-go/zhongkong/middleware/wechat"
 	"github.com/zhongkong-go/zhongkong/simulator"
 	"github.com/zhongkong-go/zhongkong/simulator/simtest"
@@ -343,11 +343,11 @@ func TestClosedBeforeMessages(t *testing.T) {
 // memory for messages leaves it to each.
 func TestOnceByStore(t *testing.T) {
 	for name, test := range map[string]struct {
-		wrap func(*memory.Store) zhongkong.Store
+		wrap func(*memory.Store) custody.Store
 		runs int32
 	}{
-		"a store that remembers":       {func(s *memory.Store) zhongkong.Store { return s }, 1},
-		"a store that knows of tokens": {func(s *memory.Store) zhongkong.Store { return struct{ zhongkong.Store }{s} }, 2},
+		"a store that remembers":       {func(s *memory.Store) custody.Store { return s }, 1},
+		"a store that knows of tokens": {func(s *memory.Store) custody.Store { return struct{ custody.Store }{s} }, 2},
 	} {
 		t.Run(name, func(t *testing.T) {
 			store := memory.New()

@@ -25,8 +25,8 @@ import (
 
 	"github.com/gin-gonic/gin"
 
-	"github.com/zhongkong-go/zhongkong"
-	"github.com/zhongkong-go/zhongkong/internal/logtest"
+	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/internal/test/logtest"
 	"github.com/zhongkong-go/zhongkong/middleware/wechat"
 	"github.com/zhongkong-go/zhongkong/platform"
 	"github.com/zhongkong-go/zhongkong/simulator"
@@ -40,7 +40,7 @@ type job struct {
 	Base, Database string
 	AppID, Secret  string
 	TokenAPI       platform.TokenAPI
-	Timing         zhongkong.Timing
+	Timing         custody.Timing
 
 	// Freeze stops the process with SIGSTOP when the answer to its first fetch is
 	// there, which is before it saves the token.
@@ -262,7 +262,7 @@ func newJob(t *testing.T, wx *simtest.Sim, api platform.TokenAPI) job {
 	return job{
 		Base: wx.URL, Database: filepath.Join(t.TempDir(), "zhongkong.db"),
 		AppID: testAppID, Secret: testSecret, TokenAPI: api,
-		Timing: zhongkong.Timing{StoreTimeout: 5 * time.Second, SaveTimeout: 4 * time.Second}, // the disk is busy with the other tests
+		Timing: custody.Timing{StoreTimeout: 5 * time.Second, SaveTimeout: 4 * time.Second}, // the disk is busy with the other tests
 	}
 }
 
@@ -363,8 +363,8 @@ func TestSuperseded(t *testing.T) {
 }
 
 // shortTiming has a lease that a test can wait for.
-func shortTiming() zhongkong.Timing {
-	return zhongkong.Timing{FetchTimeout: 5 * time.Second, SaveTimeout: 3 * time.Second, LeaseTTL: 8 * time.Second, StoreTimeout: 5 * time.Second}
+func shortTiming() custody.Timing {
+	return custody.Timing{FetchTimeout: 5 * time.Second, SaveTimeout: 3 * time.Second, LeaseTTL: 8 * time.Second, StoreTimeout: 5 * time.Second}
 }
 
 // TestKilled: a process dies between Acquire and Save. One of the others renews
@@ -394,7 +394,7 @@ func TestKilled(t *testing.T) {
 			if got := stats(wx); got.Calls != 2 || got.Issued != 1 {
 				t.Errorf("%+v, want a second call, and the first token", got)
 			}
-			begins := journal(t, j, zhongkong.EventBegin)
+			begins := journal(t, j, custody.EventBegin)
 			if len(begins) != 2 {
 				t.Fatalf("%d fetches in the journal, want 2", len(begins))
 			}
@@ -439,7 +439,7 @@ func TestStopped(t *testing.T) {
 	if text := late.log.String(); !strings.Contains(text, "took longer than its lease") {
 		t.Errorf("the late process's Save was not refused: %s", text)
 	}
-	if saves := journal(t, j, zhongkong.EventSave); len(saves) != 1 {
+	if saves := journal(t, j, custody.EventSave); len(saves) != 1 {
 		t.Errorf("%d tokens were saved, want one", len(saves))
 	}
 	if got := wx.Stats(testAppID).Classic; got.Issued != 2 {
@@ -502,7 +502,7 @@ func TestWrongConfigurations(t *testing.T) {
 }
 
 // journal returns the entries of an event, oldest first.
-func journal(t *testing.T, j job, event zhongkong.Event) []zhongkong.Entry {
+func journal(t *testing.T, j job, event custody.Event) []custody.Entry {
 	t.Helper()
 	store, err := sqlite.Open(t.Context(), j.Database, sqlite.Options{})
 	if err != nil {
@@ -517,7 +517,7 @@ func journal(t *testing.T, j job, event zhongkong.Event) []zhongkong.Entry {
 	if err != nil {
 		t.Fatal(err)
 	}
-	entries = slices.DeleteFunc(entries, func(e zhongkong.Entry) bool { return e.Event != event })
+	entries = slices.DeleteFunc(entries, func(e custody.Entry) bool { return e.Event != event })
 	slices.Reverse(entries)
 	return entries
 }

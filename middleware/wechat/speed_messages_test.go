@@ -16,8 +16,8 @@ import (
 
 	"github.com/gin-gonic/gin"
 
-	"github.com/zhongkong-go/zhongkong"
 	"github.com/zhongkong-go/zhongkong/callback"
+	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/middleware/wechat"
 	"github.com/zhongkong-go/zhongkong/store/memory"
 )
@@ -71,7 +71,7 @@ func TestSpeedMessages(t *testing.T) {
 
 	cfg, _ := inMemory(t, config(), simulatorOptions())
 	cfg.AESKey = wechat.Secret(testAESKey)
-	store := struct{ zhongkong.Store }{storeOf(t)} // without its memory for messages, as the floor
+	store := struct{ custody.Store }{storeOf(t)} // without its memory for messages, as the floor
 	cfg.StoreURL, cfg.Store = "", store
 	cfg.Messages = bot()
 	ours := gin.New()
@@ -106,7 +106,7 @@ func TestSpeedMessages(t *testing.T) {
 	}
 }
 
-func storeOf(t *testing.T) zhongkong.Store {
+func storeOf(t *testing.T) custody.Store {
 	t.Helper()
 	store := memory.New()
 	t.Cleanup(func() { _ = store.Close() })

@@ -12,6 +12,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"github.com/zhongkong-go/zhongkong/internal/test/race"
 	"github.com/zhongkong-go/zhongkong/middleware/wechat"
 	"github.com/zhongkong-go/zhongkong/simulator"
 )
@@ -19,7 +20,7 @@ import (
 // skipUnlessTimed leaves out what cannot be measured.
 func skipUnlessTimed(t *testing.T) {
 	t.Helper()
-	if raceEnabled || testing.CoverMode() != "" || testing.Short() {
+	if race.Enabled || testing.CoverMode() != "" || testing.Short() {
 		t.Skip("instrumented or short: times mean nothing")
 	}
 }

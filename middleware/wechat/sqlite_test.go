@@ -12,8 +12,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong"
-	"github.com/zhongkong-go/zhongkong/internal/logtest"
+	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/internal/test/logtest"
 	"github.com/zhongkong-go/zhongkong/middleware/wechat"
 	"github.com/zhongkong-go/zhongkong/simulator"
 	"github.com/zhongkong-go/zhongkong/simulator/simtest"
@@ -82,7 +82,7 @@ func TestSealed(t *testing.T) {
 		cfg, wx := inMemory(t, config(), simulatorOptions())
 		cfg.StoreURL = "sqlite:" + filepath.Join(folder, "zhongkong.db")
 		if sealed {
-			cfg.SealKeys = []zhongkong.Secret{wechat.Secret(testSealKey)}
+			cfg.SealKeys = []custody.Secret{wechat.Secret(testSealKey)}
 		}
 		client, err := wechat.New(cfg)
 		if err != nil {

@@ -7,13 +7,13 @@ import (
 	"log/slog"
 	"strings"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/store/memory"
 	"github.com/zhongkong-go/zhongkong/store/sqlite"
 )
 
 // opener opens the store that a URL names.
-type opener func(ctx context.Context, log *slog.Logger) (zhongkong.Store, error)
+type opener func(ctx context.Context, log *slog.Logger) (custody.Store, error)
 
 // parseStoreURL quotes nothing but a scheme that it knows: a URL may hold a
 // password.
@@ -25,14 +25,14 @@ func parseStoreURL(text string) (opener, error) {
 		if rest == "" || strings.HasPrefix(rest, "//") {
 			return nil, errors.New("wechat: Config.StoreURL (ZHONGKONG_STORE) has no path after sqlite: write sqlite:zhongkong.db or sqlite:/abs/path.db")
 		}
-		return func(ctx context.Context, log *slog.Logger) (zhongkong.Store, error) {
+		return func(ctx context.Context, log *slog.Logger) (custody.Store, error) {
 			return sqlite.Open(ctx, rest, sqlite.Options{Logger: log})
 		}, nil
 	case "memory":
 		if rest != "" {
 			return nil, errors.New("wechat: Config.StoreURL (ZHONGKONG_STORE) has something after memory: which takes nothing")
 		}
-		return func(context.Context, *slog.Logger) (zhongkong.Store, error) { return memory.New(), nil }, nil
+		return func(context.Context, *slog.Logger) (custody.Store, error) { return memory.New(), nil }, nil
 	case "redis", "rediss":
 		foreign = "redis"
 	case "postgres", "postgresql":

@@ -10,7 +10,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/platform"
 )
 
@@ -21,16 +21,16 @@ import (
 // exists.
 //
 // A ticket is a secret: pages get what it has signed, never the ticket.
-func (c *Client) Ticket(ctx context.Context, kind platform.TicketType) (zhongkong.Token, error) {
+func (c *Client) Ticket(ctx context.Context, kind platform.TicketType) (custody.Token, error) {
 	if c.source != nil {
 		if _, err := platform.ParseTicketType(string(kind)); err != nil {
-			return zhongkong.Token{}, fmt.Errorf("wechat: %w", err)
+			return custody.Token{}, fmt.Errorf("wechat: %w", err)
 		}
 		return c.source.Ticket(ctx, string(kind))
 	}
 	keeper, err := c.tickets.keeper(kind)
 	if err != nil {
-		return zhongkong.Token{}, err
+		return custody.Token{}, err
 	}
 	return keeper.Token(ctx)
 }
@@ -83,18 +83,18 @@ func checkPage(pageURL string) error {
 
 // tickets are the Keepers of an account's tickets, made when they are asked for.
 type tickets struct {
-	open func(kind platform.TicketType) (*zhongkong.Keeper, error)
+	open func(kind platform.TicketType) (*custody.Keeper, error)
 
-	keepers sync.Map // platform.TicketType to *zhongkong.Keeper
+	keepers sync.Map // platform.TicketType to *custody.Keeper
 
 	mu     sync.Mutex // taken by whoever adds a Keeper, and by close
 	closed bool
 }
 
 // keeper takes no lock when there is one.
-func (t *tickets) keeper(kind platform.TicketType) (*zhongkong.Keeper, error) {
+func (t *tickets) keeper(kind platform.TicketType) (*custody.Keeper, error) {
 	if keeper, ok := t.keepers.Load(kind); ok {
-		return keeper.(*zhongkong.Keeper), nil
+		return keeper.(*custody.Keeper), nil
 	}
 	if _, err := platform.ParseTicketType(string(kind)); err != nil {
 		return nil, fmt.Errorf("wechat: %w", err)
@@ -102,10 +102,10 @@ func (t *tickets) keeper(kind platform.TicketType) (*zhongkong.Keeper, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.closed {
-		return nil, zhongkong.ErrClosed
+		return nil, custody.ErrClosed
 	}
 	if keeper, ok := t.keepers.Load(kind); ok {
-		return keeper.(*zhongkong.Keeper), nil
+		return keeper.(*custody.Keeper), nil
 	}
 	keeper, err := t.open(kind)
 	if err != nil {
@@ -122,7 +122,7 @@ func (t *tickets) close() {
 	t.mu.Unlock()
 	var all sync.WaitGroup
 	t.keepers.Range(func(_, keeper any) bool {
-		all.Go(func() { _ = keeper.(*zhongkong.Keeper).Close() }) // its error is nil, as of all Keepers
+		all.Go(func() { _ = keeper.(*custody.Keeper).Close() }) // its error is nil, as of all Keepers
 		return true
 	})
 	all.Wait()

@@ -14,9 +14,9 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong"
 	"github.com/zhongkong-go/zhongkong/callback"
-	"github.com/zhongkong-go/zhongkong/internal/logtest"
+	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/internal/test/logtest"
 	"github.com/zhongkong-go/zhongkong/middleware/wechat"
 	"github.com/zhongkong-go/zhongkong/platform"
 	"github.com/zhongkong-go/zhongkong/simulator"
@@ -26,13 +26,13 @@ import (
 
 // touched notes which kinds of credentials a store was asked for.
 type touched struct {
-	zhongkong.Store
+	custody.Store
 
 	mu    sync.Mutex
 	kinds map[string]int
 }
 
-func (s *touched) note(key zhongkong.Key) {
+func (s *touched) note(key custody.Key) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.kinds == nil {
@@ -47,12 +47,12 @@ func (s *touched) count(kind string) int {
 	return s.kinds[kind]
 }
 
-func (s *touched) Load(ctx context.Context, key zhongkong.Key) (zhongkong.Record, error) {
+func (s *touched) Load(ctx context.Context, key custody.Key) (custody.Record, error) {
 	s.note(key)
 	return s.Store.Load(ctx, key)
 }
 
-func (s *touched) Acquire(ctx context.Context, key zhongkong.Key, attempt string, ttl time.Duration) (zhongkong.Lease, error) {
+func (s *touched) Acquire(ctx context.Context, key custody.Key, attempt string, ttl time.Duration) (custody.Lease, error) {
 	s.note(key)
 	return s.Store.Acquire(ctx, key, attempt, ttl)
 }
@@ -70,7 +70,7 @@ func withTickets(t *testing.T, test func(t *testing.T, cfg wechat.Config, wx *si
 	})
 }
 
-func mustTicket(tb testing.TB, client *wechat.Client, kind platform.TicketType) zhongkong.Token {
+func mustTicket(tb testing.TB, client *wechat.Client, kind platform.TicketType) custody.Token {
 	tb.Helper()
 	ticket, err := client.Ticket(tb.Context(), kind)
 	if err != nil {
@@ -89,7 +89,7 @@ func TestTicketsAreLazy(t *testing.T) {
 			t.Errorf("%d calls of the store about tickets, before any was asked for", n)
 		}
 		ticket := mustTicket(t, client, platform.JSAPITicket)
-		if want, _ := wx.Ticket(testAppID, simulator.JSAPI); ticket.Value() != want || ticket.Origin() != zhongkong.OriginFetched || ticket.Left() < 7000*time.Second {
+		if want, _ := wx.Ticket(testAppID, simulator.JSAPI); ticket.Value() != want || ticket.Origin() != custody.OriginFetched || ticket.Left() < 7000*time.Second {
 			t.Errorf("the ticket is not WeChat's, or has %s left", ticket.Left())
 		}
 		if store.count("wx_card_ticket") != 0 || wx.Stats(testAppID).Card.Calls != 0 {
@@ -101,7 +101,7 @@ func TestTicketsAreLazy(t *testing.T) {
 		if _, err := client.Ticket(t.Context(), "card"); err == nil || !strings.Contains(err.Error(), `no ticket of type "card"`) {
 			t.Errorf("a type that does not exist: %v", err)
 		}
-		record, err := store.Store.Load(t.Context(), zhongkong.Key{Kind: "jsapi_ticket", AppID: testAppID})
+		record, err := store.Store.Load(t.Context(), custody.Key{Kind: "jsapi_ticket", AppID: testAppID})
 		if err != nil || record.Value != ticket.Value() {
 			t.Errorf("stored: %v", err)
 		}
@@ -122,7 +122,7 @@ func TestTicketsOfAFleet(t *testing.T) {
 			t.Errorf("%+v, want one call", got)
 		}
 		restarted := newClient(t, cfg)
-		if ticket := mustTicket(t, restarted, platform.JSAPITicket); ticket.Origin() != zhongkong.OriginStore {
+		if ticket := mustTicket(t, restarted, platform.JSAPITicket); ticket.Origin() != custody.OriginStore {
 			t.Errorf("after a restart it is %s", ticket.Origin())
 		}
 		for range 24 * 60 {
@@ -166,7 +166,7 @@ func TestTicketNeedsAToken(t *testing.T) {
 		client := newClient(t, cfg)
 		for range 100 {
 			_, err := client.JSConfig(t.Context(), "https://example.com/")
-			var none *zhongkong.Error
+			var none *custody.Error
 			var refusal *platform.Error
 			if !errors.As(err, &none) || none.Key.Kind != "jsapi_ticket" || none.Code != 40125 || none.RetryAfter <= 9*time.Minute ||
 				!errors.As(err, &refusal) || refusal.Code != 40125 || !strings.Contains(err.Error(), "no access_token to fetch it with") {
@@ -177,7 +177,7 @@ func TestTicketNeedsAToken(t *testing.T) {
 		if got := wx.Stats(testAppID); got.Stable.Calls != 1 || got.JSAPI.Calls != 0 {
 			t.Errorf("%+v, want one call for the token and none for the ticket", got)
 		}
-		if record, err := store.Store.Load(t.Context(), zhongkong.Key{Kind: "jsapi_ticket", AppID: testAppID}); !errors.Is(err, zhongkong.ErrNotFound) {
+		if record, err := store.Store.Load(t.Context(), custody.Key{Kind: "jsapi_ticket", AppID: testAppID}); !errors.Is(err, custody.ErrNotFound) {
 			t.Errorf("a lease was taken, or something noted: %v, %v", record, err)
 		}
 	})
@@ -213,11 +213,11 @@ func TestTicketsAfterClose(t *testing.T) {
 			}
 		}
 		for _, kind := range []platform.TicketType{platform.JSAPITicket, platform.CardTicket} {
-			if _, err := client.Ticket(t.Context(), kind); !errors.Is(err, zhongkong.ErrClosed) {
+			if _, err := client.Ticket(t.Context(), kind); !errors.Is(err, custody.ErrClosed) {
 				t.Errorf("%s after Close: %v", kind, err)
 			}
 		}
-		if _, err := client.JSConfig(t.Context(), "https://example.com/"); !errors.Is(err, zhongkong.ErrClosed) {
+		if _, err := client.JSConfig(t.Context(), "https://example.com/"); !errors.Is(err, custody.ErrClosed) {
 			t.Errorf("JSConfig after Close: %v", err)
 		}
 	})
@@ -234,7 +234,7 @@ func TestDailyFetchesOfATicket(t *testing.T) {
 			_, err = client.Ticket(t.Context(), platform.JSAPITicket)
 			time.Sleep(time.Second)
 		}
-		if got := wx.Stats(testAppID).JSAPI.Calls; !errors.Is(err, zhongkong.ErrDailyLimit) || got > 3 {
+		if got := wx.Stats(testAppID).JSAPI.Calls; !errors.Is(err, custody.ErrDailyLimit) || got > 3 {
 			t.Errorf("%d calls in ten minutes, %v; want three, and ErrDailyLimit", got, err)
 		}
 	})

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong/internal/browsertest"
+	"github.com/zhongkong-go/zhongkong/internal/test/browsertest"
 	"github.com/zhongkong-go/zhongkong/simulator"
 )
 

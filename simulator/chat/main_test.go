@@ -14,9 +14,9 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/zhongkong-go/zhongkong"
 	"github.com/zhongkong-go/zhongkong/callback"
-	"github.com/zhongkong-go/zhongkong/internal/browsertest"
+	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/internal/test/browsertest"
 	"github.com/zhongkong-go/zhongkong/simulator"
 	"github.com/zhongkong-go/zhongkong/simulator/chat"
 )
@@ -75,7 +75,7 @@ func start(tb testing.TB, o simulator.Options) *desk {
 // would be the only thing it keeps.
 func (d *desk) endpoint() http.Handler {
 	verifier, err := callback.NewVerifier(callback.Config{
-		AppID: d.account.AppID, Token: zhongkong.NewSecret(d.account.Token), AESKey: zhongkong.NewSecret(d.account.AESKey),
+		AppID: d.account.AppID, Token: custody.NewSecret(d.account.Token), AESKey: custody.NewSecret(d.account.AESKey),
 	})
 	if err != nil {
 		panic(err)

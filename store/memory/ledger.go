@@ -7,26 +7,26 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/store"
 )
 
-var _ zhongkong.Ledger = (*Store)(nil)
+var _ store.Ledger = (*Store)(nil)
 
 // useLines is what the trail keeps at least: it lasts no longer than the process.
 const useLines = 10_000
 
 // ledger is what a Store keeps beside its credentials.
 type ledger struct {
-	documents map[documentName]zhongkong.Document
-	version   int64           // the highest
-	uses      []zhongkong.Use // oldest first
+	documents map[documentName]store.Document
+	version   int64       // the highest
+	uses      []store.Use // oldest first
 }
 
 type documentName struct{ kind, name string }
 
-// Documents implements [zhongkong.Ledger].
-func (s *Store) Documents(ctx context.Context, after int64) ([]zhongkong.Document, error) {
-	var docs []zhongkong.Document
+// Documents implements [store.Ledger].
+func (s *Store) Documents(ctx context.Context, after int64) ([]store.Document, error) {
+	var docs []store.Document
 	err := s.do(ctx, func(moment) error {
 		for _, doc := range s.ledger.documents {
 			if doc.Version > after {
@@ -34,28 +34,28 @@ func (s *Store) Documents(ctx context.Context, after int64) ([]zhongkong.Documen
 				docs = append(docs, doc)
 			}
 		}
-		slices.SortFunc(docs, func(a, b zhongkong.Document) int { return cmp.Compare(a.Version, b.Version) })
+		slices.SortFunc(docs, func(a, b store.Document) int { return cmp.Compare(a.Version, b.Version) })
 		return nil
 	})
 	return docs, err
 }
 
-// Put implements [zhongkong.Ledger].
-func (s *Store) Put(ctx context.Context, doc zhongkong.Document) (int64, error) {
-	if n := len(doc.Body); n > zhongkong.MaxDocumentBytes {
-		return 0, fmt.Errorf("zhongkong: the document %s %s has %d bytes, more than %d", doc.Kind, doc.Name, n, zhongkong.MaxDocumentBytes)
+// Put implements [store.Ledger].
+func (s *Store) Put(ctx context.Context, doc store.Document) (int64, error) {
+	if n := len(doc.Body); n > store.MaxDocumentBytes {
+		return 0, fmt.Errorf("zhongkong: the document %s %s has %d bytes, more than %d", doc.Kind, doc.Name, n, store.MaxDocumentBytes)
 	}
 	err := s.do(ctx, func(now moment) error {
 		l, name := &s.ledger, documentName{doc.Kind, doc.Name}
 		there, found := l.documents[name]
 		live := found && there.Body != nil
 		if live && there.Version != doc.Version || !live && doc.Version != 0 {
-			return zhongkong.ErrConflict
+			return store.ErrConflict
 		}
 		l.version = max(l.version+1, now.time.UnixMicro())
 		doc.Version, doc.Body = l.version, bytes.Clone(doc.Body)
 		if l.documents == nil {
-			l.documents = make(map[documentName]zhongkong.Document)
+			l.documents = make(map[documentName]store.Document)
 		}
 		l.documents[name] = doc
 		return nil
@@ -66,8 +66,8 @@ func (s *Store) Put(ctx context.Context, doc zhongkong.Document) (int64, error) 
 	return doc.Version, nil
 }
 
-// Note implements [zhongkong.Ledger].
-func (s *Store) Note(ctx context.Context, use zhongkong.Use) error {
+// Note implements [store.Ledger].
+func (s *Store) Note(ctx context.Context, use store.Use) error {
 	return s.do(ctx, func(now moment) error {
 		use.At = now.time
 		s.ledger.uses = append(s.ledger.uses, use)
@@ -78,9 +78,9 @@ func (s *Store) Note(ctx context.Context, use zhongkong.Use) error {
 	})
 }
 
-// Uses implements [zhongkong.Ledger].
-func (s *Store) Uses(ctx context.Context, limit int) ([]zhongkong.Use, error) {
-	var uses []zhongkong.Use
+// Uses implements [store.Ledger].
+func (s *Store) Uses(ctx context.Context, limit int) ([]store.Use, error) {
+	var uses []store.Use
 	err := s.do(ctx, func(moment) error {
 		all := s.ledger.uses
 		uses = slices.Clone(all[max(0, len(all)-max(limit, 0)):])

@@ -3,14 +3,14 @@ package memory
 import (
 	"context"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/custody"
 )
 
-var _ zhongkong.ManyLoader = (*Store)(nil)
+var _ custody.ManyLoader = (*Store)(nil)
 
-// LoadMany implements [zhongkong.ManyLoader].
-func (s *Store) LoadMany(ctx context.Context, keys []zhongkong.Key) (map[zhongkong.Key]zhongkong.Record, error) {
-	records := make(map[zhongkong.Key]zhongkong.Record, len(keys))
+// LoadMany implements [custody.ManyLoader].
+func (s *Store) LoadMany(ctx context.Context, keys []custody.Key) (map[custody.Key]custody.Record, error) {
+	records := make(map[custody.Key]custody.Record, len(keys))
 	err := s.do(ctx, func(now moment) error {
 		for _, key := range keys {
 			if e := s.entries[key]; e != nil {

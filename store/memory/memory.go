@@ -12,7 +12,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/store"
 )
 
 // What the journal keeps of each key.
@@ -27,15 +28,15 @@ const notices = 256
 
 var errClosed = errors.New("zhongkong: the memory store is closed")
 
-// Store implements [zhongkong.Store], [zhongkong.Watcher], [zhongkong.ManyLoader],
-// [zhongkong.Journal], [zhongkong.Ledger] and [zhongkong.Queue], and Once of package
+// Store implements [custody.Store], [custody.Watcher], [custody.ManyLoader],
+// [custody.Journal], [store.Ledger] and [store.Queue], and Once of package
 // callback. Make one with [New].
 type Store struct {
 	now func() moment // tests step it
 
 	mu       sync.Mutex // guards what follows; never held while waiting
 	closed   bool
-	entries  map[zhongkong.Key]*entry
+	entries  map[custody.Key]*entry
 	watchers map[*watcher]struct{}
 	ledger   ledger
 
@@ -55,19 +56,19 @@ type moment struct {
 }
 
 type entry struct {
-	row zhongkong.Row
+	row store.Row
 
 	// until is the lease's end on the monotonic clock: a wall clock that is set
 	// back makes no lease longer.
 	until time.Duration
 
-	journal []zhongkong.Entry // oldest first, at most journalLines
+	journal []custody.Entry // oldest first, at most journalLines
 }
 
 var (
-	_ zhongkong.Store   = (*Store)(nil)
-	_ zhongkong.Watcher = (*Store)(nil)
-	_ zhongkong.Journal = (*Store)(nil)
+	_ custody.Store   = (*Store)(nil)
+	_ custody.Watcher = (*Store)(nil)
+	_ custody.Journal = (*Store)(nil)
 )
 
 // New returns an empty store. It needs no Close to be forgotten, except to end
@@ -76,7 +77,7 @@ func New() *Store {
 	start := time.Now()
 	return &Store{
 		now:      func() moment { return moment{wall(time.Now()), time.Since(start)} },
-		entries:  make(map[zhongkong.Key]*entry),
+		entries:  make(map[custody.Key]*entry),
 		watchers: make(map[*watcher]struct{}),
 		messages: make(map[string]*message),
 		inbox:    make(map[string]*message),
@@ -84,13 +85,13 @@ func New() *Store {
 	}
 }
 
-// Load implements [zhongkong.Store].
-func (s *Store) Load(ctx context.Context, key zhongkong.Key) (zhongkong.Record, error) {
-	var record zhongkong.Record
+// Load implements [custody.Store].
+func (s *Store) Load(ctx context.Context, key custody.Key) (custody.Record, error) {
+	var record custody.Record
 	err := s.do(ctx, func(now moment) error {
 		e := s.entries[key]
 		if e == nil {
-			return zhongkong.ErrNotFound
+			return custody.ErrNotFound
 		}
 		record = answer(e.row.Record(now.time))
 		return nil
@@ -98,9 +99,9 @@ func (s *Store) Load(ctx context.Context, key zhongkong.Key) (zhongkong.Record, 
 	return record, err
 }
 
-// Acquire implements [zhongkong.Store].
-func (s *Store) Acquire(ctx context.Context, key zhongkong.Key, attempt string, ttl time.Duration) (zhongkong.Lease, error) {
-	var lease zhongkong.Lease
+// Acquire implements [custody.Store].
+func (s *Store) Acquire(ctx context.Context, key custody.Key, attempt string, ttl time.Duration) (custody.Lease, error) {
+	var lease custody.Lease
 	err := s.change(ctx, key, func(now moment, e *entry) error {
 		left := e.until - now.mono
 		if left <= 0 {
@@ -109,7 +110,7 @@ func (s *Store) Acquire(ctx context.Context, key zhongkong.Key, attempt string, 
 		top := e.row.Top
 		var err error
 		lease, err = e.row.Acquire(now.time, key, attempt, ttl)
-		var held *zhongkong.HeldError
+		var held *custody.HeldError
 		if errors.As(err, &held) {
 			held.Left = min(held.Left, left)
 		}
@@ -122,8 +123,8 @@ func (s *Store) Acquire(ctx context.Context, key zhongkong.Key, attempt string, 
 	return lease, err
 }
 
-// Begin implements [zhongkong.Store].
-func (s *Store) Begin(ctx context.Context, lease zhongkong.Lease, notes []byte) error {
+// Begin implements [custody.Store].
+func (s *Store) Begin(ctx context.Context, lease custody.Lease, notes []byte) error {
 	return s.change(ctx, lease.Key, func(now moment, e *entry) error {
 		if now.mono >= e.until {
 			e.row.LeaseEnd = time.Time{}
@@ -131,13 +132,13 @@ func (s *Store) Begin(ctx context.Context, lease zhongkong.Lease, notes []byte) 
 		if err := e.row.Begin(now.time, lease, bytes.Clone(notes)); err != nil {
 			return err
 		}
-		e.write(now, zhongkong.EventBegin, lease)
+		e.write(now, custody.EventBegin, lease)
 		return nil
 	})
 }
 
-// Save implements [zhongkong.Store].
-func (s *Store) Save(ctx context.Context, lease zhongkong.Lease, record zhongkong.Record) error {
+// Save implements [custody.Store].
+func (s *Store) Save(ctx context.Context, lease custody.Lease, record custody.Record) error {
 	return s.change(ctx, lease.Key, func(now moment, e *entry) error {
 		before := e.row
 		record.End, record.Life = wall(record.End), record.Life.Truncate(time.Microsecond)
@@ -146,22 +147,22 @@ func (s *Store) Save(ctx context.Context, lease zhongkong.Lease, record zhongkon
 			return err
 		}
 		if !same(before, e.row) {
-			e.write(now, zhongkong.EventSave, lease)
+			e.write(now, custody.EventSave, lease)
 			s.tell(lease.Key)
 		}
 		return nil
 	})
 }
 
-// Release implements [zhongkong.Store].
-func (s *Store) Release(ctx context.Context, lease zhongkong.Lease, notes []byte) error {
+// Release implements [custody.Store].
+func (s *Store) Release(ctx context.Context, lease custody.Lease, notes []byte) error {
 	return s.change(ctx, lease.Key, func(now moment, e *entry) error {
 		before := e.row
 		if err := e.row.Release(lease, bytes.Clone(notes)); err != nil {
 			return err
 		}
 		if !same(before, e.row) {
-			e.write(now, zhongkong.EventRelease, lease)
+			e.write(now, custody.EventRelease, lease)
 		}
 		if notes != nil {
 			s.tell(lease.Key)
@@ -170,8 +171,8 @@ func (s *Store) Release(ctx context.Context, lease zhongkong.Lease, notes []byte
 	})
 }
 
-// Shorten implements [zhongkong.Store].
-func (s *Store) Shorten(ctx context.Context, key zhongkong.Key, fence int64, end time.Time) error {
+// Shorten implements [custody.Store].
+func (s *Store) Shorten(ctx context.Context, key custody.Key, fence int64, end time.Time) error {
 	return s.do(ctx, func(moment) error {
 		if e := s.entries[key]; e != nil && e.row.Shorten(fence, wall(end)) {
 			s.tell(key)
@@ -180,9 +181,9 @@ func (s *Store) Shorten(ctx context.Context, key zhongkong.Key, fence int64, end
 	})
 }
 
-// Journal implements [zhongkong.Journal].
-func (s *Store) Journal(ctx context.Context, key zhongkong.Key, limit int) ([]zhongkong.Entry, error) {
-	var entries []zhongkong.Entry
+// Journal implements [custody.Journal].
+func (s *Store) Journal(ctx context.Context, key custody.Key, limit int) ([]custody.Entry, error) {
+	var entries []custody.Entry
 	err := s.do(ctx, func(now moment) error {
 		e := s.entries[key]
 		if e == nil {
@@ -196,9 +197,9 @@ func (s *Store) Journal(ctx context.Context, key zhongkong.Key, limit int) ([]zh
 	return entries, err
 }
 
-// Watch implements [zhongkong.Watcher]. The channel ends with ctx or the store.
-func (s *Store) Watch(ctx context.Context) (<-chan zhongkong.Key, error) {
-	w := &watcher{keys: make(chan zhongkong.Key, notices)}
+// Watch implements [custody.Watcher]. The channel ends with ctx or the store.
+func (s *Store) Watch(ctx context.Context) (<-chan custody.Key, error) {
+	w := &watcher{keys: make(chan custody.Key, notices)}
 	err := s.do(ctx, func(moment) error {
 		s.watchers[w] = struct{}{}
 		w.stop = context.AfterFunc(ctx, func() {
@@ -214,7 +215,7 @@ func (s *Store) Watch(ctx context.Context) (<-chan zhongkong.Key, error) {
 	return w.keys, nil
 }
 
-// Close implements [zhongkong.Store]. The records are gone with it.
+// Close implements [custody.Store]. The records are gone with it.
 func (s *Store) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -243,7 +244,7 @@ func (s *Store) do(ctx context.Context, f func(now moment) error) error {
 
 // change is do for a call that writes: what f does to a key that was never seen
 // is kept only when it succeeds.
-func (s *Store) change(ctx context.Context, key zhongkong.Key, f func(now moment, e *entry) error) error {
+func (s *Store) change(ctx context.Context, key custody.Key, f func(now moment, e *entry) error) error {
 	return s.do(ctx, func(now moment) error {
 		e := s.entries[key]
 		if e == nil {
@@ -258,8 +259,8 @@ func (s *Store) change(ctx context.Context, key zhongkong.Key, f func(now moment
 }
 
 // write adds a line to the journal.
-func (e *entry) write(now moment, event zhongkong.Event, lease zhongkong.Lease) {
-	e.journal = append(e.journal, zhongkong.Entry{
+func (e *entry) write(now moment, event custody.Event, lease custody.Lease) {
+	e.journal = append(e.journal, custody.Entry{
 		At: now.time, Event: event, Fence: lease.Fence, Attempt: lease.Attempt, Detail: lease.Detail,
 	})
 	e.trim(now)
@@ -274,12 +275,12 @@ func (e *entry) trim(now moment) {
 }
 
 type watcher struct {
-	keys chan zhongkong.Key
+	keys chan custody.Key
 	stop func() bool // ends the wait for the watcher's ctx
 }
 
 // tell never waits: who does not read misses notices.
-func (s *Store) tell(key zhongkong.Key) {
+func (s *Store) tell(key custody.Key) {
 	for w := range s.watchers {
 		select {
 		case w.keys <- key:
@@ -298,13 +299,13 @@ func (s *Store) end(w *watcher) {
 }
 
 // answer gives record a copy of its notes: the caller may write into them.
-func answer(record zhongkong.Record) zhongkong.Record {
+func answer(record custody.Record) custody.Record {
 	record.Notes = bytes.Clone(record.Notes)
 	return record
 }
 
 // same reports whether a call left the row as it was.
-func same(a, b zhongkong.Row) bool {
+func same(a, b store.Row) bool {
 	return a.Value == b.Value && a.SealKey == b.SealKey && a.End.Equal(b.End) && a.Life == b.Life &&
 		a.Fence == b.Fence && bytes.Equal(a.Notes, b.Notes) && a.Top == b.Top && a.Attempt == b.Attempt &&
 		a.LeaseEnd.Equal(b.LeaseEnd) && a.Begun.Equal(b.Begun) && a.Unfinished.Equal(b.Unfinished)

@@ -9,15 +9,15 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/store/storetest"
 )
 
-var key = zhongkong.Key{Kind: "access_token", AppID: "wx0123456789abcdef"}
+var key = custody.Key{Kind: "access_token", AppID: "wx0123456789abcdef"}
 
 func TestConformance(t *testing.T) {
 	t.Parallel()
-	storetest.Run(t, func(*testing.T) zhongkong.Store { return New() })
+	storetest.Run(t, func(*testing.T) custody.Store { return New() })
 }
 
 // stepped is a store whose clocks a test moves.
@@ -45,12 +45,12 @@ func TestClockSetBack(t *testing.T) {
 	now.time = now.time.Add(-time.Hour)
 	now.pass(2 * time.Second)
 	_, err = s.Acquire(ctx, key, "second", 12*time.Second)
-	var held *zhongkong.HeldError
+	var held *custody.HeldError
 	if !errors.As(err, &held) || held.Left != 10*time.Second {
 		t.Fatalf("Acquire 2 s later: got %v, want a *HeldError with 10s left", err)
 	}
 	now.pass(10 * time.Second)
-	if err := s.Begin(ctx, first, nil); !errors.Is(err, zhongkong.ErrFenced) {
+	if err := s.Begin(ctx, first, nil); !errors.Is(err, custody.ErrFenced) {
 		t.Fatalf("Begin after the lease's end: got %v, want ErrFenced", err)
 	}
 	second, err := s.Acquire(ctx, key, "second", 12*time.Second)
@@ -138,7 +138,7 @@ func TestSaveAgainIsNoSecondLine(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 3 {
-		if err := s.Save(ctx, lease, zhongkong.Record{Value: "value", Notes: []byte("notes")}); err != nil {
+		if err := s.Save(ctx, lease, custody.Record{Value: "value", Notes: []byte("notes")}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -162,7 +162,7 @@ func TestWatchNeverWaits(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := s.Save(ctx, lease, zhongkong.Record{Value: fmt.Sprint(i)}); err != nil {
+			if err := s.Save(ctx, lease, custody.Record{Value: fmt.Sprint(i)}); err != nil {
 				t.Fatal(err)
 			}
 		}

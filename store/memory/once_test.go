@@ -5,8 +5,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong"
 	"github.com/zhongkong-go/zhongkong/callback"
+	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/store/storetest"
 )
 
@@ -15,8 +15,8 @@ var _ callback.Once = (*Store)(nil)
 func TestOnceConformance(t *testing.T) {
 	t.Parallel()
 	storetest.RunOnce(t, storetest.Options{
-		Open: func(*testing.T) func(*testing.T) zhongkong.Store {
-			return func(*testing.T) zhongkong.Store { return New() }
+		Open: func(*testing.T) func(*testing.T) custody.Store {
+			return func(*testing.T) custody.Store { return New() }
 		},
 		Handles: 1,
 	})

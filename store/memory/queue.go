@@ -7,10 +7,10 @@ import (
 	"slices"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/store"
 )
 
-var _ zhongkong.Queue = (*Store)(nil)
+var _ store.Queue = (*Store)(nil)
 
 // queue is the line of one receiver.
 type queue struct {
@@ -20,7 +20,7 @@ type queue struct {
 
 // item is a delivery that waits. Its times are of the monotonic clock.
 type item struct {
-	zhongkong.Delivery
+	store.Delivery
 
 	place  int // in the order of Push
 	pushed time.Duration
@@ -37,9 +37,9 @@ func (l *queue) remove(i *item) {
 	}
 }
 
-// Push implements [zhongkong.Queue].
-func (s *Store) Push(ctx context.Context, deliveries []zhongkong.Delivery) error {
-	if err := zhongkong.CheckPush(deliveries); err != nil {
+// Push implements [store.Queue].
+func (s *Store) Push(ctx context.Context, deliveries []store.Delivery) error {
+	if err := store.CheckPush(deliveries); err != nil {
 		return err
 	}
 	return s.do(ctx, func(now moment) error {
@@ -62,7 +62,7 @@ func (s *Store) Push(ctx context.Context, deliveries []zhongkong.Delivery) error
 	})
 }
 
-// Turn implements [zhongkong.Queue].
+// Turn implements [store.Queue].
 func (s *Store) Turn(ctx context.Context, line, id, owner string) (turn, waits bool, err error) {
 	err = s.queued(ctx, line, func(_ moment, l *queue) error {
 		if i := l.items[id]; i != nil {
@@ -73,9 +73,9 @@ func (s *Store) Turn(ctx context.Context, line, id, owner string) (turn, waits b
 	return turn, waits, err
 }
 
-// Lend implements [zhongkong.Queue].
-func (s *Store) Lend(ctx context.Context, line, owner string, lease time.Duration, most int) ([]zhongkong.Delivery, error) {
-	var lent []zhongkong.Delivery
+// Lend implements [store.Queue].
+func (s *Store) Lend(ctx context.Context, line, owner string, lease time.Duration, most int) ([]store.Delivery, error) {
+	var lent []store.Delivery
 	err := s.queued(ctx, line, func(now moment, l *queue) error {
 		var free []*item
 		for _, lane := range l.lanes {
@@ -98,7 +98,7 @@ func (s *Store) Lend(ctx context.Context, line, owner string, lease time.Duratio
 	return lent, err
 }
 
-// Done implements [zhongkong.Queue].
+// Done implements [store.Queue].
 func (s *Store) Done(ctx context.Context, line, id string) error {
 	return s.queued(ctx, line, func(_ moment, l *queue) error {
 		if i := l.items[id]; i != nil {
@@ -108,7 +108,7 @@ func (s *Store) Done(ctx context.Context, line, id string) error {
 	})
 }
 
-// Later implements [zhongkong.Queue].
+// Later implements [store.Queue].
 func (s *Store) Later(ctx context.Context, line, id, owner string, wait time.Duration) error {
 	return s.queued(ctx, line, func(now moment, l *queue) error {
 		if i := l.items[id]; i != nil && i.Owner == owner {
@@ -118,29 +118,29 @@ func (s *Store) Later(ctx context.Context, line, id, owner string, wait time.Dur
 	})
 }
 
-// Lines implements [zhongkong.Queue].
-func (s *Store) Lines(ctx context.Context) ([]zhongkong.Line, error) {
-	var lines []zhongkong.Line
+// Lines implements [store.Queue].
+func (s *Store) Lines(ctx context.Context) ([]store.Line, error) {
+	var lines []store.Line
 	err := s.do(ctx, func(now moment) error {
 		for name, l := range s.lines {
 			if len(l.items) == 0 {
 				delete(s.lines, name)
 				continue
 			}
-			of := zhongkong.Line{Name: name, Waiting: len(l.items), Free: time.Duration(1<<63 - 1)}
+			of := store.Line{Name: name, Waiting: len(l.items), Free: time.Duration(1<<63 - 1)}
 			for _, i := range l.items {
 				of.Oldest = max(of.Oldest, now.mono-i.pushed)
 				of.Free = min(of.Free, max(0, i.free-now.mono))
 			}
 			lines = append(lines, of)
 		}
-		slices.SortFunc(lines, func(a, b zhongkong.Line) int { return cmp.Compare(a.Name, b.Name) })
+		slices.SortFunc(lines, func(a, b store.Line) int { return cmp.Compare(a.Name, b.Name) })
 		return nil
 	})
 	return lines, err
 }
 
-// Trim implements [zhongkong.Queue].
+// Trim implements [store.Queue].
 func (s *Store) Trim(ctx context.Context, line string, keep time.Duration, most int) (dropped int, err error) {
 	err = s.queued(ctx, line, func(now moment, l *queue) error {
 		all := make([]*item, 0, len(l.items))

@@ -14,7 +14,7 @@ import (
 	driver "github.com/go-sql-driver/mysql"
 	"github.com/jmoiron/sqlx"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/migrations"
 	"github.com/zhongkong-go/zhongkong/store/internal/columns"
 	"github.com/zhongkong-go/zhongkong/store/internal/remote"
@@ -244,12 +244,12 @@ func (e *engine) Swap(ctx context.Context, c remote.Change) (bool, error) {
 func cameBetween(code uint16) bool { return code == 1020 || code == 1205 || code == 1213 }
 
 // Lines implements [remote.Engine].
-func (e *engine) Lines(ctx context.Context, name string, limit int) ([]zhongkong.Entry, error) {
+func (e *engine) Lines(ctx context.Context, name string, limit int) ([]custody.Entry, error) {
 	var lines []columns.Line
 	if err := e.db.SelectContext(ctx, &lines, e.lines, name, remote.JournalAge.Microseconds(), limit); err != nil {
 		return nil, e.failed(err)
 	}
-	entries := make([]zhongkong.Entry, 0, len(lines))
+	entries := make([]custody.Entry, 0, len(lines))
 	for _, l := range lines {
 		entries = append(entries, l.Entry())
 	}

@@ -13,9 +13,9 @@ import (
 
 	driver "github.com/go-sql-driver/mysql"
 
-	"github.com/zhongkong-go/zhongkong"
-	"github.com/zhongkong-go/zhongkong/internal/remotetest"
-	"github.com/zhongkong-go/zhongkong/internal/testserver"
+	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/internal/test/remotetest"
+	"github.com/zhongkong-go/zhongkong/internal/test/testserver"
 	"github.com/zhongkong-go/zhongkong/migrations"
 	"github.com/zhongkong-go/zhongkong/store/internal/remote"
 )
@@ -185,10 +185,10 @@ func TestOwnServer(t *testing.T) {
 		for i := 0; err == nil && i < 5000; i++ {
 			key := remotetest.Key
 			key.AppID = fmt.Sprint(i)
-			var lease zhongkong.Lease
+			var lease custody.Lease
 			lease, err = s.Acquire(t.Context(), key, "attempt", time.Minute)
 			if err == nil {
-				err = s.Save(t.Context(), lease, zhongkong.Record{Value: strings.Repeat("x", 4096)})
+				err = s.Save(t.Context(), lease, custody.Record{Value: strings.Repeat("x", 4096)})
 			}
 		}
 		remotetest.MustSay(t, err, "has no room left on its disk", "make some")

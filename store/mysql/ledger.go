@@ -7,12 +7,12 @@ import (
 	"strings"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong"
 	"github.com/zhongkong-go/zhongkong/migrations"
+	"github.com/zhongkong-go/zhongkong/store"
 	"github.com/zhongkong-go/zhongkong/store/internal/remote"
 )
 
-var _ zhongkong.Ledger = (*Store)(nil)
+var _ store.Ledger = (*Store)(nil)
 
 const (
 	// nextVersion holds its row until the end of the transaction: one change of
@@ -45,8 +45,8 @@ func (e *engine) named(query string) string {
 }
 
 // Documents implements [remote.LedgerEngine].
-func (e *engine) Documents(ctx context.Context, after int64) ([]zhongkong.Document, error) {
-	var docs []zhongkong.Document
+func (e *engine) Documents(ctx context.Context, after int64) ([]store.Document, error) {
+	var docs []store.Document
 	if err := e.db.SelectContext(ctx, &docs, e.named(readDocuments), after); err != nil {
 		return nil, e.failed(err)
 	}
@@ -54,7 +54,7 @@ func (e *engine) Documents(ctx context.Context, after int64) ([]zhongkong.Docume
 }
 
 // Put implements [remote.LedgerEngine].
-func (e *engine) Put(ctx context.Context, doc zhongkong.Document) (version int64, err error) {
+func (e *engine) Put(ctx context.Context, doc store.Document) (version int64, err error) {
 	tx, err := e.db.BeginTxx(ctx, nil)
 	if err != nil {
 		return 0, e.failed(err)
@@ -69,7 +69,7 @@ func (e *engine) Put(ctx context.Context, doc zhongkong.Document) (version int64
 	case err != nil && !errors.Is(err, sql.ErrNoRows):
 		return 0, e.failed(err)
 	case there != doc.Version:
-		return 0, zhongkong.ErrConflict
+		return 0, store.ErrConflict
 	}
 	if err := tx.GetContext(ctx, &version, e.named(readVersion)); err != nil {
 		return 0, e.failed(err)
@@ -84,13 +84,13 @@ func (e *engine) Put(ctx context.Context, doc zhongkong.Document) (version int64
 }
 
 // Note implements [remote.LedgerEngine].
-func (e *engine) Note(ctx context.Context, use zhongkong.Use) error {
+func (e *engine) Note(ctx context.Context, use store.Use) error {
 	_, err := e.db.ExecContext(ctx, e.named(noteUse), use.Actor, use.Act, use.Subject, use.Detail)
 	return e.failed(err)
 }
 
 // Uses implements [remote.LedgerEngine].
-func (e *engine) Uses(ctx context.Context, limit int) ([]zhongkong.Use, error) {
+func (e *engine) Uses(ctx context.Context, limit int) ([]store.Use, error) {
 	var lines []struct {
 		AtUS    int64  `db:"at_us"`
 		Actor   string `db:"actor"`
@@ -101,9 +101,9 @@ func (e *engine) Uses(ctx context.Context, limit int) ([]zhongkong.Use, error) {
 	if err := e.db.SelectContext(ctx, &lines, e.named(readUses), remote.UseAge.Microseconds(), limit); err != nil {
 		return nil, e.failed(err)
 	}
-	uses := make([]zhongkong.Use, 0, len(lines))
+	uses := make([]store.Use, 0, len(lines))
 	for _, l := range lines {
-		uses = append(uses, zhongkong.Use{At: time.UnixMicro(l.AtUS), Actor: l.Actor, Act: l.Act, Subject: l.Subject, Detail: l.Detail})
+		uses = append(uses, store.Use{At: time.UnixMicro(l.AtUS), Actor: l.Actor, Act: l.Act, Subject: l.Subject, Detail: l.Detail})
 	}
 	return uses, nil
 }

@@ -53,7 +53,7 @@ import (
 
 	driver "github.com/go-sql-driver/mysql"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/migrations"
 	"github.com/zhongkong-go/zhongkong/store/internal/remote"
 )
@@ -79,8 +79,8 @@ type Options struct {
 	NoMigrate bool
 }
 
-// Store implements [zhongkong.Store], [zhongkong.Journal], [zhongkong.Ledger],
-// [zhongkong.Queue] and callback.Once. Make one with [Open].
+// Store implements [custody.Store], [custody.Journal], [store.Ledger],
+// [store.Queue] and callback.Once. Make one with [Open].
 type Store struct {
 	remote.Once
 	*remote.Ledger
@@ -88,8 +88,8 @@ type Store struct {
 }
 
 var (
-	_ zhongkong.Store   = (*Store)(nil)
-	_ zhongkong.Journal = (*Store)(nil)
+	_ custody.Store   = (*Store)(nil)
+	_ custody.Journal = (*Store)(nil)
 )
 
 // Open connects to the database and makes or migrates the tables. It is an error
@@ -208,7 +208,7 @@ func read(address string, options Options) (settings, error) {
 	}
 	s.server = remote.Server{
 		Kind: kind, Place: fmt.Sprintf("database %s on %s", database, c.Addr),
-		Password: zhongkong.NewSecret(c.Passwd),
+		Password: custody.NewSecret(c.Passwd),
 	}
 	return s, nil
 }

@@ -7,10 +7,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong"
-	"github.com/zhongkong-go/zhongkong/internal/bottest"
-	"github.com/zhongkong-go/zhongkong/internal/remotetest"
-	"github.com/zhongkong-go/zhongkong/internal/testserver"
+	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/internal/test/bottest"
+	"github.com/zhongkong-go/zhongkong/internal/test/remotetest"
+	"github.com/zhongkong-go/zhongkong/internal/test/testserver"
 	"github.com/zhongkong-go/zhongkong/migrations"
 )
 
@@ -21,7 +21,7 @@ func TestMain(m *testing.M) {
 
 var tests = remotetest.Engine{
 	Engine: testserver.MySQL,
-	Open: func(ctx context.Context, address string, logger *slog.Logger) (zhongkong.Store, error) {
+	Open: func(ctx context.Context, address string, logger *slog.Logger) (custody.Store, error) {
 		return Open(ctx, address, Options{Logger: logger})
 	},
 	Remove: func(ctx context.Context, address string) error {
@@ -38,7 +38,7 @@ var tests = remotetest.Engine{
 		raw(t, address, `UPDATE PREFIX_credentials SET end_us = -1, top = ?`, top)
 	},
 	Says: "end_us",
-	Fill: func(t *testing.T, address string, key zhongkong.Key, n int, age time.Duration) {
+	Fill: func(t *testing.T, address string, key custody.Key, n int, age time.Duration) {
 		t.Helper()
 		values := make([]any, 0, 3*n)
 		for i := range n {
@@ -51,7 +51,7 @@ var tests = remotetest.Engine{
 		t.Helper()
 		return number(t, address, `SELECT count(*) FROM PREFIX_messages`)
 	},
-	Lines: func(t *testing.T, address string, key zhongkong.Key) (n int) {
+	Lines: func(t *testing.T, address string, key custody.Key) (n int) {
 		t.Helper()
 		return number(t, address, `SELECT count(*) FROM PREFIX_journal WHERE name = ?`, key.String())
 	},

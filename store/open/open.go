@@ -19,7 +19,7 @@ import (
 	"log/slog"
 	"strings"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/migrations"
 	"github.com/zhongkong-go/zhongkong/store/memory"
 	"github.com/zhongkong-go/zhongkong/store/mysql"
@@ -44,7 +44,7 @@ var ErrNoSchema = errors.New("zhongkong: this kind of store has no schema, so th
 
 // Open opens the store that address names. What it says of a configuration that
 // cannot work, and of a server that is away, is said in the store's own package.
-func Open(ctx context.Context, address string, options Options) (zhongkong.Store, error) {
+func Open(ctx context.Context, address string, options Options) (custody.Store, error) {
 	switch scheme, rest := split(address); scheme {
 	case "sqlite":
 		return checked(sqlite.Open(ctx, rest, sqlite.Options{Logger: options.Logger, NoMigrate: options.NoMigrate}))
@@ -83,7 +83,7 @@ func Migrate(ctx context.Context, address string, action migrations.Action) (mig
 }
 
 // checked keeps the nil of a store's type out of the interface.
-func checked[S zhongkong.Store](store S, err error) (zhongkong.Store, error) {
+func checked[S custody.Store](store S, err error) (custody.Store, error) {
 	if err != nil {
 		return nil, err
 	}

@@ -13,7 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/jmoiron/sqlx"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/migrations"
 	"github.com/zhongkong-go/zhongkong/store/internal/columns"
 	"github.com/zhongkong-go/zhongkong/store/internal/remote"
@@ -230,12 +230,12 @@ func (e *engine) swapFailed(err error) error {
 }
 
 // Lines implements [remote.Engine].
-func (e *engine) Lines(ctx context.Context, name string, limit int) ([]zhongkong.Entry, error) {
+func (e *engine) Lines(ctx context.Context, name string, limit int) ([]custody.Entry, error) {
 	var lines []columns.Line
 	if err := e.db.SelectContext(ctx, &lines, e.lines, name, remote.JournalAge.Microseconds(), limit); err != nil {
 		return nil, e.failed(err)
 	}
-	entries := make([]zhongkong.Entry, 0, len(lines))
+	entries := make([]custody.Entry, 0, len(lines))
 	for _, l := range lines {
 		entries = append(entries, l.Entry())
 	}

@@ -9,7 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/custody"
 )
 
 const (
@@ -27,14 +27,14 @@ const (
 	longPause  = 5 * time.Second
 )
 
-// Watch implements [zhongkong.Watcher] over a connection of its own, which is
+// Watch implements [custody.Watcher] over a connection of its own, which is
 // made anew when it breaks; what was told meanwhile is missed. When it returns,
 // the connection listens, or could not be made yet.
-func (s *Store) Watch(ctx context.Context) (<-chan zhongkong.Key, error) {
+func (s *Store) Watch(ctx context.Context) (<-chan custody.Key, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	keys, tried := make(chan zhongkong.Key, notices), make(chan struct{})
+	keys, tried := make(chan custody.Key, notices), make(chan struct{})
 	both, cancel := context.WithCancel(ctx)
 	stop := context.AfterFunc(s.Life(), cancel)
 	err := s.Go(func() {
@@ -55,7 +55,7 @@ func (s *Store) Watch(ctx context.Context) (<-chan zhongkong.Key, error) {
 }
 
 // watch listens until ctx ends. It closes tried after its first attempt.
-func (s *Store) watch(ctx context.Context, keys chan<- zhongkong.Key, tried chan struct{}) {
+func (s *Store) watch(ctx context.Context, keys chan<- custody.Key, tried chan struct{}) {
 	pause := shortPause
 	for first := true; ctx.Err() == nil; first = false {
 		short, cancel := context.WithTimeout(ctx, answerTime)
@@ -79,7 +79,7 @@ func (s *Store) watch(ctx context.Context, keys chan<- zhongkong.Key, tried chan
 }
 
 // receive passes notices on until ctx ends or the connection breaks.
-func receive(ctx context.Context, conn *pgx.Conn, keys chan<- zhongkong.Key) {
+func receive(ctx context.Context, conn *pgx.Conn, keys chan<- custody.Key) {
 	defer func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 		defer cancel()
@@ -93,7 +93,7 @@ func receive(ctx context.Context, conn *pgx.Conn, keys chan<- zhongkong.Key) {
 		case ctx.Err() != nil:
 			return
 		case err == nil:
-			var key zhongkong.Key
+			var key custody.Key
 			if json.Unmarshal([]byte(notice.Payload), &key) != nil {
 				continue // another program's
 			}

@@ -47,7 +47,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/migrations"
 	"github.com/zhongkong-go/zhongkong/store/internal/remote"
 )
@@ -73,8 +73,8 @@ type Options struct {
 	NoMigrate bool
 }
 
-// Store implements [zhongkong.Store], [zhongkong.Watcher], [zhongkong.Journal],
-// [zhongkong.Ledger], [zhongkong.Queue] and callback.Once. Make one with [Open].
+// Store implements [custody.Store], [custody.Watcher], [custody.Journal],
+// [store.Ledger], [store.Queue] and callback.Once. Make one with [Open].
 type Store struct {
 	remote.Once
 	*remote.Ledger
@@ -83,9 +83,9 @@ type Store struct {
 }
 
 var (
-	_ zhongkong.Store   = (*Store)(nil)
-	_ zhongkong.Watcher = (*Store)(nil)
-	_ zhongkong.Journal = (*Store)(nil)
+	_ custody.Store   = (*Store)(nil)
+	_ custody.Watcher = (*Store)(nil)
+	_ custody.Journal = (*Store)(nil)
 )
 
 // Open connects to the database and makes or migrates the tables. It is an error
@@ -174,7 +174,7 @@ func read(address string, options Options) (settings, error) {
 	s.server = remote.Server{
 		Kind:     kind,
 		Place:    fmt.Sprintf("database %s on %s", s.config.Database, hosts(s.config)),
-		Password: zhongkong.NewSecret(s.config.Password),
+		Password: custody.NewSecret(s.config.Password),
 	}
 	return s, nil
 }

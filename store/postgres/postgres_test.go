@@ -9,10 +9,10 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/zhongkong-go/zhongkong"
-	"github.com/zhongkong-go/zhongkong/internal/bottest"
-	"github.com/zhongkong-go/zhongkong/internal/remotetest"
-	"github.com/zhongkong-go/zhongkong/internal/testserver"
+	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/internal/test/bottest"
+	"github.com/zhongkong-go/zhongkong/internal/test/remotetest"
+	"github.com/zhongkong-go/zhongkong/internal/test/testserver"
 	"github.com/zhongkong-go/zhongkong/migrations"
 )
 
@@ -23,7 +23,7 @@ func TestMain(m *testing.M) {
 
 var tests = remotetest.Engine{
 	Engine: testserver.Postgres,
-	Open: func(ctx context.Context, address string, logger *slog.Logger) (zhongkong.Store, error) {
+	Open: func(ctx context.Context, address string, logger *slog.Logger) (custody.Store, error) {
 		return Open(ctx, address, Options{Logger: logger})
 	},
 	Remove: func(ctx context.Context, address string) error {
@@ -40,7 +40,7 @@ var tests = remotetest.Engine{
 		raw(t, address, `UPDATE PREFIX_credentials SET end_us = -1, top = $1`, top)
 	},
 	Says: "end_us",
-	Fill: func(t *testing.T, address string, key zhongkong.Key, n int, age time.Duration) {
+	Fill: func(t *testing.T, address string, key custody.Key, n int, age time.Duration) {
 		t.Helper()
 		raw(t, address, `INSERT INTO PREFIX_journal (name, at_us, event, fence, attempt, detail)
 			SELECT $1, `+now+` - $2, 'begin', 1, '', i FROM generate_series(1, $3) AS i`, key.String(), age.Microseconds(), n)
@@ -49,7 +49,7 @@ var tests = remotetest.Engine{
 		t.Helper()
 		return number(t, address, `SELECT count(*) FROM PREFIX_messages`)
 	},
-	Lines: func(t *testing.T, address string, key zhongkong.Key) (n int) {
+	Lines: func(t *testing.T, address string, key custody.Key) (n int) {
 		t.Helper()
 		return number(t, address, `SELECT count(*) FROM PREFIX_journal WHERE name = $1`, key.String())
 	},

@@ -11,7 +11,8 @@ import (
 
 	goredis "github.com/redis/go-redis/v9"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/store"
 	"github.com/zhongkong-go/zhongkong/store/internal/columns"
 	"github.com/zhongkong-go/zhongkong/store/internal/remote"
 )
@@ -111,7 +112,7 @@ func (e *engine) states(answer *goredis.Cmd) ([]remote.State, error) {
 }
 
 // decode reads a row, and distrusts it.
-func (e *engine) decode(row, written any) (r zhongkong.Row, damage, err error) {
+func (e *engine) decode(row, written any) (r store.Row, damage, err error) {
 	text, _ := row.(string)
 	number, _ := written.(string)
 	if n, err := strconv.Atoi(number); err == nil && n > format {
@@ -122,14 +123,14 @@ func (e *engine) decode(row, written any) (r zhongkong.Row, damage, err error) {
 		}
 	}
 	if json.Unmarshal([]byte(text), &r) != nil {
-		return zhongkong.Row{}, errors.New("the field row is no record"), nil // the cause would quote it
+		return store.Row{}, errors.New("the field row is no record"), nil // the cause would quote it
 	}
 	r, damage = columns.Read(columns.Of("", &r).Values())
 	return r, damage, nil
 }
 
 // encode is the way there, with all times in UTC.
-func encode(row zhongkong.Row) ([]byte, error) {
+func encode(row store.Row) ([]byte, error) {
 	for _, t := range []*time.Time{&row.End, &row.LeaseEnd, &row.Begun, &row.Unfinished} {
 		if !t.IsZero() {
 			*t = t.UTC()
@@ -140,11 +141,11 @@ func encode(row zhongkong.Row) ([]byte, error) {
 
 // line is an entry as the journal keeps it.
 type line struct {
-	AtUS    int64           `json:"at_us"`
-	Event   zhongkong.Event `json:"event"`
-	Fence   int64           `json:"fence"`
-	Attempt string          `json:"attempt,omitempty"`
-	Detail  string          `json:"detail,omitempty"`
+	AtUS    int64         `json:"at_us"`
+	Event   custody.Event `json:"event"`
+	Fence   int64         `json:"fence"`
+	Attempt string        `json:"attempt,omitempty"`
+	Detail  string        `json:"detail,omitempty"`
 }
 
 // Swap implements [remote.Engine].
@@ -176,7 +177,7 @@ func (e *engine) Swap(ctx context.Context, c remote.Change) (bool, error) {
 }
 
 // Lines implements [remote.Engine].
-func (e *engine) Lines(ctx context.Context, name string, limit int) ([]zhongkong.Entry, error) {
+func (e *engine) Lines(ctx context.Context, name string, limit int) ([]custody.Entry, error) {
 	if limit == 0 { // LRANGE 0 -1 would be all
 		return nil, nil
 	}
@@ -187,14 +188,14 @@ func (e *engine) Lines(ctx context.Context, name string, limit int) ([]zhongkong
 	us, _ := values[0].(int64)
 	texts, _ := values[1].([]any)
 	oldest := us - remote.JournalAge.Microseconds()
-	entries := make([]zhongkong.Entry, 0, len(texts))
+	entries := make([]custody.Entry, 0, len(texts))
 	for _, value := range texts {
 		text, _ := value.(string)
 		var l line
 		if json.Unmarshal([]byte(text), &l) != nil || l.AtUS < oldest {
 			continue // not a line, or one that is over
 		}
-		entries = append(entries, zhongkong.Entry{
+		entries = append(entries, custody.Entry{
 			At: time.UnixMicro(l.AtUS), Event: l.Event, Fence: l.Fence, Attempt: l.Attempt, Detail: l.Detail,
 		})
 	}

@@ -12,9 +12,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong"
-	"github.com/zhongkong-go/zhongkong/internal/remotetest"
-	"github.com/zhongkong-go/zhongkong/internal/testserver"
+	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/internal/test/remotetest"
+	"github.com/zhongkong-go/zhongkong/internal/test/testserver"
 )
 
 // mustNotOpen wants an error of Open that says words.
@@ -169,14 +169,14 @@ func TestForeignKeys(t *testing.T) {
 	s := tests.OpenAt(t, address, log)
 	must(t, e.db.Set(t.Context(), e.record(name), "a text", 0).Err())
 	must(t, e.db.Set(t.Context(), e.journal(name), "a text", 0).Err())
-	if lines, err := s.(zhongkong.Journal).Journal(t.Context(), remotetest.Key, 10); err != nil || len(lines) != 0 {
+	if lines, err := s.(custody.Journal).Journal(t.Context(), remotetest.Key, 10); err != nil || len(lines) != 0 {
 		t.Errorf("Journal: %v, %v", lines, err)
 	}
 	remotetest.MustLoad(t, s, "")
 	log.MustWarnOnce(t, "something else")
 	remotetest.Save(t, s, "value")
 	remotetest.MustLoad(t, s, "value")
-	if lines, err := s.(zhongkong.Journal).Journal(t.Context(), remotetest.Key, 10); err != nil || len(lines) != 1 {
+	if lines, err := s.(custody.Journal).Journal(t.Context(), remotetest.Key, 10); err != nil || len(lines) != 1 {
 		t.Errorf("Journal: %v, %v; want one line", lines, err)
 	}
 	must(t, e.db.HSet(t.Context(), e.record(name), "version", "a text").Err())

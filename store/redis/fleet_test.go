@@ -9,9 +9,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong"
-	"github.com/zhongkong-go/zhongkong/internal/remotetest"
-	"github.com/zhongkong-go/zhongkong/internal/testserver"
+	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/internal/test/remotetest"
+	"github.com/zhongkong-go/zhongkong/internal/test/testserver"
 	"github.com/zhongkong-go/zhongkong/store/storetest"
 )
 
@@ -48,10 +48,10 @@ func TestCluster(t *testing.T) {
 	}
 	cluster := remotetest.With(t, servers[0].URL, "cluster", "true")
 	options := storetest.Options{
-		Open: func(t *testing.T) func(t *testing.T) zhongkong.Store {
+		Open: func(t *testing.T) func(t *testing.T) custody.Store {
 			t.Helper()
 			address := remotetest.With(t, cluster, "prefix", testserver.Name()+":")
-			return func(t *testing.T) zhongkong.Store {
+			return func(t *testing.T) custody.Store {
 				t.Helper()
 				return tests.OpenAt(t, address, nil)
 			}
@@ -62,13 +62,13 @@ func TestCluster(t *testing.T) {
 	t.Run("Queue", func(t *testing.T) { storetest.RunQueue(t, options) })
 	t.Run("LoadMany", func(t *testing.T) {
 		s := tests.OpenAt(t, cluster, nil).(*Store)
-		keys := make([]zhongkong.Key, 100)
+		keys := make([]custody.Key, 100)
 		for i := range keys {
 			keys[i] = remotetest.Key
 			keys[i].AppID += fmt.Sprint(i)
 			lease, err := s.Acquire(t.Context(), keys[i], "attempt", time.Hour)
 			must(t, err)
-			must(t, s.Save(t.Context(), lease, zhongkong.Record{Value: fmt.Sprint(i)}))
+			must(t, s.Save(t.Context(), lease, custody.Record{Value: fmt.Sprint(i)}))
 		}
 		records, err := s.LoadMany(t.Context(), keys)
 		must(t, err)
@@ -138,7 +138,7 @@ func TestSentinel(t *testing.T) {
 	keys, err := s.Watch(t.Context())
 	must(t, err)
 	master.Stop()
-	var next zhongkong.Lease
+	var next custody.Lease
 	remotetest.EventuallyIn(t, patience, func() (err error) {
 		next, err = s.Acquire(t.Context(), remotetest.Key, "next", time.Hour)
 		return err

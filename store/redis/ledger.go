@@ -12,11 +12,11 @@ import (
 
 	goredis "github.com/redis/go-redis/v9"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/store"
 	"github.com/zhongkong-go/zhongkong/store/internal/remote"
 )
 
-var _ zhongkong.Ledger = (*Store)(nil)
+var _ store.Ledger = (*Store)(nil)
 
 // The documents are a hash: kind, a newline and name → version, a colon, 1 or 0 for
 // one that was removed, a colon, body. Beside it stand the versions as a sorted set:
@@ -73,14 +73,14 @@ return 1
 func (e *engine) of(what string) string { return e.prefix + "{ledger}:" + what }
 
 // Documents implements [remote.LedgerEngine].
-func (e *engine) Documents(ctx context.Context, after int64) ([]zhongkong.Document, error) {
+func (e *engine) Documents(ctx context.Context, after int64) ([]store.Document, error) {
 	values, err := documentsScript.Run(ctx, e.db, []string{e.of("documents"), e.of("versions")}, after).StringSlice()
 	if err != nil {
 		return nil, e.explain(err)
 	}
-	docs := make([]zhongkong.Document, 0, len(values)/2)
+	docs := make([]store.Document, 0, len(values)/2)
 	for pair := range slices.Chunk(values, 2) {
-		var doc zhongkong.Document
+		var doc store.Document
 		var body, live string
 		doc.Kind, doc.Name, _ = strings.Cut(pair[0], "\n")
 		version, rest, _ := strings.Cut(pair[1], ":")
@@ -97,7 +97,7 @@ func (e *engine) Documents(ctx context.Context, after int64) ([]zhongkong.Docume
 }
 
 // Put implements [remote.LedgerEngine].
-func (e *engine) Put(ctx context.Context, doc zhongkong.Document) (int64, error) {
+func (e *engine) Put(ctx context.Context, doc store.Document) (int64, error) {
 	live := 0
 	if doc.Body != nil {
 		live = 1
@@ -107,7 +107,7 @@ func (e *engine) Put(ctx context.Context, doc zhongkong.Document) (int64, error)
 	case err != nil:
 		return 0, e.explain(err)
 	case text == "":
-		return 0, zhongkong.ErrConflict
+		return 0, store.ErrConflict
 	}
 	return strconv.ParseInt(text, 10, 64)
 }
@@ -121,7 +121,7 @@ type useLine struct {
 }
 
 // Note implements [remote.LedgerEngine].
-func (e *engine) Note(ctx context.Context, use zhongkong.Use) error {
+func (e *engine) Note(ctx context.Context, use store.Use) error {
 	line, err := json.Marshal(useLine{use.Actor, use.Act, use.Subject, use.Detail})
 	if err != nil {
 		return err
@@ -131,7 +131,7 @@ func (e *engine) Note(ctx context.Context, use zhongkong.Use) error {
 }
 
 // Uses implements [remote.LedgerEngine].
-func (e *engine) Uses(ctx context.Context, limit int) ([]zhongkong.Use, error) {
+func (e *engine) Uses(ctx context.Context, limit int) ([]store.Use, error) {
 	if limit == 0 {
 		return nil, nil
 	}
@@ -144,7 +144,7 @@ func (e *engine) Uses(ctx context.Context, limit int) ([]zhongkong.Use, error) {
 		return nil, e.explain(err)
 	}
 	type numbered struct {
-		zhongkong.Use
+		store.Use
 
 		number int64
 	}
@@ -166,11 +166,11 @@ func (e *engine) Uses(ctx context.Context, limit int) ([]zhongkong.Use, error) {
 			if now.Sub(at) > remote.UseAge {
 				break
 			}
-			all = append(all, numbered{zhongkong.Use{At: at, Actor: line.Actor, Act: line.Act, Subject: line.Subject, Detail: line.Detail}, number})
+			all = append(all, numbered{store.Use{At: at, Actor: line.Actor, Act: line.Act, Subject: line.Subject, Detail: line.Detail}, number})
 		}
 	}
 	slices.SortFunc(all, func(a, b numbered) int { return cmp.Compare(b.number, a.number) })
-	uses := make([]zhongkong.Use, 0, min(limit, len(all)))
+	uses := make([]store.Use, 0, min(limit, len(all)))
 	for _, use := range all[:min(limit, len(all))] {
 		uses = append(uses, use.Use)
 	}

@@ -7,7 +7,7 @@ import (
 
 	goredis "github.com/redis/go-redis/v9"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/custody"
 )
 
 const (
@@ -19,14 +19,14 @@ const (
 	quietTime = 15 * time.Second
 )
 
-// Watch implements [zhongkong.Watcher] over a connection of its own, which is
+// Watch implements [custody.Watcher] over a connection of its own, which is
 // made anew when it breaks; what was told meanwhile is missed. When it returns,
 // the connection listens, or could not be made yet.
-func (s *Store) Watch(ctx context.Context) (<-chan zhongkong.Key, error) {
+func (s *Store) Watch(ctx context.Context) (<-chan custody.Key, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	keys, tried := make(chan zhongkong.Key, notices), make(chan struct{})
+	keys, tried := make(chan custody.Key, notices), make(chan struct{})
 	both, cancel := context.WithCancel(ctx)
 	stop := context.AfterFunc(s.Life(), cancel)
 	err := s.Go(func() {
@@ -47,7 +47,7 @@ func (s *Store) Watch(ctx context.Context) (<-chan zhongkong.Key, error) {
 }
 
 // watch listens until ctx ends. It closes tried after its first attempt.
-func (s *Store) watch(ctx context.Context, keys chan<- zhongkong.Key, tried chan struct{}) {
+func (s *Store) watch(ctx context.Context, keys chan<- custody.Key, tried chan struct{}) {
 	subscription := s.engine.db.Subscribe(context.WithoutCancel(ctx))
 	defer func() { _ = subscription.Close() }()
 	short, cancel := context.WithTimeout(ctx, connectTime)
@@ -65,7 +65,7 @@ func (s *Store) watch(ctx context.Context, keys chan<- zhongkong.Key, tried chan
 			if !open {
 				return // the store is closed
 			}
-			var key zhongkong.Key
+			var key custody.Key
 			if json.Unmarshal([]byte(message.Payload), &key) != nil {
 				continue // another program's
 			}

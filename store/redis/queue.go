@@ -10,12 +10,12 @@ import (
 
 	goredis "github.com/redis/go-redis/v9"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/store"
 )
 
-var _ zhongkong.Queue = (*Store)(nil)
+var _ store.Queue = (*Store)(nil)
 
-// queue implements [zhongkong.Queue]. A line has these keys, in one slot:
+// queue implements [store.Queue]. A line has these keys, in one slot:
 //
 //	rows    a hash: id → lane, number, pushed and free in µs, attempts, owner, a line each
 //	bodies  a hash: id → body
@@ -153,8 +153,8 @@ return dropped
 // trimMost is how many deliveries one Trim removes.
 const trimMost = 10_000
 
-// Push implements [zhongkong.Queue].
-func (q *queue) Push(ctx context.Context, deliveries []zhongkong.Delivery) error {
+// Push implements [store.Queue].
+func (q *queue) Push(ctx context.Context, deliveries []store.Delivery) error {
 	if len(deliveries) == 0 {
 		return nil
 	}
@@ -181,14 +181,14 @@ func (q *queue) Push(ctx context.Context, deliveries []zhongkong.Delivery) error
 	return q.explain(err)
 }
 
-// Turn implements [zhongkong.Queue].
+// Turn implements [store.Queue].
 func (q *queue) Turn(ctx context.Context, line, id, owner string) (turn, waits bool, err error) {
 	n, err := queueTurnScript.Run(ctx, q.db, q.keys(line), id, owner).Int()
 	return n == 2, n > 0, q.explain(err)
 }
 
-// Lend implements [zhongkong.Queue].
-func (q *queue) Lend(ctx context.Context, line, owner string, lease time.Duration, most int) ([]zhongkong.Delivery, error) {
+// Lend implements [store.Queue].
+func (q *queue) Lend(ctx context.Context, line, owner string, lease time.Duration, most int) ([]store.Delivery, error) {
 	values, err := queueLendScript.Run(ctx, q.db, q.keys(line), owner, lease.Microseconds(), max(most, 0)).StringSlice()
 	if err != nil {
 		return nil, q.explain(err)
@@ -197,29 +197,29 @@ func (q *queue) Lend(ctx context.Context, line, owner string, lease time.Duratio
 	if len(values)%width != 0 {
 		return nil, q.explain(fmt.Errorf("the script for lending answers %d values", len(values)))
 	}
-	var lent []zhongkong.Delivery
+	var lent []store.Delivery
 	for row := range slices.Chunk(values, width) {
 		attempts, _ := strconv.Atoi(row[2]) // the script has written them
 		pushed, _ := strconv.ParseInt(row[3], 10, 64)
-		lent = append(lent, zhongkong.Delivery{
+		lent = append(lent, store.Delivery{
 			Line: line, ID: row[0], Lane: row[1], Owner: owner, Attempts: attempts, Pushed: time.UnixMicro(pushed), Body: []byte(row[4]),
 		})
 	}
 	return lent, nil
 }
 
-// Done implements [zhongkong.Queue].
+// Done implements [store.Queue].
 func (q *queue) Done(ctx context.Context, line, id string) error {
 	return q.explain(queueDoneScript.Run(ctx, q.db, q.keys(line), id).Err())
 }
 
-// Later implements [zhongkong.Queue].
+// Later implements [store.Queue].
 func (q *queue) Later(ctx context.Context, line, id, owner string, wait time.Duration) error {
 	return q.explain(queueLaterScript.Run(ctx, q.db, q.keys(line), id, owner, wait.Microseconds()).Err())
 }
 
-// Lines implements [zhongkong.Queue].
-func (q *queue) Lines(ctx context.Context) ([]zhongkong.Line, error) {
+// Lines implements [store.Queue].
+func (q *queue) Lines(ctx context.Context) ([]store.Line, error) {
 	names, err := q.db.SMembers(ctx, q.of("lines")).Result()
 	if err != nil || len(names) == 0 {
 		return nil, q.explain(err)
@@ -234,7 +234,7 @@ func (q *queue) Lines(ctx context.Context) ([]zhongkong.Line, error) {
 	if err != nil {
 		return nil, q.explain(err)
 	}
-	var lines []zhongkong.Line
+	var lines []store.Line
 	for i, answer := range answers {
 		values, err := answer.(*goredis.Cmd).Int64Slice()
 		if err != nil || len(values) != 3 {
@@ -243,7 +243,7 @@ func (q *queue) Lines(ctx context.Context) ([]zhongkong.Line, error) {
 		if values[0] == 0 {
 			continue
 		}
-		lines = append(lines, zhongkong.Line{
+		lines = append(lines, store.Line{
 			Name: names[i], Waiting: int(values[0]),
 			Oldest: max(0, time.Duration(values[1])*time.Microsecond), Free: max(0, time.Duration(values[2])*time.Microsecond),
 		})
@@ -251,7 +251,7 @@ func (q *queue) Lines(ctx context.Context) ([]zhongkong.Line, error) {
 	return lines, nil
 }
 
-// Trim implements [zhongkong.Queue].
+// Trim implements [store.Queue].
 func (q *queue) Trim(ctx context.Context, line string, keep time.Duration, most int) (int, error) {
 	n, err := queueTrimScript.Run(ctx, q.db, q.keys(line), keep.Microseconds(), max(most, 0), trimMost).Int()
 	return n, q.explain(err)

@@ -69,7 +69,7 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/store/internal/remote"
 )
 
@@ -99,8 +99,8 @@ type Options struct {
 	Prefix string
 }
 
-// Store implements [zhongkong.Store], [zhongkong.Watcher], [zhongkong.Journal],
-// [zhongkong.Ledger], [zhongkong.Queue] and callback.Once. Make one with [Open].
+// Store implements [custody.Store], [custody.Watcher], [custody.Journal],
+// [store.Ledger], [store.Queue] and callback.Once. Make one with [Open].
 type Store struct {
 	remote.Once
 	*remote.Ledger
@@ -109,9 +109,9 @@ type Store struct {
 }
 
 var (
-	_ zhongkong.Store   = (*Store)(nil)
-	_ zhongkong.Watcher = (*Store)(nil)
-	_ zhongkong.Journal = (*Store)(nil)
+	_ custody.Store   = (*Store)(nil)
+	_ custody.Watcher = (*Store)(nil)
+	_ custody.Journal = (*Store)(nil)
 )
 
 // Open connects to the server. It is an error when the configuration cannot
@@ -220,7 +220,7 @@ func read(address string, options Options) (settings, error) {
 			return wrong("ca in its URL", err.Error())
 		}
 	}
-	s.server = remote.Server{Kind: kind, Place: "server " + strings.Join(c.Addrs, ", "), Password: zhongkong.NewSecret(password)}
+	s.server = remote.Server{Kind: kind, Place: "server " + strings.Join(c.Addrs, ", "), Password: custody.NewSecret(password)}
 	if c.MasterName != "" {
 		s.server.Place = "master " + c.MasterName + " of the sentinels " + strings.Join(c.Addrs, ", ")
 	}

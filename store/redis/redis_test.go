@@ -10,10 +10,10 @@ import (
 
 	goredis "github.com/redis/go-redis/v9"
 
-	"github.com/zhongkong-go/zhongkong"
-	"github.com/zhongkong-go/zhongkong/internal/bottest"
-	"github.com/zhongkong-go/zhongkong/internal/remotetest"
-	"github.com/zhongkong-go/zhongkong/internal/testserver"
+	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/internal/test/bottest"
+	"github.com/zhongkong-go/zhongkong/internal/test/remotetest"
+	"github.com/zhongkong-go/zhongkong/internal/test/testserver"
 )
 
 func TestMain(m *testing.M) {
@@ -23,7 +23,7 @@ func TestMain(m *testing.M) {
 
 var tests = remotetest.Engine{
 	Engine: testserver.Redis,
-	Open: func(ctx context.Context, address string, logger *slog.Logger) (zhongkong.Store, error) {
+	Open: func(ctx context.Context, address string, logger *slog.Logger) (custody.Store, error) {
 		return Open(ctx, address, Options{Logger: logger})
 	},
 	Remove: func(ctx context.Context, address string) error {
@@ -49,7 +49,7 @@ var tests = remotetest.Engine{
 		must(t, e.db.HSet(t.Context(), e.record(remotetest.Key.String()), "row", `{"value": 17}`).Err())
 	},
 	Says: "the field row is no record",
-	Fill: func(t *testing.T, address string, key zhongkong.Key, n int, age time.Duration) {
+	Fill: func(t *testing.T, address string, key custody.Key, n int, age time.Duration) {
 		t.Helper()
 		e := raw(t, address)
 		_, err := e.db.Pipelined(t.Context(), func(p goredis.Pipeliner) error {
@@ -75,7 +75,7 @@ var tests = remotetest.Engine{
 		must(t, keys.Err())
 		return n
 	},
-	Lines: func(t *testing.T, address string, key zhongkong.Key) int {
+	Lines: func(t *testing.T, address string, key custody.Key) int {
 		t.Helper()
 		e := raw(t, address)
 		n, err := e.db.LLen(t.Context(), e.journal(key.String())).Result()

@@ -11,7 +11,8 @@ import (
 
 	"github.com/jmoiron/sqlx"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/store"
 	"github.com/zhongkong-go/zhongkong/store/internal/columns"
 )
 
@@ -32,43 +33,43 @@ type sight struct {
 	at    time.Duration // on the monotonic clock
 }
 
-// Load implements [zhongkong.Store].
-func (s *Store) Load(ctx context.Context, key zhongkong.Key) (zhongkong.Record, error) {
-	var record zhongkong.Record
+// Load implements [custody.Store].
+func (s *Store) Load(ctx context.Context, key custody.Key) (custody.Record, error) {
+	var record custody.Record
 	err := s.call(ctx, func(ctx context.Context, f *file) error {
 		return s.persist(ctx, func() error {
 			row, found, err := s.row(context.WithoutCancel(ctx), f.db, key.String())
 			if err == nil && !found {
-				err = zhongkong.ErrNotFound
+				err = custody.ErrNotFound
 			}
 			record = row.Record(s.time())
 			return err
 		})
 	})
 	if err != nil {
-		return zhongkong.Record{}, err
+		return custody.Record{}, err
 	}
 	return record, nil
 }
 
-// Acquire implements [zhongkong.Store].
-func (s *Store) Acquire(ctx context.Context, key zhongkong.Key, attempt string, ttl time.Duration) (zhongkong.Lease, error) {
-	var lease zhongkong.Lease
-	err := s.change(ctx, key, func(now time.Time, row *zhongkong.Row) (zhongkong.Event, error) {
+// Acquire implements [custody.Store].
+func (s *Store) Acquire(ctx context.Context, key custody.Key, attempt string, ttl time.Duration) (custody.Lease, error) {
+	var lease custody.Lease
+	err := s.change(ctx, key, func(now time.Time, row *store.Row) (custody.Event, error) {
 		left := length(row, ttl) - s.sighted(key, row.Top)
 		if row.Attempt != attempt && left <= 0 {
 			row.LeaseEnd = time.Time{}
 		}
 		var err error
 		lease, err = row.Acquire(now, key, attempt, ttl)
-		var held *zhongkong.HeldError
+		var held *custody.HeldError
 		if errors.As(err, &held) {
 			held.Left = min(held.Left, left)
 		}
 		return "", err
 	})
 	if err != nil {
-		return zhongkong.Lease{}, err
+		return custody.Lease{}, err
 	}
 	s.sighted(key, lease.Fence)
 	return lease, nil
@@ -79,12 +80,12 @@ func (s *Store) Acquire(ctx context.Context, key zhongkong.Key, attempt string, 
 // later time when clocks were set back before, so that the difference is the
 // lease's own length or too little; hence at least the caller's ttl, as all
 // processes have the same as a rule. A lease of days is damage.
-func length(row *zhongkong.Row, ttl time.Duration) time.Duration {
+func length(row *store.Row, ttl time.Duration) time.Duration {
 	return max(ttl, min(row.LeaseEnd.Sub(time.UnixMicro(row.Top)), 24*time.Hour))
 }
 
 // sighted returns how long ago this process first saw the lease with fence.
-func (s *Store) sighted(key zhongkong.Key, fence int64) time.Duration {
+func (s *Store) sighted(key custody.Key, fence int64) time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.mono()
@@ -96,38 +97,38 @@ func (s *Store) sighted(key zhongkong.Key, fence int64) time.Duration {
 	return now - first.at
 }
 
-// Begin implements [zhongkong.Store].
-func (s *Store) Begin(ctx context.Context, lease zhongkong.Lease, notes []byte) error {
-	return s.changeAs(ctx, lease, func(now time.Time, row *zhongkong.Row) (zhongkong.Event, error) {
-		return zhongkong.EventBegin, row.Begin(now, lease, notes)
+// Begin implements [custody.Store].
+func (s *Store) Begin(ctx context.Context, lease custody.Lease, notes []byte) error {
+	return s.changeAs(ctx, lease, func(now time.Time, row *store.Row) (custody.Event, error) {
+		return custody.EventBegin, row.Begin(now, lease, notes)
 	})
 }
 
-// Save implements [zhongkong.Store].
-func (s *Store) Save(ctx context.Context, lease zhongkong.Lease, record zhongkong.Record) error {
-	return s.changeAs(ctx, lease, func(_ time.Time, row *zhongkong.Row) (zhongkong.Event, error) {
-		return zhongkong.EventSave, row.Save(lease, record)
+// Save implements [custody.Store].
+func (s *Store) Save(ctx context.Context, lease custody.Lease, record custody.Record) error {
+	return s.changeAs(ctx, lease, func(_ time.Time, row *store.Row) (custody.Event, error) {
+		return custody.EventSave, row.Save(lease, record)
 	})
 }
 
-// Release implements [zhongkong.Store].
-func (s *Store) Release(ctx context.Context, lease zhongkong.Lease, notes []byte) error {
-	return s.changeAs(ctx, lease, func(_ time.Time, row *zhongkong.Row) (zhongkong.Event, error) {
-		return zhongkong.EventRelease, row.Release(lease, notes)
+// Release implements [custody.Store].
+func (s *Store) Release(ctx context.Context, lease custody.Lease, notes []byte) error {
+	return s.changeAs(ctx, lease, func(_ time.Time, row *store.Row) (custody.Event, error) {
+		return custody.EventRelease, row.Release(lease, notes)
 	})
 }
 
-// Shorten implements [zhongkong.Store].
-func (s *Store) Shorten(ctx context.Context, key zhongkong.Key, fence int64, end time.Time) error {
-	return s.change(ctx, key, func(_ time.Time, row *zhongkong.Row) (zhongkong.Event, error) {
+// Shorten implements [custody.Store].
+func (s *Store) Shorten(ctx context.Context, key custody.Key, fence int64, end time.Time) error {
+	return s.change(ctx, key, func(_ time.Time, row *store.Row) (custody.Event, error) {
 		row.Shorten(fence, end)
 		return "", nil
 	})
 }
 
-// Journal implements [zhongkong.Journal].
-func (s *Store) Journal(ctx context.Context, key zhongkong.Key, limit int) ([]zhongkong.Entry, error) {
-	var entries []zhongkong.Entry
+// Journal implements [custody.Journal].
+func (s *Store) Journal(ctx context.Context, key custody.Key, limit int) ([]custody.Entry, error) {
+	var entries []custody.Entry
 	err := s.call(ctx, func(ctx context.Context, f *file) error {
 		var lines []columns.Line
 		err := s.persist(ctx, func() error {
@@ -137,7 +138,7 @@ func (s *Store) Journal(ctx context.Context, key zhongkong.Key, limit int) ([]zh
 				WHERE name = ? AND at_us >= ? ORDER BY id DESC LIMIT ?`,
 				key.String(), columns.Micros(s.time().Add(-journalAge)), min(max(limit, 0), journalLines))
 		})
-		entries = make([]zhongkong.Entry, 0, len(lines))
+		entries = make([]custody.Entry, 0, len(lines))
 		for _, l := range lines {
 			entries = append(entries, l.Entry())
 		}
@@ -200,15 +201,15 @@ func (s *Store) failed(ctx context.Context, f *file, err error) error {
 
 // edit applies one of the contract's rules to a row and names the journal's
 // line, if there is one.
-type edit func(now time.Time, row *zhongkong.Row) (zhongkong.Event, error)
+type edit func(now time.Time, row *store.Row) (custody.Event, error)
 
 // change reads, edits and writes the row of key in one transaction.
-func (s *Store) change(ctx context.Context, key zhongkong.Key, edit edit) error {
-	return s.changeAs(ctx, zhongkong.Lease{Key: key}, edit)
+func (s *Store) change(ctx context.Context, key custody.Key, edit edit) error {
+	return s.changeAs(ctx, custody.Lease{Key: key}, edit)
 }
 
 // changeAs is change with the lease that the journal's line is about.
-func (s *Store) changeAs(ctx context.Context, lease zhongkong.Lease, edit edit) error {
+func (s *Store) changeAs(ctx context.Context, lease custody.Lease, edit edit) error {
 	return s.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error { return s.edit(ctx, tx, lease, edit) })
 }
 
@@ -249,7 +250,7 @@ func transact(ctx context.Context, f *file, do func(ctx context.Context, tx *sql
 	return tx.Commit()
 }
 
-func (s *Store) edit(ctx context.Context, tx *sqlx.Tx, lease zhongkong.Lease, edit edit) error {
+func (s *Store) edit(ctx context.Context, tx *sqlx.Tx, lease custody.Lease, edit edit) error {
 	name := lease.Key.String()
 	row, _, err := s.row(ctx, tx, name)
 	if err != nil {
@@ -273,7 +274,7 @@ func (s *Store) edit(ctx context.Context, tx *sqlx.Tx, lease zhongkong.Lease, ed
 	_, err = tx.NamedExecContext(ctx,
 		`INSERT INTO zhongkong_journal (name, at_us, event, fence, attempt, detail)
 		VALUES (:name, :at_us, :event, :fence, :attempt, :detail)`,
-		columns.LineOf(name, zhongkong.Entry{At: now, Event: event, Fence: lease.Fence, Attempt: lease.Attempt, Detail: lease.Detail}))
+		columns.LineOf(name, custody.Entry{At: now, Event: event, Fence: lease.Fence, Attempt: lease.Attempt, Detail: lease.Detail}))
 	if err != nil || !s.untidy(name) {
 		return err
 	}
@@ -298,13 +299,13 @@ func (s *Store) untidy(name string) bool {
 
 // row reads the row of a key. One that is damaged counts as empty, so that the
 // credential is renewed and the row written anew.
-func (s *Store) row(ctx context.Context, q sqlx.QueryerContext, name string) (row zhongkong.Row, found bool, err error) {
+func (s *Store) row(ctx context.Context, q sqlx.QueryerContext, name string) (row store.Row, found bool, err error) {
 	values, err := q.QueryRowxContext(ctx, selectRow, name).SliceScan()
 	if errors.Is(err, sql.ErrNoRows) {
-		return zhongkong.Row{}, false, nil
+		return store.Row{}, false, nil
 	}
 	if err != nil {
-		return zhongkong.Row{}, false, err
+		return store.Row{}, false, err
 	}
 	row, err = columns.Read(values)
 	if err != nil {

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/custody"
 )
 
 // clocks are those of a process: the wall clock can be set.
@@ -29,7 +29,7 @@ func (c *clocks) drive(stores ...*Store) {
 func mustBeHeld(t *testing.T, s *Store, attempt string, least, most time.Duration) {
 	t.Helper()
 	_, err := s.Acquire(t.Context(), key, attempt, 12*time.Second)
-	var held *zhongkong.HeldError
+	var held *custody.HeldError
 	if !errors.As(err, &held) || held.Left < least || held.Left > most {
 		t.Fatalf("Acquire: got %v, want a *HeldError with %v to %v left", err, least, most)
 	}
@@ -61,7 +61,7 @@ func TestClockSetBack(t *testing.T) {
 	if second.Fence <= first.Fence {
 		t.Errorf("fence %d after %d, want a higher one", second.Fence, first.Fence)
 	}
-	if err := a.Begin(t.Context(), first, nil); !errors.Is(err, zhongkong.ErrFenced) {
+	if err := a.Begin(t.Context(), first, nil); !errors.Is(err, custody.ErrFenced) {
 		t.Errorf("Begin of the replaced holder: got %v, want ErrFenced", err)
 	}
 }

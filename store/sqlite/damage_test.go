@@ -16,9 +16,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong"
-	"github.com/zhongkong-go/zhongkong/internal/logtest"
-	"github.com/zhongkong-go/zhongkong/internal/remotetest"
+	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/internal/test/logtest"
+	"github.com/zhongkong-go/zhongkong/internal/test/patience"
 )
 
 // garble overwrites the file from offset on, without making it another file.
@@ -73,7 +73,7 @@ func TestDamagedInUse(t *testing.T) {
 							_, err := s.Load(t.Context(), key)
 							return err
 						})
-						if !errors.Is(err, zhongkong.ErrNotFound) {
+						if !errors.Is(err, custody.ErrNotFound) {
 							t.Errorf("Load: got %v, want ErrNotFound", err)
 						}
 					})
@@ -276,7 +276,7 @@ func TestReplacedByALetter(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 3 {
-		remotetest.InTime(t, "Load from a letter", openTime/2, func() time.Duration {
+		patience.InTime(t, "Load from a letter", openTime/2, func() time.Duration {
 			start := time.Now()
 			_, err := s.Load(t.Context(), key)
 			took := time.Since(start)
@@ -293,7 +293,7 @@ func TestReplacedByALetter(t *testing.T) {
 	defer cancel()
 	for {
 		_, err := s.Load(ctx, key)
-		if errors.Is(err, zhongkong.ErrNotFound) {
+		if errors.Is(err, custody.ErrNotFound) {
 			break
 		}
 		if ctx.Err() != nil {

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/custody"
 )
 
 // TestJournalEnds: 1,000 lines of a key are kept, for 30 days; one more pace of
@@ -31,7 +31,7 @@ func TestJournalEnds(t *testing.T) {
 		}
 		return n
 	}
-	shown := func(want int) []zhongkong.Entry {
+	shown := func(want int) []custody.Entry {
 		t.Helper()
 		lines, err := s.Journal(t.Context(), key, 5000)
 		if err != nil || len(lines) != want {
@@ -84,7 +84,7 @@ func TestSaveAgainIsNoSecondLine(t *testing.T) {
 	t.Parallel()
 	s := open(t, newPath(t), nil)
 	lease := save(t, s, "value")
-	record := zhongkong.Record{Value: "value", End: lease.Record.Now.Add(time.Hour), Life: 2 * time.Hour}
+	record := custody.Record{Value: "value", End: lease.Record.Now.Add(time.Hour), Life: 2 * time.Hour}
 	if err := s.Save(t.Context(), lease, record); err != nil {
 		t.Fatal(err)
 	}

@@ -10,11 +10,11 @@ import (
 
 	"github.com/jmoiron/sqlx"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/store"
 	"github.com/zhongkong-go/zhongkong/store/internal/columns"
 )
 
-var _ zhongkong.Ledger = (*Store)(nil)
+var _ store.Ledger = (*Store)(nil)
 
 // What the trail keeps; it is trimmed at every usePace-th line.
 const (
@@ -23,9 +23,9 @@ const (
 	usePace  = 100
 )
 
-// Documents implements [zhongkong.Ledger].
-func (s *Store) Documents(ctx context.Context, after int64) ([]zhongkong.Document, error) {
-	var docs []zhongkong.Document
+// Documents implements [store.Ledger].
+func (s *Store) Documents(ctx context.Context, after int64) ([]store.Document, error) {
+	var docs []store.Document
 	err := s.call(ctx, func(ctx context.Context, f *file) error {
 		return s.persist(ctx, func() error {
 			docs = nil
@@ -36,10 +36,10 @@ func (s *Store) Documents(ctx context.Context, after int64) ([]zhongkong.Documen
 	return docs, err
 }
 
-// Put implements [zhongkong.Ledger].
-func (s *Store) Put(ctx context.Context, doc zhongkong.Document) (int64, error) {
-	if n := len(doc.Body); n > zhongkong.MaxDocumentBytes {
-		return 0, fmt.Errorf("zhongkong: the document %s %s has %d bytes, more than %d", doc.Kind, doc.Name, n, zhongkong.MaxDocumentBytes)
+// Put implements [store.Ledger].
+func (s *Store) Put(ctx context.Context, doc store.Document) (int64, error) {
+	if n := len(doc.Body); n > store.MaxDocumentBytes {
+		return 0, fmt.Errorf("zhongkong: the document %s %s has %d bytes, more than %d", doc.Kind, doc.Name, n, store.MaxDocumentBytes)
 	}
 	var version int64
 	err := s.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
@@ -52,7 +52,7 @@ func (s *Store) Put(ctx context.Context, doc zhongkong.Document) (int64, error) 
 		case err != nil && !errors.Is(err, sql.ErrNoRows):
 			return err
 		case there.Live && there.Version != doc.Version, !there.Live && doc.Version != 0:
-			return zhongkong.ErrConflict
+			return store.ErrConflict
 		}
 		if err := tx.GetContext(ctx, &version, `SELECT coalesce(max(version), 0) + 1 FROM zhongkong_documents`); err != nil {
 			return err
@@ -70,8 +70,8 @@ func (s *Store) Put(ctx context.Context, doc zhongkong.Document) (int64, error) 
 	return version, nil
 }
 
-// Note implements [zhongkong.Ledger].
-func (s *Store) Note(ctx context.Context, use zhongkong.Use) error {
+// Note implements [store.Ledger].
+func (s *Store) Note(ctx context.Context, use store.Use) error {
 	return s.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
 		now := s.time()
 		result, err := tx.ExecContext(ctx, `INSERT INTO zhongkong_uses (at_us, actor, act, subject, detail) VALUES (?, ?, ?, ?, ?)`,
@@ -94,9 +94,9 @@ func (s *Store) Note(ctx context.Context, use zhongkong.Use) error {
 	})
 }
 
-// Uses implements [zhongkong.Ledger].
-func (s *Store) Uses(ctx context.Context, limit int) ([]zhongkong.Use, error) {
-	var uses []zhongkong.Use
+// Uses implements [store.Ledger].
+func (s *Store) Uses(ctx context.Context, limit int) ([]store.Use, error) {
+	var uses []store.Use
 	err := s.call(ctx, func(ctx context.Context, f *file) error {
 		var lines []struct {
 			AtUS    int64  `db:"at_us"`
@@ -110,9 +110,9 @@ func (s *Store) Uses(ctx context.Context, limit int) ([]zhongkong.Use, error) {
 			return f.db.SelectContext(context.WithoutCancel(ctx), &lines,
 				`SELECT at_us, actor, act, subject, detail FROM zhongkong_uses ORDER BY id DESC LIMIT ?`, max(limit, 0))
 		})
-		uses = make([]zhongkong.Use, 0, len(lines))
+		uses = make([]store.Use, 0, len(lines))
 		for _, l := range lines {
-			uses = append(uses, zhongkong.Use{At: time.UnixMicro(l.AtUS), Actor: l.Actor, Act: l.Act, Subject: l.Subject, Detail: l.Detail})
+			uses = append(uses, store.Use{At: time.UnixMicro(l.AtUS), Actor: l.Actor, Act: l.Act, Subject: l.Subject, Detail: l.Detail})
 		}
 		return err
 	})

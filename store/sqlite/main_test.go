@@ -14,9 +14,9 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/zhongkong-go/zhongkong"
-	"github.com/zhongkong-go/zhongkong/internal/bottest"
-	"github.com/zhongkong-go/zhongkong/internal/logtest"
+	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/internal/test/bottest"
+	"github.com/zhongkong-go/zhongkong/internal/test/logtest"
 )
 
 func TestMain(m *testing.M) {
@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-var key = zhongkong.Key{Kind: "access_token", API: "stable", AppID: "wx0123456789abcdef"}
+var key = custody.Key{Kind: "access_token", API: "stable", AppID: "wx0123456789abcdef"}
 
 func newPath(tb testing.TB) string {
 	tb.Helper()
@@ -81,16 +81,16 @@ func patiently(call func() error) error {
 }
 
 // save takes a lease and saves value.
-func save(tb testing.TB, s *Store, value string) zhongkong.Lease {
+func save(tb testing.TB, s *Store, value string) custody.Lease {
 	tb.Helper()
-	var lease zhongkong.Lease
+	var lease custody.Lease
 	if err := patiently(func() (err error) {
 		lease, err = s.Acquire(tb.Context(), key, "attempt for "+value, time.Hour)
 		return err
 	}); err != nil {
 		tb.Fatalf("Acquire: %v", err)
 	}
-	record := zhongkong.Record{Value: value, End: lease.Record.Now.Add(time.Hour), Life: 2 * time.Hour}
+	record := custody.Record{Value: value, End: lease.Record.Now.Add(time.Hour), Life: 2 * time.Hour}
 	if err := s.Save(tb.Context(), lease, record); err != nil {
 		tb.Fatalf("Save: %v", err)
 	}
@@ -100,12 +100,12 @@ func save(tb testing.TB, s *Store, value string) zhongkong.Lease {
 // mustLoad wants value; "" stands for no record.
 func mustLoad(tb testing.TB, s *Store, value string) {
 	tb.Helper()
-	var record zhongkong.Record
+	var record custody.Record
 	err := patiently(func() (err error) {
 		record, err = s.Load(tb.Context(), key)
 		return err
 	})
-	if errors.Is(err, zhongkong.ErrNotFound) && value == "" {
+	if errors.Is(err, custody.ErrNotFound) && value == "" {
 		return
 	}
 	if err != nil || record.Value != value {

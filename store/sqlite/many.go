@@ -6,34 +6,35 @@ import (
 
 	"github.com/jmoiron/sqlx"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/store"
 	"github.com/zhongkong-go/zhongkong/store/internal/columns"
 )
 
-var _ zhongkong.ManyLoader = (*Store)(nil)
+var _ custody.ManyLoader = (*Store)(nil)
 
 // selectRows has a row's name in front of what selectRow has.
 const selectRows = `SELECT name, value, seal_key, end_us, life_us, fence, notes,
 	top, attempt, lease_end_us, begun_us, unfinished_us, day, fetches
 	FROM zhongkong_credentials WHERE name IN (?)`
 
-// LoadMany implements [zhongkong.ManyLoader] with one statement. A row that is
+// LoadMany implements [custody.ManyLoader] with one statement. A row that is
 // damaged is left out, as one that is not there.
-func (s *Store) LoadMany(ctx context.Context, keys []zhongkong.Key) (map[zhongkong.Key]zhongkong.Record, error) {
-	byName := make(map[string]zhongkong.Key, len(keys))
+func (s *Store) LoadMany(ctx context.Context, keys []custody.Key) (map[custody.Key]custody.Record, error) {
+	byName := make(map[string]custody.Key, len(keys))
 	names := make([]string, 0, len(keys))
 	for _, key := range keys {
 		name := key.String()
 		byName[name], names = key, append(names, name)
 	}
-	var records map[zhongkong.Key]zhongkong.Record
+	var records map[custody.Key]custody.Record
 	err := s.call(ctx, func(ctx context.Context, f *file) error {
 		return s.persist(ctx, func() error {
-			records = make(map[zhongkong.Key]zhongkong.Record, len(keys)) // this may be another try
+			records = make(map[custody.Key]custody.Record, len(keys)) // this may be another try
 			if len(names) == 0 {
 				return nil
 			}
-			return s.rows(context.WithoutCancel(ctx), f.db, names, func(name string, row zhongkong.Row) {
+			return s.rows(context.WithoutCancel(ctx), f.db, names, func(name string, row store.Row) {
 				records[byName[name]] = row.Record(s.time())
 			})
 		})
@@ -45,7 +46,7 @@ func (s *Store) LoadMany(ctx context.Context, keys []zhongkong.Key) (map[zhongko
 }
 
 // rows gives each sound row of names to found.
-func (s *Store) rows(ctx context.Context, db *sqlx.DB, names []string, found func(name string, row zhongkong.Row)) error {
+func (s *Store) rows(ctx context.Context, db *sqlx.DB, names []string, found func(name string, row store.Row)) error {
 	query, args, err := sqlx.In(selectRows, names)
 	if err != nil {
 		return err

@@ -9,8 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong"
-	"github.com/zhongkong-go/zhongkong/internal/logtest"
+	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/internal/test/logtest"
 )
 
 // TestLoadManyWithoutTheDamaged: one row of nonsense costs its own key, not the
@@ -21,17 +21,17 @@ func TestLoadManyWithoutTheDamaged(t *testing.T) {
 	log := new(logtest.Log)
 	s := open(t, path, log)
 	save(t, s, "lost")
-	sound := zhongkong.Key{Kind: "jsapi_ticket", AppID: key.AppID}
+	sound := custody.Key{Kind: "jsapi_ticket", AppID: key.AppID}
 	lease, err := s.Acquire(t.Context(), sound, "attempt", time.Hour)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Save(t.Context(), lease, zhongkong.Record{Value: "sound", End: lease.Record.Now.Add(time.Hour)}); err != nil {
+	if err := s.Save(t.Context(), lease, custody.Record{Value: "sound", End: lease.Record.Now.Add(time.Hour)}); err != nil {
 		t.Fatal(err)
 	}
 	run(t, raw(t, path), "UPDATE zhongkong_credentials SET end_us = -1 WHERE name = ?", key.String())
 
-	found, err := s.LoadMany(t.Context(), []zhongkong.Key{key, sound})
+	found, err := s.LoadMany(t.Context(), []custody.Key{key, sound})
 	if err != nil || len(found) != 1 || found[sound].Value != "sound" {
 		t.Errorf("LoadMany: %d records, %q, %v; want the sound one", len(found), found[sound].Value, err)
 	}
@@ -55,12 +55,12 @@ func TestLoadManyFromADamagedFile(t *testing.T) {
 	garble(t, path, 100)
 	run(t, other, insert)
 
-	if found, err := s.LoadMany(t.Context(), []zhongkong.Key{key}); err != nil || len(found) != 0 {
+	if found, err := s.LoadMany(t.Context(), []custody.Key{key}); err != nil || len(found) != 0 {
 		t.Errorf("LoadMany: %d records, %v; want none", len(found), err)
 	}
 	log.MustWarnOnce(t, "set aside", path+".corrupt-1")
 	save(t, s, "renewed")
-	if found, err := s.LoadMany(t.Context(), []zhongkong.Key{key}); err != nil || found[key].Value != "renewed" {
+	if found, err := s.LoadMany(t.Context(), []custody.Key{key}); err != nil || found[key].Value != "renewed" {
 		t.Errorf("LoadMany: %q, %v; want the renewed one", found[key].Value, err)
 	}
 }

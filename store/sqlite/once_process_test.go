@@ -5,7 +5,7 @@ package sqlite
 import (
 	"testing"
 
-	"github.com/zhongkong-go/zhongkong/internal/bottest"
+	"github.com/zhongkong-go/zhongkong/internal/test/bottest"
 )
 
 func TestThreeDeliveriesThreeProcesses(t *testing.T) {

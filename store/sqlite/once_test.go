@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong"
 	"github.com/zhongkong-go/zhongkong/callback"
+	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/store/storetest"
 )
 
@@ -16,10 +16,10 @@ var _ callback.Once = (*Store)(nil)
 
 func TestOnceConformance(t *testing.T) {
 	t.Parallel()
-	storetest.RunOnce(t, storetest.Options{Open: func(t *testing.T) func(t *testing.T) zhongkong.Store {
+	storetest.RunOnce(t, storetest.Options{Open: func(t *testing.T) func(t *testing.T) custody.Store {
 		t.Helper()
 		path := newPath(t)
-		return func(t *testing.T) zhongkong.Store {
+		return func(t *testing.T) custody.Store {
 			t.Helper()
 			return open(t, path, nil)
 		}

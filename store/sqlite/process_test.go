@@ -18,8 +18,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong"
-	"github.com/zhongkong-go/zhongkong/internal/logtest"
+	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/internal/test/logtest"
 )
 
 // roleVariable tells what the binary of these tests shall do when a test runs it
@@ -59,17 +59,17 @@ func play(role string) int {
 	if role == "nobody" {
 		return 0
 	}
-	var lease zhongkong.Lease
+	var lease custody.Lease
 	err = patiently(func() (err error) {
 		lease, err = s.Acquire(ctx, key, fmt.Sprint(os.Getpid()), time.Hour)
 		return err
 	})
-	var held *zhongkong.HeldError
+	var held *custody.HeldError
 	if errors.As(err, &held) {
 		return 0
 	}
 	if err == nil {
-		err = s.Save(ctx, lease, zhongkong.Record{Value: lease.Attempt})
+		err = s.Save(ctx, lease, custody.Record{Value: lease.Attempt})
 	}
 	if err != nil {
 		fmt.Println(err)
@@ -108,7 +108,7 @@ func TestProcesses(t *testing.T) {
 		all.Wait()
 		s := open(t, path, nil)
 		lines, err := s.Journal(t.Context(), key, 10)
-		if err != nil || len(lines) == 0 || lines[0].Event != zhongkong.EventSave {
+		if err != nil || len(lines) == 0 || lines[0].Event != custody.EventSave {
 			t.Fatalf("round %d: Journal: %v, %v; want a Save", round, lines, err)
 		}
 		mustLoad(t, s, lines[0].Attempt)

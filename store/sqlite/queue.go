@@ -7,12 +7,12 @@ import (
 
 	"github.com/jmoiron/sqlx"
 
-	"github.com/zhongkong-go/zhongkong"
 	"github.com/zhongkong-go/zhongkong/migrations"
+	"github.com/zhongkong-go/zhongkong/store"
 	"github.com/zhongkong-go/zhongkong/store/internal/sqlqueue"
 )
 
-var _ zhongkong.Queue = (*Store)(nil)
+var _ store.Queue = (*Store)(nil)
 
 // queue is the queue in db, at this moment.
 func (s *Store) queue(db sqlqueue.DB) sqlqueue.Queue {
@@ -21,15 +21,15 @@ func (s *Store) queue(db sqlqueue.DB) sqlqueue.Queue {
 	}
 }
 
-// Push implements [zhongkong.Queue].
-func (s *Store) Push(ctx context.Context, deliveries []zhongkong.Delivery) error {
-	if err := zhongkong.CheckPush(deliveries); err != nil {
+// Push implements [store.Queue].
+func (s *Store) Push(ctx context.Context, deliveries []store.Delivery) error {
+	if err := store.CheckPush(deliveries); err != nil {
 		return err
 	}
 	return s.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error { return s.queue(tx).Push(ctx, deliveries) })
 }
 
-// Turn implements [zhongkong.Queue].
+// Turn implements [store.Queue].
 func (s *Store) Turn(ctx context.Context, line, id, owner string) (turn, waits bool, err error) {
 	err = s.queued(ctx, func(ctx context.Context, q sqlqueue.Queue) (err error) {
 		turn, waits, err = q.Turn(ctx, line, id, owner)
@@ -38,8 +38,8 @@ func (s *Store) Turn(ctx context.Context, line, id, owner string) (turn, waits b
 	return turn && err == nil, waits && err == nil, err
 }
 
-// Lend implements [zhongkong.Queue].
-func (s *Store) Lend(ctx context.Context, line, owner string, lease time.Duration, most int) (lent []zhongkong.Delivery, err error) {
+// Lend implements [store.Queue].
+func (s *Store) Lend(ctx context.Context, line, owner string, lease time.Duration, most int) (lent []store.Delivery, err error) {
 	err = s.write(ctx, func(ctx context.Context, tx *sqlx.Tx) (err error) {
 		lent, err = s.queue(tx).Lend(ctx, line, owner, lease, most)
 		return err
@@ -50,18 +50,18 @@ func (s *Store) Lend(ctx context.Context, line, owner string, lease time.Duratio
 	return lent, nil
 }
 
-// Done implements [zhongkong.Queue].
+// Done implements [store.Queue].
 func (s *Store) Done(ctx context.Context, line, id string) error {
 	return s.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error { return s.queue(tx).Done(ctx, line, id) })
 }
 
-// Later implements [zhongkong.Queue].
+// Later implements [store.Queue].
 func (s *Store) Later(ctx context.Context, line, id, owner string, wait time.Duration) error {
 	return s.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error { return s.queue(tx).Later(ctx, line, id, owner, wait) })
 }
 
-// Lines implements [zhongkong.Queue].
-func (s *Store) Lines(ctx context.Context) (lines []zhongkong.Line, err error) {
+// Lines implements [store.Queue].
+func (s *Store) Lines(ctx context.Context) (lines []store.Line, err error) {
 	err = s.queued(ctx, func(ctx context.Context, q sqlqueue.Queue) (err error) {
 		lines, err = q.Lines(ctx)
 		return err
@@ -69,7 +69,7 @@ func (s *Store) Lines(ctx context.Context) (lines []zhongkong.Line, err error) {
 	return lines, err
 }
 
-// Trim implements [zhongkong.Queue].
+// Trim implements [store.Queue].
 func (s *Store) Trim(ctx context.Context, line string, keep time.Duration, most int) (dropped int, err error) {
 	err = s.write(ctx, func(ctx context.Context, tx *sqlx.Tx) (err error) {
 		dropped, err = s.queue(tx).Trim(ctx, line, keep, most)

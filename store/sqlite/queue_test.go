@@ -7,16 +7,17 @@ import (
 	"testing"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/store"
 	"github.com/zhongkong-go/zhongkong/store/storetest"
 )
 
 func TestQueue(t *testing.T) {
 	t.Parallel()
-	storetest.RunQueue(t, storetest.Options{Open: func(t *testing.T) func(t *testing.T) zhongkong.Store {
+	storetest.RunQueue(t, storetest.Options{Open: func(t *testing.T) func(t *testing.T) custody.Store {
 		t.Helper()
 		path := newPath(t)
-		return func(t *testing.T) zhongkong.Store {
+		return func(t *testing.T) custody.Store {
 			t.Helper()
 			return open(t, path, nil)
 		}
@@ -28,11 +29,11 @@ func TestQueueTrimsInPieces(t *testing.T) {
 	t.Parallel()
 	s := open(t, newPath(t), nil)
 	const line, all = "wx0123456789abcdef/crm", 10_200
-	for n := 0; n < all; n += zhongkong.MaxPush {
-		deliveries := make([]zhongkong.Delivery, zhongkong.MaxPush)
+	for n := 0; n < all; n += store.MaxPush {
+		deliveries := make([]store.Delivery, store.MaxPush)
 		for i := range deliveries {
 			id := strconv.Itoa(n + i)
-			deliveries[i] = zhongkong.Delivery{Line: line, Lane: id, ID: id, Body: []byte("x")}
+			deliveries[i] = store.Delivery{Line: line, Lane: id, ID: id, Body: []byte("x")}
 		}
 		if err := s.Push(t.Context(), deliveries); err != nil {
 			t.Fatal(err)

@@ -46,7 +46,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/custody"
 )
 
 // Options of [Open]. The zero value is good.
@@ -60,8 +60,8 @@ type Options struct {
 	NoMigrate bool
 }
 
-// Store implements [zhongkong.Store], [zhongkong.ManyLoader], [zhongkong.Journal],
-// [zhongkong.Ledger] and [zhongkong.Queue], and Once of package callback. Make one
+// Store implements [custody.Store], [custody.ManyLoader], [custody.Journal],
+// [store.Ledger] and [store.Queue], and Once of package callback. Make one
 // with [Open].
 type Store struct {
 	path string // absolute
@@ -83,15 +83,15 @@ type Store struct {
 	failure error     // of the last attempt to open it; nil when that worked
 	retry   time.Time // when to try again after failure
 	warned  bool      // the failure was said
-	sights  map[zhongkong.Key]sight
+	sights  map[custody.Key]sight
 	lines   map[string]int // written by this process to each key's journal
 
 	claims atomic.Uint64 // of new messages by this process
 }
 
 var (
-	_ zhongkong.Store   = (*Store)(nil)
-	_ zhongkong.Journal = (*Store)(nil)
+	_ custody.Store   = (*Store)(nil)
+	_ custody.Journal = (*Store)(nil)
 )
 
 // errClosed is what calls after Close get.
@@ -142,12 +142,12 @@ func newStore(path string, options Options) (*Store, error) {
 		done:    make(chan struct{}),
 		opening: make(chan struct{}, 1),
 		writing: make(chan struct{}, 1),
-		sights:  make(map[zhongkong.Key]sight),
+		sights:  make(map[custody.Key]sight),
 		lines:   make(map[string]int),
 	}, nil
 }
 
-// Close implements [zhongkong.Store]. It waits for the calls that are under way.
+// Close implements [custody.Store]. It waits for the calls that are under way.
 func (s *Store) Close() error {
 	s.mu.Lock()
 	first := !s.closed

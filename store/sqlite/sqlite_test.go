@@ -12,17 +12,17 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong"
-	"github.com/zhongkong-go/zhongkong/internal/remotetest"
+	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/internal/test/patience"
 	"github.com/zhongkong-go/zhongkong/store/storetest"
 )
 
 func TestConformance(t *testing.T) {
 	t.Parallel()
-	storetest.RunWith(t, storetest.Options{Open: func(t *testing.T) func(t *testing.T) zhongkong.Store {
+	storetest.RunWith(t, storetest.Options{Open: func(t *testing.T) func(t *testing.T) custody.Store {
 		t.Helper()
 		path := newPath(t)
-		return func(t *testing.T) zhongkong.Store {
+		return func(t *testing.T) custody.Store {
 			t.Helper()
 			return open(t, path, nil)
 		}
@@ -74,7 +74,7 @@ func TestBusy(t *testing.T) {
 	run(t, other, "BEGIN IMMEDIATE")
 	after := make(chan error)
 	go func() { // one that has time, in front of the others
-		var lease zhongkong.Lease
+		var lease custody.Lease
 		err := patiently(func() (err error) {
 			lease, err = s.Acquire(context.WithoutCancel(t.Context()), key, "patient", time.Hour)
 			return err
@@ -90,7 +90,7 @@ func TestBusy(t *testing.T) {
 	var calls sync.WaitGroup
 	for i := range 64 {
 		calls.Go(func() {
-			remotetest.InTime(t, "Acquire with a ctx of 200ms", 1200*time.Millisecond, func() time.Duration {
+			patience.InTime(t, "Acquire with a ctx of 200ms", 1200*time.Millisecond, func() time.Duration {
 				ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 				defer cancel()
 				start := time.Now()
@@ -117,7 +117,7 @@ func TestBusy(t *testing.T) {
 
 // TestCloseEndsWaiting: Close does not wait for somebody else's lock.
 func TestCloseEndsWaiting(t *testing.T) {
-	remotetest.InTime(t, "Close", time.Second, func() time.Duration {
+	patience.InTime(t, "Close", time.Second, func() time.Duration {
 		path := newPath(t)
 		s := open(t, path, nil)
 		save(t, s, "value")
@@ -157,7 +157,7 @@ func TestBubble(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := b.Save(t.Context(), lease, zhongkong.Record{Value: "value"}); err != nil {
+		if err := b.Save(t.Context(), lease, custody.Record{Value: "value"}); err != nil {
 			t.Fatal(err)
 		}
 		mustLoad(t, a, "value")
@@ -206,7 +206,7 @@ func FuzzRow(f *testing.F) {
 		if err != nil {
 			t.Fatalf("with %T in %s: Acquire: %v", value, name, err)
 		}
-		if err := s.Save(t.Context(), lease, zhongkong.Record{Value: "renewed"}); err != nil {
+		if err := s.Save(t.Context(), lease, custody.Record{Value: "renewed"}); err != nil {
 			t.Fatalf("with %T in %s: Save: %v", value, name, err)
 		}
 		mustLoad(t, s, "renewed")

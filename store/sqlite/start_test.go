@@ -16,9 +16,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong"
-	"github.com/zhongkong-go/zhongkong/internal/logtest"
-	"github.com/zhongkong-go/zhongkong/internal/remotetest"
+	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/internal/test/logtest"
+	"github.com/zhongkong-go/zhongkong/internal/test/patience"
 	"github.com/zhongkong-go/zhongkong/migrations"
 )
 
@@ -101,7 +101,7 @@ func TestFirstStarts(t *testing.T) {
 				_, err := s.Acquire(t.Context(), key, fmt.Sprint(i), time.Hour)
 				return err
 			})
-			var held *zhongkong.HeldError
+			var held *custody.HeldError
 			if errors.As(err, &held) {
 				return
 			}
@@ -225,7 +225,7 @@ func TestLockedAtStart(t *testing.T) {
 
 	s := open(t, path, log)
 	log.MustWarnOnce(t, "locked", "end it", path)
-	remotetest.InTime(t, "Load with a ctx of 300ms", 1300*time.Millisecond, func() time.Duration {
+	patience.InTime(t, "Load with a ctx of 300ms", 1300*time.Millisecond, func() time.Duration {
 		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 		defer cancel()
 		start := time.Now()
@@ -247,7 +247,7 @@ func TestMissingFolder(t *testing.T) {
 	folder := filepath.Join(t.TempDir(), "later")
 	var log *logtest.Log
 	var s *Store
-	remotetest.InTime(t, "Open where the folder is missing", openTime/2, func() time.Duration {
+	patience.InTime(t, "Open where the folder is missing", openTime/2, func() time.Duration {
 		log = new(logtest.Log)
 		start := time.Now()
 		s = open(t, filepath.Join(folder, "zhongkong.db"), log)

@@ -5,7 +5,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/custody"
 )
 
 // Counts are the calls that passed through a store made by [Count].
@@ -49,23 +49,23 @@ func (c *Counts) add(method string) {
 // Count returns a store that counts the calls on their way to store, with the
 // optional abilities that store has and no others. It is for tests of what a
 // program costs its store.
-func Count(store zhongkong.Store) (zhongkong.Store, *Counts) {
+func Count(store custody.Store) (custody.Store, *Counts) {
 	counts := &Counts{calls: make(map[string]int)}
 	s := &counted{Store: store, counts: counts}
-	watcher, watches := store.(zhongkong.Watcher)
-	journal, writes := store.(zhongkong.Journal)
+	watcher, watches := store.(custody.Watcher)
+	journal, writes := store.(custody.Journal)
 	j := countedJournal{journal, counts}
 	switch {
 	case watches && writes:
 		return &struct {
 			*counted
-			zhongkong.Watcher
+			custody.Watcher
 			countedJournal
 		}{s, watcher, j}, counts
 	case watches:
 		return &struct {
 			*counted
-			zhongkong.Watcher
+			custody.Watcher
 		}{s, watcher}, counts
 	case writes:
 		return &struct {
@@ -77,46 +77,46 @@ func Count(store zhongkong.Store) (zhongkong.Store, *Counts) {
 }
 
 type counted struct {
-	zhongkong.Store
+	custody.Store
 	counts *Counts
 }
 
-func (s *counted) Load(ctx context.Context, key zhongkong.Key) (zhongkong.Record, error) {
+func (s *counted) Load(ctx context.Context, key custody.Key) (custody.Record, error) {
 	s.counts.add("Load")
 	return s.Store.Load(ctx, key)
 }
 
-func (s *counted) Acquire(ctx context.Context, key zhongkong.Key, attempt string, ttl time.Duration) (zhongkong.Lease, error) {
+func (s *counted) Acquire(ctx context.Context, key custody.Key, attempt string, ttl time.Duration) (custody.Lease, error) {
 	s.counts.add("Acquire")
 	return s.Store.Acquire(ctx, key, attempt, ttl)
 }
 
-func (s *counted) Begin(ctx context.Context, lease zhongkong.Lease, notes []byte) error {
+func (s *counted) Begin(ctx context.Context, lease custody.Lease, notes []byte) error {
 	s.counts.add("Begin")
 	return s.Store.Begin(ctx, lease, notes)
 }
 
-func (s *counted) Save(ctx context.Context, lease zhongkong.Lease, record zhongkong.Record) error {
+func (s *counted) Save(ctx context.Context, lease custody.Lease, record custody.Record) error {
 	s.counts.add("Save")
 	return s.Store.Save(ctx, lease, record)
 }
 
-func (s *counted) Release(ctx context.Context, lease zhongkong.Lease, notes []byte) error {
+func (s *counted) Release(ctx context.Context, lease custody.Lease, notes []byte) error {
 	s.counts.add("Release")
 	return s.Store.Release(ctx, lease, notes)
 }
 
-func (s *counted) Shorten(ctx context.Context, key zhongkong.Key, fence int64, end time.Time) error {
+func (s *counted) Shorten(ctx context.Context, key custody.Key, fence int64, end time.Time) error {
 	s.counts.add("Shorten")
 	return s.Store.Shorten(ctx, key, fence, end)
 }
 
 type countedJournal struct {
-	journal zhongkong.Journal
+	journal custody.Journal
 	counts  *Counts
 }
 
-func (j countedJournal) Journal(ctx context.Context, key zhongkong.Key, limit int) ([]zhongkong.Entry, error) {
+func (j countedJournal) Journal(ctx context.Context, key custody.Key, limit int) ([]custody.Entry, error) {
 	j.counts.add("Journal")
 	return j.journal.Journal(ctx, key, limit)
 }

@@ -9,23 +9,23 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/store/memory"
 	"github.com/zhongkong-go/zhongkong/store/sqlite"
 	"github.com/zhongkong-go/zhongkong/store/storetest"
 )
 
 // bare has no optional ability, as MySQL's store has no Watch.
-type bare struct{ zhongkong.Store }
+type bare struct{ custody.Store }
 
 // TestCost counts what a program costs its store: a renewal at most three calls,
 // reading none, and waiting for a window none either.
 func TestCost(t *testing.T) {
 	t.Parallel()
-	for name, open := range map[string]func(t *testing.T) zhongkong.Store{
-		"Watcher": func(*testing.T) zhongkong.Store { return memory.New() },
-		"Bare":    func(*testing.T) zhongkong.Store { return bare{memory.New()} },
-		"SQLite": func(t *testing.T) zhongkong.Store {
+	for name, open := range map[string]func(t *testing.T) custody.Store{
+		"Watcher": func(*testing.T) custody.Store { return memory.New() },
+		"Bare":    func(*testing.T) custody.Store { return bare{memory.New()} },
+		"SQLite": func(t *testing.T) custody.Store {
 			t.Helper()
 			s, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "zhongkong.db"), sqlite.Options{})
 			if err != nil {
@@ -40,10 +40,10 @@ func TestCost(t *testing.T) {
 				store, counts := storetest.Count(open(t))
 				defer func() { _ = store.Close() }()
 				var fetched atomic.Int64
-				keeper, err := zhongkong.New(zhongkong.Config{
-					Key: zhongkong.Key{Kind: "access_token", AppID: "wx0123456789abcdef"},
-					Kind: zhongkong.Kind{Fetch: func(context.Context, zhongkong.Mode) (zhongkong.Grant, error) {
-						return zhongkong.Grant{Value: zhongkong.NewSecret(fmt.Sprint("value-", fetched.Add(1))), ExpiresIn: 2 * time.Hour}, nil
+				keeper, err := custody.New(custody.Config{
+					Key: custody.Key{Kind: "access_token", AppID: "wx0123456789abcdef"},
+					Kind: custody.Kind{Fetch: func(context.Context, custody.Mode) (custody.Grant, error) {
+						return custody.Grant{Value: custody.NewSecret(fmt.Sprint("value-", fetched.Add(1))), ExpiresIn: 2 * time.Hour}, nil
 					}},
 					Store: store,
 				})
@@ -93,26 +93,26 @@ func TestCost(t *testing.T) {
 func TestCountKeepsAbilities(t *testing.T) {
 	t.Parallel()
 	type watcher struct {
-		zhongkong.Store
-		zhongkong.Watcher
+		custody.Store
+		custody.Watcher
 	}
 	type journal struct {
-		zhongkong.Store
-		zhongkong.Journal
+		custody.Store
+		custody.Journal
 	}
 	m := memory.New()
-	for i, store := range []zhongkong.Store{m, bare{m}, watcher{m, m}, journal{m, m}} {
+	for i, store := range []custody.Store{m, bare{m}, watcher{m, m}, journal{m, m}} {
 		counted, counts := storetest.Count(store)
-		_, watches := store.(zhongkong.Watcher)
-		_, writes := store.(zhongkong.Journal)
-		_, countedWatches := counted.(zhongkong.Watcher)
-		_, countedWrites := counted.(zhongkong.Journal)
+		_, watches := store.(custody.Watcher)
+		_, writes := store.(custody.Journal)
+		_, countedWatches := counted.(custody.Watcher)
+		_, countedWrites := counted.(custody.Journal)
 		if watches != countedWatches || writes != countedWrites {
 			t.Errorf("store %d: watches %v, counted %v; has a journal %v, counted %v", i, watches, countedWatches, writes, countedWrites)
 		}
-		_, _ = counted.Load(t.Context(), zhongkong.Key{Kind: "x", AppID: "y"})
-		if j, ok := counted.(zhongkong.Journal); ok {
-			if _, err := j.Journal(t.Context(), zhongkong.Key{}, 1); err != nil || counts.Of("Journal") != 1 {
+		_, _ = counted.Load(t.Context(), custody.Key{Kind: "x", AppID: "y"})
+		if j, ok := counted.(custody.Journal); ok {
+			if _, err := j.Journal(t.Context(), custody.Key{}, 1); err != nil || counts.Of("Journal") != 1 {
 				t.Errorf("store %d: Journal: %v, counted %d times", i, err, counts.Of("Journal"))
 			}
 		}

@@ -6,7 +6,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/internal/test/patience"
 )
 
 func checkEndedContext(t *testing.T, f *fixture) {
@@ -32,12 +33,12 @@ func checkEndedContext(t *testing.T, f *fixture) {
 			return s.Shorten(ended, f.key, saved.Fence, record.End.Add(-time.Minute))
 		},
 	}
-	if j, ok := s.(zhongkong.Journal); ok {
+	if j, ok := s.(custody.Journal); ok {
 		calls["Journal"] = func() error { _, err := j.Journal(ended, f.key, 1); return err }
 	}
 	for name, call := range calls {
 		name += " with a ctx that had ended"
-		inTime(t, name, time.Second, func() time.Duration {
+		patience.InTime(t, name, time.Second, func() time.Duration {
 			start := time.Now()
 			err := call()
 			took := time.Since(start)
@@ -71,11 +72,11 @@ func checkClose(t *testing.T, f *fixture) {
 	mustFail(t, "Save after Close", s.Save(in(t), lease, sample(lease, "value")))
 	mustFail(t, "Release after Close", s.Release(in(t), lease, nil))
 	mustFail(t, "Shorten after Close", s.Shorten(in(t), f.key, lease.Fence, time.Now()))
-	if w, ok := s.(zhongkong.Watcher); ok {
+	if w, ok := s.(custody.Watcher); ok {
 		_, err := w.Watch(in(t))
 		mustFail(t, "Watch after Close", err)
 	}
-	if j, ok := s.(zhongkong.Journal); ok {
+	if j, ok := s.(custody.Journal); ok {
 		_, err := j.Journal(in(t), f.key, 1)
 		mustFail(t, "Journal after Close", err)
 	}
@@ -87,11 +88,11 @@ func checkClose(t *testing.T, f *fixture) {
 // mustFail wants an error that says nothing about the record.
 func mustFail(t *testing.T, call string, err error) {
 	t.Helper()
-	var held *zhongkong.HeldError
+	var held *custody.HeldError
 	switch {
 	case err == nil:
 		t.Errorf("%s: no error", call)
-	case errors.Is(err, zhongkong.ErrNotFound), errors.Is(err, zhongkong.ErrFenced), errors.As(err, &held):
+	case errors.Is(err, custody.ErrNotFound), errors.Is(err, custody.ErrFenced), errors.As(err, &held):
 		t.Errorf("%s: got %q, which says something about the record", call, err)
 	}
 }

@@ -4,11 +4,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/custody"
 )
 
 func checkJournal(t *testing.T, f *fixture) {
-	journal, ok := f.store(0).(zhongkong.Journal)
+	journal, ok := f.store(0).(custody.Journal)
 	if !ok {
 		t.Logf("%T has no Journal", f.store(0))
 		return
@@ -31,10 +31,10 @@ func checkJournal(t *testing.T, f *fixture) {
 	must(t, "Acquire", err)
 	must(t, "Release", f.store(2).Release(in(t), other, nil))
 
-	want := []zhongkong.Entry{
-		{Event: zhongkong.EventRelease, Fence: second.Fence, Attempt: "second", Detail: "errcode 45009"},
-		{Event: zhongkong.EventSave, Fence: first.Fence, Attempt: "first"},
-		{Event: zhongkong.EventBegin, Fence: first.Fence, Attempt: "first", Detail: "the window opened: 窗口"},
+	want := []custody.Entry{
+		{Event: custody.EventRelease, Fence: second.Fence, Attempt: "second", Detail: "errcode 45009"},
+		{Event: custody.EventSave, Fence: first.Fence, Attempt: "first"},
+		{Event: custody.EventBegin, Fence: first.Fence, Attempt: "first", Detail: "the window opened: 窗口"},
 	}
 	after := f.load(t, 0).Now
 	for _, limit := range []int{10, 3, 2, 1, 0} {

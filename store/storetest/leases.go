@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/custody"
 )
 
 func checkOneWinner(t *testing.T, f *fixture) {
@@ -67,7 +67,7 @@ func checkOwnLeaseAgain(t *testing.T, f *fixture) {
 }
 
 func checkFencesGrow(t *testing.T, f *fixture) {
-	var last zhongkong.Lease
+	var last custody.Lease
 	for i := range 20 {
 		lease := f.acquire(t, i, fmt.Sprintf("attempt-%d", i), longLease)
 		if lease.Fence <= last.Fence {
@@ -181,7 +181,7 @@ func checkBeginsAddUp(t *testing.T, f *fixture) {
 	if sameDay(lease, again) && again.Today != calls {
 		t.Fatalf("Today is %d after %d fetches begun at once", again.Today, calls)
 	}
-	if journal, ok := f.store(2).(zhongkong.Journal); ok {
+	if journal, ok := f.store(2).(custody.Journal); ok {
 		entries, err := journal.Journal(in(t), f.key, 2*calls)
 		must(t, "Journal", err)
 		if len(entries) != calls {
@@ -193,19 +193,19 @@ func checkBeginsAddUp(t *testing.T, f *fixture) {
 var beijing = time.FixedZone("UTC+8", 8*60*60)
 
 // sameDay reports whether no midnight of UTC+8 lies between two leases.
-func sameDay(a, b zhongkong.Lease) bool {
+func sameDay(a, b custody.Lease) bool {
 	return a.Record.Now.In(beijing).YearDay() == b.Record.Now.In(beijing).YearDay()
 }
 
 func checkUnfinished(t *testing.T, f *fixture) {
-	vanish := func(attempt string, begin bool) (lease zhongkong.Lease, after time.Time) {
+	vanish := func(attempt string, begin bool) (lease custody.Lease, after time.Time) {
 		t.Helper()
 		for ttl := shortLease; ; ttl *= 2 {
 			start := time.Now()
 			lease = f.acquireAfter(t, 0, attempt, ttl)
 			if begin {
 				err := f.store(0).Begin(in(t), lease, nil)
-				if errors.Is(err, zhongkong.ErrFenced) && time.Since(start) > ttl {
+				if errors.Is(err, custody.ErrFenced) && time.Since(start) > ttl {
 					attempt += "'" // a slow machine: the lease was over before
 					continue
 				}

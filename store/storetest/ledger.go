@@ -7,29 +7,29 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/store"
 )
 
-// checkLedger checks [zhongkong.Ledger] where a store has it.
+// checkLedger checks [store.Ledger] where a store has it.
 func checkLedger(t *testing.T, f *fixture) {
-	if _, ok := f.store(0).(zhongkong.Ledger); !ok {
+	if _, ok := f.store(0).(store.Ledger); !ok {
 		t.Logf("%T has no Ledger", f.store(0))
 		return
 	}
-	ledger := func(i int) zhongkong.Ledger { return f.store(i).(zhongkong.Ledger) }
-	put := func(i int, doc zhongkong.Document) int64 {
+	ledger := func(i int) store.Ledger { return f.store(i).(store.Ledger) }
+	put := func(i int, doc store.Document) int64 {
 		t.Helper()
 		version, err := ledger(i).Put(in(t), doc)
 		must(t, "Put", err)
 		return version
 	}
-	conflict := func(what string, doc zhongkong.Document) {
+	conflict := func(what string, doc store.Document) {
 		t.Helper()
-		if _, err := ledger(1).Put(in(t), doc); !errors.Is(err, zhongkong.ErrConflict) {
+		if _, err := ledger(1).Put(in(t), doc); !errors.Is(err, store.ErrConflict) {
 			t.Fatalf("Put %s: got %v, want ErrConflict", what, err)
 		}
 	}
-	want := func(i int, after int64, docs ...zhongkong.Document) {
+	want := func(i int, after int64, docs ...store.Document) {
 		t.Helper()
 		got, err := ledger(i).Documents(in(t), after)
 		must(t, "Documents", err)
@@ -46,8 +46,8 @@ func checkLedger(t *testing.T, f *fixture) {
 	}
 
 	want(0, 0)
-	shop := zhongkong.Document{Kind: "client", Name: "shop", Body: []byte("商店\x00\xff")}
-	crm := zhongkong.Document{Kind: "client", Name: "crm", Body: bytes.Repeat([]byte("x"), zhongkong.MaxDocumentBytes)}
+	shop := store.Document{Kind: "client", Name: "shop", Body: []byte("商店\x00\xff")}
+	crm := store.Document{Kind: "client", Name: "crm", Body: bytes.Repeat([]byte("x"), store.MaxDocumentBytes)}
 	shop.Version = put(0, shop)
 	crm.Version = put(1, crm)
 	if shop.Version < 1 || crm.Version <= shop.Version {
@@ -57,10 +57,10 @@ func checkLedger(t *testing.T, f *fixture) {
 	want(3, shop.Version, crm)
 	want(3, crm.Version)
 
-	conflict("what is there already", zhongkong.Document{Kind: "client", Name: "shop", Body: []byte("x")})
-	conflict("what was never there", zhongkong.Document{Kind: "account", Name: "shop", Body: []byte("x"), Version: shop.Version})
-	conflict("an older version", zhongkong.Document{Kind: "client", Name: "crm", Body: []byte("x"), Version: shop.Version})
-	if _, err := ledger(0).Put(in(t), zhongkong.Document{Kind: "client", Name: "big", Body: make([]byte, zhongkong.MaxDocumentBytes+1)}); err == nil {
+	conflict("what is there already", store.Document{Kind: "client", Name: "shop", Body: []byte("x")})
+	conflict("what was never there", store.Document{Kind: "account", Name: "shop", Body: []byte("x"), Version: shop.Version})
+	conflict("an older version", store.Document{Kind: "client", Name: "crm", Body: []byte("x"), Version: shop.Version})
+	if _, err := ledger(0).Put(in(t), store.Document{Kind: "client", Name: "big", Body: make([]byte, store.MaxDocumentBytes+1)}); err == nil {
 		t.Fatal("Put of more than MaxDocumentBytes is no error")
 	}
 
@@ -86,7 +86,7 @@ func checkLedger(t *testing.T, f *fixture) {
 			defer mu.Unlock()
 			if err == nil {
 				won++
-			} else if !errors.Is(err, zhongkong.ErrConflict) {
+			} else if !errors.Is(err, store.ErrConflict) {
 				t.Errorf("Put: %v", err)
 			}
 		})
@@ -97,7 +97,7 @@ func checkLedger(t *testing.T, f *fixture) {
 	}
 
 	for n := range 3 {
-		must(t, "Note", ledger(n).Note(in(t), zhongkong.Use{Actor: "client 商店", Act: "act", Subject: "wx", Detail: fmt.Sprint(n)}))
+		must(t, "Note", ledger(n).Note(in(t), store.Use{Actor: "client 商店", Act: "act", Subject: "wx", Detail: fmt.Sprint(n)}))
 	}
 	uses, err := ledger(3).Uses(in(t), 2)
 	must(t, "Uses", err)

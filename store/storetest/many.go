@@ -7,18 +7,19 @@ import (
 	"testing"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/internal/test/patience"
 )
 
 // checkLoadMany: LoadMany answers what so many Loads would.
 func checkLoadMany(t *testing.T, f *fixture) {
 	store := f.store(0)
-	many, ok := store.(zhongkong.ManyLoader)
+	many, ok := store.(custody.ManyLoader)
 	if !ok {
 		t.Logf("%T has no LoadMany: each record is loaded by itself", store)
 		return
 	}
-	load := func(keys ...zhongkong.Key) map[zhongkong.Key]zhongkong.Record {
+	load := func(keys ...custody.Key) map[custody.Key]custody.Record {
 		t.Helper()
 		records, err := many.LoadMany(in(t), keys)
 		must(t, fmt.Sprintf("LoadMany of %d keys", len(keys)), err)
@@ -33,7 +34,7 @@ func checkLoadMany(t *testing.T, f *fixture) {
 
 	// Keys that differ in one part each, every other one of them stored, among as
 	// many as are asked for at most.
-	keys := []zhongkong.Key{
+	keys := []custody.Key{
 		f.key,
 		{Kind: f.key.Kind, AppID: f.key.AppID, API: "classic"},
 		{Kind: "jsapi_ticket", AppID: f.key.AppID},
@@ -42,14 +43,14 @@ func checkLoadMany(t *testing.T, f *fixture) {
 		{Kind: f.key.Kind, AppID: "wx0123456789abcde_", API: f.key.API},
 		{Kind: f.key.Kind, AppID: "wx'--", API: f.key.API},
 	}
-	for i := len(keys); i < zhongkong.MaxLoadMany; i++ {
-		keys = append(keys, zhongkong.Key{Kind: f.key.Kind, AppID: fmt.Sprintf("wx%016x", i), API: f.key.API})
+	for i := len(keys); i < custody.MaxLoadMany; i++ {
+		keys = append(keys, custody.Key{Kind: f.key.Kind, AppID: fmt.Sprintf("wx%016x", i), API: f.key.API})
 	}
 	type saved struct {
-		record zhongkong.Record
+		record custody.Record
 		fence  int64
 	}
-	stored := map[zhongkong.Key]saved{}
+	stored := map[custody.Key]saved{}
 	for i := 0; i < 20; i += 2 {
 		lease, err := f.store(i).Acquire(in(t), keys[i], "attempt", longLease)
 		must(t, "Acquire", err)
@@ -58,7 +59,7 @@ func checkLoadMany(t *testing.T, f *fixture) {
 		must(t, "Save", f.store(i).Save(in(t), lease, record))
 		stored[keys[i]] = saved{record, lease.Fence}
 	}
-	compare := func(what string, records map[zhongkong.Key]zhongkong.Record, want map[zhongkong.Key]saved) {
+	compare := func(what string, records map[custody.Key]custody.Record, want map[custody.Key]saved) {
 		t.Helper()
 		for key := range records {
 			if _, ok := want[key]; !ok {
@@ -83,7 +84,7 @@ func checkLoadMany(t *testing.T, f *fixture) {
 	if off := one.Now.Sub(records[f.key].Now); off < -callTime || off > callTime {
 		t.Errorf("Now of LoadMany and of Load are %s apart: the clock is another one", off)
 	}
-	compare("LoadMany of one key, twice", load(f.key, f.key), map[zhongkong.Key]saved{f.key: stored[f.key]})
+	compare("LoadMany of one key, twice", load(f.key, f.key), map[custody.Key]saved{f.key: stored[f.key]})
 	compare("LoadMany of the others", load(keys[1:]...), without(stored, f.key))
 
 	// What a caller does to its bytes stays with it.
@@ -105,7 +106,7 @@ func checkLoadMany(t *testing.T, f *fixture) {
 
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
-	inTime(t, "LoadMany with a ctx that had ended", time.Second, func() time.Duration {
+	patience.InTime(t, "LoadMany with a ctx that had ended", time.Second, func() time.Duration {
 		start := time.Now()
 		_, err := many.LoadMany(ended, keys)
 		took := time.Since(start)

@@ -8,10 +8,11 @@ import (
 
 	"pgregory.net/rapid"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/store"
 )
 
-// checkModel plays random calls to the store and to [zhongkong.Row], which is
+// checkModel plays random calls to the store and to [store.Row], which is
 // the contract as code, and compares every answer. rapid shortens a sequence
 // that fails to the few calls that matter.
 func checkModel(t *testing.T, f *fixture) {
@@ -39,18 +40,18 @@ type model struct {
 	*rapid.T
 	t   *testing.T
 	f   *fixture
-	key zhongkong.Key
+	key custody.Key
 
-	row    zhongkong.Row
+	row    store.Row
 	now    time.Time // what the store's clock has passed
 	begun  bool      // row.Unfinished is a lower bound; the store knows the moment
-	leases []zhongkong.Lease
-	saved  []zhongkong.Record // what was saved last under leases[i]
+	leases []custody.Lease
+	saved  []custody.Record // what was saved last under leases[i]
 
 	attempts, values int
 }
 
-func (m *model) store() zhongkong.Store {
+func (m *model) store() custody.Store {
 	return m.f.store(rapid.IntRange(0, len(m.f.handles)-1).Draw(m.T, "handle"))
 }
 
@@ -66,7 +67,7 @@ func (m *model) look(rt *rapid.T) {
 	m.T = rt
 	got, err := m.store().Load(in(m.t), m.key)
 	switch {
-	case errors.Is(err, zhongkong.ErrNotFound):
+	case errors.Is(err, custody.ErrNotFound):
 		if m.row.Value != "" || len(m.row.Notes) > 0 {
 			rt.Fatalf("Load: %v, though something was stored", err)
 		}
@@ -111,7 +112,7 @@ func (m *model) take(attempt string, ttl time.Duration) bool {
 		m.passed(lease.Record.Now)
 	}
 	want, wantErr := m.row.Acquire(m.now, m.key, attempt, ttl)
-	var held, wantHeld *zhongkong.HeldError
+	var held, wantHeld *custody.HeldError
 	if errors.As(wantErr, &wantHeld) {
 		if !errors.As(err, &held) || held.Left <= 0 || held.Left > longLease {
 			m.Fatalf("Acquire(%q): got %v, want a *HeldError with at most %v left", attempt, err, longLease)
@@ -139,13 +140,13 @@ func (m *model) take(attempt string, ttl time.Duration) bool {
 	}
 	m.unfinished(before, lease)
 	m.leases = append(m.leases, lease)
-	m.saved = append(m.saved, zhongkong.Record{})
+	m.saved = append(m.saved, custody.Record{})
 	return true
 }
 
 // unfinished compares Lease.Unfinished. The model knows of a Begin only that it
 // was not before m.now at that call, until the store tells the moment.
-func (m *model) unfinished(before zhongkong.Row, lease zhongkong.Lease) {
+func (m *model) unfinished(before store.Row, lease custody.Lease) {
 	if !m.row.Unfinished.Equal(before.Unfinished) {
 		m.begun = true
 	}
@@ -161,7 +162,7 @@ func (m *model) unfinished(before zhongkong.Row, lease zhongkong.Lease) {
 }
 
 // lease draws one of those that were given out, the latest most often.
-func (m *model) lease() zhongkong.Lease {
+func (m *model) lease() custody.Lease {
 	return m.leases[m.index()]
 }
 
@@ -201,7 +202,7 @@ func (m *model) save(rt *rapid.T) {
 	i := m.index()
 	m.values++
 	end := m.end()
-	record := zhongkong.Record{
+	record := custody.Record{
 		Value:   fmt.Sprintf("value-%d-%s", m.values, rapid.SampledFrom([]string{"", "令牌", "'\x00\""}).Draw(rt, "value")),
 		SealKey: rapid.SampledFrom([]string{"", "0a1b2c3d"}).Draw(rt, "seal key"),
 		End:     end,

@@ -6,11 +6,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/custody"
 )
 
 func checkWatcher(t *testing.T, f *fixture) {
-	watcher, ok := f.store(0).(zhongkong.Watcher)
+	watcher, ok := f.store(0).(custody.Watcher)
 	if !ok {
 		t.Logf("%T has no Watch: processes see a change when they look next", f.store(0))
 		return
@@ -52,11 +52,11 @@ func checkWatcher(t *testing.T, f *fixture) {
 		}
 	}
 	n := 0
-	acquire := func() zhongkong.Lease {
+	acquire := func() custody.Lease {
 		n++
 		return f.acquire(t, 1, fmt.Sprintf("attempt-%d", n), longLease)
 	}
-	var last zhongkong.Lease
+	var last custody.Lease
 	end := time.Now().Add(time.Hour)
 	notice("a Save", func() {
 		last = acquire()
@@ -80,7 +80,7 @@ func checkWatcher(t *testing.T, f *fixture) {
 	mustEnd(t, keys, "the store was closed")
 }
 
-func mustEnd(t *testing.T, keys <-chan zhongkong.Key, why string) {
+func mustEnd(t *testing.T, keys <-chan custody.Key, why string) {
 	t.Helper()
 	timeout := time.After(callTime)
 	for {

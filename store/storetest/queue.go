@@ -10,10 +10,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/internal/test/patience"
+	"github.com/zhongkong-go/zhongkong/store"
 )
 
-// RunQueue checks a store that is a [zhongkong.Queue] as well. options are those of
+// RunQueue checks a store that is a [store.Queue] as well. options are those of
 // [RunWith].
 func RunQueue(t *testing.T, options Options) {
 	t.Helper()
@@ -49,10 +50,10 @@ func RunQueue(t *testing.T, options Options) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			f := &queueFixture{T: t}
-			for _, store := range newFixture(t, options).handles {
-				queue, ok := store.(zhongkong.Queue)
+			for _, st := range newFixture(t, options).handles {
+				queue, ok := st.(store.Queue)
 				if !ok {
-					t.Fatalf("%T is no zhongkong.Queue", store)
+					t.Fatalf("%T is no store.Queue", st)
 				}
 				f.handles = append(f.handles, queue)
 			}
@@ -67,40 +68,40 @@ const queueLine = "wx0123456789abcdef/crm"
 type queueFixture struct {
 	*testing.T
 
-	handles []zhongkong.Queue
+	handles []store.Queue
 }
 
-func (f *queueFixture) queue(i int) zhongkong.Queue { return f.handles[i%len(f.handles)] }
+func (f *queueFixture) queue(i int) store.Queue { return f.handles[i%len(f.handles)] }
 
 // push pushes deliveries of queueLine into a lane, one after the other.
 func (f *queueFixture) push(lane string, ids ...string) {
 	f.Helper()
 	for i, id := range ids {
-		f.pushed(i, zhongkong.Delivery{Line: queueLine, Lane: lane, ID: id, Body: []byte("body of " + id)})
+		f.pushed(i, store.Delivery{Line: queueLine, Lane: lane, ID: id, Body: []byte("body of " + id)})
 	}
 }
 
-func (f *queueFixture) pushed(i int, deliveries ...zhongkong.Delivery) {
+func (f *queueFixture) pushed(i int, deliveries ...store.Delivery) {
 	f.Helper()
 	must(f.T, "Push", f.queue(i).Push(in(f.T), deliveries))
 }
 
 // lend wants the ids in any order.
-func (f *queueFixture) lend(i int, owner string, lease time.Duration, most int, want ...string) []zhongkong.Delivery {
+func (f *queueFixture) lend(i int, owner string, lease time.Duration, most int, want ...string) []store.Delivery {
 	f.Helper()
 	lent := f.lent(i, owner, lease, most)
 	f.mustBe(lent, owner, want...)
 	return lent
 }
 
-func (f *queueFixture) lent(i int, owner string, lease time.Duration, most int) []zhongkong.Delivery {
+func (f *queueFixture) lent(i int, owner string, lease time.Duration, most int) []store.Delivery {
 	f.Helper()
 	lent, err := f.queue(i).Lend(in(f.T), queueLine, owner, lease, most)
 	must(f.T, "Lend", err)
 	return lent
 }
 
-func (f *queueFixture) mustBe(lent []zhongkong.Delivery, owner string, want ...string) {
+func (f *queueFixture) mustBe(lent []store.Delivery, owner string, want ...string) {
 	f.Helper()
 	var ids []string
 	for _, d := range lent {
@@ -112,19 +113,12 @@ func (f *queueFixture) mustBe(lent []zhongkong.Delivery, owner string, want ...s
 	}
 }
 
-// within calls try with a time until it took less than that, which is returned: a
-// slow machine gets more of it. What depends on the time may be looked at only then.
-// ids are what try pushed.
+// within calls try, which pushes ids, as [patience.Within] does.
 func (f *queueFixture) within(ids []string, try func(short time.Duration)) time.Duration {
-	f.Helper()
-	for short := shortLease; ; short *= 2 {
-		start := time.Now()
+	return patience.Within(shortLease, func(short time.Duration) {
+		f.done(0, ids...) // of the try before
 		try(short)
-		if time.Since(start) < short {
-			return short
-		}
-		f.done(0, ids...)
-	}
+	})
 }
 
 func (f *queueFixture) done(i int, ids ...string) {
@@ -148,7 +142,7 @@ func (f *queueFixture) turn(i int, id, owner string, turn, waits bool) {
 	}
 }
 
-func (f *queueFixture) waiting(i int, want map[string]int) []zhongkong.Line {
+func (f *queueFixture) waiting(i int, want map[string]int) []store.Line {
 	f.Helper()
 	lines, err := f.queue(i).Lines(in(f.T))
 	must(f.T, "Lines", err)
@@ -227,8 +221,8 @@ func checkQueueLongestFreeFirst(f *queueFixture) {
 func checkQueuePushAgain(f *queueFixture) {
 	f.push("lane", "first", "second")
 	f.lend(0, "owner", longLease, 10, "first")
-	f.pushed(1, zhongkong.Delivery{Line: queueLine, Lane: "other", ID: "first", Body: []byte("new")},
-		zhongkong.Delivery{Line: queueLine, Lane: "lane", ID: "third", Body: []byte("new")})
+	f.pushed(1, store.Delivery{Line: queueLine, Lane: "other", ID: "first", Body: []byte("new")},
+		store.Delivery{Line: queueLine, Lane: "lane", ID: "third", Body: []byte("new")})
 	f.lend(1, "owner2", longLease, 10)
 	f.later(0, "first", "owner", 0)
 	lent := f.lend(0, "owner3", longLease, 10, "first")
@@ -242,11 +236,11 @@ func checkQueuePushAgain(f *queueFixture) {
 }
 
 func checkQueueWait(f *queueFixture) {
-	var early []zhongkong.Delivery
+	var early []store.Delivery
 	short := f.within([]string{"first", "second", "other"}, func(short time.Duration) {
-		f.pushed(0, zhongkong.Delivery{Line: queueLine, Lane: "lane", ID: "first", Body: []byte("x"), Wait: short},
-			zhongkong.Delivery{Line: queueLine, Lane: "lane", ID: "second", Body: []byte("x")},
-			zhongkong.Delivery{Line: queueLine, Lane: "other", ID: "other", Body: []byte("x"), Wait: longLease})
+		f.pushed(0, store.Delivery{Line: queueLine, Lane: "lane", ID: "first", Body: []byte("x"), Wait: short},
+			store.Delivery{Line: queueLine, Lane: "lane", ID: "second", Body: []byte("x")},
+			store.Delivery{Line: queueLine, Lane: "other", ID: "other", Body: []byte("x"), Wait: longLease})
 		early = f.lent(1, "early", longLease, 10)
 	})
 	f.mustBe(early, "early")
@@ -255,7 +249,7 @@ func checkQueueWait(f *queueFixture) {
 }
 
 func checkQueueLater(f *queueFixture) {
-	var two []zhongkong.Delivery
+	var two []store.Delivery
 	short := f.within([]string{"first", "second"}, func(short time.Duration) {
 		f.push("lane", "first", "second")
 		f.lend(0, "one", longLease, 10, "first")
@@ -279,7 +273,7 @@ func checkQueueLaterOfAnother(f *queueFixture) {
 }
 
 func checkQueueLeaseEnds(f *queueFixture) {
-	var two []zhongkong.Delivery
+	var two []store.Delivery
 	short := f.within([]string{"first", "second"}, func(short time.Duration) {
 		f.push("lane", "first", "second")
 		f.lend(0, "one", short, 10, "first")
@@ -296,7 +290,7 @@ func checkQueueLeaseEnds(f *queueFixture) {
 
 func checkQueueTurn(f *queueFixture) {
 	held := func(i int, id string) {
-		f.pushed(i, zhongkong.Delivery{Line: queueLine, Lane: "lane", ID: id, Body: []byte("x"), Owner: "here", Wait: longLease})
+		f.pushed(i, store.Delivery{Line: queueLine, Lane: "lane", ID: id, Body: []byte("x"), Owner: "here", Wait: longLease})
 	}
 	held(0, "first")
 	f.turn(1, "first", "here", true, true)
@@ -324,7 +318,7 @@ func checkQueueDoneOutOfTurn(f *queueFixture) {
 func checkQueueLinesApart(f *queueFixture) {
 	all := []string{queueLine, queueLine + "2", strings.ToUpper(queueLine), "{" + queueLine + "}", queueLine + "%", "'" + queueLine}
 	for i, line := range all {
-		f.pushed(i, zhongkong.Delivery{Line: line, Lane: "lane", ID: "id", Body: []byte(line)})
+		f.pushed(i, store.Delivery{Line: line, Lane: "lane", ID: "id", Body: []byte(line)})
 	}
 	for i, line := range all {
 		lent, err := f.queue(i).Lend(in(f.T), line, "owner", longLease, 10)
@@ -341,7 +335,7 @@ func checkQueueLines(f *queueFixture) {
 	f.push("lane", "first")
 	wait(f.T, shortLease)
 	f.push("lane", "second")
-	f.pushed(0, zhongkong.Delivery{Line: "another", Lane: "lane", ID: "id", Body: []byte("x"), Wait: longLease})
+	f.pushed(0, store.Delivery{Line: "another", Lane: "lane", ID: "id", Body: []byte("x"), Wait: longLease})
 	lines := f.waiting(1, map[string]int{queueLine: 2, "another": 1})
 	if another, crm := lines[0], lines[1]; crm.Oldest < shortLease || crm.Oldest > callTime || crm.Free != 0 ||
 		another.Oldest > callTime || another.Free > longLease || another.Free < longLease-callTime {
@@ -385,13 +379,13 @@ func checkQueueTrimMany(f *queueFixture) {
 }
 
 func checkQueueSizes(f *queueFixture) {
-	body := bytes.Repeat([]byte{0, 1, 0xff, '\n'}, zhongkong.MaxDeliveryBytes/4)
-	d := zhongkong.Delivery{
-		Line: strings.Repeat("l", zhongkong.MaxLineBytes), Lane: strings.Repeat("a", zhongkong.MaxDeliveryName),
-		ID: strings.Repeat("i", zhongkong.MaxDeliveryName), Body: body,
+	body := bytes.Repeat([]byte{0, 1, 0xff, '\n'}, store.MaxDeliveryBytes/4)
+	d := store.Delivery{
+		Line: strings.Repeat("l", store.MaxLineBytes), Lane: strings.Repeat("a", store.MaxDeliveryName),
+		ID: strings.Repeat("i", store.MaxDeliveryName), Body: body,
 	}
 	f.pushed(0, d)
-	owner := strings.Repeat("o", zhongkong.MaxDeliveryName)
+	owner := strings.Repeat("o", store.MaxDeliveryName)
 	lent, err := f.queue(1).Lend(in(f.T), d.Line, owner, longLease, 1)
 	must(f.T, "Lend", err)
 	if len(lent) != 1 || !bytes.Equal(lent[0].Body, body) || lent[0].ID != d.ID || lent[0].Lane != d.Lane || lent[0].Owner != owner {
@@ -399,37 +393,37 @@ func checkQueueSizes(f *queueFixture) {
 	}
 	must(f.T, "Later", f.queue(1).Later(in(f.T), d.Line, d.ID, owner, 0))
 
-	many := make([]zhongkong.Delivery, zhongkong.MaxPush)
+	many := make([]store.Delivery, store.MaxPush)
 	want := make([]string, len(many))
 	for i := range many {
 		want[i] = fmt.Sprint("id", i)
-		many[i] = zhongkong.Delivery{Line: queueLine, Lane: want[i], ID: want[i], Body: []byte("x")}
+		many[i] = store.Delivery{Line: queueLine, Lane: want[i], ID: want[i], Body: []byte("x")}
 	}
 	f.pushed(0, many...)
 	f.lend(0, "owner", longLease, len(many), want...)
 }
 
 func checkQueueRefused(f *queueFixture) {
-	good := zhongkong.Delivery{Line: queueLine, Lane: "lane", ID: "id", Body: []byte("x")}
-	for name, change := range map[string]func(*zhongkong.Delivery){
-		"no line":      func(d *zhongkong.Delivery) { d.Line = "" },
-		"a long line":  func(d *zhongkong.Delivery) { d.Line = strings.Repeat("l", zhongkong.MaxLineBytes+1) },
-		"no lane":      func(d *zhongkong.Delivery) { d.Lane = "" },
-		"a newline":    func(d *zhongkong.Delivery) { d.Lane = "a\nb" },
-		"a long id":    func(d *zhongkong.Delivery) { d.ID = strings.Repeat("i", zhongkong.MaxDeliveryName+1) },
-		"no ASCII":     func(d *zhongkong.Delivery) { d.ID = "中" },
-		"a long owner": func(d *zhongkong.Delivery) { d.Owner = strings.Repeat("o", zhongkong.MaxDeliveryName+1) },
-		"no body":      func(d *zhongkong.Delivery) { d.Body = nil },
-		"a long body":  func(d *zhongkong.Delivery) { d.Body = make([]byte, zhongkong.MaxDeliveryBytes+1) },
-		"less than 0":  func(d *zhongkong.Delivery) { d.Wait = -1 },
+	good := store.Delivery{Line: queueLine, Lane: "lane", ID: "id", Body: []byte("x")}
+	for name, change := range map[string]func(*store.Delivery){
+		"no line":      func(d *store.Delivery) { d.Line = "" },
+		"a long line":  func(d *store.Delivery) { d.Line = strings.Repeat("l", store.MaxLineBytes+1) },
+		"no lane":      func(d *store.Delivery) { d.Lane = "" },
+		"a newline":    func(d *store.Delivery) { d.Lane = "a\nb" },
+		"a long id":    func(d *store.Delivery) { d.ID = strings.Repeat("i", store.MaxDeliveryName+1) },
+		"no ASCII":     func(d *store.Delivery) { d.ID = "中" },
+		"a long owner": func(d *store.Delivery) { d.Owner = strings.Repeat("o", store.MaxDeliveryName+1) },
+		"no body":      func(d *store.Delivery) { d.Body = nil },
+		"a long body":  func(d *store.Delivery) { d.Body = make([]byte, store.MaxDeliveryBytes+1) },
+		"less than 0":  func(d *store.Delivery) { d.Wait = -1 },
 	} {
 		bad := good
 		change(&bad)
-		if err := f.queue(0).Push(in(f.T), []zhongkong.Delivery{bad}); err == nil {
+		if err := f.queue(0).Push(in(f.T), []store.Delivery{bad}); err == nil {
 			f.Errorf("Push with %s: no error", name)
 		}
 	}
-	if err := f.queue(0).Push(in(f.T), slices.Repeat([]zhongkong.Delivery{good}, zhongkong.MaxPush+1)); err == nil {
+	if err := f.queue(0).Push(in(f.T), slices.Repeat([]store.Delivery{good}, store.MaxPush+1)); err == nil {
 		f.Error("Push of more than MaxPush: no error")
 	}
 	f.waiting(0, nil)
@@ -437,7 +431,7 @@ func checkQueueRefused(f *queueFixture) {
 
 func checkQueueCallersBytes(f *queueFixture) {
 	given := []byte("body")
-	f.pushed(0, zhongkong.Delivery{Line: queueLine, Lane: "lane", ID: "id", Body: given})
+	f.pushed(0, store.Delivery{Line: queueLine, Lane: "lane", ID: "id", Body: given})
 	copy(given, "BODY")
 	lent := f.lend(0, "one", longLease, 1, "id")
 	if string(lent[0].Body) != "body" {
@@ -495,8 +489,8 @@ func checkQueueWorkers(f *queueFixture) {
 	for lane := range lanes {
 		group.Go(func() {
 			for n := range each {
-				d := zhongkong.Delivery{Line: queueLine, Lane: fmt.Sprint("lane", lane), ID: fmt.Sprintf("%d-%02d", lane, n), Body: []byte("x")}
-				if err := f.queue(lane).Push(ctx, []zhongkong.Delivery{d}); err != nil {
+				d := store.Delivery{Line: queueLine, Lane: fmt.Sprint("lane", lane), ID: fmt.Sprintf("%d-%02d", lane, n), Body: []byte("x")}
+				if err := f.queue(lane).Push(ctx, []store.Delivery{d}); err != nil {
 					f.Errorf("Push: %v", err)
 					cancel()
 					return
@@ -553,7 +547,7 @@ func checkQueueWorkers(f *queueFixture) {
 func checkQueueEndedContext(f *queueFixture) {
 	ended, cancel := context.WithCancel(f.Context())
 	cancel()
-	if err := f.queue(0).Push(ended, []zhongkong.Delivery{{Line: queueLine, Lane: "lane", ID: "id", Body: []byte("x")}}); err == nil {
+	if err := f.queue(0).Push(ended, []store.Delivery{{Line: queueLine, Lane: "lane", ID: "id", Body: []byte("x")}}); err == nil {
 		f.Error("Push with an ended context: no error")
 	}
 	if _, err := f.queue(0).Lend(ended, queueLine, "owner", longLease, 1); err == nil {
@@ -565,12 +559,12 @@ func checkQueueEndedContext(f *queueFixture) {
 }
 
 func checkQueueClose(f *queueFixture) {
-	store := f.queue(0)
-	must(f.T, "Close", store.(interface{ Close() error }).Close())
-	if err := store.Push(in(f.T), []zhongkong.Delivery{{Line: queueLine, Lane: "lane", ID: "id", Body: []byte("x")}}); err == nil {
-		f.Error("Push on a closed store: no error")
+	st := f.queue(0)
+	must(f.T, "Close", st.(interface{ Close() error }).Close())
+	if err := st.Push(in(f.T), []store.Delivery{{Line: queueLine, Lane: "lane", ID: "id", Body: []byte("x")}}); err == nil {
+		f.Error("Push on a closed st: no error")
 	}
-	if _, err := store.Lend(in(f.T), queueLine, "owner", longLease, 1); err == nil {
-		f.Error("Lend on a closed store: no error")
+	if _, err := st.Lend(in(f.T), queueLine, "owner", longLease, 1); err == nil {
+		f.Error("Lend on a closed st: no error")
 	}
 }

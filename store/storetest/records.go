@@ -8,21 +8,21 @@ import (
 	"testing"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/custody"
 )
 
 func checkNotFound(t *testing.T, f *fixture) {
-	if _, err := f.store(0).Load(in(t), f.key); !errors.Is(err, zhongkong.ErrNotFound) {
+	if _, err := f.store(0).Load(in(t), f.key); !errors.Is(err, custody.ErrNotFound) {
 		t.Fatalf("Load of a key that was never stored: got %v, want ErrNotFound", err)
 	}
 	must(t, "Shorten of a key that was never stored", f.store(0).Shorten(in(t), f.key, 1, time.Now()))
-	if _, err := f.store(0).Load(in(t), f.key); !errors.Is(err, zhongkong.ErrNotFound) {
+	if _, err := f.store(0).Load(in(t), f.key); !errors.Is(err, custody.ErrNotFound) {
 		t.Fatalf("Load after Shorten of a key that was never stored: got %v, want ErrNotFound", err)
 	}
 }
 
 func checkSaveAndLoad(t *testing.T, f *fixture) {
-	var last zhongkong.Record
+	var last custody.Record
 	var fence int64
 	for i, value := range []string{"first", "second"} {
 		lease := f.acquire(t, i, "attempt-"+value, longLease)
@@ -41,21 +41,21 @@ func checkSaveAndLoad(t *testing.T, f *fixture) {
 
 func checkKeysApart(t *testing.T, f *fixture) {
 	base := f.key
-	other := func(change func(*zhongkong.Key)) zhongkong.Key {
+	other := func(change func(*custody.Key)) custody.Key {
 		key := base
 		change(&key)
 		return key
 	}
-	keys := []zhongkong.Key{
+	keys := []custody.Key{
 		base,
-		other(func(k *zhongkong.Key) { k.Kind = "jsapi_ticket" }),
-		other(func(k *zhongkong.Key) { k.API = "classic" }),
-		other(func(k *zhongkong.Key) { k.API = "" }),
-		other(func(k *zhongkong.Key) { k.Host = "127.0.0.1:8080" }),
-		other(func(k *zhongkong.Key) { k.AppID = strings.ToUpper(base.AppID) }),
-		other(func(k *zhongkong.Key) { k.AppID = base.AppID + "%" }),
+		other(func(k *custody.Key) { k.Kind = "jsapi_ticket" }),
+		other(func(k *custody.Key) { k.API = "classic" }),
+		other(func(k *custody.Key) { k.API = "" }),
+		other(func(k *custody.Key) { k.Host = "127.0.0.1:8080" }),
+		other(func(k *custody.Key) { k.AppID = strings.ToUpper(base.AppID) }),
+		other(func(k *custody.Key) { k.AppID = base.AppID + "%" }),
 	}
-	saved := make([]zhongkong.Record, len(keys))
+	saved := make([]custody.Record, len(keys))
 	fences := make([]int64, len(keys))
 	for i, key := range keys {
 		f.key = key
@@ -72,11 +72,11 @@ func checkKeysApart(t *testing.T, f *fixture) {
 func checkSizes(t *testing.T, f *fixture) {
 	full := func(s string, n int) string { return strings.Repeat(s, n/len(s)+1)[:n] }
 	for name, text := range map[string]string{
-		"ascii":   full("abcdefghij", zhongkong.MaxValueBytes),
-		"unicode": full("中控令牌", zhongkong.MaxValueBytes/12*12),
+		"ascii":   full("abcdefghij", custody.MaxValueBytes),
+		"unicode": full("中控令牌", custody.MaxValueBytes/12*12),
 		"signs":   `'"\;--%_?$1:name{}` + "\t\r\n\u2028\U0001F512",
 	} {
-		lease := f.acquire(t, 0, full("attempt-"+name+"-", zhongkong.MaxAttemptBytes), longLease)
+		lease := f.acquire(t, 0, full("attempt-"+name+"-", custody.MaxAttemptBytes), longLease)
 		record := sample(lease, text)
 		record.Notes = []byte(text)
 		must(t, "Save of "+name, f.store(0).Save(in(t), lease, record))
@@ -85,7 +85,7 @@ func checkSizes(t *testing.T, f *fixture) {
 	lease := f.acquire(t, 0, "all bytes", longLease)
 	record := sample(lease, "value")
 	record.Notes = nil
-	for i := range zhongkong.MaxNotesBytes {
+	for i := range custody.MaxNotesBytes {
 		record.Notes = append(record.Notes, byte(i))
 	}
 	must(t, "Save of notes with every byte", f.store(0).Save(in(t), lease, record))
@@ -93,8 +93,8 @@ func checkSizes(t *testing.T, f *fixture) {
 }
 
 func checkPrecision(t *testing.T, f *fixture) {
-	var lease zhongkong.Lease
-	var record zhongkong.Record
+	var lease custody.Lease
+	var record custody.Record
 	for _, us := range []int{0, 1, 499, 500, 999999, 123456} {
 		lease = f.acquire(t, 0, fmt.Sprintf("attempt-%d", us), longLease)
 		record = sample(lease, "value")

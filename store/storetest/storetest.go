@@ -1,8 +1,8 @@
-// Package storetest checks that a store keeps the contract of [zhongkong.Store].
+// Package storetest checks that a store keeps the contract of [custody.Store].
 // A store of your own needs one line:
 //
 //	func TestStore(t *testing.T) {
-//		storetest.Run(t, func(t *testing.T) zhongkong.Store { return mystore.New() })
+//		storetest.Run(t, func(t *testing.T) custody.Store { return mystore.New() })
 //	}
 //
 // A store that several processes share is checked better with [RunWith], which
@@ -22,7 +22,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/custody"
 )
 
 // Options describe what the suite cannot find out by itself.
@@ -30,7 +30,7 @@ type Options struct {
 	// Open makes a new place for data, empty, and returns a function that opens
 	// one more handle on that place. Each handle stands for a process. A handle
 	// is closed by the suite.
-	Open func(t *testing.T) (handle func(t *testing.T) zhongkong.Store)
+	Open func(t *testing.T) (handle func(t *testing.T) custody.Store)
 
 	// Handles is how many are opened on a place: 0 means 4, 1 suits a store that
 	// one process has for itself.
@@ -52,10 +52,10 @@ type Options struct {
 
 // Run checks a store that one process has for itself. Each call of open returns
 // a new and empty one.
-func Run(t *testing.T, open func(t *testing.T) zhongkong.Store) {
+func Run(t *testing.T, open func(t *testing.T) custody.Store) {
 	t.Helper()
 	RunWith(t, Options{
-		Open:    func(*testing.T) func(*testing.T) zhongkong.Store { return open },
+		Open:    func(*testing.T) func(*testing.T) custody.Store { return open },
 		Handles: 1,
 	})
 }
@@ -137,17 +137,17 @@ const (
 
 // fixture is one place for data and the handles on it.
 type fixture struct {
-	open      func(t *testing.T) zhongkong.Store // one more handle
-	handles   []zhongkong.Store
+	open      func(t *testing.T) custody.Store // one more handle
+	handles   []custody.Store
 	precision time.Duration
-	key       zhongkong.Key
+	key       custody.Key
 }
 
 func newFixture(t *testing.T, options Options) *fixture {
 	t.Helper()
 	f := &fixture{
 		precision: options.Precision,
-		key:       zhongkong.Key{Kind: "access_token", API: "stable", AppID: "wx0123456789abcdef"},
+		key:       custody.Key{Kind: "access_token", API: "stable", AppID: "wx0123456789abcdef"},
 	}
 	f.open = options.Open(t)
 	for range options.Handles {
@@ -163,7 +163,7 @@ func newFixture(t *testing.T, options Options) *fixture {
 }
 
 // store returns the i-th handle, or the only one.
-func (f *fixture) store(i int) zhongkong.Store { return f.handles[i%len(f.handles)] }
+func (f *fixture) store(i int) custody.Store { return f.handles[i%len(f.handles)] }
 
 // in gives a call its ctx.
 func in(t *testing.T) context.Context {
@@ -173,7 +173,7 @@ func in(t *testing.T) context.Context {
 	return ctx
 }
 
-func (f *fixture) acquire(t *testing.T, i int, attempt string, ttl time.Duration) zhongkong.Lease {
+func (f *fixture) acquire(t *testing.T, i int, attempt string, ttl time.Duration) custody.Lease {
 	t.Helper()
 	lease, err := f.store(i).Acquire(in(t), f.key, attempt, ttl)
 	if err != nil {
@@ -186,7 +186,7 @@ func (f *fixture) acquire(t *testing.T, i int, attempt string, ttl time.Duration
 }
 
 // acquireAfter waits for the end of the lease that stands in the way.
-func (f *fixture) acquireAfter(t *testing.T, i int, attempt string, ttl time.Duration) zhongkong.Lease {
+func (f *fixture) acquireAfter(t *testing.T, i int, attempt string, ttl time.Duration) custody.Lease {
 	t.Helper()
 	ctx := in(t)
 	for {
@@ -194,7 +194,7 @@ func (f *fixture) acquireAfter(t *testing.T, i int, attempt string, ttl time.Dur
 		if err == nil {
 			return lease
 		}
-		var held *zhongkong.HeldError
+		var held *custody.HeldError
 		if !errors.As(err, &held) {
 			t.Fatalf("Acquire(%q): %v", attempt, err)
 		}
@@ -214,7 +214,7 @@ func wait(t *testing.T, d time.Duration) {
 	}
 }
 
-func (f *fixture) load(t *testing.T, i int) zhongkong.Record {
+func (f *fixture) load(t *testing.T, i int) custody.Record {
 	t.Helper()
 	record, err := f.store(i).Load(in(t), f.key)
 	if err != nil {
@@ -225,27 +225,13 @@ func (f *fixture) load(t *testing.T, i int) zhongkong.Record {
 
 // loaded is load for a key that may have been leased only: whether that is a
 // record without anything or none is the store's choice.
-func (f *fixture) loaded(t *testing.T, i int) zhongkong.Record {
+func (f *fixture) loaded(t *testing.T, i int) custody.Record {
 	t.Helper()
 	record, err := f.store(i).Load(in(t), f.key)
-	if err != nil && !errors.Is(err, zhongkong.ErrNotFound) {
+	if err != nil && !errors.Is(err, custody.ErrNotFound) {
 		t.Fatalf("Load: %v", err)
 	}
 	return record
-}
-
-// inTime wants a try that takes at most as long as most, the first of three: one that
-// the machine held up proves nothing, and a store that is late is late again. try
-// returns how long it took.
-func inTime(t *testing.T, what string, most time.Duration, try func() time.Duration) {
-	t.Helper()
-	var took [3]time.Duration
-	for i := range took {
-		if took[i] = try(); took[i] <= most {
-			return
-		}
-	}
-	t.Errorf("%s took %v, want at most %v", what, took, most)
 }
 
 func must(t *testing.T, call string, err error) {
@@ -257,14 +243,14 @@ func must(t *testing.T, call string, err error) {
 
 func mustFence(t *testing.T, call string, err error) {
 	t.Helper()
-	if !errors.Is(err, zhongkong.ErrFenced) {
+	if !errors.Is(err, custody.ErrFenced) {
 		t.Fatalf("%s: got %v, want ErrFenced", call, err)
 	}
 }
 
 func mustBeHeld(t *testing.T, err error, ttl time.Duration) {
 	t.Helper()
-	var held *zhongkong.HeldError
+	var held *custody.HeldError
 	if !errors.As(err, &held) {
 		t.Fatalf("Acquire of a lease that is held: got %v, want a *HeldError", err)
 	}
@@ -274,8 +260,8 @@ func mustBeHeld(t *testing.T, err error, ttl time.Duration) {
 }
 
 // sample is a record that ends an hour after lease was given.
-func sample(lease zhongkong.Lease, value string) zhongkong.Record {
-	return zhongkong.Record{
+func sample(lease custody.Lease, value string) custody.Record {
+	return custody.Record{
 		Value: value,
 		End:   lease.Record.Now.Add(time.Hour).Truncate(time.Second),
 		Life:  2 * time.Hour,
@@ -285,7 +271,7 @@ func sample(lease zhongkong.Lease, value string) zhongkong.Record {
 
 // differ says how got, as a store answered it, is not what was saved under
 // fence; "" when it is.
-func (f *fixture) differ(got, saved zhongkong.Record, fence int64) string {
+func (f *fixture) differ(got, saved custody.Record, fence int64) string {
 	switch off := got.End.Sub(saved.End).Abs(); {
 	case got.Value != saved.Value:
 		return fmt.Sprintf("Value is %q, want %q", got.Value, saved.Value)
@@ -305,7 +291,7 @@ func (f *fixture) differ(got, saved zhongkong.Record, fence int64) string {
 	return ""
 }
 
-func (f *fixture) mustLoad(t *testing.T, i int, saved zhongkong.Record, fence int64) zhongkong.Record {
+func (f *fixture) mustLoad(t *testing.T, i int, saved custody.Record, fence int64) custody.Record {
 	t.Helper()
 	got := f.load(t, i)
 	if d := f.differ(got, saved, fence); d != "" {

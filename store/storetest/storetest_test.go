@@ -5,20 +5,20 @@ import (
 	"testing"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/store/memory"
 	"github.com/zhongkong-go/zhongkong/store/storetest"
 )
 
 // coarse is a store that keeps Unix milliseconds and has no optional ability.
-type coarse struct{ zhongkong.Store }
+type coarse struct{ custody.Store }
 
-func (c coarse) Save(ctx context.Context, lease zhongkong.Lease, record zhongkong.Record) error {
+func (c coarse) Save(ctx context.Context, lease custody.Lease, record custody.Record) error {
 	record.End = record.End.Truncate(time.Millisecond)
 	return c.Store.Save(ctx, lease, record)
 }
 
-func (c coarse) Shorten(ctx context.Context, key zhongkong.Key, fence int64, end time.Time) error {
+func (c coarse) Shorten(ctx context.Context, key custody.Key, fence int64, end time.Time) error {
 	return c.Store.Shorten(ctx, key, fence, end.Truncate(time.Millisecond))
 }
 
@@ -26,8 +26,8 @@ func (c coarse) Shorten(ctx context.Context, key zhongkong.Key, fence int64, end
 func TestCoarseStore(t *testing.T) {
 	t.Parallel()
 	storetest.RunWith(t, storetest.Options{
-		Open: func(*testing.T) func(*testing.T) zhongkong.Store {
-			return func(*testing.T) zhongkong.Store { return coarse{memory.New()} }
+		Open: func(*testing.T) func(*testing.T) custody.Store {
+			return func(*testing.T) custody.Store { return coarse{memory.New()} }
 		},
 		Handles:   1,
 		Precision: time.Millisecond,

@@ -7,7 +7,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/internal/test/patience"
 )
 
 // Remote is a store on a server, for the checks of what a network does to it.
@@ -15,7 +16,7 @@ type Remote struct {
 	// Open makes a new and empty place for data and returns two handles on it:
 	// one that reaches the server by itself, and one that does so over wire. Both
 	// are closed by the suite.
-	Open func(t *testing.T) (direct, wired zhongkong.Store, wire Wire)
+	Open func(t *testing.T) (direct, wired custody.Store, wire Wire)
 }
 
 // Wire is a connection that can be disturbed.
@@ -39,9 +40,9 @@ type wired struct {
 func newWired(t *testing.T, options Options) *wired {
 	t.Helper()
 	direct, far, wire := options.Remote.Open(t)
-	f := newFixture(t, Options{Precision: options.Precision, Handles: 2, Open: func(*testing.T) func(*testing.T) zhongkong.Store {
-		handles := []zhongkong.Store{direct, far}
-		return func(*testing.T) zhongkong.Store {
+	f := newFixture(t, Options{Precision: options.Precision, Handles: 2, Open: func(*testing.T) func(*testing.T) custody.Store {
+		handles := []custody.Store{direct, far}
+		return func(*testing.T) custody.Store {
 			next := handles[0]
 			handles = handles[1:]
 			return next
@@ -58,7 +59,7 @@ type step struct {
 
 // renewal is the calls of a renewal and what belongs to it. Each may be
 // repeated, because its answer may be lost.
-func (w *wired) renewal(attempt string, record *zhongkong.Record, lease *zhongkong.Lease) []step {
+func (w *wired) renewal(attempt string, record *custody.Record, lease *custody.Lease) []step {
 	s := w.store(1)
 	return []step{
 		{"Acquire", func(ctx context.Context) error {
@@ -81,12 +82,12 @@ func (w *wired) renewal(attempt string, record *zhongkong.Record, lease *zhongko
 // checkFrozen: while nothing passes, each call ends with its ctx, by whatever
 // way that ends; afterwards the next call works.
 func checkFrozen(t *testing.T, w *wired) {
-	var record zhongkong.Record
-	var lease zhongkong.Lease
+	var record custody.Record
+	var lease custody.Lease
 	steps := w.renewal("attempt", &record, &lease)
 	s := w.store(1)
 	steps = append(steps, step{"Load", func(ctx context.Context) error { _, err := s.Load(ctx, w.key); return err }})
-	if j, ok := s.(zhongkong.Journal); ok {
+	if j, ok := s.(custody.Journal); ok {
 		steps = append(steps, step{"Journal", func(ctx context.Context) error { _, err := j.Journal(ctx, w.key, 1); return err }})
 	}
 	for _, step := range steps {
@@ -101,7 +102,7 @@ func checkFrozen(t *testing.T, w *wired) {
 			},
 		} {
 			what := step.name + " on a frozen network with a ctx of 100ms"
-			inTime(t, what, 100*time.Millisecond+lateness, func() time.Duration {
+			patience.InTime(t, what, 100*time.Millisecond+lateness, func() time.Duration {
 				w.wire.Freeze()
 				defer w.wire.Heal()
 				ctx, cancel := end(t.Context())
@@ -127,8 +128,8 @@ func checkLostAnswers(t *testing.T, w *wired) {
 	for i := range 5 {
 		for after := 0; ; after++ {
 			w.key.AppID = "wx0123456789abcdef-" + string(rune('a'+i)) + string(rune('a'+after))
-			var record zhongkong.Record
-			var lease zhongkong.Lease
+			var record custody.Record
+			var lease custody.Lease
 			steps := w.renewal("attempt", &record, &lease)
 			must(t, "Load", ignoreNotFound(w.load1(t))) // so that connections are open
 			for _, step := range steps[:i] {
@@ -150,12 +151,12 @@ func checkLostAnswers(t *testing.T, w *wired) {
 			}
 			record.End = record.End.Add(-time.Minute) // the last step
 			w.mustLoad(t, 0, record, lease.Fence)
-			if j, ok := w.store(0).(zhongkong.Journal); ok {
+			if j, ok := w.store(0).(custody.Journal); ok {
 				entries, err := j.Journal(in(t), w.key, 10)
 				must(t, "Journal", err)
 				saves := 0
 				for _, entry := range entries {
-					if entry.Event == zhongkong.EventSave {
+					if entry.Event == custody.EventSave {
 						saves++
 					}
 				}
@@ -189,7 +190,7 @@ func (w *wired) load1(t *testing.T) error {
 }
 
 func ignoreNotFound(err error) error {
-	if errors.Is(err, zhongkong.ErrNotFound) {
+	if errors.Is(err, custody.ErrNotFound) {
 		return nil
 	}
 	return err
@@ -213,7 +214,7 @@ func checkCut(t *testing.T, w *wired) {
 		w.wire.Heal() // the idle connections break
 		must(t, "Release over a broken connection", w.store(1).Release(in(t), lease, nil))
 	}
-	watcher, ok := w.store(1).(zhongkong.Watcher)
+	watcher, ok := w.store(1).(custody.Watcher)
 	if !ok {
 		return
 	}

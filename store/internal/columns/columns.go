@@ -1,4 +1,4 @@
-// Package columns is the way of a [zhongkong.Row] and of a journal's line into
+// Package columns is the way of a [store.Row] and of a journal's line into
 // the tables of a SQL store and back. The tables have the same columns in every
 // dialect: texts, byte strings and numbers, so that no dialect's idea of a date
 // or of a rounding gets between a time and its microseconds.
@@ -9,7 +9,8 @@ import (
 	"math"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/store"
 )
 
 // Credential is a row of the table of credentials, but for what a dialect adds.
@@ -34,12 +35,12 @@ type Credential struct {
 func (c Credential) Format(f fmt.State, verb rune) {
 	type plain Credential // without methods
 	p := plain(c)
-	p.Value = zhongkong.NewSecret(p.Value).String()
+	p.Value = custody.NewSecret(p.Value).String()
 	_, _ = fmt.Fprintf(f, fmt.FormatString(f, verb), p)
 }
 
 // Of is row under name, for the table.
-func Of(name string, row *zhongkong.Row) Credential {
+func Of(name string, row *store.Row) Credential {
 	return Credential{
 		Name: name, Value: row.Value, SealKey: row.SealKey,
 		EndUS: Micros(row.End), LifeUS: row.Life.Microseconds(), Fence: row.Fence,
@@ -63,9 +64,9 @@ func (c Credential) Values() []any {
 // the content, which may be a token in the wrong place. Of a damaged row the
 // highest fence is kept if it can be read. The values are those of the columns
 // from value to fetches, in the order of [Credential].
-func Read(values []any) (zhongkong.Row, error) {
+func Read(values []any) (store.Row, error) {
 	var r reader
-	row := zhongkong.Row{
+	row := store.Row{
 		Value:      r.text(values, 0, "value"),
 		SealKey:    r.text(values, 1, "seal_key"),
 		End:        r.time(values, 2, "end_us"),
@@ -81,7 +82,7 @@ func Read(values []any) (zhongkong.Row, error) {
 		Fetches:    int(r.integer(values, 12, "fetches", math.MaxInt32)),
 	}
 	if r.err != nil {
-		return zhongkong.Row{Top: row.Top}, r.err
+		return store.Row{Top: row.Top}, r.err
 	}
 	return row, nil
 }
@@ -160,7 +161,7 @@ func Time(us int64) time.Time {
 	return time.UnixMicro(us)
 }
 
-// Line is a [zhongkong.Entry] as the table of the journal keeps it.
+// Line is a [custody.Entry] as the table of the journal keeps it.
 type Line struct {
 	Name    string `db:"name"`
 	AtUS    int64  `db:"at_us"`
@@ -171,7 +172,7 @@ type Line struct {
 }
 
 // LineOf is entry under name, for the table.
-func LineOf(name string, entry zhongkong.Entry) Line {
+func LineOf(name string, entry custody.Entry) Line {
 	return Line{
 		Name: name, AtUS: Micros(entry.At), Event: string(entry.Event),
 		Fence: entry.Fence, Attempt: entry.Attempt, Detail: entry.Detail,
@@ -179,8 +180,8 @@ func LineOf(name string, entry zhongkong.Entry) Line {
 }
 
 // Entry is the line for who reads the journal.
-func (l Line) Entry() zhongkong.Entry {
-	return zhongkong.Entry{
-		At: Time(l.AtUS), Event: zhongkong.Event(l.Event), Fence: l.Fence, Attempt: l.Attempt, Detail: l.Detail,
+func (l Line) Entry() custody.Entry {
+	return custody.Entry{
+		At: Time(l.AtUS), Event: custody.Event(l.Event), Fence: l.Fence, Attempt: l.Attempt, Detail: l.Detail,
 	}
 }

@@ -10,7 +10,7 @@ import (
 
 	"pgregory.net/rapid"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/store"
 	"github.com/zhongkong-go/zhongkong/store/internal/columns"
 )
 
@@ -22,7 +22,7 @@ func TestThereAndBack(t *testing.T) {
 			us := rapid.Int64Range(0, time.Now().Add(8*24*time.Hour).UnixMicro()).Draw(t, name)
 			return columns.Time(us)
 		}
-		row := zhongkong.Row{
+		row := store.Row{
 			Value:      rapid.String().Draw(t, "value"),
 			SealKey:    rapid.SampledFrom([]string{"", "0a1b2c3d"}).Draw(t, "seal key"),
 			End:        moment("end"),
@@ -50,7 +50,7 @@ func TestThereAndBack(t *testing.T) {
 // and the highest fence is kept where it can be read.
 func TestDamage(t *testing.T) {
 	t.Parallel()
-	row := zhongkong.Row{Value: "made-up-token", Top: 17, End: time.UnixMicro(1)}
+	row := store.Row{Value: "made-up-token", Top: 17, End: time.UnixMicro(1)}
 	names := []string{
 		"value", "seal_key", "end_us", "life_us", "fence", "notes",
 		"top", "attempt", "lease_end_us", "begun_us", "unfinished_us", "day", "fetches",
@@ -69,7 +69,7 @@ func TestDamage(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), name) || strings.Contains(err.Error(), "made-up-token") {
 				t.Errorf("%T in %s: got the error %v", damage, name, err)
 			}
-			if want := (zhongkong.Row{Top: 17}); name != "top" && !reflect.DeepEqual(got, want) {
+			if want := (store.Row{Top: 17}); name != "top" && !reflect.DeepEqual(got, want) {
 				t.Errorf("%T in %s: got %+v, want only the highest fence", damage, name, got)
 			}
 		}
@@ -96,7 +96,7 @@ func TestMicros(t *testing.T) {
 
 func TestCredentialDoesNotPrint(t *testing.T) {
 	t.Parallel()
-	row := zhongkong.Row{Value: "made-up-token"}
+	row := store.Row{Value: "made-up-token"}
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q"} {
 		if text := fmt.Sprintf(verb, columns.Of("name", &row)); strings.Contains(text, "made-up-token") {
 			t.Errorf("%s prints %s", verb, text)

@@ -10,33 +10,34 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/store"
 	"github.com/zhongkong-go/zhongkong/store/internal/columns"
 )
 
-// Load implements [zhongkong.Store].
-func (s *Store) Load(ctx context.Context, key zhongkong.Key) (zhongkong.Record, error) {
-	return call(ctx, s, func(ctx context.Context) (zhongkong.Record, error) {
+// Load implements [custody.Store].
+func (s *Store) Load(ctx context.Context, key custody.Key) (custody.Record, error) {
+	return call(ctx, s, func(ctx context.Context) (custody.Record, error) {
 		state, err := s.read(ctx, key.String())
 		if err == nil && !state.Found {
-			err = zhongkong.ErrNotFound
+			err = custody.ErrNotFound
 		}
 		return state.Row.Record(state.Now), err
 	})
 }
 
 // LoadMany returns the records of those keys that have one, in one round trip.
-func (s *Store) LoadMany(ctx context.Context, keys []zhongkong.Key) (map[zhongkong.Key]zhongkong.Record, error) {
+func (s *Store) LoadMany(ctx context.Context, keys []custody.Key) (map[custody.Key]custody.Record, error) {
 	if len(keys) == 0 {
 		return nil, ctx.Err()
 	}
-	return call(ctx, s, func(ctx context.Context) (map[zhongkong.Key]zhongkong.Record, error) {
+	return call(ctx, s, func(ctx context.Context) (map[custody.Key]custody.Record, error) {
 		names := make([]string, len(keys))
 		for i, key := range keys {
 			names[i] = key.String()
 		}
 		states, err := s.readMany(ctx, names)
-		records := make(map[zhongkong.Key]zhongkong.Record, len(states))
+		records := make(map[custody.Key]custody.Record, len(states))
 		for i, state := range states {
 			if state.Found {
 				records[keys[i]] = state.Row.Record(state.Now)
@@ -46,10 +47,10 @@ func (s *Store) LoadMany(ctx context.Context, keys []zhongkong.Key) (map[zhongko
 	})
 }
 
-// Acquire implements [zhongkong.Store].
-func (s *Store) Acquire(ctx context.Context, key zhongkong.Key, attempt string, ttl time.Duration) (zhongkong.Lease, error) {
-	return call(ctx, s, func(ctx context.Context) (lease zhongkong.Lease, err error) {
-		err = s.change(ctx, zhongkong.Lease{Key: key}, func(now time.Time, row *zhongkong.Row) (effect, error) {
+// Acquire implements [custody.Store].
+func (s *Store) Acquire(ctx context.Context, key custody.Key, attempt string, ttl time.Duration) (custody.Lease, error) {
+	return call(ctx, s, func(ctx context.Context) (lease custody.Lease, err error) {
+		err = s.change(ctx, custody.Lease{Key: key}, func(now time.Time, row *store.Row) (effect, error) {
 			lease, err = row.Acquire(now, key, attempt, ttl)
 			return effect{}, err
 		})
@@ -57,41 +58,41 @@ func (s *Store) Acquire(ctx context.Context, key zhongkong.Key, attempt string, 
 	})
 }
 
-// Begin implements [zhongkong.Store].
-func (s *Store) Begin(ctx context.Context, lease zhongkong.Lease, notes []byte) error {
-	return s.as(ctx, lease, func(now time.Time, row *zhongkong.Row) (effect, error) {
+// Begin implements [custody.Store].
+func (s *Store) Begin(ctx context.Context, lease custody.Lease, notes []byte) error {
+	return s.as(ctx, lease, func(now time.Time, row *store.Row) (effect, error) {
 		err := row.Begin(now, lease, notes)
-		return effect{event: zhongkong.EventBegin, until: row.LeaseEnd}, err
+		return effect{event: custody.EventBegin, until: row.LeaseEnd}, err
 	})
 }
 
-// Save implements [zhongkong.Store].
-func (s *Store) Save(ctx context.Context, lease zhongkong.Lease, record zhongkong.Record) error {
+// Save implements [custody.Store].
+func (s *Store) Save(ctx context.Context, lease custody.Lease, record custody.Record) error {
 	record.End, record.Life = tellable(record.End), record.Life.Truncate(time.Microsecond)
-	return s.as(ctx, lease, func(_ time.Time, row *zhongkong.Row) (effect, error) {
-		return effect{event: zhongkong.EventSave, tell: true}, row.Save(lease, record)
+	return s.as(ctx, lease, func(_ time.Time, row *store.Row) (effect, error) {
+		return effect{event: custody.EventSave, tell: true}, row.Save(lease, record)
 	})
 }
 
-// Release implements [zhongkong.Store].
-func (s *Store) Release(ctx context.Context, lease zhongkong.Lease, notes []byte) error {
-	return s.as(ctx, lease, func(_ time.Time, row *zhongkong.Row) (effect, error) {
-		return effect{event: zhongkong.EventRelease, tell: notes != nil}, row.Release(lease, notes)
+// Release implements [custody.Store].
+func (s *Store) Release(ctx context.Context, lease custody.Lease, notes []byte) error {
+	return s.as(ctx, lease, func(_ time.Time, row *store.Row) (effect, error) {
+		return effect{event: custody.EventRelease, tell: notes != nil}, row.Release(lease, notes)
 	})
 }
 
-// Shorten implements [zhongkong.Store].
-func (s *Store) Shorten(ctx context.Context, key zhongkong.Key, fence int64, end time.Time) error {
+// Shorten implements [custody.Store].
+func (s *Store) Shorten(ctx context.Context, key custody.Key, fence int64, end time.Time) error {
 	end = tellable(end)
-	return s.as(ctx, zhongkong.Lease{Key: key}, func(_ time.Time, row *zhongkong.Row) (effect, error) {
+	return s.as(ctx, custody.Lease{Key: key}, func(_ time.Time, row *store.Row) (effect, error) {
 		return effect{tell: row.Shorten(fence, end)}, nil
 	})
 }
 
-// Journal implements [zhongkong.Journal].
-func (s *Store) Journal(ctx context.Context, key zhongkong.Key, limit int) ([]zhongkong.Entry, error) {
-	return call(ctx, s, func(ctx context.Context) ([]zhongkong.Entry, error) {
-		return again(ctx, func() ([]zhongkong.Entry, error) {
+// Journal implements [custody.Journal].
+func (s *Store) Journal(ctx context.Context, key custody.Key, limit int) ([]custody.Entry, error) {
+	return call(ctx, s, func(ctx context.Context) ([]custody.Entry, error) {
+		return again(ctx, func() ([]custody.Entry, error) {
 			return s.engine.Lines(ctx, key.String(), min(max(limit, 0), JournalLines))
 		})
 	})
@@ -99,16 +100,16 @@ func (s *Store) Journal(ctx context.Context, key zhongkong.Key, limit int) ([]zh
 
 // effect is what an edit does beside the row.
 type effect struct {
-	event zhongkong.Event // of the journal's line; "": none
-	tell  bool            // give a notice
-	until time.Time       // when the edit stops being right; zero: it does not
+	event custody.Event // of the journal's line; "": none
+	tell  bool          // give a notice
+	until time.Time     // when the edit stops being right; zero: it does not
 }
 
 // edit applies one of the contract's rules to a row.
-type edit func(now time.Time, row *zhongkong.Row) (effect, error)
+type edit func(now time.Time, row *store.Row) (effect, error)
 
 // as is a call that only changes.
-func (s *Store) as(ctx context.Context, lease zhongkong.Lease, edit edit) error {
+func (s *Store) as(ctx context.Context, lease custody.Lease, edit edit) error {
 	_, err := call(ctx, s, func(ctx context.Context) (struct{}, error) {
 		return struct{}{}, s.change(ctx, lease, edit)
 	})
@@ -116,7 +117,7 @@ func (s *Store) as(ctx context.Context, lease zhongkong.Lease, edit edit) error 
 }
 
 // change reads, edits and swaps the row of lease's key until nobody came between.
-func (s *Store) change(ctx context.Context, lease zhongkong.Lease, edit edit) error {
+func (s *Store) change(ctx context.Context, lease custody.Lease, edit edit) error {
 	name := lease.Key.String()
 	for pause := time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
 		state, err := s.read(ctx, name)
@@ -140,7 +141,7 @@ func (s *Store) change(ctx context.Context, lease zhongkong.Lease, edit edit) er
 			change.Until = effect.until
 		}
 		if effect.event != "" {
-			change.Entry = &zhongkong.Entry{
+			change.Entry = &custody.Entry{
 				At: state.Now, Event: effect.event, Fence: lease.Fence, Attempt: lease.Attempt, Detail: detail(lease.Detail),
 			}
 		}
@@ -164,7 +165,7 @@ func (s *Store) change(ctx context.Context, lease zhongkong.Lease, edit edit) er
 }
 
 // same reports whether an edit left the row as it was.
-func same(name string, before, after zhongkong.Row) bool {
+func same(name string, before, after store.Row) bool {
 	return reflect.DeepEqual(columns.Of(name, &before), columns.Of(name, &after))
 }
 

@@ -5,14 +5,14 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/custody"
 )
 
 // Server is what a fault says about where it happened, and what it must not say.
 type Server struct {
-	Kind     string           // "PostgreSQL"
-	Place    string           // "database zhongkong on db.example.com:5432"
-	Password zhongkong.Secret // cut out of whatever a driver says
+	Kind     string         // "PostgreSQL"
+	Place    string         // "database zhongkong on db.example.com:5432"
+	Password custody.Secret // cut out of whatever a driver says
 }
 
 // String names the server for people.

@@ -6,7 +6,7 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/store"
 )
 
 // What the trail keeps; it is trimmed at about every usePace-th line.
@@ -18,18 +18,18 @@ const (
 
 // LedgerEngine is what an [Engine] needs beside for a [Ledger].
 type LedgerEngine interface {
-	// Documents, Put, Note and Uses are those of [zhongkong.Ledger].
-	Documents(ctx context.Context, after int64) ([]zhongkong.Document, error)
-	Put(ctx context.Context, doc zhongkong.Document) (version int64, err error)
-	Note(ctx context.Context, use zhongkong.Use) error
-	Uses(ctx context.Context, limit int) ([]zhongkong.Use, error)
+	// Documents, Put, Note and Uses are those of [store.Ledger].
+	Documents(ctx context.Context, after int64) ([]store.Document, error)
+	Put(ctx context.Context, doc store.Document) (version int64, err error)
+	Note(ctx context.Context, use store.Use) error
+	Uses(ctx context.Context, limit int) ([]store.Use, error)
 
 	// TrimUses removes the lines beyond UseLines of an act, and those of every act
 	// that are older than UseAge.
 	TrimUses(ctx context.Context, act string) error
 }
 
-// Ledger implements [zhongkong.Ledger] beside a [Store], over the same engine.
+// Ledger implements [store.Ledger] beside a [Store], over the same engine.
 type Ledger struct {
 	store  *Store
 	engine LedgerEngine
@@ -38,23 +38,23 @@ type Ledger struct {
 // NewLedger returns the ledger of a store whose engine has one.
 func NewLedger(store *Store, engine LedgerEngine) *Ledger { return &Ledger{store, engine} }
 
-// Documents implements [zhongkong.Ledger].
-func (l *Ledger) Documents(ctx context.Context, after int64) ([]zhongkong.Document, error) {
-	return call(ctx, l.store, func(ctx context.Context) ([]zhongkong.Document, error) {
-		return again(ctx, func() ([]zhongkong.Document, error) { return l.engine.Documents(ctx, after) })
+// Documents implements [store.Ledger].
+func (l *Ledger) Documents(ctx context.Context, after int64) ([]store.Document, error) {
+	return call(ctx, l.store, func(ctx context.Context) ([]store.Document, error) {
+		return again(ctx, func() ([]store.Document, error) { return l.engine.Documents(ctx, after) })
 	})
 }
 
-// Put implements [zhongkong.Ledger].
-func (l *Ledger) Put(ctx context.Context, doc zhongkong.Document) (int64, error) {
-	if n := len(doc.Body); n > zhongkong.MaxDocumentBytes {
-		return 0, fmt.Errorf("zhongkong: the document %s %s has %d bytes, more than %d", doc.Kind, doc.Name, n, zhongkong.MaxDocumentBytes)
+// Put implements [store.Ledger].
+func (l *Ledger) Put(ctx context.Context, doc store.Document) (int64, error) {
+	if n := len(doc.Body); n > store.MaxDocumentBytes {
+		return 0, fmt.Errorf("zhongkong: the document %s %s has %d bytes, more than %d", doc.Kind, doc.Name, n, store.MaxDocumentBytes)
 	}
 	return call(ctx, l.store, func(ctx context.Context) (int64, error) { return l.engine.Put(ctx, doc) })
 }
 
-// Note implements [zhongkong.Ledger].
-func (l *Ledger) Note(ctx context.Context, use zhongkong.Use) error {
+// Note implements [store.Ledger].
+func (l *Ledger) Note(ctx context.Context, use store.Use) error {
 	_, err := call(ctx, l.store, func(ctx context.Context) (struct{}, error) {
 		err := l.engine.Note(ctx, use)
 		if err == nil && rand.IntN(usePace) == 0 {
@@ -65,9 +65,9 @@ func (l *Ledger) Note(ctx context.Context, use zhongkong.Use) error {
 	return err
 }
 
-// Uses implements [zhongkong.Ledger].
-func (l *Ledger) Uses(ctx context.Context, limit int) ([]zhongkong.Use, error) {
-	return call(ctx, l.store, func(ctx context.Context) ([]zhongkong.Use, error) {
-		return again(ctx, func() ([]zhongkong.Use, error) { return l.engine.Uses(ctx, min(max(limit, 0), UseLines)) })
+// Uses implements [store.Ledger].
+func (l *Ledger) Uses(ctx context.Context, limit int) ([]store.Use, error) {
+	return call(ctx, l.store, func(ctx context.Context) ([]store.Use, error) {
+		return again(ctx, func() ([]store.Use, error) { return l.engine.Uses(ctx, min(max(limit, 0), UseLines)) })
 	})
 }

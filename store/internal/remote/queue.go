@@ -4,15 +4,15 @@ import (
 	"context"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/store"
 )
 
-// Queue implements [zhongkong.Queue] beside a [Store], over an engine that keeps the
+// Queue implements [store.Queue] beside a [Store], over an engine that keeps the
 // same contract. Every call may be repeated: a Lend whose answer was lost lends what
 // comes back when its lease is over.
 type Queue struct {
 	store  *Store
-	engine zhongkong.Queue
+	engine store.Queue
 
 	between func(err error) bool // somebody came between, and it may be tried again
 	explain func(err error) error
@@ -20,7 +20,7 @@ type Queue struct {
 
 // NewQueue returns the queue of a store. engine's errors are those of a driver, which
 // between and explain know; both may be nil.
-func NewQueue(store *Store, engine zhongkong.Queue, between func(error) bool, explain func(error) error) *Queue {
+func NewQueue(store *Store, engine store.Queue, between func(error) bool, explain func(error) error) *Queue {
 	return &Queue{store, engine, between, explain}
 }
 
@@ -45,9 +45,9 @@ func queued[T any](ctx context.Context, q *Queue, do func(ctx context.Context) (
 	})
 }
 
-// Push implements [zhongkong.Queue].
-func (q *Queue) Push(ctx context.Context, deliveries []zhongkong.Delivery) error {
-	if err := zhongkong.CheckPush(deliveries); err != nil {
+// Push implements [store.Queue].
+func (q *Queue) Push(ctx context.Context, deliveries []store.Delivery) error {
+	if err := store.CheckPush(deliveries); err != nil {
 		return err
 	}
 	_, err := queued(ctx, q, func(ctx context.Context) (struct{}, error) {
@@ -56,7 +56,7 @@ func (q *Queue) Push(ctx context.Context, deliveries []zhongkong.Delivery) error
 	return err
 }
 
-// Turn implements [zhongkong.Queue].
+// Turn implements [store.Queue].
 func (q *Queue) Turn(ctx context.Context, line, id, owner string) (turn, waits bool, err error) {
 	answer, err := queued(ctx, q, func(ctx context.Context) (a [2]bool, err error) {
 		a[0], a[1], err = q.engine.Turn(ctx, line, id, owner)
@@ -65,14 +65,14 @@ func (q *Queue) Turn(ctx context.Context, line, id, owner string) (turn, waits b
 	return answer[0], answer[1], err
 }
 
-// Lend implements [zhongkong.Queue].
-func (q *Queue) Lend(ctx context.Context, line, owner string, lease time.Duration, most int) ([]zhongkong.Delivery, error) {
-	return queued(ctx, q, func(ctx context.Context) ([]zhongkong.Delivery, error) {
+// Lend implements [store.Queue].
+func (q *Queue) Lend(ctx context.Context, line, owner string, lease time.Duration, most int) ([]store.Delivery, error) {
+	return queued(ctx, q, func(ctx context.Context) ([]store.Delivery, error) {
 		return q.engine.Lend(ctx, line, owner, lease, most)
 	})
 }
 
-// Done implements [zhongkong.Queue].
+// Done implements [store.Queue].
 func (q *Queue) Done(ctx context.Context, line, id string) error {
 	_, err := queued(ctx, q, func(ctx context.Context) (struct{}, error) {
 		return struct{}{}, q.engine.Done(ctx, line, id)
@@ -80,7 +80,7 @@ func (q *Queue) Done(ctx context.Context, line, id string) error {
 	return err
 }
 
-// Later implements [zhongkong.Queue].
+// Later implements [store.Queue].
 func (q *Queue) Later(ctx context.Context, line, id, owner string, wait time.Duration) error {
 	_, err := queued(ctx, q, func(ctx context.Context) (struct{}, error) {
 		return struct{}{}, q.engine.Later(ctx, line, id, owner, wait)
@@ -88,12 +88,12 @@ func (q *Queue) Later(ctx context.Context, line, id, owner string, wait time.Dur
 	return err
 }
 
-// Lines implements [zhongkong.Queue].
-func (q *Queue) Lines(ctx context.Context) ([]zhongkong.Line, error) {
+// Lines implements [store.Queue].
+func (q *Queue) Lines(ctx context.Context) ([]store.Line, error) {
 	return queued(ctx, q, q.engine.Lines)
 }
 
-// Trim implements [zhongkong.Queue].
+// Trim implements [store.Queue].
 func (q *Queue) Trim(ctx context.Context, line string, keep time.Duration, most int) (int, error) {
 	return queued(ctx, q, func(ctx context.Context) (int, error) { return q.engine.Trim(ctx, line, keep, most) })
 }

@@ -4,7 +4,7 @@
 // # How a call stays atomic
 //
 // A call that writes reads the row together with the server's time, applies one
-// rule of [zhongkong.Row], and lets the server swap the old row for the new one
+// rule of [store.Row], and lets the server swap the old row for the new one
 // if nobody changed it meanwhile and the decision is not too old. If somebody
 // did, it begins again. That costs two round trips where a transaction takes
 // four and a script or procedure one. In return the rules exist once, in Go, for
@@ -28,7 +28,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/store"
 )
 
 const (
@@ -83,7 +84,7 @@ type Engine interface {
 
 	// Lines returns the newest lines of a journal that are not older than
 	// JournalAge, newest first.
-	Lines(ctx context.Context, name string, limit int) ([]zhongkong.Entry, error)
+	Lines(ctx context.Context, name string, limit int) ([]custody.Entry, error)
 
 	// Trim removes the lines of a journal beyond JournalLines, and those of every
 	// key from before a time.
@@ -95,7 +96,7 @@ type Engine interface {
 
 // State is a row as it was read.
 type State struct {
-	Row     zhongkong.Row
+	Row     store.Row
 	Found   bool      // there is one
 	Version int64     // tells whether it was changed; the server's time in µs at its last change, or more
 	Now     time.Time // the server's time of the reading
@@ -108,14 +109,14 @@ type Change struct {
 	Found bool  // there is a row of Name, and it has ...
 	Old   int64 // ... this version; without a row there still must be none
 	New   int64 // the version of the new row
-	Row   zhongkong.Row
+	Row   store.Row
 	Until time.Time // the server's time before which it has to happen
 
-	Entry *zhongkong.Entry // the journal's line; nil: none
-	Tell  *zhongkong.Key   // whom to give a notice of; nil: nobody
+	Entry *custody.Entry // the journal's line; nil: none
+	Tell  *custody.Key   // whom to give a notice of; nil: nobody
 }
 
-// Store implements [zhongkong.Store] and [zhongkong.Journal] over an [Engine].
+// Store implements [custody.Store] and [custody.Journal] over an [Engine].
 type Store struct {
 	engine Engine
 	server Server
@@ -144,8 +145,8 @@ type attempt struct {
 }
 
 var (
-	_ zhongkong.Store   = (*Store)(nil)
-	_ zhongkong.Journal = (*Store)(nil)
+	_ custody.Store   = (*Store)(nil)
+	_ custody.Journal = (*Store)(nil)
 )
 
 // Open makes a store over engine, which belongs to it from then on, and prepares
@@ -173,7 +174,7 @@ func Open(ctx context.Context, engine Engine, server Server, logger *slog.Logger
 	return s, nil
 }
 
-// Close implements [zhongkong.Store]. What is under way is broken off.
+// Close implements [custody.Store]. What is under way is broken off.
 func (s *Store) Close() error {
 	s.mu.Lock()
 	first := !s.closed

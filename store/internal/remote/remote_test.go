@@ -14,15 +14,15 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/store/storetest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var (
-	key    = zhongkong.Key{Kind: "access_token", AppID: "wx0123456789abcdef"}
-	server = Server{Kind: "Fake", Place: "server", Password: zhongkong.NewSecret("made-up-pa55word")}
+	key    = custody.Key{Kind: "access_token", AppID: "wx0123456789abcdef"}
+	server = Server{Kind: "Fake", Place: "server", Password: custody.NewSecret("made-up-pa55word")}
 )
 
 // fake is an engine in memory, whose every step a test may disturb.
@@ -34,12 +34,12 @@ type fake struct {
 	mu    sync.Mutex
 	skew  time.Duration // of its clock against the process's
 	rows  map[string]Change
-	lines map[string][]zhongkong.Entry
+	lines map[string][]custody.Entry
 	trims int
 }
 
 func newFake() *fake {
-	return &fake{skew: 5 * time.Hour, rows: map[string]Change{}, lines: map[string][]zhongkong.Entry{}}
+	return &fake{skew: 5 * time.Hour, rows: map[string]Change{}, lines: map[string][]custody.Entry{}}
 }
 
 func (f *fake) now() time.Time { return time.Now().Add(f.skew).Truncate(time.Microsecond) }
@@ -79,7 +79,7 @@ func (f *fake) Swap(_ context.Context, c Change) (bool, error) {
 	c.Row.Notes = append([]byte(nil), c.Row.Notes...)
 	f.rows[c.Name] = c
 	if c.Entry != nil {
-		f.lines[c.Name] = append([]zhongkong.Entry{*c.Entry}, f.lines[c.Name]...)
+		f.lines[c.Name] = append([]custody.Entry{*c.Entry}, f.lines[c.Name]...)
 	}
 	if lost {
 		return false, errors.New("the answer was lost")
@@ -87,10 +87,10 @@ func (f *fake) Swap(_ context.Context, c Change) (bool, error) {
 	return true, nil
 }
 
-func (f *fake) Lines(_ context.Context, name string, limit int) ([]zhongkong.Entry, error) {
+func (f *fake) Lines(_ context.Context, name string, limit int) ([]custody.Entry, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return append([]zhongkong.Entry(nil), f.lines[name][:min(limit, len(f.lines[name]))]...), nil
+	return append([]custody.Entry(nil), f.lines[name][:min(limit, len(f.lines[name]))]...), nil
 }
 
 func (f *fake) Trim(context.Context, string, time.Time) error {
@@ -115,9 +115,9 @@ func open(t *testing.T, f *fake) *Store {
 // TestConformance: the rules hold over any engine that swaps.
 func TestConformance(t *testing.T) {
 	t.Parallel()
-	storetest.RunWith(t, storetest.Options{Open: func(*testing.T) func(t *testing.T) zhongkong.Store {
+	storetest.RunWith(t, storetest.Options{Open: func(*testing.T) func(t *testing.T) custody.Store {
 		f := newFake()
-		return func(t *testing.T) zhongkong.Store {
+		return func(t *testing.T) custody.Store {
 			t.Helper()
 			return open(t, f)
 		}
@@ -133,8 +133,8 @@ func TestFrozenInTheMiddle(t *testing.T) {
 		ttl, frozen time.Duration
 		want        error
 	}{
-		{"PastTheLease", 12 * time.Second, 13 * time.Second, zhongkong.ErrFenced},
-		{"PastAShortLease", 500 * time.Millisecond, 800 * time.Millisecond, zhongkong.ErrFenced},
+		{"PastTheLease", 12 * time.Second, 13 * time.Second, custody.ErrFenced},
+		{"PastAShortLease", 500 * time.Millisecond, 800 * time.Millisecond, custody.ErrFenced},
 		{"WithinTheLease", 12 * time.Second, 5 * time.Second, nil}, // it decides anew
 		{"Hardly", 12 * time.Second, 500 * time.Millisecond, nil},
 	} {
@@ -182,7 +182,7 @@ func TestLostAnswer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	record := zhongkong.Record{Value: "value", End: lease.Record.Now.Add(time.Hour)}
+	record := custody.Record{Value: "value", End: lease.Record.Now.Add(time.Hour)}
 	f.swap = func() bool { return true }
 	if err := s.Save(t.Context(), lease, record); err == nil {
 		t.Fatal("no error for a Save whose answer was lost")
@@ -269,11 +269,11 @@ func TestOpening(t *testing.T) {
 		if n := attempts.Load(); n != 1 {
 			t.Errorf("%d attempts, want one for all", n)
 		}
-		if _, err := s.Load(t.Context(), key); err == nil || errors.Is(err, zhongkong.ErrNotFound) {
+		if _, err := s.Load(t.Context(), key); err == nil || errors.Is(err, custody.ErrNotFound) {
 			t.Errorf("Load: got %v; an attempt takes longer than a call", err)
 		}
 		time.Sleep(10 * time.Second) // the attempt that it began has ended well
-		if _, err := s.Load(t.Context(), key); !errors.Is(err, zhongkong.ErrNotFound) {
+		if _, err := s.Load(t.Context(), key); !errors.Is(err, custody.ErrNotFound) {
 			t.Errorf("Load after the server came: %v", err)
 		}
 		if err := s.Close(); err != nil {
@@ -320,7 +320,7 @@ func TestTablesGone(t *testing.T) {
 		}
 		return nil
 	}
-	if _, err := s.Load(t.Context(), key); !errors.Is(err, zhongkong.ErrNotFound) || prepared != 2 {
+	if _, err := s.Load(t.Context(), key); !errors.Is(err, custody.ErrNotFound) || prepared != 2 {
 		t.Fatalf("Load: %v after %d preparations, want ErrNotFound after 2", err, prepared)
 	}
 	f.read = func(context.Context) error { return fmt.Errorf("%w: no such table", ErrUnprepared) }

@@ -1,4 +1,4 @@
-// Package sqlqueue is [zhongkong.Queue] in SQL that SQLite, PostgreSQL and MySQL
+// Package sqlqueue is [store.Queue] in SQL that SQLite, PostgreSQL and MySQL
 // understand.
 package sqlqueue
 
@@ -13,8 +13,8 @@ import (
 
 	"github.com/jmoiron/sqlx"
 
-	"github.com/zhongkong-go/zhongkong"
 	"github.com/zhongkong-go/zhongkong/migrations"
+	"github.com/zhongkong-go/zhongkong/store"
 )
 
 // DB is a database or a transaction.
@@ -83,8 +83,8 @@ func (q Queue) in(query string, args ...any) (string, []any, error) {
 	return q.DB.Rebind(query), args, err
 }
 
-// Push implements [zhongkong.Queue].
-func (q Queue) Push(ctx context.Context, deliveries []zhongkong.Delivery) error {
+// Push implements [store.Queue].
+func (q Queue) Push(ctx context.Context, deliveries []store.Delivery) error {
 	if len(deliveries) == 0 {
 		return nil
 	}
@@ -97,7 +97,7 @@ func (q Queue) Push(ctx context.Context, deliveries []zhongkong.Delivery) error 
 	return err
 }
 
-// Turn implements [zhongkong.Queue].
+// Turn implements [store.Queue].
 func (q Queue) Turn(ctx context.Context, line, id, owner string) (first, waits bool, err error) {
 	var row struct {
 		Owner string `db:"owner"`
@@ -110,8 +110,8 @@ func (q Queue) Turn(ctx context.Context, line, id, owner string) (first, waits b
 	return err == nil && row.First && row.Owner == owner, err == nil, err
 }
 
-// Lend implements [zhongkong.Queue].
-func (q Queue) Lend(ctx context.Context, line, owner string, lease time.Duration, most int) ([]zhongkong.Delivery, error) {
+// Lend implements [store.Queue].
+func (q Queue) Lend(ctx context.Context, line, owner string, lease time.Duration, most int) ([]store.Delivery, error) {
 	var seqs []int64
 	if err := q.DB.SelectContext(ctx, &seqs, q.DB.Rebind(q.words(free)), line, max(most, 0)); err != nil || len(seqs) == 0 {
 		return nil, err
@@ -138,9 +138,9 @@ func (q Queue) Lend(ctx context.Context, line, owner string, lease time.Duration
 	if err := q.DB.SelectContext(ctx, &rows, query, args...); err != nil {
 		return nil, err
 	}
-	deliveries := make([]zhongkong.Delivery, len(rows))
+	deliveries := make([]store.Delivery, len(rows))
 	for i, r := range rows {
-		deliveries[i] = zhongkong.Delivery{
+		deliveries[i] = store.Delivery{
 			Line: r.Line, Lane: r.Lane, ID: r.ID, Owner: r.Owner, Body: r.Body,
 			Attempts: r.Attempts, Pushed: time.UnixMicro(r.PushedUS),
 		}
@@ -148,20 +148,20 @@ func (q Queue) Lend(ctx context.Context, line, owner string, lease time.Duration
 	return deliveries, nil
 }
 
-// Done implements [zhongkong.Queue].
+// Done implements [store.Queue].
 func (q Queue) Done(ctx context.Context, line, id string) error {
 	_, err := q.exec(ctx, done, line, id)
 	return err
 }
 
-// Later implements [zhongkong.Queue].
+// Later implements [store.Queue].
 func (q Queue) Later(ctx context.Context, line, id, owner string, wait time.Duration) error {
 	_, err := q.exec(ctx, later, wait.Microseconds(), line, id, owner)
 	return err
 }
 
-// Lines implements [zhongkong.Queue].
-func (q Queue) Lines(ctx context.Context) ([]zhongkong.Line, error) {
+// Lines implements [store.Queue].
+func (q Queue) Lines(ctx context.Context) ([]store.Line, error) {
 	var rows []struct {
 		Line     string `db:"line"`
 		Waiting  int    `db:"waiting"`
@@ -171,9 +171,9 @@ func (q Queue) Lines(ctx context.Context) ([]zhongkong.Line, error) {
 	if err := q.DB.SelectContext(ctx, &rows, q.words(lines)); err != nil {
 		return nil, err
 	}
-	all := make([]zhongkong.Line, len(rows))
+	all := make([]store.Line, len(rows))
 	for i, r := range rows {
-		all[i] = zhongkong.Line{
+		all[i] = store.Line{
 			Name: r.Line, Waiting: r.Waiting,
 			Oldest: max(0, time.Duration(r.OldestUS)*time.Microsecond), Free: max(0, time.Duration(r.FreeUS)*time.Microsecond),
 		}
@@ -181,7 +181,7 @@ func (q Queue) Lines(ctx context.Context) ([]zhongkong.Line, error) {
 	return all, nil
 }
 
-// Trim implements [zhongkong.Queue].
+// Trim implements [store.Queue].
 func (q Queue) Trim(ctx context.Context, line string, keep time.Duration, most int) (dropped int, err error) {
 	last := int64(0)              // of those that are too many
 	bound := int64(math.MaxInt64) // of those that are looked at

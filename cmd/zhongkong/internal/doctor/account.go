@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/platform"
 	"github.com/zhongkong-go/zhongkong/platform/errcode"
 )
@@ -44,7 +44,7 @@ var causes = map[int]string{
 
 // account looks at what belongs to one account.
 func (x *examination) account(ctx context.Context, a Account) {
-	var stable *zhongkong.Grant
+	var stable *custody.Grant
 	var tried []Finding
 	x.do(ctx, func(ctx context.Context) []Finding {
 		stable, tried = x.credentials(ctx, a)
@@ -71,7 +71,7 @@ func saidOnce(found, before []Finding) []Finding {
 
 // credentials tries AppID and AppSecret at stable_token in normal mode, which ends
 // no token whatever the account's own way is, and returns what it answered.
-func (x *examination) credentials(ctx context.Context, a Account) (*zhongkong.Grant, []Finding) {
+func (x *examination) credentials(ctx context.Context, a Account) (*custody.Grant, []Finding) {
 	secret := Finding{Check: Credentials, Account: a.AppID, State: Skipped}
 	list := Finding{Check: Whitelist, Account: a.AppID, State: Skipped}
 	if !x.reached {
@@ -81,7 +81,7 @@ func (x *examination) credentials(ctx context.Context, a Account) (*zhongkong.Gr
 	}
 	ctx, cancel := context.WithTimeout(ctx, x.Wait)
 	defer cancel()
-	grant, err := x.api.AccessToken(platform.Account{AppID: a.AppID, Secret: a.Secret}, platform.Stable).Fetch(ctx, zhongkong.Normal)
+	grant, err := x.api.AccessToken(platform.Account{AppID: a.AppID, Secret: a.Secret}, platform.Stable).Fetch(ctx, custody.Normal)
 	if err == nil {
 		secret.State, secret.Found = OK, text("WeChat takes AppID and AppSecret", "微信认可 AppID 和 AppSecret")
 		list.State, list.Found = OK, text("this machine's address may call", "本机 IP 可以调用")
@@ -154,7 +154,7 @@ func (x *examination) refusal(err error) Finding {
 
 // token looks at the token that the store has, asks WeChat about it, and with it
 // about the day's quota. current is what stable_token answered; nil is unknown.
-func (x *examination) token(ctx context.Context, a Account, current *zhongkong.Grant) []Finding {
+func (x *examination) token(ctx context.Context, a Account, current *custody.Grant) []Finding {
 	f := Finding{Check: Token, Account: a.AppID, State: Skipped}
 	if x.store == nil {
 		f.Found = text("not looked at: there is no store to look into", "未检查：没有可用的存储")
@@ -167,7 +167,7 @@ func (x *examination) token(ctx context.Context, a Account, current *zhongkong.G
 	loading, cancel := context.WithTimeout(ctx, storeTime)
 	record, err := x.store.Load(loading, key)
 	cancel()
-	if err != nil && !errors.Is(err, zhongkong.ErrNotFound) {
+	if err != nil && !errors.Is(err, custody.ErrNotFound) {
 		f.State, f.Cause = Problem, "store_failed"
 		f.Found = x.storeFault(err)
 		f.Do = x.storeRemedy(err)
@@ -209,15 +209,15 @@ func (x *examination) token(ctx context.Context, a Account, current *zhongkong.G
 	return append(found, x.quota(ctx, a, client, value, lines))
 }
 
-func (x *examination) open(key zhongkong.Key, record zhongkong.Record) (zhongkong.Secret, error) {
+func (x *examination) open(key custody.Key, record custody.Record) (custody.Secret, error) {
 	if record.SealKey == "" {
-		return zhongkong.NewSecret(record.Value), nil
+		return custody.NewSecret(record.Value), nil
 	}
-	return zhongkong.Unseal(x.SealKeys, key.String(), record.Value, record.SealKey)
+	return custody.Unseal(x.SealKeys, key.String(), record.Value, record.SealKey)
 }
 
 // refusedToken says why WeChat does not take the token that the store has for live.
-func (x *examination) refusedToken(a Account, err error, value zhongkong.Secret, current *zhongkong.Grant, left time.Duration) Finding {
+func (x *examination) refusedToken(a Account, err error, value custody.Secret, current *custody.Grant, left time.Duration) Finding {
 	f := x.refusal(err)
 	f.Check, f.Account = Token, a.AppID
 	var refused *platform.Error
@@ -250,7 +250,7 @@ func (x *examination) refusedToken(a Account, err error, value zhongkong.Secret,
 }
 
 // noToken is for a store without a live token.
-func (x *examination) noToken(ctx context.Context, a Account, record zhongkong.Record, lines []zhongkong.Entry) Finding {
+func (x *examination) noToken(ctx context.Context, a Account, record custody.Record, lines []custody.Entry) Finding {
 	f := Finding{Check: Token, Account: a.AppID, State: Skipped, Cause: "no_token"}
 	if x.Fetch && x.reached {
 		return x.fetch(ctx, a)
@@ -261,7 +261,7 @@ func (x *examination) noToken(ctx context.Context, a Account, record zhongkong.R
 			"请启动程序。也可以用 zhongkong doctor --fetch 获取；注意这会使别处正在使用的 /cgi-bin/token 的 token 失效。")
 	}
 	switch {
-	case len(lines) > 0 && lines[0].Event == zhongkong.EventRelease && lines[0].Detail != "":
+	case len(lines) > 0 && lines[0].Event == custody.EventRelease && lines[0].Detail != "":
 		f.State, f.Cause = Problem, "last_fetch_failed"
 		f.Found = text("none lives, and the last attempt, %[1]s ago, failed: %[2]s", "没有有效的 token，最近一次获取（%[1]s 前）失败：%[2]s", short(record.Now.Sub(lines[0].At)), printable(lines[0].Detail))
 		f.Do = text("Mend what the last attempt met, then start your program, or: zhongkong token get.", "请解决上次失败的原因，然后启动程序，或执行 zhongkong token get。")
@@ -281,19 +281,19 @@ func (x *examination) fetch(ctx context.Context, a Account) Finding {
 	f := Finding{Check: Token, Account: a.AppID}
 	ctx, cancel := context.WithTimeout(ctx, 2*x.Wait)
 	defer cancel()
-	keeper, err := zhongkong.New(zhongkong.Config{
+	keeper, err := custody.New(custody.Config{
 		Key: x.api.Key(a.AppID, a.TokenAPI), Kind: x.api.AccessToken(platform.Account{AppID: a.AppID, Secret: a.Secret}, a.TokenAPI),
 		Store: x.store, Secret: a.Secret, SealKeys: x.SealKeys,
 	})
 	if err == nil {
 		defer func() { _ = keeper.Close() }()
-		var token zhongkong.Token
+		var token custody.Token
 		if token, err = keeper.Token(ctx); err == nil {
 			f.State, f.Found = OK, text("there was none; one was fetched, and lives for %s", "原来没有；已获取一个，有效期 %s", short(token.Left()))
 			return f
 		}
 	}
-	var none *zhongkong.Error
+	var none *custody.Error
 	f.State, f.Cause = Problem, "failed"
 	f.Found = text("none could be fetched: %[1]s", "获取失败：%[1]s", printable(strings.TrimPrefix(err.Error(), "zhongkong: ")))
 	if errors.As(err, &none) {

@@ -27,7 +27,7 @@ import (
 	"net/url"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/gateway"
 	"github.com/zhongkong-go/zhongkong/platform"
 	"github.com/zhongkong-go/zhongkong/simulator"
@@ -44,7 +44,7 @@ type Options struct {
 
 	// StoreURL names the store. "memory:" is each program's own, and not looked at.
 	StoreURL string
-	SealKeys []zhongkong.Secret
+	SealKeys []custody.Secret
 
 	// Settings are those of a gateway; nil examines a program's own account.
 	Settings *gateway.Settings
@@ -52,7 +52,7 @@ type Options struct {
 
 	// Gateway is where the token is taken from in place of WeChat and a store.
 	Gateway string
-	Key     zhongkong.Secret // for Gateway
+	Key     custody.Secret // for Gateway
 
 	Callbacks []string          // addresses that WeChat pushes to
 	App       simulator.Account // whose Token and AES key they have
@@ -66,7 +66,7 @@ type Options struct {
 // Account is a WeChat account.
 type Account struct {
 	AppID    string
-	Secret   zhongkong.Secret
+	Secret   custody.Secret
 	TokenAPI platform.TokenAPI
 	Daily    int // fetches a day; 0 is the kind's own limit
 }
@@ -172,8 +172,8 @@ type examination struct {
 	report Report
 
 	api     *platform.API
-	store   zhongkong.Store // nil while there is none to ask
-	reached bool            // WeChat answered
+	store   custody.Store // nil while there is none to ask
+	reached bool          // WeChat answered
 }
 
 func (x *examination) close() {

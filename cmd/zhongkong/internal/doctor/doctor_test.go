@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/platform"
 	"github.com/zhongkong-go/zhongkong/simulator"
 	"github.com/zhongkong-go/zhongkong/simulator/simtest"
@@ -24,7 +24,7 @@ const proxyPassword = "made-up-pa55word"
 // its password, also when it is what fails.
 func TestProxy(t *testing.T) {
 	wx := simtest.New(t, simulator.Options{})
-	account := Account{AppID: wx.AppID(), Secret: zhongkong.NewSecret(wx.Secret()), TokenAPI: platform.Stable}
+	account := Account{AppID: wx.AppID(), Secret: custody.NewSecret(wx.Secret()), TokenAPI: platform.Stable}
 	through := httptest.NewServer(&httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.Out.URL.Host = r.In.Host }})
 	t.Cleanup(through.Close)
 	page := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/platform"
 )
 
@@ -27,7 +27,7 @@ func (x *examination) viaGateway(ctx context.Context, a Account) []Finding {
 	clock := x.clock(c)
 	ctx, cancel := context.WithTimeout(ctx, 2*x.Wait) // of a key for real tokens the gateway may have to fetch
 	defer cancel()
-	_, err := x.api.AccessToken(platform.Account{AppID: a.AppID, Secret: x.Key}, platform.Classic).Fetch(ctx, zhongkong.Normal)
+	_, err := x.api.AccessToken(platform.Account{AppID: a.AppID, Secret: x.Key}, platform.Classic).Fetch(ctx, custody.Normal)
 	if err == nil {
 		f.State, f.Found = OK, text("%s knows the key and gives a token of %s", "%s 认可密钥，并返回了 %s 的 token", x.api.Base(), a.AppID)
 		return []Finding{f, clock}

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/platform"
 )
 
@@ -23,8 +23,8 @@ var beijing = time.FixedZone("UTC+8", 8*60*60)
 
 // journal returns the newest lines of key, newest first, and none where the store
 // keeps none.
-func (x *examination) journal(ctx context.Context, key zhongkong.Key) []zhongkong.Entry {
-	journal, ok := x.store.(zhongkong.Journal)
+func (x *examination) journal(ctx context.Context, key custody.Key) []custody.Entry {
+	journal, ok := x.store.(custody.Journal)
 	if !ok {
 		return nil
 	}
@@ -38,9 +38,9 @@ func (x *examination) journal(ctx context.Context, key zhongkong.Key) []zhongkon
 }
 
 // begun counts the fetches since a time, and those among them whose reason begins so.
-func begun(lines []zhongkong.Entry, since time.Time, reason string) (n int) {
+func begun(lines []custody.Entry, since time.Time, reason string) (n int) {
 	for _, l := range lines {
-		if l.Event == zhongkong.EventBegin && !l.At.Before(since) && strings.HasPrefix(l.Detail, reason) {
+		if l.Event == custody.EventBegin && !l.At.Before(since) && strings.HasPrefix(l.Detail, reason) {
 			n++
 		}
 	}
@@ -48,7 +48,7 @@ func begun(lines []zhongkong.Entry, since time.Time, reason string) (n int) {
 }
 
 // dyingYoung reports tokens that were refused again and again before their end.
-func (x *examination) dyingYoung(a Account, record zhongkong.Record, lines []zhongkong.Entry) (Finding, bool) {
+func (x *examination) dyingYoung(a Account, record custody.Record, lines []custody.Entry) (Finding, bool) {
 	n := begun(lines, record.Now.Add(-youngTime), wasRefused)
 	if n < youngMost {
 		return Finding{}, false
@@ -62,7 +62,7 @@ func (x *examination) dyingYoung(a Account, record zhongkong.Record, lines []zho
 
 // quota asks WeChat how often the account's way to a token was used today, and
 // compares that with what the store knows.
-func (x *examination) quota(ctx context.Context, a Account, client *platform.Client, value zhongkong.Secret, lines []zhongkong.Entry) Finding {
+func (x *examination) quota(ctx context.Context, a Account, client *platform.Client, value custody.Secret, lines []custody.Entry) Finding {
 	f := Finding{Check: Quota, Account: a.AppID, State: Skipped}
 	path := tokenPaths[a.TokenAPI]
 	var answer struct {

@@ -12,7 +12,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong"
+	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/migrations"
 	"github.com/zhongkong-go/zhongkong/store/open"
 	"github.com/zhongkong-go/zhongkong/store/sqlite"
@@ -24,7 +24,7 @@ const (
 )
 
 // probeKey is the doctor's own row in a store.
-var probeKey = zhongkong.Key{Kind: "doctor", AppID: "probe"}
+var probeKey = custody.Key{Kind: "doctor", AppID: "probe"}
 
 // Place names a store without the password that its URL may hold.
 func Place(address string) string {
@@ -211,13 +211,13 @@ func plainStore(err error) string {
 
 // tryStore takes a lease on a row of the doctor's own and gives it back: a write
 // and the store's time.
-func (x *examination) tryStore(ctx context.Context, f Finding, store zhongkong.Store, status migrations.Status) []Finding {
+func (x *examination) tryStore(ctx context.Context, f Finding, store custody.Store, status migrations.Status) []Finding {
 	ctx, cancel := context.WithTimeout(ctx, storeTime)
 	defer cancel()
 	sent := time.Now()
 	lease, err := store.Acquire(ctx, probeKey, rand.Text(), time.Second)
 	took := time.Since(sent)
-	var held *zhongkong.HeldError
+	var held *custody.HeldError
 	if errors.As(err, &held) { // by another doctor, and so it was written
 		f.State, f.Found = OK, text("%s: in use by another doctor just now", "%s：另一个 doctor 正在检查", f.Subject)
 		return one(f)

@@ -1,5 +1,0 @@
-//go:build race
-
-package callback
-
-const raceEnabled = true

@@ -1,0 +1,118 @@
+package custody
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// The errors that callers of a Keeper tell apart with [errors.Is].
+var (
+	// ErrClosed is returned by every method of a Keeper after Close.
+	ErrClosed = errors.New("zhongkong: the keeper is closed")
+
+	// ErrRefused is returned by Reject when the refusal leads to no other value
+	// now: the issuer accepts the token when it is asked directly, or it refuses
+	// every token of the account, or a forced renewal is not allowed yet. See
+	// Error.RetryAfter.
+	ErrRefused = errors.New("the issuer refuses this account's token")
+
+	// ErrSealKey is returned by Token and Reject when a live value is stored but
+	// none of Config.SealKeys opens it.
+	ErrSealKey = errors.New("the stored token was sealed with another key")
+
+	// ErrDailyLimit is returned by Token and Reject when as many fetches as
+	// Kind.DailyFetches allows were begun today (UTC+8).
+	ErrDailyLimit = errors.New("today's fetches are used up")
+
+	// ErrStore is wrapped by what Token and Reject return when no live token is
+	// at hand and the store does not answer.
+	ErrStore = errors.New("the store does not answer")
+)
+
+// The errors of the [Store] contract.
+var (
+	// ErrNotFound is returned by Store.Load when nothing was ever stored.
+	ErrNotFound = errors.New("zhongkong: no record")
+
+	// ErrFenced is returned by Store.Begin, Save and Release when a higher fence
+	// was given out: somebody else renews by now.
+	ErrFenced = errors.New("zhongkong: a later lease was given out")
+)
+
+// HeldError is returned by Store.Acquire while another attempt holds the lease.
+type HeldError struct {
+	Left time.Duration // until the lease ends by itself
+}
+
+func (e *HeldError) Error() string {
+	return fmt.Sprintf("zhongkong: another process is renewing; its lease ends in %s", round(e.Left))
+}
+
+// Class says what sort of failure a fetch met, and with it what to wait for.
+type Class string
+
+// The classes of failures.
+const (
+	ClassTransient Class = "transient" // passes by itself: tried again after 1 s, doubling to 1 min
+	ClassBlocked   Class = "blocked"   // somebody has to change something: tried again after RetryAfter
+	ClassQuota     Class = "quota"     // a daily quota is used up: tried again after midnight UTC+8
+	ClassFatal     Class = "fatal"     // the request itself is wrong: not tried again by this process
+)
+
+// FetchError is what Kind.Fetch returns when there is no new value. Any other
+// error counts as transient and unanswered.
+type FetchError struct {
+	Class      Class
+	RetryAfter time.Duration // ClassBlocked: when to try again; else 0
+	Code       int           // the issuer's error code, 0 when it gave none
+	PerHost    bool          // the cause belongs to this machine (its IP address), not to the account
+
+	// Unanswered says that the request may have reached the issuer and no clean
+	// answer came back, so that nobody knows which value is the latest.
+	Unanswered bool
+
+	// Err says in plain words what happened and what to do. Its text is kept in
+	// the store for other processes to show: it must not contain a secret.
+	Err error
+}
+
+func (e *FetchError) Error() string { return e.Err.Error() }
+
+// Unwrap returns Err.
+func (e *FetchError) Unwrap() error { return e.Err }
+
+// Error is what Token and Reject return when there is no token to give, apart
+// from the error of the caller's ctx and [ErrClosed].
+type Error struct {
+	Key        Key
+	Class      Class
+	Code       int           // the issuer's error code, 0 when there was none
+	RetryAfter time.Duration // until the next attempt; earlier calls get the same error without one; 0 when none is planned
+	Text       string        // what happened and what to do, in plain words, without secrets
+	Err        error         // the cause; nil when another process met it
+}
+
+func (e *Error) Error() string {
+	s := "zhongkong: " + e.Key.Kind + " of " + e.Key.AppID + ": " + e.Text
+	if e.RetryAfter > 0 {
+		return strings.TrimSuffix(s, ".") + "; next attempt in " + round(e.RetryAfter).String()
+	}
+	return s
+}
+
+// Unwrap returns Err.
+func (e *Error) Unwrap() error { return e.Err }
+
+// round cuts a duration to what a person wants to read.
+func round(d time.Duration) time.Duration {
+	switch {
+	case d >= time.Minute:
+		return d.Round(time.Second)
+	case d >= time.Second:
+		return d.Round(100 * time.Millisecond)
+	default:
+		return d.Round(time.Millisecond)
+	}
+}

@@ -1,0 +1,42 @@
+package custody_test
+
+import (
+	"context"
+	"fmt"
+	"log"
+	"sync/atomic"
+	"time"
+
+	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/store/memory"
+)
+
+// A Trace counts what a Keeper does. With package middleware/wechat it goes into
+// the Trace field of its Config.
+func ExampleTrace() {
+	var renewals, failures atomic.Int64
+	trace := &custody.Trace{
+		Renewed: func(i custody.RenewedInfo) {
+			renewals.Add(1)
+			fmt.Println(i.Key.Kind, "of", i.Key.AppID, "was renewed, reason:", i.Reason)
+		},
+		Failed: func(custody.FailedInfo) { failures.Add(1) },
+	}
+	keeper, err := custody.New(custody.Config{
+		Key: custody.Key{Kind: "access_token", AppID: "wx0123456789abcdef"},
+		Kind: custody.Kind{Fetch: func(context.Context, custody.Mode) (custody.Grant, error) { // platform has the real ones
+			return custody.Grant{Value: custody.NewSecret("a made-up token"), ExpiresIn: 2 * time.Hour}, nil
+		}},
+		Store: memory.New(),
+		Trace: trace,
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	_, _ = keeper.Token(context.Background())
+	_ = keeper.Close()
+	fmt.Println(renewals.Load(), "renewal,", failures.Load(), "failures")
+	// Output:
+	// access_token of wx0123456789abcdef was renewed, reason: missing
+	// 1 renewal, 0 failures
+}

@@ -1,0 +1,61 @@
+package custody
+
+import (
+	"context"
+	"time"
+)
+
+// Kind describes a sort of credential: how to get it and how its issuer treats
+// the value before. Everything else (when to renew, who renews, what to do
+// after a failure) is the same for every kind and is the Keeper's.
+type Kind struct {
+	// Fetch asks the issuer for a value. It returns at ctx's end, and a
+	// *FetchError when there is no clean answer.
+	Fetch func(ctx context.Context, mode Mode) (Grant, error)
+
+	// Prepare waits for what Fetch needs that may take a while, such as another
+	// credential, before the lease is asked for: under a lease, everybody would
+	// wait. Its errors are like Fetch's; they are nobody else's business and not
+	// noted in the store. It returns at ctx's end. Nil: there is nothing.
+	Prepare func(ctx context.Context) error
+
+	// Probe asks the issuer whether it accepts value, with one cheap call. Nil
+	// means that every refusal is believed.
+	Probe func(ctx context.Context, value string) Verdict
+
+	// Idempotent says that a normal fetch answers the value that lives and
+	// supersedes nothing. A refused value is then first fetched normally.
+	Idempotent bool
+
+	// Forceable says that Fetch understands Forced.
+	Forceable bool
+
+	// DailyFetches bounds the fetches of one Beijing day over all processes that
+	// share the store; 0 means no limit.
+	DailyFetches int
+}
+
+// Mode is how Fetch asks.
+type Mode int
+
+// The modes of Fetch.
+const (
+	Normal Mode = iota // whatever the issuer gives
+	Forced             // a new value even if one is alive
+)
+
+// Grant is a clean answer of the issuer.
+type Grant struct {
+	Value     Secret
+	ExpiresIn time.Duration // from 1 s to 7 days
+}
+
+// Verdict is what a probe found out about a value.
+type Verdict int
+
+// The verdicts of a probe.
+const (
+	NoVerdict Verdict = iota // the issuer did not say: timeout, 5xx, busy
+	Accepted                 // the issuer takes the value
+	Rejected                 // the issuer refuses the value
+)

@@ -1,0 +1,162 @@
+package custody
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+const (
+	maxFailures    = 4   // kept in the record, one per fingerprint
+	maxFailureText = 400 // bytes; four of them stay far below MaxNotesBytes
+	maxForcedADay  = 18  // WeChat: at most 20 forced refreshes a day; two are left to people
+	minForcedGap   = 30 * time.Second
+	breakerTime    = 10 * time.Minute // after a new token was refused as well
+	acceptedTime   = time.Minute      // how long "the issuer accepts it" is believed
+	noVerdictGap   = time.Minute      // a probe without a verdict counts as a refusal once in it
+	unreadableGap  = 10 * time.Minute // a live value that cannot be opened is renewed once in it
+	youngWindow    = time.Hour
+	youngLimit     = 3
+)
+
+// notes is the common memory of all Keepers of one credential, kept in
+// Record.Notes as JSON. Times are µs since 1970 in the store's clock.
+type notes struct {
+	Failures []failureNote `json:"failures,omitempty"`
+
+	Forced    int   `json:"forced,omitempty"`     // forced fetches on ForcedDay
+	ForcedDay int   `json:"forced_day,omitempty"` // in Beijing days since 1970
+	ForcedAt  int64 `json:"forced_at,omitempty"`  // the last one
+
+	// Until BreakerEnd a refusal leads to no probe and no fetch. BreakerFence
+	// limits that to the value of one fence; 0 means every value.
+	BreakerEnd   int64 `json:"breaker_end,omitempty"`
+	BreakerFence int64 `json:"breaker_fence,omitempty"`
+
+	NoVerdictAt  int64   `json:"no_verdict_at,omitempty"` // a probe without verdict last counted as a refusal
+	UnreadableAt int64   `json:"unreadable_at,omitempty"` // last renewal because a live value could not be opened
+	Young        []int64 `json:"young,omitempty"`         // refused long before their end, within youngWindow
+}
+
+// failureNote is the last failure of one fingerprint.
+type failureNote struct {
+	By    string `json:"by"` // fingerprint
+	Class Class  `json:"class"`
+	Code  int    `json:"code,omitempty"`
+	Text  string `json:"text"`
+	Count int    `json:"count"` // in a row
+	Next  int64  `json:"next"`  // no attempt before it
+}
+
+// parseNotes reads notes; what cannot be read counts as no notes.
+func parseNotes(data []byte) notes {
+	var n notes
+	if len(data) > 0 && json.Unmarshal(data, &n) != nil {
+		return notes{}
+	}
+	return n
+}
+
+// bytes returns the notes as they are stored. Should they be too long, the
+// oldest failures are left out.
+func (n *notes) bytes() []byte {
+	short := *n
+	for {
+		data, err := json.Marshal(short)
+		if err == nil && len(data) <= MaxNotesBytes {
+			return data
+		}
+		if len(short.Failures) == 0 {
+			return []byte("{}") // cannot happen: the rest is small
+		}
+		short.Failures = short.Failures[1:]
+	}
+}
+
+// failure returns the note of one of the fingerprints whose next attempt is the
+// latest.
+func (n *notes) failure(by ...string) (failureNote, bool) {
+	var found failureNote
+	ok := false
+	for _, f := range n.Failures {
+		if slices.Contains(by, f.By) && (!ok || f.Next > found.Next) {
+			found, ok = f, true
+		}
+	}
+	return found, ok
+}
+
+// fail notes f, in place of the former failure of its fingerprint.
+func (n *notes) fail(f failureNote) {
+	f.Text = clip(strings.ToValidUTF8(f.Text, "?"), maxFailureText)
+	n.clear(f.By)
+	n.Failures = append(n.Failures, f)
+	if extra := len(n.Failures) - maxFailures; extra > 0 {
+		n.Failures = n.Failures[extra:]
+	}
+}
+
+// clear forgets the failures of the fingerprints.
+func (n *notes) clear(by ...string) {
+	n.Failures = slices.DeleteFunc(n.Failures, func(f failureNote) bool {
+		return slices.Contains(by, f.By)
+	})
+}
+
+// mayForce returns how long a forced fetch has to wait at now.
+func (n *notes) mayForce(now time.Time) (wait time.Duration) {
+	if n.ForcedDay == BeijingDay(now) && n.Forced >= maxForcedADay {
+		return nextBeijingMidnight(now).Sub(now)
+	}
+	return max(0, minForcedGap-since(now, n.ForcedAt))
+}
+
+func (n *notes) force(now time.Time) {
+	if day := BeijingDay(now); n.ForcedDay != day {
+		n.ForcedDay, n.Forced = day, 0
+	}
+	n.Forced++
+	n.ForcedAt = now.UnixMicro()
+}
+
+// breaker returns how long refusals of the value of fence are still only
+// reported.
+func (n *notes) breaker(now time.Time, fence int64) time.Duration {
+	if n.BreakerFence != 0 && n.BreakerFence != fence {
+		return 0
+	}
+	return max(0, time.UnixMicro(n.BreakerEnd).Sub(now))
+}
+
+// diedYoung notes that a token was refused long before its end. It reports true
+// for each third one within youngWindow.
+func (n *notes) diedYoung(now time.Time) bool {
+	n.Young = append(slices.DeleteFunc(n.Young, func(at int64) bool {
+		return since(now, at) >= youngWindow
+	}), now.UnixMicro())
+	if len(n.Young) < youngLimit {
+		return false
+	}
+	n.Young = nil
+	return true
+}
+
+// since returns the time from at (µs since 1970) to now. A time that lies ahead,
+// because the store's clock was set back, counts as this very moment.
+func since(now time.Time, at int64) time.Duration {
+	return max(0, now.Sub(time.UnixMicro(at)))
+}
+
+// clip shortens s to n bytes at a rune's border.
+func clip(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	cut := s[:n]
+	for len(cut) > 0 && !utf8.ValidString(cut) {
+		cut = cut[:len(cut)-1]
+	}
+	return strings.TrimSpace(cut) + "…"
+}

@@ -1,0 +1,157 @@
+package custody_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/store/memory"
+)
+
+var sealA, sealB = sealKey("a"), sealKey("b")
+
+func sealKey(letter string) custody.Secret { return custody.NewSecret(strings.Repeat(letter, 32)) }
+
+func sealed(i *issuer, store custody.Store, keys ...custody.Secret) custody.Config {
+	cfg := config(i, store)
+	cfg.SealKeys = keys
+	return cfg
+}
+
+// TestSealed: the store does not see the value; a restart with the key does; and
+// keys are rotated without a fetch.
+func TestSealed(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, i *issuer, store *memory.Store) {
+		mustToken(t, open(t, sealed(i, store, sealA)), value(1))
+		record, err := store.Load(t.Context(), accessToken)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(record.Value, value(1)) || len(record.SealKey) != 16 {
+			t.Errorf("the store holds %q under seal key %q", record.Value, record.SealKey)
+		}
+		mustToken(t, open(t, sealed(i, store, sealA)), value(1))
+		mustToken(t, open(t, sealed(i, store, sealB, sealA)), value(1))
+		mustFetches(t, i, 1)
+	})
+}
+
+// TestSealingSwitchedOn: a value in the clear is still read.
+func TestSealingSwitchedOn(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, i *issuer, store *memory.Store) {
+		mustToken(t, open(t, config(i, store)), value(1))
+		mustToken(t, open(t, sealed(i, store, sealA)), value(1))
+		mustFetches(t, i, 1)
+	})
+}
+
+// TestAnotherSealKey: a live value that cannot be opened is renewed once in ten
+// minutes, whichever process asks, and callers are told both key ids.
+func TestAnotherSealKey(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, i *issuer, store *memory.Store) {
+		silent := struct{ custody.Store }{store}
+		a := open(t, sealed(i, silent, sealA))
+		mustToken(t, a, value(1))
+		record, err := store.Load(t.Context(), accessToken)
+		if err != nil {
+			t.Fatal(err)
+		}
+		idA := record.SealKey
+		b := open(t, sealed(i, silent, sealB)) // may renew: the first in ten minutes
+		mustToken(t, b, value(2))
+		record, err = store.Load(t.Context(), accessToken)
+		if err != nil {
+			t.Fatal(err)
+		}
+		idB := record.SealKey
+		start := time.Now()
+		for time.Since(start) < 9*time.Minute {
+			c, err := custody.New(sealed(i, silent, sealA)) // restarts, again and again
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = c.Token(t.Context())
+			var e *custody.Error
+			if !errors.Is(err, custody.ErrSealKey) || !errors.As(err, &e) || e.RetryAfter <= 0 || e.RetryAfter > 10*time.Minute {
+				t.Fatalf("Token: %v; want ErrSealKey with a time", err)
+			}
+			if !strings.Contains(err.Error(), idA) || !strings.Contains(err.Error(), idB) {
+				t.Fatalf("the error names not both of %s and %s: %v", idA, idB, err)
+			}
+			if err := c.Close(); err != nil {
+				t.Fatal(err)
+			}
+			pass(time.Second)
+		}
+		mustFetches(t, i, 2)
+		pass(2 * time.Minute)
+		mustToken(t, open(t, sealed(i, silent, sealA)), value(3))
+	})
+}
+
+// TestSealBelongsToItsName: a record that was copied to another credential does
+// not open there.
+func TestSealBelongsToItsName(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, i *issuer, store *memory.Store) {
+		mustToken(t, open(t, sealed(i, store, sealA)), value(1))
+		record, err := store.Load(t.Context(), accessToken)
+		if err != nil {
+			t.Fatal(err)
+		}
+		other := custody.Key{Kind: "access_token", API: "stable", AppID: "wxfedcba9876543210"}
+		lease, err := store.Acquire(t.Context(), other, "copy", time.Minute)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := store.Save(t.Context(), lease, record); err != nil {
+			t.Fatal(err)
+		}
+		cfg := sealed(i, store, sealA)
+		cfg.Key = other
+		mustToken(t, open(t, cfg), value(2))
+	})
+}
+
+func TestSealKeysAreChecked(t *testing.T) {
+	t.Parallel()
+	for _, key := range []string{"", "short", strings.Repeat("k", 31), strings.Repeat("k", 33)} {
+		_, err := custody.New(sealed(&issuer{}, memory.New(), sealA, custody.NewSecret(key)))
+		if err == nil || !strings.Contains(err.Error(), "SealKeys[1]") || (key != "" && strings.Contains(err.Error(), key)) {
+			t.Errorf("New with a seal key of %d bytes: %v; want an error that names SealKeys[1] and not the key", len(key), err)
+		}
+	}
+}
+
+// TestSealText: for those who keep other secrets in a store.
+func TestSealText(t *testing.T) {
+	t.Parallel()
+	keys := []custody.Secret{custody.NewSecret(strings.Repeat("a", 32)), custody.NewSecret(strings.Repeat("b", 32))}
+	sealed, id, err := custody.Seal(keys[1:], "accounts", custody.NewSecret("made-up"))
+	if err != nil || strings.Contains(sealed, "made-up") {
+		t.Fatal(sealed, err)
+	}
+	if got, err := custody.Unseal(keys, "accounts", sealed, id); err != nil || got.Reveal() != "made-up" {
+		t.Error(got.Reveal(), err)
+	}
+	for name, unseal := range map[string]func() (custody.Secret, error){
+		"under another name": func() (custody.Secret, error) { return custody.Unseal(keys, "clients", sealed, id) },
+		"without its key":    func() (custody.Secret, error) { return custody.Unseal(keys[:1], "accounts", sealed, id) },
+		"as text":            func() (custody.Secret, error) { return custody.Unseal(keys, "accounts", "made-up", "") },
+		"with half a key": func() (custody.Secret, error) {
+			return custody.Unseal([]custody.Secret{custody.NewSecret("b")}, "accounts", sealed, id)
+		},
+	} {
+		if got, err := unseal(); err == nil || !got.IsZero() {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, _, err := custody.Seal(nil, "accounts", custody.NewSecret("made-up")); err == nil {
+		t.Error("sealed without a key")
+	}
+}

@@ -1,5 +1,0 @@
-//go:build race
-
-package remotetest
-
-const raceEnabled = true

@@ -1,5 +1,0 @@
-//go:build !race
-
-package wechat_test
-
-const raceEnabled = false

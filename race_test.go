@@ -1,5 +1,0 @@
-//go:build race
-
-package zhongkong_test
-
-const raceEnabled = true

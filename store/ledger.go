@@ -1,0 +1,65 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// The limits of a [Ledger], in bytes. Names and actors are ASCII.
+const (
+	MaxDocumentNameBytes = 255
+	MaxDocumentBytes     = 1 << 20 // Document.Body
+)
+
+// ErrConflict is returned by Ledger.Put when the document is not, or no longer,
+// the one that was read: read it again, and decide again.
+var ErrConflict = errors.New("zhongkong: the document was changed meanwhile")
+
+// Ledger is an optional ability of a Store: it keeps small documents beside the
+// credentials, and a trail of who did what. Package gateway keeps its clients in
+// it, so that all gateways of a store know them.
+//
+// What the contract of [Store] says about time, atomicity, concurrency and
+// cancellation holds here as well.
+type Ledger interface {
+	// Documents returns the documents whose Version is above after, lowest version
+	// first, removed ones with a nil Body; 0 returns all that exist or did. A caller
+	// that passes on the highest version it has seen misses no change: a version
+	// shows only when no lower one can come any more.
+	Documents(ctx context.Context, after int64) ([]Document, error)
+
+	// Put writes doc under its Kind and Name and returns its new Version,
+	//
+	//	version = max(highest version + 1, the store's time in µs since 1970)
+	//
+	// A nil Body removes. doc.Version has to be the stored one's, 0 where there is
+	// none or it was removed, or it is ErrConflict and nothing happens.
+	Put(ctx context.Context, doc Document) (version int64, err error)
+
+	// Note appends a line to the trail, with the store's time. It is written for
+	// good when Note returns nil.
+	Note(ctx context.Context, use Use) error
+
+	// Uses returns the newest lines of the trail, newest first, at most limit. A
+	// store keeps 90 days of them, and may drop the oldest of an act of which there
+	// are more than 100,000.
+	Uses(ctx context.Context, limit int) ([]Use, error)
+}
+
+// Document is what a [Ledger] keeps under a name.
+type Document struct {
+	Kind    string // such as "client"
+	Name    string
+	Body    []byte // at most MaxDocumentBytes; nil when it was removed
+	Version int64  // of its last change
+}
+
+// Use is a line of a [Ledger]'s trail: who did what.
+type Use struct {
+	At      time.Time // the store's clock; ignored by Note
+	Actor   string    // such as "client shop" or "admin 127.0.0.1"
+	Act     string    // such as "hand out token"
+	Subject string    // what it was done to, such as an appid
+	Detail  string    // never a secret
+}

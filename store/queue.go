@@ -1,0 +1,126 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// The limits of a [Queue], in bytes. Lines, lanes, ids and owners are printable
+// ASCII without white space.
+const (
+	MaxLineBytes     = 255     // Delivery.Line
+	MaxDeliveryName  = 64      // Delivery.Lane, Delivery.ID and owners
+	MaxDeliveryBytes = 1 << 20 // Delivery.Body
+	MaxPush          = 100     // deliveries of one Push
+)
+
+// Queue is an optional ability of a Store: it keeps what has to be delivered until
+// it was. Package gateway keeps in it what WeChat pushed and a subscriber has not
+// got yet, so that all gateways of a store deliver it, each delivery at least once.
+//
+// A line is what goes to one receiver, and a lane is what of it has to arrive in
+// order: a delivery waits for those of its lane that were pushed before, for no
+// other. Deliveries that are pushed at the same time have no order. An owner is
+// whoever tries to deliver at the moment, with a lease.
+//
+// What the contract of [Store] says about time, concurrency and cancellation holds
+// here as well, and about atomicity for each delivery by itself.
+type Queue interface {
+	// Push appends deliveries, each to the end of its lane. One whose Line and ID are
+	// in the queue is left as it is there, so that a Push that failed can be repeated.
+	Push(ctx context.Context, deliveries []Delivery) error
+
+	// Turn tells of a delivery that was pushed with an Owner whether it waits still,
+	// and whether it is owner's and first of its lane, so that owner may deliver it.
+	Turn(ctx context.Context, line, id, owner string) (turn, waits bool, err error)
+
+	// Lend gives owner deliveries of a line for lease: at most most of those that are
+	// free and first of their lane. Those that became free long ago come first. Body,
+	// Lane, ID, Attempts and Pushed are set. Nobody else is given them until the lease
+	// is over.
+	Lend(ctx context.Context, line, owner string, lease time.Duration, most int) ([]Delivery, error)
+
+	// Done removes a delivery, whoever has it, so that the next of its lane is first.
+	// One that is not there is no error.
+	Done(ctx context.Context, line, id string) error
+
+	// Later gives a delivery that is owner's back: it is free after wait. One that is
+	// another's by now, or not there, is left alone.
+	Later(ctx context.Context, line, id, owner string, wait time.Duration) error
+
+	// Lines returns the lines in which something waits, in the order of their names.
+	Lines(ctx context.Context) ([]Line, error)
+
+	// Trim removes the deliveries of a line that were pushed longer than keep ago, and
+	// of more than most the oldest; it returns how many they were. It may leave some
+	// for the next call.
+	Trim(ctx context.Context, line string, keep time.Duration, most int) (dropped int, err error)
+}
+
+// Delivery is what a [Queue] keeps.
+type Delivery struct {
+	Line string // whom it is for
+	Lane string // within Line; what has one is delivered in order
+	ID   string // within Line
+	Body []byte // not empty
+
+	// Owner, if not "", has the delivery from Push on, for Wait: a lease. Without one
+	// it is free after Wait.
+	Owner string
+	Wait  time.Duration
+
+	Attempts int       // how often it was lent; ignored by Push
+	Pushed   time.Time // in the store's clock; ignored by Push
+}
+
+// Line is what waits for one receiver.
+type Line struct {
+	Name    string
+	Waiting int           // deliveries, those that are lent too
+	Oldest  time.Duration // since the first of them was pushed
+	Free    time.Duration // until one of them is free, first of its lane or not; 0 when one is
+}
+
+// Check returns an error for a delivery that no Queue takes.
+func (d Delivery) Check() error {
+	for _, field := range []struct {
+		name, value string
+		most        int
+		empty       bool
+	}{
+		{"Line", d.Line, MaxLineBytes, false},
+		{"Lane", d.Lane, MaxDeliveryName, false},
+		{"ID", d.ID, MaxDeliveryName, false},
+		{"Owner", d.Owner, MaxDeliveryName, true},
+	} {
+		if field.value == "" && !field.empty || len(field.value) > field.most {
+			return fmt.Errorf("zhongkong: Delivery.%s has %d bytes: it needs 1 to %d", field.name, len(field.value), field.most)
+		}
+		for i := range len(field.value) {
+			if c := field.value[i]; c <= ' ' || c >= 0x7f {
+				return fmt.Errorf("zhongkong: Delivery.%s holds other characters than printable ASCII", field.name)
+			}
+		}
+	}
+	switch n := len(d.Body); {
+	case n == 0 || n > MaxDeliveryBytes:
+		return fmt.Errorf("zhongkong: Delivery.Body has %d bytes: it needs 1 to %d", n, MaxDeliveryBytes)
+	case d.Wait < 0:
+		return fmt.Errorf("zhongkong: Delivery.Wait is %s: it must not be negative", d.Wait)
+	}
+	return nil
+}
+
+// CheckPush returns an error for deliveries that no Queue takes in one Push.
+func CheckPush(deliveries []Delivery) error {
+	if n := len(deliveries); n > MaxPush {
+		return fmt.Errorf("zhongkong: %d deliveries in one Push: at most %d", n, MaxPush)
+	}
+	for _, d := range deliveries {
+		if err := d.Check(); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,101 @@
+//go:build unix
+
+package chaos
+
+import (
+	"fmt"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/platform"
+	"github.com/zhongkong-go/zhongkong/simulator"
+	"github.com/zhongkong-go/zhongkong/simulator/simtest"
+)
+
+// patient gives a fetch the time that these tests need.
+var patient = custody.Timing{
+	FetchTimeout: 3 * time.Second, SaveTimeout: 500 * time.Millisecond, StoreTimeout: 250 * time.Millisecond,
+	LeaseTTL: 4 * time.Second, ProbeTimeout: 500 * time.Millisecond,
+}
+
+// begins returns the journal's lines about fetches that were begun, oldest first.
+func (f *fleet) begins(key custody.Key) (all []custody.Entry) {
+	f.t.Helper()
+	for _, e := range f.journal(key) {
+		if e.Event == custody.EventBegin {
+			all = append([]custody.Entry{e}, all...)
+		}
+	}
+	return all
+}
+
+// killHolder waits for the n-th fetch to be on its way and kills the process that
+// sent it.
+func (f *fleet) killHolder(sim *simtest.Sim, key custody.Key, n int) {
+	f.t.Helper()
+	for deadline := time.Now().Add(time.Minute); sim.Stats(key.AppID).Classic.Calls < n; {
+		if time.Now().After(deadline) {
+			f.t.Fatalf("no fetch number %d in a minute", n)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	time.Sleep(500 * time.Millisecond)
+	begins := f.begins(key)
+	attempt := begins[len(begins)-1].Attempt
+	for _, w := range f.workers {
+		if strings.Contains(attempt, fmt.Sprintf("/%d/", w.cmd.Process.Pid)) {
+			w.signal(syscall.SIGKILL)
+			return
+		}
+	}
+	f.t.Fatalf("the attempt %s is of no worker", attempt)
+}
+
+// TestKilledInTheMiddle of a fetch that takes 2 s: with a live token nobody
+// notices; with none the next one fetches within a second of the lease's end.
+func TestKilledInTheMiddle(t *testing.T) {
+	asked(t)
+	for _, e := range engines() {
+		t.Run(e.name, func(t *testing.T) {
+			t.Parallel() // they mostly wait
+			sim := simtest.New(t, simulator.Options{Accounts: made(1), Life: 30 * time.Second, Overlap: 5 * time.Second, Events: -1})
+			sim.Delay(simulator.TokenPath, 2*time.Second)
+			all := accounts(sim, 5*time.Second, platform.Classic)
+			key := keyOf(t, all[0])
+			f := newFleet(t, e, orders{Accounts: all, Users: 20, Pause: time.Second, Timing: patient})
+
+			f.killHolder(sim, key, 1)
+			for len(f.begins(key)) < 2 {
+				time.Sleep(20 * time.Millisecond)
+			}
+			begins := f.begins(key)
+			if gap := begins[1].At.Sub(begins[0].At); gap > patient.LeaseTTL+time.Second {
+				t.Errorf("with no token: the next fetch came %s after the killed one, want %s", gap, patient.LeaseTTL+time.Second)
+			}
+			time.Sleep(4 * time.Second)
+			var before report
+			for _, w := range f.workers {
+				w.news() // what failed until now may not have been told yet
+				w.mu.Lock()
+				before = before.plus(w.last)
+				w.mu.Unlock()
+			}
+
+			f.killHolder(sim, key, 3)
+			for len(f.begins(key)) < 4 {
+				time.Sleep(20 * time.Millisecond)
+			}
+			time.Sleep(3 * time.Second)
+			after := f.end()
+			if failed := after.Failed + after.NoToken + after.Cut - before.Failed - before.NoToken - before.Cut; failed != 0 {
+				t.Errorf("with a live token: %d calls failed: %s", failed, after.FirstFail)
+			}
+			if after.Calls <= before.Calls || after.Longest > time.Second { // who waits for a fetch waits 2 s
+				t.Errorf("%d calls after %d, the longest wait with a live token was %s", after.Calls, before.Calls, after.Longest)
+			}
+		})
+	}
+}

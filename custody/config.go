@@ -52,21 +52,21 @@ type Config struct {
 	// heap, its goroutine and its pace. Nil gives this Keeper one of its own.
 	Scheduler *Scheduler
 
-	// Logger is told of renewals (Info) and failures (Warn). Nil discards.
+	// Logger receives renewals (Info) and failures (Warn). Nil discards them.
 	Logger *slog.Logger
 
-	// Trace is told the same and more, for programs. Nil costs nothing.
+	// Trace receives the same and more, for programs. Nil costs nothing.
 	Trace *Trace
 }
 
 // Timing bounds the steps of a renewal. A zero field means its default.
 type Timing struct {
-	FetchTimeout  time.Duration // 8 s: the fetch ends this long after the lease was asked for
+	FetchTimeout  time.Duration // 8 s: one fetch; after a holder's fetch timed out, the next one may take twice as long, four times at most
 	SaveTimeout   time.Duration // 2 s: one Store.Save
-	LeaseTTL      time.Duration // 12 s: the lease; at least FetchTimeout + SaveTimeout
+	LeaseTTL      time.Duration // 5 s: the lease, which its holder extends while it fetches; at least SaveTimeout
 	StoreTimeout  time.Duration // 1 s: any other call of the store
 	ProbeTimeout  time.Duration // 3 s: one probe
-	StorePatience time.Duration // 15 s: how long a store may be silent before it counts as away; callers without a live token wait so long
+	StorePatience time.Duration // 15 s: how long a store may be silent, or take nothing, before it counts as unavailable; callers without a live token wait so long
 }
 
 // WithDefaults returns a copy with every zero field filled in.
@@ -77,7 +77,6 @@ func (t Timing) WithDefaults() Timing {
 	}{
 		{&t.FetchTimeout, 8 * time.Second},
 		{&t.SaveTimeout, 2 * time.Second},
-		{&t.LeaseTTL, 12 * time.Second},
 		{&t.StoreTimeout, time.Second},
 		{&t.ProbeTimeout, 3 * time.Second},
 		{&t.StorePatience, 15 * time.Second},
@@ -85,6 +84,9 @@ func (t Timing) WithDefaults() Timing {
 		if *f.field == 0 {
 			*f.field = f.value
 		}
+	}
+	if t.LeaseTTL == 0 {
+		t.LeaseTTL = max(5*time.Second, t.SaveTimeout+t.StoreTimeout)
 	}
 	return t
 }
@@ -131,8 +133,8 @@ func (c Config) validate() error {
 			return fmt.Errorf("zhongkong: Config.Timing.%s is %s: it must not be negative", f.name, f.value)
 		}
 	}
-	if t := c.Timing; t.FetchTimeout+t.SaveTimeout > t.LeaseTTL {
-		return fmt.Errorf("zhongkong: Config.Timing: FetchTimeout %s + SaveTimeout %s is more than LeaseTTL %s: a lease would end before its fetch could be saved", t.FetchTimeout, t.SaveTimeout, t.LeaseTTL)
+	if t := c.Timing; t.SaveTimeout > t.LeaseTTL {
+		return fmt.Errorf("zhongkong: Config.Timing: LeaseTTL is %s, and SaveTimeout %s: a lease must last as long as one Save, or it ends before what was fetched is saved", t.LeaseTTL, t.SaveTimeout)
 	}
 	return nil
 }

@@ -13,9 +13,9 @@ var (
 	ErrClosed = errors.New("zhongkong: the keeper is closed")
 
 	// ErrRefused is returned by Reject when the refusal leads to no other value
-	// now: the issuer accepts the token when it is asked directly, or it refuses
-	// every token of the account, or a forced renewal is not allowed yet. See
-	// Error.RetryAfter.
+	// now and repeating the call does not help: the call's path is refused while the
+	// issuer accepts the token when asked directly, or the issuer refuses every token
+	// of the account, or a forced renewal is not allowed yet. See Error.RetryAfter.
 	ErrRefused = errors.New("the issuer refuses this account's token")
 
 	// ErrSealKey is returned by Token and Reject when a live value is stored but
@@ -27,18 +27,18 @@ var (
 	ErrDailyLimit = errors.New("today's fetches are used up")
 
 	// ErrStore is wrapped by what Token and Reject return when no live token is
-	// at hand and the store does not answer.
+	// at hand and the store does not answer, or answers and saves nothing.
 	ErrStore = errors.New("the store does not answer")
 )
 
 // The errors of the [Store] contract.
 var (
 	// ErrNotFound is returned by Store.Load when nothing was ever stored.
-	ErrNotFound = errors.New("zhongkong: no record")
+	ErrNotFound = errors.New("no record")
 
 	// ErrFenced is returned by Store.Begin, Save and Release when a higher fence
 	// was given out: somebody else renews by now.
-	ErrFenced = errors.New("zhongkong: a later lease was given out")
+	ErrFenced = errors.New("a later lease was given out")
 )
 
 // HeldError is returned by Store.Acquire while another attempt holds the lease.
@@ -47,7 +47,7 @@ type HeldError struct {
 }
 
 func (e *HeldError) Error() string {
-	return fmt.Sprintf("zhongkong: another process is renewing; its lease ends in %s", round(e.Left))
+	return fmt.Sprintf("another process is renewing; its lease ends in %s", round(e.Left))
 }
 
 // Class says what sort of failure a fetch met, and with it what to wait for.
@@ -68,6 +68,10 @@ type FetchError struct {
 	RetryAfter time.Duration // ClassBlocked: when to try again; else 0
 	Code       int           // the issuer's error code, 0 when it gave none
 	PerHost    bool          // the cause belongs to this machine (its IP address), not to the account
+
+	// Address is the address of this machine as the issuer names it in its refusal, ""
+	// when it names none. It is set with PerHost.
+	Address string
 
 	// Unanswered says that the request may have reached the issuer and no clean
 	// answer came back, so that nobody knows which value is the latest.
@@ -92,6 +96,8 @@ type Error struct {
 	RetryAfter time.Duration // until the next attempt; earlier calls get the same error without one; 0 when none is planned
 	Text       string        // what happened and what to do, in plain words, without secrets
 	Err        error         // the cause; nil when another process met it
+
+	accepted bool // of Reject: the issuer accepts the value when it is asked directly
 }
 
 func (e *Error) Error() string {

@@ -33,7 +33,7 @@ func TestBackOffs(t *testing.T) {
 		{"transient", custody.FetchError{Class: custody.ClassTransient}, 50, 75, true},
 		{"blocked", custody.FetchError{Class: custody.ClassBlocked, RetryAfter: 10 * time.Minute}, 6, 6, true},
 		{"blocked without a time", custody.FetchError{Class: custody.ClassBlocked}, 6, 6, true},
-		{"blocked for this host", custody.FetchError{Class: custody.ClassBlocked, RetryAfter: 10 * time.Minute, PerHost: true}, 6, 6, true},
+		{"blocked for this host", custody.FetchError{Class: custody.ClassBlocked, RetryAfter: 10 * time.Minute, PerHost: true}, 7, 7, true}, // the first one is tried again
 		{"quota", custody.FetchError{Class: custody.ClassQuota}, 1, 1, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -503,7 +503,9 @@ func TestLostAnswers(t *testing.T) {
 			f.after.Store(true)
 			lost := errAway
 			f.begin.Store(&lost)
-			k := open(t, config(i, f))
+			cfg := config(i, f)
+			cfg.Kind = i.classic()
+			k := open(t, cfg)
 			if _, err := k.Token(t.Context()); !errors.Is(err, custody.ErrStore) {
 				t.Errorf("Token: %v; want ErrStore", err)
 			}

@@ -1,167 +1,394 @@
 package custody
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"time"
 )
 
-// flight is one renewal on behalf of everybody who waits for it. It runs in a
-// goroutine of its own and outlives its first caller.
+// flight is one run of the protocol on behalf of all callers that wait for it: a loop
+// that asks decide what to do next and does it. It runs in a goroutine of its own and
+// outlives its first caller.
 type flight struct {
-	refused string // the value whose refusal caused it; "" for an ordinary one
+	*voyage
 
-	ctx     context.Context // ends at Close; the Keeper itself, which may be one of 100,000, has none
-	cancel  context.CancelFunc
-	noticed chan struct{} // one place: the store says that the record changed
-	again   bool          // Renew was called meanwhile; guarded by Keeper.mu
+	k *Keeper
 
-	news chan struct{} // closed when a live value is published; guarded by Keeper.mu, which makes a new one
-	done chan struct{} // closed when it is over
-	err  error         // set before done is closed
-	next *flight       // likewise: the one that follows it, as there is more to see; nil for none
+	began  time.Time
+	looked time.Time // when the last look that was answered was sent
+	asked  time.Time
+	tries  int
+	polls  int
+	failed error // of the store, in the last try
+
+	rec        Record // as the store last gave it
+	at         time.Time
+	notes      notes // of rec, and what this flight adds to them
+	unreadable error // why the live value in rec cannot be opened
+	gaveBack   bool
+
+	rejected  bool // a probe says that the issuer refuses the current value
+	noVerdict bool
+	guess     bool // the refusal is believed although the probe gave no verdict
+	prepared  bool
+	heldUntil time.Time
+	attempt   attempt
 }
 
-// start begins a flight. The caller holds mu; there is no other flight.
-func (k *Keeper) start(refused string) *flight {
-	f := k.board(refused)
-	k.flights.Go(func() {
-		r := renewal{k: k, f: f, began: time.Now()}
-		k.land(f, r.run())
-	})
-	return f
+// run is the loop.
+func (f *flight) run() {
+	for {
+		v := f.view()
+		now := time.Now()
+		a := decide(&v, now)
+		end, err := f.do(a, &v, now)
+		if end && f.land(err) {
+			return
+		}
+	}
 }
 
-// seed adopts a record that was loaded together with others', unless the Keeper
-// has looked for itself meanwhile. What is to be fetched waits for its turn, or
-// for the first caller.
-func (k *Keeper) seed(record Record, sent time.Time) {
-	k.mu.Lock()
-	if k.closed || k.flight != nil || k.held.Load() != nil {
-		k.mu.Unlock()
-		return
+// land ends the flight, unless there is something new to decide on.
+func (f *flight) land(err error) bool {
+	k := f.k
+	s := &k.state
+	s.mu.Lock()
+	now, h := time.Now(), s.held.Load()
+	pending := s.refusals != nil && len(s.refusals.reports) > 0
+	if !s.closed && (s.noticed || err == nil && pending) {
+		s.mu.Unlock()
+		return false
 	}
-	f := k.board("")
-	k.flights.Add(1)
-	defer k.flights.Done()
-	k.mu.Unlock()
-	r := renewal{k: k, f: f, began: sent}
-	r.adopt(record, sent)
-	needed := r.needed()
-	k.land(f, nil)
-	if !needed {
-		return
+	if s.closed {
+		err = ErrClosed
 	}
-	var wait time.Duration
-	if k.cfg.Kind.Idempotent {
-		wait = k.scheduler.delay(k.scheduler.spread)
+	if pending {
+		s.refusals.end(false, err)
 	}
-	k.scheduler.set(k, sent.Add(wait))
-}
-
-// board makes the flight that is under way from now on. The caller holds mu;
-// there is no other flight.
-func (k *Keeper) board(refused string) *flight {
-	f := &flight{
-		refused: refused, noticed: make(chan struct{}, 1),
-		news: make(chan struct{}), done: make(chan struct{}),
+	if err == nil && h.live(now) && s.failure.overcome(h) {
+		s.failure = nil
 	}
-	f.ctx, f.cancel = context.WithCancel(context.Background())
-	k.flight = f
-	return f
-}
-
-// land ends f.
-func (k *Keeper) land(f *flight, err error) {
-	k.mu.Lock()
-	now := time.Now()
-	h := k.held.Load()
-	if h != nil && h.refused != nil {
-		h = h.refused // nothing took its place: it is the current value again
-		k.held.Store(h)
-	}
-	if h != nil && h.zone(now) == zoneUnsure {
-		// Nobody could tell what is left; the wall clock is the best guess.
-		h = h.placed(now, h.left(now)-h.drift(now))
-		k.held.Store(h)
-	}
-	if err == nil && h.live(now) && k.failure.overcome(h) {
-		k.failure = nil
-	}
-	k.flight = nil
+	s.voyage = nil
 	f.cancel()
 	f.err = err
-	switch unseen := f.unseen(); {
-	case k.closed:
-	case f.again:
-		k.renew()
-	case unseen:
-		k.start("")
-	default:
-		k.plan()
+	if !s.closed {
+		duties{k}.plan()
 	}
-	f.next = k.flight
-	k.mu.Unlock()
+	s.mu.Unlock()
 	close(f.done)
+	return true
 }
 
-// wait returns when a live value was published or the flight is over, and ctx's
-// error when that ends first. news is the flight's, read under mu before.
-func (f *flight) wait(ctx context.Context, news <-chan struct{}) error {
-	select {
-	case <-news:
-		return nil
-	case <-f.done:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
+// view collects what decide needs to know.
+func (f *flight) view() view {
+	k := f.k
+	now := time.Now()
+	v := view{
+		timing: k.cfg.Timing, idempotent: k.cfg.Kind.Idempotent, forceable: k.cfg.Kind.Forceable,
+		probes: k.cfg.Kind.Probe != nil, prepares: k.cfg.Kind.Prepare != nil,
+		alone: k.cfg.FetchWithoutStore, limit: k.cfg.Kind.DailyFetches,
+
+		closing: f.ctx.Err() != nil, guess: f.guess, rejected: f.rejected, verdict: f.noVerdict,
+		began: f.began, looked: f.looked, asked: f.asked, tries: f.tries, polls: f.polls, storeErr: f.failed,
+		record: f.rec, notes: f.notes, storeNow: f.storeTime(now), unreadable: f.unreadable, gaveBack: f.gaveBack,
+		prepared: f.prepared, heldUntil: f.heldUntil,
+		lease: f.attempt.lease, grant: f.attempt.grant, forced: f.attempt.forced, checked: f.attempt.checked,
 	}
+	v.silent, v.stuck = k.calls.health(now)
+	if len(f.notes.Failures) > 0 {
+		v.account, v.host = k.cfg.fingerprints()
+	}
+	if k.unsaved != nil {
+		v.flushAt = k.unsaved.again
+	}
+	k.state.fill(&v)
+	return v
 }
 
-// unseen reports whether the store said that the record changed since the
-// flight last asked for it. It says so once.
-func (f *flight) unseen() bool {
-	select {
-	case <-f.noticed:
-		return true
+// do carries out an action. It reports whether the flight is at its end.
+func (f *flight) do(a action, v *view, now time.Time) (end bool, err error) {
+	switch a.do {
+	case doServe:
+		return true, nil
+	case doWait:
+		f.wait(a.until.Sub(now))
+	case doLook:
+		f.look(v.failure.lasts(now) || !v.callers && !v.reports)
+	case doFlush:
+		f.k.flush()
+	case doGiveBack:
+		f.giveBack()
+	case doProbe:
+		f.probe()
+	case doBelieve:
+		f.guess = v.probes
+		f.rejected = !v.probes
+		f.k.state.suspect()
+	case doPrepare:
+		return f.prepare()
+	case doAcquire:
+		f.acquire()
+	case doRelease:
+		f.release(nil)
+	case doTrip:
+		f.notes.trip(v.storeNow, breakerTime, 0)
+		f.notes.doubt(v.storeNow, 0)
+		f.release(f.notes.bytes())
+	case doFetch:
+		renewal{f}.fetch(a.mode, v)
+	case doCheck:
+		renewal{f}.check(v)
+	case doSave:
+		renewal{f}.save(v)
+	case doAlone:
+		renewal{f}.alone(v)
+	case doAnswer:
+		f.k.state.answerLooks(f.k.refusedError(refusal{reason: refusedAccepted}))
+	case doRefuse:
+		return f.refuse(a)
+	}
+	return false, nil
+}
+
+// refuse ends the flight with an error, which is remembered if it is a failure.
+func (f *flight) refuse(a action) (bool, error) {
+	if f.attempt.lease != nil {
+		f.release(nil)
+	}
+	switch {
+	case a.failure == nil:
+		return true, f.k.refusedError(a.refused)
+	case a.known:
+		return true, f.k.named(a.failure.at(time.Now()))
 	default:
-		return false
+		return true, f.fail(a.failure)
 	}
 }
 
-// over reports whether the flight has landed.
-func (f *flight) over() bool {
-	select {
-	case <-f.done:
-		return true
-	default:
-		return false
+// look asks the store for the record; see calls.load.
+func (f *flight) look(patient bool) {
+	f.k.state.heed() // what it tells of, the answer to this call has
+	before := f.rec
+	rec, sent, err := f.k.calls.load(f.ctx, patient)
+	if errors.Is(err, ErrNotFound) {
+		rec, err = Record{Now: rec.Now}, nil
+		if rec.Now.IsZero() {
+			rec.Now = time.Now()
+		}
 	}
-}
-
-// publish makes h the held value. The value under suspicion does not become
-// live again before its flight ends.
-func (k *Keeper) publish(f *flight, h *held) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if f.refused != "" && h.value.Reveal() == f.refused {
-		k.held.Store(h.suspected())
+	f.tried(sent, err)
+	if err != nil {
+		f.k.state.trustTheClock()
 		return
 	}
-	k.held.Store(h)
-	if h.live(time.Now()) {
-		if k.failure.overcome(h) {
-			k.failure = nil // before anybody who waited looks
-		}
-		close(f.news)
-		f.news = make(chan struct{})
+	if f.looked.IsZero() {
+		f.tries = 0
+	}
+	f.looked = sent
+	f.polls++
+	f.adopt(rec, sent)
+	if rec.Fence != before.Fence || !bytes.Equal(rec.Notes, before.Notes) {
+		f.heldUntil = time.Time{} // the other's renewal has ended
 	}
 }
 
-// current returns the held value, also while it is under suspicion.
-func (k *Keeper) current() *held {
-	h := k.held.Load()
-	if h != nil && h.refused != nil {
-		return h.refused
+// tried keeps what a try at the store came to.
+func (f *flight) tried(sent time.Time, err error) {
+	f.asked, f.failed = time.Now(), err
+	if err != nil {
+		f.tries++
 	}
-	return h
+	f.k.state.lookedAt(sent)
 }
+
+// adopt takes over what the store answered to a call that was sent at sent. The
+// store is right, with three exceptions: a record without a value takes nothing
+// away, an older value does not replace one that could not be saved yet, and a
+// dead value does not replace a newer one.
+func (f *flight) adopt(rec Record, sent time.Time) {
+	k := f.k
+	f.rec, f.at, f.notes, f.unreadable = rec, time.Now(), parseNotes(rec.Notes), nil
+	k.keepNotes(rec, f.at)
+	if rec.Value == "" {
+		return
+	}
+	left := min(rec.End.Sub(rec.Now), rec.Life)
+	mine := k.state.current()
+	if mine != nil && mine.unsaved && rec.Fence < mine.fence {
+		return
+	}
+	value, err := k.seals.open(k.cfg.Key.String(), rec.Value, rec.SealKey)
+	if err != nil {
+		if left > 0 {
+			f.unreadable = err
+		}
+		return
+	}
+	h := k.cfg.newHeld(value, rec.Fence, OriginStore, rec.Life, sent, left)
+	if mine != nil && mine.fence == rec.Fence {
+		h.origin, h.spread = mine.origin, mine.spread
+		h.place(sent, min(left, mine.left(sent))) // a life is never made longer
+		if left > mine.left(sent)-time.Second {   // nor shorter by others, so its plan stands
+			h.fresh = mine.fresh - sent.Sub(mine.base)
+		}
+	}
+	if mine != nil && rec.Fence < mine.fence && !h.live(f.at) {
+		return
+	}
+	if late := f.attempt.late; !late.IsZero() && (mine == nil || mine.fence != rec.Fence) {
+		h = k.cfg.cut(h, f.superseded(late), f.at) // before anybody has it
+	}
+	f.publish(h)
+	f.adopted(h, mine)
+}
+
+// adopted reports that h, which the store had, is handed out instead of before.
+func (f *flight) adopted(h, before *held) {
+	k := f.k
+	switch {
+	case !k.state.held.Load().live(time.Now()):
+	case before == nil || before.fence != h.fence:
+		k.cfg.Trace.adopted(AdoptedInfo{Key: k.cfg.Key, First: before == nil, Fence: h.fence, Left: Token{h}.Left()})
+	case before.left(h.base)-h.left(h.base) > time.Second:
+		f.shortened(h)
+	}
+}
+
+// shortened reports that h ends earlier than before.
+func (f *flight) shortened(h *held) {
+	f.k.cfg.Trace.shortened(ShortenedInfo{Key: f.k.cfg.Key, Fence: h.fence, Left: Token{h}.Left()})
+}
+
+// publish makes h the held value.
+func (f *flight) publish(h *held) {
+	before := f.k.state.current()
+	if before == nil || !before.value.Equal(h.value) {
+		f.rejected, f.noVerdict, f.guess = false, false, false
+	}
+	f.k.state.publish(h)
+}
+
+// probe asks the issuer about the current value, for all calls whose refusal has been
+// reported by now.
+func (f *flight) probe() {
+	k := f.k
+	value, reports := k.state.probing()
+	ctx, cancel := context.WithTimeout(f.ctx, k.cfg.Timing.ProbeTimeout)
+	defer cancel()
+	sent := time.Now()
+	verdict := k.cfg.Kind.Probe(ctx, value.Reveal())
+	if f.ctx.Err() != nil {
+		return
+	}
+	k.cfg.Trace.probed(ProbedInfo{Key: k.cfg.Key, Verdict: verdict, Took: time.Since(sent)})
+	f.rejected, f.noVerdict = verdict == Rejected, verdict == NoVerdict
+	k.state.settle(value, reports, verdict, k.refusedError(refusal{reason: refusedAccepted, wait: quarantineGap}))
+}
+
+// prepare has the kind wait for what its fetch needs. The wait is bounded by
+// what the renewal of another credential takes at the longest.
+func (f *flight) prepare() (bool, error) {
+	t := f.k.cfg.Timing
+	ctx, cancel := context.WithTimeout(f.ctx, t.StorePatience+t.LeaseTTL+t.FetchTimeout)
+	defer cancel()
+	err := f.k.cfg.Kind.Prepare(ctx)
+	switch {
+	case f.ctx.Err() != nil:
+		return true, ErrClosed
+	case err == nil:
+		f.prepared = true
+		return false, nil
+	}
+	failed, wait := judge(fetchError(err), f.k.state.failures()+1, f.storeNow())
+	failed.soon, failed.until = false, time.Now().Add(wait)
+	return true, f.fail(failed)
+}
+
+// acquire asks for the lease and adopts the record that comes with it. A call without
+// an answer may have had its effect, so it is made again for the same attempt.
+func (f *flight) acquire() {
+	if f.attempt.id == "" {
+		f.attempt.id = attemptID()
+	}
+	f.k.state.heed()
+	lease, sent, err := f.k.calls.acquire(f.ctx, f.attempt.id)
+	var busy *HeldError
+	if errors.As(err, &busy) {
+		f.tried(sent, nil)
+		f.tries, f.polls, f.heldUntil = 0, 0, time.Now().Add(busy.Left)
+		f.attempt.id = ""
+		return
+	}
+	f.tried(sent, err)
+	if err != nil {
+		return
+	}
+	f.looked = sent
+	f.attempt.lease, f.attempt.until = &lease, sent.Add(f.k.cfg.Timing.LeaseTTL)
+	f.adopt(lease.Record, sent)
+}
+
+// release ends the lease as well as it can be done: when it fails, the lease expires.
+// notes are written, nil leaves them as they are.
+func (f *flight) release(notes []byte) error {
+	lease := *f.attempt.lease
+	f.attempt = attempt{late: f.attempt.late, lateOnce: f.attempt.lateOnce}
+	err := f.k.calls.release(lease, notes)
+	if err != nil {
+		f.k.log().Debug("the lease was not released and expires", "fence", lease.Fence, "error", err)
+	}
+	return err
+}
+
+// giveBack saves the held value in a store that lost it, without a fetch.
+func (f *flight) giveBack() {
+	k := f.k
+	f.gaveBack = true
+	lease, sent, err := k.calls.acquire(f.ctx, attemptID())
+	if err != nil {
+		return // the holder renews, or the store takes nothing
+	}
+	f.adopt(lease.Record, sent)
+	v := f.view()
+	now := time.Now()
+	if !v.lost(now) {
+		_ = k.calls.release(lease, nil)
+		return
+	}
+	h := v.held
+	record := Record{End: f.storeTime(now).Add(h.left(now)), Life: h.life, Notes: f.notes.bytes()}
+	record.Value, record.SealKey = k.seals.seal(k.cfg.Key.String(), h.value)
+	if err := k.calls.save(lease, record); err != nil {
+		k.log().Warn("the store lacks the token and did not take it", "error", err)
+		return
+	}
+	c := *h
+	c.fence, c.unsaved = lease.Fence, false
+	f.publish(&c)
+	k.log().Info("the store lacked the token; it was saved there without a fetch", "fence", lease.Fence)
+}
+
+// fail remembers what an attempt met and returns it as callers get it.
+func (f *flight) fail(failed *failure) error {
+	if f.ctx.Err() != nil {
+		return ErrClosed
+	}
+	v := f.view()
+	f.k.state.remember(failed)
+	err := f.k.named(failed.at(time.Now()))
+	f.k.log().Warn("no new token", "error", err.Text, "class", err.Class, "code", err.Code, "retry_in", round(err.RetryAfter), "failures", failed.count)
+	f.k.cfg.Trace.failed(FailedInfo{Key: f.k.cfg.Key, Reason: v.reason(time.Now()), Err: err, Failures: failed.count, Elsewhere: err.Err == nil})
+	return err
+}
+
+// storeTime tells t, on this process's clock, in the store's. It is early by up
+// to the time that the store's answer took, never late.
+func (f *flight) storeTime(t time.Time) time.Time {
+	if f.at.IsZero() { // nothing was heard of it
+		return t
+	}
+	return f.rec.Now.Add(t.Sub(f.at))
+}
+
+func (f *flight) storeNow() time.Time { return f.storeTime(time.Now()) }

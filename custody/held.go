@@ -29,7 +29,7 @@ type held struct {
 	dead  time.Duration // from then on it is not handed out
 	end   time.Duration // the issuer's own end
 
-	refused *held // set while this very value is under suspicion: what to go back to
+	refused *held // set while the issuer refuses this very value: what it was before
 }
 
 // newHeld places a credential that has left of its stated life at base. What a
@@ -80,6 +80,15 @@ func (h *held) suspected() *held {
 	return &c
 }
 
+// lastResort returns the value that the issuer refuses, if it lives: when there is no
+// other to be had, callers get it.
+func (h *held) lastResort(now time.Time) *held {
+	if h == nil || !h.refused.live(now) {
+		return nil
+	}
+	return h.refused
+}
+
 // zone is where in its life a held credential stands.
 type zone int
 
@@ -120,4 +129,16 @@ func (h *held) left(now time.Time) time.Duration { return h.end - now.Sub(h.base
 // drift returns by how much wall time ran ahead of monotonic time since base.
 func (h *held) drift(now time.Time) time.Duration {
 	return time.Duration(now.UnixNano()-h.wall) - now.Sub(h.base)
+}
+
+// cut returns h, or what is left of it if it was superseded at from and that is
+// less.
+func (c Config) cut(h *held, from, now time.Time) *held {
+	left := from.Add(c.overlapOf(h.life)).Sub(now)
+	if left >= h.left(now) {
+		return h
+	}
+	short := h.placed(now, left)
+	short.fresh = min(left/2, short.dead)
+	return short
 }

@@ -14,11 +14,12 @@ const (
 	maxForcedADay  = 18  // WeChat: at most 20 forced refreshes a day; two are left to people
 	minForcedGap   = 30 * time.Second
 	breakerTime    = 10 * time.Minute // after a new token was refused as well
-	acceptedTime   = time.Minute      // how long "the issuer accepts it" is believed
 	noVerdictGap   = time.Minute      // a probe without a verdict counts as a refusal once in it
 	unreadableGap  = 10 * time.Minute // a live value that cannot be opened is renewed once in it
 	youngWindow    = time.Hour
 	youngLimit     = 3
+	provenAfter    = 2 * time.Second // a new value refused twice, so far apart, opens the breaker
+	maxSlow        = 2               // doublings of FetchTimeout
 )
 
 // notes is the common memory of all Keepers of one credential, kept in
@@ -35,6 +36,15 @@ type notes struct {
 	BreakerEnd   int64 `json:"breaker_end,omitempty"`
 	BreakerFence int64 `json:"breaker_fence,omitempty"`
 
+	// A value that was fetched because of a refusal, and that the issuer refused as well:
+	// once more at least provenAfter later, and the breaker opens.
+	DoubtFence int64 `json:"doubt_fence,omitempty"`
+	DoubtAt    int64 `json:"doubt_at,omitempty"`
+
+	// Slow is how many times a holder's fetch timed out: each lets the next one take
+	// twice as long.
+	Slow int `json:"slow,omitempty"`
+
 	NoVerdictAt  int64   `json:"no_verdict_at,omitempty"` // a probe without verdict last counted as a refusal
 	UnreadableAt int64   `json:"unreadable_at,omitempty"` // last renewal because a live value could not be opened
 	Young        []int64 `json:"young,omitempty"`         // refused long before their end, within youngWindow
@@ -48,6 +58,8 @@ type failureNote struct {
 	Text  string `json:"text"`
 	Count int    `json:"count"` // in a row
 	Next  int64  `json:"next"`  // no attempt before it
+
+	Address string `json:"address,omitempty"` // see FetchError.Address
 }
 
 // parseNotes reads notes; what cannot be read counts as no notes.
@@ -128,6 +140,45 @@ func (n *notes) breaker(now time.Time, fence int64) time.Duration {
 		return 0
 	}
 	return max(0, time.UnixMicro(n.BreakerEnd).Sub(now))
+}
+
+// trip opens the breaker until wait has passed: for the value of fence, or 0 for any.
+func (n *notes) trip(now time.Time, wait time.Duration, fence int64) {
+	n.BreakerEnd, n.BreakerFence = now.Add(wait).UnixMicro(), fence
+}
+
+// doubt notes that the value of fence, which was fetched because of a refusal, was
+// refused as well; fence 0 notes that it was not.
+func (n *notes) doubt(now time.Time, fence int64) {
+	n.DoubtFence, n.DoubtAt = fence, 0
+	if fence != 0 {
+		n.DoubtAt = now.UnixMicro()
+	}
+}
+
+// doubted returns how long ago the value of fence was refused for the first time,
+// if it is a new one that was.
+func (n *notes) doubted(now time.Time, fence int64) (ago time.Duration, ok bool) {
+	if n.DoubtFence == 0 || n.DoubtFence != fence {
+		return 0, false
+	}
+	return since(now, n.DoubtAt), true
+}
+
+// took notes how long a fetch took, and that it timed out.
+func (n *notes) took(d, timeout time.Duration, timedOut bool) {
+	if timedOut {
+		n.Slow = min(n.Slow+1, maxSlow)
+		return
+	}
+	for n.Slow > 0 && d < timeout<<(n.Slow-1) {
+		n.Slow--
+	}
+}
+
+// patience returns how long the next fetch may take, timeout if none timed out.
+func (n *notes) patience(timeout time.Duration) time.Duration {
+	return timeout << min(max(n.Slow, 0), maxSlow)
 }
 
 // diedYoung notes that a token was refused long before its end. It reports true

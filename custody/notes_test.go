@@ -87,9 +87,9 @@ func FuzzStored(f *testing.F) {
 // Sleep makes the wall clock of the held value run ahead of the monotonic one by d, as
 // it does when the machine sleeps.
 func (k *Keeper) Sleep(d time.Duration) {
-	h := *k.held.Load()
+	h := *k.state.held.Load()
 	h.wall -= int64(d)
-	k.held.Store(&h)
+	k.state.held.Store(&h)
 }
 
 // Fingerprints returns the names under which a Keeper of c notes failures: those of the

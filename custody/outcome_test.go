@@ -255,6 +255,21 @@ func standStill(store custody.Store) error {
 type overtaken struct {
 	custody.Store
 	begin, save atomic.Bool
+	still       atomic.Bool // the process is stopped: it extends no lease
+}
+
+// standStill stops the whole process while another renews.
+func (o *overtaken) standStill() error {
+	o.still.Store(true)
+	defer o.still.Store(false)
+	return standStill(o.Store)
+}
+
+func (o *overtaken) Acquire(ctx context.Context, key custody.Key, attempt string, ttl time.Duration) (custody.Lease, error) {
+	if o.still.Load() {
+		return custody.Lease{}, errAway
+	}
+	return o.Store.Acquire(ctx, key, attempt, ttl)
 }
 
 func (o *overtaken) Begin(ctx context.Context, lease custody.Lease, notes []byte) error {
@@ -316,7 +331,7 @@ func TestLostLease(t *testing.T) {
 			if n == 1 {
 				return grant(n), nil
 			}
-			if err := standStill(o.Store); err != nil {
+			if err := o.standStill(); err != nil {
 				t.Error(err)
 			}
 			return custody.Grant{}, &custody.FetchError{Class: custody.ClassTransient, Unanswered: true, Err: errors.New("deadline exceeded")}
@@ -390,16 +405,17 @@ func TestLeaseLostForEver(t *testing.T) {
 func TestNewsDuringAFailure(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T, i *issuer, store *memory.Store) {
-		f := &faulty{Store: store}
+		o := &overtaken{Store: store}
+		f := &faulty{Store: o}
 		k := open(t, config(i, struct {
 			*faulty
 			custody.Watcher
 		}{f, store}))
 		mustToken(t, k, value(1))
 		i.supersede()
-		f.release.Store(&errAway) // so it does not hear that the lease is another's
+		f.release.Store(&errAway) // so it does not learn that the lease is another's
 		i.answers(func(int, custody.Mode) (custody.Grant, error) {
-			if err := standStill(store); err != nil {
+			if err := o.standStill(); err != nil {
 				t.Error(err)
 			}
 			pass(time.Millisecond) // in which the notice arrives
@@ -423,7 +439,7 @@ func TestUnsavedToken(t *testing.T) {
 		a := open(t, config(i, f))
 		mustToken(t, a, value(1))
 		b := open(t, config(i, store))
-		pass(4 * time.Second)
+		pass(2 * time.Second) // the lease lasts for 5 s
 		mustToken(t, a, value(1))
 		f.save.Store(nil)
 		mustToken(t, b, value(1))

@@ -102,8 +102,8 @@ func TestPrepareThatHangs(t *testing.T) {
 		start := time.Now()
 		_, err := k.Token(t.Context())
 		var e *custody.Error
-		if took := time.Since(start); !errors.As(err, &e) || e.Class != custody.ClassTransient || took != 35*time.Second {
-			t.Errorf("Token: %v after %s; want a failure that passes after 15 + 12 + 8 s", err, took)
+		if took := time.Since(start); !errors.As(err, &e) || e.Class != custody.ClassTransient || took != 28*time.Second {
+			t.Errorf("Token: %v after %s; want a failure that passes after 15 + 5 + 8 s", err, took)
 		}
 		k = open(t, cfg)
 		synctest.Wait()

@@ -67,9 +67,9 @@ func TestRejectByValue(t *testing.T) {
 	})
 }
 
-// TestRejectedValueIsNotLive: from Reject until its flight ends, readers wait
-// for the other value.
-func TestRejectedValueIsNotLive(t *testing.T) {
+// TestRefusedValueIsNotLive: readers have the value until the issuer itself refuses it,
+// and then wait for the other one.
+func TestRefusedValueIsNotLive(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T, i *issuer, store *memory.Store) {
 		k := open(t, config(i, slow{store}))
@@ -77,11 +77,16 @@ func TestRejectedValueIsNotLive(t *testing.T) {
 		i.supersede()
 		i.takesTime(time.Second)
 		go func() { _, _ = k.Reject(t.Context(), value(1)) }()
-		for range 13 { // 300 ms for the look, 1 s for the fetch
-			pass(99 * time.Millisecond)
+		pass(299 * time.Millisecond) // of the look
+		if !k.Status().Live {
+			t.Error("Status says dead before the issuer was asked")
+		}
+		pass(time.Millisecond)
+		for range 10 { // 1 s for the fetch
 			if k.Status().Live {
-				t.Error("Status says live in the middle of a Reject")
+				t.Error("Status says live although the issuer refuses the value")
 			}
+			pass(99 * time.Millisecond)
 		}
 		mustToken(t, k, value(2))
 	})
@@ -123,29 +128,135 @@ func TestRejectFindsTheNewerOne(t *testing.T) {
 	})
 }
 
-// TestRejectOfALivingToken: the issuer accepts it, so another cause made the API
-// refuse: nothing is renewed, and the verdict holds for a minute.
+// TestRejectOfALivingToken: the issuer accepts it when it is asked directly, once a
+// second at most, so the call is repeated with it, and nothing is renewed.
 func TestRejectOfALivingToken(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T, i *issuer, store *memory.Store) {
 		k := open(t, config(i, store))
 		mustToken(t, k, value(1))
 		start := time.Now()
-		for time.Since(start) < time.Minute {
-			_, err := k.Reject(t.Context(), value(1))
-			mustRefuse(t, err, 0, time.Minute)
+		for range 100 {
+			if token, err := k.Reject(t.Context(), value(1)); err != nil || token.Value() != value(1) {
+				t.Fatalf("Reject: %q, %v; want the value that is accepted", token.Value(), err)
+			}
 			mustToken(t, k, value(1))
-			pass(time.Second)
 		}
-		if n := i.probed(); n != 1 {
-			t.Errorf("%d probes in a minute, want 1", n)
+		if took := time.Since(start); took != 99*time.Second || i.probed() != 100 {
+			t.Errorf("100 refusals, one after the other: %d probes in %s, want one a second", i.probed(), took)
 		}
-		_, err := k.Reject(t.Context(), value(1))
-		mustRefuse(t, err, time.Minute, time.Minute)
-		if n := i.probed(); n != 2 {
-			t.Errorf("%d probes after the minute, want 2", n)
+		var calls sync.WaitGroup
+		for range 50 {
+			calls.Go(func() { _, _ = k.Reject(t.Context(), value(1)) })
+		}
+		calls.Wait()
+		if n := i.probed(); n != 101 {
+			t.Errorf("%d probes for 50 refusals at once, want 1", n-100)
 		}
 		mustFetches(t, i, 1)
+	})
+}
+
+// called is the context of a call of a path by a Transport, which remembers when it worked.
+func called(t *testing.T, path string, worked time.Time) context.Context {
+	t.Helper()
+	return custody.WithCall(t.Context(), &custody.Call{Path: path, Worked: worked, Lived: worked})
+}
+
+// TestStrayRefusal: where the value has worked before, a call that is refused within
+// the second after a probe is sent again without one; if that is refused too, it waits
+// for the next probe.
+func TestStrayRefusal(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, i *issuer, store *memory.Store) {
+		k := open(t, config(i, store))
+		mustToken(t, k, value(1))
+		worked := time.Now()
+		start := worked
+		reject := func(ctx context.Context, waits time.Duration) {
+			t.Helper()
+			began := time.Now()
+			if token, err := k.Reject(ctx, value(1)); err != nil || token.Value() != value(1) {
+				t.Errorf("Reject: %q, %v; want the same value", token.Value(), err)
+			}
+			if waited := time.Since(began); waited != waits {
+				t.Errorf("waited %s, want %s", waited, waits)
+			}
+		}
+		reject(called(t, "/a", worked), 0) // by a probe
+		stray := called(t, "/a", worked)
+		reject(stray, 0)           // without one
+		reject(stray, time.Second) // by the next
+		reject(called(t, "/new", time.Time{}), time.Second)
+		if n := i.probed(); n != 3 || time.Since(start) != 2*time.Second {
+			t.Errorf("%d probes in %s, want 3 in 2 s", n, time.Since(start))
+		}
+		mustFetches(t, i, 1)
+	})
+}
+
+// TestPathThatIsAlwaysRefused is quarantined: it causes one probe in 10 s, its refusals
+// are returned at once, and other paths have their probes. Success ends that.
+func TestPathThatIsAlwaysRefused(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, i *issuer, store *memory.Store) {
+		k := open(t, config(i, store))
+		mustToken(t, k, value(1))
+		worked := time.Now()
+		broken := called(t, "/broken", time.Time{})
+		if token, err := k.Reject(broken, value(1)); err != nil || token.Value() != value(1) {
+			t.Fatalf("the first refusal: %q, %v; want a repetition", token.Value(), err)
+		}
+		_, err := k.Reject(broken, value(1))
+		mustRefuse(t, err, time.Second, 10*time.Second)
+		before, start := i.probed(), time.Now()
+		for range 300 {
+			began := time.Now()
+			_, err := k.Reject(called(t, "/broken", time.Time{}), value(1))
+			mustRefuse(t, err, 0, 10*time.Second)
+			if waited := time.Since(began); waited != 0 {
+				t.Fatalf("a refusal of a quarantined path waited %s", waited)
+			}
+			pass(100 * time.Millisecond)
+		}
+		if n := i.probed() - before; n < 2 || n > 3 {
+			t.Errorf("%d probes for it in %s, want one in 10 s", n, time.Since(start))
+		}
+
+		i.supersede()
+		if token, err := k.Reject(called(t, "/good", worked), value(1)); err != nil || token.Value() != value(2) {
+			t.Errorf("another path after an invalidation: %q, %v; want the second value", token.Value(), err)
+		}
+		if token, err := k.Reject(called(t, "/broken", time.Time{}), value(1)); err != nil || token.Value() != value(2) {
+			t.Errorf("the broken path with the older value: %q, %v; want the newer one", token.Value(), err)
+		}
+		mustFetches(t, i, 2)
+	})
+}
+
+// TestQuarantinedPathAlone: an invalidation that only a quarantined path meets is found
+// within 10 s.
+func TestQuarantinedPathAlone(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, i *issuer, store *memory.Store) {
+		k := open(t, config(i, store))
+		mustToken(t, k, value(1))
+		broken := called(t, "/broken", time.Time{})
+		_, _ = k.Reject(broken, value(1))
+		_, _ = k.Reject(broken, value(1))
+		i.supersede()
+		start := time.Now()
+		for {
+			token, err := k.Reject(called(t, "/broken", time.Time{}), value(1))
+			if err == nil && token.Value() == value(2) {
+				break
+			}
+			if time.Since(start) > 11*time.Second {
+				t.Fatalf("after %s: %q, %v", time.Since(start), token.Value(), err)
+			}
+			pass(100 * time.Millisecond)
+		}
+		mustFetches(t, i, 2)
 	})
 }
 
@@ -304,8 +415,8 @@ func TestForcedFetchesOfADay(t *testing.T) {
 		if _, err := k.Reject(t.Context(), token.Value()); err != nil {
 			t.Errorf("Reject after midnight: %v", err)
 		}
-		if n := i.forced(); n != 19 {
-			t.Errorf("%d forced fetches after midnight, want 19", n)
+		if n := i.forced(); n != 20 {
+			t.Errorf("%d forced fetches after midnight, want 20: one as soon as it was allowed, one for the Reject", n)
 		}
 	})
 }
@@ -410,8 +521,13 @@ func TestErrorsNameTheAccount(t *testing.T) {
 	bubble(t, func(t *testing.T, i *issuer, store *memory.Store) {
 		k := open(t, config(i, store))
 		mustToken(t, k, value(1))
-		_, err := k.Reject(t.Context(), value(1))
-		for _, part := range []string{"access_token of wx0123456789abcdef", "nothing was renewed", "next attempt in 1m0s"} {
+		broken := called(t, "/broken", time.Time{})
+		_, _ = k.Reject(broken, value(1))
+		_, err := k.Reject(broken, value(1))
+		if err == nil {
+			t.Fatal("a path that is always refused: no error")
+		}
+		for _, part := range []string{"access_token of wx0123456789abcdef", "nothing was renewed", "next attempt in 10s"} {
 			if !strings.Contains(err.Error(), part) {
 				t.Errorf("the error lacks %q: %v", part, err)
 			}

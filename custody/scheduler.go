@@ -2,13 +2,10 @@ package custody
 
 import (
 	"container/heap"
-	"context"
 	"fmt"
-	"maps"
 	"math"
 	"math/rand/v2"
 	"reflect"
-	"slices"
 	"sync"
 	"time"
 )
@@ -19,14 +16,14 @@ const defaultRenewalsPerSecond = 50
 
 const (
 	defaultSpreadOver = time.Hour
-	many              = 1000                  // Keepers of one Scheduler, from which on work is spread
-	gather            = 20 * time.Millisecond // in which a program makes its Keepers before they are loaded
+	many              = 1000 // Keepers of one Scheduler, from which on work is spread
 )
 
 // Scheduler starts what its Keepers have to do ahead of time: one heap and one
-// goroutine for all of them, plus one that listens where a store has [Watcher].
-// It runs from the first Keeper on. A program with several accounts makes one
-// and passes it to all of them:
+// goroutine for all of them. It also holds what Keepers on one store share: reads that
+// travel together, and a subscription where a store has [Watcher]. It runs from the
+// first Keeper on. A program with several accounts makes one and passes it to all of
+// them:
 //
 //	s := custody.NewScheduler(custody.SchedulerConfig{})
 //	defer s.Close()
@@ -35,16 +32,15 @@ type Scheduler struct {
 	spread time.Duration
 
 	mu      sync.Mutex // guards what follows
-	heap    keeperHeap
-	watches map[Store]*watch
-	keepers int
-	phase   float64             // from 0 to 1
-	loading map[Store][]*Keeper // to be loaded, where a store loads many at once
+	heap    taskHeap
+	hubs    map[Store]*hub
+	tasks   int
+	phase   float64 // from 0 to 1
 	running bool
 	closed  bool
 	next    time.Time // no start before it
 
-	wake chan struct{} // the first entry of the heap changed; one place
+	wake chan struct{} // the first task of the heap changed; one place
 	stop chan struct{}
 	done sync.WaitGroup
 }
@@ -52,12 +48,12 @@ type Scheduler struct {
 // SchedulerConfig sets a [Scheduler] up.
 type SchedulerConfig struct {
 	// MaxRenewalsPerSecond paces the starts of renewals ahead of time; 0 means 50.
-	// A caller who waits for a token is never paced.
+	// A caller that waits for a token is never paced.
 	MaxRenewalsPerSecond float64
 
 	// SpreadOver is the time over which the first fetches of more than 1,000
 	// credentials are spread, so that their renewals do not come all at once ever
-	// after; 0 means 1 h. It too holds up no caller.
+	// after; 0 means 1 h. It delays no caller either.
 	SpreadOver time.Duration
 }
 
@@ -79,39 +75,78 @@ func NewScheduler(cfg SchedulerConfig) *Scheduler {
 		spread = defaultSpreadOver
 	}
 	return &Scheduler{
-		pace:    time.Duration(float64(time.Second) / perSecond),
-		spread:  spread,
-		phase:   rand.Float64(),
-		watches: map[Store]*watch{},
-		loading: map[Store][]*Keeper{},
-		wake:    make(chan struct{}, 1),
-		stop:    make(chan struct{}),
+		pace:   time.Duration(float64(time.Second) / perSecond),
+		spread: spread,
+		phase:  rand.Float64(),
+		hubs:   map[Store]*hub{},
+		wake:   make(chan struct{}, 1),
+		stop:   make(chan struct{}),
 	}
 }
 
 // Close stops the Scheduler and waits for its goroutines. Keepers that are
-// still open go on, without renewing ahead of time; close them first. Closing
+// still open continue without renewing ahead of time; close them first. Closing
 // twice is safe.
 func (s *Scheduler) Close() {
 	s.mu.Lock()
-	if !s.closed {
-		s.closed = true
-		close(s.stop)
-		clear(s.loading)
-		for _, w := range s.watches {
-			w.cancel()
-		}
+	first := !s.closed
+	s.closed = true
+	hubs := make([]*hub, 0, len(s.hubs))
+	for _, h := range s.hubs {
+		hubs = append(hubs, h)
 	}
 	s.mu.Unlock()
+	if first {
+		close(s.stop)
+	}
+	for _, h := range hubs {
+		h.close()
+	}
 	s.done.Wait()
 }
 
-// add counts k in.
-func (s *Scheduler) add(k *Keeper) {
+// join returns what the Keepers on store share, with f among them. A store that cannot
+// be compared is shared by nobody.
+func (s *Scheduler) join(store Store, key Key, f follower) *hub {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	k.counted = true
-	s.keepers++
+	var h *hub
+	comparable := reflect.TypeOf(store).Comparable()
+	if comparable {
+		h = s.hubs[store]
+	}
+	if h == nil {
+		h = newHub(store)
+		if s.closed {
+			h.cancel()
+		}
+		if comparable {
+			s.hubs[store] = h
+		}
+	}
+	h.follow(key, f)
+	return h
+}
+
+// leave undoes join. The last one to leave ends the hub.
+func (s *Scheduler) leave(h *hub, key Key, f follower) {
+	s.mu.Lock()
+	last := h.leave(key, f)
+	if last && reflect.TypeOf(h.store).Comparable() {
+		delete(s.hubs, h.store)
+	}
+	s.mu.Unlock()
+	if last {
+		h.close()
+	}
+}
+
+// add counts t in.
+func (s *Scheduler) add(t *task) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t.counted = true
+	s.tasks++
 }
 
 // delay says when the first fetch, or the first renewal, of one of many is due
@@ -120,92 +155,32 @@ func (s *Scheduler) add(k *Keeper) {
 func (s *Scheduler) delay(most time.Duration) time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.keepers <= many {
+	if s.tasks <= many {
 		return 0
 	}
 	_, s.phase = math.Modf(s.phase + math.Phi)
 	return time.Duration(s.phase * float64(most))
 }
 
-// load has k's record loaded together with others'. It reports false when k has
-// to do that itself.
-func (s *Scheduler) load(k *Keeper) bool {
-	store, ok := k.cfg.Store.(ManyLoader)
-	if !ok || !reflect.TypeOf(k.cfg.Store).Comparable() {
-		return false
-	}
+// set plans t for when, instead of its former time.
+func (s *Scheduler) set(t *task, when time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed {
-		return false
-	}
-	waiting, busy := s.loading[k.cfg.Store]
-	s.loading[k.cfg.Store] = append(waiting, k)
-	if !busy {
-		s.done.Go(func() { s.loadAll(k.cfg.Store, store) })
-	}
-	return true
-}
-
-// loadAll loads the records of all Keepers that wait for it, and ends.
-func (s *Scheduler) loadAll(key Store, store ManyLoader) {
-	select {
-	case <-time.After(gather):
-	case <-s.stop:
+	if s.closed || !t.counted {
 		return
 	}
-	for {
-		s.mu.Lock()
-		waiting := s.loading[key]
-		if len(waiting) == 0 {
-			delete(s.loading, key)
-			s.mu.Unlock()
-			return
-		}
-		batch := waiting[:min(len(waiting), MaxLoadMany)]
-		s.loading[key] = waiting[len(batch):]
-		s.mu.Unlock()
-
-		keys := make([]Key, len(batch))
-		for i, k := range batch {
-			keys[i] = k.cfg.Key
-		}
-		sent := time.Now()
-		records, err := s.loadMany(context.Background(), store, batch, keys)
-		for _, k := range batch {
-			if err != nil {
-				s.set(k, sent) // each for itself, at the Scheduler's pace
-				continue
-			}
-			record, ok := records[k.cfg.Key]
-			if !ok {
-				record.Now = sent
-			}
-			k.seed(record, sent)
-		}
-	}
-}
-
-// set plans k for when, in place of its former time.
-func (s *Scheduler) set(k *Keeper, when time.Time) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
-		return
-	}
-	e := &k.entry
-	if e.planned {
-		e.when = when
-		heap.Fix(&s.heap, e.index)
+	if t.planned {
+		t.when = when
+		heap.Fix(&s.heap, t.index)
 	} else {
-		e.keeper, e.when, e.planned = k, when, true
-		heap.Push(&s.heap, e)
+		t.when, t.planned = when, true
+		heap.Push(&s.heap, t)
 	}
 	if !s.running {
 		s.running = true
 		s.done.Go(s.run)
 	}
-	if s.heap[0] == e {
+	if s.heap[0] == t {
 		select {
 		case s.wake <- struct{}{}:
 		default:
@@ -213,18 +188,18 @@ func (s *Scheduler) set(k *Keeper, when time.Time) {
 	}
 }
 
-// remove forgets k.
-func (s *Scheduler) remove(k *Keeper) {
+// remove forgets t.
+func (s *Scheduler) remove(t *task) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !k.counted {
+	if !t.counted {
 		return
 	}
-	k.counted = false
-	s.keepers--
-	if e := &k.entry; e.planned {
-		heap.Remove(&s.heap, e.index)
-		e.planned = false
+	t.counted = false
+	s.tasks--
+	if t.planned {
+		heap.Remove(&s.heap, t.index)
+		t.planned = false
 	}
 }
 
@@ -232,9 +207,9 @@ func (s *Scheduler) run() {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
-		k, wait := s.due()
-		if k != nil {
-			k.wakeUp()
+		t, wait := s.due()
+		if t != nil {
+			t.run.wakeUp()
 			continue
 		}
 		timer.Reset(wait)
@@ -247,195 +222,54 @@ func (s *Scheduler) run() {
 	}
 }
 
-// due takes the Keeper whose time has come, or says how long nothing is to do.
-func (s *Scheduler) due() (*Keeper, time.Duration) {
+// due takes the task whose time has come, or says how long nothing is to do.
+func (s *Scheduler) due() (*task, time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed || len(s.heap) == 0 {
 		return nil, time.Hour
 	}
 	now, first := time.Now(), s.heap[0]
-	start := first.when
-	if start.Before(s.next) {
-		start = s.next
-	}
+	start := later(first.when, s.next)
 	if wait := start.Sub(now); wait > 0 {
 		return nil, wait
 	}
 	s.next = now.Add(s.pace)
 	heap.Pop(&s.heap)
 	first.planned = false
-	return first.keeper, 0
+	return first, 0
 }
 
-// watch is one subscription to the notices of a store, for all its Keepers.
-type watch struct {
-	cancel  context.CancelFunc
-	keepers map[Key]map[*Keeper]struct{} // guarded by Scheduler.mu
-}
-
-// subscribe lets k look whenever its store says that its record changed.
-func (s *Scheduler) subscribe(k *Keeper) {
-	store, ok := k.cfg.Store.(Watcher)
-	if !ok || !reflect.TypeOf(k.cfg.Store).Comparable() {
-		return
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
-		return
-	}
-	w := s.watches[k.cfg.Store]
-	if w == nil {
-		ctx, cancel := context.WithCancel(context.Background())
-		w = &watch{cancel: cancel, keepers: map[Key]map[*Keeper]struct{}{}}
-		s.watches[k.cfg.Store] = w
-		s.done.Go(func() { s.listen(ctx, store, w) })
-	}
-	if w.keepers[k.cfg.Key] == nil {
-		w.keepers[k.cfg.Key] = map[*Keeper]struct{}{}
-	}
-	w.keepers[k.cfg.Key][k] = struct{}{}
-}
-
-// unsubscribe undoes subscribe; the last one of a store ends its subscription.
-func (s *Scheduler) unsubscribe(k *Keeper) {
-	if _, ok := k.cfg.Store.(Watcher); !ok || !reflect.TypeOf(k.cfg.Store).Comparable() {
-		return
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	w := s.watches[k.cfg.Store]
-	if w == nil {
-		return
-	}
-	delete(w.keepers[k.cfg.Key], k)
-	if len(w.keepers[k.cfg.Key]) == 0 {
-		delete(w.keepers, k.cfg.Key)
-	}
-	if len(w.keepers) == 0 {
-		w.cancel()
-		delete(s.watches, k.cfg.Store)
-	}
-}
-
-// listen passes notices on until ctx ends. A subscription that cannot be had or
-// breaks off is made again after a pause. What changed before it began was told
-// to nobody, so all records are looked at then; and as notices may be lost all
-// the same, nothing hangs on them.
-func (s *Scheduler) listen(ctx context.Context, store Watcher, w *watch) {
-	pause := time.Second
-	for ctx.Err() == nil {
-		changed, err := store.Watch(ctx)
-		if err == nil {
-			pause = time.Second
-			s.lookAround(ctx, store, w)
-			for key := range changed {
-				s.notify(w, key)
-			}
-		}
-		if !sleep(ctx, pause) {
-			return
-		}
-		pause = min(2*pause, time.Minute)
-	}
-}
-
-func (s *Scheduler) notify(w *watch, key Key) {
-	for _, k := range s.watching(w, key) {
-		k.notice()
-	}
-}
-
-func (s *Scheduler) watching(w *watch, key Key) []*Keeper {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return slices.Collect(maps.Keys(w.keepers[key]))
-}
-
-// lookAround tells the Keepers of w whose record is another than they know, many
-// with one question where the store takes it.
-func (s *Scheduler) lookAround(ctx context.Context, store Watcher, w *watch) {
-	s.mu.Lock()
-	keys := slices.Collect(maps.Keys(w.keepers))
-	s.mu.Unlock()
-	loader, ok := store.(ManyLoader)
-	for batch := range slices.Chunk(keys, MaxLoadMany) {
-		var records map[Key]Record
-		sent := time.Now()
-		if ok {
-			var err error
-			if records, err = s.loadMany(ctx, loader, s.watching(w, batch[0]), batch); err != nil {
-				return // it will break off as well
-			}
-		}
-		for _, key := range batch {
-			record, found := records[key]
-			for _, k := range s.watching(w, key) {
-				switch {
-				case !ok:
-					s.set(k, time.Now()) // at the Scheduler's pace
-				case found:
-					k.compare(record, sent)
-				}
-			}
-		}
-	}
-}
-
-func (s *Scheduler) loadMany(ctx context.Context, store ManyLoader, of []*Keeper, keys []Key) (map[Key]Record, error) {
-	if len(of) == 0 { // closed meanwhile
-		return nil, nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, 4*of[0].cfg.Timing.StoreTimeout)
-	defer cancel()
-	sent := time.Now()
-	records, err := store.LoadMany(ctx, keys)
-	loadedMany(of, sent, err)
-	return records, err
-}
-
-// sleep waits for d and reports whether ctx lasted that long.
-func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
-
-// entry is a Keeper's place in the heap, guarded by Scheduler.mu.
-type entry struct {
-	keeper  *Keeper
+// task is a Keeper's place in the heap, guarded by Scheduler.mu.
+type task struct {
+	run     interface{ wakeUp() } // something is due
 	when    time.Time
 	index   int
 	planned bool
+	counted bool
 }
 
-// keeperHeap implements [heap.Interface]: the earliest first.
-type keeperHeap []*entry
+// taskHeap implements [heap.Interface]: the earliest first.
+type taskHeap []*task
 
-func (h keeperHeap) Len() int           { return len(h) }
-func (h keeperHeap) Less(i, j int) bool { return h[i].when.Before(h[j].when) }
+func (h taskHeap) Len() int           { return len(h) }
+func (h taskHeap) Less(i, j int) bool { return h[i].when.Before(h[j].when) }
 
-func (h keeperHeap) Swap(i, j int) {
+func (h taskHeap) Swap(i, j int) {
 	h[i], h[j] = h[j], h[i]
 	h[i].index, h[j].index = i, j
 }
 
-func (h *keeperHeap) Push(x any) {
-	e := x.(*entry)
-	e.index = len(*h)
-	*h = append(*h, e)
+func (h *taskHeap) Push(x any) {
+	t := x.(*task)
+	t.index = len(*h)
+	*h = append(*h, t)
 }
 
-func (h *keeperHeap) Pop() any {
+func (h *taskHeap) Pop() any {
 	old := *h
-	e := old[len(old)-1]
+	t := old[len(old)-1]
 	old[len(old)-1] = nil
 	*h = old[:len(old)-1]
-	return e
+	return t
 }

@@ -143,7 +143,7 @@ func TestConfigIsChecked(t *testing.T) {
 		"Timing.SaveTimeout": func(c *custody.Config) {
 			c.Timing.SaveTimeout = -1
 		},
-		"LeaseTTL 12s": func(c *custody.Config) { c.Timing.FetchTimeout = 11 * time.Second },
+		"LeaseTTL is 1s": func(c *custody.Config) { c.Timing.LeaseTTL = time.Second },
 	} {
 		cfg := config(&issuer{}, memory.New())
 		change(&cfg)

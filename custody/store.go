@@ -54,8 +54,9 @@ type Store interface {
 
 	// Acquire takes the lease of key for ttl in the name of attempt, an id that
 	// no other attempt has. It returns a *HeldError while another attempt's
-	// lease lasts. The same attempt is given its own lease again, because the
-	// answer to its first call may have been lost. The lease comes with the
+	// lease lasts. The same attempt is given its own lease again, under the same
+	// fence and for ttl from now if that is longer: the answer to its first call
+	// may have been lost, or its fetch is still running. The lease comes with the
 	// record as it is at this moment.
 	Acquire(ctx context.Context, key Key, attempt string, ttl time.Duration) (Lease, error)
 

@@ -29,6 +29,10 @@ type Trace struct {
 	// Fetched: a fetch was answered, or was not.
 	Fetched func(FetchedInfo)
 
+	// Probed: the issuer was asked directly whether it accepts a value whose refusal was
+	// reported, or that was fetched because of a refusal.
+	Probed func(ProbedInfo)
+
 	// Renewed: a fetch brought a value, and Token hands it out, but for
 	// RenewalOvertaken.
 	Renewed func(RenewedInfo)
@@ -95,6 +99,13 @@ type FetchedInfo struct {
 	Today, Limit int
 }
 
+// ProbedInfo is what Trace.Probed receives.
+type ProbedInfo struct {
+	Key     Key
+	Verdict Verdict
+	Took    time.Duration
+}
+
 // RenewalResult says what became of a value that was fetched.
 type RenewalResult string
 
@@ -148,7 +159,7 @@ type RefusalResult string
 const (
 	RefusalRenewed   RefusalResult = "renewed"   // another value was fetched because of it
 	RefusalNewer     RefusalResult = "newer"     // there was a newer value already, here or in the store, or one was on its way
-	RefusalAccepted  RefusalResult = "accepted"  // the issuer accepts the value when it is asked directly: nothing was renewed
+	RefusalAccepted  RefusalResult = "accepted"  // the issuer accepts the value when it is asked directly: nothing was renewed, and the call is repeated with it
 	RefusalNoOther   RefusalResult = "no_other"  // there is no other value to be had now; Err says why
 	RefusalAbandoned RefusalResult = "abandoned" // the caller's ctx ended first, or the Keeper was closed
 )
@@ -158,7 +169,7 @@ type RefusedInfo struct {
 	Key    Key
 	Result RefusalResult
 	Took   time.Duration
-	Err    error // of Reject; nil for RefusalRenewed and RefusalNewer
+	Err    error // of Reject; nil for RefusalRenewed, RefusalNewer and, as a rule, RefusalAccepted
 }
 
 // StoreCall names a call of a [Store].
@@ -224,6 +235,7 @@ func JoinTraces(traces ...*Trace) *Trace {
 			joined = &one
 		default:
 			joined.Fetched = both(joined.Fetched, t.Fetched)
+			joined.Probed = both(joined.Probed, t.Probed)
 			joined.Renewed = both(joined.Renewed, t.Renewed)
 			joined.Adopted = both(joined.Adopted, t.Adopted)
 			joined.Shortened = both(joined.Shortened, t.Shortened)
@@ -248,111 +260,32 @@ func both[T any](first, second func(T)) func(T) {
 	}
 }
 
-// trace returns the functions that are to be told.
-func (k *Keeper) trace() *Trace {
-	if k.cfg.Trace == nil {
-		return &noTrace
-	}
-	return k.cfg.Trace
+// The following call the functions that are set. A nil Trace has none.
+
+func (t *Trace) fetched(i FetchedInfo) {
+	tell(t, func(t *Trace) func(FetchedInfo) { return t.Fetched }, i)
 }
-
-var noTrace Trace
-
-// stored tells of a call of the store that was sent at sent.
-func (k *Keeper) stored(call StoreCall, sent time.Time, err error) {
-	if told := k.trace().Stored; told != nil {
-		told(StoredInfo{Key: k.cfg.Key, Call: call, Took: time.Since(sent), Err: err})
-	}
+func (t *Trace) probed(i ProbedInfo) { tell(t, func(t *Trace) func(ProbedInfo) { return t.Probed }, i) }
+func (t *Trace) renewed(i RenewedInfo) {
+	tell(t, func(t *Trace) func(RenewedInfo) { return t.Renewed }, i)
 }
+func (t *Trace) adopted(i AdoptedInfo) {
+	tell(t, func(t *Trace) func(AdoptedInfo) { return t.Adopted }, i)
+}
+func (t *Trace) shortened(i ShortenedInfo) {
+	tell(t, func(t *Trace) func(ShortenedInfo) { return t.Shortened }, i)
+}
+func (t *Trace) failed(i FailedInfo) { tell(t, func(t *Trace) func(FailedInfo) { return t.Failed }, i) }
+func (t *Trace) refused(i RefusedInfo) {
+	tell(t, func(t *Trace) func(RefusedInfo) { return t.Refused }, i)
+}
+func (t *Trace) stored(i StoredInfo) { tell(t, func(t *Trace) func(StoredInfo) { return t.Stored }, i) }
 
-// fetched tells of the answer to a fetch that was sent at sent.
-func (r *renewal) fetched(mode Mode, sent time.Time, today int, err error) {
-	told := r.k.trace().Fetched
-	if told == nil {
+func tell[T any](t *Trace, which func(*Trace) func(T), info T) {
+	if t == nil {
 		return
 	}
-	info := FetchedInfo{
-		Key: r.k.cfg.Key, Reason: r.why, Mode: mode, Took: time.Since(sent),
-		Today: today, Limit: r.k.cfg.Kind.DailyFetches,
-	}
-	if err != nil {
-		info.Err = fetchError(err)
-	}
-	told(info)
-}
-
-// renewed tells what became of h, which was fetched.
-func (r *renewal) renewed(h *held, result RenewalResult) {
-	told := r.k.trace().Renewed
-	if told == nil {
-		return
-	}
-	info := RenewedInfo{
-		Key: r.k.cfg.Key, Reason: r.why, Result: result, Forced: r.forced,
-		Took: time.Since(r.began), Fence: h.fence,
-	}
-	if result != RenewalOvertaken {
-		info.Left = Token{h}.Left()
-	}
-	told(info)
-}
-
-// adopted tells that h, which the store had, is handed out in place of before.
-func (r *renewal) adopted(h, before *held) {
-	switch {
-	case !h.live(time.Now()) || h.value.Reveal() == r.f.refused:
-	case before == nil || before.fence != h.fence:
-		if told := r.k.trace().Adopted; told != nil {
-			told(AdoptedInfo{Key: r.k.cfg.Key, First: before == nil, Fence: h.fence, Left: Token{h}.Left()})
-		}
-	case before.left(h.base)-h.left(h.base) > time.Second:
-		r.shortened(h)
-	}
-}
-
-// shortened tells that h ends earlier than before.
-func (r *renewal) shortened(h *held) {
-	if told := r.k.trace().Shortened; told != nil {
-		told(ShortenedInfo{Key: r.k.cfg.Key, Fence: h.fence, Left: Token{h}.Left()})
-	}
-}
-
-// failed tells of f, which callers get as err.
-func (r *renewal) failed(f *failure, err *Error) {
-	if told := r.k.trace().Failed; told != nil {
-		told(FailedInfo{Key: r.k.cfg.Key, Reason: r.reason(), Err: err, Failures: f.count, Elsewhere: err.Err == nil})
-	}
-}
-
-// refused tells of a call of Reject that began at began and is over: with a value
-// that was fetched because of it, with another one, or with err.
-func (k *Keeper) refused(began time.Time, fetched bool, err error) {
-	told := k.trace().Refused
-	if told == nil {
-		return
-	}
-	info := RefusedInfo{Key: k.cfg.Key, Result: RefusalNewer, Took: time.Since(began), Err: err}
-	var e *Error
-	switch {
-	case fetched:
-		info.Result = RefusalRenewed
-	case err == nil:
-	case !errors.As(err, &e):
-		info.Result = RefusalAbandoned
-	case e.Text == textAccepted:
-		info.Result = RefusalAccepted
-	default:
-		info.Result = RefusalNoOther
-	}
-	told(info)
-}
-
-// loadedMany tells of a call for the records of many.
-func loadedMany(of []*Keeper, sent time.Time, err error) {
-	for _, k := range of {
-		if told := k.trace().Stored; told != nil {
-			told(StoredInfo{Call: CallLoadMany, Took: time.Since(sent), Err: err})
-			return
-		}
+	if do := which(t); do != nil {
+		do(info)
 	}
 }

@@ -257,8 +257,8 @@ func TestTraceOfRefusals(t *testing.T) {
 				t.Errorf("told:\n  %s\nwant last:\n  %s", strings.Join(lines, "\n  "), want)
 			}
 		}
-		refused(value(1), "refused: accepted in 0s, error true")
-		refused(value(1), "refused: accepted in 0s, error true") // without a probe
+		refused(value(1), "refused: accepted in 0s, error false")
+		refused(value(1), "refused: accepted in 1s, error false") // by the next probe
 		refused(value(7), "refused: newer in 0s, error false")
 		pass(2 * time.Minute)
 
@@ -283,7 +283,8 @@ func TestTraceOfRefusals(t *testing.T) {
 		l.must(t, false, "fetched refused mode 0 in 2s: ok, 4 of 0", "renewed refused: saved, forced false, in 2s, left "+(freshLeft-2*time.Second).String())
 
 		i.says(func(string) custody.Verdict { return custody.Rejected })
-		refused(value(4), "refused: renewed in 2s, error false") // the new one is refused too: the breaker opens
+		refused(value(4), "refused: renewed in 2s, error false") // the new one is refused too
+		refused(value(5), "refused: no_other in 2s, error true") // and still is: the breaker opens
 		refused(value(5), "refused: no_other in 0s, error true")
 	})
 }

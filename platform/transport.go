@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/custody"
@@ -23,6 +24,8 @@ const (
 	maxRefusalBytes = 4 << 10          // of an answer that may refuse a token; WeChat's have about 250
 	rejectTimeout   = 30 * time.Second // of a Reject that no caller waits for
 	tokenParameter  = "access_token"
+	mostRepetitions = 2    // of a refused call: without a probe of its own, and after one, be it with the same token or another
+	maxPaths        = 1024 // of which it is remembered when they worked
 )
 
 // Tokens is what a Transport needs of a [custody.Keeper].
@@ -36,8 +39,11 @@ type Tokens interface {
 }
 
 // Transport is an [http.RoundTripper] that adds the access_token to the query of
-// each request. When WeChat refuses the token (40001, 40014, 42001) it has it
-// renewed and sends the request once more.
+// each request. When WeChat refuses the token (40001, 40014, 42001) it asks Tokens for
+// what to use instead, and sends the request again: with a newer token, or once with
+// the same one if WeChat accepts that when it is asked directly. It is assumed that a
+// call that was refused in this way had no effect; after any other answer, and after
+// none, nothing is sent again.
 //
 // The token goes to WeChat's API hosts over https and to API's base, nowhere
 // else: other requests, redirects among them, end in [ErrForeignHost]. A request
@@ -48,7 +54,7 @@ type Tokens interface {
 // A request is sent again when its body can be had again: there is none, or
 // GetBody is set, as [http.NewRequest] does for a bytes.Reader, bytes.Buffer and
 // strings.Reader. Otherwise the token is renewed for the next caller, and this
-// one gets WeChat's answer. It also does when no other token is to be had.
+// one gets WeChat's answer. It also gets that when there is nothing to send again with.
 //
 // An answer of more than 4 KiB is not looked into.
 type Transport struct {
@@ -62,6 +68,7 @@ type Transport struct {
 	API *API
 
 	rejecting sync.Map // refused values with a Reject that no caller waits for
+	evidence  evidence
 }
 
 // RoundTrip implements [http.RoundTripper]. An error of Tokens.Token is wrapped
@@ -91,22 +98,32 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		closeBody(req.Body)
 		return nil, &tokenError{err}
 	}
-	resp, err := t.send(req, req.Body, token.Value())
-	if err != nil {
-		return nil, err
+	value := token.Value()
+	resp, err := t.send(req, req.Body, value)
+	call := &custody.Call{Path: req.URL.Path}
+	for sent := 1; ; sent++ {
+		if err != nil {
+			return nil, err
+		}
+		code := refusal(resp)
+		if code == 0 {
+			if resp.StatusCode == http.StatusOK {
+				t.evidence.worked(call.Path, value)
+			}
+			return resp, nil
+		}
+		call.Worked, call.Lived = t.evidence.of(call.Path, value)
+		next, body, ok := t.instead(req, call, value)
+		if !ok || sent > mostRepetitions {
+			closeBody(body)
+			return resp, nil
+		}
+		t.API.log().LogAttrs(ctx, slog.LevelDebug, "sending again",
+			slog.String("path", req.URL.Path), slog.Int("errcode", code), slog.Bool("other_token", next != value))
+		closeBody(resp.Body)
+		value = next
+		resp, err = t.send(req, body, value)
 	}
-	code := refusal(resp)
-	if code == 0 {
-		return resp, nil
-	}
-	next, body, ok := t.renew(req, token.Value())
-	if !ok {
-		return resp, nil
-	}
-	t.API.log().LogAttrs(ctx, slog.LevelDebug, "sending again with another token",
-		slog.String("path", req.URL.Path), slog.Int("errcode", code))
-	closeBody(resp.Body)
-	return t.send(req, body, next)
 }
 
 // CloseIdleConnections closes those of Base; [http.Client] calls it.
@@ -136,17 +153,17 @@ func (t *Transport) send(req *http.Request, body io.ReadCloser, token string) (*
 	return resp, nil
 }
 
-// renew has the token renewed that WeChat refused and returns what to send again.
-// It reports false when there is nothing to be gained.
-func (t *Transport) renew(req *http.Request, refused string) (token string, body io.ReadCloser, ok bool) {
-	ctx := req.Context()
+// instead returns what to send again with after WeChat refused a value: another one, or
+// the same. It reports false when there is nothing to be gained.
+func (t *Transport) instead(req *http.Request, call *custody.Call, refused string) (token string, body io.ReadCloser, ok bool) {
+	ctx := custody.WithCall(req.Context(), call)
 	hasBody := req.Body != nil && req.Body != http.NoBody
 	if hasBody && req.GetBody == nil {
 		t.rejectInBackground(ctx, refused)
 		return "", nil, false
 	}
 	next, err := t.Tokens.Reject(ctx, refused)
-	if err != nil || next.Value() == "" || next.Value() == refused || ctx.Err() != nil {
+	if err != nil || next.Value() == "" || ctx.Err() != nil {
 		return "", nil, false
 	}
 	if hasBody {
@@ -169,6 +186,61 @@ func (t *Transport) rejectInBackground(ctx context.Context, refused string) {
 		defer cancel()
 		_, _ = t.Tokens.Reject(ctx, refused) // Tokens logs what comes of it
 	}()
+}
+
+// evidence remembers when values last worked: what a Keeper needs to know to tell a
+// path with a reason of its own from an invalid token.
+type evidence struct {
+	paths sync.Map // path → *success
+	count atomic.Int32
+	any   success
+}
+
+// success is when a value last worked, on a path or on any.
+type success struct{ last atomic.Pointer[moment] }
+
+type moment struct {
+	value string
+	at    atomic.Int64 // Unix nanoseconds
+}
+
+func (s *success) note(value string, now int64) {
+	m := s.last.Load()
+	if m == nil || m.value != value {
+		m = &moment{value: value}
+		s.last.Store(m)
+	}
+	m.at.Store(now)
+}
+
+func (s *success) of(value string) time.Time {
+	if m := s.last.Load(); m != nil && m.value == value {
+		return time.Unix(0, m.at.Load())
+	}
+	return time.Time{}
+}
+
+// worked notes that value was not refused on path.
+func (e *evidence) worked(path, value string) {
+	now := time.Now().UnixNano()
+	e.any.note(value, now)
+	known, ok := e.paths.Load(path)
+	if !ok {
+		if e.count.Add(1) > maxPaths { // somebody makes paths up
+			e.paths.Clear()
+			e.count.Store(1)
+		}
+		known, _ = e.paths.LoadOrStore(path, new(success))
+	}
+	known.(*success).note(value, now)
+}
+
+// of returns when value last worked on path, and when on any; zero for never.
+func (e *evidence) of(path, value string) (worked, lived time.Time) {
+	if known, ok := e.paths.Load(path); ok {
+		worked = known.(*success).of(value)
+	}
+	return worked, e.any.of(value)
 }
 
 // tokenError is an error of Tokens on its way through an http.Client.

@@ -325,10 +325,6 @@ func TestOriginalRefusal(t *testing.T) {
 			f.rejectErr = custody.ErrRefused
 			return r
 		}, 1},
-		"Reject gives the same token": {func(f *fakeTokens, r *http.Request) *http.Request {
-			f.next = f.current
-			return r
-		}, 1},
 		"Reject gives the empty token": {func(f *fakeTokens, r *http.Request) *http.Request {
 			f.next = custody.Token{}
 			return r
@@ -360,8 +356,31 @@ func TestOriginalRefusal(t *testing.T) {
 	}
 }
 
-// TestReplayedOnce: a second refusal is the caller's.
-func TestReplayedOnce(t *testing.T) {
+// TestRepeatedWithTheSameToken: a call that the issuer's direct answer contradicts is
+// repeated, but not for ever.
+func TestRepeatedWithTheSameToken(t *testing.T) {
+	for _, c := range []struct{ refusals, sent int }{{1, 2}, {2, 3}, {100, 3}} {
+		var sent atomic.Int32
+		tokens := newFakeTokens(t)
+		tokens.next = tokens.current
+		transport := &Transport{Tokens: tokens, Base: roundTripFunc(func(req *http.Request) (*http.Response, error) {
+			if int(sent.Add(1)) > c.refusals {
+				return response(req, 200, `{"errcode":0}`), nil
+			}
+			return response(req, 200, refusalAnswer), nil
+		})}
+		resp, err := transport.RoundTrip(newRequest(t, "POST", callURL, strings.NewReader("abc")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := readBody(t, resp); (got == refusalAnswer) != (c.refusals == 100) || int(sent.Load()) != c.sent {
+			t.Errorf("%d refusals: %q after %d requests, want %d", c.refusals, got, sent.Load(), c.sent)
+		}
+	}
+}
+
+// TestReplayedTwice at most, whatever Tokens gives; then the refusal is the caller's.
+func TestReplayedTwice(t *testing.T) {
 	var sent atomic.Int32
 	tokens := newFakeTokens(t)
 	transport := &Transport{Tokens: tokens, Base: roundTripFunc(func(req *http.Request) (*http.Response, error) {
@@ -372,7 +391,7 @@ func TestReplayedOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := readBody(t, resp); got != refusalAnswer || sent.Load() != 2 || len(tokens.rejected()) != 1 {
+	if got := readBody(t, resp); got != refusalAnswer || sent.Load() != 3 || len(tokens.rejected()) != 3 {
 		t.Errorf("%q after %d requests and %d rejections", got, sent.Load(), len(tokens.rejected()))
 	}
 }

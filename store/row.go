@@ -46,6 +46,9 @@ func (r *Row) Acquire(now time.Time, key custody.Key, attempt string, ttl time.D
 		if r.Attempt != attempt {
 			return custody.Lease{}, &custody.HeldError{Left: left}
 		}
+		if end := now.Add(ttl); end.After(r.LeaseEnd) {
+			r.LeaseEnd = end
+		}
 	} else {
 		if !r.Begun.IsZero() {
 			r.Unfinished, r.Begun = r.Begun, time.Time{}

@@ -111,10 +111,12 @@ func (s *Store) Acquire(ctx context.Context, key custody.Key, attempt string, tt
 		var err error
 		lease, err = e.row.Acquire(now.time, key, attempt, ttl)
 		var held *custody.HeldError
-		if errors.As(err, &held) {
+		switch {
+		case errors.As(err, &held):
 			held.Left = min(held.Left, left)
-		}
-		if e.row.Top != top {
+		case err == nil && e.row.Top == top:
+			e.until = max(e.until, now.mono+ttl)
+		case err == nil:
 			e.until = now.mono + ttl
 		}
 		lease.Record = answer(lease.Record)

@@ -1,0 +1,166 @@
+package custody
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// calls is a Keeper's way to its store. It bounds each call, reports it to the Trace,
+// and knows for how long the store has been silent, or has taken nothing.
+type calls struct {
+	cfg *Config
+	hub *hub
+	who follower
+
+	mu     sync.Mutex // guards what follows
+	silent time.Time  // since when no call is answered; zero while they are
+	stuck  time.Time  // since when no call that writes succeeds; zero while they do
+	queue  int        // how many Keepers waited for the store when the last call failed
+}
+
+// load reads the record. It also returns when the question was sent. A patient reader
+// waits for others, so that their questions travel together.
+func (c *calls) load(ctx context.Context, patient bool) (Record, time.Time, error) {
+	record, sent, err := c.hub.read(ctx, question{key: c.cfg.Key, patient: patient, timeout: c.cfg.Timing.StoreTimeout, report: c.reporter()})
+	c.note(CallLoad, sent, err)
+	return record, sent, err
+}
+
+// first asks for the record together with others that begin now; the answer goes to
+// the Keeper's seed. It reports false where that cannot be.
+func (c *calls) first() bool {
+	return c.hub.begin(&question{
+		key: c.cfg.Key, patient: true, timeout: c.cfg.Timing.StoreTimeout, report: c.reporter(),
+		answered: func(record Record, sent time.Time, err error) {
+			c.note(CallLoad, sent, err)
+			c.who.seed(record, sent, err)
+		},
+	})
+}
+
+// acquire takes the lease, or extends it when attempt has it.
+func (c *calls) acquire(ctx context.Context, attempt string) (lease Lease, sent time.Time, err error) {
+	sent, err = c.write(ctx, CallAcquire, c.cfg.Timing.StoreTimeout, func(ctx context.Context) error {
+		var err error
+		lease, err = c.cfg.Store.Acquire(ctx, c.cfg.Key, attempt, c.cfg.Timing.LeaseTTL)
+		return err
+	})
+	return lease, sent, err
+}
+
+func (c *calls) begin(ctx context.Context, lease Lease, notes []byte) error {
+	_, err := c.write(ctx, CallBegin, c.cfg.Timing.StoreTimeout, func(ctx context.Context) error {
+		return c.cfg.Store.Begin(ctx, lease, notes)
+	})
+	return err
+}
+
+// save is not cut short by Close, which waits for it.
+func (c *calls) save(lease Lease, record Record) error {
+	_, err := c.write(context.Background(), CallSave, c.cfg.Timing.SaveTimeout, func(ctx context.Context) error {
+		return c.cfg.Store.Save(ctx, lease, record)
+	})
+	return err
+}
+
+// release is not cut short by Close either: others would wait for the lease's end.
+func (c *calls) release(lease Lease, notes []byte) error {
+	_, err := c.write(context.Background(), CallRelease, c.cfg.Timing.StoreTimeout, func(ctx context.Context) error {
+		return c.cfg.Store.Release(ctx, lease, notes)
+	})
+	return err
+}
+
+func (c *calls) shorten(fence int64, end time.Time) error {
+	_, err := c.write(context.Background(), CallShorten, c.cfg.Timing.StoreTimeout, func(ctx context.Context) error {
+		return c.cfg.Store.Shorten(ctx, c.cfg.Key, fence, end)
+	})
+	return err
+}
+
+// write makes a call that changes the store.
+func (c *calls) write(ctx context.Context, call StoreCall, timeout time.Duration, do func(context.Context) error) (sent time.Time, err error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	sent = time.Now()
+	err = do(ctx)
+	c.report(call, sent, err)
+	c.note(call, sent, err)
+	return sent, err
+}
+
+// reporter returns report where the Trace wants to know.
+func (c *calls) reporter() func(StoreCall, time.Time, error) {
+	if c.cfg.Trace == nil || c.cfg.Trace.Stored == nil {
+		return nil
+	}
+	return c.report
+}
+
+func (c *calls) report(call StoreCall, sent time.Time, err error) {
+	info := StoredInfo{Key: c.cfg.Key, Call: call, Took: time.Since(sent), Err: err}
+	if call == CallLoadMany {
+		info.Key = Key{}
+	}
+	c.cfg.Trace.stored(info)
+}
+
+// note keeps what a call says about the store. A lease that is another's, or lost,
+// is an answer, and no proof that the store takes anything.
+func (c *calls) note(call StoreCall, sent time.Time, err error) {
+	write := call != CallLoad
+	failed := storeFailure(err)
+	if err != nil && !failed && !isAnswer(err) {
+		return // the Keeper is closing
+	}
+	waiting := 0
+	if failed {
+		waiting = c.hub.failed(c.who, write)
+	}
+	c.mu.Lock()
+	switch {
+	case !failed:
+		c.silent = time.Time{}
+		if err == nil && useful(call) {
+			c.stuck = time.Time{}
+		}
+	case write && c.stuck.IsZero():
+		c.stuck = sent
+	case !write && c.silent.IsZero():
+		c.silent = sent
+	}
+	if failed {
+		c.queue = waiting
+	}
+	c.mu.Unlock()
+	if !failed {
+		c.hub.answered(c.who, err == nil && useful(call))
+	}
+}
+
+// useful reports whether a call shows that renewals can be written down. A lease that
+// is taken and given back does not.
+func useful(call StoreCall) bool { return call == CallBegin || call == CallSave }
+
+// health returns for how long the store has been silent, and for how long it has
+// taken nothing.
+func (c *calls) health(now time.Time) (silent, stuck time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.silent.IsZero() {
+		silent = now.Sub(c.silent)
+	}
+	if !c.stuck.IsZero() {
+		stuck = now.Sub(c.stuck)
+	}
+	return silent, stuck
+}
+
+// retry returns when to try again what the store failed: one Keeper a second does,
+// and wakes the others.
+func (c *calls) retry() time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return min(time.Duration(max(c.queue, 1))*time.Second, maxBackOff)
+}

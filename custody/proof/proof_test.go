@@ -48,6 +48,8 @@ func (s step) String() string {
 		return fmt.Sprintf("%d %s", s.n, s.do)
 	case "clock":
 		return fmt.Sprintf("the store's clock jumps ahead by %s", s.long)
+	case "store away", "read-only", "slow", "strays":
+		return fmt.Sprintf("%s for %s", s.do, s.long)
 	case "misuse", "kill", "restart":
 		return fmt.Sprintf("%s process %d", s.do, s.proc)
 	default:
@@ -76,7 +78,8 @@ func drawStep(t *rapid.T, processes int) step {
 	s := step{
 		do: rapid.SampledFrom([]string{
 			"live", "live", "live", "live", "trap", "trap", "trap", "restart", "kill", "misuse",
-			"supersede", "lost answers", "wrong answers", "busy", "clock",
+			"supersede", "supersede", "lost answers", "wrong answers", "busy", "clock",
+			"strays", "broken path", "store away", "read-only", "slow", "another way out",
 		}).Draw(t, "do"),
 	}
 	s.proc = rapid.IntRange(0, processes-1).Draw(t, "process")
@@ -102,6 +105,8 @@ func drawStep(t *rapid.T, processes int) step {
 		s.n = rapid.IntRange(1, 4).Draw(t, "times")
 	case "wrong answers":
 		s.n = rapid.IntRange(0, len(wrong)-1).Draw(t, "which")
+	case "store away", "read-only", "slow", "strays":
+		s.long = rapid.SampledFrom([]time.Duration{5 * time.Second, 30 * time.Second, 3 * time.Minute, 20 * time.Minute, 2 * time.Hour}).Draw(t, "for")
 	case "clock":
 		s.long = rapid.SampledFrom([]time.Duration{40 * time.Second, 10 * time.Minute, time.Hour}).Draw(t, "step")
 	}
@@ -193,6 +198,11 @@ func (w *world) do(s step, current []*process) {
 	case "busy":
 		w.disturb(s.String())
 		w.inject(simulator.Fault{Path: simulator.Fetches, Times: 3 * s.n, Errcode: -1})
+	case "another way out": // of two addresses of this machine, this one is not in the whitelist
+		w.disturb(s.String())
+		w.inject(simulator.Fault{Path: simulator.Fetches, Times: 1, Errcode: 40164})
+	case "strays", "broken path", "store away", "read-only", "slow":
+		w.wrong(s)
 	case "clock":
 		w.mu.Lock()
 		w.ahead += s.long
@@ -200,6 +210,38 @@ func (w *world) do(s step, current []*process) {
 		w.disturb(s.String())
 		w.strangers("") // a renewal may then come long before WeChat's end
 	}
+}
+
+// wrong begins a state in which something does not do its part for a while.
+func (w *world) wrong(s step) {
+	w.disturb(s.String())
+	w.mu.Lock()
+	now := time.Now()
+	end := now.Add(s.long)
+	switch s.do {
+	case "strays":
+		w.stray = end
+	case "broken path":
+		w.broken = true
+	case "store away":
+		w.away = end
+	case "read-only":
+		w.readOnly, w.readOnlySince = end, now
+	case "slow":
+		w.slow = end
+	}
+	w.mu.Unlock()
+	if s.do == "store away" || s.do == "read-only" {
+		w.troubled(int(s.long/(110*time.Minute)) + 1)
+		w.live(s.long+10*time.Second, 3) // across whatever is due
+	}
+}
+
+// troubled counts n troubles more: each process may fetch without the store.
+func (w *world) troubled(n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.troubles += 8 * n * len(w.all)
 }
 
 // strangers notes that the fate of tokens is in other hands as well.
@@ -229,6 +271,11 @@ func (w *world) calm(current []*process) {
 	for _, r := range w.rules {
 		r.Remove()
 	}
+	w.mu.Lock()
+	now := time.Now()
+	w.away, w.readOnly, w.slow = earlier(w.away, now), earlier(w.readOnly, now), earlier(w.slow, now)
+	w.stray = earlier(w.stray, now)
+	w.mu.Unlock()
 	w.live(11*time.Minute, 4) // frozen ones thaw
 	for i, p := range current {
 		if p.isDead() {
@@ -256,6 +303,13 @@ func (w *world) calm(current []*process) {
 	if most := 5*lives + 6*troubles + 3; fetched > most {
 		w.violation("%d fetches in %d lives with %d troubles, want at most %d", fetched, lives, troubles, most)
 	}
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
 }
 
 // TestProof plays drawn schedules of delays, errors, lost answers, freezes,
@@ -357,6 +411,13 @@ func TestBreaches(t *testing.T) {
 		{"no shortening", platform.Classic, "a token was handed out that WeChat refuses"},
 		{"no probe", platform.Stable, "a new token although the stored one was good"},
 		{"readers wait", platform.Stable, "while a live token existed"},
+		{"answers from an accepted verdict", platform.Classic, "although the store has had a live newer token"},
+		{"answers from the breaker", platform.Stable, "although the store has had a live newer token"},
+		{"answers from a failure", platform.Classic, "although the store has had a live newer token"},
+		{"sleeps when the store is back", platform.Classic, "it says that the store does not answer, which has"},
+		{"a read-only store counts as healthy", platform.Stable, "no token although nothing but saving fails"},
+		{"no extension", platform.Stable, "and that one lives"},
+		{"extends after the end", platform.Stable, "took the lease again"},
 	} {
 		t.Run(c.breach, func(t *testing.T) {
 			t.Parallel()

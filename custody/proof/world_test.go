@@ -48,6 +48,9 @@ func (e effect) String() string {
 var (
 	errTrap = errors.New("connection reset")
 	errDead = errors.New("the process is dead")
+
+	errAway     = errors.New("connection refused")
+	errReadOnly = errors.New("the database is read-only")
 )
 
 // process is one program with a Keeper: everything that it does to the world
@@ -59,11 +62,55 @@ type process struct {
 
 	asking atomic.Int32 // calls of WeChat that are under way; for a breach of the protocol
 
-	mu     sync.Mutex // guards what follows
-	traps  map[point]effect
-	frozen time.Time // until then nothing happens
-	dead   bool
-	last   map[custody.Key]custody.Record // for a breach of the protocol: what was loaded last
+	mu      sync.Mutex // guards what follows
+	traps   map[point]effect
+	frozen  time.Time // until then nothing happens
+	dead    bool
+	last    map[custody.Key]custody.Record // for a breach of the protocol: what was loaded last
+	stale   remembered                     // for breaches that answer from memory
+	lacked  time.Time                      // the last time that this process met a store that failed it
+	fetches int                            // that are under way
+	done    map[string]bool                // attempts that saved or gave their lease back
+	given   map[string]custody.Lease       // by attempt
+	worked  map[string]time.Time           // path and value → when it worked
+}
+
+// remembered is what a process that breaks law 12 answers from.
+type remembered struct {
+	err   error
+	until time.Time
+}
+
+// recall returns what a process remembers that answers from memory instead of evidence.
+func (p *process) recall() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if time.Now().Before(p.stale.until) {
+		return p.stale.err
+	}
+	return nil
+}
+
+// remember keeps an answer as the breach of this world does.
+func (p *process) remember(token custody.Token, refused string, err error) {
+	var e *custody.Error
+	isError := errors.As(err, &e)
+	keep := time.Duration(0)
+	switch {
+	case p.w.breach == "answers from an accepted verdict" && err == nil && token.Value() == refused:
+		keep, err = time.Minute, custody.ErrRefused
+	case p.w.breach == "answers from the breaker" && isError && errors.Is(err, custody.ErrRefused):
+		keep = 10 * time.Minute
+	case p.w.breach == "answers from a failure" && isError && !errors.Is(err, custody.ErrRefused):
+		keep = max(e.RetryAfter, time.Minute)
+	case p.w.breach == "sleeps when the store is back" && errors.Is(err, custody.ErrStore):
+		keep = time.Minute
+	default:
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.stale = remembered{err, time.Now().Add(keep)}
 }
 
 // yield lets other goroutines go first, sometimes, in a world that is restless:
@@ -149,11 +196,43 @@ func through[T any](ctx context.Context, p *process, name string, call func() (T
 	return v, err
 }
 
+// lack is what the store does at this moment instead of answering: it is unavailable, or
+// reads and saves nothing.
+func (w *world) lack(name string) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch now := time.Now(); {
+	case now.Before(w.away):
+		return errAway
+	case now.Before(w.readOnly) && name != "load":
+		return errReadOnly
+	}
+	return nil
+}
+
+// reach is through for a call of the store, which may not do its part.
+func reach[T any](ctx context.Context, p port, name string, call func() (T, error)) (T, error) {
+	answer, err := through(ctx, p.process, name, func() (T, error) {
+		if err := p.w.lack(name); err != nil {
+			var zero T
+			return zero, err
+		}
+		return call()
+	})
+	var held *custody.HeldError
+	if err != nil && !errors.Is(err, custody.ErrNotFound) && !errors.Is(err, custody.ErrFenced) && !errors.As(err, &held) {
+		p.mu.Lock()
+		p.lacked = time.Now()
+		p.mu.Unlock()
+	}
+	return answer, err
+}
+
 // port is a process's way to the store.
 type port struct{ *process }
 
 func (p port) Load(ctx context.Context, key custody.Key) (custody.Record, error) {
-	return through(ctx, p.process, "load", func() (custody.Record, error) {
+	return reach(ctx, p, "load", func() (custody.Record, error) {
 		record, err := p.w.store.Load(ctx, key)
 		record.Now = record.Now.Add(p.w.skew())
 		p.mu.Lock()
@@ -164,7 +243,41 @@ func (p port) Load(ctx context.Context, key custody.Key) (custody.Record, error)
 }
 
 func (p port) Acquire(ctx context.Context, key custody.Key, attempt string, ttl time.Duration) (custody.Lease, error) {
-	return through(ctx, p.process, "acquire", func() (custody.Lease, error) {
+	if p.w.breach == "a read-only store counts as healthy" && errors.Is(p.w.lack("acquire"), errReadOnly) {
+		return custody.Lease{}, &custody.HeldError{Left: time.Second}
+	}
+	if p.w.breach == "no extension" {
+		p.mu.Lock()
+		given, has := p.given[attempt]
+		p.mu.Unlock()
+		if has {
+			return given, nil
+		}
+	}
+	lease, err := p.acquire(ctx, key, attempt, ttl)
+	if err == nil {
+		p.mu.Lock()
+		if p.done[attempt] {
+			p.w.violation("process %d: an attempt that had ended took the lease again", p.id)
+		}
+		p.given[attempt] = lease
+		p.mu.Unlock()
+	}
+	return lease, err
+}
+
+// ended notes that an attempt saved, or gave its lease back.
+func (p port) ended(lease custody.Lease) {
+	p.mu.Lock()
+	p.done[lease.Attempt] = true
+	p.mu.Unlock()
+	if p.w.breach == "extends after the end" && rand.IntN(3) == 0 {
+		_, _ = p.Acquire(context.Background(), lease.Key, lease.Attempt, 5*time.Second)
+	}
+}
+
+func (p port) acquire(ctx context.Context, key custody.Key, attempt string, ttl time.Duration) (custody.Lease, error) {
+	return reach(ctx, p, "acquire", func() (custody.Lease, error) {
 		p.w.books.Lock()
 		defer p.w.books.Unlock()
 		lease, err := p.w.store.Acquire(ctx, key, attempt, ttl)
@@ -186,14 +299,14 @@ func (p port) Acquire(ctx context.Context, key custody.Key, attempt string, ttl 
 }
 
 func (p port) Begin(ctx context.Context, lease custody.Lease, notes []byte) error {
-	_, err := through(ctx, p.process, "begin", func() (struct{}, error) {
+	_, err := reach(ctx, p, "begin", func() (struct{}, error) {
 		return struct{}{}, p.w.store.Begin(ctx, lease, notes)
 	})
 	return err
 }
 
 func (p port) Save(ctx context.Context, lease custody.Lease, record custody.Record) error {
-	_, err := through(ctx, p.process, "save", func() (struct{}, error) {
+	_, err := reach(ctx, p, "save", func() (struct{}, error) {
 		p.w.books.Lock()
 		defer p.w.books.Unlock()
 		err := p.w.store.Save(ctx, lease, record)
@@ -202,19 +315,25 @@ func (p port) Save(ctx context.Context, lease custody.Lease, record custody.Reco
 		}
 		return struct{}{}, err
 	})
+	if err == nil {
+		p.ended(lease)
+	}
 	return err
 }
 
 func (p port) Release(ctx context.Context, lease custody.Lease, notes []byte) error {
-	_, err := through(ctx, p.process, "release", func() (struct{}, error) {
+	_, err := reach(ctx, p, "release", func() (struct{}, error) {
 		return struct{}{}, p.w.store.Release(ctx, lease, notes)
 	})
+	if err == nil {
+		p.ended(lease)
+	}
 	return err
 }
 
 func (p port) Shorten(ctx context.Context, key custody.Key, fence int64, end time.Time) error {
 	p.w.stir()
-	_, err := through(ctx, p.process, "shorten", func() (struct{}, error) {
+	_, err := reach(ctx, p, "shorten", func() (struct{}, error) {
 		return struct{}{}, p.w.store.Shorten(ctx, key, fence, end)
 	})
 	return err
@@ -242,6 +361,7 @@ func (p *process) RoundTrip(r *http.Request) (*http.Response, error) {
 		if name == "probe" {
 			return p.w.wire.RoundTrip(r)
 		}
+		defer p.w.fetching(p)()
 		before, good, hits := p.w.issued(), p.w.good(), p.w.hits()
 		answer, err := p.w.wire.RoundTrip(r)
 		p.w.count()
@@ -251,8 +371,86 @@ func (p *process) RoundTrip(r *http.Request) (*http.Response, error) {
 		if good > 0 && p.w.issued() > before {
 			p.w.violation("process %d: a new token although the stored one was good for %s", p.id, good)
 		}
+		if err := p.w.slowly(r.Context()); err != nil {
+			return nil, err
+		}
 		return answer, err
 	})
+}
+
+// slowly holds an answer back while WeChat is slow.
+func (w *world) slowly(ctx context.Context) error {
+	w.mu.Lock()
+	slow := time.Now().Before(w.slow)
+	w.mu.Unlock()
+	if !slow {
+		return nil
+	}
+	select {
+	case <-time.After(9 * time.Second):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// fetching notes that p's fetch is under way. Two at once mean that a lease was not what
+// it is for, unless something took it from its holder.
+func (w *world) fetching(p *process) (done func()) {
+	for _, other := range w.all {
+		other.mu.Lock()
+		busy := other != p && other.fetches > 0 && !other.dead
+		other.mu.Unlock()
+		if busy && w.quietFor() > 2*time.Minute && !w.storeFails(2*time.Minute) {
+			w.violation("process %d fetches while process %d does, and that one lives", p.id, other.id)
+		}
+	}
+	p.mu.Lock()
+	p.fetches++
+	p.mu.Unlock()
+	return func() {
+		p.mu.Lock()
+		p.fetches--
+		p.mu.Unlock()
+	}
+}
+
+// storeFails reports whether the store did not do its part at any time of the last d.
+func (w *world) storeFails(d time.Duration) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return time.Since(w.away) < d || time.Since(w.readOnly) < d
+}
+
+// answered reports whether the store has answered p for 2 s, and p was not stopped.
+func (p *process) answered() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return !p.dead && time.Since(p.lacked) > lag && time.Since(p.frozen) > lag && len(p.traps) == 0 &&
+		time.Since(p.w.awayUntil()) > lag
+}
+
+func (w *world) awayUntil() time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.away
+}
+
+// lag is how old what a process says may be: it reads the store once a second.
+const lag = 2 * time.Second
+
+// newer returns whether the store has had a live value that WeChat accepts, and that is
+// not value, for longer than lag.
+func (w *world) newer(value string) bool {
+	record, err := w.store.Load(context.Background(), w.key)
+	if err != nil || record.Value == "" || record.Value == value || !w.sim.Accepts(record.Value) {
+		return false
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	at := w.values[record.Value]
+	margin := min(20*time.Second, record.Life/10)
+	return !at.IsZero() && time.Since(at) > lag && record.End.Sub(record.Now)-w.ahead > margin
 }
 
 // world is everything in one schedule: WeChat, a store, and processes. It notes
@@ -289,6 +487,13 @@ type world struct {
 	issues     []time.Time
 	rules      []*simulator.Rule
 	ahead      time.Duration // the store's clock
+	away       time.Time     // until then the store is unavailable
+	readOnly   time.Time     // until then it reads and saves nothing
+
+	readOnlySince time.Time
+	slow          time.Time // until then WeChat answers fetches after 9 s
+	stray         time.Time // until then some good calls are refused
+	broken        bool      // one path is refused always
 }
 
 func (w *world) note(format string, args ...any) {
@@ -451,7 +656,10 @@ func newWorld(t *testing.T, plan schedule, breach string, store custody.Store) *
 
 // spawn starts a process.
 func (w *world) spawn() *process {
-	p := &process{w: w, id: len(w.all), traps: map[point]effect{}, last: map[custody.Key]custody.Record{}}
+	p := &process{
+		w: w, id: len(w.all), traps: map[point]effect{}, last: map[custody.Key]custody.Record{},
+		done: map[string]bool{}, given: map[string]custody.Lease{}, worked: map[string]time.Time{},
+	}
 	client, err := platform.New(platform.Config{Base: "http://wechat.invalid", Transport: p})
 	if err != nil {
 		w.t.Fatal(err)
@@ -503,8 +711,16 @@ func (p *process) token(patience time.Duration) (custody.Token, error) {
 	for w.breach == "readers wait" && p.asking.Load() > 0 && ctx.Err() == nil {
 		time.Sleep(100 * time.Millisecond)
 	}
-	token, err := p.k.Token(ctx)
+	token, err := custody.Token{}, p.recall()
+	if err == nil {
+		token, err = p.k.Token(ctx)
+		p.remember(token, "", err)
+	}
 	waited := time.Since(start)
+	p.evidence("", err)
+	if err != nil && w.api == platform.Stable && w.onlyReadOnly() && p.answered() {
+		w.violation("process %d: no token although nothing but saving fails: %v", p.id, err)
+	}
 	switch {
 	case waited > patience:
 		w.violation("a caller with %s waited %s", patience, waited)
@@ -531,58 +747,141 @@ func (p *process) check(token custody.Token) {
 	}
 }
 
-// use is a user's call of an API: with the token, and after a refusal once more
-// with another. It reports whether the user got an answer.
-func (p *process) use(latency time.Duration) bool {
+// evidence holds an error against what the store has: a process reads it before it
+// returns one.
+func (p *process) evidence(refused string, err error) {
+	w := p.w
+	var e *custody.Error
+	isError := errors.As(err, &e) || errors.Is(err, custody.ErrRefused)
+	if !isError || !p.answered() {
+		return
+	}
+	switch {
+	case w.newer(refused):
+		w.violation("process %d: an error (%v) although the store has had a live newer token for 2 s", p.id, err)
+	case errors.Is(err, custody.ErrStore) && !w.storeFails(lag):
+		w.violation("process %d: it says that the store does not answer, which has for 2 s: %v", p.id, err)
+	}
+}
+
+// onlyReadOnly reports whether the store has been read-only for a while, and nothing
+// else is wrong.
+func (w *world) onlyReadOnly() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	now := time.Now()
+	return now.Before(w.readOnly) && now.Sub(w.readOnlySince) > time.Minute && now.Sub(w.disturbed) > time.Minute &&
+		now.After(w.away.Add(time.Minute)) && now.After(w.slow.Add(time.Minute))
+}
+
+// use is a user's call of an API, as a Transport makes it: with the token, and after a
+// refusal up to two times more with what the Keeper gives. It reports whether the user
+// got an answer.
+func (p *process) use(latency time.Duration, path string) bool {
 	w := p.w
 	token, err := p.token(20 * time.Second)
 	if err != nil {
 		return false
 	}
 	time.Sleep(latency)
-	if w.sim.Accepts(token.Value()) {
-		return true
-	}
-	refused := token.Value()
-	if w.breach == "not by value" {
-		if now, err := p.k.Token(w.t.Context()); err == nil {
-			refused = now.Value()
-		}
-	}
-	ctx, cancel := context.WithTimeout(w.t.Context(), 30*time.Second)
+	call := &custody.Call{Path: path}
+	ctx, cancel := context.WithTimeout(custody.WithCall(w.t.Context(), call), 30*time.Second)
 	defer cancel()
-	w.stir()
-	w.yield()
-	other, err := p.k.Reject(ctx, refused)
-	if err == nil {
+	for range 3 {
+		if p.call(token.Value(), path) {
+			return true
+		}
+		refused := token.Value()
+		if w.breach == "not by value" {
+			if now, err := p.k.Token(w.t.Context()); err == nil {
+				refused = now.Value()
+			}
+		}
+		p.mu.Lock()
+		call.Worked, call.Lived = p.worked[path+"\n"+refused], p.worked[refused]
+		p.mu.Unlock()
+		w.stir()
+		w.yield()
+		other, err := p.reject(ctx, refused)
+		if err != nil {
+			p.refusedFor(token.Value(), path, err)
+			return false
+		}
 		p.check(other)
-		return w.sim.Accepts(other.Value())
-	}
-	if p.isDead() || p.isFrozen() {
-		return false
-	}
-	w.mu.Lock()
-	w.note("process %d: Reject: %v", p.id, err)
-	explained := w.explains(refused)
-	w.mu.Unlock()
-	if now, err := p.k.Token(ctx); err == nil && now.Value() != token.Value() && w.savedBefore(now.Value()) && w.sim.Accepts(now.Value()) {
-		w.violation("process %d: the refusal of an older token reached a user although there is a newer one", p.id)
-	} else if !explained {
-		w.violation("process %d: a token was handed out that WeChat refuses, and there was no other", p.id)
+		token = other
 	}
 	return false
 }
 
-// explains reports whether somebody else, or WeChat's rule that of three tokens
-// the first one dies at once, explains that a token is refused.
-func (w *world) explains(string) bool {
+// reject is the Keeper's, or what a process that answers from memory remembers.
+func (p *process) reject(ctx context.Context, refused string) (custody.Token, error) {
+	if err := p.recall(); err != nil {
+		return custody.Token{}, err
+	}
+	token, err := p.k.Reject(ctx, refused)
+	p.remember(token, refused, err)
+	return token, err
+}
+
+// call is the call itself. It reports false when the token is refused, be it for a
+// reason of the path's own, or for none.
+func (p *process) call(value, path string) bool {
+	w := p.w
+	if !w.sim.Accepts(value) || path == brokenPath {
+		return false
+	}
+	w.mu.Lock()
+	stray := time.Now().Before(w.stray) && rand.IntN(10) == 0
+	w.mu.Unlock()
+	if stray {
+		return false
+	}
+	p.mu.Lock()
+	p.worked[path+"\n"+value], p.worked[value] = time.Now(), time.Now()
+	p.mu.Unlock()
+	return true
+}
+
+const brokenPath = "/broken"
+
+// refusedFor checks a refusal that reached a user.
+func (p *process) refusedFor(value, path string, err error) {
+	w := p.w
+	if p.isDead() || p.isFrozen() {
+		return
+	}
+	p.evidence(value, err)
+	if path == brokenPath {
+		return
+	}
+	w.mu.Lock()
+	w.note("process %d: Reject: %v", p.id, err)
+	explained := w.explains()
+	w.mu.Unlock()
+	ctx, cancel := context.WithTimeout(w.t.Context(), time.Second)
+	defer cancel()
+	if now, err := p.k.Token(ctx); err == nil && now.Value() != value && w.savedBefore(now.Value()) && w.sim.Accepts(now.Value()) {
+		w.violation("process %d: the refusal of an older token reached a user although there is a newer one", p.id)
+	} else if !explained {
+		w.violation("process %d: a token was handed out that WeChat refuses, and there was no other", p.id)
+	}
+}
+
+// explains reports whether something that happened a moment ago explains that a token is
+// refused and no other is to be had: somebody else, trouble whose consequences (a breaker,
+// a back-off) last for eleven minutes, or WeChat's rule that of three tokens the first one
+// dies at once.
+func (w *world) explains() bool {
+	const consequences = 11 * time.Minute
 	recent := 0
 	for _, at := range w.issues {
 		if time.Since(at) < w.overlap+10*time.Second {
 			recent++
 		}
 	}
-	return recent > 1 || (!w.outside.IsZero() && time.Since(w.outside) < 3*time.Hour)
+	return recent > 1 || time.Since(w.outside) < consequences || time.Since(w.disturbed) < consequences ||
+		time.Since(w.away) < consequences || time.Since(w.readOnly) < consequences || time.Since(w.slow) < consequences ||
+		time.Since(w.stray) < lag
 }
 
 // misuse is a call that WeChat refuses with a token's errcode although the token
@@ -595,7 +894,15 @@ func (p *process) misuse() {
 	ctx, cancel := context.WithTimeout(p.w.t.Context(), 30*time.Second)
 	defer cancel()
 	p.w.stir()
-	_, _ = p.k.Reject(ctx, token.Value())
+	other, err := p.k.Reject(ctx, token.Value())
+	p.remember(other, token.Value(), err)
+}
+
+// straying reports whether good calls are refused now and then.
+func (w *world) straying() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return time.Since(w.stray) < lag
 }
 
 // able are the processes that run.
@@ -631,11 +938,14 @@ func (w *world) traffic() {
 	for _, p := range w.able() {
 		for user := range 2 {
 			users.Go(func() {
-				ok := p.use(time.Duration(user) * 700 * time.Millisecond)
-				if !ok && w.quietFor() > 15*time.Minute && !p.isDead() && !p.isFrozen() {
+				ok := p.use(time.Duration(user)*700*time.Millisecond, "/used")
+				if !ok && w.quietFor() > 15*time.Minute && !w.storeFails(15*time.Minute) && !w.straying() && !p.isDead() && !p.isFrozen() {
 					w.violation("process %d: a user's call failed long after the last trouble", p.id)
 				}
 			})
+		}
+		if w.broken {
+			users.Go(func() { p.use(0, brokenPath) })
 		}
 	}
 	users.Wait()

@@ -12,7 +12,7 @@ LINT      = $(GO) tool -modfile=.ci/tools/go.mod golangci-lint
 # A cache for each tree: builds with -trimpath of two trees look alike, and a cache
 # that both use would give the files of one the paths of the other.
 export GOLANGCI_LINT_CACHE ?= $(CURDIR)/.cache/golangci-lint
-MODULES   = test/interop adapters/silenceper adapters/powerwechat adapters/chanxuehong test/benchmarks
+MODULES   = test/interop adapters/silenceper adapters/powerwechat adapters/chanxuehong test/benchmarks test/pages
 
 .DEFAULT_GOAL := help
 .PHONY: help test test-all chaos interop lint fmt bench bench-peers bench-readme fuzz cover screenshots build-matrix cross release
@@ -98,7 +98,7 @@ cover: ## Measure the coverage of all packages by all tests, into cover.html
 	@$(GO) tool cover -func cover.out | tail -n 1
 
 screenshots: ## Take the READMEs' pictures of the pages, with the Chromium and the fonts that are here
-	$(GO) test -count 1 -run '^TestLooks$$' ./simulator/chat ./gateway/console -screenshots "$(CURDIR)/docs/images"
+	cd test/pages && $(GO) test -count 1 -run '^TestLooks$$' ./chat ./console -screenshots "$(CURDIR)/docs/images"
 
 build-matrix: ## Build without cgo, and vet for Windows and macOS
 	CGO_ENABLED=0 $(GO) build ./...
@@ -109,4 +109,4 @@ cross: build-matrix
 
 release: ## Build the archives of VERSION=v0.1.0, their SBOMs and checksums, into dist
 	@rm -rf dist
-	$(GO) run ./internal/release -version "$(VERSION)"
+	$(GO) run ./.ci/release -version "$(VERSION)"

@@ -22,7 +22,7 @@ func call(h http.Handler, method, target, body, key string) *httptest.ResponseRe
 	r := httptest.NewRequest(method, target, strings.NewReader(body))
 	r.Header.Set("Authorization", "Bearer "+key)
 	h.ServeHTTP(answer, r)
-	if err := contract().check(method, r.URL.Path, answer.Code, answer.Header().Get("Content-Type"), answer.Body.Bytes()); err != nil {
+	if err := contract().Check(method, r.URL.Path, answer.Code, answer.Header().Get("Content-Type"), answer.Body.Bytes()); err != nil {
 		panic(err)
 	}
 	return answer

@@ -211,7 +211,7 @@ func TestAPIRefuses(t *testing.T) {
 	}
 	unknown := join(t, w.wx, closedStore(t), nil)
 	unknown.get(v1+"accounts", bearer(key)...)
-	if unmet := contract().unmet(v1); len(unmet) > 0 {
+	if unmet := contract().Unmet(v1); len(unmet) > 0 {
 		t.Errorf("openapi.yaml lists what no answer was:\n%s", strings.Join(unmet, "\n"))
 	}
 	w.mustNotShow(key, crm, slow, narrow, badKey, appSecret)

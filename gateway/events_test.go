@@ -50,7 +50,7 @@ func (w *world) listen(key string) *subscriber {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	if err := contract().check(http.MethodGet, r.URL.Path, res.StatusCode, res.Header.Get("Content-Type"), nil); err != nil {
+	if err := contract().Check(http.MethodGet, r.URL.Path, res.StatusCode, res.Header.Get("Content-Type"), nil); err != nil {
 		w.t.Fatal(err)
 	}
 	l := &subscriber{events: make(chan told, 1000), ended: make(chan struct{})}
@@ -72,9 +72,6 @@ func (w *world) listen(key string) *subscriber {
 				name = value
 			case field == "data" && name == "token":
 				e := told{at: time.Now()}
-				if err := contract().validate("#/components/schemas/TokenEvent", []byte(value)); err != nil {
-					w.t.Error(err)
-				}
 				if err := json.Unmarshal([]byte(value), &e); err != nil {
 					w.t.Error(err)
 				}
@@ -281,9 +278,6 @@ func TestEventsShortened(t *testing.T) {
 					if data, ok := strings.CutPrefix(line, "data: "); ok {
 						var e told
 						decode(t, data, &e)
-						if err := contract().validate("#/components/schemas/TokenEvent", []byte(data)); err != nil {
-							t.Error(err)
-						}
 						all = append(all, e)
 					}
 				}

@@ -188,7 +188,7 @@ func (w *world) try(r *http.Request) (reply, error) {
 		return reply{}, err
 	}
 	if described(r.URL.Path) {
-		if err := contract().check(r.Method, r.URL.Path, res.StatusCode, res.Header.Get("Content-Type"), text); err != nil {
+		if err := contract().Check(r.Method, r.URL.Path, res.StatusCode, res.Header.Get("Content-Type"), text); err != nil {
 			w.t.Error(err)
 		}
 	}

@@ -10,77 +10,58 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"math"
-	"net"
 	"net/http"
-	"os"
-	"os/signal"
+	"net/url"
 	"strconv"
-	"syscall"
 	"time"
 
 	"github.com/gin-gonic/gin"
 
-	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/callback"
+	"github.com/zhongkong-go/zhongkong/examples/internal/example"
 	"github.com/zhongkong-go/zhongkong/middleware/wechat"
+	"github.com/zhongkong-go/zhongkong/simulator"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx); err != nil && ctx.Err() == nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1) //nolint:gocritic // the process ends, and with it what stop would undo
-	}
-}
+func main() { example.Main(run) }
 
 func run(ctx context.Context) error {
-	listener, err := listen(ctx)
+	app, err := example.Open(ctx, example.Options{Name: "basic", Port: "3100", Try: try})
 	if err != nil {
 		return err
 	}
-	cfg, end, err := configure(ctx, listener.Addr())
-	if err != nil {
-		return errors.Join(err, listener.Close())
-	}
-	defer end()
+	defer app.Close()
 
 	gin.SetMode(gin.ReleaseMode)
 	r := gin.New()
 	r.Use(gin.LoggerWithFormatter(wechat.LogFormatter), gin.Recovery())
-	r.Use(wechat.Middleware(cfg))
+	r.Use(wechat.Middleware(app.Config))
 	r.GET("/status", status)
 	r.GET("/ip", ip)
 	r.GET("/healthz", func(c *gin.Context) { c.String(http.StatusOK, "ok") })
-	return serve(ctx, listener, r)
+	return app.Serve(ctx, r)
 }
 
-// configure takes the configuration from the environment, or starts a simulator.
-func configure(ctx context.Context, address net.Addr) (wechat.Config, func(), error) {
-	if os.Getenv("WECHAT_APPID") == "" {
-		return simulate(ctx, address)
-	}
-	cfg, err := wechat.ConfigFromEnv()
-	if err == nil {
-		fmt.Printf("Serving %s on %s\n", cfg.AppID, localURL(address))
-	}
-	return cfg, func() {}, err
-}
-
-// ip asks WeChat which addresses its API has.
+// ip asks WeChat which addresses its API has. It answers 503 when there is no token to
+// call WeChat with, and 502 when the call failed.
 func ip(c *gin.Context) {
 	wx := c.MustGet("wechat").(*wechat.Client)
 	var answer json.RawMessage
-	if err := wx.Get(c.Request.Context(), "/cgi-bin/get_api_domain_ip", nil, &answer); err != nil {
-		fail(c, err)
-		return
+	err := wx.Get(c.Request.Context(), "/cgi-bin/get_api_domain_ip", nil, &answer)
+	seconds, unavailable := example.Unavailable(err)
+	switch {
+	case unavailable:
+		c.Header("Retry-After", seconds)
+		c.JSON(http.StatusServiceUnavailable, gin.H{"error": err.Error()})
+	case err != nil:
+		c.JSON(http.StatusBadGateway, gin.H{"error": err.Error()})
+	default:
+		c.JSON(http.StatusOK, answer)
 	}
-	c.JSON(http.StatusOK, answer)
 }
 
-// status tells how the token is doing.
+// status reports the state of the token, without the token.
 func status(c *gin.Context) {
 	s := c.MustGet("wechat").(*wechat.Client).Status()
 	answer := gin.H{
@@ -93,54 +74,13 @@ func status(c *gin.Context) {
 	c.JSON(http.StatusOK, answer)
 }
 
-// fail answers 503 when there is no token to call WeChat with, and 502 when
-// WeChat's answer to the call is the trouble.
-func fail(c *gin.Context, err error) {
-	code := http.StatusBadGateway
-	var none *custody.Error
-	if errors.As(err, &none) {
-		code = http.StatusServiceUnavailable
-		wait := none.RetryAfter
-		if wait == 0 {
-			wait = time.Minute // nothing is planned; somebody has to change something first
-		}
-		c.Header("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
+// try prints what to try, first what WeChat requests when the address is entered in its
+// console. The answer to that is the echostr.
+func try(app *example.App, account simulator.Account) {
+	timestamp, nonce := strconv.FormatInt(time.Now().Unix(), 10), "1514711492"
+	verification := url.Values{
+		"signature": {callback.Signature(account.Token, timestamp, nonce)},
+		"timestamp": {timestamp}, "nonce": {nonce}, "echostr": {"4375120948345356249"},
 	}
-	c.JSON(code, gin.H{"error": err.Error()})
-}
-
-func listen(ctx context.Context) (net.Listener, error) {
-	port := os.Getenv("PORT")
-	if port == "" {
-		port = "3100"
-	}
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", ":"+port)
-	if err != nil {
-		return nil, fmt.Errorf("cannot listen on port %s: %w\nIf another program uses the port, stop it or choose another one: PORT=3101 go run ./examples/basic", port, err)
-	}
-	return listener, nil
-}
-
-func localURL(address net.Addr) string {
-	_, port, _ := net.SplitHostPort(address.String())
-	return "http://127.0.0.1:" + port
-}
-
-// serve returns when ctx has ended and the requests under way were answered, or
-// half a second later.
-func serve(ctx context.Context, listener net.Listener, handler http.Handler) error {
-	server := &http.Server{Handler: handler, ReadTimeout: 10 * time.Second}
-	failed := make(chan error, 1)
-	go func() { failed <- server.Serve(listener) }()
-	select {
-	case err := <-failed:
-		return err
-	case <-ctx.Done():
-	}
-	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 500*time.Millisecond)
-	defer cancel()
-	if server.Shutdown(grace) != nil {
-		_ = server.Close() // whoever is still waiting waits for WeChat
-	}
-	return nil
+	fmt.Printf("\nTry\n\n  curl '%[1]s/?%[2]s'\n  curl %[1]s/status\n  curl %[1]s/ip\n  curl %[1]s/healthz\n\n", app.URL, verification.Encode())
 }

@@ -10,49 +10,34 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
-	"os"
-	"os/signal"
-	"syscall"
 	"time"
 
 	"github.com/gin-gonic/gin"
 
 	"github.com/zhongkong-go/zhongkong/callback"
+	"github.com/zhongkong-go/zhongkong/examples/internal/example"
 	"github.com/zhongkong-go/zhongkong/middleware/wechat"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx); err != nil && ctx.Err() == nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1) //nolint:gocritic // the process ends, and with it what stop would undo
-	}
-}
+func main() { example.Main(run) }
 
 func run(ctx context.Context) error {
-	listener, err := listen(ctx)
+	app, err := example.Open(ctx, example.Options{Name: "bot", Port: "3100", Observe: showLate, Try: try})
 	if err != nil {
 		return err
 	}
-	cfg, end, err := configure(ctx, listener.Addr())
-	if err != nil {
-		return errors.Join(err, listener.Close())
-	}
-	defer end()
+	defer app.Close()
+	cfg := app.Config
 	cfg.Messages = newBot(cfg.Logger)
-	cfg.Endpoint.Working = "这要一点时间, 请稍候" // in place of nothing, when the answer will be late
+	cfg.Endpoint.Working = "这要一点时间, 请稍候" // the first reply when the answer will be late, instead of none
 
 	client, err := wechat.New(cfg)
 	if err != nil {
-		return errors.Join(err, listener.Close())
+		return err
 	}
-	defer func() { _ = client.Close() }() // waits for the handlers, and leaves the rest to the next start
+	defer func() { _ = client.Close() }() // waits for the handlers; the next start handles what is left
 	go createMenu(ctx, client, cfg.Logger)
 
 	gin.SetMode(gin.ReleaseMode)
@@ -60,7 +45,7 @@ func run(ctx context.Context) error {
 	r.Use(gin.LoggerWithFormatter(wechat.LogFormatter), gin.Recovery())
 	r.Use(client.Middleware())
 	r.GET("/healthz", func(c *gin.Context) { c.String(http.StatusOK, "ok") })
-	return serve(ctx, listener, r)
+	return app.Serve(ctx, r)
 }
 
 // The keys of the menu's buttons.
@@ -69,14 +54,14 @@ const (
 	keyHelp = "HELP"
 )
 
-// menu is what stands below the chat.
+// menu is the menu below the chat.
 var menu = map[string]any{"button": []map[string]string{
 	{"type": "click", "name": "几点了", "key": keyTime},
 	{"type": "click", "name": "帮助", "key": keyHelp},
 }}
 
-// createMenu puts the menu there. An account that may have none answers messages
-// all the same.
+// createMenu creates the menu. An account that may not have one answers messages all the
+// same.
 func createMenu(ctx context.Context, client *wechat.Client, log *slog.Logger) {
 	if err := client.Post(ctx, "/cgi-bin/menu/create", menu, nil); err != nil && ctx.Err() == nil {
 		log.Warn("the menu was not created", "error", err)
@@ -85,13 +70,13 @@ func createMenu(ctx context.Context, client *wechat.Client, log *slog.Logger) {
 
 const help = "写 ping, 慢 (7 秒) 或 很慢 (20 秒), 或发一张图片; 其他文字原样返回。"
 
-// newBot puts together what answers to what.
+// newBot returns the handlers of all messages.
 func newBot(log *slog.Logger) *callback.Router {
 	bot := callback.NewRouter()
 	bot.Use(callback.Logger(log), callback.Recover())
 	bot.Text("ping", say("pong"))
-	bot.Text("慢", after(7*time.Second, "慢, 但是到了"))    // WeChat's second request gets it
-	bot.Text("很慢", after(20*time.Second, "很慢, 但是到了")) // leaves by the customer service
+	bot.Text("慢", after(7*time.Second, "慢, 但是到了"))    // WeChat's second request is answered with it
+	bot.Text("很慢", after(20*time.Second, "很慢, 但是到了")) // is sent as a customer service message
 	bot.Text("*", func(c *callback.Context) error { return c.ReplyText(c.Message.Content) })
 	bot.Type(callback.TypeImage, func(c *callback.Context) error { return c.ReplyImage(c.Message.MediaID) })
 	bot.Event(callback.Subscribe, say("欢迎! "+help))
@@ -115,52 +100,4 @@ func after(work time.Duration, text string) callback.Handler {
 			return context.Cause(c) // the program ends
 		}
 	}
-}
-
-// configure takes the configuration from the environment, or starts a simulator.
-func configure(ctx context.Context, address net.Addr) (wechat.Config, func(), error) {
-	if os.Getenv("WECHAT_APPID") == "" {
-		return simulate(ctx, address)
-	}
-	cfg, err := wechat.ConfigFromEnv()
-	if err == nil {
-		fmt.Printf("Serving %s on %s\n", cfg.AppID, localURL(address))
-	}
-	return cfg, func() {}, err
-}
-
-func listen(ctx context.Context) (net.Listener, error) {
-	port := os.Getenv("PORT")
-	if port == "" {
-		port = "3100"
-	}
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", ":"+port)
-	if err != nil {
-		return nil, fmt.Errorf("cannot listen on port %s: %w\nIf another program uses the port, stop it or choose another one: PORT=3101 go run ./examples/bot", port, err)
-	}
-	return listener, nil
-}
-
-func localURL(address net.Addr) string {
-	_, port, _ := net.SplitHostPort(address.String())
-	return "http://127.0.0.1:" + port
-}
-
-// serve returns when ctx has ended and the requests under way were answered, or
-// half a second later: WeChat asks again, and the next process answers.
-func serve(ctx context.Context, listener net.Listener, handler http.Handler) error {
-	server := &http.Server{Handler: handler, ReadTimeout: 10 * time.Second}
-	failed := make(chan error, 1)
-	go func() { failed <- server.Serve(listener) }()
-	select {
-	case err := <-failed:
-		return err
-	case <-ctx.Done():
-	}
-	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 500*time.Millisecond)
-	defer cancel()
-	if server.Shutdown(grace) != nil {
-		_ = server.Close()
-	}
-	return nil
 }

@@ -5,18 +5,46 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/middleware/wechat"
 	"github.com/zhongkong-go/zhongkong/store/open"
 )
 
-// nameVariable holds a process's name; its presence makes this program one of the
-// fleet.
+// nameVariable holds a process's name; with it this program is one of the fleet.
 const nameVariable = "FLEET_NAME"
 
-// child is one process of the fleet: a client on the common store. A real app does
-// no more than this, apart from its own work.
+// processes are the fleet, by name.
+type processes struct {
+	running     map[string]*exec.Cmd
+	environment []string
+}
+
+func (p processes) start(ctx context.Context, name string) error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	cmd := exec.CommandContext(ctx, self) //nolint:gosec // this program
+	cmd.Env = append(append(os.Environ(), p.environment...), nameVariable+"="+name)
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	p.running[name] = cmd
+	return cmd.Start()
+}
+
+// kill kills processes without warning and waits for their end.
+func (p processes) kill(names ...string) {
+	for _, name := range names {
+		if cmd := p.running[name]; cmd != nil && cmd.Process != nil {
+			_ = cmd.Process.Kill()
+			_ = cmd.Wait()
+		}
+	}
+}
+
+// child is one process of the fleet: a client on the shared store. A real app does no
+// more than this, apart from its own work.
 func child(ctx context.Context) error {
 	address := os.Getenv("ZHONGKONG_STORE")
 	store, err := open.Open(ctx, address, open.Options{})
@@ -24,7 +52,7 @@ func child(ctx context.Context) error {
 		return err
 	}
 	defer func() { _ = store.Close() }()
-	if err := os.Unsetenv("ZHONGKONG_STORE"); err != nil { // the client is given the store itself
+	if err := os.Unsetenv("ZHONGKONG_STORE"); err != nil { // the client gets the open store
 		return err
 	}
 	cfg, err := wechat.ConfigFromEnv()

@@ -12,6 +12,7 @@ import (
 
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/gateway"
+	"github.com/zhongkong-go/zhongkong/internal/test/consoletest"
 	"github.com/zhongkong-go/zhongkong/simulator"
 	"github.com/zhongkong-go/zhongkong/store"
 	"github.com/zhongkong-go/zhongkong/store/memory"
@@ -20,19 +21,19 @@ import (
 // TestMany: of thousands of accounts a page shows fifty, trouble first, and the
 // others by page and by a part of their appid.
 func TestMany(t *testing.T) {
-	d := start(t, options{accounts: 3, change: func(c *gateway.Config) {
+	d := consoletest.Start(t, consoletest.Options{Accounts: 3, Change: func(c *gateway.Config) {
 		for n := range 5000 {
 			c.Accounts = append(c.Accounts, gateway.Account{AppID: fmt.Sprintf("wxmany%012d", n), Secret: c.Accounts[0].Secret})
 		}
-		c.Accounts[1].Secret = custody.NewSecret("wrong-" + appSecret)
-	}}).logIn()
-	if _, err := d.Refresh(t.Context(), "test", appID(1)); err == nil { // first fetches of so many take an hour
+		c.Accounts[1].Secret = custody.NewSecret("wrong-" + consoletest.AppSecret)
+	}}).LogIn()
+	if _, err := d.Refresh(t.Context(), "test", consoletest.AppID(1)); err == nil { // first fetches of so many take an hour
 		t.Fatal("there is no trouble")
 	}
-	d.until("the trouble is shown", func() bool { return strings.Contains(d.get("").html, "40125") })
-	html := d.get("").html
+	d.Until("the trouble is shown", func() bool { return strings.Contains(d.Get("").HTML, "40125") })
+	html := d.Get("").HTML
 	rows := regexp.MustCompile(`<tr id="account-([^"]+)" class="(\w+)"`).FindAllStringSubmatch(html, -1)
-	if len(rows) != 50 || rows[0][1] != appID(1) || rows[0][2] != "bad" {
+	if len(rows) != 50 || rows[0][1] != consoletest.AppID(1) || rows[0][2] != "bad" {
 		t.Errorf("%d rows, %v first", len(rows), rows[0])
 	}
 	if !strings.Contains(html, "of 5,003") || !strings.Contains(html, `href="/page/?n=2"`) || !strings.Contains(html, "Page 1 of 101") {
@@ -42,7 +43,7 @@ func TestMany(t *testing.T) {
 		t.Errorf("the page has %d bytes", size)
 	}
 	for query, want := range map[string]int{"?n=101": 3, "?n=9999": 3, "?n=-1": 50, "?n=x": 50, "?q=MANY000000000042": 1, "?q=many00000000004": 10, "?q=%3Cscript%3E": 0, "?q=many&n=100": 50} {
-		html := d.get(query).html
+		html := d.Get(query).HTML
 		if n := strings.Count(html, `<tr id="account-`); n != want {
 			t.Errorf("%s: %d rows, want %d", query, n, want)
 		}
@@ -94,10 +95,10 @@ func (s *shut) Journal(ctx context.Context, key custody.Key, limit int) ([]custo
 func TestStoreAway(t *testing.T) {
 	store := &shut{Store: memory.New()}
 	store.away.Store(true)
-	d := start(t, options{store: store}).settled().logIn()
+	d := consoletest.Start(t, consoletest.Options{Store: store}).Settled().LogIn()
 	var html string
-	d.until("the renewals are counted", func() bool { // a moment after their tokens live
-		html = d.get("").html
+	d.Until("the renewals are counted", func() bool { // a moment after their tokens live
+		html = d.Get("").HTML
 		return strings.Contains(html, "2 renewed, 0 refused, 0 failed")
 	})
 	for _, want := range []string{"so clients and journal cannot be shown", "The clients are not known.", "The journal is not known.", "this gateway, since its start", "All 2 accounts have a valid token.", "–"} {
@@ -105,60 +106,60 @@ func TestStoreAway(t *testing.T) {
 			t.Errorf("with a store that never answered there is no %q", want)
 		}
 	}
-	if got := d.act("clients/add", "name", "shop", "account", "*"); got.status != 422 || !strings.Contains(got.html, "nothing was changed") {
-		t.Errorf("adding a client: %d", got.status)
+	if got := d.Act("clients/add", "name", "shop", "account", "*"); got.Status != 422 || !strings.Contains(got.HTML, "nothing was changed") {
+		t.Errorf("adding a client: %d", got.Status)
 	}
 	store.away.Store(false)
-	d.client(gateway.Client{Name: "shop", Accounts: []string{"*"}})
-	d.until("the client is seen, and in the journal", func() bool {
-		html := d.get("").html
+	d.Client(gateway.Client{Name: "shop", Accounts: []string{"*"}})
+	d.Until("the client is seen, and in the journal", func() bool {
+		html := d.Get("").HTML
 		return strings.Contains(html, `id="revoke-shop"`) && strings.Contains(html, "Client added")
 	})
 	store.away.Store(true)
-	d.until("the banner", func() bool {
-		html := d.get("").html
+	d.Until("the banner", func() bool {
+		html := d.Get("").HTML
 		return strings.Contains(html, "Clients and journal are as of") && strings.Contains(html, `id="revoke-shop"`) && strings.Contains(html, "Client added")
 	})
 }
 
 // TestQueues: what waits for whom, and why; without subscribers there is nothing of it.
 func TestQueues(t *testing.T) {
-	d := start(t, options{accounts: 1, change: func(c *gateway.Config) { c.Accounts[0].Callback = pushedTo(t) }}).settled().logIn()
-	if html := d.get("").html; !strings.Contains(html, "Takes pushes") || strings.Contains(html, "Takes nothing") {
+	d := consoletest.Start(t, consoletest.Options{Accounts: 1, Change: func(c *gateway.Config) { c.Accounts[0].Callback = consoletest.PushedTo(t) }}).Settled().LogIn()
+	if html := d.Get("").HTML; !strings.Contains(html, "Takes pushes") || strings.Contains(html, "Takes nothing") {
 		t.Error("before a push both subscribers are fine")
 	}
-	d.push(appID(0), 3)
-	d.until("it is shown", func() bool { return strings.Contains(d.get("").html, "Takes nothing") })
-	html := d.get("").html
+	d.Push(consoletest.AppID(0), 3)
+	d.Until("it is shown", func() bool { return strings.Contains(d.Get("").HTML, "Takes nothing") })
+	html := d.Get("").HTML
 	for _, want := range []string{"a system takes no pushes", "It cannot be reached: ", `data-label="Waiting">3 <span class="of">for `, `data-label="Delivered">3</td>`} {
 		if !strings.Contains(html, want) {
 			t.Errorf("there is no %q", want)
 		}
 	}
-	for _, secret := range []string{pushToken, pushAESKey, "tokenOfShop", "tokenOfERP"} {
+	for _, secret := range []string{consoletest.PushToken, consoletest.PushAESKey, "tokenOfShop", "tokenOfERP"} {
 		if strings.Contains(html, secret) {
 			t.Errorf("%s is on the page", secret)
 		}
 	}
-	if html := start(t, options{}).logIn().get("").html; !strings.Contains(html, `aria-labelledby="queues-title" hidden`) {
+	if html := consoletest.Start(t, consoletest.Options{}).LogIn().Get("").HTML; !strings.Contains(html, `aria-labelledby="queues-title" hidden`) {
 		t.Error("without subscribers there is a section about them")
 	}
 }
 
 // TestStates: what stands there when there is nothing yet.
 func TestStates(t *testing.T) {
-	none := start(t, options{change: func(c *gateway.Config) { c.Accounts = nil }}).logIn()
-	html := none.get("").html
+	none := consoletest.Start(t, consoletest.Options{Change: func(c *gateway.Config) { c.Accounts = nil }}).LogIn()
+	html := none.Get("").HTML
 	for _, want := range []string{"There is no account yet.", "There is no client yet.", "Nothing happened in the last 24 hours."} {
 		if !strings.Contains(html, want) {
 			t.Errorf("there is no %q", want)
 		}
 	}
-	slow := start(t, options{faults: []simulator.Fault{{Path: simulator.StableTokenPath, Delay: 1 << 40}}}).logIn()
-	if html := slow.get("").html; !strings.Contains(html, "2 of 2 accounts are being loaded…") || strings.Count(html, `badge wait`) != 2 {
+	slow := consoletest.Start(t, consoletest.Options{Faults: []simulator.Fault{{Path: simulator.StableTokenPath, Delay: 1 << 40}}}).LogIn()
+	if html := slow.Get("").HTML; !strings.Contains(html, "2 of 2 accounts are being loaded…") || strings.Count(html, `badge wait`) != 2 {
 		t.Error("accounts that are being loaded do not look so")
 	}
-	if got := slow.get("accounts/wx0"); got.status != http.StatusNotFound || !strings.Contains(got.html, "There is nothing here") {
-		t.Errorf("an account that is not there: %d", got.status)
+	if got := slow.Get("accounts/wx0"); got.Status != http.StatusNotFound || !strings.Contains(got.HTML, "There is nothing here") {
+		t.Errorf("an account that is not there: %d", got.Status)
 	}
 }

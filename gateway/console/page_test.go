@@ -16,44 +16,48 @@ import (
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/gateway"
 	"github.com/zhongkong-go/zhongkong/gateway/console"
+	"github.com/zhongkong-go/zhongkong/internal/test/consoletest"
+	"github.com/zhongkong-go/zhongkong/internal/test/testserver"
 	"github.com/zhongkong-go/zhongkong/simulator"
 )
+
+func TestMain(m *testing.M) { testserver.Main(m) }
 
 // TestLogin: without the admin key there is nothing to see and nothing to do; with
 // it, there is one session, which ends with the logout.
 func TestLogin(t *testing.T) {
-	d := start(t, options{}).settled()
-	d.client(gateway.Client{Name: "shop", Accounts: []string{"*"}})
-	closed := []string{"", "accounts/" + appID(0), "accounts/" + appID(0) + "/refresh", "clients/add", "clients/revoke?name=shop", "clients/rotate?name=shop", "nothing"}
+	d := consoletest.Start(t, consoletest.Options{}).Settled()
+	d.Client(gateway.Client{Name: "shop", Accounts: []string{"*"}})
+	closed := []string{"", "accounts/" + consoletest.AppID(0), "accounts/" + consoletest.AppID(0) + "/refresh", "clients/add", "clients/revoke?name=shop", "clients/rotate?name=shop", "nothing"}
 	check := func(when string) {
 		t.Helper()
 		for _, path := range closed {
-			got := d.get(path)
-			if got.status != http.StatusSeeOther || !strings.HasPrefix(got.location, "/page/login") || strings.Contains(got.html, appID(1)) {
-				t.Errorf("%s, %q: %d to %q", when, path, got.status, got.location)
+			got := d.Get(path)
+			if got.Status != http.StatusSeeOther || !strings.HasPrefix(got.Location, "/page/login") || strings.Contains(got.HTML, consoletest.AppID(1)) {
+				t.Errorf("%s, %q: %d to %q", when, path, got.Status, got.Location)
 			}
 		}
-		if got := d.get("live"); !strings.Contains(got.html, "event: reload") || strings.Contains(got.html, appID(0)) {
-			t.Errorf("%s, what is live: %q", when, got.html)
+		if got := d.Get("live"); !strings.Contains(got.HTML, "event: reload") || strings.Contains(got.HTML, consoletest.AppID(0)) {
+			t.Errorf("%s, what is live: %q", when, got.HTML)
 		}
-		if got := d.post("clients/revoke?name=shop", url.Values{}); got.status != http.StatusSeeOther {
-			t.Errorf("%s, a form: %d", when, got.status)
+		if got := d.Post("clients/revoke?name=shop", url.Values{}); got.Status != http.StatusSeeOther {
+			t.Errorf("%s, a form: %d", when, got.Status)
 		}
 	}
 	check("before the login")
-	for _, wrong := range []string{"", "x", adminKey + "x", adminKey[1:]} {
-		got := d.post("login", url.Values{"key": {wrong}})
-		if got.status != http.StatusUnauthorized || !strings.Contains(got.html, "That is not the admin key.") || got.header.Get("Set-Cookie") != "" {
-			t.Errorf("with %q: %d", wrong, got.status)
+	for _, wrong := range []string{"", "x", consoletest.AdminKey + "x", consoletest.AdminKey[1:]} {
+		got := d.Post("login", url.Values{"key": {wrong}})
+		if got.Status != http.StatusUnauthorized || !strings.Contains(got.HTML, "That is not the admin key.") || got.Header.Get("Set-Cookie") != "" {
+			t.Errorf("with %q: %d", wrong, got.Status)
 		}
 	}
 	check("after wrong keys")
 
-	got := d.post("login", url.Values{"key": {" " + adminKey + "\n"}, "next": {"/page/accounts/" + appID(0) + "?x=1"}})
-	if got.status != http.StatusSeeOther || got.location != "/page/accounts/"+appID(0)+"?x=1" {
-		t.Fatalf("login: %d to %q", got.status, got.location)
+	got := d.Post("login", url.Values{"key": {" " + consoletest.AdminKey + "\n"}, "next": {"/page/accounts/" + consoletest.AppID(0) + "?x=1"}})
+	if got.Status != http.StatusSeeOther || got.Location != "/page/accounts/"+consoletest.AppID(0)+"?x=1" {
+		t.Fatalf("login: %d to %q", got.Status, got.Location)
 	}
-	cookie := got.header.Get("Set-Cookie")
+	cookie := got.Header.Get("Set-Cookie")
 	for _, part := range []string{"Path=/page/", "HttpOnly", "SameSite=Strict", "Max-Age=43200"} {
 		if !strings.Contains(cookie, part) {
 			t.Errorf("the cookie %q has no %s", cookie, part)
@@ -62,36 +66,36 @@ func TestLogin(t *testing.T) {
 	if strings.Contains(cookie, "Secure") {
 		t.Error("over plain HTTP, the browser would not send it back")
 	}
-	if got := d.get(""); got.status != http.StatusOK || !strings.Contains(got.html, appID(0)) || strings.Contains(got.html, adminKey) {
-		t.Errorf("after the login: %d", got.status)
+	if got := d.Get(""); got.Status != http.StatusOK || !strings.Contains(got.HTML, consoletest.AppID(0)) || strings.Contains(got.HTML, consoletest.AdminKey) {
+		t.Errorf("after the login: %d", got.Status)
 	}
-	if got := d.get("login"); got.status != http.StatusSeeOther {
-		t.Errorf("a second login: %d", got.status)
+	if got := d.Get("login"); got.Status != http.StatusSeeOther {
+		t.Errorf("a second login: %d", got.Status)
 	}
 	uses, err := d.Uses(t.Context(), 10)
 	if err != nil || uses[0].Act != "log in" || !strings.HasPrefix(uses[0].Actor, "page 127.0.0.1") {
 		t.Errorf("the journal: %v %v", uses, err)
 	}
-	if got := d.act("", "x", "y"); got.status != http.StatusMethodNotAllowed { // no form goes there
-		t.Errorf("a form to the overview: %d", got.status)
+	if got := d.Act("", "x", "y"); got.Status != http.StatusMethodNotAllowed { // no form goes there
+		t.Errorf("a form to the overview: %d", got.Status)
 	}
 
-	if got := d.post("logout", url.Values{"csrf": {csrfField.FindStringSubmatch(d.get("").html)[1]}}); got.location != "/page/login" {
-		t.Errorf("logout: %d", got.status)
+	if got := d.Post("logout", url.Values{"csrf": {d.Get("").Token()}}); got.Location != "/page/login" {
+		t.Errorf("logout: %d", got.Status)
 	}
-	r, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, d.url, http.NoBody)
+	r, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, d.URL, http.NoBody)
 	r.Header.Set("Cookie", strings.SplitN(cookie, ";", 2)[0]) // a thief has kept it
 	w := httptest.NewRecorder()
-	d.handler.ServeHTTP(w, r)
+	d.Handler.ServeHTTP(w, r)
 	if w.Code != http.StatusSeeOther {
 		t.Errorf("the cookie after the logout: %d", w.Code)
 	}
 	check("after the logout")
 
 	for _, next := range []string{"http://evil.example/page/", "//evil.example/page/", "/page//evil.example", "/clients", `/page\..\x`, "page/", "javascript:1"} {
-		got := d.post("login", url.Values{"key": {adminKey}, "next": {next}})
-		if u, err := url.Parse(got.location); err != nil || u.Host != "" || !strings.HasPrefix(u.Path, "/page/") || strings.HasPrefix(u.Path, "/page//") {
-			t.Errorf("after the login to %q: %q", next, got.location)
+		got := d.Post("login", url.Values{"key": {consoletest.AdminKey}, "next": {next}})
+		if u, err := url.Parse(got.Location); err != nil || u.Host != "" || !strings.HasPrefix(u.Path, "/page/") || strings.HasPrefix(u.Path, "/page//") {
+			t.Errorf("after the login to %q: %q", next, got.Location)
 		}
 	}
 }
@@ -99,23 +103,23 @@ func TestLogin(t *testing.T) {
 // TestLoginLimit: many wrong keys are answered with 429 and logged no more, and the
 // right one still opens.
 func TestLoginLimit(t *testing.T) {
-	d := start(t, options{})
+	d := consoletest.Start(t, consoletest.Options{})
 	counts := map[int]int{}
 	for range 30 {
-		counts[d.post("login", url.Values{"key": {"wrong"}}).status]++
+		counts[d.Post("login", url.Values{"key": {"wrong"}}).Status]++
 	}
 	if counts[http.StatusUnauthorized] != 20 || counts[http.StatusTooManyRequests] != 10 {
 		t.Errorf("answered %v, want 20 × 401 and 10 × 429", counts)
 	}
-	d.logIn()
+	d.LogIn()
 }
 
 // TestGuarded: forms of other sites and of other sessions do nothing, and no page of
 // this one loads anything from elsewhere.
 func TestGuarded(t *testing.T) {
-	d := start(t, options{}).settled().logIn()
-	d.client(gateway.Client{Name: "shop", Accounts: []string{"*"}})
-	token := csrfField.FindStringSubmatch(d.get("").html)[1]
+	d := consoletest.Start(t, consoletest.Options{}).Settled().LogIn()
+	d.Client(gateway.Client{Name: "shop", Accounts: []string{"*"}})
+	token := d.Get("").Token()
 	there := func() bool {
 		list, err := d.Clients("test").List(t.Context())
 		return err == nil && len(list) == 1
@@ -131,56 +135,56 @@ func TestGuarded(t *testing.T) {
 		"another site's origin":       {token, []string{"Origin", "http://evil.example"}},
 		"a sandbox":                   {token, []string{"Origin", "null"}},
 	} {
-		if got := d.post("clients/revoke?name=shop", url.Values{"csrf": {row.csrf}}, row.headers...); got.status != http.StatusForbidden || !there() {
-			t.Errorf("%s: %d, the client is there: %t", name, got.status, there())
+		if got := d.Post("clients/revoke?name=shop", url.Values{"csrf": {row.csrf}}, row.headers...); got.Status != http.StatusForbidden || !there() {
+			t.Errorf("%s: %d, the client is there: %t", name, got.Status, there())
 		}
 		if len(row.headers) > 0 {
-			if got := d.post("login", url.Values{"key": {adminKey}}, row.headers...); got.status != http.StatusForbidden {
-				t.Errorf("%s, the login: %d", name, got.status)
+			if got := d.Post("login", url.Values{"key": {consoletest.AdminKey}}, row.headers...); got.Status != http.StatusForbidden {
+				t.Errorf("%s, the login: %d", name, got.Status)
 			}
 		}
 	}
-	for _, path := range []string{"", "login", "accounts/" + appID(0), "clients/add", "nothing", "static/page.js"} {
-		got := d.get(path)
-		policy := got.header.Get("Content-Security-Policy")
+	for _, path := range []string{"", "login", "accounts/" + consoletest.AppID(0), "clients/add", "nothing", "static/page.js"} {
+		got := d.Get(path)
+		policy := got.Header.Get("Content-Security-Policy")
 		if !strings.Contains(policy, "default-src 'none'") || !strings.Contains(policy, "frame-ancestors 'none'") || strings.Contains(policy, "unsafe") {
 			t.Errorf("%q: the policy is %q", path, policy)
 		}
-		if strings.Contains(got.html, " style=") || strings.Contains(got.html, "://") && strings.Contains(got.html, "src=\"http") {
+		if strings.Contains(got.HTML, " style=") || strings.Contains(got.HTML, "://") && strings.Contains(got.HTML, "src=\"http") {
 			t.Errorf("%q has a style or a source of its own", path)
 		}
-		if path != "static/page.js" && got.header.Get("Cache-Control") != "no-store" {
-			t.Errorf("%q may be kept: %q", path, got.header.Get("Cache-Control"))
+		if path != "static/page.js" && got.Header.Get("Cache-Control") != "no-store" {
+			t.Errorf("%q may be kept: %q", path, got.Header.Get("Cache-Control"))
 		}
 	}
-	if got := d.post("clients/revoke?name=shop", url.Values{"csrf": {token}}, "Sec-Fetch-Site", "same-origin", "Origin", d.base); got.status != http.StatusSeeOther || there() {
-		t.Errorf("its own form: %d", got.status)
+	if got := d.Post("clients/revoke?name=shop", url.Values{"csrf": {token}}, "Sec-Fetch-Site", "same-origin", "Origin", d.Base); got.Status != http.StatusSeeOther || there() {
+		t.Errorf("its own form: %d", got.Status)
 	}
 
 	// The admin API beside it takes no cookie, and the page no admin header.
-	if got := d.get("/clients"); got.status != http.StatusUnauthorized {
-		t.Errorf("the admin API with a cookie: %d", got.status)
+	if got := d.Get("/clients"); got.Status != http.StatusUnauthorized {
+		t.Errorf("the admin API with a cookie: %d", got.Status)
 	}
 	w := httptest.NewRecorder()
 	r := httptest.NewRequest(http.MethodGet, "/page/", http.NoBody)
-	r.Header.Set("Authorization", "Bearer "+adminKey)
-	d.handler.ServeHTTP(w, r)
+	r.Header.Set("Authorization", "Bearer "+consoletest.AdminKey)
+	d.Handler.ServeHTTP(w, r)
 	if w.Code != http.StatusSeeOther {
 		t.Errorf("the page with the admin header: %d", w.Code)
 	}
-	if got := d.get("/"); got.location != "/page/" {
-		t.Errorf("/ leads to %q", got.location)
+	if got := d.Get("/"); got.Location != "/page/" {
+		t.Errorf("/ leads to %q", got.Location)
 	}
 }
 
 // TestClients: they come, get another key and go, by forms alone; keys are shown
 // once, and every act is in the journal.
 func TestClients(t *testing.T) {
-	d := start(t, options{}).settled().logIn()
+	d := consoletest.Start(t, consoletest.Options{}).Settled().LogIn()
 	keyField := regexp.MustCompile(`id="new-key" class="secret">(zkkey_[^<]+)<`)
 	fetch := func(key string) string {
 		w := httptest.NewRecorder()
-		d.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/cgi-bin/token?grant_type=client_credential&appid="+appID(0)+"&secret="+key, http.NoBody))
+		d.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/cgi-bin/token?grant_type=client_credential&appid="+consoletest.AppID(0)+"&secret="+key, http.NoBody))
 		var answer struct {
 			Errcode int    `json:"errcode"`
 			Token   string `json:"access_token"`
@@ -192,62 +196,62 @@ func TestClients(t *testing.T) {
 		return fmt.Sprint(answer.Errcode)
 	}
 	for want, form := range map[string][]string{
-		"Give the client a name":           {"account", "*"},
-		"Choose at least one account":      {"name", "shop"},
-		"has to be 1 to 64 letters":        {"name", "sh op", "account", "*"},
-		"The rate has to be a number":      {"name", "shop", "account", "*", "rate", "fast"},
-		"The end has to be a day":          {"name", "shop", "account", "*", "ends", "tomorrow"},
-		"which is over":                    {"name", "shop", "account", "*", "ends", "2020-01-31"},
-		"is no appid":                      {"name", "shop", "account", "wx 1 <b>"},
-		`The client&#39;s name`:            {"name", strings.Repeat("x", 65), "account", "*"},
-		`value="kept"`:                     {"name", "kept"},
-		`id="further" open`:                {"name", "shop", "rate", "7"},
-		`value="` + appID(0) + `" checked`: {"account", appID(0)},
+		"Give the client a name":                       {"account", "*"},
+		"Choose at least one account":                  {"name", "shop"},
+		"has to be 1 to 64 letters":                    {"name", "sh op", "account", "*"},
+		"The rate has to be a number":                  {"name", "shop", "account", "*", "rate", "fast"},
+		"The end has to be a day":                      {"name", "shop", "account", "*", "ends", "tomorrow"},
+		"which is over":                                {"name", "shop", "account", "*", "ends", "2020-01-31"},
+		"is no appid":                                  {"name", "shop", "account", "wx 1 <b>"},
+		`The client&#39;s name`:                        {"name", strings.Repeat("x", 65), "account", "*"},
+		`value="kept"`:                                 {"name", "kept"},
+		`id="further" open`:                            {"name", "shop", "rate", "7"},
+		`value="` + consoletest.AppID(0) + `" checked`: {"account", consoletest.AppID(0)},
 	} {
-		if got := d.act("clients/add", form...); got.status != http.StatusUnprocessableEntity || !strings.Contains(got.html, want) {
-			t.Errorf("%v: %d, without %q", form, got.status, want)
+		if got := d.Act("clients/add", form...); got.Status != http.StatusUnprocessableEntity || !strings.Contains(got.HTML, want) {
+			t.Errorf("%v: %d, without %q", form, got.Status, want)
 		}
 	}
-	got := d.act("clients/add", "name", "shop", "account", appID(0), "account", appID(1), "paths", "/cgi-bin/user/*\n/cgi-bin/menu/get", "rate", "50", "ends", "2099-01-31")
-	if got.status != http.StatusOK {
-		t.Fatalf("%d %s", got.status, got.html)
+	got := d.Act("clients/add", "name", "shop", "account", consoletest.AppID(0), "account", consoletest.AppID(1), "paths", "/cgi-bin/user/*\n/cgi-bin/menu/get", "rate", "50", "ends", "2099-01-31")
+	if got.Status != http.StatusOK {
+		t.Fatalf("%d %s", got.Status, got.HTML)
 	}
-	first := keyField.FindStringSubmatch(got.html)[1]
+	first := keyField.FindStringSubmatch(got.HTML)[1]
 	if code := fetch(first); code != "token" {
 		t.Errorf("with the new key: %s", code)
 	}
-	if got := d.act("clients/add", "name", "shop", "account", "*"); got.status != 422 || !strings.Contains(got.html, "There is a client of that name already.") {
-		t.Errorf("the same name: %d", got.status)
+	if got := d.Act("clients/add", "name", "shop", "account", "*"); got.Status != 422 || !strings.Contains(got.HTML, "There is a client of that name already.") {
+		t.Errorf("the same name: %d", got.Status)
 	}
-	overview := d.get("").html
-	for _, want := range []string{"shop", "just now", "1 call", appID(0) + " and 1 more", "50/s", "2 paths", "until 2099-01-31", "Client added"} {
+	overview := d.Get("").HTML
+	for _, want := range []string{"shop", "just now", "1 call", consoletest.AppID(0) + " and 1 more", "50/s", "2 paths", "until 2099-01-31", "Client added"} {
 		if !strings.Contains(overview, want) {
 			t.Errorf("the overview has no %q", want)
 		}
 	}
-	if got := d.act("clients/rotate?name=shop", "grace", "x"); got.status != 422 {
-		t.Errorf("a grace of x: %d", got.status)
+	if got := d.Act("clients/rotate?name=shop", "grace", "x"); got.Status != 422 {
+		t.Errorf("a grace of x: %d", got.Status)
 	}
-	got = d.act("clients/rotate?name=shop", "grace", "1h")
-	second := keyField.FindStringSubmatch(got.html)[1]
+	got = d.Act("clients/rotate?name=shop", "grace", "1h")
+	second := keyField.FindStringSubmatch(got.HTML)[1]
 	if fetch(first) != "token" || fetch(second) != "token" || first == second {
 		t.Error("both keys have to work, within the grace")
 	}
-	third := keyField.FindStringSubmatch(d.act("clients/rotate?name=shop", "grace", "0s").html)[1]
+	third := keyField.FindStringSubmatch(d.Act("clients/rotate?name=shop", "grace", "0s").HTML)[1]
 	if fetch(second) != "40125" || fetch(third) != "token" {
 		t.Error("without a grace the old key is dead")
 	}
-	if got := d.act("clients/rotate?name=none", "grace", "1h"); got.status != 422 || !strings.Contains(got.html, "There is no such client any more.") {
-		t.Errorf("no such client: %d", got.status)
+	if got := d.Act("clients/rotate?name=none", "grace", "1h"); got.Status != 422 || !strings.Contains(got.HTML, "There is no such client any more.") {
+		t.Errorf("no such client: %d", got.Status)
 	}
-	if got := d.act("clients/revoke?name=shop"); got.location != "/page/" || fetch(third) != "40125" {
-		t.Errorf("revoke: %d, %s", got.status, fetch(third))
+	if got := d.Act("clients/revoke?name=shop"); got.Location != "/page/" || fetch(third) != "40125" {
+		t.Errorf("revoke: %d, %s", got.Status, fetch(third))
 	}
-	overview = d.get("").html
+	overview = d.Get("").HTML
 	if !strings.Contains(overview, "Client shop was revoked.") || !strings.Contains(overview, "There is no client yet.") {
 		t.Error("the overview does not tell that it is gone")
 	}
-	if strings.Contains(d.get("").html, "Client shop was revoked.") {
+	if strings.Contains(d.Get("").HTML, "Client shop was revoked.") {
 		t.Error("it is told twice")
 	}
 	for _, key := range []string{first, second, third} {
@@ -273,16 +277,16 @@ func TestClients(t *testing.T) {
 
 // TestRefresh: what came of it is said on the account's page, with cause and remedy.
 func TestRefresh(t *testing.T) {
-	d := start(t, options{faults: []simulator.Fault{
-		{AppID: appID(1), Path: simulator.StableTokenPath, Errcode: 40164, Errmsg: "invalid ip 203.0.113.7 ipv6 ::ffff:203.0.113.7, not in whitelist"},
-	}}).settled().logIn()
+	d := consoletest.Start(t, consoletest.Options{Faults: []simulator.Fault{
+		{AppID: consoletest.AppID(1), Path: simulator.StableTokenPath, Errcode: 40164, Errmsg: "invalid ip 203.0.113.7 ipv6 ::ffff:203.0.113.7, not in whitelist"},
+	}}).Settled().LogIn()
 	refresh := func(n int, want ...string) {
 		t.Helper()
-		path := "accounts/" + appID(n)
-		if got := d.act(path + "/refresh"); got.location != console.Path+path {
-			t.Fatalf("%d to %q", got.status, got.location)
+		path := "accounts/" + consoletest.AppID(n)
+		if got := d.Act(path + "/refresh"); got.Location != console.Path+path {
+			t.Fatalf("%d to %q", got.Status, got.Location)
 		}
-		html := d.get(path).html
+		html := d.Get(path).HTML
 		for _, text := range want {
 			if !strings.Contains(html, text) {
 				t.Errorf("the page has no %q", text)
@@ -290,32 +294,32 @@ func TestRefresh(t *testing.T) {
 		}
 	}
 	refresh(0, "WeChat accepts the token, so it was kept.", "Valid")
-	d.wx.Kill(appID(0))
+	d.WeChat.Kill(consoletest.AppID(0))
 	refresh(0, "WeChat refused the token, and it was renewed.", "the token was refused", "Token renewed")
 	refresh(1, "There is no token that works.", "203.0.113.7", "whitelist (40164)", "The next attempt is in 9 min", "No new token")
-	if got := d.get("accounts/wx0/refresh"); got.status != http.StatusNotFound {
-		t.Errorf("an account that is not there: %d", got.status)
+	if got := d.Get("accounts/wx0/refresh"); got.Status != http.StatusNotFound {
+		t.Errorf("an account that is not there: %d", got.Status)
 	}
-	if n := d.wx.Stats(appID(0)).Stable.Issued; n != 2 {
+	if n := d.WeChat.Stats(consoletest.AppID(0)).Stable.Issued; n != 2 {
 		t.Errorf("%d tokens were issued, want 2", n)
 	}
 }
 
 // TestSecrets: no AppSecret, no token, no key is on any page.
 func TestSecrets(t *testing.T) {
-	d := start(t, options{faults: []simulator.Fault{{AppID: appID(1), Errcode: 40125, Errmsg: "invalid appsecret, " + appSecret + " is wrong"}}}).settled().logIn()
-	key := d.client(gateway.Client{Name: "shop", Accounts: []string{"*"}, Real: true})
+	d := consoletest.Start(t, consoletest.Options{Faults: []simulator.Fault{{AppID: consoletest.AppID(1), Errcode: 40125, Errmsg: "invalid appsecret, " + consoletest.AppSecret + " is wrong"}}}).Settled().LogIn()
+	key := d.Client(gateway.Client{Name: "shop", Accounts: []string{"*"}, Real: true})
 	w := httptest.NewRecorder()
-	d.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/cgi-bin/token?grant_type=client_credential&appid="+appID(0)+"&secret="+key, http.NoBody))
-	token := d.wx.Latest(appID(0), simulator.Stable)
+	d.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/cgi-bin/token?grant_type=client_credential&appid="+consoletest.AppID(0)+"&secret="+key, http.NoBody))
+	token := d.WeChat.Latest(consoletest.AppID(0), simulator.Stable)
 	if token == "" || !bytes.Contains(w.Body.Bytes(), []byte(token)) {
 		t.Fatal(w.Body)
 	}
 	var all strings.Builder
-	for _, path := range []string{"", "accounts/" + appID(0), "accounts/" + appID(1), "clients/add", "clients/rotate?name=shop", "clients/revoke?name=shop", "accounts/" + appID(0) + "/refresh"} {
-		all.WriteString(d.get(path).html)
+	for _, path := range []string{"", "accounts/" + consoletest.AppID(0), "accounts/" + consoletest.AppID(1), "clients/add", "clients/rotate?name=shop", "clients/revoke?name=shop", "accounts/" + consoletest.AppID(0) + "/refresh"} {
+		all.WriteString(d.Get(path).HTML)
 	}
-	for _, secret := range []string{appSecret, token, key, adminKey} {
+	for _, secret := range []string{consoletest.AppSecret, token, key, consoletest.AdminKey} {
 		if strings.Contains(all.String(), secret) {
 			t.Error("a secret is on a page")
 		}
@@ -348,9 +352,9 @@ func TestChinese(t *testing.T) {
 			t.Errorf("there is no Chinese for %q", text)
 		}
 	}
-	d := start(t, options{faults: []simulator.Fault{{AppID: appID(1), Path: simulator.StableTokenPath, Errcode: 40164, Errmsg: "invalid ip 203.0.113.7, not in whitelist"}}}).settled().logIn()
-	for _, path := range []string{"", "accounts/" + appID(1), "clients/add"} {
-		html := d.get(path, "Accept-Language", "zh-CN,zh;q=0.9").html
+	d := consoletest.Start(t, consoletest.Options{Faults: []simulator.Fault{{AppID: consoletest.AppID(1), Path: simulator.StableTokenPath, Errcode: 40164, Errmsg: "invalid ip 203.0.113.7, not in whitelist"}}}).Settled().LogIn()
+	for _, path := range []string{"", "accounts/" + consoletest.AppID(1), "clients/add"} {
+		html := d.Get(path, "Accept-Language", "zh-CN,zh;q=0.9").HTML
 		if !strings.Contains(html, `<html lang="zh-CN">`) {
 			t.Errorf("%q is not in Chinese", path)
 		}
@@ -364,9 +368,9 @@ func TestChinese(t *testing.T) {
 }
 
 func TestOptions(t *testing.T) {
-	d := start(t, options{})
+	d := consoletest.Start(t, consoletest.Options{})
 	for want, o := range map[string]console.Options{
-		"Options.Gateway is nil": {Key: custody.NewSecret(adminKey)},
+		"Options.Gateway is nil": {Key: custody.NewSecret(consoletest.AdminKey)},
 		"at least 32 characters": {Gateway: d.Gateway, Key: custody.NewSecret("short")},
 	} {
 		if _, err := console.New(o); err == nil || !strings.Contains(err.Error(), want) {

@@ -10,6 +10,7 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/zhongkong-go/zhongkong/internal/test/chattest"
 	"github.com/zhongkong-go/zhongkong/simulator"
 	"github.com/zhongkong-go/zhongkong/simulator/chat"
 )
@@ -17,35 +18,35 @@ import (
 // TestWithoutScript: forms work in a browser that runs no script; what cannot be is
 // said on the page, and changes nothing.
 func TestWithoutScript(t *testing.T) {
-	d := start(t, simulator.Options{})
+	d := chattest.Start(t, simulator.Options{})
 	send := func(what, body string) *httptest.ResponseRecorder {
-		r := httptest.NewRequest(http.MethodPost, chat.Path+what+"?as="+d.account.Followers[1], strings.NewReader(body))
+		r := httptest.NewRequest(http.MethodPost, chat.Path+what+"?as="+d.Account.Followers[1], strings.NewReader(body))
 		r.RemoteAddr, r.Host = "127.0.0.1:1", "127.0.0.1"
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		w := httptest.NewRecorder()
-		d.page.Handler().ServeHTTP(w, r)
+		d.Page.Handler().ServeHTTP(w, r)
 		return w
 	}
 	w := send("say", "type=text&value=%E4%BD%A0%E5%A5%BD")
-	if next := w.Header().Get("Location"); w.Code != http.StatusSeeOther || !strings.Contains(next, "as="+d.account.Followers[1]) {
+	if next := w.Header().Get("Location"); w.Code != http.StatusSeeOther || !strings.Contains(next, "as="+d.Account.Followers[1]) {
 		t.Errorf("%d, on to %q", w.Code, next)
 	}
-	d.until("the reply", func() bool {
-		_, html := d.get("?as=" + d.account.Followers[1])
+	d.Until("the reply", func() bool {
+		_, html := d.Get("?as=" + d.Account.Followers[1])
 		return strings.Contains(html, `<p class="text">你说的是：你好`)
 	})
-	if _, html := d.get(""); strings.Contains(html, `<p class="text">你说的是：你好`) {
+	if _, html := d.Get(""); strings.Contains(html, `<p class="text">你说的是：你好`) {
 		t.Error("another follower sees it too")
 	}
-	if w := send("whitelist", "list=nonsense"); w.Code != 422 || !strings.Contains(w.Body.String(), "is neither an IP nor a CIDR") || len(d.wx.Accounts()[0].Whitelist) != 0 {
+	if w := send("whitelist", "list=nonsense"); w.Code != 422 || !strings.Contains(w.Body.String(), "is neither an IP nor a CIDR") || len(d.WeChat.Accounts()[0].Whitelist) != 0 {
 		t.Errorf("a wrong whitelist: %d", w.Code)
 	}
 }
 
 // TestActs does what the forms do, right and wrong.
 func TestActs(t *testing.T) {
-	d := start(t, simulator.Options{})
-	appid := d.account.AppID
+	d := chattest.Start(t, simulator.Options{})
+	appid := d.Account.AppID
 	for _, row := range []struct {
 		what    string
 		form    []string
@@ -53,32 +54,32 @@ func TestActs(t *testing.T) {
 		problem string
 		is      func() bool
 	}{
-		{"whitelist", []string{"list", "192.0.2.1, 198.51.100.0/24"}, 204, "", func() bool { return len(d.wx.Accounts()[0].Whitelist) == 2 }},
-		{"whitelist", []string{"list", ""}, 204, "", func() bool { return len(d.wx.Accounts()[0].Whitelist) == 0 }},
-		{"state", []string{"state", "50007"}, 204, "", func() bool { return d.wx.Accounts()[0].State == simulator.Frozen }},
-		{"state", []string{"state", "1"}, 422, "which does not exist", func() bool { return d.wx.Accounts()[0].State == simulator.Frozen }},
+		{"whitelist", []string{"list", "192.0.2.1, 198.51.100.0/24"}, 204, "", func() bool { return len(d.WeChat.Accounts()[0].Whitelist) == 2 }},
+		{"whitelist", []string{"list", ""}, 204, "", func() bool { return len(d.WeChat.Accounts()[0].Whitelist) == 0 }},
+		{"state", []string{"state", "50007"}, 204, "", func() bool { return d.WeChat.Accounts()[0].State == simulator.Frozen }},
+		{"state", []string{"state", "1"}, 422, "which does not exist", func() bool { return d.WeChat.Accounts()[0].State == simulator.Frozen }},
 		{"state", []string{"state", "0"}, 204, "", nil},
 		{"token", []string{"pool", "classic", "do", "kill"}, 422, "there is no live token to end", nil},
-		{"token", []string{"pool", "classic", "do", "supersede"}, 204, "", func() bool { return d.wx.Stats(appid).Classic.Outside == 1 }},
-		{"token", []string{"pool", "stable", "do", "supersede"}, 204, "", func() bool { return d.wx.Stats(appid).Stable.Outside == 1 }},
-		{"token", []string{"pool", "classic", "do", "kill"}, 204, "", func() bool { return !d.wx.Accepts(d.wx.Latest(appid, simulator.Classic)) }},
+		{"token", []string{"pool", "classic", "do", "supersede"}, 204, "", func() bool { return d.WeChat.Stats(appid).Classic.Outside == 1 }},
+		{"token", []string{"pool", "stable", "do", "supersede"}, 204, "", func() bool { return d.WeChat.Stats(appid).Stable.Outside == 1 }},
+		{"token", []string{"pool", "classic", "do", "kill"}, 204, "", func() bool { return !d.WeChat.Accepts(d.WeChat.Latest(appid, simulator.Classic)) }},
 		{"token", []string{"pool", "x", "do", "kill"}, 422, `there is no pool "x"`, nil},
 		{"clock", []string{"advance", "-1h"}, 422, "the clock goes forward", nil},
 		{"clock", []string{"advance", "25h"}, 422, "the clock goes forward", nil},
-		{"fault", []string{"key", "ip", "on", "1"}, 204, "", func() bool { return len(d.wx.Faults()) == 1 }},
-		{"fault", []string{"key", "ip", "on", "1"}, 204, "", func() bool { return len(d.wx.Faults()) == 1 }},
-		{"fault", []string{"key", "ip", "on", "0"}, 204, "", func() bool { return len(d.wx.Faults()) == 0 }},
+		{"fault", []string{"key", "ip", "on", "1"}, 204, "", func() bool { return len(d.WeChat.Faults()) == 1 }},
+		{"fault", []string{"key", "ip", "on", "1"}, 204, "", func() bool { return len(d.WeChat.Faults()) == 1 }},
+		{"fault", []string{"key", "ip", "on", "0"}, 204, "", func() bool { return len(d.WeChat.Faults()) == 0 }},
 		{"say", []string{"type", "text", "value", "  "}, 422, "write something first", nil},
 		{"say", []string{"type", "nonsense", "value", "x"}, 422, `there is no message "nonsense"`, nil},
 		{"menu", []string{"button", "0"}, 422, "the menu has changed", nil},
 		{"follower", []string{"nickname", " "}, 422, "give the follower a name", nil},
 		{"follower", []string{"nickname", strings.Repeat("长", 25)}, 422, "25 characters: 24 can be", nil},
 		{"nothing", nil, 422, "nothing of this name", nil},
-		{"app", []string{"url", "ftp://x"}, 422, "has to begin with http://", func() bool { return d.wx.Accounts()[0].CallbackURL == d.account.CallbackURL }},
-		{"app", []string{"url", ""}, 204, "", func() bool { return d.wx.Accounts()[0].CallbackURL == "" }},
-		{"say", []string{"type", "text", "value", "x"}, 422, "the address to push to", func() bool { return len(d.wx.Events()) == 0 }},
+		{"app", []string{"url", "ftp://x"}, 422, "has to begin with http://", func() bool { return d.WeChat.Accounts()[0].CallbackURL == d.Account.CallbackURL }},
+		{"app", []string{"url", ""}, 204, "", func() bool { return d.WeChat.Accounts()[0].CallbackURL == "" }},
+		{"say", []string{"type", "text", "value", "x"}, 422, "the address to push to", func() bool { return len(d.WeChat.Events()) == 0 }},
 	} {
-		status, problem := d.act(row.what, row.form...)
+		status, problem := d.Act(row.what, row.form...)
 		if status != row.status || !strings.Contains(problem, row.problem) || strings.HasPrefix(problem, "simulator: ") {
 			t.Errorf("%s %v: %d %q, want %d %q", row.what, row.form, status, problem, row.status, row.problem)
 		}
@@ -101,10 +102,10 @@ func TestFlying(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &desk{t: t, page: p, wx: p.Simulator}
+	d := chattest.Over(t, p, account)
 	refused := 0
 	for range 20 {
-		if status, _ := d.act("say", "type", "text", "value", "x"); status == 422 {
+		if status, _ := d.Act("say", "type", "text", "value", "x"); status == 422 {
 			refused++
 		}
 	}
@@ -113,7 +114,7 @@ func TestFlying(t *testing.T) {
 	}
 	p.Close()
 	p.Close()
-	if _, problem := d.act("say", "type", "text", "value", "x"); !strings.Contains(problem, "about to end") {
+	if _, problem := d.Act("say", "type", "text", "value", "x"); !strings.Contains(problem, "about to end") {
 		t.Errorf("after Close: %q", problem)
 	}
 }
@@ -147,12 +148,12 @@ func TestChinese(t *testing.T) {
 			t.Errorf("there is no Chinese for %q", text)
 		}
 	}
-	d := start(t, simulator.Options{Patience: 2 * time.Second})
-	_, html := d.get("", "Accept-Language", "zh-CN,zh;q=0.9")
-	d.failing.Store(true)
-	d.act("say", "type", "text", "value", "x")
-	d.until("the verdict", func() bool {
-		_, html := d.get("", "Accept-Language", "zh-CN")
+	d := chattest.Start(t, simulator.Options{Patience: 2 * time.Second})
+	_, html := d.Get("", "Accept-Language", "zh-CN,zh;q=0.9")
+	d.Failing.Store(true)
+	d.Act("say", "type", "text", "value", "x")
+	d.Until("the verdict", func() bool {
+		_, html := d.Get("", "Accept-Language", "zh-CN")
 		return strings.Contains(html, "3 次推送全部失败（每次应答为 500 Internal Server Error）。请在 2s 内")
 	})
 	if !strings.Contains(html, `<html lang="zh-CN">`) || !strings.Contains(html, "故障开关") {
@@ -167,17 +168,17 @@ func TestChinese(t *testing.T) {
 
 // TestBounded: what the page keeps and shows is bounded, whatever comes.
 func TestBounded(t *testing.T) {
-	d := start(t, simulator.Options{})
+	d := chattest.Start(t, simulator.Options{})
 	for range 400 {
-		d.wx.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/cgi-bin/x", http.NoBody))
+		d.WeChat.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/cgi-bin/x", http.NoBody))
 	}
 	for i := range 100 {
 		m := simulator.Text("x").By("oStranger" + strings.Repeat("x", i))
-		if _, err := d.wx.Push(t.Context(), "", m); err != nil {
+		if _, err := d.WeChat.Push(t.Context(), "", m); err != nil {
 			t.Fatal(err)
 		}
 	}
-	_, html := d.get("")
+	_, html := d.Get("")
 	if n := strings.Count(html, `<li id="entry-`); n != 200 {
 		t.Errorf("%d requests in the log, want 200", n)
 	}

@@ -2,22 +2,18 @@ package console_test
 
 import (
 	"context"
-	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"testing"
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/gateway"
-	"github.com/zhongkong-go/zhongkong/internal/test/browsertest"
+	"github.com/zhongkong-go/zhongkong/internal/test/consoletest"
 	"github.com/zhongkong-go/zhongkong/simulator"
 	"github.com/zhongkong-go/zhongkong/store/memory"
+	"github.com/zhongkong-go/zhongkong/test/pages/browsertest"
 )
-
-var screenshots = flag.String("screenshots", "", "the folder that TestLooks writes its pictures to")
 
 // storied is a store with a past: tokens were fetched at other times than just now,
 // and its journals reach back a day.
@@ -77,19 +73,19 @@ func (s *storied) remember(appID, host string, before ...custody.Entry) {
 }
 
 // lively is a gateway on which something has happened.
-func lively(t *testing.T) *desk {
+func lively(t *testing.T) *consoletest.Desk {
 	const accounts = 6
 	store := &storied{Store: memory.New(), ages: map[string]time.Duration{}, past: map[string][]custody.Entry{}}
-	first := start(t, options{accounts: accounts, store: store, faults: []simulator.Fault{{AppID: appID(4), Errcode: -1}}}).settled()
+	first := consoletest.Start(t, consoletest.Options{Accounts: accounts, Store: store, Faults: []simulator.Fault{{AppID: consoletest.AppID(4), Errcode: -1}}}).Settled()
 	if err := first.Close(); err != nil {
 		t.Fatal(err)
 	}
-	first.wx.ClearFaults()
+	first.WeChat.ClearFaults()
 	store.born = time.Now()
 	for n := range accounts {
-		store.ages[appID(n)] = time.Duration(n*n*37+n*11+3) * time.Minute % (108 * time.Minute)
+		store.ages[consoletest.AppID(n)] = time.Duration(n*n*37+n*11+3) * time.Minute % (108 * time.Minute)
 	}
-	store.ages[appID(1)] = 117*time.Minute + 30*time.Second
+	store.ages[consoletest.AppID(1)] = 117*time.Minute + 30*time.Second
 	for n := range accounts {
 		host := fmt.Sprintf("gateway-%d/7", n%2+1)
 		before := []custody.Entry{}
@@ -105,35 +101,35 @@ func lively(t *testing.T) *desk {
 			}
 		case 3, 4:
 			for minutes := 11 + 740*(4-n); minutes < 55+800*(4-n); minutes += 10 {
-				event(minutes, 0, custody.EventRelease, "WeChat refuses /cgi-bin/stable_token for "+appID(n)+": errcode 40164, invalid ip 203.0.113.7 ipv6 ::ffff:203.0.113.7, not in whitelist. The address is 203.0.113.7. Add it.")
+				event(minutes, 0, custody.EventRelease, "WeChat refuses /cgi-bin/stable_token for "+consoletest.AppID(n)+": errcode 40164, invalid ip 203.0.113.7 ipv6 ::ffff:203.0.113.7, not in whitelist. The address is 203.0.113.7. Add it.")
 				event(minutes, time.Second, custody.EventBegin, "the token was over")
 			}
 		}
 		if n == 4 {
-			store.ages[appID(n)] = 3 * time.Hour
+			store.ages[consoletest.AppID(n)] = 3 * time.Hour
 		}
-		store.remember(appID(n), host, before...)
+		store.remember(consoletest.AppID(n), host, before...)
 	}
-	d := start(t, options{accounts: accounts, store: store, wx: first.wx, faults: []simulator.Fault{
-		{AppID: appID(4), Path: simulator.StableTokenPath, Errcode: 40164, Errmsg: "invalid ip 203.0.113.7 ipv6 ::ffff:203.0.113.7, not in whitelist"},
-		{AppID: appID(1), Path: simulator.StableTokenPath, Errcode: -1, Errmsg: "system error"},
-	}, change: func(c *gateway.Config) { c.Accounts[0].Callback = pushedTo(t) }}).settled()
-	d.until("the renewal that fails", func() bool {
+	d := consoletest.Start(t, consoletest.Options{Accounts: accounts, Store: store, WeChat: first.WeChat, Faults: []simulator.Fault{
+		{AppID: consoletest.AppID(4), Path: simulator.StableTokenPath, Errcode: 40164, Errmsg: "invalid ip 203.0.113.7 ipv6 ::ffff:203.0.113.7, not in whitelist"},
+		{AppID: consoletest.AppID(1), Path: simulator.StableTokenPath, Errcode: -1, Errmsg: "system error"},
+	}, Change: func(c *gateway.Config) { c.Accounts[0].Callback = consoletest.PushedTo(t) }}).Settled()
+	d.Until("the renewal that fails", func() bool {
 		return slices.ContainsFunc(d.Status(), func(s custody.Status) bool { return s.Live && s.Failure != nil })
 	})
-	shop := d.client(gateway.Client{Name: "shop", Accounts: []string{gateway.AllAccounts}})
+	shop := d.Client(gateway.Client{Name: "shop", Accounts: []string{gateway.AllAccounts}})
 	for range 1204 {
-		d.call(appID(0), shop)
+		d.Fetch(consoletest.AppID(0), shop)
 	}
-	d.client(gateway.Client{Name: "crm", Accounts: []string{appID(0), appID(3), appID(5)}, Paths: []string{"/cgi-bin/user/*", "/cgi-bin/menu/get"}, Rate: 50})
-	d.client(gateway.Client{Name: "legacy-php", Accounts: []string{appID(2)}, Real: true, Ends: time.Now().AddDate(1, 0, 0)})
+	d.Client(gateway.Client{Name: "crm", Accounts: []string{consoletest.AppID(0), consoletest.AppID(3), consoletest.AppID(5)}, Paths: []string{"/cgi-bin/user/*", "/cgi-bin/menu/get"}, Rate: 50})
+	d.Client(gateway.Client{Name: "legacy-php", Accounts: []string{consoletest.AppID(2)}, Real: true, Ends: time.Now().AddDate(1, 0, 0)})
 	if _, err := d.Clients("admin 192.0.2.7").Rotate(t.Context(), "crm", 24*time.Hour); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := d.Refresh(t.Context(), "admin 192.0.2.7", appID(0)); err != nil {
+	if _, err := d.Refresh(t.Context(), "admin 192.0.2.7", consoletest.AppID(0)); err != nil {
 		t.Fatal(err)
 	}
-	d.push(appID(0), 12)
+	d.Push(consoletest.AppID(0), 12)
 	return d
 }
 
@@ -154,32 +150,20 @@ func TestLooks(t *testing.T) {
 		{"gateway-zh-light", "", wide, false, "zh-CN"},
 		{"gateway-zh-dark", "", wide, true, "zh-CN"},
 		{"gateway-narrow", "", narrow, false, "en"},
-		{"gateway-narrow-account", "accounts/" + appID(4), narrow, true, "zh-CN"},
+		{"gateway-narrow-account", "accounts/" + consoletest.AppID(4), narrow, true, "zh-CN"},
 		{"", "#clients-part", narrow, false, "zh-CN"},
-		{"gateway-account", "accounts/" + appID(4), wide, false, "en"},
-		{"", "accounts/" + appID(0), browsertest.Look{Width: 900, Height: 1000}, true, "zh-CN"},
+		{"gateway-account", "accounts/" + consoletest.AppID(4), wide, false, "en"},
+		{"", "accounts/" + consoletest.AppID(0), browsertest.Look{Width: 900, Height: 1000}, true, "zh-CN"},
 		{"", "", browsertest.Look{Width: 1000, Height: 1000}, false, "en"},
 		{"", "clients/add", narrow, false, "zh-CN"},
 		{"", "clients/revoke?name=shop", narrow, true, "en"},
 	} {
 		t.Run(one.name+" "+one.path, func(t *testing.T) {
 			one.look.Still, one.look.Dark, one.look.Lang = true, one.dark, one.lang
-			d.t = t
-			tab := d.open(one.path, one.look)
-			tab.Await(`!document.getElementById("link") && document.title || ` + joined)
+			tab := open(t, d, one.path, one.look)
+			tab.Await(`!document.getElementById("link") && document.title || ` + browsertest.Joined)
 			tab.Fits(".sheet", "thead")
-			png := tab.Screenshot()
-			if len(png) < 8_000 || len(png) > 400<<10 {
-				t.Errorf("the picture has %d bytes", len(png))
-			}
-			if *screenshots != "" && one.name != "" {
-				if err := os.MkdirAll(*screenshots, 0o755); err != nil {
-					t.Fatal(err)
-				}
-				if err := os.WriteFile(filepath.Join(*screenshots, one.name+".png"), png, 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
+			tab.Picture(one.name, 8_000, 400<<10)
 		})
 	}
 }

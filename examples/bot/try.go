@@ -1,0 +1,29 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/zhongkong-go/zhongkong/examples/internal/example"
+	"github.com/zhongkong-go/zhongkong/simulator"
+)
+
+// try prints commands that push messages to the bot. They need to know the account, and
+// a follower to whom a late answer can be sent.
+func try(app *example.App, account simulator.Account) {
+	fmt.Printf("\nTry in another terminal\n\n  export WECHAT_APPID=%s WECHAT_TOKEN=%s WECHAT_AES_KEY=%s\n", account.AppID, account.Token, account.AESKey)
+	for _, message := range []string{"verify", "text ping", "text 你好", "text 慢", "text 很慢", "click " + keyTime, "subscribe", "image"} {
+		from := " --from " + account.Followers[0]
+		if message == "verify" {
+			from = ""
+		}
+		fmt.Printf("  go run ./cmd/zhongkong push %s --to %s/%s\n", message, app.URL, from)
+	}
+	fmt.Printf("  curl %s/healthz\n\n", app.URL)
+}
+
+// showLate prints what the follower gets after WeChat was answered.
+func showLate(e simulator.Event) {
+	if e.Path == "/cgi-bin/message/custom/send" && e.Errcode == 0 {
+		fmt.Printf("The follower gets later: %s\n", e.Request)
+	}
+}

@@ -1,0 +1,196 @@
+// Package example holds what the examples share and do not teach: signals, the port, a
+// simulated WeChat for those who have no account, and the end of the program.
+package example
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/middleware/wechat"
+	"github.com/zhongkong-go/zhongkong/simulator"
+	"github.com/zhongkong-go/zhongkong/store/sqlite"
+)
+
+// Main runs the program until it returns or gets SIGINT or SIGTERM, which cancels its
+// context. An error is printed and gives the exit status 1.
+func Main(run func(context.Context) error) {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx); err != nil && ctx.Err() == nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1) //nolint:gocritic // the process ends, and with it what stop would undo
+	}
+}
+
+// Options describe an example.
+type Options struct {
+	Name string    // its folder below examples
+	Port string    // where it listens unless PORT says otherwise
+	Out  io.Writer // nil means standard output
+
+	// Observe is notified of every request to the simulated WeChat.
+	Observe func(simulator.Event)
+
+	// Try prints what to try with the account of a simulated WeChat.
+	Try func(app *App, account simulator.Account)
+}
+
+// App is an example that listens, with the configuration of its account.
+type App struct {
+	Config    wechat.Config
+	URL       string // where it listens, on this machine
+	Simulated bool   // WECHAT_APPID is not set
+
+	listener net.Listener
+	undo     []func() // the last one first
+}
+
+// Open listens and takes the account from the environment. Without WECHAT_APPID it
+// starts a simulated WeChat and takes its account.
+func Open(ctx context.Context, o Options) (*App, error) {
+	app := &App{Simulated: os.Getenv("WECHAT_APPID") == ""}
+	var err error
+	if !app.Simulated {
+		if app.Config, err = wechat.ConfigFromEnv(); err != nil {
+			return nil, err
+		}
+	}
+	if o.Out == nil {
+		o.Out = os.Stdout
+	}
+	if err = app.listen(ctx, o); err != nil {
+		return nil, err
+	}
+	if app.Simulated {
+		err = app.simulate(ctx, o)
+	} else {
+		_, err = fmt.Fprintf(o.Out, "Serving %s on %s\n", app.Config.AppID, app.URL)
+	}
+	if err != nil {
+		app.Close()
+		return nil, err
+	}
+	return app, nil
+}
+
+func (app *App) listen(ctx context.Context, o Options) error {
+	port := os.Getenv("PORT")
+	if port == "" {
+		port = o.Port
+	}
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", ":"+port)
+	if err != nil {
+		return fmt.Errorf("cannot listen on port %s: %w\nIf another program uses the port, stop it or choose another one: PORT=3101 go run ./examples/%s", port, err, o.Name)
+	}
+	app.listener = listener
+	app.undo = append(app.undo, func() { _ = listener.Close() })
+	_, port, _ = net.SplitHostPort(listener.Addr().String())
+	app.URL = "http://127.0.0.1:" + port
+	return nil
+}
+
+// simulate starts WeChat on loopback and opens a database in a temporary folder.
+func (app *App) simulate(ctx context.Context, o Options) error {
+	folder, err := os.MkdirTemp("", "zhongkong-")
+	if err != nil {
+		return err
+	}
+	app.undo = append(app.undo, func() { _ = os.RemoveAll(folder) })
+	// The store is the example's, so that it can be closed before its folder is removed.
+	store, err := sqlite.Open(ctx, filepath.Join(folder, "zhongkong.db"), sqlite.Options{Logger: slog.Default()})
+	if err != nil {
+		return err
+	}
+	app.undo = append(app.undo, func() { _ = store.Close() })
+	wx, base, end, err := Simulator(ctx, simulator.Options{Observe: o.Observe})
+	if err != nil {
+		return err
+	}
+	app.undo = append(app.undo, end)
+
+	account := wx.Accounts()[0] // made up, in safe mode
+	app.Config = wechat.Config{
+		AppID:     account.AppID,
+		AppSecret: wechat.Secret(account.Secret),
+		Token:     wechat.Secret(account.Token),
+		AESKey:    wechat.Secret(account.AESKey),
+		APIBase:   base,
+		Store:     store,
+		Logger:    slog.Default(),
+	}
+	_, err = fmt.Fprintf(o.Out, "WECHAT_APPID is not set: this is %s, of a simulated WeChat on %s, with a database in %s (both end with this program)\n",
+		account.AppID, base, folder)
+	if o.Try != nil {
+		o.Try(app, account)
+	}
+	return err
+}
+
+// Simulator starts a simulated WeChat on loopback and returns its URL. end stops it.
+func Simulator(ctx context.Context, o simulator.Options) (wx *simulator.Simulator, base string, end func(), err error) {
+	if wx, err = simulator.New(o); err != nil {
+		return nil, "", nil, err
+	}
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, "", nil, err
+	}
+	server := &http.Server{Handler: wx, ReadHeaderTimeout: 10 * time.Second}
+	go func() { _ = server.Serve(listener) }()
+	return wx, "http://" + listener.Addr().String(), func() { _ = server.Close() }, nil
+}
+
+// Close stops listening and removes what belongs to a simulated WeChat.
+func (app *App) Close() {
+	for len(app.undo) > 0 {
+		last := len(app.undo) - 1
+		app.undo[last]()
+		app.undo = app.undo[:last]
+	}
+}
+
+// Serve returns when ctx has ended and the requests under way were answered, or half a
+// second later: WeChat repeats a push, and the next process answers it.
+func (app *App) Serve(ctx context.Context, handler http.Handler) error {
+	server := &http.Server{Handler: handler, ReadTimeout: 10 * time.Second}
+	failed := make(chan error, 1)
+	go func() { failed <- server.Serve(app.listener) }()
+	select {
+	case err := <-failed:
+		return err
+	case <-ctx.Done():
+	}
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 500*time.Millisecond)
+	defer cancel()
+	if server.Shutdown(grace) != nil {
+		_ = server.Close() // a caller that still waits is waiting for WeChat
+	}
+	return nil
+}
+
+// Unavailable returns when to try again, for a Retry-After header, if err says that
+// there is no token or ticket now.
+func Unavailable(err error) (seconds string, unavailable bool) {
+	var none *custody.Error
+	if !errors.As(err, &none) {
+		return "", false
+	}
+	wait := none.RetryAfter
+	if wait == 0 {
+		wait = time.Minute // no attempt is planned: somebody has to change something first
+	}
+	return strconv.Itoa(int(math.Ceil(wait.Seconds()))), true
+}

@@ -17,7 +17,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
-	"github.com/zhongkong-go/zhongkong/internal/test/race"
+	"github.com/zhongkong-go/zhongkong/internal/test/tier"
 )
 
 // kilobyte is a text message of 1 KiB, the id-th.
@@ -85,9 +85,7 @@ func outFloor(tb testing.TB) func() {
 // TestSpeedIn holds verifying, decrypting and parsing a message of 1 KiB to three
 // times the floor and 20 allocations.
 func TestSpeedIn(t *testing.T) {
-	if race.Enabled || testing.CoverMode() != "" || testing.Short() {
-		t.Skip("instrumented or short: times mean nothing")
-	}
+	tier.Speed(t)
 	const limit, maxAllocs = 3.0, 20
 	v := newVerifier(t, safeConfig())
 	q, body := sealedKilobyte(t, v, 1)
@@ -189,9 +187,7 @@ func (w *plainWriter) Write(b []byte) (int, error) {
 // TestSpeedThrough holds the whole way of a message of 1 KiB, whose answer has 1
 // KiB too, to four times the floors of both ways.
 func TestSpeedThrough(t *testing.T) {
-	if race.Enabled || testing.CoverMode() != "" || testing.Short() {
-		t.Skip("instrumented or short: times mean nothing")
-	}
+	tier.Speed(t)
 	const limit, turnCount, calls = 4, 201, 20
 	// With a processor that has nothing else to do, a fifth of what is measured would
 	// be the system waking it up for each handler's goroutine. A busy server has

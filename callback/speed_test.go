@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong/internal/test/race"
+	"github.com/zhongkong-go/zhongkong/internal/test/tier"
 )
 
 // signatureInputs are what WeChat sends, with the shortest and the longest Token
@@ -27,9 +27,7 @@ var sink byte
 // TestSpeedSignature holds the check of a signature to twice the SHA-1 of the
 // same bytes and to no allocation.
 func TestSpeedSignature(t *testing.T) {
-	if race.Enabled || testing.CoverMode() != "" || testing.Short() {
-		t.Skip("instrumented or short: times mean nothing")
-	}
+	tier.Speed(t)
 	const limit = 2.0
 	for name, in := range signatureInputs() {
 		check, floor := signatureRuns(in)
@@ -52,9 +50,7 @@ func TestSpeedSignature(t *testing.T) {
 
 // TestSpeedMsgSignature has the message of 1 KiB and one of 64 KiB.
 func TestSpeedMsgSignature(t *testing.T) {
-	if race.Enabled || testing.CoverMode() != "" || testing.Short() {
-		t.Skip("instrumented or short: allocations are not ours alone")
-	}
+	tier.Speed(t)
 	for _, size := range []int{1 << 10, 64 << 10} {
 		encrypt := strings.Repeat("+", size)
 		signature := Signature("AAAAA", "1714036504", "1514711492", encrypt)

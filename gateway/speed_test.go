@@ -16,7 +16,8 @@ import (
 
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/gateway"
-	"github.com/zhongkong-go/zhongkong/internal/test/race"
+	"github.com/zhongkong-go/zhongkong/internal/test/patience"
+	"github.com/zhongkong-go/zhongkong/internal/test/tier"
 	"github.com/zhongkong-go/zhongkong/platform"
 	"github.com/zhongkong-go/zhongkong/store/memory"
 )
@@ -24,13 +25,6 @@ import (
 // attempts is how often a measurement is made before it counts as missed: a
 // neighbour on the machine spoils one, hardly all.
 const attempts = 6
-
-func skipUnlessTimed(t *testing.T) {
-	t.Helper()
-	if race.Enabled || testing.CoverMode() != "" || testing.Short() {
-		t.Skip("instrumented or short: times mean nothing")
-	}
-}
 
 const answered = `{"errcode":0,"errmsg":"ok","msgid":200228332}`
 
@@ -71,7 +65,7 @@ func quickGateway(tb testing.TB, base string, transport http.RoundTripper) (g *g
 	g.ServeHTTP(answer, httptest.NewRequest(http.MethodGet, tokenTarget(secret.Reveal()), http.NoBody))
 	var got reply
 	decode(tb, answer.Body.String(), &got)
-	eventually(tb, "a live token", func() bool { return g.Status()[0].Live })
+	patience.Until(tb, "a live token", func() bool { return g.Status()[0].Live })
 	return g, got.Token, secret.Reveal()
 }
 
@@ -171,7 +165,7 @@ func bareProxy(tb testing.TB, base string, transport http.RoundTripper) http.Han
 // TestSpeedProxy holds the proxy to 0.65 of the throughput of a bare ReverseProxy in
 // front of the same WeChat and to twice its p99, for calls with and without a body.
 func TestSpeedProxy(t *testing.T) {
-	skipUnlessTimed(t)
+	tier.Speed(t)
 	weChat := httptest.NewServer(http.HandlerFunc(weChatStub))
 	defer weChat.Close()
 	g, token, _ := quickGateway(t, weChat.URL, nil)
@@ -196,7 +190,7 @@ func TestSpeedProxy(t *testing.T) {
 // TestSpeedTokenEndpoint holds it to 0.8 of the throughput of a handler that writes
 // the same bytes.
 func TestSpeedTokenEndpoint(t *testing.T) {
-	skipUnlessTimed(t)
+	tier.Speed(t)
 	weChat := httptest.NewServer(http.HandlerFunc(weChatStub))
 	defer weChat.Close()
 	g, token, key := quickGateway(t, weChat.URL, nil)
@@ -248,7 +242,7 @@ func (nowhere) SetWriteDeadline(time.Time) error { return nil }
 
 // TestSpeedProxyAllocations: a call has at most 40 more than with a bare ReverseProxy.
 func TestSpeedProxyAllocations(t *testing.T) {
-	skipUnlessTimed(t)
+	tier.Speed(t)
 	g, token, _ := quickGateway(t, "http://wechat.invalid", inMemory{})
 	floor := bareProxy(t, "http://wechat.invalid", inMemory{})
 	run := func(h http.Handler) float64 {

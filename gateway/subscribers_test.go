@@ -26,6 +26,7 @@ import (
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/gateway"
 	"github.com/zhongkong-go/zhongkong/internal/test/logtest"
+	"github.com/zhongkong-go/zhongkong/internal/test/tier"
 	"github.com/zhongkong-go/zhongkong/platform"
 	"github.com/zhongkong-go/zhongkong/simulator"
 	"github.com/zhongkong-go/zhongkong/simulator/simtest"
@@ -93,7 +94,7 @@ func playSubscribers(weChat string) int {
 // its own, less than 60 MiB, and hear of a renewal within a second, some of whom do not
 // read.
 func TestSpeedSubscribers(t *testing.T) {
-	skipUnlessTimed(t)
+	tier.Speed(t)
 	const (
 		subscribers = 2000
 		idlers      = 20 // of them do not read

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong/internal/test/race"
+	"github.com/zhongkong-go/zhongkong/internal/test/tier"
 	"github.com/zhongkong-go/zhongkong/simulator"
 	"github.com/zhongkong-go/zhongkong/simulator/simtest"
 )
@@ -61,9 +61,7 @@ func checkRuns(tb testing.TB) (check, floor func(n int)) {
 // TestSpeedTokenCheck holds the handler to minChecks and shows what it costs over
 // the least that any handler could do.
 func TestSpeedTokenCheck(t *testing.T) {
-	if race.Enabled || testing.CoverMode() != "" || testing.Short() {
-		t.Skip("instrumented or short: times mean nothing")
-	}
+	tier.Speed(t)
 	check, floor := checkRuns(t)
 	const turns, calls = 101, 500
 	var times [2][]time.Duration

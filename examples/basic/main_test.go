@@ -23,6 +23,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/zhongkong-go/zhongkong/internal/test/patience"
 	"github.com/zhongkong-go/zhongkong/simulator"
 	"github.com/zhongkong-go/zhongkong/simulator/simtest"
 )
@@ -300,9 +301,7 @@ func TestEndsWhileWeChatHangs(t *testing.T) {
 			_ = resp.Body.Close()
 		}
 	}()
-	for rule.Hits() == 0 {
-		<-time.After(5 * time.Millisecond)
-	}
+	patience.Until(t, "the call to WeChat", func() bool { return rule.Hits() > 0 })
 	if took := a.end(syscall.SIGTERM); took > 5*time.Second {
 		t.Errorf("it took %s to end", took)
 	}

@@ -19,6 +19,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/zhongkong-go/zhongkong/internal/test/patience"
 	"github.com/zhongkong-go/zhongkong/simulator"
 	"github.com/zhongkong-go/zhongkong/simulator/simtest"
 )
@@ -175,10 +176,7 @@ func TestLinesToTry(t *testing.T) {
 	if len(answers) > 0 {
 		t.Errorf("no line to try has %v: %s", answers, a.printed())
 	}
-	deadline := time.Now().Add(30 * time.Second)
-	for !strings.Contains(a.printed(), "The follower gets later") && time.Now().Before(deadline) {
-		time.Sleep(100 * time.Millisecond)
-	}
+	patience.Wait(func() bool { return strings.Contains(a.printed(), "The follower gets later") })
 	if out := a.printed(); !strings.Contains(out, "很慢, 但是到了") || strings.Count(out, "The follower gets later") != 1 {
 		t.Errorf("what comes late: %s", out)
 	}
@@ -254,10 +252,7 @@ func TestConfigured(t *testing.T) {
 	late := custom(wx) // the handler may just have been done
 
 	a = start(t, append(configured(wx), store)...)
-	deadline := time.Now().Add(60 * time.Second)
-	for custom(wx) == 0 && time.Now().Before(deadline) {
-		time.Sleep(100 * time.Millisecond)
-	}
+	patience.Wait(func() bool { return custom(wx) > 0 })
 	if n := custom(wx); n != 1 || menus != 1 {
 		t.Errorf("%d late answers (%d before the restart), %d menus; want one each", n, late, menus)
 	}

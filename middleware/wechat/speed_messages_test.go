@@ -18,6 +18,7 @@ import (
 
 	"github.com/zhongkong-go/zhongkong/callback"
 	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/internal/test/tier"
 	"github.com/zhongkong-go/zhongkong/middleware/wechat"
 	"github.com/zhongkong-go/zhongkong/store/memory"
 )
@@ -46,7 +47,7 @@ func pushes(tb testing.TB, verifier *callback.Verifier, n int, seed int) []*http
 // back to that through a bare callback.Endpoint in Gin, which callback's own test
 // holds to its floor.
 func TestSpeedMessages(t *testing.T) {
-	skipUnlessTimed(t)
+	tier.Speed(t)
 	const turns, calls, limit = 101, 20, 1.25
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // see callback's TestSpeedThrough
 	bot := func() *callback.Router {

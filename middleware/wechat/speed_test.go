@@ -12,18 +12,10 @@ import (
 
 	"github.com/gin-gonic/gin"
 
-	"github.com/zhongkong-go/zhongkong/internal/test/race"
+	"github.com/zhongkong-go/zhongkong/internal/test/tier"
 	"github.com/zhongkong-go/zhongkong/middleware/wechat"
 	"github.com/zhongkong-go/zhongkong/simulator"
 )
-
-// skipUnlessTimed leaves out what cannot be measured.
-func skipUnlessTimed(t *testing.T) {
-	t.Helper()
-	if race.Enabled || testing.CoverMode() != "" || testing.Short() {
-		t.Skip("instrumented or short: times mean nothing")
-	}
-}
 
 // attempts is how often a measurement is made before it counts as missed: a
 // neighbour on the machine spoils one, hardly all.
@@ -107,7 +99,7 @@ func atomicLoads() func(n int) {
 
 // TestSpeedToken holds a live token to 1.5 times an atomic load and a time.Now.
 func TestSpeedToken(t *testing.T) {
-	skipUnlessTimed(t)
+	tier.Speed(t)
 	client := liveClient(t)
 	run := tokens(t, client)
 	if allocs := testing.AllocsPerRun(1000, func() { run(1) }); allocs > 0 {
@@ -119,7 +111,7 @@ func TestSpeedToken(t *testing.T) {
 // TestSpeedTokenParallel wants at least 1.6 times the throughput of one core on
 // two.
 func TestSpeedTokenParallel(t *testing.T) {
-	skipUnlessTimed(t)
+	tier.Speed(t)
 	if runtime.GOMAXPROCS(0) < 2 {
 		t.Skip("one core")
 	}
@@ -190,7 +182,7 @@ func requests(engine *gin.Engine) func(n int) {
 // TestSpeedMiddleware holds the middleware, on a path that is not the callback's,
 // to 1.3 times one that does c.Set and c.Next, and to its allocations.
 func TestSpeedMiddleware(t *testing.T) {
-	skipUnlessTimed(t)
+	tier.Speed(t)
 	withOurs, withFloor := engines(t)
 	ours, floor := requests(withOurs), requests(withFloor)
 	most, got := testing.AllocsPerRun(1000, func() { floor(1) }), testing.AllocsPerRun(1000, func() { ours(1) })

@@ -7,17 +7,15 @@ import (
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/custody"
-	"github.com/zhongkong-go/zhongkong/internal/test/race"
 	"github.com/zhongkong-go/zhongkong/internal/test/testserver"
+	"github.com/zhongkong-go/zhongkong/internal/test/tier"
 )
 
 // SpeedNotice measures how long after the beginning of a Save another process
 // is told, over 200 of them, against the time of a Load, which is a round trip.
 func (e Engine) SpeedNotice(t *testing.T) {
 	t.Helper() // its line belongs to the engine's test
-	if race.Enabled || testing.CoverMode() != "" || testing.Short() {
-		t.Skip("instrumented or short: times mean nothing")
-	}
+	tier.Speed(t)
 	address := e.Place(t, testserver.URL(t, e.Engine))
 	a, b := e.OpenAt(t, address, nil), e.OpenAt(t, address, nil)
 	keys, err := b.(custody.Watcher).Watch(t.Context())

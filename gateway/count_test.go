@@ -13,6 +13,7 @@ import (
 
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/gateway"
+	"github.com/zhongkong-go/zhongkong/internal/test/patience"
 	"github.com/zhongkong-go/zhongkong/platform"
 	"github.com/zhongkong-go/zhongkong/simulator"
 	"github.com/zhongkong-go/zhongkong/simulator/simtest"
@@ -74,7 +75,7 @@ func TestNumbersOfCalls(t *testing.T) {
 	w.get("/readyz")                                                           // nor does this
 	w.get("/cgi-bin/ticket/getticket?type=jsapi&access_token=" + w.token(key)) // answered here
 
-	eventually(t, "all are counted", func() bool {
+	patience.Until(t, "all are counted", func() bool {
 		return w.Numbers().All.Calls != nil && strings.Contains(callsOf(w.Numbers().Nobody), "40001")
 	})
 	n := w.Numbers()
@@ -117,7 +118,7 @@ func TestNumbersOfRenewals(t *testing.T) {
 	})
 	key := w.client(gateway.Client{Name: "shop", Accounts: []string{gateway.AllAccounts}})
 	w.token(key)
-	eventually(t, "two tokens", func() bool { return w.Status()[0].Live && w.Status()[1].Live })
+	patience.Until(t, "two tokens", func() bool { return w.Status()[0].Live && w.Status()[1].Live })
 	w.wx.Kill(appID)
 	if got := w.get(domainIP, "Authorization", "Bearer "+key, "X-WeChat-AppID", appID); got.Errcode != 0 {
 		t.Fatal(got.body)
@@ -127,7 +128,7 @@ func TestNumbersOfRenewals(t *testing.T) {
 		{Reason: custody.ReasonRefused, Result: custody.RenewalSaved, Count: 1},
 	}
 	var k gateway.KindNumbers
-	eventually(t, "both renewals are counted", func() bool { // they are when callers have their token already
+	patience.Until(t, "both renewals are counted", func() bool { // they are when callers have their token already
 		k = kindOf(t, numbersOf(t, w.Gateway, appID), "access_token")
 		return slices.Equal(k.Renewals, want)
 	})
@@ -167,7 +168,7 @@ func TestNumbersOfRenewals(t *testing.T) {
 	if w.History("wx9999999999999999") != nil || w.History(appID) == nil {
 		t.Error("a change that was not taken changed what is counted")
 	}
-	eventually(t, "a stable token", func() bool { return w.wx.Latest(appID, simulator.Stable) != "" })
+	patience.Until(t, "a stable token", func() bool { return w.wx.Latest(appID, simulator.Stable) != "" })
 	if text := fmt.Sprintf("%+v", w.Numbers()); strings.Contains(text, appSecret) || strings.Contains(text, w.wx.Latest(appID, simulator.Stable)) || strings.Contains(text, key) {
 		t.Error("a secret is among the numbers")
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/gateway"
 	"github.com/zhongkong-go/zhongkong/internal/test/logtest"
+	"github.com/zhongkong-go/zhongkong/internal/test/patience"
 	"github.com/zhongkong-go/zhongkong/platform"
 	"github.com/zhongkong-go/zhongkong/simulator"
 	"github.com/zhongkong-go/zhongkong/simulator/simtest"
@@ -130,7 +131,7 @@ func closedStore(tb testing.TB) custody.Store {
 func TestEvents(t *testing.T) {
 	w := newWorld(t, simulator.Options{}, nil)
 	crm, shop := w.client(gateway.Client{Name: "crm", Real: true}), w.client(gateway.Client{Name: "shop"})
-	eventually(t, "a token", func() bool { return w.fence() != 0 })
+	patience.Until(t, "a token", func() bool { return w.fence() != 0 })
 	var subscribers []*subscriber
 	for i, key := range []string{crm, shop} {
 		l := w.listen(key)

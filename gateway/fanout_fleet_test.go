@@ -21,6 +21,7 @@ import (
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/gateway"
 	"github.com/zhongkong-go/zhongkong/internal/test/logtest"
+	"github.com/zhongkong-go/zhongkong/internal/test/patience"
 	"github.com/zhongkong-go/zhongkong/internal/test/remotetest"
 	"github.com/zhongkong-go/zhongkong/internal/test/testserver"
 	"github.com/zhongkong-go/zhongkong/simulator"
@@ -183,11 +184,8 @@ func fanoutFleet(t *testing.T, address string) {
 		}
 		return len(seen) == len(want)
 	}
-	for deadline := began.Add(time.Minute); !complete(bot) || !complete(crm); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Error("not everything within a minute")
-			break
-		}
+	if !patience.Wait(func() bool { return complete(bot) && complete(crm) }) {
+		t.Errorf("not everything within %s", patience.Bound)
 	}
 	for _, s := range systems {
 		inOrder(t, s, want, true)
@@ -195,7 +193,7 @@ func fanoutFleet(t *testing.T, address string) {
 			t.Errorf("%s refused: %s", s.Name, s.refused)
 		}
 	}
-	eventually(t, "an empty queue", func() bool {
+	patience.Until(t, "an empty queue", func() bool {
 		queues, err := two.Queues(t.Context())
 		return err == nil && len(queues) == 2 && queues[0].Waiting+queues[1].Waiting == 0
 	})

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/gateway"
+	"github.com/zhongkong-go/zhongkong/internal/test/patience"
 	"github.com/zhongkong-go/zhongkong/simulator"
 	"github.com/zhongkong-go/zhongkong/store"
 )
@@ -48,7 +49,7 @@ func TestFetchRefused(t *testing.T) {
 	if wrong == key {
 		wrong = key[:len(key)-2] + "BA"
 	}
-	eventually(t, "the end of a key", func() bool { return w.fetch(ended).Errcode == 40125 })
+	patience.Until(t, "the end of a key", func() bool { return w.fetch(ended).Errcode == 40125 })
 	query := func(grant, app, secret string) string {
 		return "/cgi-bin/token?grant_type=" + grant + "&appid=" + app + "&secret=" + secret
 	}
@@ -167,7 +168,7 @@ func TestAskAgain(t *testing.T) {
 	key = u.client(gateway.Client{Name: "shop"})
 	u.token(key)
 	token := u.token(key)
-	eventually(t, "the probe", func() bool { return probes(u) == 1 })
+	patience.Until(t, "the probe", func() bool { return probes(u) == 1 })
 	u.wx.Kill(appID)
 	if got := u.get("/cgi-bin/menu/get?access_token=" + token); got.Errcode == 40001 || u.issued() != 2 {
 		t.Errorf("a token that was killed after it was probed: %s, %d tokens were issued, want 2", got.body, u.issued())

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/custody"
@@ -61,10 +62,27 @@ type world struct {
 // weChat is a simulated WeChat with two accounts.
 func weChat(tb testing.TB, options simulator.Options) *simtest.Sim {
 	tb.Helper()
-	options.Accounts = []simulator.Account{
-		{AppID: appID, Secret: appSecret}, {AppID: otherApp, Secret: "other-" + appSecret},
-	}
+	options.Accounts = twoAccounts()
 	return simtest.New(tb, options)
+}
+
+func twoAccounts() []simulator.Account {
+	return []simulator.Account{{AppID: appID, Secret: appSecret}, {AppID: otherApp, Secret: "other-" + appSecret}}
+}
+
+// inTwoGateways runs a test in a bubble, with two gateways on one database that differ by
+// what change makes of the configuration of the first and second.
+func inTwoGateways(t *testing.T, change func(i int, c *gateway.Config), do func(t *testing.T, one, two *world)) {
+	t.Helper()
+	path := newPath(t)
+	synctest.Test(t, func(t *testing.T) {
+		wx := simtest.InMemory(t, simulator.Options{Accounts: twoAccounts()})
+		var worlds [2]*world
+		for i := range worlds {
+			worlds[i] = joinInBubble(t, wx, sqliteStore(t, path), func(c *gateway.Config) { change(i, c) })
+		}
+		do(t, worlds[0], worlds[1])
+	})
 }
 
 func sqliteStore(tb testing.TB, path string) custody.Store {
@@ -83,8 +101,43 @@ func newWorld(tb testing.TB, options simulator.Options, change func(*gateway.Con
 	return join(tb, weChat(tb, options), memory.New(), change)
 }
 
-// join starts one more gateway over a WeChat and a store.
+// join starts one more gateway over a WeChat and a store, which listens on loopback.
 func join(tb testing.TB, wx *simtest.Sim, store custody.Store, change func(*gateway.Config)) *world {
+	tb.Helper()
+	w := start(tb, wx, store, change)
+	server := httptest.NewServer(w)
+	w.url, w.http = server.URL, server.Client()
+	tb.Cleanup(func() {
+		server.CloseClientConnections()
+		server.Close()
+	})
+	return w
+}
+
+// joinInBubble is join without sockets: wx is in memory, and the caller in a bubble.
+func joinInBubble(tb testing.TB, wx *simtest.Sim, store custody.Store, change func(*gateway.Config)) *world {
+	tb.Helper()
+	w := start(tb, wx, store, func(c *gateway.Config) {
+		c.Transport = wx.RoundTripper()
+		if change != nil {
+			change(c)
+		}
+	})
+	w.url, w.http = "http://gateway.invalid", &http.Client{Transport: direct{w}}
+	return w
+}
+
+// direct is a network that leads to a handler.
+type direct struct{ http.Handler }
+
+func (d direct) RoundTrip(r *http.Request) (*http.Response, error) {
+	answer := httptest.NewRecorder()
+	d.ServeHTTP(answer, r)
+	return answer.Result(), nil
+}
+
+// start starts a gateway that ends with the test.
+func start(tb testing.TB, wx *simtest.Sim, store custody.Store, change func(*gateway.Config)) *world {
 	tb.Helper()
 	w := &world{t: tb, wx: wx, store: store, log: new(logtest.Log)}
 	w.cfg = gateway.Config{
@@ -103,11 +156,8 @@ func join(tb testing.TB, wx *simtest.Sim, store custody.Store, change func(*gate
 	if err != nil {
 		tb.Fatal(err)
 	}
-	server := httptest.NewServer(g)
-	w.Gateway, w.url, w.http = g, server.URL, server.Client()
+	w.Gateway = g
 	tb.Cleanup(func() {
-		server.CloseClientConnections()
-		server.Close()
 		if err := g.Close(); err != nil {
 			tb.Error(err)
 		}
@@ -224,16 +274,6 @@ func (w *world) token(key string) string {
 }
 
 func (w *world) issued() int { return w.wx.Stats(appID).Classic.Issued }
-
-// eventually waits for what comes by itself.
-func eventually(tb testing.TB, what string, is func() bool) {
-	tb.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !is(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			tb.Fatalf("%s: not within 20 s", what)
-		}
-	}
-}
 
 func newPath(tb testing.TB) string {
 	tb.Helper()

@@ -10,6 +10,7 @@ import (
 
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/gateway"
+	"github.com/zhongkong-go/zhongkong/internal/test/patience"
 	"github.com/zhongkong-go/zhongkong/simulator"
 	"github.com/zhongkong-go/zhongkong/simulator/simtest"
 )
@@ -84,7 +85,7 @@ func TestManyAccounts(t *testing.T) {
 			t.Error(err)
 			break
 		}
-		eventually(t, "calls after a change", func() bool { return calls.Load() > seen+20 || t.Failed() })
+		patience.Until(t, "calls after a change", func() bool { return calls.Load() > seen+20 || t.Failed() })
 	}
 	each(stay, all, 40013)
 	each(all, all+change, 0)
@@ -102,6 +103,6 @@ func TestManyAccounts(t *testing.T) {
 	}
 	// What is left serves the listener, WeChat and the store, whatever the number of
 	// accounts.
-	eventually(t, "the end of what ran", func() bool { return runtime.NumGoroutine() < before+50 })
+	patience.Until(t, "the end of what ran", func() bool { return runtime.NumGoroutine() < before+50 })
 	t.Logf("%d calls of those that stay, meanwhile", calls.Load())
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/gateway"
+	"github.com/zhongkong-go/zhongkong/internal/test/patience"
 	"github.com/zhongkong-go/zhongkong/simulator"
 )
 
@@ -39,7 +40,7 @@ func TestAccounts(t *testing.T) {
 // what cannot be done is explained. Each is in the journal, before it is done.
 func TestRefresh(t *testing.T) {
 	w := newWorld(t, simulator.Options{}, nil)
-	eventually(t, "a token", func() bool { return w.Status()[0].Live })
+	patience.Until(t, "a token", func() bool { return w.Status()[0].Live })
 	refresh := func(want gateway.Refreshed) {
 		t.Helper()
 		got, err := w.Refresh(t.Context(), "page 192.0.2.1", appID)

@@ -20,6 +20,7 @@ import (
 
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/gateway"
+	"github.com/zhongkong-go/zhongkong/internal/test/patience"
 	"github.com/zhongkong-go/zhongkong/platform"
 	"github.com/zhongkong-go/zhongkong/simulator"
 	"github.com/zhongkong-go/zhongkong/store"
@@ -71,7 +72,7 @@ func TestRecovery(t *testing.T) {
 				c.Limits = gateway.Limits{BodyInMemory: 1 << 10, BodyOnDisk: 100 << 10, Body: 300 << 10}
 			})
 			token := w.token(w.client(gateway.Client{Name: "shop"}))
-			eventually(t, "a token of WeChat's", func() bool { return w.fence() != 0 })
+			patience.Until(t, "a token of WeChat's", func() bool { return w.fence() != 0 })
 			before := w.issued()
 			kill(w)
 			var group sync.WaitGroup
@@ -157,7 +158,7 @@ func TestBodies(t *testing.T) {
 			t.Errorf("%d bytes, with length: %v: %d %s", row.size, row.length, got.status, got.body)
 		}
 		if !row.media {
-			eventually(t, "a call after a body that was sent once", func() bool { return w.get(domainIP+"?access_token="+token).Errcode == 0 })
+			patience.Until(t, "a call after a body that was sent once", func() bool { return w.get(domainIP+"?access_token="+token).Errcode == 0 })
 			continue
 		}
 		var media struct {

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/gateway"
+	"github.com/zhongkong-go/zhongkong/internal/test/patience"
 	"github.com/zhongkong-go/zhongkong/simulator"
 )
 
@@ -133,12 +134,12 @@ func TestSDK(t *testing.T) {
 		// end is the renewal's as well.
 		for i := range calls {
 			before := calls[i].Load()
-			eventually(t, "calls after an event", func() bool { return calls[i].Load() >= before+2 || t.Failed() })
+			patience.Until(t, "calls after an event", func() bool { return calls[i].Load() >= before+2 || t.Failed() })
 		}
 	}
 	// And by itself: two natural ends.
 	issued := w.issued()
-	eventually(t, "renewals ahead of the end", func() bool { return w.issued() >= issued+2 || t.Failed() })
+	patience.Until(t, "renewals ahead of the end", func() bool { return w.issued() >= issued+2 || t.Failed() })
 	cancel()
 	group.Wait()
 	if program.fetches != 1 {

@@ -16,21 +16,11 @@ import (
 
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/gateway"
-	"github.com/zhongkong-go/zhongkong/internal/test/race"
+	"github.com/zhongkong-go/zhongkong/internal/test/patience"
+	"github.com/zhongkong-go/zhongkong/internal/test/tier"
 	"github.com/zhongkong-go/zhongkong/platform"
 	"github.com/zhongkong-go/zhongkong/store/memory"
 )
-
-// attempts is how often a measurement is made before it counts as missed: a
-// neighbour on the machine spoils one, hardly all.
-const attempts = 6
-
-func skipUnlessTimed(t *testing.T) {
-	t.Helper()
-	if race.Enabled || testing.CoverMode() != "" || testing.Short() {
-		t.Skip("instrumented or short: times mean nothing")
-	}
-}
 
 const answered = `{"errcode":0,"errmsg":"ok","msgid":200228332}`
 
@@ -71,7 +61,7 @@ func quickGateway(tb testing.TB, base string, transport http.RoundTripper) (g *g
 	g.ServeHTTP(answer, httptest.NewRequest(http.MethodGet, tokenTarget(secret.Reveal()), http.NoBody))
 	var got reply
 	decode(tb, answer.Body.String(), &got)
-	eventually(tb, "a live token", func() bool { return g.Status()[0].Live })
+	patience.Until(tb, "a live token", func() bool { return g.Status()[0].Live })
 	return g, got.Token, secret.Reveal()
 }
 
@@ -171,7 +161,7 @@ func bareProxy(tb testing.TB, base string, transport http.RoundTripper) http.Han
 // TestSpeedProxy holds the proxy to 0.65 of the throughput of a bare ReverseProxy in
 // front of the same WeChat and to twice its p99, for calls with and without a body.
 func TestSpeedProxy(t *testing.T) {
-	skipUnlessTimed(t)
+	tier.Speed(t)
 	weChat := httptest.NewServer(http.HandlerFunc(weChatStub))
 	defer weChat.Close()
 	g, token, _ := quickGateway(t, weChat.URL, nil)
@@ -181,11 +171,10 @@ func TestSpeedProxy(t *testing.T) {
 		target := "/cgi-bin/message/custom/send?access_token=" + token
 		ours, floor := newRival(t, g, target, body), newRival(t, bareProxy(t, weChat.URL, bareTransport), target, body)
 		var throughput, p99 float64
-		for range attempts {
-			if throughput, p99 = compare(t, ours, floor); throughput >= 0.65 && p99 <= 2 {
-				break
-			}
-		}
+		patience.Attempts(t, "proxy, "+name, func() bool {
+			throughput, p99 = compare(t, ours, floor)
+			return throughput >= 0.65 && p99 <= 2
+		})
 		t.Logf("proxy, %s: %.2f × the throughput of a bare ReverseProxy (at least 0.65 ×), p99 %.2f × (at most 2 ×)", name, throughput, p99)
 		if throughput < 0.65 || p99 > 2 {
 			t.Errorf("%s: throughput %.2f ×, want at least 0.65 ×; p99 %.2f ×, want at most 2 ×", name, throughput, p99)
@@ -196,7 +185,7 @@ func TestSpeedProxy(t *testing.T) {
 // TestSpeedTokenEndpoint holds it to 0.8 of the throughput of a handler that writes
 // the same bytes.
 func TestSpeedTokenEndpoint(t *testing.T) {
-	skipUnlessTimed(t)
+	tier.Speed(t)
 	weChat := httptest.NewServer(http.HandlerFunc(weChatStub))
 	defer weChat.Close()
 	g, token, key := quickGateway(t, weChat.URL, nil)
@@ -206,16 +195,10 @@ func TestSpeedTokenEndpoint(t *testing.T) {
 		_, _ = w.Write(bytesOfIt)
 	})
 	ours, floor := newRival(t, g, tokenTarget(key), nil), newRival(t, bare, tokenTarget(key), nil)
-	var throughput float64
-	for range attempts {
-		if throughput, _ = compare(t, ours, floor); throughput >= 0.8 {
-			break
-		}
-	}
-	t.Logf("token endpoint: %.2f × the throughput of a bare handler (at least 0.80 ×)", throughput)
-	if throughput < 0.8 {
-		t.Errorf("throughput %.2f ×, want at least 0.8 ×", throughput)
-	}
+	patience.AtLeast(t, "token endpoint, throughput to that of a bare handler", 0.8, func() float64 {
+		throughput, _ := compare(t, ours, floor)
+		return throughput
+	})
 }
 
 // inMemory answers requests without a socket, the same way each time.
@@ -248,7 +231,7 @@ func (nowhere) SetWriteDeadline(time.Time) error { return nil }
 
 // TestSpeedProxyAllocations: a call has at most 40 more than with a bare ReverseProxy.
 func TestSpeedProxyAllocations(t *testing.T) {
-	skipUnlessTimed(t)
+	tier.Speed(t)
 	g, token, _ := quickGateway(t, "http://wechat.invalid", inMemory{})
 	floor := bareProxy(t, "http://wechat.invalid", inMemory{})
 	run := func(h http.Handler) float64 {

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/zhongkong-go/zhongkong/internal/test/patience"
 	"github.com/zhongkong-go/zhongkong/platform/errcode"
 	"github.com/zhongkong-go/zhongkong/simulator"
 	"github.com/zhongkong-go/zhongkong/simulator/simtest"
@@ -420,12 +421,12 @@ func TestMedia(t *testing.T) {
 	if a.raw != png || a.header.Get("Content-Type") != "image/png" || !strings.HasPrefix(a.header.Get("Content-Disposition"), "attachment; filename") {
 		t.Errorf("%d bytes, %v", len(a.raw), a.header)
 	}
-	e := wx.Events()[len(wx.Events())-1]
-	for deadline := time.Now().Add(30 * time.Second); e.Path != "/cgi-bin/media/get" && time.Now().Before(deadline); {
-		time.Sleep(time.Millisecond) // so long an answer arrives before the call is written down
+	var e simulator.Event
+	patience.Until(t, "the record of the call", func() bool { // so long an answer arrives before it
 		e = wx.Events()[len(wx.Events())-1]
-	}
-	if e.Path != "/cgi-bin/media/get" || e.Response != fmt.Sprintf("(%d bytes)", len(png)) {
+		return e.Path == "/cgi-bin/media/get"
+	})
+	if e.Response != fmt.Sprintf("(%d bytes)", len(png)) {
 		t.Errorf("the record of %s holds %d bytes", e.Path, len(e.Response))
 	}
 	if a := ask(t, wx, "GET", "/cgi-bin/media/get", token, "media_id="+upload("video", "x"), ""); !strings.HasPrefix(a.raw, `{"video_url":"http://`) {

@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/zhongkong-go/zhongkong/internal/test/patience"
 	"github.com/zhongkong-go/zhongkong/simulator"
 	"github.com/zhongkong-go/zhongkong/simulator/simtest"
 )
@@ -266,26 +267,14 @@ func TestCallerGoesAwayOverSocket(t *testing.T) {
 		_, err := do(wx.Client(), request(t, "POST", wx.URL+simulator.StableTokenPath, stableBody(wx, false)).WithContext(ctx))
 		failed <- err
 	}()
-	wait(t, func() bool { return wx.Stats(appid).Stable.Calls == 1 })
+	patience.Until(t, "the call", func() bool { return wx.Stats(appid).Stable.Calls == 1 })
 	cancel()
 	if err := <-failed; !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
-	wait(t, func() bool { return len(wx.Events()) == 1 }) // the handler has ended
+	patience.Until(t, "the end of the handler", func() bool { return len(wx.Events()) == 1 })
 	if got := wx.Stats(appid).Stable.Issued; got != 0 {
 		t.Errorf("%d issued", got)
-	}
-}
-
-// wait polls over a socket, where no bubble helps.
-func wait(t *testing.T, until func() bool) {
-	t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
-	for !until() {
-		if time.Now().After(deadline) {
-			t.Fatal("it did not happen in 10 s")
-		}
-		time.Sleep(time.Millisecond)
 	}
 }
 

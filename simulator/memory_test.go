@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong/internal/test/race"
+	"github.com/zhongkong-go/zhongkong/internal/test/tier"
 	"github.com/zhongkong-go/zhongkong/simulator"
 	"github.com/zhongkong-go/zhongkong/simulator/simtest"
 )
@@ -26,9 +26,7 @@ func heap() int64 {
 // 10,000 pushes nor over 100,000 calls, paths and refusals of all sorts among them.
 // The race detector's own memory would be measured too.
 func TestSpeedMemory(t *testing.T) {
-	if race.Enabled || testing.CoverMode() != "" || testing.Short() {
-		t.Skip("instrumented or short: memory is not ours alone")
-	}
+	tier.Speed(t)
 	wx := simtest.InMemory(t, simulator.Options{Accounts: []simulator.Account{pushing()}})
 	w := discard{http.Header{}}
 	calls := func(n int) {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/zhongkong-go/zhongkong/callback"
 	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/internal/test/patience"
 	"github.com/zhongkong-go/zhongkong/simulator"
 	"github.com/zhongkong-go/zhongkong/simulator/simtest"
 )
@@ -97,15 +98,7 @@ accounts:
 	}
 	write(second.URL, "safe")
 	_ = s.Process.Signal(syscall.SIGHUP)
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-		result := push("three")
-		if result.Sees == "second heard three" {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatal(result)
-		}
-	}
+	patience.Until(t, "the answer of the second system", func() bool { return push("three").Sees == "second heard three" })
 	res, err := http.Get(address)
 	if err != nil || res.StatusCode != http.StatusForbidden {
 		t.Error(res, err)

@@ -28,6 +28,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/zhongkong-go/zhongkong/internal/test/patience"
 	"github.com/zhongkong-go/zhongkong/simulator"
 	"github.com/zhongkong-go/zhongkong/simulator/simtest"
 )
@@ -79,13 +80,14 @@ func serve(t *testing.T, env []string, args ...string) *served {
 // until waits for what is written.
 func (s *served) until(t *testing.T, what *regexp.Regexp) []string {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
-		if found := what.FindStringSubmatch(s.out.String()); found != nil {
-			return found
-		}
+	var found []string
+	if !patience.Wait(func() bool {
+		found = what.FindStringSubmatch(s.out.String())
+		return found != nil
+	}) {
+		t.Fatalf("no %s in %s:\n%s", what, patience.Bound, s.out)
 	}
-	t.Fatalf("no %s in 20 s:\n%s", what, s.out)
-	return nil
+	return found
 }
 
 // stop ends it as a service manager does.
@@ -264,12 +266,8 @@ func TestServeConfig(t *testing.T) {
 	}
 	soon := func(what string, is func() bool) {
 		t.Helper()
-		began := time.Now()
-		for !is() {
-			if time.Since(began) > 30*time.Second {
-				t.Fatalf("%s: not within 30 s\n%s", what, s.out)
-			}
-			time.Sleep(20 * time.Millisecond)
+		if !patience.Wait(is) {
+			t.Fatalf("%s: not within %s\n%s", what, patience.Bound, s.out)
 		}
 	}
 	works := func(appid, key string) func() bool {
@@ -385,16 +383,13 @@ func TestServeDrains(t *testing.T) {
 	if err := s.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+	patience.Until(t, "the end of its listening", func() bool {
 		conn, err := net.Dial("tcp", strings.TrimPrefix(s.base, "http://"))
-		if err != nil {
-			break
+		if err == nil {
+			_ = conn.Close()
 		}
-		_ = conn.Close()
-		if time.Now().After(deadline) {
-			t.Fatal("it still listens")
-		}
-	}
+		return err != nil
+	})
 	close(leave)
 	if answer := <-got; answer != `{"ip_list":[]}` {
 		t.Error(answer)
@@ -489,27 +484,20 @@ func TestServeTLS(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(folder, "server.pem"), []byte("half"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for began := time.Now(); !strings.Contains(s.out.String(), "cannot be used; those from before go on"); time.Sleep(50 * time.Millisecond) {
+	patience.Until(t, "a line about the broken file", func() bool {
 		if serial, err := health(mine); err != nil || serial != before {
 			t.Fatal(serial, err)
 		}
-		if time.Since(began) > 20*time.Second {
-			t.Fatal("a broken file was not noticed")
-		}
-	}
+		return strings.Contains(s.out.String(), "cannot be used; those from before go on")
+	})
 	certificate(t, folder, "server", ca)
-	for began := time.Now(); ; time.Sleep(50 * time.Millisecond) {
+	patience.Until(t, "the new certificate", func() bool {
 		serial, err := health(mine)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if serial != before {
-			break
-		}
-		if time.Since(began) > 20*time.Second {
-			t.Fatal("the new certificate was not taken")
-		}
-	}
+		return serial != before
+	})
 }
 
 // TestServeMistakes: a clear error, exit code 2, and nothing that listens.

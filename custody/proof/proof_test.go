@@ -13,7 +13,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/zhongkong-go/zhongkong/custody"
-	"github.com/zhongkong-go/zhongkong/internal/test/race"
+	"github.com/zhongkong-go/zhongkong/internal/test/tier"
 	"github.com/zhongkong-go/zhongkong/platform"
 	"github.com/zhongkong-go/zhongkong/simulator"
 	"github.com/zhongkong-go/zhongkong/store"
@@ -441,9 +441,7 @@ func TestBreaches(t *testing.T) {
 // TestSpeedProof: 20,000 schedules a minute, so that a proof of hundreds of
 // thousands takes a coffee and not a night.
 func TestSpeedProof(t *testing.T) {
-	if race.Enabled {
-		t.Skip("times mean nothing under the race detector; make test runs this again without it")
-	}
+	tier.Speed(t)
 	const floor = 20_000 // a minute
 	schedules := rapid.Custom(func(t *rapid.T) schedule {
 		return drawSchedule(t, rapid.SampledFrom([]platform.TokenAPI{platform.Classic, platform.Stable}).Draw(t, "api"))

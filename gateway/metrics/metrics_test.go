@@ -22,6 +22,7 @@ import (
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/gateway"
 	"github.com/zhongkong-go/zhongkong/gateway/metrics"
+	"github.com/zhongkong-go/zhongkong/internal/test/patience"
 	"github.com/zhongkong-go/zhongkong/internal/test/testserver"
 	"github.com/zhongkong-go/zhongkong/platform/errcode"
 	"github.com/zhongkong-go/zhongkong/simulator"
@@ -132,18 +133,16 @@ func scrape(t *testing.T, handler http.Handler, key string) (text string, status
 // answered is counted after it.
 func scrapeUntil(t *testing.T, handler http.Handler, want ...string) string {
 	t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
-	for {
-		text, _ := scrape(t, handler, "")
-		missing := slices.DeleteFunc(slices.Clone(want), func(line string) bool { return strings.Contains(text, line) })
-		if len(missing) == 0 {
-			return text
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("not within 20 s: %q, in\n%s", missing, text)
-		}
-		time.Sleep(10 * time.Millisecond)
+	var text string
+	var missing []string
+	if !patience.Wait(func() bool {
+		text, _ = scrape(t, handler, "")
+		missing = slices.DeleteFunc(slices.Clone(want), func(line string) bool { return strings.Contains(text, line) })
+		return len(missing) == 0
+	}) {
+		t.Fatalf("not within %s: %q, in\n%s", patience.Bound, missing, text)
 	}
+	return text
 }
 
 // value returns what a line of the exposition says; series has its labels sorted.

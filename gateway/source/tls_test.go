@@ -7,11 +7,11 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/gateway"
 	"github.com/zhongkong-go/zhongkong/gateway/source"
+	"github.com/zhongkong-go/zhongkong/internal/test/patience"
 	"github.com/zhongkong-go/zhongkong/platform"
 	"github.com/zhongkong-go/zhongkong/simulator"
 	"github.com/zhongkong-go/zhongkong/simulator/simtest"
@@ -76,18 +76,13 @@ func TestTLS(t *testing.T) {
 	if _, err := one.Reject(t.Context(), first.Value()); err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
+	patience.Until(t, "the renewed token", func() bool {
 		token, err := two.Token(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
-		if token.Value() == wx.Latest(appID, simulator.Classic) {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatal("the renewal was not heard of within 20 s")
-		}
-	}
+		return token.Value() == wx.Latest(appID, simulator.Classic)
+	})
 	for want, config := range map[string]*tls.Config{
 		"certificate signed by unknown authority": {Certificates: server.TLS.Certificates},
 		"cannot be reached":                       {RootCAs: roots}, // TLS 1.3 says why when it is too late to be heard

@@ -12,22 +12,11 @@ import (
 
 	"github.com/gin-gonic/gin"
 
-	"github.com/zhongkong-go/zhongkong/internal/test/race"
+	"github.com/zhongkong-go/zhongkong/internal/test/patience"
+	"github.com/zhongkong-go/zhongkong/internal/test/tier"
 	"github.com/zhongkong-go/zhongkong/middleware/wechat"
 	"github.com/zhongkong-go/zhongkong/simulator"
 )
-
-// skipUnlessTimed leaves out what cannot be measured.
-func skipUnlessTimed(t *testing.T) {
-	t.Helper()
-	if race.Enabled || testing.CoverMode() != "" || testing.Short() {
-		t.Skip("instrumented or short: times mean nothing")
-	}
-}
-
-// attempts is how often a measurement is made before it counts as missed: a
-// neighbour on the machine spoils one, hardly all.
-const attempts = 8
 
 // ratio returns the median time of a over that of b, measured in short turns so
 // that whatever slows the machine down meets both.
@@ -49,24 +38,6 @@ func ratio(calls int, a, b func(n int)) float64 {
 	slices.Sort(times[0])
 	slices.Sort(times[1])
 	return float64(times[0][turns/2]) / float64(times[1][turns/2])
-}
-
-// mustRatio holds a to limit times b.
-func mustRatio(t *testing.T, what string, limit float64, calls int, a, b func(n int)) {
-	t.Helper()
-	var best float64
-	for attempt := range attempts {
-		if x := ratio(calls, a, b); attempt == 0 || x < best {
-			best = x
-		}
-		if best <= limit {
-			break
-		}
-	}
-	t.Logf("%s: %.2f × (limit %.1f ×)", what, best, limit)
-	if best > limit {
-		t.Errorf("%s: %.2f ×, want at most %.1f ×", what, best, limit)
-	}
 }
 
 // liveClient returns a client that holds a live token.
@@ -107,50 +78,50 @@ func atomicLoads() func(n int) {
 
 // TestSpeedToken holds a live token to 1.5 times an atomic load and a time.Now.
 func TestSpeedToken(t *testing.T) {
-	skipUnlessTimed(t)
+	tier.Speed(t)
 	client := liveClient(t)
 	run := tokens(t, client)
 	if allocs := testing.AllocsPerRun(1000, func() { run(1) }); allocs > 0 {
 		t.Errorf("%v allocations, want none", allocs)
 	}
-	mustRatio(t, "Client.Token with a live token, to atomic.Pointer.Load and time.Now", 1.5, 1000, run, atomicLoads())
+	patience.AtMost(t, "Client.Token with a live token, to atomic.Pointer.Load and time.Now", 1.5, func() float64 {
+		return ratio(1000, run, atomicLoads())
+	})
 }
 
 // TestSpeedTokenParallel wants at least 1.6 times the throughput of one core on
 // two.
 func TestSpeedTokenParallel(t *testing.T) {
-	skipUnlessTimed(t)
+	tier.Speed(t)
 	if runtime.GOMAXPROCS(0) < 2 {
 		t.Skip("one core")
 	}
 	const (
-		limit    = 1.6
-		calls    = 20_000 // some 1 ms: less than a scheduler's slice, and a thousand times a goroutine's start
-		turns    = 201
-		patience = 15 * time.Second // for a moment in which both cores are ours
+		limit = 1.6
+		calls = 20_000          // some 1 ms: less than a scheduler's slice, and a thousand times a goroutine's start
+		turns = 201             // in a row
+		most  = 5 * time.Second // for a moment in which both cores are ours
 	)
 	run := tokens(t, liveClient(t))
-	var best float64
-	for began := time.Now(); best < limit && time.Since(began) < patience; {
-		one, two := time.Hour, time.Hour // the least of all turns: that of a quiet machine
-		for range turns {
-			start := time.Now()
-			run(calls)
-			one = min(one, time.Since(start))
-			start = time.Now()
-			var both sync.WaitGroup
-			for range 2 {
-				both.Go(func() { run(calls) })
+	patience.AtLeast(t, "Client.Token on two cores, to the throughput of one", limit, func() (best float64) {
+		for began := time.Now(); best < limit && time.Since(began) < most; {
+			one, two := time.Hour, time.Hour // the least of all turns: that of a quiet machine
+			for range turns {
+				start := time.Now()
+				run(calls)
+				one = min(one, time.Since(start))
+				start = time.Now()
+				var both sync.WaitGroup
+				for range 2 {
+					both.Go(func() { run(calls) })
+				}
+				both.Wait()
+				two = min(two, time.Since(start))
 			}
-			both.Wait()
-			two = min(two, time.Since(start))
+			best = max(best, 2*float64(one)/float64(two))
 		}
-		best = max(best, 2*float64(one)/float64(two))
-	}
-	t.Logf("Client.Token on two cores: %.2f × the throughput of one (at least %.1f ×)", best, limit)
-	if best < limit {
-		t.Errorf("two cores have %.2f × the throughput of one, want at least %.1f ×", best, limit)
-	}
+		return best
+	})
 }
 
 // engines returns an engine with the middleware and one with the least that puts
@@ -190,14 +161,14 @@ func requests(engine *gin.Engine) func(n int) {
 // TestSpeedMiddleware holds the middleware, on a path that is not the callback's,
 // to 1.3 times one that does c.Set and c.Next, and to its allocations.
 func TestSpeedMiddleware(t *testing.T) {
-	skipUnlessTimed(t)
+	tier.Speed(t)
 	withOurs, withFloor := engines(t)
 	ours, floor := requests(withOurs), requests(withFloor)
 	most, got := testing.AllocsPerRun(1000, func() { floor(1) }), testing.AllocsPerRun(1000, func() { ours(1) })
 	if got > most {
 		t.Errorf("%v allocations, want no more than the %v of c.Set and c.Next", got, most)
 	}
-	mustRatio(t, "the middleware, to c.Set and c.Next", 1.3, 1000, ours, floor)
+	patience.AtMost(t, "the middleware, to c.Set and c.Next", 1.3, func() float64 { return ratio(1000, ours, floor) })
 }
 
 func BenchmarkToken(b *testing.B) {

@@ -11,6 +11,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/zhongkong-go/zhongkong/internal/test/patience"
 	"github.com/zhongkong-go/zhongkong/simulator"
 	"github.com/zhongkong-go/zhongkong/simulator/simtest"
 )
@@ -55,9 +56,7 @@ func TestEndsDelays(t *testing.T) {
 			_, err := fetch(wx)
 			failed <- err
 		}()
-		for wx.Stats(wx.AppID()).Classic.Calls == 0 {
-			time.Sleep(time.Millisecond)
-		}
+		patience.Until(t, "the call", func() bool { return wx.Stats(wx.AppID()).Classic.Calls > 0 })
 	})
 	if err := <-failed; err == nil {
 		t.Error("the caller got an answer")

@@ -15,10 +15,6 @@ import (
 	"github.com/zhongkong-go/zhongkong/store/storetest"
 )
 
-// patience is for servers that watch one another: a sentinel that stood still for two
-// seconds does nothing for the next thirty.
-const patience = time.Minute
-
 // TestCluster: the suite on a cluster of three, whose servers share the slots.
 func TestCluster(t *testing.T) {
 	t.Parallel()
@@ -38,7 +34,7 @@ func TestCluster(t *testing.T) {
 	}
 	for _, server := range servers {
 		db := raw(t, server.URL).db
-		remotetest.EventuallyIn(t, patience, func() error {
+		remotetest.Eventually(t, func() error {
 			info, err := db.ClusterInfo(t.Context()).Result()
 			if err == nil && (!strings.Contains(info, "cluster_state:ok") || !strings.Contains(info, "cluster_known_nodes:3")) {
 				err = errors.New(info)
@@ -117,7 +113,7 @@ func TestSentinel(t *testing.T) {
 		return testserver.StartSentinel(ctx, master)
 	})
 	db := raw(t, replica.URL).db
-	remotetest.EventuallyIn(t, patience, func() error {
+	remotetest.Eventually(t, func() error {
 		info, err := db.Info(t.Context(), "replication").Result()
 		if err == nil && !strings.Contains(info, "master_link_status:up") {
 			err = errors.New(info)
@@ -125,7 +121,7 @@ func TestSentinel(t *testing.T) {
 		return err
 	})
 	watcher := raw(t, sentinel.URL).db
-	remotetest.EventuallyIn(t, patience, func() error { // until it has found the replica
+	remotetest.Eventually(t, func() error { // until it has found the replica
 		info, err := watcher.Info(t.Context(), "sentinel").Result()
 		if err == nil && !strings.Contains(info, "slaves=1") {
 			err = errors.New(info)
@@ -139,7 +135,7 @@ func TestSentinel(t *testing.T) {
 	must(t, err)
 	master.Stop()
 	var next custody.Lease
-	remotetest.EventuallyIn(t, patience, func() (err error) {
+	remotetest.Eventually(t, func() (err error) {
 		next, err = s.Acquire(t.Context(), remotetest.Key, "next", time.Hour)
 		return err
 	})
@@ -149,7 +145,7 @@ func TestSentinel(t *testing.T) {
 	if v := next.Record.Value; v != "" && v != "value" {
 		t.Errorf("the record holds %q", v)
 	}
-	remotetest.EventuallyIn(t, patience, func() error {
+	remotetest.Eventually(t, func() error {
 		select {
 		case <-keys:
 			return nil

@@ -4,7 +4,6 @@ package sqlite
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -69,7 +68,7 @@ func TestDamagedInUse(t *testing.T) {
 			for _, s := range []*Store{a, b} {
 				for range 4 {
 					both.Go(func() {
-						err := patiently(func() error {
+						err := patiently(t, "Load", func() error {
 							_, err := s.Load(t.Context(), key)
 							return err
 						})
@@ -289,18 +288,10 @@ func TestReplacedByALetter(t *testing.T) {
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
-	for {
-		_, err := s.Load(ctx, key)
-		if errors.Is(err, custody.ErrNotFound) {
-			break
-		}
-		if ctx.Err() != nil {
-			t.Fatalf("the store does not heal: %v", err)
-		}
-		time.Sleep(openPace / 4)
-	}
+	patience.Until(t, "a new database", func() bool {
+		_, err := s.Load(t.Context(), key)
+		return errors.Is(err, custody.ErrNotFound)
+	})
 	if _, err := os.Stat(path + ".corrupt-1"); err == nil {
 		t.Error("a file that never was a database was set aside")
 	}

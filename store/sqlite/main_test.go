@@ -17,6 +17,7 @@ import (
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/internal/test/bottest"
 	"github.com/zhongkong-go/zhongkong/internal/test/logtest"
+	"github.com/zhongkong-go/zhongkong/internal/test/patience"
 )
 
 func TestMain(m *testing.M) {
@@ -69,22 +70,30 @@ func run(tb testing.TB, conn *sql.Conn, query string, args ...any) {
 
 // patiently calls again when call failed after it had waited for the database to open,
 // as a busy machine may need longer than that to make one.
-func patiently(call func() error) error {
-	deadline := time.Now().Add(20 * time.Second)
-	for {
-		start := time.Now()
-		err := call()
-		if err == nil || time.Since(start) < openTime || time.Now().After(deadline) {
-			return err
+func patiently(tb testing.TB, what string, call func() error) error {
+	tb.Helper()
+	return insist(call, func() { patience.Again(tb, what) })
+}
+
+// insist is patiently without a test: it calls again before the second call.
+func insist(call func() error, again func()) (err error) {
+	calls := 0
+	patience.Wait(func() bool {
+		if calls++; calls == 2 {
+			again()
 		}
-	}
+		start := time.Now()
+		err = call()
+		return err == nil || time.Since(start) < openTime
+	})
+	return err
 }
 
 // save takes a lease and saves value.
 func save(tb testing.TB, s *Store, value string) custody.Lease {
 	tb.Helper()
 	var lease custody.Lease
-	if err := patiently(func() (err error) {
+	if err := patiently(tb, "Acquire", func() (err error) {
 		lease, err = s.Acquire(tb.Context(), key, "attempt for "+value, time.Hour)
 		return err
 	}); err != nil {
@@ -101,7 +110,7 @@ func save(tb testing.TB, s *Store, value string) custody.Lease {
 func mustLoad(tb testing.TB, s *Store, value string) {
 	tb.Helper()
 	var record custody.Record
-	err := patiently(func() (err error) {
+	err := patiently(tb, "Load", func() (err error) {
 		record, err = s.Load(tb.Context(), key)
 		return err
 	})

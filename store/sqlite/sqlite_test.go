@@ -75,7 +75,7 @@ func TestBusy(t *testing.T) {
 	after := make(chan error)
 	go func() { // one that has time, in front of the others
 		var lease custody.Lease
-		err := patiently(func() (err error) {
+		err := patiently(t, "Acquire", func() (err error) {
 			lease, err = s.Acquire(context.WithoutCancel(t.Context()), key, "patient", time.Hour)
 			return err
 		})
@@ -84,9 +84,7 @@ func TestBusy(t *testing.T) {
 		}
 		after <- err
 	}()
-	for len(s.writing) == 0 {
-		time.Sleep(time.Millisecond)
-	}
+	patience.Until(t, "a call that waits for the lock", func() bool { return len(s.writing) > 0 })
 	var calls sync.WaitGroup
 	for i := range 64 {
 		calls.Go(func() {
@@ -127,9 +125,7 @@ func TestCloseEndsWaiting(t *testing.T) {
 			_, err := s.Acquire(context.Background(), key, "waiting", time.Hour)
 			result <- err
 		}()
-		for len(s.writing) == 0 {
-			time.Sleep(time.Millisecond)
-		}
+		patience.Until(t, "a call that waits for the lock", func() bool { return len(s.writing) > 0 })
 		start := time.Now()
 		if err := s.Close(); err != nil {
 			t.Fatal(err)

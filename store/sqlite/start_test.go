@@ -97,7 +97,7 @@ func TestFirstStarts(t *testing.T) {
 				return
 			}
 			defer func() { _ = s.Close() }()
-			err = patiently(func() error {
+			err = patiently(t, "Acquire", func() error {
 				_, err := s.Acquire(t.Context(), key, fmt.Sprint(i), time.Hour)
 				return err
 			})
@@ -260,7 +260,7 @@ func TestMissingFolder(t *testing.T) {
 	}
 	made := make(chan error)
 	go func() {
-		time.Sleep(openPace / 2) // while a call waits
+		patience.Wait(func() bool { return len(s.opening) > 0 }) // a call waits
 		made <- os.Mkdir(folder, 0o700)
 	}()
 	save(t, s, "value")

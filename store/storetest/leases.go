@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/internal/test/patience"
 )
 
 func checkOneWinner(t *testing.T, f *fixture) {
@@ -201,6 +202,9 @@ func checkUnfinished(t *testing.T, f *fixture) {
 	vanish := func(attempt string, begin bool) (lease custody.Lease, after time.Time) {
 		t.Helper()
 		for ttl := shortLease; ; ttl *= 2 {
+			if ttl == 2*shortLease {
+				patience.Again(t, "a Begin within its lease")
+			}
 			start := time.Now()
 			lease = f.acquireAfter(t, 0, attempt, ttl)
 			if begin {

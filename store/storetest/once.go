@@ -372,7 +372,7 @@ func checkOnceForgets(t *testing.T, f *onceFixture) {
 	var finished bool
 	var answer []byte
 	var errFinish, errKeep error // a slow machine gets them too
-	patience.Within(150*time.Millisecond, func(short time.Duration) {
+	patience.Within(t, "claiming, finishing and keeping", 150*time.Millisecond, func(short time.Duration) {
 		keep, name = short, func(key string) string { return fmt.Sprint(key, " for ", short) }
 		for _, key := range []string{"finished", "claimed", "leased", "kept"} {
 			lease := shortLease

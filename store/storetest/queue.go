@@ -113,11 +113,12 @@ func (f *queueFixture) mustBe(lent []store.Delivery, owner string, want ...strin
 	}
 }
 
-// within calls try, which pushes ids, as [patience.Within] does.
-func (f *queueFixture) within(ids []string, try func(short time.Duration)) time.Duration {
-	return patience.Within(shortLease, func(short time.Duration) {
-		f.done(0, ids...) // of the try before
-		try(short)
+// within calls attempt, which pushes ids, as [patience.Within] does.
+func (f *queueFixture) within(ids []string, attempt func(short time.Duration)) time.Duration {
+	f.Helper()
+	return patience.Within(f, "pushing and lending", shortLease, func(short time.Duration) {
+		f.done(0, ids...) // of the attempt before
+		attempt(short)
 	})
 }
 

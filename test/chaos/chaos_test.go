@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/internal/test/patience"
 	"github.com/zhongkong-go/zhongkong/internal/test/testserver"
 	"github.com/zhongkong-go/zhongkong/platform"
 	"github.com/zhongkong-go/zhongkong/simulator"
@@ -222,15 +223,15 @@ func (f *fleet) end() report {
 // journal reads the journal of an account, oldest line last.
 func (f *fleet) journal(key custody.Key) []custody.Entry {
 	f.t.Helper()
-	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(100 * time.Millisecond) {
-		entries, err := f.store.(custody.Journal).Journal(f.t.Context(), key, 1000)
-		if err == nil {
-			return entries
-		}
-		if time.Now().After(deadline) { // a server may have been restarted just now
-			f.t.Fatal(err)
-		}
+	var entries []custody.Entry
+	var err error
+	if !patience.Wait(func() bool { // a server may have been restarted just now
+		entries, err = f.store.(custody.Journal).Journal(f.t.Context(), key, 1000)
+		return err == nil
+	}) {
+		f.t.Fatal(err)
 	}
+	return entries
 }
 
 // saves returns how many renewals of an account were saved, by the journal.
@@ -286,12 +287,10 @@ func TestNobodyIsKilled(t *testing.T) {
 			without := simtest.New(t, simulator.Options{Accounts: made(1), Life: lives, Overlap: -1, Events: -1})
 			all := append(accounts(with, overlap, platform.Classic), accounts(without, time.Nanosecond, platform.Classic)...)
 			f := newFleet(t, e, orders{Accounts: all, Users: 50, Pause: time.Second, Timing: timing})
-			deadline := time.Now().Add(4 * time.Minute)
-			for issued(with, all[0].AppID) < renewals+1 || issued(without, all[1].AppID) < renewals+1 {
-				if time.Now().After(deadline) {
-					t.Fatalf("%d and %d tokens issued in 4 minutes", issued(with, all[0].AppID), issued(without, all[1].AppID))
-				}
-				time.Sleep(50 * time.Millisecond)
+			for n := 1; n <= renewals+1; n++ {
+				patience.Until(t, fmt.Sprintf("token %d of each account", n), func() bool {
+					return issued(with, all[0].AppID) >= n && issued(without, all[1].AppID) >= n
+				})
 			}
 			total := f.end()
 			for i, sim := range []*simtest.Sim{with, without} {
@@ -360,7 +359,9 @@ func TestChaos(t *testing.T) {
 			sim := simtest.New(t, simulator.Options{Accounts: made(12), Life: lives, Overlap: overlap, Events: 100_000})
 			all := accounts(sim, overlap, platform.Classic)
 			f := newFleet(t, e, orders{Accounts: all, Users: 8, Pause: time.Second, Timing: timing})
-			time.Sleep(2 * time.Second)
+			for _, a := range all {
+				patience.Until(t, "the first token of "+a.AppID, func() bool { return issued(sim, a.AppID) > 0 })
+			}
 			var windows []window
 			kinds := troubles(f)
 			for n, end := 0, time.Now().Add(*long); time.Now().Before(end); n++ {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/internal/test/patience"
 	"github.com/zhongkong-go/zhongkong/platform"
 	"github.com/zhongkong-go/zhongkong/simulator"
 	"github.com/zhongkong-go/zhongkong/simulator/simtest"
@@ -36,14 +37,8 @@ func (f *fleet) begins(key custody.Key) (all []custody.Entry) {
 // sent it.
 func (f *fleet) killHolder(sim *simtest.Sim, key custody.Key, n int) {
 	f.t.Helper()
-	for deadline := time.Now().Add(time.Minute); sim.Stats(key.AppID).Classic.Calls < n; {
-		if time.Now().After(deadline) {
-			f.t.Fatalf("no fetch number %d in a minute", n)
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	time.Sleep(500 * time.Millisecond)
-	begins := f.begins(key)
+	patience.Until(f.t, fmt.Sprintf("fetch number %d", n), func() bool { return sim.Stats(key.AppID).Classic.Calls >= n })
+	begins := f.begins(key) // it was written down before the fetch was sent
 	attempt := begins[len(begins)-1].Attempt
 	for _, w := range f.workers {
 		if strings.Contains(attempt, fmt.Sprintf("/%d/", w.cmd.Process.Pid)) {
@@ -52,6 +47,20 @@ func (f *fleet) killHolder(sim *simtest.Sim, key custody.Key, n int) {
 		}
 	}
 	f.t.Fatalf("the attempt %s is of no worker", attempt)
+}
+
+// unwell counts the calls that were not answered well.
+func (r report) unwell() int { return r.Failed + r.NoToken + r.Cut }
+
+// reported waits for one more report of each worker, and returns their sum.
+func (f *fleet) reported() (total report) {
+	for _, w := range f.workers {
+		w.news()
+		w.mu.Lock()
+		total = total.plus(w.last)
+		w.mu.Unlock()
+	}
+	return total
 }
 
 // TestKilledInTheMiddle of a fetch that takes 2 s: with a live token nobody
@@ -68,29 +77,23 @@ func TestKilledInTheMiddle(t *testing.T) {
 			f := newFleet(t, e, orders{Accounts: all, Users: 20, Pause: time.Second, Timing: patient})
 
 			f.killHolder(sim, key, 1)
-			for len(f.begins(key)) < 2 {
-				time.Sleep(20 * time.Millisecond)
-			}
+			patience.Until(t, "the next fetch", func() bool { return len(f.begins(key)) >= 2 })
 			begins := f.begins(key)
 			if gap := begins[1].At.Sub(begins[0].At); gap > patient.LeaseTTL+time.Second {
 				t.Errorf("with no token: the next fetch came %s after the killed one, want %s", gap, patient.LeaseTTL+time.Second)
 			}
-			time.Sleep(4 * time.Second)
+			patience.Until(t, "a token", func() bool { return f.saves(key) >= 1 })
 			var before report
-			for _, w := range f.workers {
-				w.news() // what failed until now may not have been told yet
-				w.mu.Lock()
-				before = before.plus(w.last)
-				w.mu.Unlock()
-			}
+			patience.Until(t, "the token in every process", func() bool {
+				last := before
+				before = f.reported()
+				return before.Calls > last.Calls && before.unwell() == last.unwell()
+			})
 
 			f.killHolder(sim, key, 3)
-			for len(f.begins(key)) < 4 {
-				time.Sleep(20 * time.Millisecond)
-			}
-			time.Sleep(3 * time.Second)
+			patience.Until(t, "the renewal after the second kill", func() bool { return len(f.begins(key)) >= 4 && f.saves(key) >= 2 })
 			after := f.end()
-			if failed := after.Failed + after.NoToken + after.Cut - before.Failed - before.NoToken - before.Cut; failed != 0 {
+			if failed := after.unwell() - before.unwell(); failed != 0 {
 				t.Errorf("with a live token: %d calls failed: %s", failed, after.FirstFail)
 			}
 			if after.Calls <= before.Calls || after.Longest > time.Second { // who waits for a fetch waits 2 s

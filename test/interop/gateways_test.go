@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/zhongkong-go/zhongkong/internal/test/patience"
 	"github.com/zhongkong-go/zhongkong/internal/test/testserver"
 	"github.com/zhongkong-go/zhongkong/simulator"
 	"github.com/zhongkong-go/zhongkong/simulator/simtest"
@@ -325,9 +326,5 @@ func (w *gatewayWorld) settle() {
 
 func (w *gatewayWorld) eventually(what string, done func() bool) {
 	w.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !done(); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			w.Fatalf("no %s in 30 s", what)
-		}
-	}
+	patience.Until(w, what, done)
 }

@@ -14,8 +14,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
+	"github.com/zhongkong-go/zhongkong/internal/test/patience"
 	"github.com/zhongkong-go/zhongkong/simulator"
 	"github.com/zhongkong-go/zhongkong/simulator/simtest"
 )
@@ -113,13 +113,13 @@ func (i *installation) serve(tb testing.TB, address string) *served {
 			tb.Logf("the gateway at %s says:\n%s", s.address, s.said.last(40))
 		}
 	})
-	for deadline := time.Now().Add(30 * time.Second); s.address == ""; time.Sleep(10 * time.Millisecond) {
-		if found := listening.FindStringSubmatch(s.said.last(40)); found != nil {
+	patience.Until(tb, "the gateway's address", func() bool {
+		found := listening.FindStringSubmatch(s.said.last(40))
+		if found != nil {
 			s.address = found[1]
-		} else if time.Now().After(deadline) {
-			tb.Fatal("the gateway does not start")
 		}
-	}
+		return found != nil
+	})
 	return s
 }
 

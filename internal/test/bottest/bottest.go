@@ -276,18 +276,13 @@ func NewClient(t *testing.T) *http.Client {
 // nothing and is repeated.
 func ThreeDeliveries(t *testing.T, address string) {
 	t.Helper()
-	for run := range 3 {
-		still := patience.WatchStill()
-		faults, missed := threeDeliveries(t, address, 4*run+1)
-		stood := still()
-		if len(faults) > 0 && (missed || stood > 250*time.Millisecond) && run < 2 {
-			t.Logf("again, as the store missed its time (%t) or the machine stood still (%s): %q", missed, stood, faults)
-			continue
-		}
-		for _, fault := range faults {
-			t.Error(fault)
-		}
-		return
+	first := 1
+	faults, _ := patience.Undisturbed(t, "three deliveries", 250*time.Millisecond, func() (faults []string, excused bool) {
+		defer func() { first += 4 }()
+		return threeDeliveries(t, address, first)
+	})
+	for _, fault := range faults {
+		t.Error(fault)
 	}
 }
 
@@ -331,10 +326,7 @@ func threeDeliveries(t *testing.T, address string, first int) (faults []string, 
 	}
 	all.Wait()
 	last := first + len(messages) - 1
-	deadline := time.Now().Add(20 * time.Second)
-	for Events(t, folder)[fmt.Sprint("sent ", last)] == 0 && time.Now().Before(deadline) {
-		time.Sleep(100 * time.Millisecond)
-	}
+	patience.Wait(func() bool { return Events(t, folder)[fmt.Sprint("sent ", last)] > 0 })
 	for _, bot := range bots {
 		bot.End()
 	}
@@ -410,8 +402,10 @@ func Soak(t *testing.T, address string) {
 			kills++
 		}
 	})
+	pace := time.NewTicker(time.Second / soakRate)
+	defer pace.Stop()
 	for id := 1; id <= count; id++ {
-		time.Sleep(time.Second / soakRate)
+		<-pace.C
 		all.Go(func() {
 			message := Message(id, rand.N(soakLongest).String())
 			if _, delivery := Push(t.Context(), client, message, anyBot); delivery > 0 {
@@ -484,7 +478,9 @@ func keyOf(t *testing.T, message string) string {
 func quiet(t *testing.T, folder string) map[string]int {
 	t.Helper()
 	size, since := int64(-1), time.Now()
-	for time.Since(since) < soakQuiet {
+	look := time.NewTicker(250 * time.Millisecond)
+	defer look.Stop()
+	for ; time.Since(since) < soakQuiet; <-look.C {
 		info, err := os.Stat(filepath.Join(folder, "diary"))
 		if err != nil {
 			t.Fatal(err)
@@ -492,7 +488,6 @@ func quiet(t *testing.T, folder string) map[string]int {
 		if info.Size() != size {
 			size, since = info.Size(), time.Now()
 		}
-		time.Sleep(250 * time.Millisecond)
 	}
 	return Events(t, folder)
 }

@@ -50,25 +50,15 @@ func onlyNotFound(_ custody.Record, err error) error {
 	return fmt.Errorf("not yet: %w", err)
 }
 
-// Eventually calls try until it succeeds, for some seconds.
+// Eventually calls try until it succeeds.
 func Eventually(t *testing.T, try func() error) {
 	t.Helper()
-	EventuallyIn(t, 20*time.Second, try)
-}
-
-// EventuallyIn is Eventually for as long as limit.
-func EventuallyIn(t *testing.T, limit time.Duration, try func() error) {
-	t.Helper()
-	deadline := time.Now().Add(limit)
-	for {
-		err := try()
-		if err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatal(err)
-		}
-		time.Sleep(20 * time.Millisecond)
+	var err error
+	if !patience.Wait(func() bool {
+		err = try()
+		return err == nil
+	}) {
+		t.Fatal(err)
 	}
 }
 
@@ -166,7 +156,7 @@ func (e Engine) closeEndsWaiting(t *testing.T, server string) {
 			_, err := s.Load(context.Background(), Key)
 			result <- err
 		}()
-		time.Sleep(50 * time.Millisecond)
+		patience.Until(t, "a call that waits for the server", func() bool { return proxy.Held() > 0 })
 		start := time.Now()
 		if err := s.Close(); err != nil {
 			t.Error(err)

@@ -102,14 +102,15 @@ func (e Engine) oneRenewalForAll(t *testing.T, server string) {
 		keepers = append(keepers, keeper)
 		for range callers {
 			all.Go(func() {
-				for fetched.Load() < values {
+				pace := time.NewTicker(15 * time.Millisecond)
+				defer pace.Stop()
+				for ; fetched.Load() < values; <-pace.C {
 					token, err := keeper.Token(t.Context())
 					if err != nil || token.Value() == "" {
 						failed.Add(1)
 						t.Error(err)
 						return
 					}
-					time.Sleep(15 * time.Millisecond)
 				}
 			})
 		}

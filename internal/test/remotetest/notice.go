@@ -7,17 +7,16 @@ import (
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/custody"
-	"github.com/zhongkong-go/zhongkong/internal/test/race"
+	"github.com/zhongkong-go/zhongkong/internal/test/patience"
 	"github.com/zhongkong-go/zhongkong/internal/test/testserver"
+	"github.com/zhongkong-go/zhongkong/internal/test/tier"
 )
 
 // SpeedNotice measures how long after the beginning of a Save another process
 // is told, over 200 of them, against the time of a Load, which is a round trip.
 func (e Engine) SpeedNotice(t *testing.T) {
 	t.Helper() // its line belongs to the engine's test
-	if race.Enabled || testing.CoverMode() != "" || testing.Short() {
-		t.Skip("instrumented or short: times mean nothing")
-	}
+	tier.Speed(t)
 	address := e.Place(t, testserver.URL(t, e.Engine))
 	a, b := e.OpenAt(t, address, nil), e.OpenAt(t, address, nil)
 	keys, err := b.(custody.Watcher).Watch(t.Context())
@@ -25,15 +24,14 @@ func (e Engine) SpeedNotice(t *testing.T) {
 		t.Fatal(err)
 	}
 	var p50, p99 time.Duration
-	for range 3 { // the machine may be busy with something else at times
+	if !patience.Attempts(t, "notices", func() bool {
 		var floor time.Duration
 		p50, p99, floor = speedNotice(t, a, b, keys)
 		t.Logf("notice of a renewal on %s: p50 %v, p99 %v of 200; %.1f × a Load", e.Engine, p50, p99, float64(p50)/float64(floor))
-		if p50 <= 50*time.Millisecond && p99 <= time.Second {
-			return
-		}
+		return p50 <= 50*time.Millisecond && p99 <= time.Second
+	}) {
+		t.Errorf("p50 %v, p99 %v; want at most 50ms and 1s", p50, p99)
 	}
-	t.Errorf("p50 %v, p99 %v; want at most 50ms and 1s", p50, p99)
 }
 
 // speedNotice saves in a, loads from b and reads keys, on which b is told.

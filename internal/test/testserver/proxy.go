@@ -23,6 +23,7 @@ type Proxy struct {
 	conns  map[net.Conn]struct{}
 	closed bool
 	trips  int
+	held   int               // how many wait for the network to come back
 	spare  int               // answers that a deaf proxy still lets pass
 	asked  map[net.Conn]bool // a request passed since the last answer
 }
@@ -75,6 +76,13 @@ func (p *Proxy) Heal() {
 
 // Drop breaks all connections, once.
 func (p *Proxy) Drop() { p.Heal() }
+
+// Held counts the connections whose bytes a frozen network holds back.
+func (p *Proxy) Held() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.held
+}
 
 // Trips counts how often an answer followed a request: round trips.
 func (p *Proxy) Trips() int {
@@ -187,6 +195,9 @@ func (p *Proxy) wait(client net.Conn, request bool) bool {
 			p.asked[client] = request
 		}
 		lost, change := p.closed || p.mode == cut, p.change
+		if !lost && !pass {
+			p.held++
+		}
 		p.mu.Unlock()
 		switch {
 		case lost:
@@ -195,6 +206,9 @@ func (p *Proxy) wait(client net.Conn, request bool) bool {
 			return true
 		}
 		<-change
+		p.mu.Lock()
+		p.held--
+		p.mu.Unlock()
 	}
 }
 

@@ -1,0 +1,53 @@
+// Package tier says which of the three tiers of tests runs, so that a test can keep
+// to its own: `go test ./...` for each save, `make test` for each change, and `.ci/run`
+// for everything. CONTRIBUTING.md describes them.
+package tier
+
+import (
+	"os"
+	"testing"
+
+	"github.com/zhongkong-go/zhongkong/internal/test/race"
+)
+
+const (
+	// Variable names the tier: "full" in `make test` and above, unset for `go test ./...`.
+	Variable = "ZHONGKONG_TEST"
+	// SpeedVariable is "1" while the tests of speed run.
+	SpeedVariable = "ZHONGKONG_TEST_SPEED"
+)
+
+// IsFull reports whether the tests of `make test` run.
+func IsFull() bool { return os.Getenv(Variable) == "full" }
+
+// Full leaves a test to `make test`: one that starts processes, builds commands,
+// or takes seconds to repeat what a shorter test has shown.
+func Full(tb testing.TB) {
+	tb.Helper()
+	if !IsFull() {
+		tb.Skip("left to make test")
+	}
+}
+
+// Count returns how often a drawn test draws: quick for each save, full in `make test`.
+func Count(quick, full int) int {
+	if IsFull() {
+		return full
+	}
+	return quick
+}
+
+// Speed leaves a test of time or allocations to the stage of `make test` that runs
+// such tests one after the other. Neither means anything under the race detector, under
+// coverage, or next to the tests of other packages.
+func Speed(tb testing.TB) {
+	tb.Helper()
+	switch {
+	case os.Getenv(SpeedVariable) != "1":
+		tb.Skip("left to make test: " + SpeedVariable + "=1 measures")
+	case race.Enabled:
+		tb.Skip("the race detector is on: times mean nothing")
+	case testing.CoverMode() != "":
+		tb.Skip("coverage is on: times mean nothing")
+	}
+}

@@ -212,7 +212,7 @@ func (h *hub) work() {
 			h.pause(start.Sub(now))
 			continue
 		}
-		h.next = later(h.next, now).Add(loadGap)
+		h.next = earlier(later(h.next, now), now.Add(loadBurst*loadGap)).Add(loadGap)
 		batch := h.queue[:min(len(h.queue), MaxLoadMany)]
 		h.queue = slices.Clone(h.queue[len(batch):])
 		h.hurried = slices.ContainsFunc(h.queue, func(q *question) bool { return !q.patient })

@@ -5,6 +5,7 @@ package main
 import (
 	"bufio"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"io"
 	"net/http"
@@ -50,6 +51,10 @@ func binary(t *testing.T) string {
 }
 
 func TestMain(m *testing.M) {
+	flag.Parse()
+	if !tier.IsFull() { // most tests here wait for seconds, for a time that the doctor needs
+		_ = flag.Set("test.parallel", "8")
+	}
 	code := m.Run()
 	_ = os.RemoveAll(built.folder)
 	os.Exit(code)

@@ -24,6 +24,7 @@ import (
 	"github.com/zhongkong-go/zhongkong/internal/test/patience"
 	"github.com/zhongkong-go/zhongkong/internal/test/remotetest"
 	"github.com/zhongkong-go/zhongkong/internal/test/testserver"
+	"github.com/zhongkong-go/zhongkong/internal/test/tier"
 	"github.com/zhongkong-go/zhongkong/simulator"
 	"github.com/zhongkong-go/zhongkong/simulator/simtest"
 	"github.com/zhongkong-go/zhongkong/store/open"
@@ -84,6 +85,7 @@ func TestFanoutFleet(t *testing.T) {
 }
 
 func fanoutFleet(t *testing.T, address string) {
+	tier.Full(t)
 	var systems company
 	mux := http.NewServeMux()
 	server := httptest.NewServer(mux)

@@ -18,6 +18,7 @@ import (
 
 	"github.com/zhongkong-go/zhongkong/gateway"
 	"github.com/zhongkong-go/zhongkong/internal/test/patience"
+	"github.com/zhongkong-go/zhongkong/internal/test/tier"
 	"github.com/zhongkong-go/zhongkong/simulator"
 )
 
@@ -150,6 +151,7 @@ func TestSDK(t *testing.T) {
 // TestCurl is what people try first: over expiry, supersession and kill it sees no
 // error either.
 func TestCurl(t *testing.T) {
+	tier.Full(t)
 	path, err := exec.LookPath("curl")
 	if err != nil {
 		t.Log("there is no curl on this machine: TestSDK and TestCall make the same calls")

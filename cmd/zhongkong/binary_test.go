@@ -5,6 +5,8 @@ package main
 import (
 	"bufio"
 	"encoding/json"
+	"flag"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -18,27 +20,43 @@ import (
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/internal/test/patience"
+	"github.com/zhongkong-go/zhongkong/internal/test/tier"
 )
 
-// binary builds the program once for all tests.
-var binary = sync.OnceValues(func() (string, error) {
-	folder, err := os.MkdirTemp("", "zhongkong-test-")
-	if err != nil {
-		return "", err
+// built is the program, built once for all tests.
+var built struct {
+	sync.Once
+
+	folder, path string
+	err          error
+}
+
+// binary returns the path of the program. Tests of it are left to make test.
+func binary(t *testing.T) string {
+	t.Helper()
+	tier.Full(t)
+	built.Do(func() {
+		if built.folder, built.err = os.MkdirTemp("", "zhongkong-test-"); built.err != nil {
+			return
+		}
+		built.path = filepath.Join(built.folder, "zhongkong")
+		if out, err := exec.Command("go", "build", "-o", built.path, ".").CombinedOutput(); err != nil {
+			built.err = fmt.Errorf("go build: %w\n%s", err, out)
+		}
+	})
+	if built.err != nil {
+		t.Fatal(built.err)
 	}
-	path := filepath.Join(folder, "zhongkong")
-	out, err := exec.Command("go", "build", "-o", path, ".").CombinedOutput()
-	if err != nil {
-		return string(out), err
-	}
-	return path, nil
-})
+	return built.path
+}
 
 func TestMain(m *testing.M) {
-	code := m.Run()
-	if path, err := binary(); err == nil {
-		_ = os.RemoveAll(filepath.Dir(path))
+	flag.Parse()
+	if !tier.IsFull() { // most tests here wait for seconds, for a time that the doctor needs
+		_ = flag.Set("test.parallel", "8")
 	}
+	code := m.Run()
+	_ = os.RemoveAll(built.folder)
 	os.Exit(code)
 }
 
@@ -54,13 +72,10 @@ type process struct {
 
 func launch(t *testing.T, env []string, args ...string) *process {
 	t.Helper()
-	path, err := binary()
-	if err != nil {
-		t.Fatal(err, path)
-	}
-	p := &process{Cmd: exec.CommandContext(t.Context(), path, args...)}
+	p := &process{Cmd: exec.CommandContext(t.Context(), binary(t), args...)}
 	p.Env = env
 	p.Stderr = os.Stderr
+	var err error
 	if p.stdin, err = p.StdinPipe(); err != nil {
 		t.Fatal(err)
 	}

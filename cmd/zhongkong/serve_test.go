@@ -63,11 +63,7 @@ type served struct {
 
 func serve(t *testing.T, env []string, args ...string) *served {
 	t.Helper()
-	path, err := binary()
-	if err != nil {
-		t.Fatal(err, path)
-	}
-	s := &served{Cmd: exec.CommandContext(t.Context(), path, append([]string{"serve"}, args...)...), out: new(output)}
+	s := &served{Cmd: exec.CommandContext(t.Context(), binary(t), append([]string{"serve"}, args...)...), out: new(output)}
 	s.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "TMPDIR=" + t.TempDir()}, env...)
 	s.Stdout, s.Stderr = s.out, s.out
 	if err := s.Start(); err != nil {
@@ -104,11 +100,7 @@ func (s *served) stop(t *testing.T) {
 // command runs another command of the program.
 func command(t *testing.T, env []string, args ...string) (out, errs string, err error) {
 	t.Helper()
-	path, err := binary()
-	if err != nil {
-		t.Fatal(err, path)
-	}
-	cmd := exec.CommandContext(t.Context(), path, args...)
+	cmd := exec.CommandContext(t.Context(), binary(t), args...)
 	var stdout, stderr bytes.Buffer
 	cmd.Env, cmd.Stdout, cmd.Stderr = append([]string{"PATH=" + os.Getenv("PATH")}, env...), &stdout, &stderr
 	err = cmd.Run()

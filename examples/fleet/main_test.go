@@ -8,11 +8,14 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/zhongkong-go/zhongkong/internal/test/tier"
 )
 
 // TestStory runs the example to its end: whatever happens to its processes, no
 // call fails, and WeChat issues no token that was not needed.
 func TestStory(t *testing.T) {
+	tier.Full(t)
 	t.Parallel()
 	program := filepath.Join(t.TempDir(), "fleet.exe")
 	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, ".").CombinedOutput(); err != nil {

@@ -2,12 +2,9 @@ package metrics_test
 
 import (
 	"bytes"
-	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"os/exec"
 	"slices"
 	"strconv"
@@ -30,17 +27,7 @@ import (
 	"github.com/zhongkong-go/zhongkong/store/memory"
 )
 
-func TestMain(m *testing.M) {
-	code := m.Run()
-	if _, err := testserver.FindPromtool(); errors.Is(err, testserver.ErrNotInstalled) {
-		fmt.Fprintln(os.Stderr, "left out:", testserver.PromtoolLeftOut())
-	}
-	if err := testserver.Leaks(); err != nil && code == 0 {
-		fmt.Fprintln(os.Stderr, err)
-		code = 1
-	}
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { testserver.Main(m) }
 
 const (
 	appID     = "wx0123456789abcdef"
@@ -52,11 +39,7 @@ const (
 // promtool runs promtool with input, or leaves the test out.
 func promtool(t *testing.T, input string, args ...string) {
 	t.Helper()
-	path, err := testserver.FindPromtool()
-	if errors.Is(err, testserver.ErrNotInstalled) {
-		t.Skip("left out: " + testserver.PromtoolLeftOut())
-	}
-	cmd := exec.CommandContext(t.Context(), path, args...)
+	cmd := exec.CommandContext(t.Context(), testserver.Promtool(t), args...)
 	cmd.Stdin = strings.NewReader(input)
 	if out, err := cmd.CombinedOutput(); err != nil || bytes.Contains(out, []byte("warning")) {
 		t.Errorf("promtool %s: %v\n%s", strings.Join(args, " "), err, out)

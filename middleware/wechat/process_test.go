@@ -27,6 +27,7 @@ import (
 
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/internal/test/logtest"
+	"github.com/zhongkong-go/zhongkong/internal/test/tier"
 	"github.com/zhongkong-go/zhongkong/middleware/wechat"
 	"github.com/zhongkong-go/zhongkong/platform"
 	"github.com/zhongkong-go/zhongkong/simulator"
@@ -182,6 +183,7 @@ type process struct {
 // start starts a job. The end of the test ends it.
 func start(t *testing.T, j job) *process {
 	t.Helper()
+	tier.Full(t)
 	role, err := json.Marshal(j)
 	if err != nil {
 		t.Fatal(err)

@@ -133,7 +133,7 @@ func TestSentinel(t *testing.T) {
 	lease := remotetest.Save(t, s, "value")
 	keys, err := s.Watch(t.Context())
 	must(t, err)
-	master.Stop()
+	must(t, master.Stop())
 	var next custody.Lease
 	remotetest.Eventually(t, func() (err error) {
 		next, err = s.Acquire(t.Context(), remotetest.Key, "next", time.Hour)

@@ -22,6 +22,7 @@ import (
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/internal/test/logtest"
 	"github.com/zhongkong-go/zhongkong/internal/test/patience"
+	"github.com/zhongkong-go/zhongkong/internal/test/tier"
 )
 
 // roleVariable tells what the binary of these tests shall do when a test runs it
@@ -86,6 +87,7 @@ const again = "again"
 // process prepares play in a folder.
 func process(t *testing.T, role, folder string) *exec.Cmd {
 	t.Helper()
+	tier.Full(t)
 	binary, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)

@@ -339,8 +339,7 @@ func troubles(f *fleet) []trouble {
 			time.Sleep(2 * time.Second)
 			w.proxy.Heal()
 		}}, trouble{"store restarted", true, func(f *fleet, _ *worker) {
-			f.server.Stop()
-			if err := f.server.Start(f.t.Context()); err != nil {
+			if err := errors.Join(f.server.Stop(), f.server.Start(f.t.Context())); err != nil {
 				f.t.Fatal(err)
 			}
 		}})

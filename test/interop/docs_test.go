@@ -20,7 +20,7 @@ var home = os.Getenv("HOME")
 func TestPrograms(t *testing.T) {
 	const adapters = "github.com/zhongkong-go/zhongkong/adapters/"
 	for _, name := range []string{"moving.md", "moving.zh-CN.md"} {
-		text, err := os.ReadFile(filepath.Join("..", "docs", name))
+		text, err := os.ReadFile(filepath.Join("..", "..", "docs", name))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -40,7 +40,7 @@ func TestPrograms(t *testing.T) {
 			t.Run(fmt.Sprintf("%s:%d", name, block.Line), func(t *testing.T) {
 				folder := "."
 				if i := slices.IndexFunc(imports, func(path string) bool { return strings.HasPrefix(path, adapters) }); i >= 0 {
-					folder = filepath.Join("..", "adapters", strings.TrimPrefix(imports[i], adapters))
+					folder = filepath.Join("..", "..", "adapters", strings.TrimPrefix(imports[i], adapters))
 				}
 				file := filepath.Join(t.TempDir(), "main.go")
 				if err := os.WriteFile(file, []byte(block.Text), 0o600); err != nil {

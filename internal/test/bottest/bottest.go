@@ -23,6 +23,7 @@ import (
 	"github.com/zhongkong-go/zhongkong/callback"
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/internal/test/patience"
+	"github.com/zhongkong-go/zhongkong/internal/test/tier"
 )
 
 // botToken is the Token of the bots, which run in plain mode.
@@ -276,6 +277,7 @@ func NewClient(t *testing.T) *http.Client {
 // nothing and is repeated.
 func ThreeDeliveries(t *testing.T, address string) {
 	t.Helper()
+	tier.Full(t)
 	first := 1
 	faults, _ := patience.Undisturbed(t, "three deliveries", 250*time.Millisecond, func() (faults []string, excused bool) {
 		defer func() { first += 4 }()
@@ -362,6 +364,7 @@ const (
 // handled, and nothing is finished twice.
 func Soak(t *testing.T, address string) {
 	t.Helper()
+	tier.Full(t)
 	count := soakMessages
 	if n, err := strconv.Atoi(os.Getenv(soakVariable)); err == nil && n > 0 {
 		count = n

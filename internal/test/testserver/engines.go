@@ -28,31 +28,51 @@ func Start(ctx context.Context, engine Engine) (*Server, error) {
 	}
 }
 
-// ready asks a server whether it takes calls.
-var ready = map[Engine]func(ctx context.Context, s *Server) error{
-	Postgres: func(ctx context.Context, s *Server) error {
-		conn, err := pgx.Connect(ctx, s.URL)
-		if err != nil {
-			return err
-		}
-		return conn.Close(ctx)
-	},
-	Redis: func(ctx context.Context, s *Server) error {
-		client := goredis.NewClient(&goredis.Options{Addr: s.Addr, Password: Password, MaxRetries: -1})
-		defer func() { _ = client.Close() }()
-		err := client.Ping(ctx).Err()
-		if err != nil && strings.Contains(err.Error(), "without any password configured") { // a sentinel has none
-			return nil
-		}
+// askPostgres, askRedis and askMySQL send a server of ours a query.
+func askPostgres(ctx context.Context, url string) error {
+	conn, err := pgx.Connect(ctx, url)
+	if err != nil {
 		return err
-	},
-	MySQL: func(ctx context.Context, s *Server) error { // as it is before anybody has a password
-		conn, err := new(net.Dialer).DialContext(ctx, "tcp", s.Addr)
-		if err != nil {
-			return err
-		}
-		return conn.Close()
-	},
+	}
+	_, err = conn.Exec(ctx, `SELECT 1`)
+	return errors.Join(err, conn.Close(ctx))
+}
+
+func askRedis(ctx context.Context, url string) error {
+	options, err := goredis.ParseURL(url)
+	if err != nil {
+		return err
+	}
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", options.Addr) // the client would log that it is refused
+	if err != nil {
+		return err
+	}
+	_ = conn.Close()
+	options.MaxRetries = -1
+	client := goredis.NewClient(options)
+	defer func() { _ = client.Close() }()
+	return client.Ping(ctx).Err()
+}
+
+func askMySQL(ctx context.Context, addr string) error {
+	db, err := asRoot(addr)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = db.Close() }()
+	var one int
+	return db.QueryRowContext(ctx, `SELECT 1`).Scan(&one)
+}
+
+// asRoot opens a MySQL of ours as root, who has no password.
+func asRoot(addr string) (*sql.DB, error) {
+	config := mysql.NewConfig()
+	config.User, config.Net, config.Addr, config.Logger = "root", "tcp", addr, &mysql.NopLogger{}
+	connector, err := mysql.NewConnector(config)
+	if err != nil {
+		return nil, err
+	}
+	return sql.OpenDB(connector), nil
 }
 
 // StartPostgres starts a PostgreSQL; settings are such as "max_connections=10".
@@ -78,6 +98,7 @@ func StartPostgres(ctx context.Context, settings ...string) (*Server, error) {
 			}
 		}
 		s.URL = address("postgres", s.Addr, "/postgres", "sslmode=disable")
+		s.ask = func(ctx context.Context) error { return askPostgres(ctx, s.URL) }
 		args := []string{program, "-D", data, "-p", s.port()}
 		for _, setting := range append([]string{
 			"listen_addresses=127.0.0.1", "unix_socket_directories=", "fsync=off", "max_connections=200", "shared_buffers=16MB",
@@ -100,6 +121,7 @@ func StartRedis(ctx context.Context, settings ...string) (*Server, error) {
 	}
 	return start(ctx, Redis, version, func(s *Server) ([]string, error) {
 		s.URL = address("redis", s.Addr, "/0", "")
+		s.ask = func(ctx context.Context) error { return askRedis(ctx, s.URL) }
 		return append([]string{
 			program, "--port", s.port(), "--bind", "127.0.0.1", "--dir", s.dir, "--save", "",
 			"--requirepass", Password, "--masterauth", Password,
@@ -108,7 +130,7 @@ func StartRedis(ctx context.Context, settings ...string) (*Server, error) {
 }
 
 // StartSentinel starts a sentinel that watches master under the name mymaster,
-// and is quick to call it dead.
+// and soon calls it dead.
 func StartSentinel(ctx context.Context, master *Server) (*Server, error) {
 	program, err := find("redis-server", "valkey-server")
 	if err != nil {
@@ -120,6 +142,7 @@ func StartSentinel(ctx context.Context, master *Server) (*Server, error) {
 	}
 	return start(ctx, Redis, master.Version, func(s *Server) ([]string, error) {
 		s.URL = "redis://" + s.Addr
+		s.ask = func(ctx context.Context) error { return askRedis(ctx, s.URL) }
 		file := filepath.Join(s.dir, "sentinel.conf")
 		text := "port " + s.port() + "\nbind 127.0.0.1\ndir " + s.dir +
 			"\nsentinel monitor mymaster " + host + " " + port + " 1" +
@@ -148,6 +171,7 @@ func StartMySQL(ctx context.Context, settings ...string) (*Server, error) {
 			}
 		}
 		s.URL = address("mysql", s.Addr, "/zhongkong", "")
+		s.ask = func(ctx context.Context) error { return askMySQL(ctx, s.Addr) }
 		return append([]string{
 			program, "--no-defaults", "--datadir=" + data, "--port=" + s.port(), "--bind-address=127.0.0.1",
 			"--socket=" + filepath.Join(s.dir, "s"), "--pid-file=" + filepath.Join(s.dir, "pid"),
@@ -175,23 +199,15 @@ func initMySQL(ctx context.Context, s *Server, program, data string) error {
 	return s.run(ctx, program, "--no-defaults", "--initialize-insecure", "--datadir="+data)
 }
 
-// fillMySQL makes the database and the user.
+// fillMySQL creates the database and the user.
 func fillMySQL(ctx context.Context, s *Server) error {
-	config := mysql.NewConfig()
-	config.User, config.Net, config.Addr = "root", "tcp", s.Addr
-	connector, err := mysql.NewConnector(config)
+	db, err := asRoot(s.Addr)
 	if err != nil {
 		return err
 	}
-	db := sql.OpenDB(connector)
 	defer func() { _ = db.Close() }()
 	ctx, cancel := context.WithTimeout(ctx, startTime)
 	defer cancel()
-	for db.PingContext(ctx) != nil { // the port is open a little earlier
-		if err := sleep(ctx, 20*time.Millisecond); err != nil {
-			return err
-		}
-	}
 	for _, statement := range []string{
 		`CREATE DATABASE zhongkong`,
 		`CREATE USER zhongkong@'%' IDENTIFIED BY '` + Password + `'`,

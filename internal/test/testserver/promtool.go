@@ -6,7 +6,10 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"testing"
 	"time"
+
+	"github.com/zhongkong-go/zhongkong/internal/test/tier"
 )
 
 // PromtoolVariable names the promtool that checks metrics and alerts, where it is
@@ -25,6 +28,20 @@ func FindPromtool() (string, error) {
 		return path, nil
 	}
 	return "", fmt.Errorf("%w: there is no promtool here", ErrNotInstalled)
+}
+
+// Promtool returns the path of a promtool. Plain go test ./... leaves the test out unless
+// the environment names one.
+func Promtool(tb testing.TB) string {
+	tb.Helper()
+	if os.Getenv(PromtoolVariable) == "" {
+		tier.Full(tb)
+	}
+	path, err := FindPromtool()
+	if err != nil {
+		leaveOut(tb, PromtoolLeftOut())
+	}
+	return path
 }
 
 // PromtoolVersion returns what a promtool says it is: "promtool, version 2.42.0".

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/zhongkong-go/zhongkong/internal/test/tier"
 )
 
 // shared are the servers that all tests of a process use.
@@ -21,20 +23,16 @@ var shared struct {
 	errs    map[Engine]error
 }
 
-// noted are the engines without which tests were left out.
-var noted = struct {
-	sync.Mutex
-	leftOut map[Engine]bool
-}{leftOut: map[Engine]bool{}}
-
 // URL returns the URL of a server that all tests of the process share: the one
-// that the environment names, else one of its own, which Main ends. Where there
-// is none and none can be started, the test is left out, and says so.
+// that the environment names, or else one of its own, which Main stops. Plain
+// go test ./... leaves the test out; so does make test, with a word in its summary,
+// where the engine is not installed.
 func URL(tb testing.TB, engine Engine) string {
 	tb.Helper()
 	if url := os.Getenv(engine.Variable()); url != "" {
 		return url
 	}
+	tier.Full(tb)
 	shared.Lock()
 	defer shared.Unlock()
 	if shared.servers[engine] == nil && shared.errs[engine] == nil {
@@ -47,9 +45,13 @@ func URL(tb testing.TB, engine Engine) string {
 	return shared.servers[engine].URL
 }
 
-// Own starts a server for one test, which may do to it what it likes.
+// Own starts a server for one test, which may stop or break it. Like URL, it leaves the
+// test out of plain go test ./... unless the environment names a server of the engine.
 func Own(tb testing.TB, engine Engine, start func(ctx context.Context) (*Server, error)) *Server {
 	tb.Helper()
+	if os.Getenv(engine.Variable()) == "" {
+		tier.Full(tb)
+	}
 	s, err := start(tb.Context())
 	mustStart(tb, engine, err)
 	tb.Cleanup(func() {
@@ -64,16 +66,28 @@ func mustStart(tb testing.TB, engine Engine, err error) {
 	tb.Helper()
 	switch {
 	case errors.Is(err, ErrNotInstalled):
-		noted.Lock()
-		noted.leftOut[engine] = true
-		noted.Unlock()
-		tb.Skip("left out: " + LeftOut(engine))
+		leaveOut(tb, LeftOut(engine))
 	case err != nil:
 		tb.Fatal(err)
 	}
 }
 
-// LeftOut says that there is no server and how to get one.
+// leaveOut leaves a test out for want of a program, where that is allowed.
+func leaveOut(tb testing.TB, why string) {
+	tb.Helper()
+	if Required() {
+		tb.Fatal(why + "; with " + RequireVariable + "=1 no test may be left out")
+	}
+	tb.Skip("left out: " + why)
+}
+
+// RequireVariable is "1" where no test may be left out.
+const RequireVariable = "ZHONGKONG_TEST_REQUIRE"
+
+// Required reports whether no test may be left out.
+func Required() bool { return os.Getenv(RequireVariable) == "1" }
+
+// LeftOut says that no server is installed and how to install one.
 func LeftOut(engine Engine) string {
 	return fmt.Sprintf("there is no %s here: install %s, or set %s, or let ZHONGKONG_TEST_INSTALL=1 make test install it", engine, engine.Package(), engine.Variable())
 }
@@ -82,13 +96,10 @@ func LeftOut(engine Engine) string {
 // begins with a letter and has digits and lower-case letters.
 func Name() string { return "t" + strings.ToLower(rand.Text()[:12]) }
 
-// Main runs the tests of a package, ends the servers that they share and looks
-// for goroutines that nobody ended.
+// Main runs the tests of a package, stops the servers that they share and looks
+// for goroutines that were not stopped.
 func Main(m *testing.M) {
 	code := m.Run()
-	for engine := range noted.leftOut { // go test ./... shows it with -v or when something fails
-		fmt.Fprintln(os.Stderr, "left out:", LeftOut(engine))
-	}
 	for _, s := range shared.servers {
 		if s == nil {
 			continue
@@ -107,8 +118,8 @@ func Main(m *testing.M) {
 	os.Exit(code)
 }
 
-// Leaks looks for goroutines that nobody ended. Those that are about to end have more
-// time for it than goleak gives them, which a slow machine needs.
+// Leaks looks for goroutines that were not stopped. Those that are about to return have
+// more time than goleak gives them, which a slow machine needs.
 func Leaks() error {
 	for began := time.Now(); ; {
 		err := goleak.Find()

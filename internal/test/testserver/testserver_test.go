@@ -1,19 +1,30 @@
 package testserver_test
 
 import (
+	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"testing"
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/internal/test/testserver"
+	"github.com/zhongkong-go/zhongkong/internal/test/tier"
 )
 
-func TestMain(m *testing.M) { testserver.Main(m) }
+// TestMain is a process that holds servers when a test runs this binary again.
+func TestMain(m *testing.M) {
+	if os.Getenv(heldVariable) != "" {
+		holdServers()
+		return
+	}
+	testserver.Main(m)
+}
 
 // setTemp gives the test a folder for temporary files that others may use too.
 func setTemp(t *testing.T) string {
@@ -31,22 +42,23 @@ func setTemp(t *testing.T) string {
 	return folder
 }
 
-// TestServers: each engine starts, keeps its data over a stop, and leaves
-// nothing behind.
+// own starts a server of engine for the test.
+func own(t *testing.T, engine testserver.Engine) *testserver.Server {
+	t.Helper()
+	return testserver.Own(t, engine, func(ctx context.Context) (*testserver.Server, error) { return testserver.Start(ctx, engine) })
+}
+
+// TestServers: each engine starts, starts again after a stop, and leaves nothing behind.
 func TestServers(t *testing.T) {
 	for _, engine := range testserver.Engines {
 		t.Run(string(engine), func(t *testing.T) {
 			folder := setTemp(t)
 			start := time.Now()
-			s, err := testserver.Start(t.Context(), engine)
-			if errors.Is(err, testserver.ErrNotInstalled) {
-				t.Skip("left out: " + testserver.LeftOut(engine))
-			}
-			if err != nil {
+			s := own(t, engine)
+			t.Logf("%s took %v", s.Version, time.Since(start))
+			if err := s.Stop(); err != nil {
 				t.Fatal(err)
 			}
-			t.Logf("%s took %v", s.Version, time.Since(start))
-			s.Stop()
 			if conn, err := net.Dial("tcp", s.Addr); err == nil {
 				_ = conn.Close()
 				t.Error("it listens after Stop")
@@ -176,36 +188,84 @@ func TestRefusing(t *testing.T) {
 	}
 }
 
-// TestOrphan: the server of a process that is gone ends by itself.
-func TestOrphan(t *testing.T) {
-	folder := setTemp(t)
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	s, err := testserver.StartRedis(ctx)
-	if errors.Is(err, testserver.ErrNotInstalled) {
-		t.Skip("left out: " + testserver.LeftOut(testserver.Redis))
+// heldVariable is set for a process that shall hold servers, for TestKilled.
+const heldVariable = "ZHONGKONG_TESTSERVER_HELD"
+
+// holdServers starts a server of each engine that is installed, prints their addresses
+// and an empty line, and waits to be killed.
+func holdServers() {
+	for _, engine := range testserver.Engines {
+		s, err := testserver.Start(context.Background(), engine)
+		switch {
+		case err == nil:
+			fmt.Println(s.Addr)
+		case !errors.Is(err, testserver.ErrNotInstalled):
+			fmt.Println(err)
+			os.Exit(1)
+		}
 	}
+	fmt.Println()
+	select {}
+}
+
+// TestKilled: when a process that holds servers is killed, the servers exit and their
+// folders are removed.
+func TestKilled(t *testing.T) {
+	tier.Full(t)
+	folder := setTemp(t)
+	binary, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.Orphan()
-	timeout := time.After(20 * time.Second)
-	for {
-		left, err := filepath.Glob(filepath.Join(folder, "*"))
+	holder := exec.CommandContext(t.Context(), binary)
+	holder.Env = append(os.Environ(), heldVariable+"=1")
+	out, err := holder.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := holder.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var addrs []string
+	lines := bufio.NewScanner(out)
+	for lines.Scan() && lines.Text() != "" {
+		addrs = append(addrs, lines.Text())
+		conn, err := net.Dial("tcp", lines.Text())
 		if err != nil {
-			t.Fatal(err)
+			t.Errorf("the holder says %q: %v", lines.Text(), err)
+			continue
 		}
-		conn, err := net.Dial("tcp", s.Addr)
-		if err != nil && len(left) == 0 {
-			return
-		}
-		if err == nil {
-			_ = conn.Close()
-		}
-		select {
-		case <-time.After(20 * time.Millisecond):
-		case <-timeout:
-			t.Fatalf("it still runs, or left %q", left)
+		_ = conn.Close()
+	}
+	if err := holder.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = holder.Wait()
+	if len(addrs) == 0 {
+		t.Skip("left out: no server is installed here")
+	}
+	for _, addr := range addrs {
+		eventually(t, addr+" listens", func() bool {
+			conn, err := net.Dial("tcp", addr)
+			if err == nil {
+				_ = conn.Close()
+			}
+			return err != nil
+		})
+	}
+	eventually(t, "a folder is left", func() bool {
+		left, err := filepath.Glob(filepath.Join(folder, "*"))
+		return err == nil && len(left) == 0
+	})
+}
+
+// eventually waits until done, and fails the test if that takes longer than a killed
+// server may need on a busy machine.
+func eventually(t *testing.T, otherwise string, done func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); !done(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("after a minute: %s", otherwise)
 		}
 	}
 }

@@ -10,7 +10,7 @@ import (
 	"syscall"
 )
 
-// other is whom root becomes to run a server: some refuse to run as root.
+// other is the user as whom root runs a server: some servers refuse to run as root.
 func other() (uid, gid int, ok bool) {
 	if os.Getuid() != 0 {
 		return 0, 0, false
@@ -40,3 +40,6 @@ func asOther(cmd *exec.Cmd) {
 		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
 	}
 }
+
+// kill kills the process group that asOther gave the command.
+func kill(cmd *exec.Cmd) { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }

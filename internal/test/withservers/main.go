@@ -1,11 +1,13 @@
-// Command withservers runs a command with the URLs of database servers in its
-// environment: those that the environment names already, else servers of its
-// own, which end with the command. Likewise it names a Chromium and a promtool.
-// With CI=true or ZHONGKONG_TEST_INSTALL=1 it installs what is missing by apt. Its
-// last lines say what there was and what was left out; with
-// ZHONGKONG_TEST_REQUIRE=1 it is a failure if anything was.
+// Command withservers runs what `make test` runs, with the URLs of database servers in the
+// environment: those that the environment names already, or else servers of its own, which
+// it stops at the end. It names a Chromium and a promtool in the same way. With CI=true or
+// ZHONGKONG_TEST_INSTALL=1 it installs by apt what is missing. Its last lines say what was
+// tested and what was left out; with ZHONGKONG_TEST_REQUIRE=1 nothing may be.
 //
-//	go run ./internal/test/withservers go test ./...
+//	go run ./internal/test/withservers
+//	go run ./internal/test/withservers go test ./store/redis
+//
+// With arguments, it runs that command instead of the stages of `make test`.
 package main
 
 import (
@@ -16,75 +18,128 @@ import (
 	"os/exec"
 	"os/signal"
 	"strings"
+	"sync"
 	"syscall"
+	"time"
 
 	"github.com/zhongkong-go/zhongkong/internal/test/testserver"
+	"github.com/zhongkong-go/zhongkong/internal/test/tier"
 )
 
-func main() {
-	if len(os.Args) < 2 {
-		fmt.Fprintln(os.Stderr, "withservers: which command shall run? Such as: withservers go test ./...")
-		os.Exit(2)
-	}
-	os.Exit(run(os.Args[1:]))
-}
+func main() { os.Exit(run(os.Args[1:])) }
 
 func run(args []string) int {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	install := os.Getenv("CI") == "true" || os.Getenv("ZHONGKONG_TEST_INSTALL") == "1"
-	environment := os.Environ()
-	var tested, leftOut []string
-	for _, engine := range testserver.Engines {
-		url := os.Getenv(engine.Variable())
-		where := "given by " + engine.Variable()
-		if url == "" {
-			server, err := start(ctx, engine, install)
-			if err != nil {
-				fmt.Fprintf(os.Stderr, "withservers: %v\n", err)
-				leftOut = append(leftOut, fmt.Sprintf("%s (%s)", engine, firstLine(err)))
-				continue
+	needs := prepare(ctx, os.Getenv("CI") == "true" || os.Getenv("ZHONGKONG_TEST_INSTALL") == "1")
+	defer func() {
+		for _, n := range needs {
+			if err := n.close(); err != nil {
+				fmt.Fprintln(os.Stderr, "withservers:", err)
 			}
-			defer func() {
-				if err := server.Close(); err != nil {
-					fmt.Fprintln(os.Stderr, err)
-				}
-			}()
-			url, where = server.URL, "started for this"
-			environment = append(environment, engine.Variable()+"="+url)
 		}
-		version, err := testserver.Ask(ctx, engine, url)
-		if err != nil { // the tests will say more
-			version = fmt.Sprintf("%s, which does not answer", engine)
+	}()
+	environment := append(os.Environ(), tier.Variable+"=full")
+	for _, n := range needs {
+		if n.err == nil {
+			environment = append(environment, n.variable+"="+n.value)
 		}
-		tested = append(tested, fmt.Sprintf("%s, %s", version, where))
 	}
+	var code int
+	if len(args) > 0 {
+		cmd := exec.Command(args[0], args[1:]...)
+		cmd.Env, cmd.Stdin, cmd.Stdout, cmd.Stderr = environment, os.Stdin, os.Stdout, os.Stderr
+		code = wait(cmd)
+	} else {
+		code = runStages(environment)
+	}
+	return max(code, tell(needs))
+}
 
-	for _, tool := range tools {
-		path, version, err := tool.get(ctx, install)
-		if err != nil {
-			leftOut = append(leftOut, fmt.Sprintf("%s (%s)", tool.name, firstLine(err)))
-			continue
+// tell prints what was tested and what was not. It returns 1 if something was left out
+// and nothing may be.
+func tell(needs []need) (code int) {
+	for _, n := range needs {
+		if n.err == nil {
+			fmt.Printf("tested with: %s\n", n.said)
 		}
-		environment = append(environment, tool.variable+"="+path)
-		tested = append(tested, version+", at "+path)
 	}
-
-	code := command(ctx, args, environment)
-	for _, text := range tested {
-		fmt.Printf("tested with: %s\n", text)
+	for _, n := range needs {
+		if n.err != nil {
+			fmt.Printf("LEFT OUT: %s (%s)\n", n.name, firstLine(n.err))
+			code = 1
+		}
 	}
-	for _, text := range leftOut {
-		fmt.Printf("LEFT OUT: %s\n", text)
+	if !testserver.Required() {
+		return 0
 	}
-	if code == 0 && len(leftOut) > 0 && os.Getenv("ZHONGKONG_TEST_REQUIRE") == "1" {
+	if code != 0 {
 		fmt.Println("Something was left out, and nothing may be here.")
-		code = 1
 	}
 	return code
 }
 
-// start starts a server, and installs it before if it may.
+// need is a server or a program that tests use.
+type need struct {
+	name, variable string
+	value          string // of the variable
+	said           string // what it is and where it comes from
+	err            error  // why the tests do without
+	server         *testserver.Server
+}
+
+func (n need) close() error {
+	if n.server == nil {
+		return nil
+	}
+	return n.server.Close()
+}
+
+// prepare starts the servers and finds the programs, all at once.
+func prepare(ctx context.Context, install bool) []need {
+	needs := make([]need, len(testserver.Engines)+len(tools))
+	var wg sync.WaitGroup
+	for i, engine := range testserver.Engines {
+		wg.Go(func() { needs[i] = prepareServer(ctx, engine, install) })
+	}
+	for i, tool := range tools {
+		wg.Go(func() { needs[len(testserver.Engines)+i] = prepareTool(ctx, tool, install) })
+	}
+	wg.Wait()
+	for _, n := range needs {
+		if n.err != nil {
+			fmt.Fprintf(os.Stderr, "withservers: %v\n", n.err)
+		}
+	}
+	return needs
+}
+
+func prepareServer(ctx context.Context, engine testserver.Engine, install bool) need {
+	n := need{name: string(engine), variable: engine.Variable(), value: os.Getenv(engine.Variable())}
+	where := "given by " + n.variable
+	if n.value == "" {
+		if n.server, n.err = start(ctx, engine, install); n.err != nil {
+			return n
+		}
+		n.value, where = n.server.URL, "started for this"
+	}
+	version, err := testserver.Ask(ctx, engine, n.value)
+	if err != nil { // the tests will say more
+		version = n.name + ", which does not answer"
+	}
+	n.said = version + ", " + where
+	return n
+}
+
+func prepareTool(ctx context.Context, tool tool, install bool) need {
+	n := need{name: tool.name, variable: tool.variable}
+	var version string
+	n.value, version, n.err = tool.get(ctx, install)
+	n.said = version + ", at " + n.value
+	return n
+}
+
+// start starts a server. If install, it installs what is missing.
 func start(ctx context.Context, engine testserver.Engine, install bool) (*testserver.Server, error) {
 	server, err := testserver.Start(ctx, engine)
 	if !errors.Is(err, testserver.ErrNotInstalled) {
@@ -108,11 +163,17 @@ type tool struct {
 }
 
 var tools = []tool{
-	{"Chromium", testserver.ChromiumVariable, testserver.ChromiumPackage, testserver.FindChromium, testserver.ChromiumVersion, testserver.ChromiumLeftOut},
-	{"promtool", testserver.PromtoolVariable, testserver.PromtoolPackage, testserver.FindPromtool, testserver.PromtoolVersion, testserver.PromtoolLeftOut},
+	{
+		"Chromium", testserver.ChromiumVariable, testserver.ChromiumPackage,
+		testserver.FindChromium, testserver.ChromiumVersion, testserver.ChromiumLeftOut,
+	},
+	{
+		"promtool", testserver.PromtoolVariable, testserver.PromtoolPackage,
+		testserver.FindPromtool, testserver.PromtoolVersion, testserver.PromtoolLeftOut,
+	},
 }
 
-// get finds a tool, and installs it before if it may.
+// get finds a tool. If install, it installs what is missing.
 func (t tool) get(ctx context.Context, install bool) (path, version string, err error) {
 	path, err = t.find()
 	if errors.Is(err, testserver.ErrNotInstalled) {
@@ -129,13 +190,18 @@ func (t tool) get(ctx context.Context, install bool) (path, version string, err 
 	}
 	version, err = t.version(ctx, path)
 	if err != nil { // the tests will say more
-		version = "a " + t.name + " which does not tell its version"
+		version = "a " + t.name + " that does not print its version"
 	}
 	return path, version, nil
 }
 
+// aptRuns is held while apt runs, which cannot run twice at a time.
+var aptRuns sync.Mutex
+
 // installed installs a package by apt.
 func installed(ctx context.Context, name string) error {
+	aptRuns.Lock()
+	defer aptRuns.Unlock()
 	fmt.Fprintf(os.Stderr, "withservers: installing %s\n", name)
 	if apt(ctx, "install", "-y", "-qq", "--no-install-recommends", name) == nil {
 		return nil
@@ -158,27 +224,34 @@ func apt(ctx context.Context, args ...string) error {
 	return nil
 }
 
-// command runs the command and returns its exit code. A signal to end goes to
-// the command, and this program ends after it, so that the servers end too.
-func command(ctx context.Context, args, environment []string) int {
+// interrupted is the exit code of a program that a signal ended.
+const interrupted = 130
+
+// wait runs a command and returns its exit code. It passes the signals that stop a
+// program on to the command, and returns when that has exited, so that the servers
+// are stopped too.
+func wait(cmd *exec.Cmd) int {
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	defer signal.Stop(signals)
-	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
-	cmd.Env, cmd.Stdin, cmd.Stdout, cmd.Stderr = environment, os.Stdin, os.Stdout, os.Stderr
+	cmd.WaitDelay = 10 * time.Second // for processes that keep its output open
 	if err := cmd.Start(); err != nil {
 		fmt.Fprintf(os.Stderr, "withservers: %v\n", err)
 		return 127
 	}
 	done := make(chan error, 1)
 	go func() { done <- cmd.Wait() }()
+	stopped := false
 	for {
 		select {
 		case got := <-signals:
+			stopped = true
 			_ = cmd.Process.Signal(got)
 		case err := <-done:
 			var exit *exec.ExitError
 			switch {
+			case stopped:
+				return interrupted
 			case err == nil:
 				return 0
 			case errors.As(err, &exit) && exit.ExitCode() >= 0:

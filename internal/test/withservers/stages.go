@@ -1,0 +1,129 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/zhongkong-go/zhongkong/internal/test/tier"
+)
+
+// logFile receives the output of every test, also of those that pass.
+const logFile = ".cache/test.log"
+
+// pages is the module with the tests in a browser.
+const pages = "test/pages"
+
+// stage is one run of go test.
+type stage struct {
+	name     string
+	dir      string
+	args     []string // of go test
+	env      []string
+	measures bool // its lines with a × are measurements
+}
+
+// stages returns the stages of make test. Times mean nothing under the race detector or
+// while other tests run: tests that measure are named TestSpeed…, skip themselves
+// in the other stages and run in the last ones, one package after the other.
+func stages() ([]stage, error) {
+	all := []stage{{name: "tests, under the race detector", dir: ".", args: []string{"-race", "-timeout", "20m", "./..."}}}
+	modules := []string{"."}
+	if _, err := os.Stat(filepath.Join(pages, "go.mod")); err == nil {
+		modules = append(modules, pages)
+		all = append(all, stage{name: "pages, in a browser", dir: pages, args: []string{"-race", "-timeout", "20m", "./..."}})
+	}
+	for _, module := range modules {
+		packages, err := measuring(module)
+		if err != nil {
+			return nil, err
+		}
+		if len(packages) == 0 {
+			continue
+		}
+		all = append(all, stage{
+			name: "speed, without it, in " + module, dir: module, env: []string{tier.SpeedVariable + "=1"}, measures: true,
+			args: append([]string{"-count", "1", "-p", "1", "-timeout", "15m", "-run", "^TestSpeed"}, packages...),
+		})
+	}
+	return all, nil
+}
+
+var measure = regexp.MustCompile(`(?m)^func TestSpeed`)
+
+// measuring returns the packages of a module that have tests of speed, so that no
+// other is built for that stage.
+func measuring(module string) ([]string, error) {
+	var packages []string
+	err := filepath.WalkDir(module, func(path string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case entry.IsDir():
+			_, err := os.Stat(filepath.Join(path, "go.mod"))
+			if path != module && (err == nil || strings.ContainsAny(entry.Name()[:1], "._") || entry.Name() == "testdata") {
+				return filepath.SkipDir
+			}
+			return nil
+		case !strings.HasSuffix(path, "_test.go"):
+			return nil
+		}
+		text, err := os.ReadFile(path)
+		if err == nil && measure.Match(text) {
+			dir, relErr := filepath.Rel(module, filepath.Dir(path))
+			packages, err = append(packages, "./"+filepath.ToSlash(dir)), relErr
+		}
+		return err
+	})
+	slices.Sort(packages)
+	return slices.Compact(packages), err
+}
+
+// runStages runs the stages of make test one after the other, also after one that
+// failed, and prints the summary. It returns the exit code.
+func runStages(environment []string) int {
+	all, err := stages()
+	if err == nil {
+		err = os.MkdirAll(filepath.Dir(logFile), 0o755)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "withservers:", err)
+		return 1
+	}
+	log, err := os.Create(logFile)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "withservers:", err)
+		return 1
+	}
+	defer func() { _ = log.Close() }()
+	fmt.Println("all output: " + logFile)
+	r := newReport(os.Stdout, log)
+	code := 0
+	for _, s := range all {
+		r.begin(s)
+		began := time.Now()
+		stageCode := s.run(environment, r, io.MultiWriter(os.Stderr, log))
+		r.end(s, time.Since(began))
+		code = max(code, stageCode)
+		if stageCode == interrupted {
+			break
+		}
+	}
+	r.summary(code == 0)
+	return code
+}
+
+func (s stage) run(environment []string, r *report, stderr io.Writer) int {
+	cmd := exec.Command("go", append([]string{"test", "-json"}, s.args...)...)
+	cmd.Dir = s.dir
+	cmd.Env = append(append(slices.Clone(environment), "CGO_ENABLED=1"), s.env...)
+	cmd.Stdout, cmd.Stderr = r, stderr
+	return wait(cmd)
+}

@@ -1,0 +1,145 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/zhongkong-go/zhongkong/internal/test/tier"
+)
+
+// feed gives a report the events of one stage, in pieces of odd lengths.
+func feed(t *testing.T, r *report, s stage, events ...event) {
+	t.Helper()
+	var text bytes.Buffer
+	for _, e := range events {
+		if err := json.NewEncoder(&text).Encode(e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.begin(s)
+	for rest := text.Bytes(); len(rest) > 0; {
+		n := min(7, len(rest))
+		if _, err := r.Write(rest[:n]); err != nil {
+			t.Fatal(err)
+		}
+		rest = rest[n:]
+	}
+	r.end(s, 3*time.Second)
+}
+
+// TestReport: what passes is a line for each package, what fails is printed in full, and
+// the summary names failures, measurements, second attempts and what was left out.
+func TestReport(t *testing.T) {
+	var out, log bytes.Buffer
+	r := newReport(&out, &log)
+	feed(
+		t, r, stage{name: "tests"},
+		event{Action: "output", Package: "a", Test: "TestQuiet", Output: "=== RUN   TestQuiet\n"},
+		event{Action: "output", Package: "a", Test: "TestQuiet", Output: "    q_test.go:7: a quiet word, 1.0 ×\n"},
+		event{Action: "pass", Package: "a", Test: "TestQuiet"},
+		event{Action: "output", Package: "a", Test: "TestTwice", Output: "    q_test.go:9: patience: second attempt: TestTwice: it was slow\n"},
+		event{Action: "pass", Package: "a", Test: "TestTwice"},
+		event{Action: "output", Package: "a", Test: "TestTwice/other", Output: "    q_test.go:9: not patience: second attempt: x\n"},
+		event{Action: "output", Package: "a", Test: "TestAbsent", Output: "    q_test.go:11: left out: there is no Redis here\n"},
+		event{Action: "skip", Package: "a", Test: "TestAbsent"},
+		event{Action: "output", Package: "a", Output: "ok  \ta\t0.1s\n"},
+		event{Action: "pass", Package: "a"},
+		event{Action: "output", Package: "b", Test: "TestBad", Output: "    b_test.go:7: a bad word\n"},
+		event{Action: "fail", Package: "b", Test: "TestBad"},
+		event{Action: "output", Package: "b", Test: "TestPanics", Output: "panic: at the disco\n"},
+		event{Action: "output", Package: "b", Output: "FAIL\tb\t0.1s\n"},
+		event{Action: "fail", Package: "b"},
+		event{Action: "build-output", ImportPath: "c", Output: "./c.go:1: does not compile\n"},
+		event{Action: "output", Package: "d", Output: "?   \td\t[no test files]\n"},
+		event{Action: "skip", Package: "d"},
+	)
+	feed(
+		t, r, stage{name: "speed", measures: true},
+		event{Action: "output", Package: "a", Test: "TestSpeedX", Output: "    q_test.go:7: 1.3 × the floor\n"},
+		event{Action: "pass", Package: "a", Test: "TestSpeedX"},
+		event{Action: "pass", Package: "a"},
+	)
+	r.summary(false)
+	for _, want := range []string{
+		"ok  \ta\t0.1s\n", "b_test.go:7: a bad word\n", "panic: at the disco\n", "FAIL\tb\t0.1s\n", "./c.go:1: does not compile\n",
+		"\n1.3 × the floor\n", "== tests: 3 s\n",
+		"packages that passed: 1\n", "measurements that passed: 1\n",
+		"left out: 1 of the tests: there is no Redis here\n", "\nsecond attempt: TestTwice: it was slow\n",
+		"FAILED: b TestBad\n", "FAILED: b\n", "Tests failed.",
+	} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("it does not print %q:\n%s", want, &out)
+		}
+	}
+	for _, unwanted := range []string{"a quiet word", "no test files", "=== RUN", "second attempt: x\n"} {
+		if strings.Contains(out.String(), unwanted) {
+			t.Errorf("it prints %q:\n%s", unwanted, &out)
+		}
+	}
+	if want := "a quiet word"; !strings.Contains(log.String(), want) {
+		t.Errorf("the log lacks %q:\n%s", want, &log)
+	}
+}
+
+// module makes a module of these files and works in it until the test ends.
+func module(t *testing.T, files map[string]string) {
+	t.Helper()
+	t.Chdir(t.TempDir())
+	files["go.mod"] = "module made.up/module\n\ngo 1.25\n"
+	for name, text := range files {
+		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestStages: tests of speed are looked for in this module and that of the pages, and in
+// no other.
+func TestStages(t *testing.T) {
+	const speed = "package x\n\nfunc TestSpeedOne(t *testing.T) {}\n"
+	module(t, map[string]string{
+		"a/a_test.go": speed, "a/b_test.go": speed, "b/b_test.go": "package b\n", ".c/c_test.go": speed, "testdata/d_test.go": speed,
+		"e/go.mod": "module e\n", "e/e_test.go": speed,
+		"test/pages/go.mod": "module pages\n", "test/pages/chat/chat_test.go": speed,
+	})
+	all, err := stages()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, s := range all {
+		got = append(got, s.dir+": "+s.args[len(s.args)-1])
+	}
+	want := []string{".: ./...", "test/pages: ./...", ".: ./a", "test/pages: ./chat"}
+	if !slices.Equal(got, want) {
+		t.Errorf("stages %q, want %q", got, want)
+	}
+}
+
+// TestRunStages: the stages run go test, and one failure is the exit code.
+func TestRunStages(t *testing.T) {
+	tier.Full(t)
+	for _, row := range []struct{ body, file string }{
+		{`t.Log("a word")`, "a word"},
+		{`t.Error("a bad word")`, "a bad word"},
+	} {
+		module(t, map[string]string{"a_test.go": "package a\n\nimport \"testing\"\n\nfunc TestOne(t *testing.T) { " + row.body + " }\n"})
+		code := runStages(os.Environ())
+		if (code == 0) != (row.file == "a word") {
+			t.Errorf("%s: exit code %d", row.body, code)
+		}
+		text, err := os.ReadFile(logFile)
+		if err != nil || !bytes.Contains(text, []byte(row.file)) {
+			t.Errorf("%s: %v; the log:\n%s", row.body, err, text)
+		}
+	}
+}

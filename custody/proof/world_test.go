@@ -671,7 +671,7 @@ func (w *world) spawn() *process {
 	switch w.breach {
 	case "no shortening":
 		kind.Idempotent = true
-	case "no probe":
+	case "no probe", "not by value":
 		kind.Probe = nil
 	}
 	p.k, err = custody.New(custody.Config{Key: w.key, Kind: kind, Store: port{p}, Secret: w.secret, Overlap: w.overlap})
@@ -770,8 +770,9 @@ func (w *world) onlyReadOnly() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	now := time.Now()
-	return now.Before(w.readOnly) && now.Sub(w.readOnlySince) > time.Minute && now.Sub(w.disturbed) > time.Minute &&
-		now.After(w.away.Add(time.Minute)) && now.After(w.slow.Add(time.Minute))
+	const since = 11 * time.Minute // a back-off that began before lasts for ten
+	return now.Before(w.readOnly) && now.Sub(w.readOnlySince) > time.Minute && now.Sub(w.disturbed) > since &&
+		now.After(w.away.Add(since)) && now.After(w.slow.Add(since))
 }
 
 // use is a user's call of an API, as a Transport makes it: with the token, and after a
@@ -783,6 +784,7 @@ func (p *process) use(latency time.Duration, path string) bool {
 	if err != nil {
 		return false
 	}
+	p.handedOut(token)
 	time.Sleep(latency)
 	call := &custody.Call{Path: path}
 	ctx, cancel := context.WithTimeout(custody.WithCall(w.t.Context(), call), 30*time.Second)
@@ -813,6 +815,36 @@ func (p *process) use(latency time.Duration, path string) bool {
 	return false
 }
 
+// handedOut checks a token in the moment in which a user gets it: unless somebody else
+// invalidated it, WeChat takes it.
+func (p *process) handedOut(token custody.Token) {
+	w := p.w
+	if w.sim.Accepts(token.Value()) || w.storeFails(15*time.Minute) {
+		return
+	}
+	p.mu.Lock()
+	stopped := time.Since(p.frozen) < 15*time.Minute
+	p.mu.Unlock()
+	w.mu.Lock()
+	strange := !w.outside.IsZero() && time.Since(w.outside) < 3*time.Hour
+	w.mu.Unlock()
+	if !stopped && !strange && w.recent() <= 1 {
+		w.violation("process %d: a token was handed out that WeChat refuses, and nobody else invalidated it", p.id)
+	}
+}
+
+// recent returns how many tokens were issued within the last overlap.
+func (w *world) recent() (n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, at := range w.issues {
+		if time.Since(at) < w.overlap+10*time.Second {
+			n++
+		}
+	}
+	return n
+}
+
 // reject is the Keeper's, or what a process that answers from memory remembers.
 func (p *process) reject(ctx context.Context, refused string) (custody.Token, error) {
 	if err := p.recall(); err != nil {
@@ -831,7 +863,7 @@ func (p *process) call(value, path string) bool {
 		return false
 	}
 	w.mu.Lock()
-	stray := time.Now().Before(w.stray) && rand.IntN(10) == 0
+	stray := time.Now().Before(w.stray) && rand.IntN(10) == 0 && w.breach != "not by value"
 	w.mu.Unlock()
 	if stray {
 		return false
@@ -854,9 +886,10 @@ func (p *process) refusedFor(value, path string, err error) {
 	if path == brokenPath {
 		return
 	}
+	explained := w.recent() > 1
 	w.mu.Lock()
 	w.note("process %d: Reject: %v", p.id, err)
-	explained := w.explains()
+	explained = explained || w.explains()
 	w.mu.Unlock()
 	ctx, cancel := context.WithTimeout(w.t.Context(), time.Second)
 	defer cancel()
@@ -873,13 +906,7 @@ func (p *process) refusedFor(value, path string, err error) {
 // dies at once.
 func (w *world) explains() bool {
 	const consequences = 11 * time.Minute
-	recent := 0
-	for _, at := range w.issues {
-		if time.Since(at) < w.overlap+10*time.Second {
-			recent++
-		}
-	}
-	return recent > 1 || time.Since(w.outside) < consequences || time.Since(w.disturbed) < consequences ||
+	return time.Since(w.outside) < consequences || time.Since(w.disturbed) < consequences ||
 		time.Since(w.away) < consequences || time.Since(w.readOnly) < consequences || time.Since(w.slow) < consequences ||
 		time.Since(w.stray) < lag
 }

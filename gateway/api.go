@@ -101,11 +101,11 @@ func (g *Gateway) caller(w *observed, r *http.Request) (c caller, refused *refus
 	case len(r.Header["Authorization"]) > 1:
 		return c, refuse(codeSecret, "the call has several keys")
 	}
-	if c.client, c.key, refused = g.byKey(w, key, time.Now()); refused != nil {
+	if c.client, c.key, refused = g.byKey(r.Context(), w, key, time.Now()); refused != nil {
 		return c, refused
 	}
 	if appID := r.PathValue("appid"); appID != "" {
-		if c.account, refused = g.ofClient(w, c.client, appID); refused != nil {
+		if c.account, refused = g.ofClient(r.Context(), w, c.client, appID); refused != nil {
 			return c, refused
 		}
 	}
@@ -184,6 +184,9 @@ func (g *Gateway) apiReject(w *observed, r *http.Request, c caller) *refusal {
 	ctx, cancel := context.WithTimeout(r.Context(), waitForToken)
 	defer cancel()
 	token, err := current{g, c.account.AppID}.Reject(ctx, q.AccessToken)
+	if err == nil && token.Value() == q.AccessToken {
+		return refuse(codeAccepted, "WeChat accepts the token when it is asked directly")
+	}
 	if errors.Is(err, custody.ErrRefused) {
 		refused := refuse(codeAccepted, "%v", err)
 		refused.retry = retryAfter(err)

@@ -209,6 +209,7 @@ func (g *Gateway) serveCall(w *observed, r *http.Request, path string) *refusal 
 
 // authenticate returns whose call it is: by gateway token, or by key and appid.
 func (g *Gateway) authenticate(w *observed, r *http.Request, token string, now time.Time) (*client, *account, *refusal) {
+	ctx := r.Context()
 	bearer, hasBearer := strings.CutPrefix(r.Header.Get("Authorization"), bearerPrefix)
 	switch {
 	case hasBearer && token != "":
@@ -216,29 +217,39 @@ func (g *Gateway) authenticate(w *observed, r *http.Request, token string, now t
 	case hasBearer && (len(r.Header["Authorization"]) > 1 || len(r.Header[appIDHeader]) > 1):
 		return nil, nil, refuse(codeSecret, "the call has several keys or appids")
 	case hasBearer:
-		c, _, refused := g.byKey(w, bearer, now)
+		c, _, refused := g.byKey(ctx, w, bearer, now)
 		if refused != nil {
 			return nil, nil, refused
 		}
-		a, refused := g.ofClient(w, c, r.Header.Get(appIDHeader))
+		a, refused := g.ofClient(ctx, w, c, r.Header.Get(appIDHeader))
 		return c, a, refused
 	case token == "":
 		return nil, nil, refuse(codeNoToken, "the call has no access_token and no key")
 	}
-	said, refused := g.tokens.open(token, now, func(id clientID) []keyHash { return g.registry.find(id).hashes(now) })
-	if refused != nil && !g.registry.loaded.Load() {
-		return nil, nil, unknownYet()
+	c, said, refused := g.byToken(token, now)
+	if refused != nil && refused.unproven {
+		g.registry.refresh(ctx)
+		c, said, refused = g.byToken(token, now)
 	}
-	if refused != nil {
+	switch {
+	case refused != nil && !g.registry.loaded.Load():
+		return nil, nil, unknownYet()
+	case refused != nil:
 		return nil, nil, refused
 	}
-	c := g.registry.find(said.client)
-	if c == nil {
-		return nil, nil, refuse(codeToken, "the client was revoked")
-	}
 	w.of(c)
-	a, refused := g.ofClient(w, c, said.appID)
+	a, refused := g.ofClient(ctx, w, c, said.appID)
 	return c, a, refused
+}
+
+// byToken returns the client that a gateway token was made for, and what it says.
+func (g *Gateway) byToken(token string, now time.Time) (*client, ticket, *refusal) {
+	var c *client
+	said, refused := g.tokens.open(token, now, func(id clientID) []keyHash {
+		c = g.registry.find(id)
+		return c.hashes(now)
+	})
+	return c, said, refused
 }
 
 // takeToken takes the access_token off a query, however it is written. A query that
@@ -296,7 +307,7 @@ func (g *Gateway) serveUser(w *observed, out *http.Request, path string, now tim
 	}
 	out.Body = http.MaxBytesReader(w, out.Body, maxSecret)
 	if bearer, has := strings.CutPrefix(out.Header.Get("Authorization"), bearerPrefix); has {
-		c, _, refused := g.byKey(w, bearer, now)
+		c, _, refused := g.byKey(out.Context(), w, bearer, now)
 		switch {
 		case refused != nil:
 			return refused
@@ -343,11 +354,11 @@ func (g *Gateway) serveSecret(w *observed, out *http.Request, path string, now t
 	if key == "" {
 		return refuse(codeNoSecret, "no key was given: the secret is the client's zhongkong key")
 	}
-	c, _, refused := g.byKey(w, key, now)
+	c, _, refused := g.byKey(out.Context(), w, key, now)
 	if refused != nil {
 		return refused
 	}
-	a, refused := g.ofClient(w, c, appID)
+	a, refused := g.ofClient(out.Context(), w, c, appID)
 	if refused != nil {
 		return refused
 	}

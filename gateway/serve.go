@@ -239,9 +239,9 @@ func admit(c *client) *refusal {
 	return nil
 }
 
-// byKey returns the client to whom a key belongs.
-func (g *Gateway) byKey(w *observed, key string, now time.Time) (*client, keyHash, *refusal) {
-	c, hash, ok := g.registry.byKey(key, now)
+// byKey returns the client to which a key belongs.
+func (g *Gateway) byKey(ctx context.Context, w *observed, key string, now time.Time) (*client, keyHash, *refusal) {
+	c, hash, ok := g.registry.byKey(ctx, key, now)
 	if !ok && !g.registry.loaded.Load() {
 		return nil, hash, unknownYet()
 	}
@@ -258,12 +258,21 @@ func unknownYet() *refusal {
 	return refuse(codeBusy, "the clients are not known yet: the store has not answered since the start")
 }
 
-// ofClient returns the account if it is the gateway's and the client may use it.
-func (g *Gateway) ofClient(w *observed, c *client, appID string) (*account, *refusal) {
-	a := g.account(appID)
-	switch {
-	case appID == "":
+// ofClient returns the account if it is the gateway's and the client may use it. Before
+// it refuses, the store is read: accounts of the admin API are in it.
+func (g *Gateway) ofClient(ctx context.Context, w *observed, c *client, appID string) (*account, *refusal) {
+	if appID == "" {
 		return nil, refuse(codeNoAppID, "no appid was given")
+	}
+	a := g.account(appID)
+	if a == nil || !c.uses(appID) {
+		g.registry.refresh(ctx)
+		if now := g.registry.find(c.id); now != nil {
+			c = now
+		}
+		a = g.account(appID)
+	}
+	switch {
 	case !c.uses(appID):
 		return nil, refuse(codeAppID, "the account is not one of the client's")
 	case a == nil:

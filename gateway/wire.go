@@ -63,6 +63,8 @@ type refusal struct {
 	status int    // of HTTP; 0 means 200, as WeChat has it
 	why    string // for the log; never a secret
 
+	unproven bool // of a gateway token: the store may know a client that proves it
+
 	// Of the gateway's own API, where api is set:
 	api   bool
 	class custody.Class // of a failure to get a token
@@ -71,8 +73,8 @@ type refusal struct {
 
 func (r *refusal) Error() string { return fmt.Sprintf("%d %s: %s", r.code, texts[r.code], r.why) }
 
-// refuse returns a refusal whose reason is for the log alone: whoever is refused
-// learns what WeChat would have said.
+// refuse returns a refusal whose reason is for the log alone: the caller learns what
+// WeChat would have said.
 func refuse(code int, why string, args ...any) *refusal {
 	return &refusal{code: code, why: fmt.Sprintf(why, args...)}
 }

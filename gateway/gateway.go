@@ -199,8 +199,8 @@ func New(ctx context.Context, cfg Config) (*Gateway, error) {
 	}
 	upstream, idle := cfg.Transport, func() {}
 	if upstream == nil {
-		own := newTransport()
-		upstream, idle = own, own.CloseIdleConnections
+		upstream = newTransport()
+		idle = (&http.Client{Transport: upstream}).CloseIdleConnections
 	}
 	api, err := platform.New(platform.Config{Base: cfg.APIBase, Transport: upstream, Logger: cfg.Logger})
 	if err != nil {
@@ -216,7 +216,7 @@ func New(ctx context.Context, cfg Config) (*Gateway, error) {
 		idle:      idle,
 	}
 	g.trace = custody.JoinTraces(g.meter.trace(), g.topics.trace(), cfg.Trace)
-	g.bare = g.reverse(&bare{g.upstream})
+	g.bare = g.reverse(&bare{watched{g.upstream}})
 	g.programs = g.newPrograms()
 	g.registry = newRegistry(g.ledger, g.takeAccounts, cfg.Logger)
 	g.registry.changed = g.topics.ringAll

@@ -63,6 +63,8 @@ type refusal struct {
 	status int    // of HTTP; 0 means 200, as WeChat has it
 	why    string // for the log; never a secret
 
+	text string // plain text to answer instead of JSON; "" for JSON
+
 	unproven bool // of a gateway token: the store may know a client that proves it
 
 	// Of the gateway's own API, where api is set:
@@ -83,6 +85,14 @@ func refuse(code int, why string, args ...any) *refusal {
 func (r *refusal) write(w http.ResponseWriter) (rid string) {
 	if r.api {
 		return r.writeAPI(w)
+	}
+	if r.text != "" {
+		rid = newRID(time.Now())
+		header := w.Header()
+		header.Set("Content-Type", "text/plain; charset=utf-8")
+		w.WriteHeader(r.status)
+		_, _ = fmt.Fprintf(w, "%s (zhongkong) rid: %s\n", r.text, rid) // a caller that has gone misses nothing
+		return rid
 	}
 	text := texts[r.code]
 	if text == "" {
@@ -131,7 +141,7 @@ func writeBytes(w http.ResponseWriter, status int, body []byte) {
 		header["Content-Length"] = []string{strconv.Itoa(len(body))}
 	}
 	w.WriteHeader(status)
-	_, _ = w.Write(body) //nolint:gosec // it is JSON and says so; who has gone misses nothing
+	_, _ = w.Write(body) //nolint:gosec // it is JSON and says so; a caller that has gone misses nothing
 }
 
 // writeJSONLine answers a program, as WeChat does.

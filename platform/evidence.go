@@ -32,7 +32,9 @@ func (e *Evidence) Watch(ctx context.Context) context.Context {
 
 // Sent reports whether WeChat may have got the request that ended in err. It cannot
 // have when there was no connection, or when on each one the request broke off before
-// its last byte was written: what is not whole is not carried out. A transport that does
+// its last byte was written: what is not whole is not carried out. net/http reports that
+// of requests that are longer than its buffer of 4 KiB; a shorter one that was given to a
+// connection may have arrived. A transport that does
 // not report its connections gets the benefit of the doubt for a failure to dial alone.
 func (e *Evidence) Sent(err error) bool {
 	if conns := e.conns.Load(); conns > 0 {

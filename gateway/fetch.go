@@ -9,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong/platform"
 	"github.com/zhongkong-go/zhongkong/store"
 )
 
@@ -158,31 +157,6 @@ func (g *Gateway) handOut(w *observed, r *http.Request, c *client, a *account, s
 		return refused
 	}
 	writeToken(w, token.Value(), token.Left())
-	return nil
-}
-
-// serveTicket answers getticket from a Keeper, in WeChat's shape: programs may ask as
-// often as they like, and WeChat is asked some twelve times a day.
-func (g *Gateway) serveTicket(w *observed, r *http.Request, a *account) *refusal {
-	if r.Method != http.MethodGet {
-		return refuse(codeRequireGET, "the method is not GET")
-	}
-	t, err := platform.ParseTicketType(r.URL.Query().Get("type"))
-	if err != nil {
-		return refuse(codeParameter, "there is no such type of ticket: it is jsapi or wx_card")
-	}
-	ctx, cancel := context.WithTimeout(r.Context(), waitForToken)
-	defer cancel()
-	ticket, err := current{g, a.AppID}.ticket(ctx, t)
-	if err != nil {
-		return noToken(err)
-	}
-	writeJSONLine(w, struct {
-		Errcode   int    `json:"errcode"`
-		Errmsg    string `json:"errmsg"`
-		Ticket    string `json:"ticket"`
-		ExpiresIn int    `json:"expires_in"`
-	}{0, "ok", ticket.Value(), int(ticket.Left() / time.Second)})
 	return nil
 }
 

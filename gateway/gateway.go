@@ -168,9 +168,10 @@ type account struct {
 	proxy  http.Handler
 	tally  *tally
 
-	mu      sync.Mutex // guards what follows
-	tickets map[platform.TicketType]*custody.Keeper
-	closed  bool
+	mu       sync.Mutex // guards what follows
+	tickets  map[platform.TicketType]*custody.Keeper
+	rejected map[platform.TicketType]time.Time // when a program last had a living one renewed
+	closed   bool
 }
 
 // close ends the Keepers. A fetch that is on its way is awaited and saved.
@@ -395,6 +396,17 @@ func (c current) ticket(ctx context.Context, t platform.TicketType) (custody.Tok
 			return custody.Token{}, err
 		}
 		return k.Token(ctx)
+	})
+}
+
+// rejectTicket is Reject for a ticket.
+func (c current) rejectTicket(ctx context.Context, t platform.TicketType, refused string) (custody.Token, error) {
+	return c.ask(func(a *account) (custody.Token, error) {
+		k, err := c.g.ticket(a, t)
+		if err != nil {
+			return custody.Token{}, err
+		}
+		return k.Reject(ctx, refused)
 	})
 }
 

@@ -63,7 +63,7 @@ type refusal struct {
 	status int    // of HTTP; 0 means 200, as WeChat has it
 	why    string // for the log; never a secret
 
-	text string // plain text to answer instead of JSON; "" for JSON
+	text string // of WeChat's API: plain text instead of JSON; of the gateway's own: other words than those of the code
 
 	unproven bool // of a gateway token: the store may know a client that proves it
 

@@ -185,7 +185,9 @@ func (g *Gateway) apiReject(w *observed, r *http.Request, c caller) *refusal {
 	defer cancel()
 	token, err := current{g, c.account.AppID}.Reject(ctx, q.AccessToken)
 	if err == nil && token.Value() == q.AccessToken {
-		return refuse(codeAccepted, "WeChat accepts the token when it is asked directly")
+		refused := refuse(codeAccepted, "WeChat accepts the token when it is asked directly")
+		refused.retry = time.Second // by then WeChat may be asked again
+		return refused
 	}
 	if errors.Is(err, custody.ErrRefused) {
 		refused := refuse(codeAccepted, "%v", err)

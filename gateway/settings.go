@@ -370,6 +370,9 @@ func unmarshal(content []byte, into any) (err error) {
 			err = errors.New("the configuration cannot be read: look for a tag (!), an anchor (&) or an alias (*) where a list or a group of fields belongs, and write it without")
 		}
 	}()
+	if len(bytes.TrimSpace(content)) == 0 {
+		return errEmpty
+	}
 	switch err := yaml.UnmarshalWithOptions(content, into, yaml.Strict()); {
 	case err == nil:
 		return nil

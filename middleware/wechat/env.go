@@ -31,8 +31,8 @@ import (
 //	ZHONGKONG_SEAL_KEY       SealKeys: each 32 bytes in base64, separated by commas
 //	ZHONGKONG_LOG_LEVEL      of Logger, which writes to stderr: debug, info, warn, error
 //
-// and those of [TimingFrom]. A slow network needs ZHONGKONG_FETCH_TIMEOUT and
-// ZHONGKONG_LEASE_TTL, if any.
+// and those of [TimingFrom], of which a slow network needs ZHONGKONG_FETCH_TIMEOUT, if
+// any.
 //
 // An error names the variable and the rule it breaks, never a secret's value.
 func ConfigFromEnv() (Config, error) { return ConfigFrom(os.Getenv) }

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/custody"
-	"github.com/zhongkong-go/zhongkong/platform"
 )
 
 // apiPrefix is where the gateway's own API is, beside WeChat's. WeChat has no such
@@ -47,6 +46,7 @@ var apiRoutes = []apiRoute{
 	{http.MethodGet, "accounts/{appid}/token", (*Gateway).apiToken, false},
 	{http.MethodPost, "accounts/{appid}/reject", (*Gateway).apiReject, false},
 	{http.MethodGet, "accounts/{appid}/tickets/{type}", (*Gateway).apiTicket, false},
+	{http.MethodPost, "accounts/{appid}/tickets/{type}/reject", (*Gateway).apiRejectTicket, false},
 	{http.MethodGet, "accounts/{appid}/events", (*Gateway).apiEvents, false},
 }
 
@@ -101,11 +101,11 @@ func (g *Gateway) caller(w *observed, r *http.Request) (c caller, refused *refus
 	case len(r.Header["Authorization"]) > 1:
 		return c, refuse(codeSecret, "the call has several keys")
 	}
-	if c.client, c.key, refused = g.byKey(w, key, time.Now()); refused != nil {
+	if c.client, c.key, refused = g.byKey(r.Context(), w, key, time.Now()); refused != nil {
 		return c, refused
 	}
 	if appID := r.PathValue("appid"); appID != "" {
-		if c.account, refused = g.ofClient(w, c.client, appID); refused != nil {
+		if c.account, refused = g.ofClient(r.Context(), w, c.client, appID); refused != nil {
 			return c, refused
 		}
 	}
@@ -184,6 +184,11 @@ func (g *Gateway) apiReject(w *observed, r *http.Request, c caller) *refusal {
 	ctx, cancel := context.WithTimeout(r.Context(), waitForToken)
 	defer cancel()
 	token, err := current{g, c.account.AppID}.Reject(ctx, q.AccessToken)
+	if err == nil && token.Value() == q.AccessToken {
+		refused := refuse(codeAccepted, "WeChat accepts the token when it is asked directly")
+		refused.retry = time.Second // by then WeChat may be asked again
+		return refused
+	}
 	if errors.Is(err, custody.ErrRefused) {
 		refused := refuse(codeAccepted, "%v", err)
 		refused.retry = retryAfter(err)
@@ -218,26 +223,6 @@ func (g *Gateway) giveReal(w *observed, r *http.Request, c caller, token custody
 	return nil
 }
 
-func (g *Gateway) apiTicket(w *observed, r *http.Request, c caller) *refusal {
-	if !c.paths.allows(ticketPath) {
-		return refuse(codeNotAllowed, "the path of tickets is not one of the client's")
-	}
-	t, err := platform.ParseTicketType(r.PathValue("type"))
-	if err != nil {
-		return refuse(codeParameter, "there is no such type of ticket: it is jsapi or wx_card")
-	}
-	ctx, cancel := context.WithTimeout(r.Context(), waitForToken)
-	defer cancel()
-	ticket, err := current{g, c.account.AppID}.ticket(ctx, t)
-	if err != nil {
-		return noToken(err)
-	}
-	writeJSONLine(w, map[string]any{
-		"appid": c.account.AppID, "type": t, "ticket": ticket.Value(), "expires_in": int64(ticket.Left() / time.Second),
-	})
-	return nil
-}
-
 // apiRefusal is how the gateway's own API refuses: by HTTP's status, with words for
 // people.
 type apiRefusal struct {
@@ -255,7 +240,7 @@ var apiStatuses = map[int]struct {
 	text   string
 }{
 	codeNoSecret:    {http.StatusUnauthorized, "the call has no key: send Authorization: Bearer and the client's key (zhongkong client add)"},
-	codeSecret:      {http.StatusUnauthorized, "no living client has this key: it is wrong, revoked or over (zhongkong client list, client rotate)"},
+	codeSecret:      {http.StatusUnauthorized, "no living client has this key: it is wrong, revoked or expired (zhongkong client list, client rotate)"},
 	codeAppID:       {http.StatusForbidden, "the client may not use this account, or the gateway does not have it"},
 	codeNotAllowed:  {http.StatusForbidden, "the path is not one of those that the client may use"},
 	codeURL:         {http.StatusNotFound, "there is no such path: see " + apiPrefix + "openapi.yaml"},
@@ -265,7 +250,7 @@ var apiStatuses = map[int]struct {
 	codeParameter:   {http.StatusBadRequest, "there is no such type of ticket: it is jsapi or wx_card"},
 	codeTooBig:      {http.StatusRequestEntityTooLarge, "the body is too long"},
 	codeAccepted:    {http.StatusConflict, "there is no other token to be had now: the one that was refused is accepted when WeChat is asked directly, or WeChat refuses every token of the account; see the gateway's log"},
-	codeMinute:      {http.StatusTooManyRequests, "too many calls of this client, or too many failed attempts from this address"},
+	codeMinute:      {http.StatusTooManyRequests, "too many calls of this client"},
 	codeBusy:        {http.StatusServiceUnavailable, "the gateway cannot answer now: WeChat or its store is away, or it is ending; see its log"},
 }
 
@@ -277,6 +262,9 @@ func (r *refusal) writeAPI(w http.ResponseWriter) (rid string) {
 	known, found := apiStatuses[r.code]
 	if !found || r.class != "" && r.code != codeBusy {
 		known.status, known.text = http.StatusServiceUnavailable, "the gateway has no token for this account: WeChat answered it with this errcode (zhongkong explain); see its log"
+	}
+	if r.text != "" {
+		known.text = r.text
 	}
 	answer := apiRefusal{Error: known.text, Errcode: r.code, Class: r.class, RetryAfter: int64((r.retry + time.Second - 1) / time.Second), RID: rid}
 	if r.code == codeAccepted {

@@ -10,6 +10,7 @@ import (
 	"github.com/zhongkong-go/zhongkong/gateway"
 	"github.com/zhongkong-go/zhongkong/simulator"
 	"github.com/zhongkong-go/zhongkong/store"
+	"github.com/zhongkong-go/zhongkong/store/memory"
 )
 
 const apiBase = "/zhongkong/v1/accounts/" + appID
@@ -134,6 +135,67 @@ func TestAPIRejectOwn(t *testing.T) {
 	}
 }
 
+// TestAPIRejectTicket: by value. The current ticket is renewed, at most once in ten
+// minutes, and by the journal's leave; an older one leads to no fetch.
+func TestAPIRejectTicket(t *testing.T) {
+	shared := memory.New()
+	w := join(t, weChat(t, simulator.Options{}), shared, nil)
+	other := join(t, w.wx, shared, nil)
+	key := w.client(gateway.Client{Name: "shop"})
+	other.Look(t.Context())
+	get := func(in *world) (ticket string) {
+		t.Helper()
+		var got struct{ Ticket string }
+		decode(t, in.get(apiBase+"/tickets/jsapi", bearer(key)...).body, &got)
+		return got.Ticket
+	}
+	reject := func(in *world, value string) (ticket string, answer reply) {
+		t.Helper()
+		answer = in.post(apiBase+"/tickets/jsapi/reject", fmt.Sprintf(`{"ticket":%q}`, value), bearer(key)...)
+		var got struct{ Ticket string }
+		decode(t, answer.body, &got)
+		return got.Ticket, answer
+	}
+	fetches := func() (n int) {
+		for _, e := range w.wx.Events() {
+			if e.Path == simulator.TicketPath {
+				n++
+			}
+		}
+		return n
+	}
+	first := get(w)
+	if get(other) != first {
+		t.Fatal("two gateways of a store have two tickets")
+	}
+	w.wx.KillTicket(appID, simulator.JSAPI)
+	second, answer := reject(w, first)
+	if answer.status != http.StatusOK || second == "" || second == first || fetches() != 2 {
+		t.Fatalf("%d %s, %d fetches", answer.status, answer.body, fetches())
+	}
+	if got, _ := reject(w, first); got != second || fetches() != 2 {
+		t.Errorf("an older one: another ticket or a fetch, %d of them", fetches())
+	}
+	if _, answer := reject(w, second); answer.status != http.StatusConflict || answer.header.Get("Retry-After") == "" || fetches() != 2 {
+		t.Errorf("again at once: %d %s, %d fetches", answer.status, answer.body, fetches())
+	}
+	if got, _ := reject(other, first); got != second || fetches() != 2 {
+		t.Errorf("at the other gateway, which did not know: %d fetches", fetches())
+	}
+	uses, err := shared.Uses(t.Context(), 1)
+	if err != nil || uses[0].Act != "reject ticket" || uses[0].Detail != "jsapi" {
+		t.Errorf("%v %+v", err, uses)
+	}
+
+	// WeChat gives the ticket that lives again: it is the valid one.
+	fresh := newWorld(t, simulator.Options{}, nil)
+	key = fresh.client(gateway.Client{Name: "shop"})
+	if _, answer := reject(fresh, get(fresh)); answer.status != http.StatusConflict || !strings.Contains(answer.body, "the same ticket again") {
+		t.Errorf("a ticket that lives: %d %s", answer.status, answer.body)
+	}
+	w.mustNotShow(key, first, second)
+}
+
 // TestAPIRefuses: every status that openapi.yaml lists is given, and nothing else.
 func TestAPIRefuses(t *testing.T) {
 	w := newWorld(t, simulator.Options{}, nil)
@@ -182,6 +244,15 @@ func TestAPIRefuses(t *testing.T) {
 		{w, "GET", apiBase + "/tickets/jsapi", "", slow, 429, 45011},
 		{w, "POST", apiBase + "/tickets/jsapi", "", key, 405, 43001},
 		{bad, "GET", apiBase + "/tickets/jsapi", "", badKey, 503, 40125},
+		{w, "GET", apiBase + "/tickets/jsapi/reject", "", key, 405, 43002},
+		{w, "POST", apiBase + "/tickets/jsapi/reject", "{}", key, 400, 47001},
+		{w, "POST", apiBase + "/tickets/x/reject", `{"ticket":"x"}`, key, 400, 40035},
+		{w, "POST", apiBase + "/tickets/jsapi/reject", `{"ticket":"x"}`, "", 401, 41004},
+		{w, "POST", apiBase + "/tickets/jsapi/reject", `{"ticket":"x"}`, narrow, 403, 48001},
+		{w, "POST", apiBase + "/tickets/jsapi/reject", `{"ticket":"x"}`, slow, 429, 45011},
+		{w, "POST", apiBase + "/tickets/jsapi/reject", strings.Repeat(" ", 70<<10), key, 413, 45001},
+		{w, "POST", apiBase + "/tickets/jsapi/reject", `{"ticket":"x"}`, key, 200, 0},
+		{bad, "POST", apiBase + "/tickets/jsapi/reject", `{"ticket":"x"}`, badKey, 503, 40125},
 		{w, "GET", apiBase + "/events", "", "", 401, 41004},
 		{w, "GET", apiBase + "/events", "", slow, 429, 45011},
 		{w, "POST", apiBase + "/events", "", key, 405, 43001},
@@ -198,6 +269,9 @@ func TestAPIRefuses(t *testing.T) {
 	}
 	w.post(apiBase+"/reject", fmt.Sprintf(`{"access_token":%q}`, w.token(key)), bearer(key)...) // 409
 	w.post(apiBase+"/reject", body, bearer(key)...)
+	var ticket struct{ Ticket string }
+	decode(t, w.get(apiBase+"/tickets/jsapi", bearer(key)...).body, &ticket)
+	w.post(apiBase+"/tickets/jsapi/reject", fmt.Sprintf(`{"ticket":%q}`, ticket.Ticket), bearer(key)...) // 409: WeChat gives it again
 	w.get(apiBase+"/token", bearer(key)...)
 	w.get(v1+"accounts", bearer(key)...)
 	w.listen(key).stop()
@@ -206,7 +280,7 @@ func TestAPIRefuses(t *testing.T) {
 	for range 25 {
 		w.get(v1+"accounts", bearer(spoiled(key))...)
 	}
-	if got := w.get(v1+"accounts", bearer(spoiled(key))...); got.status != 429 || got.Errcode != 45011 {
+	if got := w.get(v1+"accounts", bearer(spoiled(key))...); got.status != 401 || got.Errcode != 40125 { // as before, and no longer logged
 		t.Errorf("many wrong keys: %d %s", got.status, got.body)
 	}
 	unknown := join(t, w.wx, closedStore(t), nil)

@@ -91,7 +91,6 @@ func isAppID(text string) bool {
 const (
 	kindClient   = "client"
 	kindAccounts = "accounts" // those of the admin API; one document, sealed
-	kindProbe    = "probe"    // name: an appid; its version changes with each probe that a client caused
 )
 
 // storedClient is a client as the store keeps it.

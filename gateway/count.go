@@ -161,7 +161,7 @@ func (g *Gateway) count(path string, o *observed) {
 		g.meter.proxy.add(now.Sub(o.start))
 		if code == 0 {
 			by, code = 0, o.wechat
-			if code == 0 && (o.status < 200 || o.status > 299) {
+			if code == 0 && (o.cut || o.status < 200 || o.status > 299) {
 				code = OtherErrcode
 			}
 		}
@@ -187,30 +187,28 @@ type use struct {
 // errcodeFront is how WeChat's errors begin.
 var errcodeFront = []byte(`{"errcode":`)
 
-// leadingErrcode returns the errcode with which an answer of WeChat begins, 0 when
-// there is none. WeChat writes it first where it refuses a call; what it puts behind
-// other fields is 0.
-func leadingErrcode(body []byte) int {
+// leadingErrcode returns the errcode with which an answer of WeChat begins, and
+// whether it begins with one.
+func leadingErrcode(body []byte) (code int, found bool) {
 	rest, found := bytes.CutPrefix(bytes.TrimLeft(body, " \t\r\n"), errcodeFront)
 	if !found {
-		return 0
+		return 0, false
 	}
 	rest = bytes.TrimLeft(rest, " ")
 	rest, negative := bytes.CutPrefix(rest, []byte("-"))
-	code := 0
 	for i, c := range rest {
 		if c < '0' || c > '9' {
 			break
 		}
 		if i == 9 {
-			return OtherErrcode
+			return OtherErrcode, true
 		}
 		code = 10*code + int(c-'0')
 	}
 	if negative {
-		return -code
+		return -code, true
 	}
-	return code
+	return code, true
 }
 
 // trace is what all Keepers tell. It counts.

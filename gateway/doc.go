@@ -47,7 +47,8 @@
 //
 // # What it keeps
 //
-// A [Client] has a name, accounts, paths, a rate, an end. Clients lie in the store;
+// A [Client] has a name, accounts, paths, a rate, an end. Clients are in the store;
 // every gateway looks for changes every two seconds, so that a revoked key is dead
-// everywhere within five. While the store is away, those known go on.
+// everywhere within five, and before it refuses a key that it does not know. While the
+// store is unavailable, the clients that are known continue to work.
 package gateway

@@ -9,17 +9,14 @@ import (
 	"strings"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong/custody"
-	"github.com/zhongkong-go/zhongkong/platform"
 	"github.com/zhongkong-go/zhongkong/store"
 )
 
 const (
 	maxFetchBody = 64 << 10
-	askedAgain   = 30 * time.Second // who asks again so soon may have met a refusal
+	askedAgain   = 30 * time.Second // a program that asks again so soon may have met a refusal
 	noteTimeout  = 2 * time.Second
-	probeTimeout = 3 * time.Second
-	waitForToken = 15 * time.Second // of who asks for a real one
+	waitForToken = 15 * time.Second // of a caller that wants a real one
 )
 
 // fetchRequest is what a token endpoint is asked.
@@ -85,7 +82,7 @@ func (g *Gateway) serveStable(w *observed, r *http.Request) *refusal {
 	return g.fetch(w, r, q)
 }
 
-// fetch hands a token out. Who has no right key learns nothing about accounts.
+// fetch hands a token out. A caller without a right key learns nothing about accounts.
 func (g *Gateway) fetch(w *observed, r *http.Request, q fetchRequest) *refusal {
 	now := time.Now()
 	switch {
@@ -94,14 +91,14 @@ func (g *Gateway) fetch(w *observed, r *http.Request, q fetchRequest) *refusal {
 	case q.Secret == "":
 		return refuse(codeNoSecret, "no key was given: the secret is the client's zhongkong key")
 	}
-	c, key, refused := g.byKey(w, q.Secret, now)
+	c, key, refused := g.byKey(r.Context(), w, q.Secret, now)
 	if refused != nil {
 		return refused
 	}
 	if q.GrantType != "client_credential" {
 		return refuse(codeGrantType, "the grant_type is not client_credential")
 	}
-	a, refused := g.ofClient(w, c, q.AppID)
+	a, refused := g.ofClient(r.Context(), w, c, q.AppID)
 	if refused != nil {
 		return refused
 	}
@@ -119,28 +116,20 @@ func (g *Gateway) fetch(w *observed, r *http.Request, q fetchRequest) *refusal {
 	return nil
 }
 
-// suspect has an account's token probed, and renewed if it is refused: a client that
-// asks again so soon may have met a refusal at WeChat. One does it for all, once in
-// 30 s. The Keeper hears of a refusal alone: by its own probe it would take an accepted
-// token for good for 60 s, and a program may well fetch twice before a token dies.
+// suspect reports the account's token to its Keeper as refused: a program that asks
+// again so soon may have met a refusal at WeChat. The Keeper reads the store for a newer
+// token and asks WeChat about this one, at most once a second, so a program that fetches
+// twice for no reason costs no fetch.
 func (g *Gateway) suspect(ctx context.Context, appID string) {
-	tokens, a := current{g, appID}, g.account(appID)
-	token, err := tokens.Token(ctx)
-	if err != nil || a == nil || !g.registry.mayProbe(ctx, appID) {
-		return
-	}
-	limited, cancel := context.WithTimeout(ctx, probeTimeout)
-	defer cancel()
-	if a.kind.Probe(limited, token.Value()) == custody.Rejected {
+	tokens := current{g, appID}
+	if token, err := tokens.Token(ctx); err == nil {
 		_, _ = tokens.Reject(ctx, token.Value()) // the Keeper logs what matters
 	}
 }
 
-// suspectInBackground is suspect for whom nobody waits; one at a time of an account.
+// suspectInBackground is suspect for a caller that does not wait; one at a time for an
+// account.
 func (g *Gateway) suspectInBackground(appID string) {
-	if _, lately := g.registry.lastProbe(appID); lately {
-		return
-	}
 	if _, running := g.suspecting.LoadOrStore(appID, nil); running || g.ctx.Err() != nil {
 		return
 	}
@@ -168,31 +157,6 @@ func (g *Gateway) handOut(w *observed, r *http.Request, c *client, a *account, s
 		return refused
 	}
 	writeToken(w, token.Value(), token.Left())
-	return nil
-}
-
-// serveTicket answers getticket from a Keeper, in WeChat's shape: programs may ask as
-// often as they like, and WeChat is asked some twelve times a day.
-func (g *Gateway) serveTicket(w *observed, r *http.Request, a *account) *refusal {
-	if r.Method != http.MethodGet {
-		return refuse(codeRequireGET, "the method is not GET")
-	}
-	t, err := platform.ParseTicketType(r.URL.Query().Get("type"))
-	if err != nil {
-		return refuse(codeParameter, "there is no such type of ticket: it is jsapi or wx_card")
-	}
-	ctx, cancel := context.WithTimeout(r.Context(), waitForToken)
-	defer cancel()
-	ticket, err := current{g, a.AppID}.ticket(ctx, t)
-	if err != nil {
-		return noToken(err)
-	}
-	writeJSONLine(w, struct {
-		Errcode   int    `json:"errcode"`
-		Errmsg    string `json:"errmsg"`
-		Ticket    string `json:"ticket"`
-		ExpiresIn int    `json:"expires_in"`
-	}{0, "ok", ticket.Value(), int(ticket.Left() / time.Second)})
 	return nil
 }
 

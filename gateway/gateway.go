@@ -168,9 +168,10 @@ type account struct {
 	proxy  http.Handler
 	tally  *tally
 
-	mu      sync.Mutex // guards what follows
-	tickets map[platform.TicketType]*custody.Keeper
-	closed  bool
+	mu       sync.Mutex // guards what follows
+	tickets  map[platform.TicketType]*custody.Keeper
+	rejected map[platform.TicketType]time.Time // when a program last had a living one renewed
+	closed   bool
 }
 
 // close ends the Keepers. A fetch that is on its way is awaited and saved.
@@ -199,8 +200,8 @@ func New(ctx context.Context, cfg Config) (*Gateway, error) {
 	}
 	upstream, idle := cfg.Transport, func() {}
 	if upstream == nil {
-		own := newTransport()
-		upstream, idle = own, own.CloseIdleConnections
+		upstream = newTransport()
+		idle = (&http.Client{Transport: upstream}).CloseIdleConnections
 	}
 	api, err := platform.New(platform.Config{Base: cfg.APIBase, Transport: upstream, Logger: cfg.Logger})
 	if err != nil {
@@ -216,7 +217,7 @@ func New(ctx context.Context, cfg Config) (*Gateway, error) {
 		idle:      idle,
 	}
 	g.trace = custody.JoinTraces(g.meter.trace(), g.topics.trace(), cfg.Trace)
-	g.bare = g.reverse(&bare{g.upstream})
+	g.bare = g.reverse(&bare{watched{g.upstream}})
 	g.programs = g.newPrograms()
 	g.registry = newRegistry(g.ledger, g.takeAccounts, cfg.Logger)
 	g.registry.changed = g.topics.ringAll
@@ -395,6 +396,17 @@ func (c current) ticket(ctx context.Context, t platform.TicketType) (custody.Tok
 			return custody.Token{}, err
 		}
 		return k.Token(ctx)
+	})
+}
+
+// rejectTicket is Reject for a ticket.
+func (c current) rejectTicket(ctx context.Context, t platform.TicketType, refused string) (custody.Token, error) {
+	return c.ask(func(a *account) (custody.Token, error) {
+		k, err := c.g.ticket(a, t)
+		if err != nil {
+			return custody.Token{}, err
+		}
+		return k.Reject(ctx, refused)
 	})
 }
 

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"math"
+	"strings"
 	"testing"
 	"time"
 	"unsafe"
@@ -46,19 +47,24 @@ func TestHistoryTurns(t *testing.T) {
 	}
 }
 
-func TestLeadingErrcode(t *testing.T) {
+func TestErrcode(t *testing.T) {
 	for body, want := range map[string]int{
-		`{"errcode":40001,"errmsg":"invalid credential"}`: 40001,
-		` {"errcode": -1 ,"errmsg":"system error"}`:       -1,
-		`{"errcode":0,"errmsg":"ok"}`:                     0,
-		`{"errcode":"40001"}`:                             0, // no number
-		`{"errcode":`:                                     0,
-		`{"errcode":99999999999999999999}`:                OtherErrcode,
-		`{"list":[{"errcode":40001}]}`:                    0,
-		`<html>`:                                          0,
-		``:                                                0,
+		`{"errcode":40001,"errmsg":"invalid credential"}`:               40001,
+		` {"errcode": -1 ,"errmsg":"system error"}`:                     -1,
+		`{"errcode":0,"errmsg":"ok"}`:                                   0,
+		`{"errcode":"40001"}`:                                           0, // no number
+		`{"errcode":`:                                                   0,
+		`{"errcode":99999999999999999999}`:                              OtherErrcode,
+		`{"list":[{"errcode":40001}]}`:                                  0,
+		`<html>`:                                                        0,
+		`{"msgid":1,"errcode":45009,"errmsg":"limit"}`:                  45009,
+		`{"msgid":1,"errcode":3000000000}`:                              OtherErrcode,
+		`{"text":"\"errcode\":1"}`:                                      0,
+		`{"msgid":1,"errcode":45009,`:                                   0, // not whole
+		`{"text":"` + strings.Repeat("x", 5<<10) + `","errcode":45009}`: 0, // long
+		``: 0,
 	} {
-		if got := leadingErrcode([]byte(body)); got != want {
+		if got := wechatErrcode([]byte(body)); got != want {
 			t.Errorf("%s: %d, want %d", body, got, want)
 		}
 	}

@@ -57,6 +57,8 @@ type world struct {
 	cfg   gateway.Config
 	url   string // of the gateway, where it listens
 	http  *http.Client
+
+	stopUpstream func() // of a world that upstream made
 }
 
 // weChat is a simulated WeChat with two accounts.

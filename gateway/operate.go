@@ -81,9 +81,9 @@ const (
 	RefreshRenewed Refreshed = "renewed" // WeChat refused the token, and there is a new one
 )
 
-// Refresh sees to it that an account has a token that WeChat accepts, in the name of
+// Refresh makes sure that an account has a token that WeChat accepts, in the name of
 // actor and in the journal before it is done. A token that WeChat accepts is kept: a
-// new one would only end it for whoever uses it. The error of an account without
+// new one would only invalidate it for the programs that use it. The error of an account without
 // a token is the Keeper's, which says what is wrong and when the next attempt is due.
 func (g *Gateway) Refresh(ctx context.Context, actor, appID string) (Refreshed, error) {
 	a := g.account(appID)
@@ -108,8 +108,12 @@ func (g *Gateway) Refresh(ctx context.Context, actor, appID string) (Refreshed, 
 	case custody.Accepted:
 		return RefreshKept, nil
 	case custody.Rejected:
-		if _, err := tokens.Reject(ctx, token.Value()); err != nil {
+		next, err := tokens.Reject(ctx, token.Value())
+		switch {
+		case err != nil:
 			return "", err
+		case next.Value() == token.Value():
+			return RefreshKept, nil // when the Keeper asked, WeChat accepted it
 		}
 		return RefreshRenewed, nil
 	default:

@@ -60,8 +60,8 @@ var (
 	appIDNames  = []string{"appid", "component_appid"}
 )
 
-func newTransport() *http.Transport {
-	return &http.Transport{
+func newTransport() http.RoundTripper {
+	return platform.KeepAlive(&http.Transport{
 		Proxy:                 http.ProxyFromEnvironment,
 		DialContext:           (&net.Dialer{Timeout: connectTime}).DialContext,
 		TLSHandshakeTimeout:   connectTime,
@@ -69,13 +69,13 @@ func newTransport() *http.Transport {
 		IdleConnTimeout:       idleTime,
 		MaxIdleConnsPerHost:   idlePerHost,
 		ForceAttemptHTTP2:     true,
-	}
+	})
 }
 
 // newProxy returns what carries an account's calls to WeChat: a ReverseProxy over
 // the platform's Transport, which puts the token in, and recovers.
 func (g *Gateway) newProxy(appID string) http.Handler {
-	return g.reverse(&platform.Transport{Base: g.upstream, Tokens: current{g, appID}, API: g.api})
+	return g.reverse(&platform.Transport{Base: watched{g.upstream}, Tokens: current{g, appID}, API: g.api})
 }
 
 // reverse returns a proxy over rt. Its requests have their path and query already.
@@ -92,7 +92,7 @@ func (g *Gateway) reverse(rt http.RoundTripper) http.Handler {
 			for _, name := range [...]string{"Authorization", appIDHeader, "Upgrade", "Connection", "Cookie", "Expect"} {
 				delete(out.Header, name)
 			}
-			// An answer has to be readable for whoever looks for a refusal in it.
+			// An answer is searched for a refusal, so it has to be readable.
 			out.Header["Accept-Encoding"] = []string{"identity"}
 			if _, said := out.Header["User-Agent"]; !said {
 				out.Header["User-Agent"] = []string{"zhongkong"}
@@ -119,8 +119,12 @@ func (g *Gateway) failed(w http.ResponseWriter, r *http.Request, err error) {
 		refused = refuse(codeTooBig, "the body has more than %d bytes", big.Limit)
 		refused.status = http.StatusRequestEntityTooLarge
 	}
-	if r.Context().Err() != nil {
+	switch {
+	case r.Context().Err() != nil:
 		refused.why = "the caller has gone"
+	case big == nil && o.sending.may(err):
+		refused.status, refused.text = http.StatusBadGateway, carriedOut
+		refused.why += "; WeChat may have carried out the call, and the caller was told so"
 	}
 	g.refused(o, r, r.URL.Path, refused)
 }
@@ -131,7 +135,7 @@ func modify(resp *http.Response) error {
 	if strings.HasSuffix(resp.Request.URL.Path, ridPath) {
 		return redact(resp)
 	}
-	return nil
+	return whole(resp)
 }
 
 // toldSecrets are what rid/get tells of the call that it is asked about: the query
@@ -146,11 +150,11 @@ func redact(resp *http.Response) error {
 	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxRedacted+1))
 	_ = resp.Body.Close()
-	if err == nil && len(body) > maxRedacted {
-		err = errors.New("gateway: an answer of rid/get is too long to be redacted")
-	}
-	if err != nil {
-		return err
+	switch {
+	case err != nil:
+		return &cutError{len(body), err}
+	case len(body) > maxRedacted:
+		return errors.New("gateway: an answer of rid/get is too long to be redacted")
 	}
 	body = toldSecrets.ReplaceAll(body, []byte("${1}[secret]"))
 	resp.Body = io.NopCloser(bytes.NewReader(body))
@@ -202,13 +206,13 @@ func (g *Gateway) serveCall(w *observed, r *http.Request, path string) *refusal 
 		return refused
 	}
 	defer done()
-	w.proxied = true
-	a.proxy.ServeHTTP(w, out)
+	g.carry(a.proxy, w, out)
 	return nil
 }
 
 // authenticate returns whose call it is: by gateway token, or by key and appid.
 func (g *Gateway) authenticate(w *observed, r *http.Request, token string, now time.Time) (*client, *account, *refusal) {
+	ctx := r.Context()
 	bearer, hasBearer := strings.CutPrefix(r.Header.Get("Authorization"), bearerPrefix)
 	switch {
 	case hasBearer && token != "":
@@ -216,29 +220,39 @@ func (g *Gateway) authenticate(w *observed, r *http.Request, token string, now t
 	case hasBearer && (len(r.Header["Authorization"]) > 1 || len(r.Header[appIDHeader]) > 1):
 		return nil, nil, refuse(codeSecret, "the call has several keys or appids")
 	case hasBearer:
-		c, _, refused := g.byKey(w, bearer, now)
+		c, _, refused := g.byKey(ctx, w, bearer, now)
 		if refused != nil {
 			return nil, nil, refused
 		}
-		a, refused := g.ofClient(w, c, r.Header.Get(appIDHeader))
+		a, refused := g.ofClient(ctx, w, c, r.Header.Get(appIDHeader))
 		return c, a, refused
 	case token == "":
 		return nil, nil, refuse(codeNoToken, "the call has no access_token and no key")
 	}
-	said, refused := g.tokens.open(token, now, func(id clientID) []keyHash { return g.registry.find(id).hashes(now) })
-	if refused != nil && !g.registry.loaded.Load() {
-		return nil, nil, unknownYet()
+	c, said, refused := g.byToken(token, now)
+	if refused != nil && refused.unproven {
+		g.registry.refresh(ctx)
+		c, said, refused = g.byToken(token, now)
 	}
-	if refused != nil {
+	switch {
+	case refused != nil && !g.registry.loaded.Load():
+		return nil, nil, unknownYet()
+	case refused != nil:
 		return nil, nil, refused
 	}
-	c := g.registry.find(said.client)
-	if c == nil {
-		return nil, nil, refuse(codeToken, "the client was revoked")
-	}
 	w.of(c)
-	a, refused := g.ofClient(w, c, said.appID)
+	a, refused := g.ofClient(ctx, w, c, said.appID)
 	return c, a, refused
+}
+
+// byToken returns the client that a gateway token was made for, and what it says.
+func (g *Gateway) byToken(token string, now time.Time) (*client, ticket, *refusal) {
+	var c *client
+	said, refused := g.tokens.open(token, now, func(id clientID) []keyHash {
+		c = g.registry.find(id)
+		return c.hashes(now)
+	})
+	return c, said, refused
 }
 
 // takeToken takes the access_token off a query, however it is written. A query that
@@ -296,7 +310,7 @@ func (g *Gateway) serveUser(w *observed, out *http.Request, path string, now tim
 	}
 	out.Body = http.MaxBytesReader(w, out.Body, maxSecret)
 	if bearer, has := strings.CutPrefix(out.Header.Get("Authorization"), bearerPrefix); has {
-		c, _, refused := g.byKey(w, bearer, now)
+		c, _, refused := g.byKey(out.Context(), w, bearer, now)
 		switch {
 		case refused != nil:
 			return refused
@@ -312,8 +326,7 @@ func (g *Gateway) serveUser(w *observed, out *http.Request, path string, now tim
 		return refused
 	}
 	defer done()
-	w.proxied = true
-	g.bare.ServeHTTP(w, out)
+	g.carry(g.bare, w, out)
 	return nil
 }
 
@@ -343,11 +356,11 @@ func (g *Gateway) serveSecret(w *observed, out *http.Request, path string, now t
 	if key == "" {
 		return refuse(codeNoSecret, "no key was given: the secret is the client's zhongkong key")
 	}
-	c, _, refused := g.byKey(w, key, now)
+	c, _, refused := g.byKey(out.Context(), w, key, now)
 	if refused != nil {
 		return refused
 	}
-	a, refused := g.ofClient(w, c, appID)
+	a, refused := g.ofClient(out.Context(), w, c, appID)
 	if refused != nil {
 		return refused
 	}
@@ -379,8 +392,7 @@ func (g *Gateway) serveSecret(w *observed, out *http.Request, path string, now t
 		g.cfg.Logger.Warn("the AppSecret is used, and the journal does not say so", "client", c.Name, "appid", a.AppID, "path", path, "cause", refused.why)
 	}
 	setBody(out, body)
-	w.proxied = true
-	g.bare.ServeHTTP(w, out)
+	g.carry(g.bare, w, out)
 	return nil
 }
 

@@ -324,6 +324,10 @@ func upstream(t *testing.T, serve http.HandlerFunc) (*world, string, string) {
 		c.APIBase = server.URL
 		c.Accounts = []gateway.Account{{AppID: appID, Secret: custody.NewSecret(appSecret), TokenAPI: platform.Classic}}
 	})
+	w.stopUpstream = func() {
+		server.CloseClientConnections()
+		server.Close()
+	}
 	key := w.client(gateway.Client{Name: "shop"})
 	return w, key, w.token(key)
 }

@@ -15,9 +15,10 @@ import (
 )
 
 const (
-	lookEvery   = 2 * time.Second // for changes of clients; with lookTimeout, less than the 5 s that are promised
-	lookTimeout = 2 * time.Second
-	probeEvery  = 30 * time.Second // at most one probe that clients cause, of each account, over all gateways
+	lookEvery    = 2 * time.Second // for changes of clients; with lookTimeout, less than the 5 s that are promised
+	lookTimeout  = 2 * time.Second
+	missEvery    = time.Second // between the beginnings of two looks that unknown keys cause, all of them together
+	missPatience = time.Second // of a caller whose key is unknown, while the store is read
 )
 
 // client is a Client at work.
@@ -74,30 +75,29 @@ func (c *client) uses(appID string) bool { return c.all || c.account[appID] }
 // registry knows the clients of the store, as of a moment ago.
 type registry struct {
 	ledger   store.Ledger
-	accounts func(store.Document) // is given the admin API's accounts when they change
-	changed  func()               // is told of every change of clients
+	accounts func(store.Document) // receives the admin API's accounts when they change
+	changed  func()               // is called after every change of clients
 	log      *slog.Logger
 
 	clients atomic.Pointer[map[clientID]*client]
-	loaded  atomic.Bool // the store has answered once: whoever is not among clients is none
+	loaded  atomic.Bool // the store has answered once: an id that is not among clients is nobody's
 
-	looking sync.Mutex // guards what follows, and is held while the store is asked
+	looking sync.Mutex // guards what follows, and is held while the store is read
 	version int64      // the highest that was seen
 	names   map[string]clientID
 	away    bool // the store did not answer; said once
 
-	mu     sync.Mutex       // guards what follows
-	probes map[string]probe // by appid
-}
-
-// probe is when this process saw that an account was probed because of a client.
-type probe struct {
-	version int64
-	seen    time.Time
+	wanted chan struct{} // one place: run is to look now
+	mu     sync.Mutex    // guards what follows
+	began  time.Time     // of the last look, whatever came of it
+	coming chan struct{} // closed at the end of the look that is wanted or under way; nil when there is none
 }
 
 func newRegistry(ledger store.Ledger, accounts func(store.Document), log *slog.Logger) *registry {
-	r := &registry{ledger: ledger, accounts: accounts, changed: func() {}, log: log, names: map[string]clientID{}, probes: map[string]probe{}}
+	r := &registry{
+		ledger: ledger, accounts: accounts, changed: func() {}, log: log,
+		names: map[string]clientID{}, wanted: make(chan struct{}, 1),
+	}
 	r.clients.Store(&map[clientID]*client{})
 	return r
 }
@@ -111,8 +111,61 @@ func (r *registry) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
-			r.look(ctx)
+		case <-r.wanted:
 		}
+		r.look(ctx)
+	}
+}
+
+// refresh reads the store before a caller is refused for something that this gateway
+// does not know, unless that was done less than a second ago: a client that another
+// gateway has just added or rotated is in the store. All waiting callers share one look,
+// so that unknown keys, however many, cost the store one look a second. A store that
+// does not answer keeps a caller for missPatience.
+func (r *registry) refresh(ctx context.Context) {
+	r.mu.Lock()
+	if r.coming == nil && time.Since(r.began) < missEvery {
+		r.mu.Unlock()
+		return
+	}
+	if r.coming == nil {
+		r.coming = make(chan struct{})
+		select {
+		case r.wanted <- struct{}{}:
+		default: // run is about to look
+		}
+	}
+	coming := r.coming
+	r.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, missPatience)
+	defer cancel()
+	select {
+	case <-coming:
+	case <-ctx.Done():
+	}
+}
+
+// begin marks the beginning of a look, and returns what marks its end. One that its
+// caller gave up counts as none.
+func (r *registry) begin(ctx context.Context) (end func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	select {
+	case <-r.wanted: // this look is the one
+	default:
+	}
+	if r.coming == nil {
+		r.coming = make(chan struct{})
+	}
+	r.began = time.Now()
+	return func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if ctx.Err() != nil {
+			r.began = time.Time{}
+		}
+		close(r.coming)
+		r.coming = nil
 	}
 }
 
@@ -120,6 +173,7 @@ func (r *registry) run(ctx context.Context) {
 func (r *registry) look(ctx context.Context) {
 	r.looking.Lock()
 	defer r.looking.Unlock()
+	defer r.begin(ctx)()
 	limited, cancel := context.WithTimeout(ctx, lookTimeout)
 	docs, err := r.ledger.Documents(limited, r.version)
 	cancel()
@@ -128,7 +182,7 @@ func (r *registry) look(ctx context.Context) {
 		return
 	case err != nil:
 		if !r.away {
-			r.log.Warn("clients cannot be looked up: those known go on, and a revocation is not seen until the store answers", "error", err)
+			r.log.Warn("clients cannot be looked up: those known continue to work, and a revocation is not seen until the store answers", "error", err)
 		}
 		r.away = true
 		return
@@ -144,8 +198,6 @@ func (r *registry) look(ctx context.Context) {
 	for _, doc := range docs {
 		r.version = max(r.version, doc.Version)
 		switch doc.Kind {
-		case kindProbe:
-			r.probed(doc.Name, doc.Version)
 		case kindAccounts:
 			r.accounts(doc)
 		case kindClient:
@@ -210,47 +262,21 @@ func newClient(doc store.Document) (*client, error) {
 // find returns the client that id names, nil when there is none.
 func (r *registry) find(id clientID) *client { return (*r.clients.Load())[id] }
 
-// byKey returns the client to whom the key belongs, and the key's hash.
-func (r *registry) byKey(text string, now time.Time) (*client, keyHash, bool) {
+// byKey returns the client to which the key belongs, and the key's hash. Before it
+// returns none for what has the shape of a key, the store is read.
+func (r *registry) byKey(ctx context.Context, text string, now time.Time) (c *client, hash keyHash, found bool) {
 	id, ok := parseKey(text)
-	hash := hashKey(text)
-	c := r.find(id)
-	found := false
+	hash = hashKey(text)
+	if c, found = r.match(id, hash, now); !ok || found {
+		return c, hash, ok && found
+	}
+	r.refresh(ctx)
+	c, found = r.match(id, hash, now)
+	return c, hash, found
+}
+
+func (r *registry) match(id clientID, hash keyHash, now time.Time) (c *client, found bool) {
+	c = r.find(id)
 	c.eachHash(now, func(live keyHash) { found = subtle.ConstantTimeCompare(live[:], hash[:]) == 1 || found })
-	return c, hash, ok && found
-}
-
-// probed remembers a probe of whichever gateway. What was seen first counts: then it
-// can be no older.
-func (r *registry) probed(appID string, version int64) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if version > r.probes[appID].version {
-		r.probes[appID] = probe{version, time.Now()}
-	}
-}
-
-// lastProbe returns the last probe that was seen, and whether the next has to wait.
-func (r *registry) lastProbe(appID string) (last probe, lately bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	last = r.probes[appID]
-	return last, last.version != 0 && time.Since(last.seen) < probeEvery
-}
-
-// mayProbe reports whether this gateway is the one to probe an account now because
-// of a client: at most one of all does, in 30 s. Without a store nobody does.
-func (r *registry) mayProbe(ctx context.Context, appID string) bool {
-	last, lately := r.lastProbe(appID)
-	if lately {
-		return false
-	}
-	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
-	defer cancel()
-	version, err := r.ledger.Put(ctx, store.Document{Kind: kindProbe, Name: appID, Body: []byte("{}"), Version: last.version})
-	if err != nil {
-		return false // another gateway was first, or nobody knows
-	}
-	r.probed(appID, version)
-	return true
+	return c, found
 }

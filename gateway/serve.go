@@ -34,8 +34,13 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		path = ""
 	}
 	defer func() {
-		// ReverseProxy panics with http.ErrAbortHandler when an answer breaks off.
+		// ReverseProxy panics with http.ErrAbortHandler when an answer breaks off, whether
+		// WeChat or the caller ended it.
 		cause := recover()
+		if cause == http.ErrAbortHandler && o.proxied && !o.gone && r.Context().Err() == nil {
+			o.cut = true
+			g.brokeOff(r, path, o)
+		}
 		g.access(r, path, o)
 		g.count(path, o)
 		if cause != nil {
@@ -81,8 +86,11 @@ func (g *Gateway) refused(w *observed, r *http.Request, path string, refused *re
 	}
 	told := true
 	if attempt && !g.failures.add(r.RemoteAddr, time.Now()) {
-		refused, told = &refusal{code: codeMinute, why: "too many failed attempts", api: refused.api}, false
+		told = false
 		w.Header().Set("Connection", "close")
+		if !refused.api { // programs of our own API ask each second whether the key works by now, and read why it does not
+			refused = &refusal{code: codeMinute, why: "too many failed attempts"}
+		}
 	}
 	w.errcode = refused.code
 	rid := refused.write(w)
@@ -99,11 +107,18 @@ func (g *Gateway) access(r *http.Request, path string, o *observed) {
 		return
 	}
 	now := time.Now()
+	code := o.errcode
+	if code == 0 {
+		code = o.wechat
+	}
 	line := slog.NewRecord(now, slog.LevelInfo, "request", 0) // without a place in the source, which costs more than all else and is always this one
 	line.AddAttrs(
 		slog.String("method", loggable(r.Method)), slog.String("path", loggable(path)), slog.Int("status", o.status),
-		slog.Int("errcode", o.errcode), slog.Int64("bytes", o.bytes), slog.Duration("took", now.Sub(o.start)),
+		slog.Int("errcode", code), slog.Int64("bytes", o.bytes), slog.Duration("took", now.Sub(o.start)),
 		slog.String("client", o.client), slog.String("appid", o.appID), slog.String("remote", r.RemoteAddr))
+	if o.cut {
+		line.AddAttrs(slog.Bool("cut", true))
+	}
 	_ = g.cfg.Access.Handler().Handle(ctx, line)
 }
 
@@ -150,8 +165,11 @@ type observed struct {
 	client  string
 	appID   string
 
-	proxied bool // the call went to WeChat
-	wechat  int  // the errcode with which WeChat's answer begins
+	proxied bool     // the call went to WeChat
+	sending *sending // of a call that is not to be made twice
+	wechat  int      // the errcode in WeChat's answer
+	cut     bool     // WeChat's answer broke off after a part of it was passed on
+	gone    bool     // the caller did not take the answer
 	use     *use
 	tally   *tally
 }
@@ -176,15 +194,16 @@ func (o *observed) Write(p []byte) (int, error) {
 		o.status = http.StatusOK
 	}
 	if o.bytes == 0 && o.proxied {
-		o.wechat = leadingErrcode(p)
+		o.wechat = wechatErrcode(p)
 	}
 	if o.bytes > 0 {
-		// The first piece fits into buffers; after it, a reader who does not read is
+		// The first piece fits into buffers; after it, a caller that does not read is
 		// not waited for.
 		_ = http.NewResponseController(o.ResponseWriter).SetWriteDeadline(time.Now().Add(writePatience))
 	}
 	n, err := o.ResponseWriter.Write(p)
 	o.bytes += int64(n)
+	o.gone = o.gone || err != nil
 	return n, err
 }
 
@@ -239,9 +258,9 @@ func admit(c *client) *refusal {
 	return nil
 }
 
-// byKey returns the client to whom a key belongs.
-func (g *Gateway) byKey(w *observed, key string, now time.Time) (*client, keyHash, *refusal) {
-	c, hash, ok := g.registry.byKey(key, now)
+// byKey returns the client to which a key belongs.
+func (g *Gateway) byKey(ctx context.Context, w *observed, key string, now time.Time) (*client, keyHash, *refusal) {
+	c, hash, ok := g.registry.byKey(ctx, key, now)
 	if !ok && !g.registry.loaded.Load() {
 		return nil, hash, unknownYet()
 	}
@@ -258,12 +277,21 @@ func unknownYet() *refusal {
 	return refuse(codeBusy, "the clients are not known yet: the store has not answered since the start")
 }
 
-// ofClient returns the account if it is the gateway's and the client may use it.
-func (g *Gateway) ofClient(w *observed, c *client, appID string) (*account, *refusal) {
-	a := g.account(appID)
-	switch {
-	case appID == "":
+// ofClient returns the account if it is the gateway's and the client may use it. Before
+// it refuses, the store is read: accounts of the admin API are in it.
+func (g *Gateway) ofClient(ctx context.Context, w *observed, c *client, appID string) (*account, *refusal) {
+	if appID == "" {
 		return nil, refuse(codeNoAppID, "no appid was given")
+	}
+	a := g.account(appID)
+	if a == nil || !c.uses(appID) {
+		g.registry.refresh(ctx)
+		if now := g.registry.find(c.id); now != nil {
+			c = now
+		}
+		a = g.account(appID)
+	}
+	switch {
 	case !c.uses(appID):
 		return nil, refuse(codeAppID, "the account is not one of the client's")
 	case a == nil:

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"strings"
+	"time"
 	"unicode"
 
 	"github.com/goccy/go-yaml"
@@ -59,6 +60,7 @@ type Settings struct {
 	Store     string
 	APIBase   string
 	Log       Log
+	Timing    custody.Timing // of every renewal; a zero field means its default
 	Accounts  []Account
 }
 
@@ -94,6 +96,7 @@ type (
 		Store     string        `yaml:"store"`
 		APIBase   string        `yaml:"api_base"`
 		Log       logFile       `yaml:"log"`
+		Timing    timingFile    `yaml:"timing"`
 		Accounts  []accountFile `yaml:"accounts"`
 	}
 	tlsFile struct {
@@ -109,6 +112,14 @@ type (
 	logFile struct {
 		Level  string `yaml:"level"`
 		Format string `yaml:"format"`
+	}
+	timingFile struct {
+		FetchTimeout  string `yaml:"fetch_timeout"`
+		SaveTimeout   string `yaml:"save_timeout"`
+		LeaseTTL      string `yaml:"lease_ttl"`
+		StoreTimeout  string `yaml:"store_timeout"`
+		ProbeTimeout  string `yaml:"probe_timeout"`
+		StorePatience string `yaml:"store_patience"`
 	}
 	accountFile struct {
 		AppID        string        `yaml:"appid"`
@@ -249,30 +260,68 @@ func ParseSettings(content []byte, folder string, env func(string) (string, bool
 		return nil, at("$.api_base", fmt.Errorf("api_base %s", strings.TrimPrefix(err.Error(), "platform: Config.Base ")))
 	}
 	var err error
+	if s.Timing, err = file.Timing.read(at); err != nil {
+		return nil, err
+	}
+	if err := file.Admin.read(&s.Admin, folder, env, at); err != nil {
+		return nil, err
+	}
+	s.Accounts, err = readAccounts(file.Accounts, folder, env, at)
+	return s, err
+}
+
+// read returns the timing that the file gives.
+func (f timingFile) read(at func(string, error) error) (custody.Timing, error) {
+	var t custody.Timing
+	for _, d := range []struct {
+		name, text string
+		field      *time.Duration
+	}{
+		{"fetch_timeout", f.FetchTimeout, &t.FetchTimeout},
+		{"save_timeout", f.SaveTimeout, &t.SaveTimeout},
+		{"lease_ttl", f.LeaseTTL, &t.LeaseTTL},
+		{"store_timeout", f.StoreTimeout, &t.StoreTimeout},
+		{"probe_timeout", f.ProbeTimeout, &t.ProbeTimeout},
+		{"store_patience", f.StorePatience, &t.StorePatience},
+	} {
+		if d.text == "" {
+			continue
+		}
+		value, err := time.ParseDuration(d.text)
+		if err != nil || value <= 0 {
+			return custody.Timing{}, at("$.timing."+d.name, fmt.Errorf("timing.%s is %q: it must be a positive duration such as 8s or 500ms", d.name, d.text))
+		}
+		*d.field = value
+	}
+	return t, nil
+}
+
+// read puts the keys of the admin listener into a.
+func (f adminFile) read(a *Admin, folder string, env func(string) (string, bool), at func(string, error) error) error {
 	for _, k := range []struct {
 		name   string
 		source secretSource
 		key    *custody.Secret
 		needed bool
 	}{
-		{"key", file.Admin.Key, &s.Admin.Key, s.Admin.Listen != ""},
-		{"metrics_key", file.Admin.MetricsKey, &s.Admin.MetricsKey, false},
+		{"key", f.Key, &a.Key, a.Listen != ""},
+		{"metrics_key", f.MetricsKey, &a.MetricsKey, false},
 	} {
 		if k.source.isZero() && !k.needed {
 			continue
 		}
+		var err error
 		if *k.key, err = k.source.read(folder, env); err == nil && len(k.key.Reveal()) < minAdminKey {
 			err = errors.New("it needs at least 32 characters: make one with openssl rand -hex 32")
 		}
 		if err != nil {
-			return nil, at("$.admin."+k.name, fmt.Errorf("admin.%s: %w", k.name, err))
+			return at("$.admin."+k.name, fmt.Errorf("admin.%s: %w", k.name, err))
 		}
 	}
-	if !s.Admin.MetricsKey.IsZero() && s.Admin.MetricsKey.Equal(s.Admin.Key) {
-		return nil, at("$.admin.metrics_key", errors.New("admin.metrics_key is the admin key: make another one, since it is for those who may only watch"))
+	if !a.MetricsKey.IsZero() && a.MetricsKey.Equal(a.Key) {
+		return at("$.admin.metrics_key", errors.New("admin.metrics_key is the admin key: make another one, since it is for those who may only watch"))
 	}
-	s.Accounts, err = readAccounts(file.Accounts, folder, env, at)
-	return s, err
+	return nil
 }
 
 func readAccounts(files []accountFile, folder string, env func(string) (string, bool), at func(string, error) error) ([]Account, error) {
@@ -321,6 +370,9 @@ func unmarshal(content []byte, into any) (err error) {
 			err = errors.New("the configuration cannot be read: look for a tag (!), an anchor (&) or an alias (*) where a list or a group of fields belongs, and write it without")
 		}
 	}()
+	if len(bytes.TrimSpace(content)) == 0 {
+		return errEmpty
+	}
 	switch err := yaml.UnmarshalWithOptions(content, into, yaml.Strict()); {
 	case err == nil:
 		return nil

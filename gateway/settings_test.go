@@ -5,7 +5,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/gateway"
 	"github.com/zhongkong-go/zhongkong/platform"
 )
@@ -29,6 +31,7 @@ admin:
   metrics_key: {env: METRICS_KEY}
 store: sqlite:zhongkong.db
 log: {level: debug, format: json}
+timing: {fetch_timeout: 20s, lease_ttl: 30s, store_timeout: 500ms}
 accounts:
   - appid: wx0000000000000001
     secret: {env: SHOP_APPSECRET}
@@ -57,6 +60,9 @@ accounts:
 	}
 	if s.TLS.Cert != filepath.Join(folder, "cert.pem") || s.TLS.Key != "/etc/key.pem" || s.Admin.Key.IsZero() || s.Admin.MetricsKey.Reveal() != strings.Repeat("m", 32) || !s.PlainHTTP || s.Log.Level.String() != "DEBUG" {
 		t.Errorf("%+v", s)
+	}
+	if want := (custody.Timing{FetchTimeout: 20 * time.Second, LeaseTTL: 30 * time.Second, StoreTimeout: 500 * time.Millisecond}); s.Timing != want {
+		t.Errorf("timing %+v, want %+v", s.Timing, want)
 	}
 	if _, err := gateway.ParseSettings(nil, folder, lookUp(nil)); err != nil {
 		t.Errorf("an empty file: %v", err)
@@ -93,6 +99,9 @@ func TestSettingsMistakes(t *testing.T) {
 		{"log:\n  level: loud\n", `line 2: log.level is "loud"`},
 		{"log: {format: xml}\n", `line 1: log.format is "xml"`},
 		{"plain_http: perhaps\n", "line 1: "},
+		{"timing:\n  fetch_timeout: 8\n", `line 2: timing.fetch_timeout is "8": it must be a positive duration`},
+		{"timing: {lease_ttl: -1s}\n", `line 1: timing.lease_ttl is "-1s"`},
+		{"timing:\n  patience: 8s\n", `line 2: unknown field "patience"`},
 		{"\tlisten: x", "line 1: "},
 	} {
 		_, err := gateway.ParseSettings([]byte(row.text), t.TempDir(), lookUp(nil))

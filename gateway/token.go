@@ -137,5 +137,7 @@ func (t *tokens) open(text string, now time.Time, keys func(clientID) []keyHash)
 			return said, nil
 		}
 	}
-	return ticket{}, refuse(codeToken, "no living client and seal key made this gateway token")
+	refused := refuse(codeToken, "no living client and seal key made this gateway token")
+	refused.unproven = true
+	return ticket{}, refused
 }

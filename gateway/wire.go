@@ -63,6 +63,10 @@ type refusal struct {
 	status int    // of HTTP; 0 means 200, as WeChat has it
 	why    string // for the log; never a secret
 
+	text string // of WeChat's API: plain text instead of JSON; of the gateway's own: other words than those of the code
+
+	unproven bool // of a gateway token: the store may know a client that proves it
+
 	// Of the gateway's own API, where api is set:
 	api   bool
 	class custody.Class // of a failure to get a token
@@ -71,8 +75,8 @@ type refusal struct {
 
 func (r *refusal) Error() string { return fmt.Sprintf("%d %s: %s", r.code, texts[r.code], r.why) }
 
-// refuse returns a refusal whose reason is for the log alone: whoever is refused
-// learns what WeChat would have said.
+// refuse returns a refusal whose reason is for the log alone: the caller learns what
+// WeChat would have said.
 func refuse(code int, why string, args ...any) *refusal {
 	return &refusal{code: code, why: fmt.Sprintf(why, args...)}
 }
@@ -81,6 +85,14 @@ func refuse(code int, why string, args ...any) *refusal {
 func (r *refusal) write(w http.ResponseWriter) (rid string) {
 	if r.api {
 		return r.writeAPI(w)
+	}
+	if r.text != "" {
+		rid = newRID(time.Now())
+		header := w.Header()
+		header.Set("Content-Type", "text/plain; charset=utf-8")
+		w.WriteHeader(r.status)
+		_, _ = fmt.Fprintf(w, "%s (zhongkong) rid: %s\n", r.text, rid) // a caller that has gone misses nothing
+		return rid
 	}
 	text := texts[r.code]
 	if text == "" {
@@ -129,7 +141,7 @@ func writeBytes(w http.ResponseWriter, status int, body []byte) {
 		header["Content-Length"] = []string{strconv.Itoa(len(body))}
 	}
 	w.WriteHeader(status)
-	_, _ = w.Write(body) //nolint:gosec // it is JSON and says so; who has gone misses nothing
+	_, _ = w.Write(body) //nolint:gosec // it is JSON and says so; a caller that has gone misses nothing
 }
 
 // writeJSONLine answers a program, as WeChat does.

@@ -20,7 +20,7 @@
 // WeChat has a second host for disasters, api2.weixin.qq.com, with the same paths and
 // tokens. When no connection to api.weixin.qq.com can be made (no address, refused, no
 // answer in 5 s), the request goes to api2, and for 30 s those that follow go there
-// first. So do fetches of tokens: of a request that never had a connection nothing can
+// first, and to api when api2 does not connect. So do fetches of tokens: of a request that never had a connection nothing can
 // have left. That takes a Config.Transport that tells about its connections, as
 // [http.Transport] does, and no HTTPS_PROXY, which connects in its place. Another host
 // in Config.Base has no detour.
@@ -74,7 +74,8 @@ type Config struct {
 	// HTTPS_PROXY, with 5 s each to connect and for the TLS handshake, and 20 s
 	// for the first byte of an answer. It sees AppSecrets and tokens: one that logs
 	// URLs logs them. One that repeats requests on its own may make WeChat issue two
-	// tokens.
+	// tokens. An http.Transport sends a POST over a connection that the server may be
+	// about to close: [KeepAlive] around it makes that rare.
 	Transport http.RoundTripper
 
 	// Timeout bounds one call from its start to the last byte of the answer. Zero
@@ -133,8 +134,8 @@ func New(cfg Config) (*API, error) {
 	}, nil
 }
 
-func newTransport() *http.Transport {
-	return &http.Transport{
+func newTransport() http.RoundTripper {
+	return KeepAlive(&http.Transport{
 		Proxy:                 http.ProxyFromEnvironment,
 		DialContext:           (&net.Dialer{Timeout: dialTimeout}).DialContext,
 		TLSHandshakeTimeout:   tlsTimeout,
@@ -142,18 +143,22 @@ func newTransport() *http.Transport {
 		IdleConnTimeout:       idleTimeout,
 		MaxIdleConnsPerHost:   idlePerHost,
 		ForceAttemptHTTP2:     true,
-	}
+	})
 }
 
 // once returns rt such that a request is sent at most once. http.Transport
 // repeats a GET by itself when a kept connection breaks under it, and every GET
 // of /cgi-bin/token that arrives issues a token; on a new connection it does not.
 func once(rt http.RoundTripper) http.RoundTripper {
-	transport, ok := rt.(*http.Transport)
-	if !ok {
+	var transport *http.Transport
+	switch rt := rt.(type) {
+	case *http.Transport:
+		transport = rt.Clone()
+	case *keepAlive:
+		transport = rt.single.Clone()
+	default:
 		return rt
 	}
-	transport = transport.Clone()
 	transport.DisableKeepAlives = true
 	return transport
 }

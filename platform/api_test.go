@@ -134,13 +134,13 @@ func TestTrust(t *testing.T) {
 
 func TestOwnTransportIsBounded(t *testing.T) {
 	api := newAPI(t, Config{})
-	for _, rt := range []http.RoundTripper{api.calls, api.credentials} {
-		base := rt.(*detour).base
+	calls := api.calls.(*detour).base.(*keepAlive)
+	for _, base := range []http.RoundTripper{calls.repeated, calls.single, api.credentials.(*detour).base} {
 		transport, ok := base.(*http.Transport)
 		if !ok || base == http.DefaultTransport {
 			t.Fatalf("%T, want an http.Transport of its own", base)
 		}
-		if transport.DialContext == nil || transport.TLSHandshakeTimeout == 0 || transport.ResponseHeaderTimeout == 0 {
+		if transport.DialContext == nil || transport.TLSHandshakeTimeout == 0 || transport.ResponseHeaderTimeout == 0 || transport.IdleConnTimeout == 0 {
 			t.Errorf("%+v has a step without a timeout", transport)
 		}
 	}

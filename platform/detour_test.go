@@ -2,6 +2,7 @@ package platform
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -147,6 +148,7 @@ func TestDetourNeedsProof(t *testing.T) {
 // network is a transport without one: hosts that are away refuse, and it tells.
 type network struct {
 	away  map[string]bool
+	rude  map[string]bool // hosts with which no TLS handshake succeeds
 	asked []string
 }
 
@@ -158,16 +160,32 @@ func (n *network) RoundTrip(r *http.Request) (*http.Response, error) {
 		closeBody(r.Body)
 		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: errors.New("connection refused")}
 	}
+	if n.rude[r.URL.Host] {
+		closeBody(r.Body)
+		return nil, errors.New("tls: handshake failure")
+	}
 	trace.GotConn(httptrace.GotConnInfo{})
 	if r.Body != nil {
-		_, _ = io.Copy(io.Discard, r.Body)
+		if text, err := io.ReadAll(r.Body); err != nil || string(text) != "x" {
+			return nil, fmt.Errorf("the body %q: %w", text, err)
+		}
+		closeBody(r.Body)
 	}
 	return response(r, http.StatusOK, `{"errcode":0}`), nil
 }
 
+// closable counts bodies that were closed.
+type closable struct {
+	io.Reader
+
+	closed *int
+}
+
+func (c *closable) Close() error { *c.closed++; return nil }
+
 // TestDetourMemory: a host that was away is not tried by every call, and is tried
-// again; bodies that cannot be had again are not sent twice, and go the right way next
-// time.
+// again. What is remembered chooses the order alone: before an error is returned the
+// other host is tried, also with a body that is there once, as nothing of it was read.
 func TestDetourMemory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := &network{away: map[string]bool{firstHost: true}}
@@ -188,16 +206,29 @@ func TestDetourMemory(t *testing.T) {
 			}
 			n.asked = nil
 		}
-		once := func() io.Reader { return io.MultiReader(strings.NewReader("x")) }
-		expect("a body that is there once", true, send(once()), firstHost)
+		var closed int
+		once := func() io.Reader { return &closable{strings.NewReader("x"), &closed} }
+		expect("a body that is there once", false, send(once()), firstHost, secondHost)
 		expect("the next one", false, send(once()), secondHost)
+		n.away[secondHost] = true
+		expect("a body that is there once, for nobody", true, send(once()), secondHost, firstHost)
+		if closed != 3 {
+			t.Errorf("%d of 3 bodies were closed", closed)
+		}
+		delete(n.away, secondHost)
 		expect("a body that can be had again", false, send(strings.NewReader("x")), secondHost)
 		time.Sleep(detourTime)
 		expect("after a while", false, send(strings.NewReader("x")), firstHost, secondHost)
 		n.away = map[string]bool{secondHost: true}
 		expect("the second is away", false, send(nil), secondHost, firstHost)
 		expect("after it was", false, send(nil), firstHost)
-		n.away[firstHost] = true
+		n.away = map[string]bool{firstHost: true}
+		expect("the first is away again", false, send(nil), firstHost, secondHost)
+		n.away, n.rude = nil, map[string]bool{secondHost: true}
+		expect("the second gives no TLS while the first is remembered as away", false, send(once()), secondHost, firstHost)
+		n.away, n.rude = map[string]bool{secondHost: true}, map[string]bool{firstHost: true}
+		expect("the first gives no TLS", true, send(nil), firstHost)
+		n.rude, n.away[firstHost] = nil, true
 		expect("both are away", true, send(nil), firstHost, secondHost)
 		expect("both are still away", true, send(nil), firstHost, secondHost)
 	})

@@ -179,7 +179,7 @@ func (e *ConnError) Error() string {
 	if e.Sent {
 		return s + ". WeChat may have got the request"
 	}
-	return s + ". The request was not sent; see network, DNS, proxy and clock"
+	return s + ". WeChat cannot have got the request; see network, DNS, proxy and clock"
 }
 
 // Unwrap returns Err.

@@ -8,10 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
-	"net/http/httptrace"
-	"sync/atomic"
 	"time"
 )
 
@@ -58,7 +55,7 @@ func (a *API) exchange(ctx context.Context, do func(*http.Request) (*http.Respon
 }
 
 func (a *API) send(ctx context.Context, do func(*http.Request) (*http.Response, error), r request) (*answer, error) {
-	var trace connTrace
+	var evidence Evidence
 	failed := func(sent bool, err error) error {
 		return &ConnError{Path: r.path, AppID: r.appID, Sent: sent, Err: scrub(err, r.secrets)}
 	}
@@ -69,7 +66,7 @@ func (a *API) send(ctx context.Context, do func(*http.Request) (*http.Response, 
 	if r.body != nil {
 		body = bytes.NewReader(r.body) // gives the request its Content-Length: WeChat answers 412 to chunked ones
 	}
-	req, err := http.NewRequestWithContext(trace.follow(ctx), r.method, a.base.String()+r.path, body)
+	req, err := http.NewRequestWithContext(evidence.Watch(ctx), r.method, a.base.String()+r.path, body)
 	if err != nil {
 		return nil, failed(false, err)
 	}
@@ -87,7 +84,7 @@ func (a *API) send(ctx context.Context, do func(*http.Request) (*http.Response, 
 	case errors.Is(err, ErrForeignHost):
 		return nil, withoutURL(err)
 	case err != nil:
-		return nil, failed(trace.sent(err), err)
+		return nil, failed(evidence.Sent(err), err)
 	}
 	defer func() { _ = resp.Body.Close() }()
 	ans := &answer{request: r, status: resp.StatusCode, header: resp.Header}
@@ -99,39 +96,6 @@ func (a *API) send(ctx context.Context, do func(*http.Request) (*http.Response, 
 		return nil, ans.unusable("it is longer than %d bytes", r.limit)
 	}
 	return ans, nil
-}
-
-// connTrace watches whether a request can have left this machine.
-type connTrace struct {
-	asked atomic.Bool // a connection was looked for
-	got   atomic.Bool // one was there, TLS and all
-}
-
-func (t *connTrace) follow(ctx context.Context) context.Context {
-	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		GetConn: func(string) { t.asked.Store(true) },
-		GotConn: func(httptrace.GotConnInfo) { t.got.Store(true) },
-	})
-}
-
-// sent reports whether the request that ended in err may have left. A transport
-// that does not tell about its connections gets the benefit of the doubt for a
-// failure to dial alone.
-func (t *connTrace) sent(err error) bool {
-	if t.got.Load() {
-		return true
-	}
-	return !t.asked.Load() && !isDial(err)
-}
-
-// missed reports whether no connection was made for want of an address or of a
-// listener there. It believes a transport that tells about its connections alone.
-func (t *connTrace) missed(err error) bool { return t.asked.Load() && !t.got.Load() && isDial(err) }
-
-func isDial(err error) bool {
-	var op *net.OpError
-	var dns *net.DNSError
-	return errors.As(err, &dns) || errors.As(err, &op) && op.Op == "dial"
 }
 
 // unusable returns the error that says what is wrong with the answer. No

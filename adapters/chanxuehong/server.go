@@ -45,7 +45,8 @@ func (s *Server) Token() (string, error) {
 
 // RefreshToken implements core.AccessTokenServer: it rejects refused, which renews
 // the token if refused is still the current one and WeChat refuses it again, and
-// returns the token to use instead. When there is none now, its error wraps
+// returns the token to repeat the call with: another one, or the same one if WeChat
+// accepts it when it is asked directly. When there is none, its error wraps
 // custody.ErrRefused. An empty refused asks for the current token.
 func (s *Server) RefreshToken(refused string) (string, error) {
 	if refused == "" {

@@ -44,7 +44,8 @@ type Source struct {
 //
 // With refresh the SDK says that WeChat refused a token, and not which: the one
 // that was handed out last is rejected. Where that is a newer one already, WeChat
-// accepts it when it is asked directly, and nothing is renewed.
+// accepts it when it is asked directly, nothing is renewed, and the SDK repeats its call
+// with it.
 func (s *Source) CustomToken(_ string, refresh bool) object.HashMap {
 	timeout := s.Timeout
 	if timeout == 0 {

@@ -20,6 +20,7 @@ import (
 	"github.com/zhongkong-go/zhongkong/gateway"
 	"github.com/zhongkong-go/zhongkong/gateway/console"
 	"github.com/zhongkong-go/zhongkong/gateway/metrics"
+	"github.com/zhongkong-go/zhongkong/middleware/wechat"
 	"github.com/zhongkong-go/zhongkong/platform"
 	"github.com/zhongkong-go/zhongkong/simulator"
 	"github.com/zhongkong-go/zhongkong/store/open"
@@ -44,7 +45,7 @@ type serveCmd struct {
 // Help is what stands below the flags' list.
 func (*serveCmd) Help() string {
 	return `Needs ZHONGKONG_SEAL_KEY (openssl rand -base64 32), the same for every gateway of a store. ZHONGKONG_STORE says where tokens, clients and
-the journal are, ZHONGKONG_LOG_LEVEL how much is logged, to standard error. SIGHUP reads the configuration again; SIGTERM ends it after the calls that are under way.`
+the journal are, ZHONGKONG_LOG_LEVEL how much is logged, to standard error, ZHONGKONG_FETCH_TIMEOUT and its kin how long each step of a renewal may take. SIGHUP reads the configuration again; SIGTERM ends it after the calls that are under way.`
 }
 
 // Run serves until the context ends.
@@ -91,6 +92,11 @@ func (c *serveCmd) settings(t *terminal) (*gateway.Settings, error) {
 		settings.APIBase = env("WECHAT_API_BASE")
 		settings.Accounts = []gateway.Account{{AppID: env("WECHAT_APPID"), Secret: custody.NewSecret(env("WECHAT_APPSECRET")), TokenAPI: tokenAPI}}
 	}
+	timing, err := wechat.TimingFrom(env)
+	if err != nil {
+		return nil, err
+	}
+	fill(&settings.Timing, timing)
 	for _, f := range []struct {
 		field *string
 		flag  string
@@ -104,6 +110,22 @@ func (c *serveCmd) settings(t *terminal) (*gateway.Settings, error) {
 		}
 	}
 	return settings, nil
+}
+
+// fill takes from usual what t leaves open.
+func fill(t *custody.Timing, usual custody.Timing) {
+	for _, f := range []struct{ field, usual *time.Duration }{
+		{&t.FetchTimeout, &usual.FetchTimeout},
+		{&t.SaveTimeout, &usual.SaveTimeout},
+		{&t.LeaseTTL, &usual.LeaseTTL},
+		{&t.StoreTimeout, &usual.StoreTimeout},
+		{&t.ProbeTimeout, &usual.ProbeTimeout},
+		{&t.StorePatience, &usual.StorePatience},
+	} {
+		if *f.field == 0 {
+			*f.field = *f.usual
+		}
+	}
 }
 
 func storeOf(env func(string) (string, bool)) string {
@@ -165,7 +187,8 @@ func (s *service) run(ctx context.Context, t *terminal, started func(base string
 		defer func() { err = errors.Join(err, store.Close()) }()
 	}
 	g, err := gateway.New(ctx, gateway.Config{
-		Accounts: s.settings.Accounts, Store: store, SealKeys: s.keys, APIBase: s.settings.APIBase, Logger: s.log, Access: s.log,
+		Accounts: s.settings.Accounts, Store: store, SealKeys: s.keys, APIBase: s.settings.APIBase, Timing: s.settings.Timing,
+		Logger: s.log, Access: s.log,
 	})
 	if err != nil {
 		return usageError{err}
@@ -257,6 +280,7 @@ func (s *service) reload(g *gateway.Gateway) error {
 		{"store", before.Store != after.Store},
 		{"api_base", before.APIBase != after.APIBase},
 		{"log", before.Log != after.Log},
+		{"timing", before.Timing != after.Timing},
 	} {
 		if f.changed {
 			return fmt.Errorf("%s was changed, which needs a restart: accounts alone change without one", f.name)

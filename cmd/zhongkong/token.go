@@ -21,14 +21,14 @@ import (
 type tokenCmd struct {
 	Status  tokenStatusCmd  `cmd:"" help:"Show how the token is doing. Nothing is fetched, and the token is not shown."`
 	Get     tokenGetCmd     `cmd:"" help:"Print the token, alone, on standard output. It is fetched when none lives."`
-	Refresh tokenRefreshCmd `cmd:"" help:"Fetch a token when none lives. With --force, a new one in place of the one that lives."`
+	Refresh tokenRefreshCmd `cmd:"" help:"Fetch a token when none lives. With --force, a new one in place of the one that lives. With --ticket, a ticket."`
 }
 
 // Help is what stands below the flags' list.
 func (*tokenCmd) Help() string {
 	return `The account and the store come from the environment, as a program's with wechat.ConfigFromEnv: WECHAT_APPID,
-WECHAT_APPSECRET, WECHAT_TOKEN_API, WECHAT_API_BASE, ZHONGKONG_STORE (any store's URL), ZHONGKONG_SEAL_KEY. Use the program's own
-values, and its working directory where ZHONGKONG_STORE is relative. ZHONGKONG_LOG_LEVEL=debug shows on standard error what is done.
+WECHAT_APPSECRET, WECHAT_TOKEN_API, WECHAT_API_BASE, ZHONGKONG_STORE (any store's URL), ZHONGKONG_SEAL_KEY, ZHONGKONG_FETCH_TIMEOUT
+and its kin. Use the program's own values, and its working directory where ZHONGKONG_STORE is relative. ZHONGKONG_LOG_LEVEL=debug shows on standard error what is done.
 
 The exit code is 0 when all is well, 1 when there is no token, 2 when the command or its configuration is wrong.`
 }
@@ -94,7 +94,7 @@ func placeOf(address string, mustExist bool) (string, error) {
 	default:
 		u, err := url.Parse(address)
 		if err != nil {
-			return scheme, nil //nolint:nilerr // whoever opens it says what is wrong
+			return scheme, nil //nolint:nilerr // the store that opens it says what is wrong
 		}
 		return u.Scheme + "://" + u.Host + u.Path, nil
 	}
@@ -107,16 +107,20 @@ func (c *custodian) close() {
 
 func (c *custodian) key() custody.Key { return c.api.Key(c.cfg.AppID, c.cfg.TokenAPI) }
 
-// keep starts a Keeper, as a program has it. A trusting one believes that the token
-// was refused without asking WeChat.
+// keep starts a Keeper of the token, as a program has it. A trusting one believes that
+// the token was refused without asking WeChat.
 func (c *custodian) keep(trusting bool) (*custody.Keeper, error) {
 	kind := c.api.AccessToken(platform.Account{AppID: c.cfg.AppID, Secret: c.cfg.AppSecret}, c.cfg.TokenAPI)
 	if trusting {
 		kind.Probe = nil
 	}
+	return c.start(c.key(), kind)
+}
+
+func (c *custodian) start(key custody.Key, kind custody.Kind) (*custody.Keeper, error) {
 	return custody.New(custody.Config{
-		Key: c.key(), Kind: kind, Store: c.store, Secret: c.cfg.AppSecret,
-		SealKeys: c.cfg.SealKeys, Logger: c.cfg.Logger,
+		Key: key, Kind: kind, Store: c.store, Secret: c.cfg.AppSecret,
+		SealKeys: c.cfg.SealKeys, Timing: c.cfg.Timing, Logger: c.cfg.Logger,
 	})
 }
 
@@ -154,6 +158,44 @@ func (c *tokenGetCmd) Run(ctx context.Context, t *terminal) error {
 
 // withToken gives do the live token and its Keeper.
 func withToken(ctx context.Context, t *terminal, wait time.Duration, trusting bool, do func(context.Context, *custody.Keeper, custody.Token) error) error {
+	return withAccount(ctx, t, wait, func(limited context.Context, c *custodian) error {
+		keeper, err := c.keep(trusting)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = keeper.Close() }()
+		token, err := patiently(limited, keeper)
+		if err != nil {
+			return failure(ctx, err)
+		}
+		return do(limited, keeper, token)
+	})
+}
+
+// withTicket gives do a live ticket and its Keeper, which fetches with the token of
+// another one.
+func withTicket(ctx context.Context, t *terminal, wait time.Duration, kind platform.TicketType, do func(context.Context, *custody.Keeper, custody.Token) error) error {
+	return withAccount(ctx, t, wait, func(limited context.Context, c *custodian) error {
+		tokens, err := c.keep(false)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = tokens.Close() }()
+		keeper, err := c.start(c.api.TicketKey(c.cfg.AppID, kind), c.api.Ticket(tokens, c.cfg.AppID, kind))
+		if err != nil {
+			return err
+		}
+		defer func() { _ = keeper.Close() }()
+		ticket, err := patiently(limited, keeper)
+		if err != nil {
+			return failure(ctx, err)
+		}
+		return do(limited, keeper, ticket)
+	})
+}
+
+// withAccount gives do the account of the environment, for no longer than wait.
+func withAccount(ctx context.Context, t *terminal, wait time.Duration, do func(context.Context, *custodian) error) error {
 	if wait <= 0 {
 		return mistake("--wait %s: it has to be positive", wait)
 	}
@@ -162,22 +204,13 @@ func withToken(ctx context.Context, t *terminal, wait time.Duration, trusting bo
 		return err
 	}
 	defer c.close()
-	keeper, err := c.keep(trusting)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = keeper.Close() }()
 	limited, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
-	token, err := patiently(limited, keeper)
-	if err != nil {
-		return failure(ctx, err)
-	}
-	return do(limited, keeper, token)
+	return do(limited, c)
 }
 
 // patiently asks again after failures that pass, as long as ctx has time for it: a
-// program would come again by itself.
+// program would do so too.
 func patiently(ctx context.Context, keeper *custody.Keeper) (custody.Token, error) {
 	end, _ := ctx.Deadline()
 	for {
@@ -194,15 +227,19 @@ func patiently(ctx context.Context, keeper *custody.Keeper) (custody.Token, erro
 	}
 }
 
-// tokenRefreshCmd renews the token.
+// tokenRefreshCmd renews the token, or a ticket.
 type tokenRefreshCmd struct {
-	Force bool          `help:"Have WeChat issue a new token although one lives. For a token that leaked."`
-	Wait  time.Duration `help:"How long to wait for a token." default:"30s"`
+	Force  bool          `help:"Have WeChat issue a new token although one lives. For a token that leaked."`
+	Ticket string        `help:"Renew the account's ticket and not its token: jsapi or wx_card. With --force, although one lives: for a ticket that a page finds invalid." placeholder:"TYPE"`
+	Wait   time.Duration `help:"How long to wait for a token." default:"30s"`
 }
 
 // Run renews. A forced renewal is that of a token which was refused: under the
 // lease, within the fleet's budget of forced fetches, seen by every process.
 func (c *tokenRefreshCmd) Run(ctx context.Context, t *terminal) error {
+	if c.Ticket != "" {
+		return c.ticket(ctx, t)
+	}
 	return withToken(ctx, t, c.Wait, c.Force, func(limited context.Context, keeper *custody.Keeper, token custody.Token) error {
 		switch {
 		case token.Origin() == custody.OriginFetched:
@@ -210,21 +247,55 @@ func (c *tokenRefreshCmd) Run(ctx context.Context, t *terminal) error {
 			return nil
 		case !c.Force:
 			t.say("%s The token lives for %s more: nothing was fetched.", t.tick(true), lasting(token.Left()))
-			t.say("  Programs on this store renew it by themselves. A new one now would only end this one for whoever still uses it.")
+			t.say("  Programs on this store renew it automatically. A new one now would only invalidate it for those that still use it.")
 			t.say("  If it leaked: %s", t.bold("zhongkong token refresh --force"))
 			return nil
 		}
 		next, err := keeper.Reject(limited, token.Value())
 		var none *custody.Error
 		if errors.Is(err, custody.ErrRefused) && errors.As(err, &none) {
-			return fmt.Errorf("WeChat gives no other token now: two forced refreshes lie at least 30 s apart, and all programs on this store make at most 18 a day. Try again in %s", lasting(none.RetryAfter))
+			return fmt.Errorf("WeChat gives no other token now: two forced refreshes are at least 30 s apart, and all programs on this store make at most 18 a day. Try again in %s", lasting(none.RetryAfter))
 		}
 		if err != nil {
 			return failure(ctx, err)
 		}
+		if next.Value() == token.Value() {
+			return errors.New("WeChat gave the same token again: nothing was renewed. Try again in a minute")
+		}
 		t.say("%s A new token lives for %s.", t.tick(true), lasting(next.Left()))
 		t.say("  WeChat lets the one before work for up to 5 minutes. Programs on this store take the new one when they look next,")
 		t.say("  or when WeChat refuses the old one.")
+		return nil
+	})
+}
+
+// ticket renews a ticket.
+func (c *tokenRefreshCmd) ticket(ctx context.Context, t *terminal) error {
+	kind, err := platform.ParseTicketType(c.Ticket)
+	if err != nil {
+		return mistake("--ticket %q: it has to be jsapi or wx_card", c.Ticket)
+	}
+	return withTicket(ctx, t, c.Wait, kind, func(limited context.Context, keeper *custody.Keeper, ticket custody.Token) error {
+		switch {
+		case ticket.Origin() == custody.OriginFetched:
+			t.say("%s There was no %s ticket; the new one lives for %s.", t.tick(true), kind, lasting(ticket.Left()))
+			return nil
+		case !c.Force:
+			t.say("%s The %s ticket lives for %s more: nothing was fetched.", t.tick(true), kind, lasting(ticket.Left()))
+			t.say("  A page that calls the signature invalid usually has another URL than was signed, or a domain that the console does not list.")
+			t.say("  If it is the ticket: %s", t.bold("zhongkong token refresh --ticket "+string(kind)+" --force"))
+			return nil
+		}
+		next, err := keeper.Reject(limited, ticket.Value())
+		same := err == nil && next.Value() == ticket.Value()
+		if same || errors.Is(err, custody.ErrRefused) {
+			return fmt.Errorf("WeChat gives the same %s ticket again, so it is the valid one: look at the URL that was signed, and at the domains in the console (JS接口安全域名)", kind)
+		}
+		if err != nil {
+			return failure(ctx, err)
+		}
+		t.say("%s A new %s ticket lives for %s.", t.tick(true), kind, lasting(next.Left()))
+		t.say("  Programs on this store take it when they look next, at once on Redis and PostgreSQL; with client.RejectTicket, or after a restart, at once on all.")
 		return nil
 	})
 }
@@ -263,14 +334,14 @@ func (c *tokenStatusCmd) Run(ctx context.Context, t *terminal) error {
 	}
 	defer account.close()
 	key := account.key()
-	live, err := showCredential(ctx, t, account.store, key)
+	live, foreign, err := account.show(ctx, t, key)
 	if err != nil {
 		return err
 	}
 	for _, kind := range []platform.TicketType{platform.JSAPITicket, platform.CardTicket} {
 		ticket := account.api.TicketKey(account.cfg.AppID, kind)
 		if _, err := account.store.Load(ctx, ticket); err == nil {
-			if _, err := showCredential(ctx, t, account.store, ticket); err != nil {
+			if _, _, err := account.show(ctx, t, ticket); err != nil {
 				return err
 			}
 		}
@@ -280,6 +351,8 @@ func (c *tokenStatusCmd) Run(ctx context.Context, t *terminal) error {
 	switch {
 	case err != nil:
 		return err
+	case foreign != nil:
+		return fmt.Errorf("a token lives, and a program with this environment cannot open it: %w. It gets an error, or, once in 10 minutes for all programs, fetches another token, which those with the other key cannot open", foreign)
 	case live:
 		return nil
 	case last.Event == custody.EventRelease && last.Detail != "":
@@ -289,19 +362,23 @@ func (c *tokenStatusCmd) Run(ctx context.Context, t *terminal) error {
 	}
 }
 
-// showCredential shows a record without its value, and reports whether it lives.
-func showCredential(ctx context.Context, t *terminal, store custody.Store, key custody.Key) (live bool, err error) {
-	record, err := store.Load(ctx, key)
+// show shows a record without its value, and reports whether it lives, and why this
+// process cannot open it if it does.
+func (c *custodian) show(ctx context.Context, t *terminal, key custody.Key) (live bool, foreign, err error) {
+	record, err := c.store.Load(ctx, key)
 	if err != nil && !errors.Is(err, custody.ErrNotFound) {
-		return false, fmt.Errorf("the store cannot be read: %w", err)
+		return false, nil, fmt.Errorf("the store cannot be read: %w", err)
 	}
 	left := record.End.Sub(record.Now)
 	live = record.Value != "" && left > 0
-	t.say("%s %s", t.tick(live), t.bold(key.String()))
+	if live && record.SealKey != "" {
+		_, foreign = custody.Unseal(c.cfg.SealKeys, key.String(), record.Value, record.SealKey)
+	}
+	t.say("%s %s", t.tick(live && foreign == nil), t.bold(key.String()))
 	switch {
 	case record.Value == "":
 		t.say("  none was stored")
-		return false, nil
+		return false, nil, nil
 	case live:
 		t.say("  lives for %s of %s, until %s", lasting(left), lasting(record.Life), record.End.Local().Format(time.DateTime))
 	default:
@@ -312,7 +389,10 @@ func showCredential(ctx context.Context, t *terminal, store custody.Store, key c
 		sealed = "sealed with key " + record.SealKey
 	}
 	t.say("  renewal %d, %s", record.Fence, sealed)
-	return live, nil
+	if foreign != nil {
+		t.say("  %s", t.red("this process cannot open it: see ZHONGKONG_SEAL_KEY"))
+	}
+	return live, foreign, nil
 }
 
 // journal shows the newest lines and returns the last one.

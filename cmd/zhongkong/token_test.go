@@ -153,6 +153,16 @@ func TestTokenSealed(t *testing.T) {
 	out, _ := s.run("status", exitOK)
 	s.mustSay(out, "sealed with key ")
 	s.env["ZHONGKONG_SEAL_KEY"] = "ZmVkY2JhOTg3NjU0MzIxMGZlZGNiYTk4NzY1NDMyMTA="
+	for _, key := range []string{s.env["ZHONGKONG_SEAL_KEY"], ""} {
+		s.env["ZHONGKONG_SEAL_KEY"] = key
+		out, errs := s.run("status", exitFailed)
+		s.mustSay(out, "✗ access_token/stable/", "lives for 2h", "this process cannot open it")
+		s.mustSay(errs, "a token lives, and a program with this environment cannot open it: it was sealed with key ", "once in 10 minutes")
+	}
+	if n := s.Stats(tokenAppID).Stable.Calls; n != 1 {
+		t.Errorf("%d fetches: a look fetched", n)
+	}
+	s.env["ZHONGKONG_SEAL_KEY"] = "ZmVkY2JhOTg3NjU0MzIxMGZlZGNiYTk4NzY1NDMyMTA="
 	s.run("get", exitOK) // renewed, at most once in ten minutes
 	s.env["ZHONGKONG_SEAL_KEY"] = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 	_, errs := s.run("get", exitFailed)
@@ -185,11 +195,50 @@ func TestTokenRefresh(t *testing.T) {
 			continue
 		}
 		out, errs := s.run("refresh --force", exitFailed)
-		s.mustSay(errs, "at least 30 s apart", "18 a day", "Try again in ")
+		s.mustSay(errs, "are at least 30 s apart", "18 a day", "Try again in ")
 		if got, _ := s.run("get", exitOK); out != "" || got != second+"\n" || issued() != 2 {
 			t.Errorf("%s: a second force within 30 s: %q, %d tokens issued", api, out, issued())
 		}
 	}
+}
+
+// TestTicketRefresh: a ticket that a page finds invalid is renewed; one that WeChat gives
+// again is the valid one.
+func TestTicketRefresh(t *testing.T) {
+	s := newShop(t, "stable")
+	out, _ := s.run("refresh --ticket jsapi", exitOK)
+	s.mustSay(out, "✓ There was no jsapi ticket; the new one lives for 2h.")
+	first, _ := s.Ticket(tokenAppID, simulator.JSAPI)
+	out, _ = s.run("refresh --ticket jsapi", exitOK)
+	s.mustSay(out, "✓ The jsapi ticket lives for 2h more: nothing was fetched.", "zhongkong token refresh --ticket jsapi --force")
+	_, errs := s.run("refresh --ticket jsapi --force", exitFailed)
+	s.mustSay(errs, "WeChat gives the same jsapi ticket again", "JS接口安全域名")
+
+	s = newShop(t, "stable")
+	s.run("refresh --ticket jsapi", exitOK)
+	first, _ = s.Ticket(tokenAppID, simulator.JSAPI)
+	s.KillTicket(tokenAppID, simulator.JSAPI)
+	out, _ = s.run("refresh --ticket jsapi --force", exitOK)
+	s.mustSay(out, "✓ A new jsapi ticket lives for 2h.", "client.RejectTicket")
+	second, _ := s.Ticket(tokenAppID, simulator.JSAPI)
+	if second == "" || second == first || strings.Contains(out, second) || s.Stats(tokenAppID).Stable.Issued != 1 {
+		t.Errorf("the ticket was not renewed, or is shown, or the token was: %s", out)
+	}
+	out, _ = s.run("status", exitOK)
+	s.mustSay(out, "✓ jsapi_ticket/"+tokenAppID)
+	_, errs = s.run("refresh --ticket jsapi --wait 0s", exitMistake)
+	s.mustSay(errs, "--wait 0s")
+	_, errs = s.run("refresh --ticket wx", exitMistake)
+	s.mustSay(errs, `--ticket "wx": it has to be jsapi or wx_card`)
+}
+
+// TestTokenTiming: how long a fetch may take is the environment's.
+func TestTokenTiming(t *testing.T) {
+	s := newShop(t, "stable")
+	s.Delay(simulator.Fetches, time.Hour)
+	s.env["ZHONGKONG_FETCH_TIMEOUT"] = "50ms"
+	_, errs := s.run("get --wait 500ms", exitFailed)
+	s.mustSay(errs, "no answer to /cgi-bin/stable_token")
 }
 
 // TestTokenMistakes: one line, exit code 2, and nothing is made or called.
@@ -204,6 +253,8 @@ func TestTokenMistakes(t *testing.T) {
 		{"get", "ZHONGKONG_STORE", "zhongkong.db", "ZHONGKONG_STORE: "},
 		{"status", "ZHONGKONG_STORE", "oracle://u:" + tokenSecret + "@localhost/x", "ZHONGKONG_STORE: "},
 		{"get", "ZHONGKONG_SEAL_KEY", "short", "ZHONGKONG_SEAL_KEY"},
+		{"get", "ZHONGKONG_FETCH_TIMEOUT", "8", `ZHONGKONG_FETCH_TIMEOUT is "8": it must be a positive duration`},
+		{"status", "ZHONGKONG_LEASE_TTL", "0s", `ZHONGKONG_LEASE_TTL is "0s"`},
 		{"get --wait 0s", "PORT", "1", "--wait 0s: it has to be positive"},
 		{"refresh --wait=-1s", "PORT", "1", "--wait -1s: it has to be positive"},
 		{"status --lines=-1", "PORT", "1", "--lines -1"},

@@ -22,9 +22,10 @@
 // refused, and the gateway renews it only if WeChat refuses it too, once for all
 // programs.
 //
-// When no gateway answers, the last token goes on until its end, which may be two
-// hours. Only then do callers get an error, which says what is wrong and when it is
-// tried again. With Config.Store the token outlives the process, so that it may even
+// When no gateway answers, the last token is used until its end, which may be two
+// hours. Only then do callers get an error, which says what is wrong. Before that a
+// gateway is asked, at most once a second for all callers, so that one that is back, or
+// a key that was corrected, is noticed at once. With Config.Store the token outlives the process, so that it may even
 // start while the gateway is away.
 //
 // # Which token

@@ -23,7 +23,7 @@ const (
 	dialTime    = 2 * time.Second
 	tlsTime     = 5 * time.Second
 	headerTime  = 70 * time.Second // of a call that a gateway carries to WeChat; its own answers are bounded by a ctx
-	idleTime    = 90 * time.Second
+	idleTime    = 50 * time.Second // less than gateways, and what is usually in front of them, keep a connection
 	idlePerHost = 64
 )
 
@@ -114,9 +114,9 @@ func (r *refusal) Error() string {
 	text += ")"
 	switch r.status {
 	case http.StatusUnauthorized:
-		text += ": no living client has the key in ZHONGKONG_GATEWAY_KEY (Config.Key): it is wrong, revoked or over; whoever runs the gateway makes another one with zhongkong client add or client rotate"
+		text += ": no living client has the key in ZHONGKONG_GATEWAY_KEY (Config.Key): it is wrong, revoked or expired; its operator makes another one with zhongkong client add or client rotate"
 	case http.StatusForbidden:
-		text += ": the client may not use this account, or the gateway does not have it; whoever runs the gateway sees it in zhongkong client list"
+		text += ": the client may not use this account, or the gateway does not have it; its operator sees it in zhongkong client list"
 	case http.StatusNotFound, http.StatusMethodNotAllowed:
 		text += ": is it a gateway (zhongkong serve), and of a version that has this API?"
 	default:
@@ -138,7 +138,7 @@ func (r *refusal) passing() bool {
 
 // failure says what it means that there was no answer but err.
 func failure(err error) *custody.FetchError {
-	const again = time.Minute // to ask a gateway costs little, and whoever mends something there wants to see it
+	const again = time.Minute // without callers; those ask each second
 	f := &custody.FetchError{Class: custody.ClassTransient, Err: err}
 	var r *refusal
 	if !errors.As(err, &r) {

@@ -19,23 +19,28 @@ const (
 	believed = 5 * time.Second // how long what a gateway gave after a Reject needs no further question
 )
 
-// issuer is the gateway as a Keeper sees it: who issues an account's token.
+// issuer is the gateway as a Keeper sees it: what issues an account's token, or a ticket.
 type issuer struct {
 	gateways *gateways
 	appID    string
+	ticket   string // its type; "" for the token
+	answered func() // is called when the gateways have handed something out
 
-	asking sync.Mutex // held while a gateway is told of a refusal
+	asking sync.Mutex // held while a gateway is notified of a refusal
 
 	mu    sync.Mutex // guards what follows
+	asked time.Time  // when the gateways were last asked for it, whatever came of it
 	last  handed     // what Fetch returned last
-	next  *handed    // the answer to a Reject, for the Fetch that follows
-	sound string     // the value that came so: the Keeper asks about it once more
+	next  *handed    // the answer to a Reject or to ask, for the Fetch that follows
+	sound string     // the value that came after a Reject: the Keeper asks about it once more
 }
 
-// handed is a token as a gateway hands it out.
+// handed is a token or a ticket as a gateway hands it out.
 type handed struct {
 	AppID   string `json:"appid"`
-	Value   string `json:"access_token"`
+	Token   string `json:"access_token"`
+	Ticket  string `json:"ticket"`
+	Type    string `json:"type"` // of a ticket
 	Seconds int64  `json:"expires_in"`
 	Real    bool   `json:"real"`
 	Fence   int64  `json:"fence"`
@@ -43,28 +48,79 @@ type handed struct {
 	asked time.Time // before the request
 }
 
+// value is the token or the ticket.
+func (h *handed) value() string { return h.Token + h.Ticket }
+
 func (i *issuer) kind() custody.Kind {
 	return custody.Kind{Fetch: i.fetch, Probe: i.probe, Idempotent: true}
 }
 
-func (i *issuer) path(rest string) string { return apiPath + url.PathEscape(i.appID) + rest }
+// path is where the gateways hand it out.
+func (i *issuer) path() string {
+	path := apiPath + url.PathEscape(i.appID)
+	if i.ticket != "" {
+		return path + "/tickets/" + i.ticket
+	}
+	return path + "/token"
+}
 
-// fetch asks for the token.
+// rejectPath is where the gateways are notified of a refusal, and field what it names.
+func (i *issuer) rejectPath() (path, field string) {
+	path = apiPath + url.PathEscape(i.appID)
+	if i.ticket != "" {
+		return path + "/tickets/" + i.ticket + "/reject", "ticket"
+	}
+	return path + "/reject", "access_token"
+}
+
+// get asks the gateways for it.
+func (i *issuer) get(ctx context.Context) (*handed, error) {
+	h := &handed{asked: time.Now()}
+	i.mu.Lock()
+	i.asked = h.asked
+	i.mu.Unlock()
+	if err := i.gateways.ask(ctx, http.MethodGet, i.path(), nil, h); err != nil {
+		return nil, err
+	}
+	return h, nil
+}
+
+// ask asks the gateways for what the next Fetch returns.
+func (i *issuer) ask(ctx context.Context) error {
+	h, err := i.get(ctx)
+	if err != nil {
+		return err
+	}
+	if _, err := i.grant(h); err != nil {
+		return err
+	}
+	i.mu.Lock()
+	i.next = h
+	i.mu.Unlock()
+	return nil
+}
+
+// lastAsked returns when the gateways were last asked.
+func (i *issuer) lastAsked() time.Time {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.asked
+}
+
+// fetch returns what a gateway has just answered, or asks.
 func (i *issuer) fetch(ctx context.Context, _ custody.Mode) (custody.Grant, error) {
 	i.mu.Lock()
 	h := i.next
 	i.next = nil
 	i.mu.Unlock()
 	if h == nil || time.Since(h.asked) > probeTimeout {
-		h = &handed{asked: time.Now()}
-		if err := i.gateways.ask(ctx, http.MethodGet, i.path("/token"), nil, h); err != nil {
+		var err error
+		if h, err = i.get(ctx); err != nil {
 			return custody.Grant{}, failure(err)
 		}
+		i.answered()
 	}
-	if h.AppID != i.appID {
-		return custody.Grant{}, failure(errors.New("the gateway answered with the token of another account"))
-	}
-	grant, err := grantOf(h.Value, time.Duration(h.Seconds)*time.Second-time.Since(h.asked).Truncate(time.Second))
+	grant, err := i.grant(h)
 	if err != nil {
 		return custody.Grant{}, failure(err)
 	}
@@ -74,51 +130,60 @@ func (i *issuer) fetch(ctx context.Context, _ custody.Mode) (custody.Grant, erro
 	return grant, nil
 }
 
-// grantOf keeps out what is no token.
-func grantOf(value string, left time.Duration) (custody.Grant, error) {
+// grant keeps out what is no token or ticket of the account.
+func (i *issuer) grant(h *handed) (custody.Grant, error) {
+	what := "token"
+	if i.ticket != "" {
+		what = "ticket"
+	}
+	value := h.value()
+	left := time.Duration(h.Seconds)*time.Second - time.Since(h.asked).Truncate(time.Second)
 	switch {
+	case h.AppID != i.appID || h.Type != i.ticket:
+		return custody.Grant{}, fmt.Errorf("the gateway answered with something else than the %s of this account", what)
 	case value == "" || len(value) > maxValue || strings.ContainsFunc(value, func(r rune) bool { return r <= ' ' || r > '~' }):
-		return custody.Grant{}, errors.New("the gateway answered with what is no token: is it a gateway?")
+		return custody.Grant{}, fmt.Errorf("the gateway answered with what is no %s: is it a gateway?", what)
 	case left < time.Second:
-		return custody.Grant{}, errors.New("the gateway's token is about to end, and it has no newer one yet")
+		return custody.Grant{}, fmt.Errorf("the gateway's %s is about to expire, and it has no newer one yet", what)
 	}
 	return custody.Grant{Value: custody.NewSecret(value), ExpiresIn: left}, nil
 }
 
-// probe tells the gateway that a value was refused. Its answer, another value, is a
-// verdict, and kept for the Fetch that follows. The Keeper asks about that one too,
-// in the same renewal; the gateway has just answered for it.
+// probe notifies the gateway that a value was refused. Its answer, another value, is a
+// verdict, and kept for the Fetch that follows. The Keeper asks about that one too, in
+// the same renewal; the gateway has just answered for it.
 func (i *issuer) probe(ctx context.Context, value string) custody.Verdict {
 	i.mu.Lock()
-	sound := i.sound == value && i.last.Value == value && time.Since(i.last.asked) < believed
+	sound := i.sound == value && i.last.value() == value && time.Since(i.last.asked) < believed
 	i.sound = ""
 	i.mu.Unlock()
 	if sound {
 		return custody.Accepted
 	}
-	body, err := json.Marshal(map[string]string{"access_token": value})
+	path, field := i.rejectPath()
+	body, err := json.Marshal(map[string]string{field: value})
 	if err != nil {
 		return custody.NoVerdict
 	}
 	i.asking.Lock()
 	defer i.asking.Unlock()
 	h := &handed{asked: time.Now()}
-	err = i.gateways.ask(ctx, http.MethodPost, i.path("/reject"), body, h)
+	err = i.gateways.ask(ctx, http.MethodPost, path, body, h)
 	var r *refusal
 	switch {
-	case errors.As(err, &r) && r.status == http.StatusConflict:
+	case errors.As(err, &r) && r.status == http.StatusConflict, err == nil && h.value() == value:
 		return custody.Accepted
-	case err != nil, h.Value == "", h.Value == value:
+	case err != nil, h.value() == "":
 		return custody.NoVerdict
 	}
 	i.mu.Lock()
-	i.next, i.sound = h, h.Value
+	i.next, i.sound = h, h.value()
 	i.mu.Unlock()
 	return custody.Rejected
 }
 
 // current returns what was handed out last. The answer to a Reject that is under way
-// is waited for: the gateway tells its subscribers of what comes of it first.
+// is waited for: the gateway notifies its subscribers of what comes of it first.
 func (i *issuer) current() handed {
 	i.asking.Lock()
 	defer i.asking.Unlock()
@@ -128,30 +193,4 @@ func (i *issuer) current() handed {
 		return *i.next
 	}
 	return i.last
-}
-
-// ticket is the kind of a ticket that the gateway keeps.
-func (i *issuer) ticket(ticketType string) custody.Kind {
-	return custody.Kind{
-		Fetch: func(ctx context.Context, _ custody.Mode) (custody.Grant, error) {
-			var h struct {
-				AppID   string `json:"appid"`
-				Type    string `json:"type"`
-				Ticket  string `json:"ticket"`
-				Seconds int64  `json:"expires_in"`
-			}
-			if err := i.gateways.ask(ctx, http.MethodGet, i.path("/tickets/"+ticketType), nil, &h); err != nil {
-				return custody.Grant{}, failure(err)
-			}
-			if h.AppID != i.appID || h.Type != ticketType {
-				return custody.Grant{}, failure(fmt.Errorf("the gateway answered with something else than the %s ticket", ticketType))
-			}
-			grant, err := grantOf(h.Ticket, time.Duration(h.Seconds)*time.Second)
-			if err != nil {
-				return custody.Grant{}, failure(err)
-			}
-			return grant, nil
-		},
-		Idempotent: true,
-	}
 }

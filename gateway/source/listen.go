@@ -26,18 +26,21 @@ const (
 	maxLine     = 16 << 10
 )
 
-// listen hears of renewals until ctx ends. Nothing hangs on it: without a stream the
-// Keeper asks for the next token ahead of the end of the one that it has.
+// listen receives notices of renewals until ctx ends. Nothing depends on it: without a
+// stream the Keeper asks for the next token ahead of the end of the one that it has.
 func (s *Source) listen(ctx context.Context) {
 	log := s.cfg.Logger.With("appid", s.cfg.AppID)
 	told := false
 	for pause := firstPause; ctx.Err() == nil; {
+		s.unsigned()
 		var none *custody.Error
-		if _, err := s.keeper.Token(ctx); err != nil { // who has no token need not hear of another
+		if _, err := s.kept.keeper.Load().Token(ctx); err != nil { // a program without a token needs no notice of another
 			if errors.As(err, &none) {
 				pause = max(pause, none.RetryAfter)
 			}
-			sleep(ctx, jitter(min(pause, refusedWait)))
+			if s.pause(ctx, min(pause, refusedWait)) {
+				pause = firstPause
+			}
 			continue
 		}
 		start := time.Now()
@@ -53,14 +56,43 @@ func (s *Source) listen(ctx context.Context) {
 			log.Debug("the stream of events ended, and is begun again")
 		case !told:
 			told = true
-			log.Warn("the gateway does not tell of renewals: new tokens are asked for ahead of the end of old ones", "error", err)
+			log.Warn("the gateway does not notify of renewals: new tokens are asked for ahead of the end of old ones", "error", err)
 		}
 		var r *refusal
 		if errors.As(err, &r) && !r.passing() {
 			pause = refusedWait
 		}
-		sleep(ctx, jitter(pause))
+		if s.pause(ctx, pause) {
+			pause = firstPause
+			continue
+		}
 		pause = min(2*pause, lastPause)
+	}
+}
+
+// pause waits about d, or for a sign that a gateway takes the key, which it reports; not
+// less than firstPause, half of it at the least.
+func (s *Source) pause(ctx context.Context, d time.Duration) (signed bool) {
+	sleep(ctx, jitter(firstPause))
+	if d <= firstPause {
+		return false
+	}
+	timer := time.NewTimer(jitter(d))
+	defer timer.Stop()
+	select {
+	case <-s.signs:
+		return true
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	return false
+}
+
+// unsigned forgets a sign that came before.
+func (s *Source) unsigned() {
+	select {
+	case <-s.signs:
+	default:
 	}
 }
 
@@ -76,7 +108,7 @@ func (s *Source) stream(ctx context.Context) (began bool, err error) {
 		part, stop := context.WithCancel(ctx)
 		late := time.AfterFunc(beginTime, stop)
 		silent.Reset(2 * beginTime)
-		answer, err := s.gateways.send(part, base, http.MethodGet, s.issuer.path("/events"), nil)
+		answer, err := s.gateways.send(part, base, http.MethodGet, s.eventsPath(), nil)
 		if !late.Stop() && err == nil {
 			_ = answer.Body.Close()
 			err = noAnswer(base, context.DeadlineExceeded)
@@ -124,6 +156,8 @@ func (s *stopping) Close() error {
 	return s.ReadCloser.Close()
 }
 
+func (s *Source) eventsPath() string { return apiPath + url.PathEscape(s.cfg.AppID) + "/events" }
+
 // heard looks at an event, and has the token fetched if the gateway has another one,
 // or one that ends earlier than is known here. A gateway token stays good whatever
 // happens behind it.
@@ -136,15 +170,15 @@ func (s *Source) heard(ctx context.Context, data string) {
 	if json.Unmarshal([]byte(data), &e) != nil || e.Fence == 0 {
 		return
 	}
-	mine := s.issuer.current()
-	stored := mine.Value == "" // the token came from the store: nobody knows which one it is
-	if mine.Value != "" && !mine.Real || !stored && e.Fence == mine.Fence && time.Duration(e.Seconds+1)*time.Second >= s.keeper.Status().Left {
+	mine := s.kept.issuer.current()
+	stored := mine.value() == "" // the token came from the store: nobody knows which one it is
+	if mine.value() != "" && !mine.Real || !stored && e.Fence == mine.Fence && time.Duration(e.Seconds+1)*time.Second >= s.Status().Left {
 		return
 	}
 	if most := min(time.Duration(e.Spread)*time.Millisecond, maxSpread); most > 1 {
 		sleep(ctx, rand.N(most))
 	}
-	s.keeper.Renew()
+	s.kept.keeper.Load().Renew()
 }
 
 // jitter is between half of d and d, so that many do not come at the same time.

@@ -2,13 +2,13 @@ package source
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
-	"strings"
 	"sync"
 	"time"
 
@@ -81,33 +81,32 @@ func (c Config) WithDefaults() Config {
 type Source struct {
 	cfg      Config
 	gateways *gateways
-	issuer   *issuer
 	store    custody.Store
-	keeper   *custody.Keeper
+	kept     *kept // the token
+	signs    chan struct{}
 
 	cancel    context.CancelFunc
 	listening sync.WaitGroup
 
 	mu      sync.Mutex // guards what follows
-	tickets map[string]*custody.Keeper
+	tickets map[string]*kept
 	closed  bool
 }
 
 // New checks cfg and returns a Source that begins to ask the gateway in the
-// background. An error says which field to change; a gateway that is away is none.
+// background. An error says which field to change; a gateway that is unavailable is none.
 func New(cfg Config) (*Source, error) {
 	cfg = cfg.WithDefaults()
 	gateways, err := newGateways(cfg)
 	if err != nil {
 		return nil, err
 	}
-	s := &Source{cfg: cfg, gateways: gateways, store: cfg.Store, tickets: map[string]*custody.Keeper{}}
+	s := &Source{cfg: cfg, gateways: gateways, store: cfg.Store, signs: make(chan struct{}, 1), tickets: map[string]*kept{}}
 	if s.store == nil {
 		s.store = newMemory()
 	}
-	s.issuer = &issuer{gateways: gateways, appID: cfg.AppID}
-	if s.keeper, err = s.keep("access_token", s.issuer.kind()); err != nil {
-		return nil, fmt.Errorf("source: %s", strings.TrimPrefix(err.Error(), "zhongkong: "))
+	if s.kept, err = s.keep("access_token", ""); err != nil {
+		return nil, err
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	s.cancel = cancel
@@ -115,38 +114,66 @@ func New(cfg Config) (*Source, error) {
 	return s, nil
 }
 
-// keep returns a Keeper of a kind that the gateway hands out. Its record names the
-// key, so that programs with different rights may share a store.
-func (s *Source) keep(name string, kind custody.Kind) (*custody.Keeper, error) {
+// keep begins to keep the token, or a ticket, that the gateway hands out. Its record
+// names the key, so that programs with different rights may share a store.
+func (s *Source) keep(name, ticketType string) (*kept, error) {
 	id := sha256.Sum256([]byte(s.cfg.Key.Reveal()))
-	return custody.New(custody.Config{
-		Key:  custody.Key{Kind: name, AppID: s.cfg.AppID, API: "gateway", Host: hex.EncodeToString(id[:4])},
-		Kind: kind, Store: s.store, Secret: s.cfg.Key, SealKeys: s.cfg.SealKeys,
-		Timing: s.cfg.Timing, Scheduler: s.cfg.Scheduler, Logger: s.cfg.Logger, Trace: s.cfg.Trace,
+	key := custody.Key{Kind: name, AppID: s.cfg.AppID, API: "gateway", Host: hex.EncodeToString(id[:4])}
+	i := &issuer{gateways: s.gateways, appID: s.cfg.AppID, ticket: ticketType, answered: s.sign}
+	k, err := newKept(i, func(kind custody.Kind) (*custody.Keeper, error) {
+		return custody.New(custody.Config{
+			Key: key, Kind: kind, Store: s.store, SealKeys: s.cfg.SealKeys,
+			Secret: custody.NewSecret(rand.Text()), // a gateway that one Keeper cannot reach holds back no other one
+			Timing: s.cfg.Timing, Scheduler: s.cfg.Scheduler, Logger: s.cfg.Logger, Trace: s.cfg.Trace,
+		})
 	})
+	if err != nil {
+		return nil, fmt.Errorf("source: %w", err)
+	}
+	return k, nil
+}
+
+// sign notes that a gateway takes the key.
+func (s *Source) sign() {
+	select {
+	case s.signs <- struct{}{}:
+	default:
+	}
 }
 
 // Token returns the live token: at once when there is one, whether or not a gateway
-// can be reached; see [custody.Keeper.Token], also for its errors.
-func (s *Source) Token(ctx context.Context) (custody.Token, error) { return s.keeper.Token(ctx) }
+// can be reached; see [custody.Keeper.Token], also for its errors. Before it returns an
+// error a gateway is asked, at most once a second for all callers.
+func (s *Source) Token(ctx context.Context) (custody.Token, error) { return s.kept.token(ctx) }
 
 // Reject says that a token was refused (40001, 40014, 42001), and returns the one to
 // use instead. See [custody.Keeper.Reject]; the gateway does what is said there.
 func (s *Source) Reject(ctx context.Context, refused string) (custody.Token, error) {
-	return s.keeper.Reject(ctx, refused)
+	return s.kept.reject(ctx, refused)
 }
 
 // Ticket returns the account's live ticket of a type, "jsapi" or "wx_card", as Token
 // does the token. The first call for a type begins to keep it.
 func (s *Source) Ticket(ctx context.Context, ticketType string) (custody.Token, error) {
-	keeper, err := s.ticket(ticketType)
+	k, err := s.ticket(ticketType)
 	if err != nil {
 		return custody.Token{}, err
 	}
-	return keeper.Token(ctx)
+	return k.token(ctx)
 }
 
-func (s *Source) ticket(ticketType string) (*custody.Keeper, error) {
+// RejectTicket says that a page found a ticket invalid, and returns the one to use
+// instead, as Reject does for the token. An error that wraps [custody.ErrRefused] says
+// that there is no other one now.
+func (s *Source) RejectTicket(ctx context.Context, ticketType, refused string) (custody.Token, error) {
+	k, err := s.ticket(ticketType)
+	if err != nil {
+		return custody.Token{}, err
+	}
+	return k.reject(ctx, refused)
+}
+
+func (s *Source) ticket(ticketType string) (*kept, error) {
 	if ticketType != "jsapi" && ticketType != "wx_card" {
 		return nil, fmt.Errorf(`source: there is no ticket of type %q: it is "jsapi" or "wx_card"`, ticketType)
 	}
@@ -155,19 +182,19 @@ func (s *Source) ticket(ticketType string) (*custody.Keeper, error) {
 	if s.closed {
 		return nil, custody.ErrClosed
 	}
-	if keeper := s.tickets[ticketType]; keeper != nil {
-		return keeper, nil
+	if k := s.tickets[ticketType]; k != nil {
+		return k, nil
 	}
-	keeper, err := s.keep(ticketType+"_ticket", s.issuer.ticket(ticketType))
+	k, err := s.keep(ticketType+"_ticket", ticketType)
 	if err != nil {
-		return nil, fmt.Errorf("source: %s", strings.TrimPrefix(err.Error(), "zhongkong: "))
+		return nil, err
 	}
-	s.tickets[ticketType] = keeper
-	return keeper, nil
+	s.tickets[ticketType] = k
+	return k, nil
 }
 
-// Status tells how the token is doing, without the token. It waits for nothing.
-func (s *Source) Status() custody.Status { return s.keeper.Status() }
+// Status reports how the token is doing, without the token. It waits for nothing.
+func (s *Source) Status() custody.Status { return s.kept.keeper.Load().Status() }
 
 // Close ends the Source and waits for what it does in the background. Closing twice
 // is safe.
@@ -178,10 +205,10 @@ func (s *Source) Close() error {
 	s.closed = true
 	s.mu.Unlock()
 	var err error
-	for _, keeper := range s.tickets { // nobody adds to them now
-		err = errors.Join(err, keeper.Close())
+	for _, k := range s.tickets { // nobody adds to them now
+		err = errors.Join(err, k.close())
 	}
-	err = errors.Join(err, s.keeper.Close())
+	err = errors.Join(err, s.kept.close())
 	s.gateways.idle()
 	return err
 }

@@ -136,8 +136,8 @@ type Config struct {
 	// of its own.
 	Scheduler *custody.Scheduler
 
-	// Timing bounds the steps of a renewal. The zero value is right for WeChat;
-	// tests shrink it.
+	// Timing bounds the steps of a renewal. The zero value is right for WeChat over a
+	// usual network; where WeChat answers slowly, FetchTimeout grows.
 	Timing custody.Timing
 
 	// Transport carries the requests to WeChat. Nil means one with timeouts that

@@ -31,6 +31,9 @@ import (
 //	ZHONGKONG_SEAL_KEY       SealKeys: each 32 bytes in base64, separated by commas
 //	ZHONGKONG_LOG_LEVEL      of Logger, which writes to stderr: debug, info, warn, error
 //
+// and those of [TimingFrom], of which a slow network needs ZHONGKONG_FETCH_TIMEOUT, if
+// any.
+//
 // An error names the variable and the rule it breaks, never a secret's value.
 func ConfigFromEnv() (Config, error) { return ConfigFrom(os.Getenv) }
 
@@ -62,10 +65,51 @@ func ConfigFrom(get func(name string) string) (Config, error) {
 	if c.Logger, err = loggerFrom(get); err != nil {
 		return Config{}, err
 	}
+	if c.Timing, err = TimingFrom(get); err != nil {
+		return Config{}, fmt.Errorf("wechat: %w", err)
+	}
 	if err := c.WithDefaults().validate(); err != nil {
 		return Config{}, err
 	}
 	return c, nil
+}
+
+// TimingFrom takes a [custody.Timing] from the variables of get, which returns "" for one
+// that is not set. Each is a positive duration such as 8s; one that is not set leaves its
+// field at the default.
+//
+//	ZHONGKONG_FETCH_TIMEOUT   FetchTimeout
+//	ZHONGKONG_SAVE_TIMEOUT    SaveTimeout
+//	ZHONGKONG_LEASE_TTL       LeaseTTL
+//	ZHONGKONG_STORE_TIMEOUT   StoreTimeout
+//	ZHONGKONG_PROBE_TIMEOUT   ProbeTimeout
+//	ZHONGKONG_STORE_PATIENCE  StorePatience
+//
+// An error names the variable.
+func TimingFrom(get func(name string) string) (custody.Timing, error) {
+	var t custody.Timing
+	for _, f := range []struct {
+		name  string
+		field *time.Duration
+	}{
+		{"ZHONGKONG_FETCH_TIMEOUT", &t.FetchTimeout},
+		{"ZHONGKONG_SAVE_TIMEOUT", &t.SaveTimeout},
+		{"ZHONGKONG_LEASE_TTL", &t.LeaseTTL},
+		{"ZHONGKONG_STORE_TIMEOUT", &t.StoreTimeout},
+		{"ZHONGKONG_PROBE_TIMEOUT", &t.ProbeTimeout},
+		{"ZHONGKONG_STORE_PATIENCE", &t.StorePatience},
+	} {
+		text := get(f.name)
+		if text == "" {
+			continue
+		}
+		d, err := time.ParseDuration(text)
+		if err != nil || d <= 0 {
+			return custody.Timing{}, fmt.Errorf("%s is %q: it must be a positive duration such as 8s or 500ms", f.name, text)
+		}
+		*f.field = d
+	}
+	return t, nil
 }
 
 func freshnessFrom(get func(string) string) (time.Duration, error) {

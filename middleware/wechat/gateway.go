@@ -40,8 +40,8 @@ func (c *Client) keepFromGateway(cfg Config, timing custody.Timing, store custod
 
 // newTransport is like the one that package platform makes, for what does not go
 // through the gateway.
-func newTransport() *http.Transport {
-	return &http.Transport{
+func newTransport() http.RoundTripper {
+	return platform.KeepAlive(&http.Transport{
 		Proxy:                 http.ProxyFromEnvironment,
 		DialContext:           (&net.Dialer{Timeout: 5 * time.Second}).DialContext,
 		TLSHandshakeTimeout:   5 * time.Second,
@@ -49,5 +49,5 @@ func newTransport() *http.Transport {
 		IdleConnTimeout:       90 * time.Second,
 		MaxIdleConnsPerHost:   64,
 		ForceAttemptHTTP2:     true,
-	}
+	})
 }

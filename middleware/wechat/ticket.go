@@ -35,6 +35,25 @@ func (c *Client) Ticket(ctx context.Context, kind platform.TicketType) (custody.
 	return keeper.Token(ctx)
 }
 
+// RejectTicket says that a page found a ticket invalid and returns the one to use
+// instead: the newer one if another process has fetched it already, else a new one,
+// fetched once for all. Look for another cause first: most invalid signatures come from
+// the page's URL, or from its domain (JS接口安全域名), and WeChat allows few fetches of
+// tickets. An error that wraps [custody.ErrRefused] says that there is no other one now.
+func (c *Client) RejectTicket(ctx context.Context, kind platform.TicketType, refused string) (custody.Token, error) {
+	if c.source != nil {
+		if _, err := platform.ParseTicketType(string(kind)); err != nil {
+			return custody.Token{}, fmt.Errorf("wechat: %w", err)
+		}
+		return c.source.RejectTicket(ctx, string(kind), refused)
+	}
+	keeper, err := c.tickets.keeper(kind)
+	if err != nil {
+		return custody.Token{}, err
+	}
+	return keeper.Reject(ctx, refused)
+}
+
 // JSConfig is what a page gives to wx.config of the JS-SDK, beside debug and
 // jsApiList. Its JSON has the names that wx.config wants. None of it is a secret.
 type JSConfig struct {

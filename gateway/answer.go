@@ -1,0 +1,165 @@
+package gateway
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"mime"
+	"net/http"
+	"sync/atomic"
+
+	"github.com/zhongkong-go/zhongkong/platform"
+)
+
+// maxErrcodeBytes is the length of an answer in which an errcode is looked for behind
+// other fields. WeChat's refusals have about 250 bytes.
+const maxErrcodeBytes = 4 << 10
+
+// cutError is an answer of WeChat that broke off before any of it was passed on.
+type cutError struct {
+	bytes int // that came
+	err   error
+}
+
+func (e *cutError) Error() string {
+	return fmt.Sprintf("WeChat's answer broke off after %d bytes: %v", e.bytes, e.err)
+}
+
+func (e *cutError) Unwrap() error { return e.err }
+
+// whole reads the first bufferBytes of an answer before any of it is passed on, if it is
+// a short or a textual one. So an answer that breaks off, as most do at their beginning,
+// is answered in words and does not leave the caller with a connection that was cut. What
+// may be a long download is passed on as it comes.
+func whole(resp *http.Response) error {
+	if !isShort(resp) {
+		return nil
+	}
+	h := &held{body: resp.Body, buffer: buffers.Get()}
+	for h.end < len(h.buffer) && h.err == nil {
+		var n int
+		n, h.err = resp.Body.Read(h.buffer[h.end:])
+		h.end += n
+	}
+	if h.err != nil && h.err != io.EOF { //nolint:errorlint // Reader's own, as io.Reader demands it
+		_ = h.Close()
+		return &cutError{h.end, h.err}
+	}
+	resp.Body = h
+	return nil
+}
+
+func isShort(resp *http.Response) bool {
+	if resp.ContentLength >= 0 {
+		return resp.ContentLength <= bufferBytes
+	}
+	kind, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	return err == nil && (kind == "application/json" || kind == "text/plain")
+}
+
+// held is a body whose beginning is in memory.
+type held struct {
+	body   io.ReadCloser
+	buffer []byte // of the pool; nil once it was given back
+	at     int
+	end    int   // of what was read into buffer
+	err    error // of the last Read: nil, or io.EOF
+}
+
+// Read implements [io.Reader].
+func (h *held) Read(p []byte) (int, error) {
+	if h.buffer != nil && h.at < h.end {
+		n := copy(p, h.buffer[h.at:h.end])
+		h.at += n
+		return n, nil
+	}
+	if h.err != nil {
+		return 0, h.err
+	}
+	return h.body.Read(p)
+}
+
+// Close implements [io.Closer].
+func (h *held) Close() error {
+	if h.buffer != nil {
+		buffers.Put(h.buffer)
+		h.buffer = nil
+	}
+	return h.body.Close()
+}
+
+// sending tells whether WeChat may have got a call that is not to be made twice.
+type sending struct {
+	platform.Evidence
+
+	begun atomic.Bool // the call was given to the transport
+}
+
+type sendingKey struct{}
+
+// watched reports to the sending in a request's context, if there is one.
+type watched struct{ http.RoundTripper }
+
+// RoundTrip implements [http.RoundTripper].
+func (w watched) RoundTrip(req *http.Request) (*http.Response, error) {
+	if s, _ := req.Context().Value(sendingKey{}).(*sending); s != nil {
+		s.begun.Store(true)
+		req = req.WithContext(s.Watch(req.Context()))
+	}
+	return w.RoundTripper.RoundTrip(req)
+}
+
+// repeatable reports whether a call of that method may be made once more without asking:
+// WeChat's do nothing new then.
+func repeatable(method string) bool { return method == http.MethodGet || method == http.MethodHead }
+
+// carry sends a call to WeChat and passes the answer on.
+func (g *Gateway) carry(proxy http.Handler, w *observed, out *http.Request) {
+	w.proxied = true
+	if !repeatable(out.Method) {
+		w.sending = new(sending)
+		out = out.WithContext(context.WithValue(out.Context(), sendingKey{}, w.sending))
+	}
+	proxy.ServeHTTP(w, out)
+}
+
+// may reports whether WeChat may have carried out the call that ended in err.
+func (s *sending) may(err error) bool {
+	var cut *cutError
+	return s != nil && (errors.As(err, &cut) || s.begun.Load() && s.Sent(err))
+}
+
+// carriedOut is what a caller reads whose call WeChat may have carried out. It is no
+// JSON, and has no errcode: programs repeat a call that was answered -1, and take an
+// object without an errcode for a success.
+const carriedOut = "WeChat may have carried out the call, and its answer was lost: find out before you make it again"
+
+// brokeOff logs an answer that broke off after a part of it was passed on.
+func (g *Gateway) brokeOff(r *http.Request, path string, o *observed) {
+	g.cfg.Logger.LogAttrs(r.Context(), slog.LevelWarn, "WeChat's answer broke off, and so did the one to the caller",
+		slog.String("method", loggable(r.Method)), slog.String("path", loggable(path)), slog.Int64("bytes", o.bytes),
+		slog.String("client", o.client), slog.String("appid", o.appID), slog.String("remote", r.RemoteAddr))
+}
+
+// wechatErrcode returns the errcode in the first piece of an answer of WeChat's, 0 when
+// there is none. Where WeChat refuses a call, it writes the errcode first. Behind other
+// fields it is looked for in short answers alone.
+func wechatErrcode(piece []byte) int {
+	if code, found := leadingErrcode(piece); found || len(piece) > maxErrcodeBytes || !bytes.Contains(piece, []byte(`"errcode"`)) {
+		return code
+	}
+	var answer struct {
+		Errcode int64 `json:"errcode"`
+	}
+	if json.Unmarshal(piece, &answer) != nil {
+		return 0
+	}
+	if answer.Errcode != int64(int32(answer.Errcode)) { //nolint:gosec // that is the question
+		return OtherErrcode
+	}
+	return int(answer.Errcode)
+}

@@ -2,6 +2,7 @@ package gateway_test
 
 import (
 	"fmt"
+	"github.com/zhongkong-go/zhongkong/internal/test/patience"
 	"io"
 	"net/http"
 	"strings"
@@ -68,7 +69,7 @@ func TestBrokenAnswer(t *testing.T) {
 // TestNotCarriedOut: a POST that cannot have left is answered -1.
 func TestNotCarriedOut(t *testing.T) {
 	w, _, token := upstream(t, func(out http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(out, `{"errcode":0}`) })
-	eventually(t, "a token of WeChat's", func() bool { return w.get(domainIP+"?access_token="+token).Errcode == 0 })
+	patience.Until(t, "a token of WeChat's", func() bool { return w.get(domainIP+"?access_token="+token).Errcode == 0 })
 	w.stopUpstream()
 	got := w.post("/cgi-bin/message/mass/sendall?access_token="+token, `{"x":1}`)
 	if got.status != http.StatusOK || got.Errcode != -1 {
@@ -86,7 +87,7 @@ func TestBrokenDownload(t *testing.T) {
 	if got, err := w.try(w.request(http.MethodGet, path+"?access_token="+token, nil)); err == nil {
 		t.Errorf("an answer of %d bytes came as if it were whole", len(got.body))
 	}
-	eventually(t, "a line of the access log", func() bool { return strings.Contains(w.accessLine(path), "cut=true") })
+	patience.Until(t, "a line of the access log", func() bool { return strings.Contains(w.accessLine(path), "cut=true") })
 	if !strings.Contains(w.log.String(), "WeChat's answer broke off, and so did the one to the caller") {
 		t.Error("the log does not say what happened")
 	}
@@ -116,7 +117,7 @@ func TestAccessErrcode(t *testing.T) {
 		if got := w.get(path + "?access_token=" + token); got.body != want.body {
 			t.Errorf("%s: %d bytes came, want %d", path, len(got.body), len(want.body))
 		}
-		eventually(t, "a line of the access log", func() bool {
+		patience.Until(t, "a line of the access log", func() bool {
 			return strings.Contains(w.accessLine(path), fmt.Sprintf("errcode=%d ", want.errcode))
 		})
 	}

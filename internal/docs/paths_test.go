@@ -82,34 +82,20 @@ func TestPathsSees(t *testing.T) {
 
 // missing returns the paths that do not exist, each with its place, and how many it
 // looked at.
-func missing(t *testing.T, tree fs.FS) (wrong []string, checked int) {
+func missing(t *testing.T, files fs.FS) (wrong []string, checked int) {
 	t.Helper()
-	all := names(t, tree)
-	for name := range all {
-		text := readable(t, tree, name)
-		for i, line := range strings.Split(text, "\n") {
-			for _, m := range slashed.FindAllStringSubmatch(line, -1) {
-				of, ours := all.has(name, m[1])
-				if ours {
-					checked++
-				}
-				if ours && !of {
-					wrong = append(wrong, fmt.Sprintf("%s:%d: there is no %s", name, i+1, m[1]))
-				}
+	all := walk(t, files)
+	for name := range all.paths {
+		number := 0
+		for line := range strings.Lines(readable(t, files, name)) {
+			number++
+			if strings.TrimSpace(line) == "" {
+				continue
 			}
-			for _, m := range named.FindAllStringSubmatch(line, -1) {
-				checked++
-				if notPaths[m[1]] == "" && !all.base(m[1]) {
-					wrong = append(wrong, fmt.Sprintf("%s:%d: there is no %s", name, i+1, m[1]))
-				}
-			}
-			for _, m := range imported.FindAllStringSubmatch(line, -1) {
-				checked++
-				folder, base := path.Split(release.ReplaceAllString(m[1], ""))
-				base, _, _ = strings.Cut(base, ".") // a name of the package
-				if folder+base != "" && !all[folder+base] {
-					wrong = append(wrong, fmt.Sprintf("%s:%d: there is no package %s", name, i+1, folder+base))
-				}
+			gone, n := all.missing(name, line)
+			checked += n
+			for _, what := range gone {
+				wrong = append(wrong, fmt.Sprintf("%s:%d: there is no %s", name, number, what))
 			}
 		}
 	}
@@ -118,22 +104,54 @@ func missing(t *testing.T, tree fs.FS) (wrong []string, checked int) {
 }
 
 // tree is every file and folder of the repository.
-type tree map[string]bool
+type tree struct {
+	paths map[string]bool
+	bases map[string]bool // their names without the folder
+}
 
-func names(t *testing.T, files fs.FS) tree {
+func walk(t *testing.T, files fs.FS) tree {
 	t.Helper()
-	all := tree{}
+	all := tree{map[string]bool{}, map[string]bool{}}
 	err := fs.WalkDir(files, ".", func(name string, d fs.DirEntry, err error) error {
-		if err == nil && d.IsDir() && slices.Contains([]string{".git", ".cache", "node_modules", "dist"}, name) {
+		if err == nil && d.IsDir() && slices.Contains([]string{".git", ".cache", "node_modules", "dist"}, d.Name()) {
 			return fs.SkipDir
 		}
-		all[name] = true
+		all.paths[name], all.bases[path.Base(name)] = true, true
 		return err
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return all
+}
+
+// missing returns the paths in a line of a file that do not exist, and how many it
+// looked at.
+func (all tree) missing(file, line string) (gone []string, checked int) {
+	for _, m := range slashed.FindAllStringSubmatch(line, -1) {
+		exists, ours := all.has(file, m[1])
+		if ours {
+			checked++
+		}
+		if ours && !exists {
+			gone = append(gone, m[1])
+		}
+	}
+	for _, m := range named.FindAllStringSubmatch(line, -1) {
+		checked++
+		if notPaths[m[1]] == "" && !all.bases[m[1]] {
+			gone = append(gone, m[1])
+		}
+	}
+	for _, m := range imported.FindAllStringSubmatch(line, -1) {
+		checked++
+		folder, base := path.Split(release.ReplaceAllString(m[1], ""))
+		base, _, _ = strings.Cut(base, ".") // a name of the package
+		if folder+base != "" && !all.paths[folder+base] {
+			gone = append(gone, "package "+folder+base)
+		}
+	}
+	return gone, checked
 }
 
 // has reports whether something that looks like a path, in a file, is one of this
@@ -145,27 +163,20 @@ func (all tree) has(file, named string) (exists, ours bool) {
 	}
 	clean := path.Clean(named)
 	first, _, _ := strings.Cut(clean, "/")
-	if !strings.HasPrefix(named, ".") && (!all[first] || !strings.Contains(clean, "/")) {
+	if !strings.HasPrefix(named, ".") && (!all.paths[first] || !strings.Contains(clean, "/")) {
 		return false, false
 	}
 	for _, whole := range []string{clean, path.Join(path.Dir(file), named)} {
-		if all[whole] {
+		if all.paths[whole] || strings.Contains(whole, "*") && all.glob(whole) {
 			return true, true
-		}
-		if strings.Contains(whole, "*") {
-			for name := range all {
-				if ok, _ := path.Match(whole, name); ok {
-					return true, true
-				}
-			}
 		}
 	}
 	return false, true
 }
 
-func (all tree) base(file string) bool {
-	for name := range all {
-		if path.Base(name) == file {
+func (all tree) glob(pattern string) bool {
+	for name := range all.paths {
+		if ok, _ := path.Match(pattern, name); ok {
 			return true
 		}
 	}

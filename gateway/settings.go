@@ -226,16 +226,8 @@ func ParseSettings(content []byte, folder string, env func(string) (string, bool
 		Listen: file.Listen, PlainHTTP: file.PlainHTTP, TLS: TLS(file.TLS), Store: file.Store, APIBase: file.APIBase,
 		Admin: Admin{Listen: file.Admin.Listen}, Log: Log{Format: file.Log.Format},
 	}
-	if (s.TLS.Cert == "") != (s.TLS.Key == "") {
-		return nil, at("$.tls", errors.New("tls needs cert and key, both"))
-	}
-	if s.TLS.ClientCA != "" && s.TLS.Cert == "" {
-		return nil, at("$.tls.client_ca", errors.New("tls.client_ca needs tls.cert and tls.key"))
-	}
-	for _, path := range []*string{&s.TLS.Cert, &s.TLS.Key, &s.TLS.ClientCA} {
-		if *path != "" && !filepath.IsAbs(*path) {
-			*path = filepath.Join(folder, *path)
-		}
+	if err := s.TLS.complete(folder, at); err != nil {
+		return nil, err
 	}
 	if file.Log.Level != "" {
 		if err := s.Log.Level.UnmarshalText([]byte(file.Log.Level)); err != nil {
@@ -248,31 +240,57 @@ func ParseSettings(content []byte, folder string, env func(string) (string, bool
 	if _, err := platform.New(platform.Config{Base: s.APIBase}); err != nil {
 		return nil, at("$.api_base", fmt.Errorf("api_base %s", strings.TrimPrefix(err.Error(), "platform: Config.Base ")))
 	}
+	read := func(source secretSource) (custody.Secret, error) { return source.read(folder, env) }
+	if err := s.Admin.keys(file.Admin.Key, file.Admin.MetricsKey, read, at); err != nil {
+		return nil, err
+	}
 	var err error
+	s.Accounts, err = readAccounts(file.Accounts, folder, env, at)
+	return s, err
+}
+
+// complete checks which files are named together, and makes their paths absolute.
+func (t *TLS) complete(folder string, at func(string, error) error) error {
+	if (t.Cert == "") != (t.Key == "") {
+		return at("$.tls", errors.New("tls needs cert and key, both"))
+	}
+	if t.ClientCA != "" && t.Cert == "" {
+		return at("$.tls.client_ca", errors.New("tls.client_ca needs tls.cert and tls.key"))
+	}
+	for _, path := range []*string{&t.Cert, &t.Key, &t.ClientCA} {
+		if *path != "" && !filepath.IsAbs(*path) {
+			*path = filepath.Join(folder, *path)
+		}
+	}
+	return nil
+}
+
+// keys reads the admin API's keys. One that may do everything is needed where the
+// API listens.
+func (a *Admin) keys(key, metrics secretSource, read func(secretSource) (custody.Secret, error), at func(string, error) error) (err error) {
 	for _, k := range []struct {
 		name   string
 		source secretSource
 		key    *custody.Secret
 		needed bool
 	}{
-		{"key", file.Admin.Key, &s.Admin.Key, s.Admin.Listen != ""},
-		{"metrics_key", file.Admin.MetricsKey, &s.Admin.MetricsKey, false},
+		{"key", key, &a.Key, a.Listen != ""},
+		{"metrics_key", metrics, &a.MetricsKey, false},
 	} {
 		if k.source.isZero() && !k.needed {
 			continue
 		}
-		if *k.key, err = k.source.read(folder, env); err == nil && len(k.key.Reveal()) < minAdminKey {
+		if *k.key, err = read(k.source); err == nil && len(k.key.Reveal()) < minAdminKey {
 			err = errors.New("it needs at least 32 characters: make one with openssl rand -hex 32")
 		}
 		if err != nil {
-			return nil, at("$.admin."+k.name, fmt.Errorf("admin.%s: %w", k.name, err))
+			return at("$.admin."+k.name, fmt.Errorf("admin.%s: %w", k.name, err))
 		}
 	}
-	if !s.Admin.MetricsKey.IsZero() && s.Admin.MetricsKey.Equal(s.Admin.Key) {
-		return nil, at("$.admin.metrics_key", errors.New("admin.metrics_key is the admin key: make another one, since it is for those who may only watch"))
+	if !a.MetricsKey.IsZero() && a.MetricsKey.Equal(a.Key) {
+		return at("$.admin.metrics_key", errors.New("admin.metrics_key is the admin key: make another one, which can only read metrics"))
 	}
-	s.Accounts, err = readAccounts(file.Accounts, folder, env, at)
-	return s, err
+	return nil
 }
 
 func readAccounts(files []accountFile, folder string, env func(string) (string, bool), at func(string, error) error) ([]Account, error) {

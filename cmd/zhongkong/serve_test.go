@@ -113,16 +113,16 @@ func command(t *testing.T, env []string, args ...string) (out, errs string, err 
 	return stdout.String(), stderr.String(), err
 }
 
-// apiCall makes one with a client's key.
-func apiCall(t *testing.T, client *http.Client, base, appid, key, path string) string {
+// apiCall calls an API through the gateway with a client's key.
+func apiCall(t *testing.T, base, appid, key string) string {
 	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, base+path, http.NoBody)
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, base+"/cgi-bin/get_api_domain_ip", http.NoBody)
 	if err != nil {
 		t.Fatal(err)
 	}
 	r.Header.Set("Authorization", "Bearer "+key)
 	r.Header.Set("X-WeChat-AppID", appid)
-	res, err := client.Do(r)
+	res, err := http.DefaultClient.Do(r)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -174,7 +174,7 @@ func TestServeDemo(t *testing.T) {
 		}
 		answers.WriteString(token)
 		for range 3 {
-			got := apiCall(t, http.DefaultClient, s.base, appid, key, "/cgi-bin/get_api_domain_ip")
+			got := apiCall(t, s.base, appid, key)
 			if !strings.Contains(got, "ip_list") {
 				t.Error(got)
 			}
@@ -274,7 +274,7 @@ func TestServeConfig(t *testing.T) {
 	}
 	works := func(appid, key string) func() bool {
 		return func() bool {
-			return strings.Contains(apiCall(t, http.DefaultClient, s.base, appid, key, "/cgi-bin/get_api_domain_ip"), "ip_list")
+			return strings.Contains(apiCall(t, s.base, appid, key), "ip_list")
 		}
 	}
 	soon("a new client", works(first, key))
@@ -379,7 +379,7 @@ func TestServeDrains(t *testing.T) {
 	s := serve(t, append(env, "ZHONGKONG_SEAL_KEY="+testSeal, "WECHAT_APPID=wx1", "WECHAT_APPSECRET=made-up", "WECHAT_API_BASE=http://"+listener.Addr().String()), "--listen", "127.0.0.1:0")
 	got := make(chan string, 1)
 	go func() {
-		got <- apiCall(t, http.DefaultClient, s.base, "wx1", strings.TrimSpace(out), "/cgi-bin/get_api_domain_ip")
+		got <- apiCall(t, s.base, "wx1", strings.TrimSpace(out))
 	}()
 	<-arrived
 	if err := s.Process.Signal(syscall.SIGTERM); err != nil {

@@ -168,7 +168,10 @@ func (g *gateways) ask(ctx context.Context, method, path string, body []byte, ou
 			part, cancel = context.WithTimeout(ctx, time.Until(deadline)/time.Duration(left))
 		}
 		defer cancel()
-		err := g.askOne(part, base, method, path, body, out)
+		resp, err := g.send(part, base, method, path, body)
+		if err == nil {
+			err = decode(base, resp, out)
+		}
 		if err == nil {
 			errs = nil
 			return true
@@ -203,18 +206,15 @@ func (s *several) Error() string {
 
 func (s *several) Unwrap() []error { return s.errs }
 
-func (g *gateways) askOne(ctx context.Context, base *url.URL, method, path string, body []byte, out any) error {
-	resp, err := g.send(ctx, base, method, path, body)
-	if err != nil {
-		return err
-	}
+// decode reads the answer of the gateway base into out.
+func decode(base *url.URL, resp *http.Response, out any) error {
 	defer func() { _ = resp.Body.Close() }()
 	text, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if err != nil {
 		return noAnswer(base, err)
 	}
 	if err := json.Unmarshal(text, out); err != nil {
-		return fmt.Errorf("the gateway %s answered what is no JSON: is it a gateway?", base)
+		return fmt.Errorf("the gateway %s answered something that is not JSON: is it a gateway?", base)
 	}
 	return nil
 }

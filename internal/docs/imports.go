@@ -146,18 +146,21 @@ func (t Table) depguard() string {
 		if name == "" {
 			name = "root"
 		}
-		fmt.Fprintf(&b, "        %s:\n", strings.TrimPrefix(name, "-"))
 		mode, allow := "lax", depguardPaths(rule.Imports)
-		if rule.Std {
-			mode, allow = "strict", append([]string{"$gostd"}, allow...)
-		}
-		fmt.Fprintf(&b, "          list-mode: %s\n          files: [%s, \"!$test\"]\n", mode, strings.Join(t.files(i), ", "))
 		deny := rule.Never
-		if rule.All {
+		switch {
+		case rule.Std:
+			mode, allow = "strict", append([]string{"$gostd"}, allow...)
+		case rule.All:
 			deny = append(depguardPaths(t[i+1:].folders()), deny...)
-		} else if !rule.Std {
+		default:
 			deny = append([]string{Module}, deny...)
 		}
+		if len(allow)+len(deny) == 0 { // the highest layer may import everything
+			continue
+		}
+		fmt.Fprintf(&b, "        %s:\n          list-mode: %s\n", strings.TrimPrefix(name, "-"), mode)
+		fmt.Fprintf(&b, "          files: [%s, \"!$test\"]\n", strings.Join(t.files(i), ", "))
 		if len(allow) > 0 {
 			fmt.Fprintf(&b, "          allow: [%s]\n", strings.Join(allow, ", "))
 		}

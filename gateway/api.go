@@ -204,7 +204,10 @@ func (g *Gateway) good(c caller, text string) bool {
 
 func (g *Gateway) giveOwn(w *observed, c caller) *refusal {
 	appID := c.account.AppID
-	writeJSONLine(w, handedToken{AppID: appID, AccessToken: g.tokens.mint(c.id, c.key, appID, time.Now()), ExpiresIn: int64(statedLife / time.Second)})
+	writeJSONLine(
+		w,
+		handedToken{AppID: appID, AccessToken: g.tokens.mint(c.id, c.key, appID, time.Now()), ExpiresIn: int64(statedLife / time.Second)},
+	)
 	return nil
 }
 
@@ -214,7 +217,10 @@ func (g *Gateway) giveReal(w *observed, r *http.Request, c caller, token custody
 	if refused := g.note(r.Context(), "client "+c.Name, "hand out token", appID, ""); refused != nil {
 		return refused
 	}
-	writeJSONLine(w, handedToken{AppID: appID, AccessToken: token.Value(), ExpiresIn: int64(token.Left() / time.Second), Real: true, Fence: token.Fence()})
+	writeJSONLine(
+		w,
+		handedToken{AppID: appID, AccessToken: token.Value(), ExpiresIn: int64(token.Left() / time.Second), Real: true, Fence: token.Fence()},
+	)
 	return nil
 }
 
@@ -278,7 +284,13 @@ func (r *refusal) writeAPI(w http.ResponseWriter) (rid string) {
 	if !found || r.class != "" && r.code != codeBusy {
 		known.status, known.text = http.StatusServiceUnavailable, "the gateway has no token for this account: WeChat answered it with this errcode (zhongkong explain); see its log"
 	}
-	answer := apiRefusal{Error: known.text, Errcode: r.code, Class: r.class, RetryAfter: int64((r.retry + time.Second - 1) / time.Second), RID: rid}
+	answer := apiRefusal{
+		Error:      known.text,
+		Errcode:    r.code,
+		Class:      r.class,
+		RetryAfter: int64((r.retry + time.Second - 1) / time.Second),
+		RID:        rid,
+	}
 	if r.code == codeAccepted {
 		answer.Errcode = 0
 	}

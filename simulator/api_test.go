@@ -107,7 +107,8 @@ func TestEndpointRefusals(t *testing.T) {
 
 func expect(t *testing.T, a reply, errcode int, errmsg string) {
 	t.Helper()
-	if a.status != http.StatusOK || a.Errcode != errcode || !ridForm.MatchString(a.Errmsg) || ridForm.ReplaceAllString(a.Errmsg, "") != errmsg {
+	if a.status != http.StatusOK || a.Errcode != errcode || !ridForm.MatchString(a.Errmsg) ||
+		ridForm.ReplaceAllString(a.Errmsg, "") != errmsg {
 		t.Errorf("answers %d %s\nwant 200, errcode %d, %q and a rid", a.status, a.raw, errcode, errmsg)
 	}
 }
@@ -337,7 +338,8 @@ func TestTickets(t *testing.T) {
 	if fetch("jsapi") == js {
 		t.Error("a ticket outlived KillTicket")
 	}
-	if got := wx.Stats(appid); got.JSAPI != (simulator.PoolStats{Calls: 4, Issued: 2}) || got.Card != (simulator.PoolStats{Calls: 2, Issued: 2}) {
+	if got := wx.Stats(appid); got.JSAPI != (simulator.PoolStats{Calls: 4, Issued: 2}) ||
+		got.Card != (simulator.PoolStats{Calls: 2, Issued: 2}) {
 		t.Errorf("%+v", got)
 	}
 }
@@ -421,7 +423,8 @@ func TestMedia(t *testing.T) {
 	id := upload("image", png)
 	upload("thumb", "x")
 	a := ask(t, wx, token, apiCall{"GET", "/cgi-bin/media/get", "media_id=" + id, ""})
-	if a.raw != png || a.header.Get("Content-Type") != "image/png" || !strings.HasPrefix(a.header.Get("Content-Disposition"), "attachment; filename") {
+	if a.raw != png || a.header.Get("Content-Type") != "image/png" ||
+		!strings.HasPrefix(a.header.Get("Content-Disposition"), "attachment; filename") {
 		t.Errorf("%d bytes, %v", len(a.raw), a.header)
 	}
 	e := wx.Events()[len(wx.Events())-1]
@@ -438,7 +441,12 @@ func TestMedia(t *testing.T) {
 	for range 20 {
 		upload("image", png)
 	}
-	expect(t, ask(t, wx, token, apiCall{"GET", "/cgi-bin/media/get", "media_id=" + id, ""}), 40007, "invalid media_id") // too much was uploaded since
+	expect(
+		t,
+		ask(t, wx, token, apiCall{"GET", "/cgi-bin/media/get", "media_id=" + id, ""}),
+		40007,
+		"invalid media_id",
+	) // too much was uploaded since
 	id = upload("image", png)
 	wx.Clock.Advance(3 * 24 * time.Hour)
 	expect(t, ask(t, wx, wx.Supersede(appid), apiCall{"GET", "/cgi-bin/media/get", "media_id=" + id, ""}), 40007, "invalid media_id")

@@ -153,7 +153,13 @@ func (c *tokenGetCmd) Run(ctx context.Context, t *terminal) error {
 }
 
 // withToken gives do the live token and its Keeper.
-func withToken(ctx context.Context, t *terminal, wait time.Duration, trusting bool, do func(context.Context, *custody.Keeper, custody.Token) error) error {
+func withToken(
+	ctx context.Context,
+	t *terminal,
+	wait time.Duration,
+	trusting bool,
+	do func(context.Context, *custody.Keeper, custody.Token) error,
+) error {
 	if wait <= 0 {
 		return mistake("--wait %s: it has to be positive", wait)
 	}

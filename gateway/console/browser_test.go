@@ -72,7 +72,9 @@ func TestRenewalSeen(t *testing.T) {
 	tab.Await(has("#clients", "shop"))
 	tab.Await(has("#lines", "Client added"))
 
-	rule := d.wx.Inject(simulator.Fault{AppID: appID(1), Path: simulator.StableTokenPath, Errcode: 40164, Errmsg: "invalid ip 203.0.113.7, not in whitelist"})
+	rule := d.wx.Inject(
+		simulator.Fault{AppID: appID(1), Path: simulator.StableTokenPath, Errcode: 40164, Errmsg: "invalid ip 203.0.113.7, not in whitelist"},
+	)
 	d.wx.Kill(appID(1))
 	_, _ = d.Refresh(t.Context(), "test", appID(1))
 	tab.Await(has("#health.warn", "Every account has a token, but one cannot be renewed."))
@@ -289,7 +291,8 @@ func TestMarkup(t *testing.T) {
 		}
 	}
 	got := d.act("clients/add", "name", evil, "account", evil, "paths", evil, "rate", evil)
-	if got.status != http.StatusUnprocessableEntity || strings.Contains(got.html, "<script>window") || strings.Contains(got.html, "<img src=x") {
+	if got.status != http.StatusUnprocessableEntity || strings.Contains(got.html, "<script>window") ||
+		strings.Contains(got.html, "<img src=x") {
 		t.Errorf("a form with markup in it: %d", got.status)
 	}
 }

@@ -41,7 +41,10 @@ func TestMany(t *testing.T) {
 	if size := len(html); size > 200<<10 {
 		t.Errorf("the page has %d bytes", size)
 	}
-	for query, want := range map[string]int{"?n=101": 3, "?n=9999": 3, "?n=-1": 50, "?n=x": 50, "?q=MANY000000000042": 1, "?q=many00000000004": 10, "?q=%3Cscript%3E": 0, "?q=many&n=100": 50} {
+	for query, want := range map[string]int{
+		"?n=101": 3, "?n=9999": 3, "?n=-1": 50, "?n=x": 50, "?q=MANY000000000042": 1,
+		"?q=many00000000004": 10, "?q=%3Cscript%3E": 0, "?q=many&n=100": 50,
+	} {
 		html := d.get(query).html
 		if n := strings.Count(html, `<tr id="account-`); n != want {
 			t.Errorf("%s: %d rows, want %d", query, n, want)
@@ -100,7 +103,10 @@ func TestStoreAway(t *testing.T) {
 		html = d.get("").html
 		return strings.Contains(html, "2 renewed, 0 refused, 0 failed")
 	})
-	for _, want := range []string{"so clients and journal cannot be shown", "The clients are not known.", "The journal is not known.", "this gateway, since its start", "All 2 accounts have a valid token.", "–"} {
+	for _, want := range []string{
+		"so clients and journal cannot be shown", "The clients are not known.",
+		"The journal is not known.", "this gateway, since its start", "All 2 accounts have a valid token.", "–",
+	} {
 		if !strings.Contains(html, want) {
 			t.Errorf("with a store that never answered there is no %q", want)
 		}

@@ -125,7 +125,14 @@ func lively(t *testing.T) *desk {
 	for range 1204 {
 		d.call(appID(0), shop)
 	}
-	d.client(gateway.Client{Name: "crm", Accounts: []string{appID(0), appID(3), appID(5)}, Paths: []string{"/cgi-bin/user/*", "/cgi-bin/menu/get"}, Rate: 50})
+	d.client(
+		gateway.Client{
+			Name:     "crm",
+			Accounts: []string{appID(0), appID(3), appID(5)},
+			Paths:    []string{"/cgi-bin/user/*", "/cgi-bin/menu/get"},
+			Rate:     50,
+		},
+	)
 	d.client(gateway.Client{Name: "legacy-php", Accounts: []string{appID(2)}, Real: true, Ends: time.Now().AddDate(1, 0, 0)})
 	if _, err := d.Clients("admin 192.0.2.7").Rotate(t.Context(), "crm", 24*time.Hour); err != nil {
 		t.Fatal(err)

@@ -148,7 +148,11 @@ func (d *desk) client(c gateway.Client) string {
 
 // call makes a call through the gateway with a client's key.
 func (d *desk) call(appID, key string) {
-	r := httptest.NewRequest(http.MethodGet, "/cgi-bin/token?"+url.Values{"grant_type": {"client_credential"}, "appid": {appID}, "secret": {key}}.Encode(), http.NoBody)
+	r := httptest.NewRequest(
+		http.MethodGet,
+		"/cgi-bin/token?"+url.Values{"grant_type": {"client_credential"}, "appid": {appID}, "secret": {key}}.Encode(),
+		http.NoBody,
+	)
 	d.ServeHTTP(httptest.NewRecorder(), r)
 }
 
@@ -277,7 +281,9 @@ func (d *desk) open(path string, look browsertest.Look) *browsertest.Tab {
 	}
 	tab := browsertest.Open(d.t, d.url+"login", look)
 	for _, c := range d.http.Jar.Cookies(at) {
-		tab.Do(network.SetCookie(c.Name, c.Value).WithURL(d.url).WithPath(console.Path).WithHTTPOnly(true).WithSameSite(network.CookieSameSiteStrict))
+		tab.Do(
+			network.SetCookie(c.Name, c.Value).WithURL(d.url).WithPath(console.Path).WithHTTPOnly(true).WithSameSite(network.CookieSameSiteStrict),
+		)
 	}
 	tab.Do(chromedp.Navigate(d.url + path))
 	return tab

@@ -24,7 +24,15 @@ import (
 func TestLogin(t *testing.T) {
 	d := start(t, options{}).settled()
 	d.client(gateway.Client{Name: "shop", Accounts: []string{"*"}})
-	closed := []string{"", "accounts/" + appID(0), "accounts/" + appID(0) + "/refresh", "clients/add", "clients/revoke?name=shop", "clients/rotate?name=shop", "nothing"}
+	closed := []string{
+		"",
+		"accounts/" + appID(0),
+		"accounts/" + appID(0) + "/refresh",
+		"clients/add",
+		"clients/revoke?name=shop",
+		"clients/rotate?name=shop",
+		"nothing",
+	}
 	check := func(when string) {
 		t.Helper()
 		for _, path := range closed {
@@ -43,7 +51,8 @@ func TestLogin(t *testing.T) {
 	check("before the login")
 	for _, wrong := range []string{"", "x", adminKey + "x", adminKey[1:]} {
 		got := d.post("login", url.Values{"key": {wrong}})
-		if got.status != http.StatusUnauthorized || !strings.Contains(got.html, "That is not the admin key.") || got.header.Get("Set-Cookie") != "" {
+		if got.status != http.StatusUnauthorized || !strings.Contains(got.html, "That is not the admin key.") ||
+			got.header.Get("Set-Cookie") != "" {
 			t.Errorf("with %q: %d", wrong, got.status)
 		}
 	}
@@ -90,7 +99,8 @@ func TestLogin(t *testing.T) {
 
 	for _, next := range []string{"http://evil.example/page/", "//evil.example/page/", "/page//evil.example", "/clients", `/page\..\x`, "page/", "javascript:1"} {
 		got := d.post("login", url.Values{"key": {adminKey}, "next": {next}})
-		if u, err := url.Parse(got.location); err != nil || u.Host != "" || !strings.HasPrefix(u.Path, "/page/") || strings.HasPrefix(u.Path, "/page//") {
+		if u, err := url.Parse(got.location); err != nil || u.Host != "" || !strings.HasPrefix(u.Path, "/page/") ||
+			strings.HasPrefix(u.Path, "/page//") {
 			t.Errorf("after the login to %q: %q", next, got.location)
 		}
 	}
@@ -131,7 +141,8 @@ func TestGuarded(t *testing.T) {
 		"another site's origin":       {token, []string{"Origin", "http://evil.example"}},
 		"a sandbox":                   {token, []string{"Origin", "null"}},
 	} {
-		if got := d.post("clients/revoke?name=shop", url.Values{"csrf": {row.csrf}}, row.headers...); got.status != http.StatusForbidden || !there() {
+		if got := d.post("clients/revoke?name=shop", url.Values{"csrf": {row.csrf}}, row.headers...); got.status != http.StatusForbidden ||
+			!there() {
 			t.Errorf("%s: %d, the client is there: %t", name, got.status, there())
 		}
 		if len(row.headers) > 0 {
@@ -143,7 +154,8 @@ func TestGuarded(t *testing.T) {
 	for _, path := range []string{"", "login", "accounts/" + appID(0), "clients/add", "nothing", "static/page.js"} {
 		got := d.get(path)
 		policy := got.header.Get("Content-Security-Policy")
-		if !strings.Contains(policy, "default-src 'none'") || !strings.Contains(policy, "frame-ancestors 'none'") || strings.Contains(policy, "unsafe") {
+		if !strings.Contains(policy, "default-src 'none'") || !strings.Contains(policy, "frame-ancestors 'none'") ||
+			strings.Contains(policy, "unsafe") {
 			t.Errorf("%q: the policy is %q", path, policy)
 		}
 		if strings.Contains(got.html, " style=") || strings.Contains(got.html, "://") && strings.Contains(got.html, "src=\"http") {
@@ -153,7 +165,9 @@ func TestGuarded(t *testing.T) {
 			t.Errorf("%q may be kept: %q", path, got.header.Get("Cache-Control"))
 		}
 	}
-	if got := d.post("clients/revoke?name=shop", url.Values{"csrf": {token}}, "Sec-Fetch-Site", "same-origin", "Origin", d.base); got.status != http.StatusSeeOther || there() {
+	if got := d.post("clients/revoke?name=shop", url.Values{"csrf": {token}}, "Sec-Fetch-Site", "same-origin", "Origin",
+		d.base); got.status != http.StatusSeeOther ||
+		there() {
 		t.Errorf("its own form: %d", got.status)
 	}
 
@@ -180,7 +194,10 @@ func TestClients(t *testing.T) {
 	keyField := regexp.MustCompile(`id="new-key" class="secret">(zkkey_[^<]+)<`)
 	fetch := func(key string) string {
 		w := httptest.NewRecorder()
-		d.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/cgi-bin/token?grant_type=client_credential&appid="+appID(0)+"&secret="+key, http.NoBody))
+		d.ServeHTTP(
+			w,
+			httptest.NewRequest(http.MethodGet, "/cgi-bin/token?grant_type=client_credential&appid="+appID(0)+"&secret="+key, http.NoBody),
+		)
 		var answer struct {
 			Errcode int    `json:"errcode"`
 			Token   string `json:"access_token"`
@@ -208,7 +225,8 @@ func TestClients(t *testing.T) {
 			t.Errorf("%v: %d, without %q", form, got.status, want)
 		}
 	}
-	got := d.act("clients/add", "name", "shop", "account", appID(0), "account", appID(1), "paths", "/cgi-bin/user/*\n/cgi-bin/menu/get", "rate", "50", "ends", "2099-01-31")
+	got := d.act("clients/add", "name", "shop", "account", appID(0), "account", appID(1), "paths",
+		"/cgi-bin/user/*\n/cgi-bin/menu/get", "rate", "50", "ends", "2099-01-31")
 	if got.status != http.StatusOK {
 		t.Fatalf("%d %s", got.status, got.html)
 	}
@@ -216,11 +234,15 @@ func TestClients(t *testing.T) {
 	if code := fetch(first); code != "token" {
 		t.Errorf("with the new key: %s", code)
 	}
-	if got := d.act("clients/add", "name", "shop", "account", "*"); got.status != 422 || !strings.Contains(got.html, "There is a client of that name already.") {
+	if got := d.act("clients/add", "name", "shop", "account", "*"); got.status != 422 ||
+		!strings.Contains(got.html, "There is a client of that name already.") {
 		t.Errorf("the same name: %d", got.status)
 	}
 	overview := d.get("").html
-	for _, want := range []string{"shop", "just now", "1 call", appID(0) + " and 1 more", "50/s", "2 paths", "until 2099-01-31", "Client added"} {
+	for _, want := range []string{
+		"shop", "just now", "1 call", appID(0) + " and 1 more", "50/s", "2 paths", "until 2099-01-31",
+		"Client added",
+	} {
 		if !strings.Contains(overview, want) {
 			t.Errorf("the overview has no %q", want)
 		}
@@ -237,7 +259,8 @@ func TestClients(t *testing.T) {
 	if fetch(second) != "40125" || fetch(third) != "token" {
 		t.Error("without a grace the old key is dead")
 	}
-	if got := d.act("clients/rotate?name=none", "grace", "1h"); got.status != 422 || !strings.Contains(got.html, "There is no such client any more.") {
+	if got := d.act("clients/rotate?name=none", "grace", "1h"); got.status != 422 ||
+		!strings.Contains(got.html, "There is no such client any more.") {
 		t.Errorf("no such client: %d", got.status)
 	}
 	if got := d.act("clients/revoke?name=shop"); got.location != "/page/" || fetch(third) != "40125" {
@@ -303,16 +326,23 @@ func TestRefresh(t *testing.T) {
 
 // TestSecrets: no AppSecret, no token, no key is on any page.
 func TestSecrets(t *testing.T) {
-	d := start(t, options{faults: []simulator.Fault{{AppID: appID(1), Errcode: 40125, Errmsg: "invalid appsecret, " + appSecret + " is wrong"}}}).settled().logIn()
+	d := start(t, options{faults: []simulator.Fault{{AppID: appID(1), Errcode: 40125, Errmsg: "invalid appsecret, " + appSecret +
+		" is wrong"}}}).settled().logIn()
 	key := d.client(gateway.Client{Name: "shop", Accounts: []string{"*"}, Real: true})
 	w := httptest.NewRecorder()
-	d.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/cgi-bin/token?grant_type=client_credential&appid="+appID(0)+"&secret="+key, http.NoBody))
+	d.ServeHTTP(
+		w,
+		httptest.NewRequest(http.MethodGet, "/cgi-bin/token?grant_type=client_credential&appid="+appID(0)+"&secret="+key, http.NoBody),
+	)
 	token := d.wx.Latest(appID(0), simulator.Stable)
 	if token == "" || !bytes.Contains(w.Body.Bytes(), []byte(token)) {
 		t.Fatal(w.Body)
 	}
 	var all strings.Builder
-	for _, path := range []string{"", "accounts/" + appID(0), "accounts/" + appID(1), "clients/add", "clients/rotate?name=shop", "clients/revoke?name=shop", "accounts/" + appID(0) + "/refresh"} {
+	for _, path := range []string{
+		"", "accounts/" + appID(0), "accounts/" + appID(1), "clients/add", "clients/rotate?name=shop",
+		"clients/revoke?name=shop", "accounts/" + appID(0) + "/refresh",
+	} {
 		all.WriteString(d.get(path).html)
 	}
 	for _, secret := range []string{appSecret, token, key, adminKey} {
@@ -328,7 +358,10 @@ func TestSecrets(t *testing.T) {
 // TestChinese: with Chinese in the browser no text of the page is left in English.
 func TestChinese(t *testing.T) {
 	var all strings.Builder
-	for _, name := range []string{"page.html", "account.html", "forms.html", "state.go", "plot.go", "trail.go", "view.go", "act.go", "serve.go"} {
+	for _, name := range []string{
+		"page.html", "account.html", "forms.html", "state.go", "plot.go", "trail.go", "view.go",
+		"act.go", "serve.go",
+	} {
 		source, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)
@@ -348,7 +381,10 @@ func TestChinese(t *testing.T) {
 			t.Errorf("there is no Chinese for %q", text)
 		}
 	}
-	d := start(t, options{faults: []simulator.Fault{{AppID: appID(1), Path: simulator.StableTokenPath, Errcode: 40164, Errmsg: "invalid ip 203.0.113.7, not in whitelist"}}}).settled().logIn()
+	d := start(t, options{faults: []simulator.Fault{{
+		AppID: appID(1), Path: simulator.StableTokenPath, Errcode: 40164,
+		Errmsg: "invalid ip 203.0.113.7, not in whitelist",
+	}}}).settled().logIn()
 	for _, path := range []string{"", "accounts/" + appID(1), "clients/add"} {
 		html := d.get(path, "Accept-Language", "zh-CN,zh;q=0.9").html
 		if !strings.Contains(html, `<html lang="zh-CN">`) {
@@ -356,7 +392,8 @@ func TestChinese(t *testing.T) {
 		}
 		html = regexp.MustCompile(`(?s)<pre.*?</pre>`).ReplaceAllString(html, "")
 		for _, text := range regexp.MustCompile(`>([^<>]+)<`).FindAllStringSubmatch(html, -1) {
-			if strings.Count(strings.TrimSpace(text[1]), " ") > 3 && strings.IndexFunc(text[1], func(r rune) bool { return unicode.Is(unicode.Han, r) }) < 0 {
+			if strings.Count(strings.TrimSpace(text[1]), " ") > 3 &&
+				strings.IndexFunc(text[1], func(r rune) bool { return unicode.Is(unicode.Han, r) }) < 0 {
 				t.Errorf("%q, still in English: %q", path, strings.TrimSpace(text[1]))
 			}
 		}

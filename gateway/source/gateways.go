@@ -168,10 +168,7 @@ func (g *gateways) ask(ctx context.Context, method, path string, body []byte, ou
 			part, cancel = context.WithTimeout(ctx, time.Until(deadline)/time.Duration(left))
 		}
 		defer cancel()
-		resp, err := g.send(part, base, method, path, body)
-		if err == nil {
-			err = decode(base, resp, out)
-		}
+		err := g.askOne(part, base, call{method, path, body}, out)
 		if err == nil {
 			errs = nil
 			return true
@@ -206,8 +203,18 @@ func (s *several) Error() string {
 
 func (s *several) Unwrap() []error { return s.errs }
 
-// decode reads the answer of the gateway base into out.
-func decode(base *url.URL, resp *http.Response, out any) error {
+// call is a call of the gateway's API.
+type call struct {
+	method, path string
+	body         []byte
+}
+
+// askOne decodes the answer of the gateway base into out.
+func (g *gateways) askOne(ctx context.Context, base *url.URL, c call, out any) error {
+	resp, err := g.send(ctx, base, c.method, c.path, c.body)
+	if err != nil {
+		return err
+	}
 	defer func() { _ = resp.Body.Close() }()
 	text, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if err != nil {

@@ -130,7 +130,8 @@ func TestImportsSees(t *testing.T) {
 	}{
 		"custody imports gin": {map[string]listed{m + "custody": {imports: []string{"gin"}}, "gin": {}}, "custody links gin"},
 		"custody links it through another": {
-			map[string]listed{m + "custody": {imports: []string{"a"}}, "a": {standard: true, imports: []string{"gin"}}, "gin": {}}, "custody links gin",
+			map[string]listed{m + "custody": {imports: []string{"a"}}, "a": {standard: true, imports: []string{"gin"}}, "gin": {}},
+			"custody links gin",
 		},
 		"custody imports callback":    {one("custody", m+"callback"), "imports callback"},
 		"custody imports the proof":   {one("custody", m+"custody/proof"), "imports custody/proof"},
@@ -220,7 +221,10 @@ func violations(table Table, packages map[string]listed) []string {
 		for _, linked := range closure(packages, name) {
 			_, ours := folderOf(linked)
 			foreign := table[place].Std && !ours && !packages[linked].standard
-			banned := slices.ContainsFunc(table[place].Never, func(prefix string) bool { return linked == prefix || strings.HasPrefix(linked, prefix+"/") })
+			banned := slices.ContainsFunc(
+				table[place].Never,
+				func(prefix string) bool { return linked == prefix || strings.HasPrefix(linked, prefix+"/") },
+			)
 			if foreign || banned {
 				found = append(found, fmt.Sprintf("%s links %s, which imports.txt does not allow", folder, linked))
 			}

@@ -19,7 +19,15 @@ const root = "../.."
 
 // hosts are those that links of the pages may lead to. If you link to another one, look
 // at the page and add its host.
-var hosts = []string{"127.0.0.1", "keepachangelog.com", "semver.org", "cyclonedx.org", "reproducible-builds.org", "mp.weixin.qq.com", "developers.weixin.qq.com"}
+var hosts = []string{
+	"127.0.0.1",
+	"keepachangelog.com",
+	"semver.org",
+	"cyclonedx.org",
+	"reproducible-builds.org",
+	"mp.weixin.qq.com",
+	"developers.weixin.qq.com",
+}
 
 // TestLinks follows every link of every page as far as that is possible without a
 // network: the files, folders and anchors exist.
@@ -187,7 +195,8 @@ func untranslated(all map[string]docs.Page) (wrong []string) {
 		} else {
 			for i, h := range page.Headings {
 				if h.Level != other.Headings[i].Level {
-					wrong = append(wrong, fmt.Sprintf("%s:%d: %q is of level %d, in %s.md it is %d", name, h.Line, h.Text, h.Level, base, other.Headings[i].Level))
+					wrong = append(wrong, fmt.Sprintf("%s:%d: %q is of level %d, in %s.md it is %d", name, h.Line, h.Text, h.Level, base,
+						other.Headings[i].Level))
 					break
 				}
 			}

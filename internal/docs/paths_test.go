@@ -27,7 +27,7 @@ var (
 	// URL, a variable or a longer path.
 	slashed = regexp.MustCompile(`(?:^|[^\w/.:@$%~}-])((?:\.{1,2}/)*[\w.-]*[\w-](?:/[\w.*-]*[\w*-])+)`)
 	// named is a file without its folder.
-	named = regexp.MustCompile("(?:^|[^\\w/.*-])(\\w[\\w.-]*\\.go|\\w+_test\\.go)\\b")
+	named = regexp.MustCompile(`(?:^|[^\w/.*-])(\w[\w.-]*\.go)\b`)
 	// imported is a package of this module.
 	imported = regexp.MustCompile(regexp.QuoteMeta(docs.Module) + `/([\w./-]*\w)`)
 	// release is the end of a nested module's tag.

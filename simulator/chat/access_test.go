@@ -73,7 +73,10 @@ func TestMarkup(t *testing.T) {
 	d2.act("say", "type", "text", "value", "fail")
 	d2.until("the failure", func() bool { return d2.wx.Stats(good.AppID).Pushes >= 4 })
 
-	for _, query := range []string{"", "?account=" + "wx%22%3E%3Cscript%3Ewindow.hit=1%3C/script%3E", "?as=%3Cscript%3Ewindow.hit=1%3C/script%3E"} {
+	for _, query := range []string{
+		"", "?account=" + "wx%22%3E%3Cscript%3Ewindow.hit=1%3C/script%3E",
+		"?as=%3Cscript%3Ewindow.hit=1%3C/script%3E",
+	} {
 		tab := browsertest.Open(t, d2.url+query, browsertest.Look{})
 		tab.Await(joined)
 		tab.Await(has("#accounts", bad.AppID))
@@ -161,7 +164,8 @@ func TestGuarded(t *testing.T) {
 			}
 			if row.status == 200 {
 				policy := w.Header().Get("Content-Security-Policy")
-				if !strings.Contains(policy, "default-src 'none'") || strings.Contains(policy, "unsafe") || strings.Contains(w.Body.String(), " style=") {
+				if !strings.Contains(policy, "default-src 'none'") || strings.Contains(policy, "unsafe") ||
+					strings.Contains(w.Body.String(), " style=") {
 					t.Errorf("the policy is %q", policy)
 				}
 			}

@@ -37,7 +37,8 @@ func TestWithoutScript(t *testing.T) {
 	if _, html := d.get(""); strings.Contains(html, `<p class="text">你说的是：你好`) {
 		t.Error("another follower sees it too")
 	}
-	if w := send("whitelist", "list=nonsense"); w.Code != 422 || !strings.Contains(w.Body.String(), "is neither an IP nor a CIDR") || len(d.wx.Accounts()[0].Whitelist) != 0 {
+	if w := send("whitelist", "list=nonsense"); w.Code != 422 || !strings.Contains(w.Body.String(), "is neither an IP nor a CIDR") ||
+		len(d.wx.Accounts()[0].Whitelist) != 0 {
 		t.Errorf("a wrong whitelist: %d", w.Code)
 	}
 }
@@ -159,7 +160,8 @@ func TestChinese(t *testing.T) {
 		t.Error("the page is not in Chinese")
 	}
 	for _, text := range regexp.MustCompile(`>([^<>]+)<`).FindAllStringSubmatch(html, -1) {
-		if strings.Count(strings.TrimSpace(text[1]), " ") > 3 && strings.IndexFunc(text[1], func(r rune) bool { return unicode.Is(unicode.Han, r) }) < 0 {
+		if strings.Count(strings.TrimSpace(text[1]), " ") > 3 &&
+			strings.IndexFunc(text[1], func(r rune) bool { return unicode.Is(unicode.Han, r) }) < 0 {
 			t.Errorf("still in English: %q", strings.TrimSpace(text[1]))
 		}
 	}

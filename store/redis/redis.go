@@ -129,7 +129,12 @@ func Open(ctx context.Context, address string, options Options) (*Store, error) 
 	if err != nil {
 		return nil, err
 	}
-	return &Store{Once: remote.WithMessages(s, e), Ledger: remote.NewLedger(s, e), Queue: remote.NewQueue(s, &queue{e}, nil, nil), engine: e}, nil
+	return &Store{
+		Once:   remote.WithMessages(s, e),
+		Ledger: remote.NewLedger(s, e),
+		Queue:  remote.NewQueue(s, &queue{e}, nil, nil),
+		engine: e,
+	}, nil
 }
 
 // settings are what the URL and the options say together.

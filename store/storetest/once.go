@@ -133,9 +133,9 @@ func (f *onceFixture) finish(i int, key, owner, answer string, want holdResult) 
 	}
 }
 
-func (f *onceFixture) take(i int, account, owner string, lease time.Duration, want takeResult) {
+func (f *onceFixture) take(i int, account, owner string, want takeResult) {
 	f.t.Helper()
-	key, message, attempt, err := f.once(i).Take(in(f.t), account, owner, lease)
+	key, message, attempt, err := f.once(i).Take(in(f.t), account, owner, longLease)
 	if got := (takeResult{key, string(message), attempt}); err != nil || got != want {
 		f.t.Fatalf("Take by %s = %+v, %v; want %+v", owner, got, err, want)
 	}
@@ -191,7 +191,7 @@ func checkOnceFinish(_ *testing.T, f *onceFixture) {
 		f.wait(2, key, "third", 0, answer)
 		f.hold(0, key, "first", longLease, holdResult{false, false})
 		f.keep(1, key, "message", true, answer)
-		f.take(1, onceAccount, "fourth", longLease, takeResult{"", "", 0})
+		f.take(1, onceAccount, "fourth", takeResult{"", "", 0})
 	}
 }
 
@@ -283,7 +283,7 @@ func checkOnceKeep(_ *testing.T, f *onceFixture) {
 	f.claim(0, onceKey, "first", longLease, claimResult{1, 1})
 	f.keep(1, onceKey, "message", false, "")
 	f.keep(2, onceKey, "message", false, "")
-	f.take(1, onceAccount, "second", longLease, takeResult{"", "", 0}) // it is in work
+	f.take(1, onceAccount, "second", takeResult{"", "", 0}) // it is in work
 	f.hold(0, onceKey, "first", longLease, holdResult{true, true})
 	f.finish(0, onceKey, "first", "answer", holdResult{true, true}) // which nobody waits for
 	f.hold(0, onceKey, "first", longLease, holdResult{true, true})
@@ -292,20 +292,20 @@ func checkOnceKeep(_ *testing.T, f *onceFixture) {
 	f.finish(0, onceKey, "first", "", holdResult{true, true})
 	f.wait(3, onceKey, "third", 0, "")
 	f.hold(0, onceKey, "first", 0, holdResult{false, true})
-	f.take(1, onceAccount, "second", longLease, takeResult{"", "", 0})
+	f.take(1, onceAccount, "second", takeResult{"", "", 0})
 }
 
 func checkOnceKeepNothing(_ *testing.T, f *onceFixture) {
 	f.claim(0, onceKey, "first", longLease, claimResult{1, 1})
 	f.keep(1, onceKey, "", false, "")
 	f.hold(0, onceKey, "first", 0, holdResult{true, true})
-	f.take(2, onceAccount, "second", longLease, takeResult{"", "", 0})
+	f.take(2, onceAccount, "second", takeResult{"", "", 0})
 	f.finish(0, onceKey, "first", "answer", holdResult{true, true})
 	f.finish(0, onceKey, "first", "", holdResult{true, true})
 }
 
 func checkOnceTake(t *testing.T, f *onceFixture) {
-	f.take(0, onceAccount, "nobody", longLease, takeResult{"", "", 0})
+	f.take(0, onceAccount, "nobody", takeResult{"", "", 0})
 	for i := range 3 {
 		key := fmt.Sprint(onceKey, i)
 		f.claim(i, key, "first", longLease, claimResult{1, 1})
@@ -317,17 +317,17 @@ func checkOnceTake(t *testing.T, f *onceFixture) {
 	for i := range 3 {
 		f.hold(i, fmt.Sprint(onceKey, i), "first", 0, holdResult{true, true})
 	}
-	f.take(0, "another account", "second", longLease, takeResult{"", "", 0})
-	f.take(1, onceAccount, "second", longLease, takeResult{onceKey + "2", "message 2", 2})
-	f.take(2, onceAccount, "third", longLease, takeResult{onceKey + "1", "message 1", 2})
+	f.take(0, "another account", "second", takeResult{"", "", 0})
+	f.take(1, onceAccount, "second", takeResult{onceKey + "2", "message 2", 2})
+	f.take(2, onceAccount, "third", takeResult{onceKey + "1", "message 1", 2})
 	f.finish(2, onceKey+"1", "first", "", holdResult{false, true})
 	f.finish(2, onceKey+"1", "third", "", holdResult{true, true})
 	f.wait(3, onceKey+"0", "fourth", 2, "") // WeChat's third delivery is quicker than the inbox
-	f.take(1, onceAccount, "fifth", longLease, takeResult{"", "", 0})
+	f.take(1, onceAccount, "fifth", takeResult{"", "", 0})
 	f.hold(1, onceKey+"2", "second", shortLease, holdResult{true, true})
 	wait(t, shortLease)
-	f.take(1, onceAccount, "fifth", longLease, takeResult{onceKey + "2", "message 2", 3})
-	f.take(1, onceAccount, "sixth", longLease, takeResult{"", "", 0})
+	f.take(1, onceAccount, "fifth", takeResult{onceKey + "2", "message 2", 3})
+	f.take(1, onceAccount, "sixth", takeResult{"", "", 0})
 }
 
 func checkOnceTakeOnce(t *testing.T, f *onceFixture) {
@@ -442,7 +442,7 @@ func checkOnceSizes(_ *testing.T, f *onceFixture) {
 	f.claim(0, key, owner, longLease, claimResult{1, 1})
 	f.keep(0, key, large, false, "")
 	f.hold(0, key, owner, 0, holdResult{true, true})
-	f.take(1, onceAccount, owner+"", longLease, takeResult{key, large, 2})
+	f.take(1, onceAccount, owner+"", takeResult{key, large, 2})
 	f.claim(0, onceKey, owner, longLease, claimResult{1, 1})
 	f.finish(0, onceKey, owner, large, holdResult{true, false})
 	f.wait(1, onceKey, "other", 0, large)
@@ -461,7 +461,7 @@ func checkOnceCallersBytes(t *testing.T, f *onceFixture) {
 		t.Errorf("the store holds the caller's bytes: %q", taken)
 	}
 	copy(taken, "CHANGED")
-	f.take(0, onceAccount, "third", longLease, takeResult{onceKey, "message", 3})
+	f.take(0, onceAccount, "third", takeResult{onceKey, "message", 3})
 
 	answer := []byte("answer")
 	f.claim(0, "another", "first", longLease, claimResult{1, 1})
@@ -488,7 +488,7 @@ func checkOnceUnknown(t *testing.T, f *onceFixture) {
 	if _, _, err := once.Finish(in(t), onceKey, "owner", nil, time.Hour); err == nil {
 		t.Error("Finish of what was not claimed: no error")
 	}
-	f.take(0, onceAccount, "owner", longLease, takeResult{"", "", 0})
+	f.take(0, onceAccount, "owner", takeResult{"", "", 0})
 	f.claim(0, onceKey, "owner", longLease, claimResult{1, 1})
 }
 

@@ -498,7 +498,9 @@ func checkQueueWorkers(f *queueFixture) {
 	}
 	for worker := range 4 {
 		group.Go(func() {
-			for turn := 0; ctx.Err() == nil && !w.done() && w.turn(ctx, worker, turn); turn++ {
+			turn := 0
+			for ctx.Err() == nil && !w.done() && w.turn(ctx, worker, turn) {
+				turn++
 			}
 		})
 	}

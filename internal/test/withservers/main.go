@@ -108,8 +108,14 @@ type tool struct {
 }
 
 var tools = []tool{
-	{"Chromium", testserver.ChromiumVariable, testserver.ChromiumPackage, testserver.FindChromium, testserver.ChromiumVersion, testserver.ChromiumLeftOut},
-	{"promtool", testserver.PromtoolVariable, testserver.PromtoolPackage, testserver.FindPromtool, testserver.PromtoolVersion, testserver.PromtoolLeftOut},
+	{
+		"Chromium", testserver.ChromiumVariable, testserver.ChromiumPackage, testserver.FindChromium, testserver.ChromiumVersion,
+		testserver.ChromiumLeftOut,
+	},
+	{
+		"promtool", testserver.PromtoolVariable, testserver.PromtoolPackage, testserver.FindPromtool, testserver.PromtoolVersion,
+		testserver.PromtoolLeftOut,
+	},
 }
 
 // get finds a tool, and installs it before if it may.

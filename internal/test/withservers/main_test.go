@@ -26,7 +26,9 @@ func play(t *testing.T, variables []string, args ...string) (out string, code in
 		t.Fatal(err)
 	}
 	cmd := exec.CommandContext(t.Context(), binary, args...)
-	cmd.Env = append([]string{"ZHONGKONG_WITHSERVERS_TEST=1", "PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "TMPDIR=" + os.Getenv("TMPDIR")}, variables...)
+	cmd.Env = append(
+		[]string{"ZHONGKONG_WITHSERVERS_TEST=1", "PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "TMPDIR=" + os.Getenv("TMPDIR")},
+		variables...)
 	var text bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &text, &text
 	err = cmd.Run()
@@ -65,7 +67,10 @@ func TestLeftOut(t *testing.T) {
 	}
 	for _, require := range []string{"", "1"} {
 		out, code := play(t, []string{"PATH=", "ZHONGKONG_TEST_REQUIRE=" + require}, shell, "-c", "echo it ran")
-		if !strings.Contains(out, "it ran") || !strings.Contains(out, "LEFT OUT: Redis (there is no Redis here: install redis-server") || !strings.Contains(out, "LEFT OUT: Chromium (there is no Chromium here: install chromium") || !strings.Contains(out, "LEFT OUT: promtool (there is no promtool here: install prometheus") || strings.Count(out, "LEFT OUT") != 5 {
+		if !strings.Contains(out, "it ran") || !strings.Contains(out, "LEFT OUT: Redis (there is no Redis here: install redis-server") ||
+			!strings.Contains(out, "LEFT OUT: Chromium (there is no Chromium here: install chromium") ||
+			!strings.Contains(out, "LEFT OUT: promtool (there is no promtool here: install prometheus") ||
+			strings.Count(out, "LEFT OUT") != 5 {
 			t.Errorf("it prints:\n%s", out)
 		}
 		if (code == 0) != (require == "") {

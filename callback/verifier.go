@@ -10,13 +10,13 @@ import (
 	"time"
 )
 
-// Secret is a string that is only ever revealed on purpose. The root package's
-// Secret is one, and prints nowhere.
+// Secret is a string that is only ever revealed on purpose. Package
+// custody's Secret is one, and prints nowhere.
 type Secret interface{ Reveal() string }
 
 // Config says what [NewVerifier] is to verify against. It holds what stands in
 // the console under 消息推送 (message push). Printed, it shows what its Secrets
-// show of themselves: with those of the root package, nothing.
+// show of themselves: with those of package custody, nothing.
 type Config struct {
 	// AppID is the account's own: encrypted messages name for whom they are. A
 	// third-party platform gives its component appid. Needed with an AESKey.

@@ -354,7 +354,13 @@ func (g *Gateway) openAccounts(doc store.Document) ([]Account, error) {
 	}
 	list := make([]Account, len(stored))
 	for i, a := range stored {
-		list[i] = Account{AppID: a.AppID, Secret: custody.NewSecret(a.Secret), TokenAPI: a.TokenAPI, DailyFetches: a.DailyFetches, Callback: a.Callback.open()}
+		list[i] = Account{
+			AppID:        a.AppID,
+			Secret:       custody.NewSecret(a.Secret),
+			TokenAPI:     a.TokenAPI,
+			DailyFetches: a.DailyFetches,
+			Callback:     a.Callback.open(),
+		}
 	}
 	return list, nil
 }

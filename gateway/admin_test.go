@@ -246,7 +246,8 @@ func TestReady(t *testing.T) {
 	bad := newWorld(t, simulator.Options{}, func(c *gateway.Config) { c.Accounts[0].Secret = custody.NewSecret("wrong-" + appSecret) })
 	patience.Until(t, "what is lacking", func() bool {
 		got := bad.get("/readyz")
-		return got.status == 503 && strings.Contains(got.body, appID) && strings.Contains(got.body, "40125") && !strings.Contains(got.body, otherApp)
+		return got.status == 503 && strings.Contains(got.body, appID) && strings.Contains(got.body, "40125") &&
+			!strings.Contains(got.body, otherApp)
 	})
 	bad.mustNotShow("wrong-" + appSecret)
 }

@@ -209,7 +209,10 @@ func (g *Gateway) good(c caller, text string) bool {
 
 func (g *Gateway) giveOwn(w *observed, c caller) *refusal {
 	appID := c.account.AppID
-	writeJSONLine(w, handedToken{AppID: appID, AccessToken: g.tokens.mint(c.id, c.key, appID, time.Now()), ExpiresIn: int64(statedLife / time.Second)})
+	writeJSONLine(
+		w,
+		handedToken{AppID: appID, AccessToken: g.tokens.mint(c.id, c.key, appID, time.Now()), ExpiresIn: int64(statedLife / time.Second)},
+	)
 	return nil
 }
 
@@ -219,7 +222,10 @@ func (g *Gateway) giveReal(w *observed, r *http.Request, c caller, token custody
 	if refused := g.note(r.Context(), "client "+c.Name, "hand out token", appID, ""); refused != nil {
 		return refused
 	}
-	writeJSONLine(w, handedToken{AppID: appID, AccessToken: token.Value(), ExpiresIn: int64(token.Left() / time.Second), Real: true, Fence: token.Fence()})
+	writeJSONLine(
+		w,
+		handedToken{AppID: appID, AccessToken: token.Value(), ExpiresIn: int64(token.Left() / time.Second), Real: true, Fence: token.Fence()},
+	)
 	return nil
 }
 

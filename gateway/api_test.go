@@ -65,7 +65,8 @@ func TestAPIToken(t *testing.T) {
 		}
 	}
 	decode(t, w.get("/zhongkong/v1/accounts", bearer(shop)...).body, &states)
-	if len(states.Accounts) != 1 || states.Accounts[0].AppID != appID || !states.Accounts[0].Live || states.Accounts[0].Fence != genuine.Fence {
+	if len(states.Accounts) != 1 || states.Accounts[0].AppID != appID || !states.Accounts[0].Live ||
+		states.Accounts[0].Fence != genuine.Fence {
 		t.Errorf("accounts: %+v", states)
 	}
 	w.mustNotShow(crm, shop, genuine.Token, own.Token)
@@ -94,7 +95,8 @@ func TestAPIReject(t *testing.T) {
 	}
 	var first handed
 	decode(t, w.get(apiBase+"/token", bearer(key)...).body, &first)
-	if got, _ := reject(first.Token); got.status != http.StatusConflict || got.header.Get("Retry-After") == "" || strings.Contains(got.body, "errcode") {
+	if got, _ := reject(first.Token); got.status != http.StatusConflict || got.header.Get("Retry-After") == "" ||
+		strings.Contains(got.body, "errcode") {
 		t.Errorf("a token that WeChat accepts: %d %s", got.status, got.body)
 	}
 	if _, h := reject("91_an-older-one"); h.Token != first.Token {

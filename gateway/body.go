@@ -65,7 +65,11 @@ func (g *Gateway) keepBody(w http.ResponseWriter, out *http.Request) (done func(
 		}
 	}
 	s.close()
-	return done, &refusal{code: codeTooBig, status: http.StatusRequestEntityTooLarge, why: "the body has no Content-Length, and is too long to be given one"}
+	return done, &refusal{
+		code:   codeTooBig,
+		status: http.StatusRequestEntityTooLarge,
+		why:    "the body has no Content-Length, and is too long to be given one",
+	}
 }
 
 func lateBody(err error) *refusal {

@@ -3,6 +3,7 @@ package gateway
 import (
 	"bytes"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -211,7 +212,7 @@ func leadingErrcode(body []byte) (code int, found bool) {
 	return code, true
 }
 
-// trace is what all Keepers tell. It counts.
+// trace receives the reports of all Keepers, and counts.
 func (c *meter) trace() *custody.Trace {
 	return &custody.Trace{
 		Fetched: func(i custody.FetchedInfo) {
@@ -259,18 +260,19 @@ func (c *meter) trace() *custody.Trace {
 				}
 			})
 		},
-		Stored: func(i custody.StoredInfo) {
-			for n, call := range storeCalls {
-				if call == i.Call {
-					c.store[n].latency.add(i.Took)
-					for o, outcome := range storeOutcomes {
-						if outcome == i.Outcome() {
-							c.store[n].outcomes[o].Add(1)
-						}
-					}
-				}
-			}
-		},
+		Stored: c.stored,
+	}
+}
+
+// stored counts a call of the store.
+func (c *meter) stored(i custody.StoredInfo) {
+	n := slices.Index(storeCalls[:], i.Call)
+	if n < 0 {
+		return
+	}
+	c.store[n].latency.add(i.Took)
+	if o := slices.Index(storeOutcomes[:], i.Outcome()); o >= 0 {
+		c.store[n].outcomes[o].Add(1)
 	}
 }
 

@@ -41,7 +41,8 @@ func TestDetour(t *testing.T) {
 			t.Errorf("%s: %d %s", name, got.status, got.body)
 		}
 	}
-	if got := w.get("/sns/jscode2session?appid=" + appID + "&secret=" + key + "&js_code=x&grant_type=authorization_code"); strings.Contains(got.body, "zhongkong") {
+	if got := w.get("/sns/jscode2session?appid=" + appID + "&secret=" + key +
+		"&js_code=x&grant_type=authorization_code"); strings.Contains(got.body, "zhongkong") {
 		t.Errorf("a login did not reach WeChat: %s", got.body)
 	}
 	if w.issued() != 1 || strange.Load() != 0 {

@@ -24,7 +24,8 @@ func TestFetch(t *testing.T) {
 			got.header.Get("Content-Type") != "application/json; encoding=utf-8" {
 			t.Errorf("%s: %d %s", name, got.status, got.body)
 		}
-		if again := w.get("/cgi-bin/get_api_domain_ip?access_token=" + got.Token); again.Errcode != 0 || !strings.Contains(again.body, "ip_list") {
+		if again := w.get("/cgi-bin/get_api_domain_ip?access_token=" + got.Token); again.Errcode != 0 ||
+			!strings.Contains(again.body, "ip_list") {
 			t.Errorf("%s: a call: %s", name, again.body)
 		}
 		if w.wx.Accepts(got.Token) {
@@ -80,7 +81,8 @@ func TestFetchRefused(t *testing.T) {
 		{"POST", "/cgi-bin/stable_token", `{"appid":"` + appID + `","secret":"` + wrong + `"}`, 40125, "invalid appsecret"},
 	} {
 		got := w.send(row.method, row.target, strings.NewReader(row.body))
-		if got.status != http.StatusOK || got.Errcode != row.errcode || !strings.HasPrefix(got.Errmsg, row.errmsg) || !strings.Contains(got.Errmsg, " (zhongkong) rid: ") {
+		if got.status != http.StatusOK || got.Errcode != row.errcode || !strings.HasPrefix(got.Errmsg, row.errmsg) ||
+			!strings.Contains(got.Errmsg, " (zhongkong) rid: ") {
 			t.Errorf("%s %s %.40s: %d %s, want %d", row.method, row.target, row.body, got.status, got.body, row.errcode)
 		}
 	}

@@ -46,18 +46,18 @@ const (
 )
 
 // play is the other process: it prints its address and serves until it is killed.
-func play(role string) int {
+func play(role string) {
 	weChat, address, _ := strings.Cut(role, " ")
 	ctx := context.Background()
 	store, err := open.Open(ctx, address, open.Options{})
 	if err != nil {
 		fmt.Println(err)
-		return 1
+		os.Exit(1)
 	}
 	g, err := gateway.New(ctx, fleetConfig(weChat, store))
 	if err != nil {
 		fmt.Println(err)
-		return 1
+		os.Exit(1)
 	}
 	fmt.Println(httptest.NewServer(g).URL)
 	select {}
@@ -202,7 +202,11 @@ func fleetRun(t *testing.T, lasts time.Duration, address string) (wrong []string
 	group.Wait()
 
 	issued := wx.Stats(appID).Classic.Issued
-	entries, err := store.(custody.Journal).Journal(t.Context(), custody.Key{Kind: "access_token", API: "classic", AppID: appID, Host: strings.TrimPrefix(wx.URL, "http://")}, 1000)
+	entries, err := store.(custody.Journal).Journal(
+		t.Context(),
+		custody.Key{Kind: "access_token", API: "classic", AppID: appID, Host: strings.TrimPrefix(wx.URL, "http://")},
+		1000,
+	)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -47,7 +47,8 @@ func TestTokens(t *testing.T) {
 			t.Errorf("the token has %d characters, or needs escaping: %s", len(text), text)
 		}
 		for age, code := range map[time.Duration]int{
-			0: 0, statedLife: 0, tokenLife - time.Second: 0, tokenLife: codeExpired, 1000 * time.Hour: codeExpired, -maxAhead: 0, -maxAhead - time.Second: codeToken,
+			0: 0, statedLife: 0, tokenLife - time.Second: 0, tokenLife: codeExpired, 1000 * time.Hour: codeExpired, -maxAhead: 0,
+			-maxAhead - time.Second: codeToken,
 		} {
 			said, refused := minted.open(text, fuzzNow.Add(age), ofFuzzClient)
 			switch {
@@ -87,7 +88,8 @@ func TestTokens(t *testing.T) {
 func FuzzToken(f *testing.F) {
 	minted := fuzzTokens(f)
 	good := minted.mint(fuzzClient, fuzzHash, "wx0123456789abcdef", fuzzNow)
-	for _, text := range []string{good, good[:len(good)-1], good + "A", "zk_", "", "zk_AQ", "91_abc", tokenPrefix + strings.Repeat("A", maxToken), strings.Replace(good, "_", "\n", 1)} {
+	for _, text := range []string{good, good[:len(good)-1], good + "A", "zk_", "", "zk_AQ", "91_abc", tokenPrefix +
+		strings.Repeat("A", maxToken), strings.Replace(good, "_", "\n", 1)} {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
@@ -95,7 +97,8 @@ func FuzzToken(f *testing.F) {
 		if taken := refused == nil; taken != (text == good) && (!taken || !mintedBySomeone(minted, text)) {
 			t.Fatalf("%q: %+v %v", text, said, refused)
 		}
-		if key, ok := parseKey(text); ok && (len(text) != keyLength || base64.RawURLEncoding.EncodeToString(key[:])[:10] != text[len(keyPrefix):len(keyPrefix)+10]) {
+		if key, ok := parseKey(text); ok &&
+			(len(text) != keyLength || base64.RawURLEncoding.EncodeToString(key[:])[:10] != text[len(keyPrefix):len(keyPrefix)+10]) {
 			t.Fatalf("%q is read as a key of %x", text, key)
 		}
 	})
@@ -104,13 +107,13 @@ func FuzzToken(f *testing.F) {
 // mintedBySomeone reports whether text has a MAC that only the seal key makes.
 func mintedBySomeone(t *tokens, text string) bool {
 	var raw [maxToken]byte
-	_, payload, mac, ok := parseToken(text, raw[:])
+	said, ok := parseToken(text, raw[:])
 	if !ok {
 		return false
 	}
 	for _, seal := range t.keys {
-		sum := t.mac(seal, fuzzHash, payload)
-		if string(sum[:tokenMAC]) == string(mac) {
+		sum := t.mac(seal, fuzzHash, said.payload)
+		if string(sum[:tokenMAC]) == string(said.mac) {
 			return true
 		}
 	}
@@ -119,7 +122,10 @@ func mintedBySomeone(t *tokens, text string) bool {
 
 // FuzzPath: what is clean means the same to everybody.
 func FuzzPath(f *testing.F) {
-	for _, text := range []string{"/cgi-bin/menu/get", "/", "//", "/a//b", "/a/../b", "/a/%2e%2e/b", "/a/.", "/.a", "/a./b", "/a\\b", "/a;b", "/a%00", "/a/", "a", "/é"} {
+	for _, text := range []string{
+		"/cgi-bin/menu/get", "/", "//", "/a//b", "/a/../b", "/a/%2e%2e/b", "/a/.", "/.a", "/a./b",
+		"/a\\b", "/a;b", "/a%00", "/a/", "a", "/é",
+	} {
 		f.Add(text)
 	}
 	all, _ := newPathList(nil)
@@ -141,7 +147,8 @@ func FuzzPath(f *testing.F) {
 // FuzzLoggable: what is shown of a path holds no key, no token and nothing as long as
 // an AppSecret, and what a path looks like is shown.
 func FuzzLoggable(f *testing.F) {
-	for _, text := range []string{"/cgi-bin/menu/get", "/zk_" + strings.Repeat("a", 50), "/a/" + strings.Repeat("0", 32), "/" + strings.Repeat("0", 31) + "/" + strings.Repeat("0", 31), "/zkkey_AAAAAAAAAA", strings.Repeat("/a", 200), ""} {
+	for _, text := range []string{"/cgi-bin/menu/get", "/zk_" + strings.Repeat("a", 50), "/a/" + strings.Repeat("0", 32), "/" +
+		strings.Repeat("0", 31) + "/" + strings.Repeat("0", 31), "/zkkey_AAAAAAAAAA", strings.Repeat("/a", 200), ""} {
 		f.Add(text)
 	}
 	secret := regexp.MustCompile(`zkkey_|zk_|[0-9A-Za-z_-]{32,}`)
@@ -161,7 +168,10 @@ func FuzzLoggable(f *testing.F) {
 
 // FuzzQuery: the token is what net/url sees, and none is left.
 func FuzzQuery(f *testing.F) {
-	for _, text := range []string{"access_token=a", "a=b&access_token=c&d=e", "access%5Ftoken=a&access_token=b", "access_token=a;b", "%", "a=%zz", "&&=&", "access_token", "x=zkkey_", "x=%7akkey_", "+=+"} {
+	for _, text := range []string{
+		"access_token=a", "a=b&access_token=c&d=e", "access%5Ftoken=a&access_token=b",
+		"access_token=a;b", "%", "a=%zz", "&&=&", "access_token", "x=zkkey_", "x=%7akkey_", "+=+",
+	} {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
@@ -189,7 +199,10 @@ func FuzzQuery(f *testing.F) {
 
 // FuzzFetchQuery: it is read as net/url reads it.
 func FuzzFetchQuery(f *testing.F) {
-	for _, text := range []string{"grant_type=client_credential&appid=wx1&secret=zkkey_x", "appid=&appid=b", "app%69d=a&appid=b", "appid=a;secret=b", "appid=a&;", "%", "secret=%zz", "appid", "&&", "grant_type=a+b%2B"} {
+	for _, text := range []string{
+		"grant_type=client_credential&appid=wx1&secret=zkkey_x", "appid=&appid=b", "app%69d=a&appid=b",
+		"appid=a;secret=b", "appid=a&;", "%", "secret=%zz", "appid", "&&", "grant_type=a+b%2B",
+	} {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
@@ -211,7 +224,11 @@ func FuzzFetchQuery(f *testing.F) {
 
 // FuzzSettings: nothing panics, and an error shows no secret.
 func FuzzSettings(f *testing.F) {
-	for _, text := range []string{"", "accounts:\n  - appid: wx1\n    secret: made-up-0123\n", "accounts: [{appid: wx1, secret: {env: X}}]", "a: *b", "- - -", "secret: made-up-0123\n\tx", "accounts:\n- appid: &a wx1\n  secret: *a\n", "accounts:\n !0\n00"} {
+	for _, text := range []string{
+		"", "accounts:\n  - appid: wx1\n    secret: made-up-0123\n",
+		"accounts: [{appid: wx1, secret: {env: X}}]", "a: *b", "- - -", "secret: made-up-0123\n\tx",
+		"accounts:\n- appid: &a wx1\n  secret: *a\n", "accounts:\n !0\n00",
+	} {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {

@@ -100,7 +100,8 @@ func TestJournal(t *testing.T) {
 		if strings.HasPrefix(a.target, "/clients/new") {
 			continue // is not there
 		}
-		if got := call(admin, a.method, a.target, a.body, adminKey); got.Code != 503 || !strings.Contains(got.Body.String(), "journal cannot be written") {
+		if got := call(admin, a.method, a.target, a.body, adminKey); got.Code != 503 ||
+			!strings.Contains(got.Body.String(), "journal cannot be written") {
 			t.Errorf("%s %s without a journal: %d %s", a.method, a.target, got.Code, got.Body)
 		}
 	}
@@ -119,7 +120,8 @@ func TestJournal(t *testing.T) {
 	if got := w.get(domainIP + "?access_token=" + token); got.Errcode != 0 || w.issued() != issued+1 {
 		t.Errorf("a renewal without a journal: %s, %d more tokens", got.body, w.issued()-issued)
 	}
-	if got := w.get("/sns/jscode2session?appid=" + appID + "&secret=" + shop + "&js_code=x&grant_type=authorization_code"); strings.Contains(got.body, "zhongkong") {
+	if got := w.get("/sns/jscode2session?appid=" + appID + "&secret=" + shop +
+		"&js_code=x&grant_type=authorization_code"); strings.Contains(got.body, "zhongkong") {
 		t.Errorf("a login without a journal: %s", got.body)
 	}
 	if !strings.Contains(w.log.String(), "the AppSecret is used, and the journal does not say so") {

@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 		if weChat, ok := strings.CutPrefix(role, subscribersRole); ok {
 			os.Exit(playSubscribers(weChat))
 		}
-		os.Exit(play(role))
+		play(role)
 	}
 	if role := os.Getenv(fanoutVariable); role != "" {
 		os.Exit(playFanout(role))

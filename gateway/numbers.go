@@ -96,7 +96,8 @@ func (g *Gateway) Numbers() Numbers {
 	c := g.meter
 	n := Numbers{
 		Start: c.start, All: c.all.numbers(), Nobody: c.nobody.numbers().Calls,
-		Clients: g.ClientNumbers(), Proxied: c.proxy.read(), Fetched: c.fetch.read(), WrongKeys: c.wrongKeys.Load(), ByClients: c.byClients.Load(),
+		Clients: g.ClientNumbers(), Proxied: c.proxy.read(), Fetched: c.fetch.read(), WrongKeys: c.wrongKeys.Load(),
+		ByClients: c.byClients.Load(),
 	}
 	for _, s := range g.Status() {
 		a := AccountNumbers{}

@@ -389,7 +389,17 @@ func (g *Gateway) serveSecret(w *observed, out *http.Request, path string, now t
 	}
 	if refused := g.note(out.Context(), "client "+c.Name, "use AppSecret", a.AppID, path); refused != nil {
 		// People log in this way: they do not wait for the journal's recovery.
-		g.cfg.Logger.Warn("the AppSecret is used, and the journal does not say so", "client", c.Name, "appid", a.AppID, "path", path, "cause", refused.why)
+		g.cfg.Logger.Warn(
+			"the AppSecret is used, and the journal does not say so",
+			"client",
+			c.Name,
+			"appid",
+			a.AppID,
+			"path",
+			path,
+			"cause",
+			refused.why,
+		)
 	}
 	setBody(out, body)
 	g.carry(g.bare, w, out)

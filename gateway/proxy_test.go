@@ -49,7 +49,8 @@ func TestCall(t *testing.T) {
 		t.Errorf("the answer was touched: %s", got.body)
 	}
 	// WeChat's own refusals go through untouched.
-	if got := w.post("/cgi-bin/message/custom/send?access_token="+token, "{"); got.Errcode != 47001 || strings.Contains(got.Errmsg, "zhongkong") {
+	if got := w.post("/cgi-bin/message/custom/send?access_token="+token, "{"); got.Errcode != 47001 ||
+		strings.Contains(got.Errmsg, "zhongkong") {
 		t.Error(got.body)
 	}
 	for _, e := range w.wx.Events() {
@@ -165,7 +166,8 @@ func TestBodies(t *testing.T) {
 			ID string `json:"media_id"`
 		}
 		decode(t, got.body, &media)
-		if down := w.get("/cgi-bin/media/get?media_id=" + url.QueryEscape(media.ID) + "&access_token=" + token); !bytes.Contains(form, []byte(down.body)) || len(down.body) != row.size {
+		if down := w.get("/cgi-bin/media/get?media_id=" + url.QueryEscape(media.ID) + "&access_token=" + token); !bytes.Contains(form,
+			[]byte(down.body)) || len(down.body) != row.size {
 			t.Errorf("%d bytes came back as %d", row.size, len(down.body))
 		}
 	}
@@ -280,7 +282,11 @@ func TestManyWrongKeys(t *testing.T) {
 	for n := range 8 {
 		group.Go(func() {
 			for i := range 1250 {
-				r := httptest.NewRequest(http.MethodGet, fmt.Sprintf("/cgi-bin/token?grant_type=client_credential&appid=%s&secret=%s%04d", appID, wrong, n*1250+i), http.NoBody)
+				r := httptest.NewRequest(
+					http.MethodGet,
+					fmt.Sprintf("/cgi-bin/token?grant_type=client_credential&appid=%s&secret=%s%04d", appID, wrong, n*1250+i),
+					http.NoBody,
+				)
 				r.RemoteAddr = "192.0.2.1:1234"
 				answer := httptest.NewRecorder()
 				w.ServeHTTP(answer, r)
@@ -342,9 +348,12 @@ func TestSecretPaths(t *testing.T) {
 		_, _ = io.WriteString(out, `{"openid":"o1"}`)
 	})
 	for target, want := range map[string]string{
-		"GET /sns/jscode2session?appid=" + appID + "&secret=" + key + "&js_code=c&grant_type=authorization_code":                      "appid=" + appID + "&grant_type=authorization_code&js_code=c&secret=" + appSecret + " ",
-		"GET /sns/oauth2/access_token?appid=" + appID + "&secret=" + key + "&code=c":                                                  "appid=" + appID + "&code=c&secret=" + appSecret + " ",
-		"POST /cgi-bin/clear_quota/v2?appid=" + appID + "&appsecret=" + key:                                                           "appid=" + appID + "&appsecret=" + appSecret + " ",
+		"GET /sns/jscode2session?appid=" + appID + "&secret=" + key +
+			"&js_code=c&grant_type=authorization_code": "appid=" + appID + "&grant_type=authorization_code&js_code=c&secret=" + appSecret + " ",
+		"GET /sns/oauth2/access_token?appid=" + appID + "&secret=" + key +
+			"&code=c": "appid=" + appID + "&code=c&secret=" + appSecret + " ",
+		"POST /cgi-bin/clear_quota/v2?appid=" + appID + "&appsecret=" +
+			key: "appid=" + appID + "&appsecret=" + appSecret + " ",
 		`POST /cgi-bin/clear_quota/v2 {"appid":"` + appID + `","appsecret":"` + key + `"}`:                                            ` {"appid":"` + appID + `","appsecret":"` + appSecret + `"}`,
 		`POST /cgi-bin/component/api_component_token {"component_appid":"` + appID + `","component_appsecret":"` + key + `","n":1e3}`: ` {"component_appid":"` + appID + `","component_appsecret":"` + appSecret + `","n":1e3}`,
 	} {
@@ -394,7 +403,10 @@ func TestHeaders(t *testing.T) {
 	if got.status != http.StatusFound || strings.Contains(got.header.Get("Location"), "91_real") || got.header.Get("X-Hop") != "" {
 		t.Errorf("%d %v", got.status, got.header)
 	}
-	for _, name := range []string{"Authorization", "X-Wechat-Appid", "X-Mine", "Cookie", "X-Forwarded-For", "Proxy-Authorization", "Connection"} {
+	for _, name := range []string{
+		"Authorization", "X-Wechat-Appid", "X-Mine", "Cookie", "X-Forwarded-For", "Proxy-Authorization",
+		"Connection",
+	} {
 		if saw := got.header.Get("Saw-" + name); saw != "" {
 			t.Errorf("WeChat saw %s: %s", name, saw)
 		}

@@ -237,16 +237,8 @@ func ParseSettings(content []byte, folder string, env func(string) (string, bool
 		Listen: file.Listen, PlainHTTP: file.PlainHTTP, TLS: TLS(file.TLS), Store: file.Store, APIBase: file.APIBase,
 		Admin: Admin{Listen: file.Admin.Listen}, Log: Log{Format: file.Log.Format},
 	}
-	if (s.TLS.Cert == "") != (s.TLS.Key == "") {
-		return nil, at("$.tls", errors.New("tls needs cert and key, both"))
-	}
-	if s.TLS.ClientCA != "" && s.TLS.Cert == "" {
-		return nil, at("$.tls.client_ca", errors.New("tls.client_ca needs tls.cert and tls.key"))
-	}
-	for _, path := range []*string{&s.TLS.Cert, &s.TLS.Key, &s.TLS.ClientCA} {
-		if *path != "" && !filepath.IsAbs(*path) {
-			*path = filepath.Join(folder, *path)
-		}
+	if err := s.TLS.complete(folder, at); err != nil {
+		return nil, err
 	}
 	if file.Log.Level != "" {
 		if err := s.Log.Level.UnmarshalText([]byte(file.Log.Level)); err != nil {
@@ -434,4 +426,20 @@ func lineError(content []byte, path string, err error) error {
 		return err
 	}
 	return fmt.Errorf("line %d: %w", node.GetToken().Position.Line, err)
+}
+
+// complete checks which files are named together, and makes their paths absolute.
+func (t *TLS) complete(folder string, at func(string, error) error) error {
+	if (t.Cert == "") != (t.Key == "") {
+		return at("$.tls", errors.New("tls needs cert and key, both"))
+	}
+	if t.ClientCA != "" && t.Cert == "" {
+		return at("$.tls.client_ca", errors.New("tls.client_ca needs tls.cert and tls.key"))
+	}
+	for _, path := range []*string{&t.Cert, &t.Key, &t.ClientCA} {
+		if *path != "" && !filepath.IsAbs(*path) {
+			*path = filepath.Join(folder, *path)
+		}
+	}
+	return nil
 }

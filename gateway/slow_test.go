@@ -64,17 +64,20 @@ func (s slowWeChat) RoundTrip(r *http.Request) (*http.Response, error) {
 	return inMemory{}.RoundTrip(r)
 }
 
+// slowRequest is a request with a body that does not arrive, or with a slow answer.
+type slowRequest struct {
+	name   string
+	length int // that it claims
+	sent   int
+	takes  time.Duration // of WeChat
+	after  time.Duration // the answer comes
+	want   string
+}
+
 // TestSlow: a body that does not arrive is given up after 30 s and what its length
 // allows; a slow answer of WeChat's after a body that did arrive is waited for.
 func TestSlow(t *testing.T) {
-	for _, row := range []struct {
-		name   string
-		length int // said
-		sent   int
-		takes  time.Duration // of WeChat
-		after  time.Duration // the answer comes
-		want   string
-	}{
+	for _, row := range []slowRequest{
 		{"half a body", 1000, 500, 0, 30 * time.Second, `"errcode":44002`},
 		{"half a longer body", 160 << 10, 500, 0, 40 * time.Second, `"errcode":44002`},
 		{"half a body of a stranger", 1000, 500, 0, 30 * time.Second, `"errcode":40125`},
@@ -82,8 +85,7 @@ func TestSlow(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				wrong := strings.Contains(row.want, "40125")
-				if err := slow(t, wrong, row.length, row.sent, row.takes, row.after, row.want); err != nil {
+				if err := row.send(t); err != nil {
 					t.Error(err)
 				}
 			})
@@ -176,11 +178,12 @@ func served(t *testing.T, weChat http.RoundTripper) (key string, dial func() net
 	}
 }
 
-func slow(t *testing.T, wrong bool, length, sent int, takes, after time.Duration, want string) error {
+// send sends it, with a wrong key where that is what the gateway has to answer.
+func (s slowRequest) send(t *testing.T) error {
 	t.Helper()
-	key, dial, end := served(t, slowWeChat{takes})
+	key, dial, end := served(t, slowWeChat{s.takes})
 	defer end()
-	if wrong {
+	if strings.Contains(s.want, "40125") {
 		key = "wrong"
 	}
 	conn := dial()
@@ -188,7 +191,7 @@ func slow(t *testing.T, wrong bool, length, sent int, takes, after time.Duration
 	began := time.Now()
 	go func() {
 		_, _ = fmt.Fprintf(conn, "POST /cgi-bin/menu/create HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nX-WeChat-AppID: %s\r\nContent-Length: %d\r\n\r\n%s",
-			key, appID, length, strings.Repeat("x", sent))
+			key, appID, s.length, strings.Repeat("x", s.sent))
 	}()
 	answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	if err != nil {
@@ -199,7 +202,7 @@ func slow(t *testing.T, wrong bool, length, sent int, takes, after time.Duration
 	if err != nil {
 		return err
 	}
-	if took := time.Since(began); took != after || !strings.Contains(string(body), want) {
+	if took := time.Since(began); took != s.after || !strings.Contains(string(body), s.want) {
 		return errors.New("after " + took.String() + ": " + string(body))
 	}
 	return nil

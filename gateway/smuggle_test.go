@@ -71,7 +71,8 @@ func TestSmuggling(t *testing.T) {
 			[]string{"POST " + api + " " + ours + " x"},
 		},
 		{
-			"a token of one account and the name of another", "GET " + api + "?access_token=" + token + " HTTP/1.1\r\nHost: x\r\nX-WeChat-AppID: " + otherApp + "\r\n\r\n",
+			"a token of one account and the name of another", "GET " + api + "?access_token=" + token +
+				" HTTP/1.1\r\nHost: x\r\nX-WeChat-AppID: " + otherApp + "\r\n\r\n",
 			[]string{`200 {"errcode":0`},
 			[]string{"GET " + api + " " + ours + " "},
 		},

@@ -240,7 +240,8 @@ func (c *crowd) subscribe(reads bool) error {
 	c.mu.Lock()
 	c.conns = append(c.conns, conn)
 	c.mu.Unlock()
-	if _, err := fmt.Fprintf(conn, "GET %s/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\n\r\n", apiBase, c.key); err != nil || !reads {
+	if _, err := fmt.Fprintf(conn, "GET %s/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\n\r\n", apiBase, c.key); err != nil ||
+		!reads {
 		return err
 	}
 	c.group.Go(func() {

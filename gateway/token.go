@@ -97,35 +97,43 @@ func (t *tokens) mac(seal *sync.Pool, key keyHash, payload []byte) [sha256.Size]
 	return h.sum
 }
 
-// parseToken takes a token apart and believes none of it. It keeps raw, of
-// maxToken bytes, for the check.
-func parseToken(text string, raw []byte) (t ticket, payload, mac []byte, ok bool) {
+// unproven is a parsed token whose mac nobody has checked.
+type unproven struct {
+	ticket       ticket
+	payload, mac []byte
+}
+
+// parseToken parses a token and believes none of it. It keeps raw, of maxToken
+// bytes, for the check.
+func parseToken(text string, raw []byte) (said unproven, ok bool) {
 	if len(text) > maxToken || len(text) <= len(tokenPrefix) || text[:len(tokenPrefix)] != tokenPrefix {
-		return ticket{}, nil, nil, false
+		return unproven{}, false
 	}
 	n, err := base64.RawURLEncoding.Strict().Decode(raw, []byte(text[len(tokenPrefix):]))
 	if err != nil || n <= tokenHead+tokenMAC || n > tokenHead+maxAppID+tokenMAC || raw[0] != tokenVersion {
-		return ticket{}, nil, nil, false
+		return unproven{}, false
 	}
-	payload, mac = raw[:n-tokenMAC], raw[n-tokenMAC:n]
+	payload := raw[:n-tokenMAC]
+	var t ticket
 	t.issued = time.Unix(int64(binary.BigEndian.Uint32(payload[1:])), 0)
 	copy(t.client[:], payload[5:])
 	t.appID = string(payload[tokenHead:])
-	return t, payload, mac, true
+	return unproven{t, payload, raw[n-tokenMAC : n]}, true
 }
 
 // open returns what a token says once it is proven; keys returns the hashes of the
 // client's keys that live at now.
 func (t *tokens) open(text string, now time.Time, keys func(clientID) []keyHash) (ticket, *refusal) {
 	var raw [maxToken]byte
-	said, payload, mac, ok := parseToken(text, raw[:])
+	parsed, ok := parseToken(text, raw[:])
 	if !ok {
 		return ticket{}, refuse(codeToken, "it is no gateway token")
 	}
+	said := parsed.ticket
 	for _, key := range keys(said.client) {
 		for _, seal := range t.keys {
-			sum := t.mac(seal, key, payload)
-			if subtle.ConstantTimeCompare(sum[:tokenMAC], mac) != 1 {
+			sum := t.mac(seal, key, parsed.payload)
+			if subtle.ConstantTimeCompare(sum[:tokenMAC], parsed.mac) != 1 {
 				continue
 			}
 			switch age := now.Sub(said.issued); {

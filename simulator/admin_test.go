@@ -81,7 +81,8 @@ func TestAdminDoes(t *testing.T) {
 		t.Error("the next day:", got)
 	}
 	admitted(t, wx, "PATCH", a, `{"whitelist":["192.0.2.1"],"daily_calls":{"/cgi-bin/x":3},"kind":"mini"}`)
-	if got := wx.Account(); len(got.Whitelist) != 1 || got.DailyCalls["/cgi-bin/x"] != 3 || got.Kind != simulator.MiniProgram || got.Secret != secret {
+	if got := wx.Account(); len(got.Whitelist) != 1 || got.DailyCalls["/cgi-bin/x"] != 3 || got.Kind != simulator.MiniProgram ||
+		got.Secret != secret {
 		t.Errorf("%+v", got)
 	}
 	admitted(t, wx, "PATCH", a, `{"whitelist":[],"secret":"another","state":0,"kind":"official"}`)
@@ -95,7 +96,8 @@ func TestAdminDoes(t *testing.T) {
 	stable(t, wx, false)
 	for _, path := range []string{"/accounts", "/events", "/faults", "/clock"} {
 		text := admitted(t, wx, "GET", path, "")
-		if strings.Contains(text, "another") || strings.Contains(text, accounts[0].AESKey) || strings.Contains(text, accounts[0].Token) || !json.Valid([]byte(text)) {
+		if strings.Contains(text, "another") || strings.Contains(text, accounts[0].AESKey) || strings.Contains(text, accounts[0].Token) ||
+			!json.Valid([]byte(text)) {
 			t.Errorf("%s shows a secret: %s", path, text)
 		}
 	}
@@ -205,7 +207,8 @@ func TestAdminRefuses(t *testing.T) {
 		before := wx.Account()
 		status, answer := admin(t, wx, row.method, row.path, row.body)
 		var got struct{ Error string }
-		if err := json.Unmarshal([]byte(answer), &got); err != nil || status != row.status || !strings.Contains(got.Error, row.want) || strings.Contains(got.Error, "simulator: ") {
+		if err := json.Unmarshal([]byte(answer), &got); err != nil || status != row.status || !strings.Contains(got.Error, row.want) ||
+			strings.Contains(got.Error, "simulator: ") {
 			t.Errorf("%s %s %s: %d %s\nwant %d and %q", row.method, row.path, row.body, status, answer, row.status, row.want)
 		}
 		after := wx.Account()
@@ -241,7 +244,8 @@ func TestAdminPush(t *testing.T) {
 		}
 	}
 	call("/push", `{"type":"click","value":"V1","set":{"CreateTime":"1700000000"},"to":"`+app.URL+`","from":"oOther"}`)
-	if !got.OK || got.Verdict != "silent" || got.Deliveries[0].Answer != "success" || !strings.Contains(got.Deliveries[0].Request, "<Encrypt>") {
+	if !got.OK || got.Verdict != "silent" || got.Deliveries[0].Answer != "success" ||
+		!strings.Contains(got.Deliveries[0].Request, "<Encrypt>") {
 		t.Errorf("%+v", got)
 	}
 	call("/push", `{"type":"text","to":"`+app.URL+`","attack":"tampered"}`)

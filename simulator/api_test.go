@@ -24,14 +24,16 @@ func both() []simulator.Account {
 	return append(one(), simulator.Account{AppID: miniAppID, Secret: "mini", Kind: simulator.MiniProgram})
 }
 
-// ask calls an API with a token and extra query.
-func ask(t *testing.T, wx *simtest.Sim, method, path, token, query, body string) reply {
+type apiCall struct{ method, path, query, body string }
+
+// ask calls an API with a token.
+func ask(t *testing.T, wx *simtest.Sim, token string, call apiCall) reply {
 	t.Helper()
-	target := wx.URL + path + "?access_token=" + url.QueryEscape(token)
-	if query != "" {
-		target += "&" + query
+	target := wx.URL + call.path + "?access_token=" + url.QueryEscape(token)
+	if call.query != "" {
+		target += "&" + call.query
 	}
-	return must(t, wx.Client(), request(t, method, target, body))
+	return must(t, wx.Client(), request(t, call.method, target, call.body))
 }
 
 func follower(wx *simtest.Sim) string { return wx.Accounts()[0].Followers[0] }
@@ -42,8 +44,8 @@ func TestEndpointRefusals(t *testing.T) {
 	wx := simtest.New(t, simulator.Options{Accounts: both()})
 	token, mini := wx.Supersede(appid), wx.Supersede(miniAppID)
 	openid := follower(wx)
-	foreignRID := ridForm.FindString(ask(t, wx, "POST", "/cgi-bin/clear_quota", mini, "", `{}`).Errmsg)[6:]
-	oldRID := ridForm.FindString(ask(t, wx, "POST", "/cgi-bin/clear_quota", token, "", `{}`).Errmsg)[6:]
+	foreignRID := ridForm.FindString(ask(t, wx, mini, apiCall{"POST", "/cgi-bin/clear_quota", "", `{}`}).Errmsg)[6:]
+	oldRID := ridForm.FindString(ask(t, wx, token, apiCall{"POST", "/cgi-bin/clear_quota", "", `{}`}).Errmsg)[6:]
 	for _, row := range []struct {
 		name, method, path, query, body string
 		errcode                         int
@@ -90,23 +92,24 @@ func TestEndpointRefusals(t *testing.T) {
 		{"a mini program's API", "POST", "/wxa/getwxacode", "", `{}`, 40001, "invalid credential, access_token is invalid or not latest, could get access_token by getStableAccessToken, more details at https://mmbizurl.cn/s/JtxxFh33r"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			expect(t, ask(t, wx, row.method, row.path, token, row.query, row.body), row.errcode, row.errmsg)
+			expect(t, ask(t, wx, token, apiCall{row.method, row.path, row.query, row.body}), row.errcode, row.errmsg)
 		})
 	}
 	t.Run("an official account's API", func(t *testing.T) {
 		for _, path := range []string{"/cgi-bin/menu/get", "/cgi-bin/user/get", simulator.TicketPath} {
-			expect(t, ask(t, wx, "GET", path, mini, "", ""), 40001, errText(40001))
+			expect(t, ask(t, wx, mini, apiCall{"GET", path, "", ""}), 40001, errText(40001))
 		}
 	})
 	t.Run("an old rid", func(t *testing.T) {
 		wx.Clock.Advance(7*24*time.Hour + time.Second)
-		expect(t, ask(t, wx, "POST", "/cgi-bin/openapi/rid/get", wx.Supersede(appid), "", `{"rid":"`+oldRID+`"}`), 76004, "rid is expired")
+		expect(t, ask(t, wx, wx.Supersede(appid), apiCall{"POST", "/cgi-bin/openapi/rid/get", "", `{"rid":"` + oldRID + `"}`}), 76004, "rid is expired")
 	})
 }
 
 func expect(t *testing.T, a reply, errcode int, errmsg string) {
 	t.Helper()
-	if a.status != http.StatusOK || a.Errcode != errcode || !ridForm.MatchString(a.Errmsg) || ridForm.ReplaceAllString(a.Errmsg, "") != errmsg {
+	if a.status != http.StatusOK || a.Errcode != errcode || !ridForm.MatchString(a.Errmsg) ||
+		ridForm.ReplaceAllString(a.Errmsg, "") != errmsg {
 		t.Errorf("answers %d %s\nwant 200, errcode %d, %q and a rid", a.status, a.raw, errcode, errmsg)
 	}
 }
@@ -123,7 +126,7 @@ func TestEveryErrcode(t *testing.T) {
 	for _, info := range errcode.All() {
 		for _, path := range []string{simulator.TokenPath, simulator.StableTokenPath, "/cgi-bin/menu/get"} {
 			wx.Inject(simulator.Fault{Path: path, Times: 1, Errcode: info.Code})
-			a := ask(t, wx, "POST", path, "x", "", "{}")
+			a := ask(t, wx, "x", apiCall{"POST", path, "", "{}"})
 			want := info.Text
 			switch {
 			case info.Code == 40164:
@@ -189,7 +192,9 @@ func TestClearQuota(t *testing.T) {
 	forms := []func() reply{
 		func() reply { return v2("POST", right, "") },
 		func() reply { return v2("POST", "", fmt.Sprintf(`{"appid":"%s","appsecret":"%s"}`, appid, secret)) },
-		func() reply { return ask(t, wx, "POST", "/cgi-bin/clear_quota", token, "", `{"appid":"`+appid+`"}`) },
+		func() reply {
+			return ask(t, wx, token, apiCall{"POST", "/cgi-bin/clear_quota", "", `{"appid":"` + appid + `"}`})
+		},
 	}
 	for i := range 10 {
 		if a := forms[i%3](); a.raw != `{"errcode":0,"errmsg":"ok"}` {
@@ -206,12 +211,12 @@ func TestClearQuota(t *testing.T) {
 		}
 	}
 	expect(t, v2("POST", right, ""), 48006, "forbid to clear quota because of reaching the limit")
-	expect(t, ask(t, wx, "POST", "/cgi-bin/clear_quota", token, "", `{"appid":"`+appid+`"}`), 48006, errText(48006))
-	if a := ask(t, wx, "POST", "/cgi-bin/clear_quota", wx.Supersede(miniAppID), "", `{"appid":"`+miniAppID+`"}`); a.raw != `{"errcode":0,"errmsg":"ok"}` {
+	expect(t, ask(t, wx, token, apiCall{"POST", "/cgi-bin/clear_quota", "", `{"appid":"` + appid + `"}`}), 48006, errText(48006))
+	if a := ask(t, wx, wx.Supersede(miniAppID), apiCall{"POST", "/cgi-bin/clear_quota", "", `{"appid":"` + miniAppID + `"}`}); a.raw != `{"errcode":0,"errmsg":"ok"}` {
 		t.Errorf("another account: %s", a.raw)
 	}
 	wx.Clock.Advance(32 * 24 * time.Hour)
-	if a := ask(t, wx, "POST", "/cgi-bin/clear_quota", wx.Supersede(appid), "", `{"appid":"`+appid+`"}`); a.Errcode != 0 {
+	if a := ask(t, wx, wx.Supersede(appid), apiCall{"POST", "/cgi-bin/clear_quota", "", `{"appid":"` + appid + `"}`}); a.Errcode != 0 {
 		t.Errorf("the next month: %s", a.raw)
 	}
 }
@@ -222,9 +227,9 @@ func TestQuotaGet(t *testing.T) {
 	token := wx.Supersede(appid)
 	quota := func(path string) string {
 		t.Helper()
-		return ask(t, wx, "POST", "/cgi-bin/openapi/quota/get", token, "", `{"cgi_path":"`+path+`"}`).raw
+		return ask(t, wx, token, apiCall{"POST", "/cgi-bin/openapi/quota/get", "", `{"cgi_path":"` + path + `"}`}).raw
 	}
-	ask(t, wx, "POST", "/cgi-bin/message/custom/send", token, "", `{"touser":"`+follower(wx)+`"}`)
+	ask(t, wx, token, apiCall{"POST", "/cgi-bin/message/custom/send", "", `{"touser":"` + follower(wx) + `"}`})
 	if got := quota("/cgi-bin/message/custom/send"); got != `{"errcode":0,"errmsg":"ok","quota":{"daily_limit":500000,"used":1,"remain":499999}}` {
 		t.Error(got)
 	}
@@ -241,7 +246,7 @@ func TestQuotaGet(t *testing.T) {
 	if got := quota("/cgi-bin/draft/add"); !strings.Contains(got, `"daily_limit":0,"used":0,"remain":0`) {
 		t.Error(got)
 	}
-	if a := ask(t, wx, "POST", "/cgi-bin/openapi/quota/clear", token, "", `{"cgi_path":"`+simulator.TokenPath+`"}`); a.raw != `{"errcode":0,"errmsg":"ok"}` {
+	if a := ask(t, wx, token, apiCall{"POST", "/cgi-bin/openapi/quota/clear", "", `{"cgi_path":"` + simulator.TokenPath + `"}`}); a.raw != `{"errcode":0,"errmsg":"ok"}` {
 		t.Error(a.raw)
 	}
 	if got := quota(simulator.TokenPath); !strings.Contains(got, `"used":0`) {
@@ -278,10 +283,10 @@ func TestNearlySpent(t *testing.T) {
 func TestRIDGet(t *testing.T) {
 	wx := simtest.New(t, simulator.Options{Accounts: one(), Skew: -time.Hour})
 	token := wx.Supersede(appid)
-	failed := ask(t, wx, "POST", "/cgi-bin/message/custom/send", token, "", `{"touser":"陌生人"}`)
+	failed := ask(t, wx, token, apiCall{"POST", "/cgi-bin/message/custom/send", "", `{"touser":"陌生人"}`})
 	rid := ridForm.FindStringSubmatch(failed.Errmsg)
 	wx.Clock.Advance(time.Hour)
-	a := ask(t, wx, "POST", "/cgi-bin/openapi/rid/get", token, "", `{"rid":"`+rid[0][6:]+`"}`)
+	a := ask(t, wx, token, apiCall{"POST", "/cgi-bin/openapi/rid/get", "", `{"rid":"` + rid[0][6:] + `"}`})
 	var got struct {
 		Request struct {
 			InvokeTime int64  `json:"invoke_time"`
@@ -308,7 +313,7 @@ func TestTickets(t *testing.T) {
 	wx := simtest.InMemory(t, simulator.Options{Accounts: one(), Life: 10 * time.Minute})
 	fetch := func(kind string) string {
 		t.Helper()
-		a := ask(t, wx, "GET", simulator.TicketPath, wx.Supersede(appid), "type="+kind, "")
+		a := ask(t, wx, wx.Supersede(appid), apiCall{"GET", simulator.TicketPath, "type=" + kind, ""})
 		var got struct {
 			Ticket    string `json:"ticket"`
 			ExpiresIn int    `json:"expires_in"`
@@ -334,7 +339,8 @@ func TestTickets(t *testing.T) {
 	if fetch("jsapi") == js {
 		t.Error("a ticket outlived KillTicket")
 	}
-	if got := wx.Stats(appid); got.JSAPI != (simulator.PoolStats{Calls: 4, Issued: 2}) || got.Card != (simulator.PoolStats{Calls: 2, Issued: 2}) {
+	if got := wx.Stats(appid); got.JSAPI != (simulator.PoolStats{Calls: 4, Issued: 2}) ||
+		got.Card != (simulator.PoolStats{Calls: 2, Issued: 2}) {
 		t.Errorf("%+v", got)
 	}
 }
@@ -348,14 +354,14 @@ func TestMenu(t *testing.T) {
 		{"GET", "get", "", `{"menu":` + menu + `}`},
 		{"GET", "delete", "", `{"errcode":0,"errmsg":"ok"}`},
 	} {
-		if a := ask(t, wx, row[0], "/cgi-bin/menu/"+row[1], token, "", row[2]); a.raw != row[3] {
+		if a := ask(t, wx, token, apiCall{row[0], "/cgi-bin/menu/" + row[1], "", row[2]}); a.raw != row[3] {
 			t.Errorf("%s: %s", row[1], a.raw)
 		}
 	}
-	expect(t, ask(t, wx, "GET", "/cgi-bin/menu/get", token, "", ""), 46003, "menu no exist")
+	expect(t, ask(t, wx, token, apiCall{"GET", "/cgi-bin/menu/get", "", ""}), 46003, "menu no exist")
 
 	lax := simtest.InMemory(t, simulator.Options{Accounts: one(), AcceptEscapes: true})
-	if a := ask(t, lax, "POST", "/cgi-bin/menu/create", lax.Supersede(appid), "", `{"button":["\u4f60"]}`); a.Errcode != 0 {
+	if a := ask(t, lax, lax.Supersede(appid), apiCall{"POST", "/cgi-bin/menu/create", "", `{"button":["\u4f60"]}`}); a.Errcode != 0 {
 		t.Error(a.raw)
 	}
 }
@@ -370,22 +376,22 @@ func TestFollowers(t *testing.T) {
 		{"user/get", "next_openid=oB", `{"total":3,"count":1,"data":{"openid":["oC"]},"next_openid":"oC"}`},
 		{"user/get", "next_openid=oC", `{"total":3,"count":0,"next_openid":""}`},
 	} {
-		if a := ask(t, wx, "GET", "/cgi-bin/"+row[0], token, row[1], ""); a.raw != row[2] {
+		if a := ask(t, wx, token, apiCall{"GET", "/cgi-bin/" + row[0], row[1], ""}); a.raw != row[2] {
 			t.Errorf("%v: %s", row, a.raw)
 		}
 	}
-	if a := ask(t, wx, "GET", "/cgi-bin/user/info", token, "openid=oA&lang=en", ""); !strings.HasPrefix(a.raw, `{"subscribe":1,"openid":"oA","language":"en","subscribe_time":`) {
+	if a := ask(t, wx, token, apiCall{"GET", "/cgi-bin/user/info", "openid=oA&lang=en", ""}); !strings.HasPrefix(a.raw, `{"subscribe":1,"openid":"oA","language":"en","subscribe_time":`) {
 		t.Error(a.raw)
 	}
 	for _, row := range [][2]string{
 		{"custom/send", `{"touser":"oA","msgtype":"text","text":{"content":"你好"}}`},
 		{"custom/typing", `{"touser":"oA","command":"Typing"}`},
 	} {
-		if a := ask(t, wx, "POST", "/cgi-bin/message/"+row[0], token, "", row[1]); a.raw != `{"errcode":0,"errmsg":"ok"}` {
+		if a := ask(t, wx, token, apiCall{"POST", "/cgi-bin/message/" + row[0], "", row[1]}); a.raw != `{"errcode":0,"errmsg":"ok"}` {
 			t.Errorf("%v: %s", row, a.raw)
 		}
 	}
-	if a := ask(t, wx, "POST", "/cgi-bin/message/template/send", token, "", `{"touser":"oA","template_id":"t","data":{}}`); !strings.HasPrefix(a.raw, `{"errcode":0,"errmsg":"ok","msgid":2`) {
+	if a := ask(t, wx, token, apiCall{"POST", "/cgi-bin/message/template/send", "", `{"touser":"oA","template_id":"t","data":{}}`}); !strings.HasPrefix(a.raw, `{"errcode":0,"errmsg":"ok","msgid":2`) {
 		t.Error(a.raw)
 	}
 }
@@ -417,8 +423,9 @@ func TestMedia(t *testing.T) {
 	png := "\x89PNG\r\n\x1a\n" + strings.Repeat("\x00", 2<<20) // more than other bodies may have
 	id := upload("image", png)
 	upload("thumb", "x")
-	a := ask(t, wx, "GET", "/cgi-bin/media/get", token, "media_id="+id, "")
-	if a.raw != png || a.header.Get("Content-Type") != "image/png" || !strings.HasPrefix(a.header.Get("Content-Disposition"), "attachment; filename") {
+	a := ask(t, wx, token, apiCall{"GET", "/cgi-bin/media/get", "media_id=" + id, ""})
+	if a.raw != png || a.header.Get("Content-Type") != "image/png" ||
+		!strings.HasPrefix(a.header.Get("Content-Disposition"), "attachment; filename") {
 		t.Errorf("%d bytes, %v", len(a.raw), a.header)
 	}
 	var e simulator.Event
@@ -429,16 +436,21 @@ func TestMedia(t *testing.T) {
 	if e.Response != fmt.Sprintf("(%d bytes)", len(png)) {
 		t.Errorf("the record of %s holds %d bytes", e.Path, len(e.Response))
 	}
-	if a := ask(t, wx, "GET", "/cgi-bin/media/get", token, "media_id="+upload("video", "x"), ""); !strings.HasPrefix(a.raw, `{"video_url":"http://`) {
+	if a := ask(t, wx, token, apiCall{"GET", "/cgi-bin/media/get", "media_id=" + upload("video", "x"), ""}); !strings.HasPrefix(a.raw, `{"video_url":"http://`) {
 		t.Error(a.raw)
 	}
 	for range 20 {
 		upload("image", png)
 	}
-	expect(t, ask(t, wx, "GET", "/cgi-bin/media/get", token, "media_id="+id, ""), 40007, "invalid media_id") // too much was uploaded since
+	expect(
+		t,
+		ask(t, wx, token, apiCall{"GET", "/cgi-bin/media/get", "media_id=" + id, ""}),
+		40007,
+		"invalid media_id",
+	) // too much was uploaded since
 	id = upload("image", png)
 	wx.Clock.Advance(3 * 24 * time.Hour)
-	expect(t, ask(t, wx, "GET", "/cgi-bin/media/get", wx.Supersede(appid), "media_id="+id, ""), 40007, "invalid media_id")
+	expect(t, ask(t, wx, wx.Supersede(appid), apiCall{"GET", "/cgi-bin/media/get", "media_id=" + id, ""}), 40007, "invalid media_id")
 }
 
 func TestQRCode(t *testing.T) {
@@ -446,7 +458,7 @@ func TestQRCode(t *testing.T) {
 	token := wx.Supersede(appid)
 	create := func(body string) (ticket string, seconds any) {
 		t.Helper()
-		a := ask(t, wx, "POST", "/cgi-bin/qrcode/create", token, "", body)
+		a := ask(t, wx, token, apiCall{"POST", "/cgi-bin/qrcode/create", "", body})
 		var got map[string]any
 		_ = json.Unmarshal([]byte(a.raw), &got)
 		ticket, _ = got["ticket"].(string)
@@ -486,11 +498,11 @@ func TestDiagnosisAnswers(t *testing.T) {
 		`{"action":"dns","check_operator":"CHINANET"}`: `{"dns":[{"ip":"203.0.113.30","real_operator":"CHINANET"}]}`,
 		`{"action":"ping","check_operator":"CAP"}`:     `{"ping":[{"ip":"203.0.113.30","from_operator":"CAP","package_loss":"0%","time":"23.079ms"}]}`,
 	} {
-		if a := ask(t, wx, "POST", "/cgi-bin/callback/check", token, "", body); a.raw != want {
+		if a := ask(t, wx, token, apiCall{"POST", "/cgi-bin/callback/check", "", body}); a.raw != want {
 			t.Error(a.raw)
 		}
 	}
-	if a := ask(t, wx, "GET", "/cgi-bin/getcallbackip", token, "", ""); len(a.IPs) == 0 || a.Errcode != 0 {
+	if a := ask(t, wx, token, apiCall{"GET", "/cgi-bin/getcallbackip", "", ""}); len(a.IPs) == 0 || a.Errcode != 0 {
 		t.Error(a.raw)
 	}
 }

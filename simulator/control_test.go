@@ -154,7 +154,8 @@ func TestNewNamesTheOption(t *testing.T) {
 		"11 entries, but a mini program has at most": with(func(a *simulator.Account) { a.Kind, a.Whitelist = simulator.MiniProgram, make([]string, 11) }),
 		appid + " stands there twice":                {Accounts: append(one(), one()...)},
 	} {
-		if _, err := simulator.New(o); err == nil || !strings.HasPrefix(err.Error(), "simulator: Options.") || !strings.Contains(err.Error(), want) {
+		if _, err := simulator.New(o); err == nil || !strings.HasPrefix(err.Error(), "simulator: Options.") ||
+			!strings.Contains(err.Error(), want) {
 			t.Errorf("%v\nwant %q", err, want)
 		}
 	}
@@ -221,7 +222,10 @@ func TestEvents(t *testing.T) {
 		if len(all) != 2 {
 			t.Fatalf("%+v", all)
 		}
-		if e := all[0]; e.AppID != appid || e.Path != simulator.StableTokenPath || e.Method != http.MethodPost || e.Status != 200 || e.Response != a.raw || e.Fault || e.Lost {
+		if e := all[0]; e.AppID != appid || e.Path != simulator.StableTokenPath || e.Method != http.MethodPost || e.Status != 200 ||
+			e.Response != a.raw ||
+			e.Fault ||
+			e.Lost {
 			t.Errorf("%+v", e)
 		}
 		want := simulator.Event{

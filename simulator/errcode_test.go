@@ -266,7 +266,8 @@ func TestTokenRefusals(t *testing.T) {
 				r := request(t, "POST", wx.URL+path+"?"+query, `{"access_token":"x"}`)
 				r.Header.Set("Authorization", "Bearer x")
 				a := must(t, wx.Client(), r)
-				if a.status != http.StatusOK || a.Errcode != row.errcode || ridForm.ReplaceAllString(a.Errmsg, "") != row.errmsg || !ridForm.MatchString(a.Errmsg) {
+				if a.status != http.StatusOK || a.Errcode != row.errcode || ridForm.ReplaceAllString(a.Errmsg, "") != row.errmsg ||
+					!ridForm.MatchString(a.Errmsg) {
 					t.Errorf("%s answers %d %s\nwant 200, errcode %d and %q", path, a.status, a.raw, row.errcode, row.errmsg)
 				}
 			}
@@ -278,7 +279,8 @@ func TestPaths(t *testing.T) {
 	wx := simtest.New(t, simulator.Options{Accounts: one()})
 	token := classic(t, wx).Token
 	for _, path := range []string{
-		"/cgi-bin/draft/add", "/wxaapi/newtmpl/gettemplate", "/card/create", "/datacube/getusersummary", "/customservice/getkflist", "/cgi-bin/a/b/c",
+		"/cgi-bin/draft/add", "/wxaapi/newtmpl/gettemplate", "/card/create", "/datacube/getusersummary", "/customservice/getkflist",
+		"/cgi-bin/a/b/c",
 	} {
 		if a := call(t, wx, path, token); a.status != 200 || a.raw != `{"errcode":0,"errmsg":"ok"}` {
 			t.Errorf("%s: %d %s", path, a.status, a.raw)
@@ -301,7 +303,11 @@ func TestWhitelist(t *testing.T) {
 	}})
 	fetch := func(ip, appid, secret string) reply {
 		client := &http.Client{Transport: wx.RoundTripperFrom(ip)}
-		return must(t, client, request(t, "GET", fmt.Sprintf("%s%s?grant_type=client_credential&appid=%s&secret=%s", wx.URL, simulator.TokenPath, appid, secret), ""))
+		return must(
+			t,
+			client,
+			request(t, "GET", fmt.Sprintf("%s%s?grant_type=client_credential&appid=%s&secret=%s", wx.URL, simulator.TokenPath, appid, secret), ""),
+		)
 	}
 	for ip, want := range map[string]int{
 		"192.0.2.7": 0, "192.0.2.8": 40164, "198.51.100.255": 0, "198.51.101.0": 40164, "2001:db8::9": 0, "2001:db9::": 40164,
@@ -311,7 +317,8 @@ func TestWhitelist(t *testing.T) {
 			t.Errorf("%s: %s", ip, a.raw)
 		}
 	}
-	if a := fetch("2001:db9::1", appid, secret); !strings.HasPrefix(a.Errmsg, "invalid ip 2001:db9::1 ipv6 2001:db9::1, not in whitelist rid: ") {
+	if a := fetch("2001:db9::1", appid, secret); !strings.HasPrefix(a.Errmsg,
+		"invalid ip 2001:db9::1 ipv6 2001:db9::1, not in whitelist rid: ") {
 		t.Error(a.Errmsg)
 	}
 

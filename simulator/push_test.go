@@ -124,7 +124,10 @@ func TestVectors(t *testing.T) {
 	}
 	for _, v := range plain {
 		wx := simtest.InMemory(t, simulator.Options{Accounts: []simulator.Account{{AppID: appid, Secret: secret, Token: v.Token}}})
-		r, err := wx.NewRequest(t.Context(), simulator.Push{URL: "http://a/", Message: simulator.Text("x"), Timestamp: v.Timestamp, Nonce: v.Nonce})
+		r, err := wx.NewRequest(
+			t.Context(),
+			simulator.Push{URL: "http://a/", Message: simulator.Text("x"), Timestamp: v.Timestamp, Nonce: v.Nonce},
+		)
 		if err != nil || r.URL.Query().Get("signature") != v.Signature {
 			t.Errorf("%s: %v %s", v.ID, err, r.URL)
 		}
@@ -231,7 +234,10 @@ func TestRequestOnTheWire(t *testing.T) {
 	if want := []string{"signature", "timestamp", "nonce", "openid", "encrypt_type", "msg_signature"}; !slices.Equal(names, want) {
 		t.Errorf("query %v, want %v", names, want)
 	}
-	for name, want := range map[string]string{"User-Agent": "Mozilla/4.0", "Accept": "*/*", "Pragma": "no-cache", "Content-Type": "text/xml", "Accept-Encoding": ""} {
+	for name, want := range map[string]string{
+		"User-Agent": "Mozilla/4.0", "Accept": "*/*", "Pragma": "no-cache",
+		"Content-Type": "text/xml", "Accept-Encoding": "",
+	} {
 		if got.Header.Get(name) != want {
 			t.Errorf("%s: %q, want %q", name, got.Header.Get(name), want)
 		}
@@ -240,7 +246,8 @@ func TestRequestOnTheWire(t *testing.T) {
 		t.Errorf("close %t, %s %s, %d of %d bytes", got.Close, got.Method, got.URL.Path, got.ContentLength, length)
 	}
 	q := got.URL.Query()
-	if age := time.Since(time.Unix(mustInt(t, q.Get("timestamp")), 0)); age < 0 || age > time.Minute || len(q.Get("nonce")) > 10 || q.Get("openid") != "oAbCd0123456789EfGhIjKlMnOpQ" {
+	if age := time.Since(time.Unix(mustInt(t, q.Get("timestamp")), 0)); age < 0 || age > time.Minute || len(q.Get("nonce")) > 10 ||
+		q.Get("openid") != "oAbCd0123456789EfGhIjKlMnOpQ" {
 		t.Errorf("%s old, %s", age, got.URL.RawQuery)
 	}
 }
@@ -386,7 +393,11 @@ func TestRandomMessages(t *testing.T) {
 		if message == "" {
 			message = "x"
 		}
-		p := simulator.Push{URL: "http://a/", Message: simulator.Message{Raw: message}, Format: []simulator.Format{simulator.XML, simulator.JSON}[n%2]}
+		p := simulator.Push{
+			URL:     "http://a/",
+			Message: simulator.Message{Raw: message},
+			Format:  []simulator.Format{simulator.XML, simulator.JSON}[n%2],
+		}
 		r, err := wx.NewRequest(t.Context(), p)
 		if err != nil {
 			t.Fatal(err)
@@ -407,7 +418,8 @@ func TestRandomMessages(t *testing.T) {
 		if n%50 != 0 {
 			continue
 		}
-		cmd := exec.CommandContext(t.Context(), openssl, "enc", "-d", "-aes-256-cbc", "-nopad", "-a", "-A", "-K", hex.EncodeToString(key), "-iv", hex.EncodeToString(key[:16]))
+		cmd := exec.CommandContext(t.Context(), openssl, "enc", "-d", "-aes-256-cbc", "-nopad", "-a", "-A", "-K",
+			hex.EncodeToString(key), "-iv", hex.EncodeToString(key[:16]))
 		cmd.Stdin = strings.NewReader(between(t, string(body)))
 		out, err := cmd.Output()
 		if err != nil {
@@ -511,7 +523,8 @@ func TestPushMistakes(t *testing.T) {
 	} {
 		a := pushing()
 		change(&a)
-		if _, err := simulator.New(simulator.Options{Accounts: []simulator.Account{a}}); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "SECRETKEY") {
+		if _, err := simulator.New(simulator.Options{Accounts: []simulator.Account{a}}); err == nil || !strings.Contains(err.Error(), want) ||
+			strings.Contains(err.Error(), "SECRETKEY") {
 			t.Errorf("%v\nwant %q", err, want)
 		}
 	}

@@ -63,7 +63,8 @@ func serveQRCodeCreate(c *call) answer {
 	temporary := in.Action == "QR_SCENE" || in.Action == "QR_STR_SCENE"
 	byID := in.Action == "QR_SCENE" || in.Action == "QR_LIMIT_SCENE"
 	byStr := in.Action == "QR_STR_SCENE" || in.Action == "QR_LIMIT_STR_SCENE"
-	if in.Seconds < 0 || in.Seconds > maxSceneLife || (byID && in.Info.Scene.ID <= 0) || (byStr && in.Info.Scene.Str == "") || (!byID && !byStr) {
+	if in.Seconds < 0 || in.Seconds > maxSceneLife || (byID && in.Info.Scene.ID <= 0) || (byStr && in.Info.Scene.Str == "") ||
+		(!byID && !byStr) {
 		return c.refuse(invalidParameter)
 	}
 	a := c.account

@@ -55,7 +55,8 @@ func sealed(t *testing.T, change func(*callback.Envelope), appid, message string
 	if change != nil {
 		change(&e)
 	}
-	return "<xml>\n<Encrypt><![CDATA[" + e.Encrypt + "]]></Encrypt>\n<MsgSignature><![CDATA[" + e.MsgSignature + "]]></MsgSignature>\n<TimeStamp>" +
+	return "<xml>\n<Encrypt><![CDATA[" + e.Encrypt + "]]></Encrypt>\n<MsgSignature><![CDATA[" + e.MsgSignature +
+		"]]></MsgSignature>\n<TimeStamp>" +
 		e.TimeStamp + "</TimeStamp>\n<Nonce><![CDATA[" + e.Nonce + "]]></Nonce>\n</xml>"
 }
 
@@ -130,11 +131,16 @@ func TestVerdicts(t *testing.T) {
 		{"another key", safe, sealed(t, signedEncrypt(strings.Repeat("AAAA", 16)), appid, hello), simulator.Failed, "padding is wrong", failureLine, ""},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			res, err := pusher(t).Deliver(t.Context(), simulator.Push{Handler: answering(200, row.answer), Mode: row.mode, Message: simulator.Text("hi")})
+			res, err := pusher(t).Deliver(t.Context(), simulator.Push{
+				Handler: answering(200, row.answer), Mode: row.mode,
+				Message: simulator.Text("hi"),
+			})
 			if err != nil {
 				t.Fatal(err)
 			}
-			if res.Verdict != row.want || !strings.Contains(res.Reason, row.reason) || res.Sees != row.sees || res.OK() != (row.want != simulator.Failed) || len(res.Deliveries) != 1 {
+			if res.Verdict != row.want || !strings.Contains(res.Reason, row.reason) || res.Sees != row.sees ||
+				res.OK() != (row.want != simulator.Failed) ||
+				len(res.Deliveries) != 1 {
 				t.Errorf("%s (%d deliveries)\nwant %s: …%s…; seen: %s", res, len(res.Deliveries), row.want, row.reason, row.sees)
 			}
 			if notes := strings.Join(res.Notes, "\n"); (notes == "") != (row.note == "") || !strings.Contains(notes, row.note) {
@@ -187,7 +193,8 @@ func TestVerdictsOfOthers(t *testing.T) {
 			a.Kind, a.Format, a.Mode = row.kind, row.format, simulator.Plain
 			wx := simtest.InMemory(t, simulator.Options{Accounts: []simulator.Account{a}})
 			res, err := wx.Deliver(t.Context(), simulator.Push{Handler: answering(200, row.answer), Message: row.message})
-			if err != nil || res.Verdict != row.want || !strings.Contains(res.Reason, row.reason) || res.Sees != row.sees || !strings.Contains(strings.Join(res.Notes, "\n"), row.note) {
+			if err != nil || res.Verdict != row.want || !strings.Contains(res.Reason, row.reason) || res.Sees != row.sees ||
+				!strings.Contains(strings.Join(res.Notes, "\n"), row.note) {
 				t.Errorf("%v %s %q\nwant %s: …%s…; seen: %s", err, res, res.Notes, row.want, row.reason, row.sees)
 			}
 		})
@@ -254,7 +261,8 @@ func TestThreeDeliveries(t *testing.T) {
 				if row.good > 0 {
 					want = row.good
 				}
-				if len(all) != want || len(res.Deliveries) != want || wx.Stats(appid).Pushes != want || !strings.Contains(res.Reason, row.reason) || res.OK() != (row.good > 0) {
+				if len(all) != want || len(res.Deliveries) != want || wx.Stats(appid).Pushes != want || !strings.Contains(res.Reason, row.reason) ||
+					res.OK() != (row.good > 0) {
 					t.Errorf("%d requests, %d deliveries, %s", len(all), len(res.Deliveries), res)
 				}
 				if row.good == 0 && (res.Sees != failureLine || !strings.HasPrefix(res.Reason, "3 deliveries went wrong (each time ")) {
@@ -357,7 +365,8 @@ func TestGivenUp(t *testing.T) {
 		ctx, cancel = context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		hanging := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
-		if _, err = wx.Deliver(ctx, simulator.Push{Handler: hanging, Message: simulator.Text("hi")}); !errors.Is(err, context.DeadlineExceeded) || time.Since(begun) != time.Second {
+		if _, err = wx.Deliver(ctx, simulator.Push{Handler: hanging, Message: simulator.Text("hi")}); !errors.Is(err, context.DeadlineExceeded) ||
+			time.Since(begun) != time.Second {
 			t.Error(err, time.Since(begun))
 		}
 		if _, err = wx.Verify(ctx, simulator.Push{Handler: hanging}); !errors.Is(err, context.DeadlineExceeded) {
@@ -402,7 +411,8 @@ func TestAttacks(t *testing.T) {
 		want, n := simulator.Refused, 1
 		if attack == simulator.Replay {
 			want, n = simulator.Silent, 2
-			if len(res.Deliveries) == 2 && (res.Deliveries[0].URL != res.Deliveries[1].URL || res.Deliveries[0].Request != res.Deliveries[1].Request) {
+			if len(res.Deliveries) == 2 &&
+				(res.Deliveries[0].URL != res.Deliveries[1].URL || res.Deliveries[0].Request != res.Deliveries[1].Request) {
 				t.Error("replay: not the same bytes")
 			}
 		}
@@ -413,7 +423,8 @@ func TestAttacks(t *testing.T) {
 			continue
 		}
 		p.Handler = careless
-		if res, err = wx.Deliver(t.Context(), p); err != nil || res.Verdict != simulator.Accepted || res.OK() || !strings.Contains(res.Reason, "Answer 403") {
+		if res, err = wx.Deliver(t.Context(), p); err != nil || res.Verdict != simulator.Accepted || res.OK() ||
+			!strings.Contains(res.Reason, "Answer 403") {
 			t.Errorf("%s, careless: %v %s", attack, err, res)
 		}
 	}
@@ -429,7 +440,9 @@ func TestAttacksAreWhatTheySay(t *testing.T) {
 		simulator.ForeignAppID:   callback.ReasonAppID,
 		simulator.PlainText:      callback.ReasonPlainText,
 	} {
-		verifier, err := callback.NewVerifier(callback.Config{AppID: appid, Token: text("AAAAA"), AESKey: text(pushing().AESKey), Freshness: 5 * time.Minute})
+		verifier, err := callback.NewVerifier(
+			callback.Config{AppID: appid, Token: text("AAAAA"), AESKey: text(pushing().AESKey), Freshness: 5 * time.Minute},
+		)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -510,7 +523,8 @@ func TestVerify(t *testing.T) {
 		{"a stranger's, echoed", echo(func(s string) string { return s }), simulator.WrongSignature, simulator.Accepted, "echoes whatever comes", ""},
 	} {
 		res, err := wx.Verify(t.Context(), simulator.Push{Handler: row.app, Attack: row.attack})
-		if err != nil || res.Verdict != row.verdict || !strings.Contains(res.Reason, row.reason) || res.Sees != row.sees || len(res.Deliveries) != 1 {
+		if err != nil || res.Verdict != row.verdict || !strings.Contains(res.Reason, row.reason) || res.Sees != row.sees ||
+			len(res.Deliveries) != 1 {
 			t.Errorf("%s: %v %s", row.name, err, res)
 		}
 	}
@@ -534,8 +548,14 @@ func TestVerify(t *testing.T) {
 // TestPushesAreRecorded, with their answers.
 func TestPushesAreRecorded(t *testing.T) {
 	var observed []simulator.Event
-	wx := simtest.InMemory(t, simulator.Options{Accounts: []simulator.Account{pushing()}, Observe: func(e simulator.Event) { observed = append(observed, e) }})
-	if _, err := wx.Deliver(t.Context(), simulator.Push{Handler: answering(200, hello), Mode: simulator.Plain, Message: simulator.Text("hi"), URL: "http://app.example/wechat"}); err != nil {
+	wx := simtest.InMemory(
+		t,
+		simulator.Options{Accounts: []simulator.Account{pushing()}, Observe: func(e simulator.Event) { observed = append(observed, e) }},
+	)
+	if _, err := wx.Deliver(t.Context(), simulator.Push{
+		Handler: answering(200, hello), Mode: simulator.Plain,
+		Message: simulator.Text("hi"), URL: "http://app.example/wechat",
+	}); err != nil {
 		t.Fatal(err)
 	}
 	all := wx.Events()

@@ -45,11 +45,15 @@ func TestPushEvents(t *testing.T) {
 			t.Errorf("the last is %+v, want the verdict of %+v", e, res)
 		}
 
-		if _, err := wx.Deliver(t.Context(), simulator.Push{Handler: answering(200, "success"), Message: simulator.Text("在吗"), Attack: simulator.Tampered}); err != nil {
+		if _, err := wx.Deliver(t.Context(), simulator.Push{
+			Handler: answering(200, "success"), Message: simulator.Text("在吗"),
+			Attack: simulator.Tampered,
+		}); err != nil {
 			t.Fatal(err)
 		}
 		all = wx.Events()
-		if e := all[3]; e.Verdict != simulator.Accepted || e.Attack != simulator.Tampered || !strings.Contains(e.Request, "<Encrypt>") || !strings.Contains(e.Message, "在吗") {
+		if e := all[3]; e.Verdict != simulator.Accepted || e.Attack != simulator.Tampered || !strings.Contains(e.Request, "<Encrypt>") ||
+			!strings.Contains(e.Message, "在吗") {
 			t.Errorf("an attack in safe mode: %+v", e)
 		}
 		if _, err := wx.Verify(t.Context(), simulator.Push{Handler: answering(200, "x")}); err != nil {

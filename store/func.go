@@ -197,7 +197,8 @@ func documentOf(row Row) []byte {
 		life := row.Life.Microseconds()
 		d.Life = &life
 	}
-	if compact := new(bytes.Buffer); len(row.Notes) > 0 && row.Notes[0] == '{' && json.Compact(compact, row.Notes) == nil && bytes.Equal(compact.Bytes(), row.Notes) {
+	if compact := new(bytes.Buffer); len(row.Notes) > 0 && row.Notes[0] == '{' && json.Compact(compact, row.Notes) == nil &&
+		bytes.Equal(compact.Bytes(), row.Notes) {
 		d.Notes = row.Notes
 	} else {
 		d.NotesBytes = row.Notes

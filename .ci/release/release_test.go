@@ -44,7 +44,8 @@ func TestRelease(t *testing.T) {
 		runs = append(runs, contents(t, r.out))
 	}
 	base := "zhongkong_" + version + "_" + targets[i].name()
-	if got, want := slices.Sorted(maps.Keys(runs[0])), []string{"SHA256SUMS", base + ".cdx.json", base + ".tar.gz"}; runtime.GOOS != "windows" && !slices.Equal(got, want) {
+	want := []string{"SHA256SUMS", base + ".cdx.json", base + ".tar.gz"}
+	if got := slices.Sorted(maps.Keys(runs[0])); runtime.GOOS != "windows" && !slices.Equal(got, want) {
 		t.Errorf("the folder has %q, want %q", got, want)
 	}
 	for name, data := range runs[0] {
@@ -62,7 +63,8 @@ func TestRelease(t *testing.T) {
 	}
 	binary := filepath.Join(folder, "zhongkong")
 	output, err := exec.CommandContext(t.Context(), binary, "--version").CombinedOutput()
-	if err != nil || !strings.HasPrefix(string(output), "zhongkong "+version+"\n") || !strings.Contains(string(output), "without cgo: no SQLite") {
+	if err != nil || !strings.HasPrefix(string(output), "zhongkong "+version+"\n") ||
+		!strings.Contains(string(output), "without cgo: no SQLite") {
 		t.Errorf("--version: %v\n%s", err, output)
 	}
 	if runtime.GOOS == "linux" {
@@ -70,7 +72,8 @@ func TestRelease(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if third := string(files["THIRD-PARTY.txt"]); !strings.Contains(third, "github.com/gin-gonic/gin v") || strings.Contains(third, "chromedp") {
+	if third := string(files["THIRD-PARTY.txt"]); !strings.Contains(third, "github.com/gin-gonic/gin v") ||
+		strings.Contains(third, "chromedp") {
 		t.Error("THIRD-PARTY.txt has not the licenses of what is linked, and of that alone")
 	}
 	checkList(t, runs[0][base+".cdx.json"], binary, version)
@@ -121,7 +124,8 @@ func checkList(t *testing.T, data []byte, binary, version string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(info.Deps) < 20 || len(list.Components) != len(info.Deps)+1 || list.Components[0].Version != strings.TrimPrefix(info.GoVersion, "go") {
+	if len(info.Deps) < 20 || len(list.Components) != len(info.Deps)+1 ||
+		list.Components[0].Version != strings.TrimPrefix(info.GoVersion, "go") {
 		t.Errorf("%d components, and %d modules and %s in the binary", len(list.Components), len(info.Deps), info.GoVersion)
 	}
 	for _, m := range info.Deps {
@@ -191,14 +195,16 @@ func TestZip(t *testing.T) {
 		t.Error("the same files give other bytes")
 	}
 	z, err := zip.NewReader(bytes.NewReader(first.Bytes()), int64(first.Len()))
-	if err != nil || len(z.File) != 2 || z.File[0].Name != "base/zhongkong.exe" || z.File[0].Mode() != 0o755 || !z.File[1].Modified.Equal(r.time) {
+	if err != nil || len(z.File) != 2 || z.File[0].Name != "base/zhongkong.exe" || z.File[0].Mode() != 0o755 ||
+		!z.File[1].Modified.Equal(r.time) {
 		t.Errorf("%v, %+v", err, z.File)
 	}
 }
 
 func TestRefusals(t *testing.T) {
 	root := t.TempDir()
-	if err := os.WriteFile(filepath.Join(root, "CHANGELOG.md"), []byte("# Changelog\n\n## 0.2.0\n\n## [0.1.0] - 2026-01-01\n"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(root, "CHANGELOG.md"), []byte("# Changelog\n\n## 0.2.0\n\n## [0.1.0] - 2026-01-01\n"),
+		0o600); err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range []struct{ version, want string }{

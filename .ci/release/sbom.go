@@ -99,7 +99,10 @@ func (r *release) sbom(ctx context.Context, t target, binary string, info *build
 		Metadata:     metadata{Timestamp: r.time.Format(time.RFC3339), Component: main},
 	}
 	goVersion := strings.TrimPrefix(info.GoVersion, "go")
-	list.Components = append(list.Components, component{Type: "library", Ref: purl("std", goVersion), Name: "std", Version: goVersion, PURL: purl("std", goVersion)})
+	list.Components = append(
+		list.Components,
+		component{Type: "library", Ref: purl("std", goVersion), Name: "std", Version: goVersion, PURL: purl("std", goVersion)},
+	)
 	for _, m := range linked(info) {
 		list.Components = append(list.Components, component{
 			Type: "library", Ref: purl(m.Path, m.Version), Name: m.Path, Version: m.Version, PURL: purl(m.Path, m.Version),

@@ -15,14 +15,24 @@ import (
 
 	"github.com/chanxuehong/wechat/mp/core"
 
-	"github.com/zhongkong-go/zhongkong/platform"
+	"github.com/zhongkong-go/zhongkong/custody"
 )
+
+// Tokens is what this package needs of a [custody.Keeper].
+type Tokens interface {
+	// Token returns the live token.
+	Token(ctx context.Context) (custody.Token, error)
+
+	// Reject reports that WeChat refused the value refused, and returns the token
+	// to use instead.
+	Reject(ctx context.Context, refused string) (custody.Token, error)
+}
 
 // Server is a core.AccessTokenServer that hands out the tokens of a Keeper. It is
 // safe for concurrent use.
 type Server struct {
 	// Tokens is a *custody.Keeper or a *wechat.Client. Required.
-	Tokens platform.Tokens
+	Tokens Tokens
 
 	// Timeout bounds the wait for a token, as the SDK passes no context on. Zero
 	// means 15 s. There is no wait while a token lives.

@@ -19,14 +19,24 @@ import (
 	"github.com/silenceper/wechat/v2/credential"
 	"github.com/silenceper/wechat/v2/util"
 
-	"github.com/zhongkong-go/zhongkong/platform"
+	"github.com/zhongkong-go/zhongkong/custody"
 )
+
+// Tokens is what this package needs of a [custody.Keeper].
+type Tokens interface {
+	// Token returns the live token.
+	Token(ctx context.Context) (custody.Token, error)
+
+	// Reject reports that WeChat refused the value refused, and returns the token
+	// to use instead.
+	Reject(ctx context.Context, refused string) (custody.Token, error)
+}
 
 // Handle is a credential.AccessTokenHandle that hands out the tokens of a Keeper.
 // It is safe for concurrent use.
 type Handle struct {
 	// Tokens is a *custody.Keeper or a *wechat.Client. Required.
-	Tokens platform.Tokens
+	Tokens Tokens
 
 	// Timeout bounds the wait for a token where the SDK passes no context on. Zero
 	// means 15 s. There is no wait while a token lives.

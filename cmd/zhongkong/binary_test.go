@@ -183,7 +183,8 @@ func TestBinary(t *testing.T) {
 	if !strings.Contains(p.text.String(), "Its page in the browser: "+p.base+"/simulator/page/\n") {
 		t.Errorf("the page's address is not in the output:\n%s", p.text.String())
 	}
-	if status, html := fetched(t, "GET", p.base+"/simulator/page/", ""); status != 200 || !strings.Contains(html, "你好") || strings.Contains(html, secret) {
+	if status, html := fetched(t, "GET", p.base+"/simulator/page/", ""); status != 200 || !strings.Contains(html, "你好") ||
+		strings.Contains(html, secret) {
 		t.Errorf("the page: %d %s", status, html)
 	}
 	if _, html := fetched(t, "GET", p.base+"/simulator/page/?secrets=1", ""); !strings.Contains(html, secret) {
@@ -237,7 +238,12 @@ func TestBinaryWithAccount(t *testing.T) {
 	hung := make(chan struct{})
 	go func() {
 		defer close(hung)
-		r, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, p.base+"/cgi-bin/token?appid="+account["WECHAT_APPID"]+"&secret="+account["WECHAT_APPSECRET"], http.NoBody)
+		r, _ := http.NewRequestWithContext(
+			t.Context(),
+			http.MethodGet,
+			p.base+"/cgi-bin/token?appid="+account["WECHAT_APPID"]+"&secret="+account["WECHAT_APPSECRET"],
+			http.NoBody,
+		)
 		if res, err := http.DefaultClient.Do(r); err == nil {
 			_ = res.Body.Close()
 		}

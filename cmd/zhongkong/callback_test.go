@@ -46,7 +46,10 @@ func bot(t *testing.T, name, appID, token, aesKey string) *httptest.Server {
 func TestServeCallback(t *testing.T) {
 	const appID, token, own = "wx0000000000000001", "madeUpToken0123", "tokenOfTheSystems"
 	aesKey, ownKey := strings.Repeat("a", 43), strings.Repeat("b", 43)
-	wx := simtest.New(t, simulator.Options{Accounts: []simulator.Account{{AppID: appID, Secret: "secret-of-the-first", Token: token, AESKey: aesKey}}})
+	wx := simtest.New(
+		t,
+		simulator.Options{Accounts: []simulator.Account{{AppID: appID, Secret: "secret-of-the-first", Token: token, AESKey: aesKey}}},
+	)
 	first, second := bot(t, "first", appID, own, ownKey), bot(t, "second", appID, own, ownKey)
 	folder := t.TempDir()
 	config := filepath.Join(folder, "zhongkong.yaml")

@@ -125,7 +125,8 @@ func TestComposeGateway(t *testing.T) {
 			if !strings.Contains(health, "/dev/tcp/127.0.0.1/"+image["EXPOSE"]) || !strings.Contains(health, "GET /healthz HTTP") {
 				t.Errorf("%s: the health check asks elsewhere: %s", name, health)
 			}
-			if !s.ReadOnly || !slices.Equal(s.CapDrop, []string{"ALL"}) || !slices.Contains(s.Security, "no-new-privileges:true") || !strings.Contains(fmt.Sprint(s.Tmpfs), "/tmp") {
+			if !s.ReadOnly || !slices.Equal(s.CapDrop, []string{"ALL"}) || !slices.Contains(s.Security, "no-new-privileges:true") ||
+				!strings.Contains(fmt.Sprint(s.Tmpfs), "/tmp") {
 				t.Errorf("%s may do more than it needs, or cannot write bodies to /tmp", name)
 			}
 		case "simulate":
@@ -282,7 +283,8 @@ func TestDockerfile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := parser.Parse(strings.Fields(line[1])); err != nil || !strings.HasSuffix(cli.Serve.Listen, ":"+image["EXPOSE"]) || !cli.Serve.PlainHTTP {
+	if _, err := parser.Parse(strings.Fields(line[1])); err != nil || !strings.HasSuffix(cli.Serve.Listen, ":"+image["EXPOSE"]) ||
+		!cli.Serve.PlainHTTP {
 		t.Errorf("%s: %v", line[1], err)
 	}
 }

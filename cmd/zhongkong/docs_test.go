@@ -9,7 +9,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
-	"github.com/zhongkong-go/zhongkong/internal/docs/markdown"
+	"github.com/zhongkong-go/zhongkong/internal/docs"
 )
 
 // TestCommandLinesOfThePages gives every command line of the documentation to the
@@ -29,7 +29,7 @@ func TestCommandLinesOfThePages(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, block := range markdown.Parse(string(text)).Blocks {
+		for _, block := range docs.Parse(string(text)).Blocks {
 			if block.Info != "sh" {
 				continue
 			}

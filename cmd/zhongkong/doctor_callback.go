@@ -92,7 +92,12 @@ func (c *doctorCallbackCmd) steps(wx *simulator.Simulator, account simulator.Acc
 	text := simulator.Text(c.Text)
 	steps := []step{
 		{stage: doctor.Handshake, name: "handshake", run: wx.Verify, push: simulator.Push{URL: c.URL, Message: text, Mode: modes[0]}},
-		{stage: doctor.Stranger, name: "handshake of a stranger", run: wx.Verify, push: simulator.Push{URL: c.URL, Attack: simulator.WrongSignature}},
+		{
+			stage: doctor.Stranger,
+			name:  "handshake of a stranger",
+			run:   wx.Verify,
+			push:  simulator.Push{URL: c.URL, Attack: simulator.WrongSignature},
+		},
 	}
 	for _, mode := range modes {
 		for _, format := range []simulator.Format{simulator.XML, simulator.JSON} {

@@ -80,7 +80,8 @@ func TestDoctorCallback(t *testing.T) {
 			"✓ push in compatible mode, xml: ", "✓ forged push, plaintext: ", "✓ forged push, stale: ", "All is well",
 		}},
 		"plain": {botApp(t, token, "", appid), plain, 0, []string{
-			"in plain mode", "✓ push in plain mode, xml: the app replied", "✓ push in plain mode, json: ", "✓ forged push, signature: ", "All is well",
+			"in plain mode", "✓ push in plain mode, xml: the app replied", "✓ push in plain mode, json: ", "✓ forged push, signature: ",
+			"All is well",
 		}},
 		"another Token":    {botApp(t, "Another", aesKey, appid), account, 1, []string{"✗ handshake: ", "the same Token", "Step 1 of 11 failed: handshake"}},
 		"another AES key":  {botApp(t, token, strings.Repeat("B", 43), appid), account, 1, []string{"✗ push in safe mode, xml: ", "EncodingAESKey and AppID", "Step 3 of 11"}},

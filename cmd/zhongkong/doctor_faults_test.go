@@ -199,7 +199,9 @@ func TestDoctorKnowsEveryFault(t *testing.T) {
 	}
 	states := 0
 	for _, info := range errcode.All() {
-		_, err := simulator.New(simulator.Options{Accounts: []simulator.Account{{AppID: tokenAppID, Secret: tokenSecret, State: simulator.State(info.Code)}}})
+		_, err := simulator.New(
+			simulator.Options{Accounts: []simulator.Account{{AppID: tokenAppID, Secret: tokenSecret, State: simulator.State(info.Code)}}},
+		)
 		if err == nil {
 			need("State", fmt.Sprint(info.Code))
 			states++
@@ -242,7 +244,8 @@ func (s *shop) examine(args string, secrets ...string) diagnosis {
 	if errs != "" || strings.Contains(people, "\x1b") || strings.Contains(people, "%!") || strings.Contains(out, "%!") || code > exitFailed {
 		s.t.Errorf("%d, standard error %q, or colours in a pipe, or a broken format\n%s%s", code, errs, people, out)
 	}
-	for _, secret := range append(secrets, tokenSecret, s.env["WECHAT_APPSECRET"], s.Latest(tokenAppID, simulator.Stable), s.Latest(tokenAppID, simulator.Classic)) {
+	for _, secret := range append(secrets, tokenSecret, s.env["WECHAT_APPSECRET"], s.Latest(tokenAppID, simulator.Stable),
+		s.Latest(tokenAppID, simulator.Classic)) {
 		if secret != "" && strings.Contains(out+people, secret) {
 			s.t.Errorf("a secret is shown\n%s%s", out, people)
 		}
@@ -365,7 +368,8 @@ func TestDoctorFaults(t *testing.T) {
 				if s.Accepts(token) == row.deadly && row.of != "Account.AppID" {
 					t.Errorf("the token lives: %v", s.Accepts(token))
 				}
-				if now := s.record(); now.Value != before.Value || now.Fence != before.Fence || !now.End.Equal(before.End) || string(now.Notes) != string(before.Notes) {
+				if now := s.record(); now.Value != before.Value || now.Fence != before.Fence || !now.End.Equal(before.End) ||
+					string(now.Notes) != string(before.Notes) {
 					t.Errorf("the store's record is another one: %+v, before %+v", now, before)
 				}
 			})

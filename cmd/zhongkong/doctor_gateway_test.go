@@ -39,7 +39,9 @@ func newCertificate(t *testing.T, folder string, end time.Time) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, block := range map[string]*pem.Block{"cert.pem": {Type: "CERTIFICATE", Bytes: der}, "key.pem": {Type: "PRIVATE KEY", Bytes: private}} {
+	for name, block := range map[string]*pem.Block{
+		"cert.pem": {Type: "CERTIFICATE", Bytes: der}, "key.pem": {Type: "PRIVATE KEY", Bytes: private},
+	} {
 		if err := os.WriteFile(filepath.Join(folder, name), pem.EncodeToMemory(block), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -76,23 +78,30 @@ func TestDoctorGateway(t *testing.T) {
 			newCertificate(s.t, filepath.Dir(s.database), time.Now().Add(90*24*time.Hour))
 			chmod(s.t, filepath.Join(filepath.Dir(s.database), "key.pem"), 0o644)
 		}}, tls},
-		"its file is open": {illness{check: "files", cause: "readable_by_others", state: "warning", says: "gateway.yaml (0640)", do: func(s *shop) {
-			chmod(s.t, filepath.Join(filepath.Dir(s.database), "gateway.yaml"), 0o640)
-		}}, ""},
-		"its metrics key is open": {illness{check: "files", cause: "readable_by_others", state: "warning", says: "metrics.key (0644)", do: func(s *shop) {
-			path := filepath.Join(filepath.Dir(s.database), "metrics.key")
-			if err := os.WriteFile(path, []byte(strings.Repeat("m", 32)), 0o600); err != nil {
-				s.t.Fatal(err)
-			}
-			chmod(s.t, path, 0o644)
-		}}, "admin: {listen: '" + nobody + "', key: '" + strings.Repeat("k", 32) + "', metrics_key: {file: metrics.key}}\n"},
+		"its file is open": {illness{
+			check: "files", cause: "readable_by_others", state: "warning", says: "gateway.yaml (0640)",
+			do: func(s *shop) {
+				chmod(s.t, filepath.Join(filepath.Dir(s.database), "gateway.yaml"), 0o640)
+			},
+		}, ""},
+		"its metrics key is open": {illness{
+			check: "files", cause: "readable_by_others", state: "warning", says: "metrics.key (0644)",
+			do: func(s *shop) {
+				path := filepath.Join(filepath.Dir(s.database), "metrics.key")
+				if err := os.WriteFile(path, []byte(strings.Repeat("m", 32)), 0o600); err != nil {
+					s.t.Fatal(err)
+				}
+				chmod(s.t, path, 0o644)
+			},
+		}, "admin: {listen: '" + nobody + "', key: '" + strings.Repeat("k", 32) + "', metrics_key: {file: metrics.key}}\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newShop(t, "stable")
 			s.run("get", exitOK)
 			file := filepath.Join(filepath.Dir(s.database), "gateway.yaml")
-			lines := row.lines + "store: sqlite:" + s.database + "\napi_base: " + s.URL + "\naccounts:\n  - {appid: " + tokenAppID + ", secret: '" + tokenSecret + "'}\n"
+			lines := row.lines + "store: sqlite:" + s.database + "\napi_base: " + s.URL + "\naccounts:\n  - {appid: " + tokenAppID +
+				", secret: '" + tokenSecret + "'}\n"
 			if !strings.Contains(lines, "listen: ") || strings.Contains(lines, "admin") {
 				lines = "listen: " + nobody + "\n" + lines
 			}

@@ -346,7 +346,8 @@ func TestDoctorViaGateway(t *testing.T) {
 	}
 	delete(s.env, "ZHONGKONG_GATEWAY_KEY")
 	code, out, errs := started(t.Context(), s.env, "doctor")
-	if code != exitMistake || errs != "" || !strings.Contains(out, "✗ configuration") || !strings.Contains(out, "ZHONGKONG_GATEWAY_KEY is not") {
+	if code != exitMistake || errs != "" || !strings.Contains(out, "✗ configuration") ||
+		!strings.Contains(out, "ZHONGKONG_GATEWAY_KEY is not") {
 		t.Errorf("%d %s%s", code, out, errs)
 	}
 }
@@ -404,7 +405,12 @@ func TestDoctorLooks(t *testing.T) {
 	} {
 		s.env["LANG"] = row.lang
 		var out, errs bytes.Buffer
-		term := newTerminal(strings.NewReader(""), &out, &errs, func(name string) (string, bool) { value, found := s.env[name]; return value, found })
+		term := newTerminal(
+			strings.NewReader(""),
+			&out,
+			&errs,
+			func(name string) (string, bool) { value, found := s.env[name]; return value, found },
+		)
 		term.colour = row.coloured
 		code := run(t.Context(), append([]string{"doctor", "--wait", "60s"}, strings.Fields(row.args)...), term)
 		if code != exitFailed || strings.Contains(out.String(), "\x1b") != row.coloured {

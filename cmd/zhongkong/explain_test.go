@@ -63,7 +63,8 @@ func TestExplainEveryCode(t *testing.T) {
 		t.Errorf("%d lines for %d errcodes in two languages", lines, len(errcode.All()))
 	}
 	for _, info := range errcode.All() {
-		if !strings.Contains(list, strconv.Itoa(info.Code)+"  "+string(info.Class)) || !strings.Contains(list, info.Cause) || !strings.Contains(list, info.CauseZH) {
+		if !strings.Contains(list, strconv.Itoa(info.Code)+"  "+string(info.Class)) || !strings.Contains(list, info.Cause) ||
+			!strings.Contains(list, info.CauseZH) {
 			t.Errorf("%d is not in the list", info.Code)
 		}
 		code, out, errs := started(t.Context(), nil, "explain", "--", strconv.Itoa(info.Code))
@@ -77,7 +78,8 @@ func TestExplainEveryCode(t *testing.T) {
 		}
 	}
 	for lang, script := range map[string]string{"en": "微信系统繁忙", "zh": "WeChat is busy"} {
-		if _, out, _ := started(t.Context(), nil, "explain", "--list", "--lang", lang); strings.Count(out, "\n") != len(errcode.All()) || strings.Contains(out, script) {
+		if _, out, _ := started(t.Context(), nil, "explain", "--list", "--lang", lang); strings.Count(out, "\n") != len(errcode.All()) ||
+			strings.Contains(out, script) {
 			t.Errorf("--lang %s: %s", lang, out)
 		}
 	}
@@ -109,7 +111,8 @@ func TestColoursOnATerminalAlone(t *testing.T) {
 		}
 		var out bytes.Buffer
 		term.out = &out
-		if code := run(t.Context(), []string{"explain", "40164"}, term); code != 0 || strings.Contains(out.String(), "\x1b[31minvalid ip") != row.want {
+		if code := run(t.Context(), []string{"explain", "40164"}, term); code != 0 ||
+			strings.Contains(out.String(), "\x1b[31minvalid ip") != row.want {
 			t.Errorf("%T, %v: %d\n%s", row.out, row.env, code, &out)
 		}
 	}

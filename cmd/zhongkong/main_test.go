@@ -175,7 +175,8 @@ func TestMistakes(t *testing.T) {
 		{"simulate --listen 127.0.0.1:0 --log " + folder, account, "--log: "},
 	} {
 		code, out, errs := started(t.Context(), row.env, strings.Fields(row.args)...)
-		if code != exitMistake || out != "" || !strings.HasPrefix(errs, "zhongkong: ") || !strings.Contains(errs, row.want) || strings.Count(errs, "\n") != 1 {
+		if code != exitMistake || out != "" || !strings.HasPrefix(errs, "zhongkong: ") || !strings.Contains(errs, row.want) ||
+			strings.Count(errs, "\n") != 1 {
 			t.Errorf("%s: exit code %d\n%s%s\nwant %q", row.args, code, out, errs, row.want)
 		}
 		checkSecrets(t, out, errs)
@@ -222,7 +223,8 @@ func TestAccountFile(t *testing.T) {
 		t.Fatal(err, found)
 	}
 	shop, err := found[0].account(true, false)
-	if err != nil || shop.AppID != "wx2" || shop.Secret != "s2" || shop.Kind.String() != "mini" || len(shop.Whitelist) != 2 || shop.Format != "json" {
+	if err != nil || shop.AppID != "wx2" || shop.Secret != "s2" || shop.Kind.String() != "mini" || len(shop.Whitelist) != 2 ||
+		shop.Format != "json" {
 		t.Errorf("%v %+v", err, shop)
 	}
 	usual, err := found[1].account(true, false)

@@ -65,7 +65,13 @@ func (c *serveCmd) Run(ctx context.Context, t *terminal) error {
 	if err != nil {
 		return usageError{err}
 	}
-	s := &service{settings: settings, log: log, keys: keys, plain: c.PlainHTTP || settings.PlainHTTP, load: func() (*gateway.Settings, error) { return c.settings(t) }}
+	s := &service{
+		settings: settings,
+		log:      log,
+		keys:     keys,
+		plain:    c.PlainHTTP || settings.PlainHTTP,
+		load:     func() (*gateway.Settings, error) { return c.settings(t) },
+	}
 	return s.run(ctx, t, func(base string) {
 		t.say("%s %s", t.bold("The gateway is at"), t.bold(base))
 		t.say("%s", t.dim(`Programs that may use it: zhongkong client add NAME --account APPID`))
@@ -90,7 +96,10 @@ func (c *serveCmd) settings(t *terminal) (*gateway.Settings, error) {
 			return nil, fmt.Errorf("WECHAT_TOKEN_API: %w", err)
 		}
 		settings.APIBase = env("WECHAT_API_BASE")
-		settings.Accounts = []gateway.Account{{AppID: env("WECHAT_APPID"), Secret: custody.NewSecret(env("WECHAT_APPSECRET")), TokenAPI: tokenAPI}}
+		settings.Accounts = []gateway.Account{{
+			AppID: env("WECHAT_APPID"), Secret: custody.NewSecret(env("WECHAT_APPSECRET")),
+			TokenAPI: tokenAPI,
+		}}
 	}
 	timing, err := wechat.TimingFrom(env)
 	if err != nil {
@@ -276,7 +285,8 @@ func (s *service) reload(g *gateway.Gateway) error {
 		{"listen", before.Listen != after.Listen},
 		{"tls", before.TLS != after.TLS},
 		{"plain_http", before.PlainHTTP != after.PlainHTTP},
-		{"admin", before.Admin.Listen != after.Admin.Listen || !before.Admin.Key.Equal(after.Admin.Key) || !before.Admin.MetricsKey.Equal(after.Admin.MetricsKey)},
+		{"admin", before.Admin.Listen != after.Admin.Listen || !before.Admin.Key.Equal(after.Admin.Key) ||
+			!before.Admin.MetricsKey.Equal(after.Admin.MetricsKey)},
 		{"store", before.Store != after.Store},
 		{"api_base", before.APIBase != after.APIBase},
 		{"log", before.Log != after.Log},

@@ -107,16 +107,16 @@ func command(t *testing.T, env []string, args ...string) (out, errs string, err 
 	return stdout.String(), stderr.String(), err
 }
 
-// apiCall makes one with a client's key.
-func apiCall(t *testing.T, client *http.Client, base, appid, key, path string) string {
+// apiCall calls an API through the gateway with a client's key.
+func apiCall(t *testing.T, base, appid, key string) string {
 	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, base+path, http.NoBody)
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, base+"/cgi-bin/get_api_domain_ip", http.NoBody)
 	if err != nil {
 		t.Fatal(err)
 	}
 	r.Header.Set("Authorization", "Bearer "+key)
 	r.Header.Set("X-WeChat-AppID", appid)
-	res, err := client.Do(r)
+	res, err := http.DefaultClient.Do(r)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -168,7 +168,7 @@ func TestServeDemo(t *testing.T) {
 		}
 		answers.WriteString(token)
 		for range 3 {
-			got := apiCall(t, http.DefaultClient, s.base, appid, key, "/cgi-bin/get_api_domain_ip")
+			got := apiCall(t, s.base, appid, key)
 			if !strings.Contains(got, "ip_list") {
 				t.Error(got)
 			}
@@ -205,7 +205,8 @@ func TestServeDemo(t *testing.T) {
 		t.Errorf("the demo leaves %s behind", folder)
 	}
 	all["the output"] = s.out.String()
-	if !strings.Contains(all["the output"], "level=DEBUG") || !strings.Contains(all["zhongkong.db"]+all["zhongkong.db-wal"], "access_token/classic/"+appid) {
+	if !strings.Contains(all["the output"], "level=DEBUG") ||
+		!strings.Contains(all["zhongkong.db"]+all["zhongkong.db-wal"], "access_token/classic/"+appid) {
 		t.Error("nothing to look through")
 	}
 	for name, text := range all {
@@ -236,7 +237,12 @@ func TestServeDemo(t *testing.T) {
 // TestServeConfig: a file, SIGHUP, and clients by command.
 func TestServeConfig(t *testing.T) {
 	const first, second = "wx0000000000000001", "wx0000000000000002"
-	wx := simtest.New(t, simulator.Options{Accounts: []simulator.Account{{AppID: first, Secret: "secret-of-the-first"}, {AppID: second, Secret: "secret-of-the-second"}}})
+	wx := simtest.New(
+		t,
+		simulator.Options{
+			Accounts: []simulator.Account{{AppID: first, Secret: "secret-of-the-first"}, {AppID: second, Secret: "secret-of-the-second"}},
+		},
+	)
 	folder := t.TempDir()
 	config := filepath.Join(folder, "zhongkong.yaml")
 	write := func(text string) {
@@ -264,11 +270,12 @@ func TestServeConfig(t *testing.T) {
 	}
 	works := func(appid, key string) func() bool {
 		return func() bool {
-			return strings.Contains(apiCall(t, http.DefaultClient, s.base, appid, key, "/cgi-bin/get_api_domain_ip"), "ip_list")
+			return strings.Contains(apiCall(t, s.base, appid, key), "ip_list")
 		}
 	}
 	soon("a new client", works(first, key))
-	if _, errs, err := command(t, env, "client", "add", "shop", "--account", "*", "--config", config); err == nil || !strings.Contains(errs, "there is a client of that name") {
+	if _, errs, err := command(t, env, "client", "add", "shop", "--account", "*", "--config", config); err == nil ||
+		!strings.Contains(errs, "there is a client of that name") {
 		t.Error(err, errs)
 	}
 
@@ -294,14 +301,16 @@ func TestServeConfig(t *testing.T) {
 	if !works(first, key)() {
 		t.Error("the key before has a grace of 1 h")
 	}
-	if out, _, err := command(t, env, "client", "list", "--config", config); err != nil || !strings.HasPrefix(out, "shop ") || strings.Contains(out, "zkkey_") {
+	if out, _, err := command(t, env, "client", "list", "--config", config); err != nil || !strings.HasPrefix(out, "shop ") ||
+		strings.Contains(out, "zkkey_") {
 		t.Error(err, out)
 	}
 	if _, _, err := command(t, env, "client", "revoke", "shop", "--config", config); err != nil {
 		t.Fatal(err)
 	}
 	soon("a revocation", func() bool { return !works(first, fresh)() && !works(first, key)() })
-	if _, errs, err := command(t, env, "client", "revoke", "shop", "--config", config); err == nil || !strings.Contains(errs, "there is no such client") {
+	if _, errs, err := command(t, env, "client", "revoke", "shop", "--config", config); err == nil ||
+		!strings.Contains(errs, "there is no such client") {
 		t.Error(err, errs)
 	}
 
@@ -319,10 +328,12 @@ func TestServeConfig(t *testing.T) {
 		return string(body), res.StatusCode
 	}
 	journal, _ := ask("/journal", "made-up-admin-key-0123456789abcdef")
-	if text, _ := ask("/metrics", "made-up-metrics-key-0123456789abcdef"); !strings.Contains(text, "zhongkong_token_live{appid=\""+first+"\"} 1\n") {
+	if text, _ := ask("/metrics", "made-up-metrics-key-0123456789abcdef"); !strings.Contains(text,
+		"zhongkong_token_live{appid=\""+first+"\"} 1\n") {
 		t.Errorf("the metrics: %s", text)
 	}
-	if _, status := ask("/journal", "made-up-metrics-key-0123456789abcdef"); status != http.StatusUnauthorized && status != http.StatusTooManyRequests { // others have tried from this address
+	if _, status := ask("/journal", "made-up-metrics-key-0123456789abcdef"); status != http.StatusUnauthorized &&
+		status != http.StatusTooManyRequests { // others have tried from this address
 		t.Errorf("the metrics key opens the journal: status %d", status)
 	}
 	page := s.until(t, regexp.MustCompile(`its page at (\S+)`))[1]
@@ -366,10 +377,21 @@ func TestServeDrains(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := serve(t, append(env, "ZHONGKONG_SEAL_KEY="+testSeal, "WECHAT_APPID=wx1", "WECHAT_APPSECRET=made-up", "WECHAT_API_BASE=http://"+listener.Addr().String()), "--listen", "127.0.0.1:0")
+	s := serve(
+		t,
+		append(
+			env,
+			"ZHONGKONG_SEAL_KEY="+testSeal,
+			"WECHAT_APPID=wx1",
+			"WECHAT_APPSECRET=made-up",
+			"WECHAT_API_BASE=http://"+listener.Addr().String(),
+		),
+		"--listen",
+		"127.0.0.1:0",
+	)
 	got := make(chan string, 1)
 	go func() {
-		got <- apiCall(t, http.DefaultClient, s.base, "wx1", strings.TrimSpace(out), "/cgi-bin/get_api_domain_ip")
+		got <- apiCall(t, s.base, "wx1", strings.TrimSpace(out))
 	}()
 	<-arrived
 	if err := s.Process.Signal(syscall.SIGTERM); err != nil {

@@ -82,7 +82,8 @@ var callbackURL = regexp.MustCompile(`the CallbackURL of \S+: `)
 
 // inFlags names the flags where a package's error names options.
 func inFlags(err error) string {
-	text := strings.NewReplacer("simulator: ", "", "Options.Accounts: ", "", "Options.Life", "--life", "Options.Overlap", "--overlap").Replace(err.Error())
+	text := strings.NewReplacer("simulator: ", "", "Options.Accounts: ", "", "Options.Life", "--life", "Options.Overlap", "--overlap").
+		Replace(err.Error())
 	return callbackURL.ReplaceAllString(text, "--app: ")
 }
 
@@ -198,8 +199,21 @@ func (c *simulateCmd) part(t *terminal, wx *simulator.Simulator) {
 	t.say("")
 	for _, a := range wx.Accounts() {
 		s := wx.Stats(a.AppID)
-		t.say("%s %s", t.dim(a.AppID+":"), fmt.Sprintf("%s, %s issued; %s; %s", count(s.Classic.Calls+s.Stable.Calls, "token fetch", "token fetches"),
-			count(s.Classic.Issued+s.Stable.Issued, "token", "tokens"), count(s.APICalls, "API call", "API calls"), count(s.Pushes, "push", "pushes")))
+		t.say(
+			"%s %s",
+			t.dim(a.AppID+":"),
+			fmt.Sprintf(
+				"%s, %s issued; %s; %s",
+				count(s.Classic.Calls+s.Stable.Calls, "token fetch", "token fetches"),
+				count(
+					s.Classic.Issued+s.Stable.Issued,
+					"token",
+					"tokens",
+				),
+				count(s.APICalls, "API call", "API calls"),
+				count(s.Pushes, "push", "pushes"),
+			),
+		)
 	}
 }
 

@@ -98,7 +98,14 @@ func TestTokenGetFails(t *testing.T) {
 	s.env["WECHAT_APPSECRET"] = "fedcba9876543210fedcba9876543210"
 	for range 2 {
 		out, errs := s.run("get", exitFailed)
-		s.mustSay(errs, "zhongkong: access_token of "+tokenAppID, "errcode 40125", "Configure the present AppSecret", "next attempt in", "\nzhongkong explain 40125 says more")
+		s.mustSay(
+			errs,
+			"zhongkong: access_token of "+tokenAppID,
+			"errcode 40125",
+			"Configure the present AppSecret",
+			"next attempt in",
+			"\nzhongkong explain 40125 says more",
+		)
 		if out != "" || strings.Contains(errs, "fedcba") {
 			t.Errorf("printed %q, %s", out, errs)
 		}
@@ -323,7 +330,8 @@ func TestTokenColours(t *testing.T) {
 			return value, found
 		})
 		term.colour = coloured
-		if code := run(t.Context(), []string{"token", "status"}, term); code != exitOK || strings.Contains(out.String(), "\x1b[32m✓") != coloured {
+		if code := run(t.Context(), []string{"token", "status"}, term); code != exitOK ||
+			strings.Contains(out.String(), "\x1b[32m✓") != coloured {
 			t.Errorf("%d\n%s%s", code, &out, &errs)
 		}
 		out.Reset()

@@ -1,6 +1,6 @@
 //go:build unix
 
-package custody_test
+package proof_test
 
 import (
 	"syscall"

@@ -1,4 +1,4 @@
-package custody_test
+package proof_test
 
 import (
 	"context"

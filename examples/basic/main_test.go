@@ -157,7 +157,8 @@ func TestSimulated(t *testing.T) {
 		t.Run(signal.String(), func(t *testing.T) {
 			t.Parallel()
 			a := start(t)
-			if first := a.lines[0]; !strings.Contains(first, "WECHAT_APPID is not set") || !strings.Contains(first, "simulated") || !strings.Contains(first, a.temp) {
+			if first := a.lines[0]; !strings.Contains(first, "WECHAT_APPID is not set") || !strings.Contains(first, "simulated") ||
+				!strings.Contains(first, a.temp) {
 				t.Errorf("the first line is %q", first)
 			}
 			tried := 0
@@ -192,7 +193,9 @@ func TestSimulated(t *testing.T) {
 			if code, _, body := a.get(a.url + "/"); code != http.StatusForbidden || body != "wrong" {
 				t.Errorf("/: %d %s", code, body)
 			}
-			if s := a.status(); !s.Live || s.SecondsLeft < 7000 || s.SecondsLeft > 7200 || s.Fence == 0 || s.Origin != "fetched" || !strings.HasPrefix(s.AppID, "wx") || s.LastFailure != nil {
+			if s := a.status(); !s.Live || s.SecondsLeft < 7000 || s.SecondsLeft > 7200 || s.Fence == 0 || s.Origin != "fetched" ||
+				!strings.HasPrefix(s.AppID, "wx") ||
+				s.LastFailure != nil {
 				t.Errorf("/status: %+v", s)
 			}
 			a.end(signal)
@@ -233,7 +236,13 @@ const (
 
 // configured is the environment of an account of wx.
 func configured(wx *simtest.Sim) []string {
-	return []string{"WECHAT_APPID=" + appid, "WECHAT_APPSECRET=" + wx.Secret(), "WECHAT_TOKEN=T0ken", "WECHAT_API_BASE=" + wx.URL, "ZHONGKONG_STORE=sqlite:zhongkong.db"}
+	return []string{
+		"WECHAT_APPID=" + appid,
+		"WECHAT_APPSECRET=" + wx.Secret(),
+		"WECHAT_TOKEN=T0ken",
+		"WECHAT_API_BASE=" + wx.URL,
+		"ZHONGKONG_STORE=sqlite:zhongkong.db",
+	}
 }
 
 func newSimulator(t *testing.T) *simtest.Sim {
@@ -261,7 +270,8 @@ func TestErrors(t *testing.T) {
 		var answer struct {
 			Error string `json:"error"`
 		}
-		if err := json.Unmarshal([]byte(body), &answer); err != nil || code != http.StatusBadGateway || !strings.Contains(answer.Error, want) || header.Get("Retry-After") != "" {
+		if err := json.Unmarshal([]byte(body), &answer); err != nil || code != http.StatusBadGateway || !strings.Contains(answer.Error, want) ||
+			header.Get("Retry-After") != "" {
 			t.Errorf("/ip: %d %v %s, want 502 and %q", code, header, body, want)
 		}
 	}
@@ -271,7 +281,8 @@ func TestErrors(t *testing.T) {
 	a = start(t, append(configured(wx), "WECHAT_APPSECRET="+secret)...)
 	code, header, body := a.get(a.url + "/ip")
 	seconds, _ := strconv.Atoi(header.Get("Retry-After"))
-	if code != http.StatusServiceUnavailable || seconds < 590 || seconds > 600 || !strings.Contains(body, "40125") || strings.Contains(body, secret) {
+	if code != http.StatusServiceUnavailable || seconds < 590 || seconds > 600 || !strings.Contains(body, "40125") ||
+		strings.Contains(body, secret) {
 		t.Errorf("/ip with a wrong secret: %d %v %s, want 503 with Retry-After", code, header, body)
 	}
 	if s := a.status(); s.Live || s.LastFailure == nil || !strings.Contains(*s.LastFailure, "40125") {

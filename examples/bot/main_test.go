@@ -207,7 +207,13 @@ const (
 
 // configured is the environment of an account of wx, in plain mode.
 func configured(wx *simtest.Sim) []string {
-	return []string{"WECHAT_APPID=" + appid, "WECHAT_APPSECRET=" + secret, "WECHAT_TOKEN=" + token, "WECHAT_API_BASE=" + wx.URL, "ZHONGKONG_STORE=sqlite:zhongkong.db"}
+	return []string{
+		"WECHAT_APPID=" + appid,
+		"WECHAT_APPSECRET=" + secret,
+		"WECHAT_TOKEN=" + token,
+		"WECHAT_API_BASE=" + wx.URL,
+		"ZHONGKONG_STORE=sqlite:zhongkong.db",
+	}
 }
 
 func newSimulator(t *testing.T) *simtest.Sim {

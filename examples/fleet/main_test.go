@@ -31,7 +31,8 @@ func TestStory(t *testing.T) {
 		tokens[called[1]] = true
 	}
 	issued := regexp.MustCompile(`issued (\d+) tokens to the fleet in (\d+) fetches`).FindStringSubmatch(text)
-	if issued == nil || issued[1] != issued[2] || len(tokens) < 4 || !strings.Contains(text, "A  called") || !strings.Contains(text, "B  called") {
+	if issued == nil || issued[1] != issued[2] || len(tokens) < 4 || !strings.Contains(text, "A  called") ||
+		!strings.Contains(text, "B  called") {
 		t.Errorf("%d tokens in use; the story:\n%s", len(tokens), text)
 	}
 }

@@ -38,21 +38,25 @@ type newKey struct {
 // fewAppids is how many accounts a form lists to choose from.
 const fewAppids = 24
 
-// ask shows a question. Its status is 200 at first, and another one when what was
-// sent cannot be done.
+// ask shows a question.
 func (p *Page) ask(about func(*view, *http.Request) *question) served {
 	return func(w http.ResponseWriter, r *http.Request, one *session) {
-		p.askAgain(w, r, one, about, http.StatusOK, "")
+		p.askAgain(w, r, one, about, "")
 	}
 }
 
-func (p *Page) askAgain(w http.ResponseWriter, r *http.Request, one *session, about func(*view, *http.Request) *question, status int, problem string) {
+// askAgain shows a question again, with the problem of what was sent: "" for none.
+func (p *Page) askAgain(w http.ResponseWriter, r *http.Request, one *session, about func(*view, *http.Request) *question, problem string) {
 	v := p.look(r, one)
 	v.all = p.data.all()
 	v.Problem, v.Form = problem, r.PostForm
 	if v.Asked = about(v, r); v.Asked == nil {
 		p.notFound(w, r, one)
 		return
+	}
+	status := http.StatusOK
+	if problem != "" {
+		status = http.StatusUnprocessableEntity
 	}
 	p.write(w, status, "question", v)
 }
@@ -171,7 +175,7 @@ func (p *Page) doAdd(w http.ResponseWriter, r *http.Request, one *session) {
 		key, err = p.gateway.Clients(actor(r)).Add(r.Context(), c)
 	}
 	if err != nil {
-		p.askAgain(w, r, one, askAdd, http.StatusUnprocessableEntity, v.problem(err))
+		p.askAgain(w, r, one, askAdd, v.problem(err))
 		return
 	}
 	p.gateway.Look(r.Context())
@@ -209,12 +213,12 @@ func (p *Page) doRotate(w http.ResponseWriter, r *http.Request, one *session) {
 	name := nameOf(r)
 	grace, err := time.ParseDuration(r.PostForm.Get("grace"))
 	if err != nil || grace < 0 {
-		p.askAgain(w, r, one, askRotate, http.StatusUnprocessableEntity, v.T("Choose how long the old key works."))
+		p.askAgain(w, r, one, askRotate, v.T("Choose how long the old key works."))
 		return
 	}
 	key, err := p.gateway.Clients(actor(r)).Rotate(r.Context(), name, grace)
 	if err != nil {
-		p.askAgain(w, r, one, askRotate, http.StatusUnprocessableEntity, v.problem(err))
+		p.askAgain(w, r, one, askRotate, v.problem(err))
 		return
 	}
 	p.gateway.Look(r.Context())
@@ -238,7 +242,7 @@ func (p *Page) doRevoke(w http.ResponseWriter, r *http.Request, one *session) {
 	v := p.look(r, one)
 	name := nameOf(r)
 	if err := p.gateway.Clients(actor(r)).Revoke(r.Context(), name); err != nil {
-		p.askAgain(w, r, one, askRevoke, http.StatusUnprocessableEntity, v.problem(err))
+		p.askAgain(w, r, one, askRevoke, v.problem(err))
 		return
 	}
 	p.gateway.Look(r.Context())

@@ -79,7 +79,15 @@ func New(o Options) (*Page, error) {
 	case len(o.Key.Reveal()) < minKey:
 		return nil, errors.New("console: Options.Key, the admin key, needs at least 32 characters: make one with openssl rand -hex 32")
 	}
-	p := &Page{gateway: o.Gateway, key: o.Key, name: o.Name, version: o.Version, log: o.Logger, data: newData(o.Gateway), sessions: newSessions()}
+	p := &Page{
+		gateway:  o.Gateway,
+		key:      o.Key,
+		name:     o.Name,
+		version:  o.Version,
+		log:      o.Logger,
+		data:     newData(o.Gateway),
+		sessions: newSessions(),
+	}
 	p.host, _ = os.Hostname() // without a name there is none to show
 	if p.name == "" {
 		p.name = p.host

@@ -101,7 +101,10 @@ func TestStoreAway(t *testing.T) {
 		html = d.Get("").HTML
 		return strings.Contains(html, "2 renewed, 0 refused, 0 failed")
 	})
-	for _, want := range []string{"so clients and journal cannot be shown", "The clients are not known.", "The journal is not known.", "this gateway, since its start", "All 2 accounts have a valid token.", "–"} {
+	for _, want := range []string{
+		"so clients and journal cannot be shown", "The clients are not known.",
+		"The journal is not known.", "this gateway, since its start", "All 2 accounts have a valid token.", "–",
+	} {
 		if !strings.Contains(html, want) {
 			t.Errorf("with a store that never answered there is no %q", want)
 		}

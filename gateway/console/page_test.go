@@ -332,7 +332,10 @@ func TestSecrets(t *testing.T) {
 // TestChinese: with Chinese in the browser no text of the page is left in English.
 func TestChinese(t *testing.T) {
 	var all strings.Builder
-	for _, name := range []string{"page.html", "account.html", "forms.html", "state.go", "plot.go", "trail.go", "view.go", "act.go", "serve.go"} {
+	for _, name := range []string{
+		"page.html", "account.html", "forms.html", "state.go", "plot.go", "trail.go", "view.go",
+		"act.go", "serve.go",
+	} {
 		source, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)
@@ -360,7 +363,8 @@ func TestChinese(t *testing.T) {
 		}
 		html = regexp.MustCompile(`(?s)<pre.*?</pre>`).ReplaceAllString(html, "")
 		for _, text := range regexp.MustCompile(`>([^<>]+)<`).FindAllStringSubmatch(html, -1) {
-			if strings.Count(strings.TrimSpace(text[1]), " ") > 3 && strings.IndexFunc(text[1], func(r rune) bool { return unicode.Is(unicode.Han, r) }) < 0 {
+			if strings.Count(strings.TrimSpace(text[1]), " ") > 3 &&
+				strings.IndexFunc(text[1], func(r rune) bool { return unicode.Is(unicode.Han, r) }) < 0 {
 				t.Errorf("%q, still in English: %q", path, strings.TrimSpace(text[1]))
 			}
 		}

@@ -83,7 +83,8 @@ func TestSessions(t *testing.T) {
 // TestCookie: over TLS it is never sent without, and the logout takes it away.
 func TestCookie(t *testing.T) {
 	r := httptest.NewRequest(http.MethodGet, "https://gateway.example"+Path, http.NoBody)
-	if c := cookie(r, "x"); r.TLS == nil || !c.Secure || !c.HttpOnly || c.SameSite != http.SameSiteStrictMode || c.Path != Path || c.MaxAge != 12*3600 {
+	if c := cookie(r, "x"); r.TLS == nil || !c.Secure || !c.HttpOnly || c.SameSite != http.SameSiteStrictMode || c.Path != Path ||
+		c.MaxAge != 12*3600 {
 		t.Errorf("over TLS: %v", c)
 	}
 	names := map[string]string{"a": "", "a:80": "_80", "127.0.0.1:8301": "_8301", "[::1]:8302": "_8302", "a:b c": "", "a:99999": ""}

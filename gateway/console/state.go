@@ -306,9 +306,17 @@ func (v *view) Health() health {
 	case count[levelWaiting] > 0:
 		return health{Level: "wait", Text: v.T("%[1]s of %[2]s accounts are being loaded…", page.Number(count[levelWaiting]), page.Number(n))}
 	case v.down == 1:
-		return health{Level: "warn", Text: v.T("Every account has a valid token, but a system takes no pushes."), More: v.T("What waits for it is below.")}
+		return health{
+			Level: "warn",
+			Text:  v.T("Every account has a valid token, but a system takes no pushes."),
+			More:  v.T("What waits for it is below."),
+		}
 	case v.down > 1:
-		return health{Level: "warn", Text: v.T("Every account has a valid token, but %d systems take no pushes.", v.down), More: v.T("What waits for them is below.")}
+		return health{
+			Level: "warn",
+			Text:  v.T("Every account has a valid token, but %d systems take no pushes.", v.down),
+			More:  v.T("What waits for them is below."),
+		}
 	case n == 1:
 		return health{Level: "ok", Text: v.T("The account has a valid token.")}
 	default:

@@ -143,7 +143,11 @@ func (v *view) ofStore() {
 // such an account.
 func (v *view) account() bool {
 	v.all = v.page.data.all()
-	at, found := slices.BinarySearchFunc(v.all, v.AppID, func(a gateway.AccountState, appID string) int { return strings.Compare(a.Key.AppID, appID) })
+	at, found := slices.BinarySearchFunc(
+		v.all,
+		v.AppID,
+		func(a gateway.AccountState, appID string) int { return strings.Compare(a.Key.AppID, appID) },
+	)
 	if !found {
 		return false
 	}

@@ -273,7 +273,13 @@ func TestSummedUp(t *testing.T) {
 func TestAccess(t *testing.T) {
 	w := newWorld(t)
 	admin, watch := strings.Repeat("a", 32), strings.Repeat("w", 32)
-	handler := w.Guard(metrics.Handler(w.Gateway, metrics.Config{}), custody.NewSecret(admin), custody.NewSecret(watch), custody.NewSecret("short"), custody.Secret{})
+	handler := w.Guard(
+		metrics.Handler(w.Gateway, metrics.Config{}),
+		custody.NewSecret(admin),
+		custody.NewSecret(watch),
+		custody.NewSecret("short"),
+		custody.Secret{},
+	)
 	for key, want := range map[string]int{admin: 200, watch: 200, "": 401, "short": 401, admin + "a": 401, w.key: 401} {
 		text, status := scrape(t, handler, key)
 		if status != want || (status == 200) != strings.Contains(text, "zhongkong_accounts") {

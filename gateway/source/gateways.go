@@ -168,7 +168,7 @@ func (g *gateways) ask(ctx context.Context, method, path string, body []byte, ou
 			part, cancel = context.WithTimeout(ctx, time.Until(deadline)/time.Duration(left))
 		}
 		defer cancel()
-		err := g.askOne(part, base, method, path, body, out)
+		err := g.askOne(part, base, call{method, path, body}, out)
 		if err == nil {
 			errs = nil
 			return true
@@ -203,8 +203,15 @@ func (s *several) Error() string {
 
 func (s *several) Unwrap() []error { return s.errs }
 
-func (g *gateways) askOne(ctx context.Context, base *url.URL, method, path string, body []byte, out any) error {
-	resp, err := g.send(ctx, base, method, path, body)
+// call is a call of the gateway's API.
+type call struct {
+	method, path string
+	body         []byte
+}
+
+// askOne decodes the answer of the gateway base into out.
+func (g *gateways) askOne(ctx context.Context, base *url.URL, c call, out any) error {
+	resp, err := g.send(ctx, base, c.method, c.path, c.body)
 	if err != nil {
 		return err
 	}
@@ -214,7 +221,7 @@ func (g *gateways) askOne(ctx context.Context, base *url.URL, method, path strin
 		return noAnswer(base, err)
 	}
 	if err := json.Unmarshal(text, out); err != nil {
-		return fmt.Errorf("the gateway %s answered what is no JSON: is it a gateway?", base)
+		return fmt.Errorf("the gateway %s answered something that is not JSON: is it a gateway?", base)
 	}
 	return nil
 }

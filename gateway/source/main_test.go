@@ -83,7 +83,14 @@ func newWorld(t *testing.T, options simulator.Options) *world {
 	t.Helper()
 	overlap := options.Overlap
 	options.Accounts = []simulator.Account{{AppID: appID, Secret: appSecret}}
-	w := &world{t: t, wx: simtest.InMemory(t, options), store: memory.New(), log: new(logtest.Log), overlap: overlap, machines: map[string]*machine{}}
+	w := &world{
+		t:        t,
+		wx:       simtest.InMemory(t, options),
+		store:    memory.New(),
+		log:      new(logtest.Log),
+		overlap:  overlap,
+		machines: map[string]*machine{},
+	}
 	w.gateway("one")
 	return w
 }
@@ -104,7 +111,7 @@ func (l lossy) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 // gateway starts one as name.invalid, or starts it again.
-func (w *world) gateway(name string) *machine {
+func (w *world) gateway(name string) {
 	w.t.Helper()
 	g, err := gateway.New(w.t.Context(), gateway.Config{
 		Accounts: []gateway.Account{{AppID: appID, Secret: custody.NewSecret(appSecret), TokenAPI: platform.Classic}},
@@ -114,14 +121,16 @@ func (w *world) gateway(name string) *machine {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	m := w.serve(name, g)
-	m.g = g
-	return m
+	w.serve(name, g).g = g
 }
 
 // serve starts a server as name.invalid.
 func (w *world) serve(name string, handler http.Handler) *machine {
-	m := &machine{conns: make(chan net.Conn), down: make(chan struct{}), server: &http.Server{Handler: handler, ReadHeaderTimeout: time.Minute}}
+	m := &machine{
+		conns:  make(chan net.Conn),
+		down:   make(chan struct{}),
+		server: &http.Server{Handler: handler, ReadHeaderTimeout: time.Minute},
+	}
 	go func() { _ = m.server.Serve(m) }()
 	w.mu.Lock()
 	w.machines[name+".invalid:80"] = m

@@ -29,7 +29,13 @@ var _ platform.Tokens = (*source.Source)(nil)
 func TestPush(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T, w *world) {
-		one, two := w.source(w.client(gateway.Client{Name: "one", Real: true}), nil), w.source(w.client(gateway.Client{Name: "two", Real: true}), nil)
+		one, two := w.source(
+			w.client(gateway.Client{Name: "one", Real: true}),
+			nil,
+		), w.source(
+			w.client(gateway.Client{Name: "two", Real: true}),
+			nil,
+		)
 		first := w.token(one)
 		if first != w.latest() || w.token(two) != first {
 			t.Fatal("the token is not WeChat's latest")
@@ -145,7 +151,10 @@ func TestAway(t *testing.T) {
 		}
 		pass(2 * time.Minute)
 		err := w.noToken(s)
-		for _, want := range []string{appID, "http://one.invalid cannot be reached", "http://two.invalid cannot be reached", "connection refused", "next attempt in"} {
+		for _, want := range []string{
+			appID, "http://one.invalid cannot be reached", "http://two.invalid cannot be reached",
+			"connection refused", "next attempt in",
+		} {
 			if !strings.Contains(err.Error(), want) {
 				t.Errorf("the error lacks %q: %v", want, err)
 			}
@@ -206,7 +215,8 @@ func TestKeys(t *testing.T) {
 		s := w.source(wrong, nil)
 		for range 4 * 60 {
 			err := w.noToken(s)
-			if err.Code != 40125 || err.Class != custody.ClassBlocked || !strings.Contains(err.Error(), "ZHONGKONG_GATEWAY_KEY") || strings.Contains(err.Error(), wrong) {
+			if err.Code != 40125 || err.Class != custody.ClassBlocked || !strings.Contains(err.Error(), "ZHONGKONG_GATEWAY_KEY") ||
+				strings.Contains(err.Error(), wrong) {
 				t.Fatal(err)
 			}
 			pass(250 * time.Millisecond)
@@ -251,11 +261,15 @@ func TestWhatWeChatSays(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		key := w.client(gateway.Client{Name: "crm", Real: true})
 		one := w.machines["one.invalid:80"].g
-		if err := one.Replace([]gateway.Account{{AppID: appID, Secret: custody.NewSecret("wrong-" + appSecret), TokenAPI: platform.Classic}}); err != nil {
+		if err := one.Replace([]gateway.Account{{
+			AppID: appID, Secret: custody.NewSecret("wrong-" + appSecret),
+			TokenAPI: platform.Classic,
+		}}); err != nil {
 			t.Fatal(err)
 		}
 		s := w.source(key, nil)
-		if err := w.noToken(s); err.Code != 40125 || strings.Contains(err.Error(), "ZHONGKONG_GATEWAY_KEY") || !strings.Contains(err.Error(), "WeChat answered") {
+		if err := w.noToken(s); err.Code != 40125 || strings.Contains(err.Error(), "ZHONGKONG_GATEWAY_KEY") ||
+			!strings.Contains(err.Error(), "WeChat answered") {
 			t.Error(err)
 		}
 		if err := one.Replace([]gateway.Account{{AppID: appID, Secret: custody.NewSecret(appSecret), TokenAPI: platform.Classic}}); err != nil {

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Custody says in English what a Keeper of package zhongkong does by itself when it
+// Custody says in English what a Keeper of package custody does automatically when it
 // meets the code.
 func (i Info) Custody() string {
 	switch i.Class {

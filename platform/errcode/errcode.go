@@ -12,7 +12,7 @@
 // media id unknown) are in WeChat's documentation of that API.
 package errcode
 
-//go:generate go run ../../internal/docs/errordocs ../../docs
+//go:generate go run ../../internal/docs/generate ../..
 
 import (
 	"cmp"

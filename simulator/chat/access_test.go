@@ -80,7 +80,8 @@ func TestGuarded(t *testing.T) {
 			}
 			if row.status == 200 {
 				policy := w.Header().Get("Content-Security-Policy")
-				if !strings.Contains(policy, "default-src 'none'") || strings.Contains(policy, "unsafe") || strings.Contains(w.Body.String(), " style=") {
+				if !strings.Contains(policy, "default-src 'none'") || strings.Contains(policy, "unsafe") ||
+					strings.Contains(w.Body.String(), " style=") {
 					t.Errorf("the policy is %q", policy)
 				}
 			}

@@ -198,7 +198,11 @@ var switches = []faultSwitch{
 	{"busy", "Fetching a token: WeChat is busy (-1)", simulator.Fault{Path: simulator.Fetches, Errcode: -1}},
 	{"slow", "Fetching a token takes 10 s", simulator.Fault{Path: simulator.Fetches, Delay: 10 * time.Second}},
 	{"lost", "A token is issued, but the answer is lost", simulator.Fault{Path: simulator.Fetches, After: true, Cut: simulator.CutAnswer}},
-	{"html", "Fetching a token: an error page (502)", simulator.Fault{Path: simulator.Fetches, Status: 502, Body: "<html><h1>502 Bad Gateway</h1></html>", ContentType: "text/html"}},
+	{
+		"html",
+		"Fetching a token: an error page (502)",
+		simulator.Fault{Path: simulator.Fetches, Status: 502, Body: "<html><h1>502 Bad Gateway</h1></html>", ContentType: "text/html"},
+	},
 	{"ip", "The caller's IP is not in the whitelist (40164)", simulator.Fault{Path: simulator.Fetches, Errcode: 40164}},
 	{"secret", "The AppSecret is wrong (40125)", simulator.Fault{Path: simulator.Fetches, Errcode: 40125}},
 	{"quota", "The day's quota is used up (45009)", simulator.Fault{Errcode: 45009}},

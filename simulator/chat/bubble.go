@@ -149,7 +149,10 @@ func custom(body string) (b bubble, openid string, found bool) {
 		return bubble{}, "", false
 	}
 	b = bubble{side: apps, way: "custom", kind: in.Type}
-	of := map[string]media{"image": in.Image, "voice": in.Voice, "video": in.Video, "music": in.Music, "mpnews": in.MPNews, "miniprogrampage": in.Page}[in.Type]
+	of := map[string]media{
+		"image": in.Image, "voice": in.Voice, "video": in.Video, "music": in.Music, "mpnews": in.MPNews,
+		"miniprogrampage": in.Page,
+	}[in.Type]
 	b.title, b.link = of.Title, of.URL
 	b.text = strings.TrimSpace(of.Description + " " + of.MediaID)
 	switch in.Type {

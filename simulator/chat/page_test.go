@@ -160,7 +160,8 @@ func TestChinese(t *testing.T) {
 		t.Error("the page is not in Chinese")
 	}
 	for _, text := range regexp.MustCompile(`>([^<>]+)<`).FindAllStringSubmatch(html, -1) {
-		if strings.Count(strings.TrimSpace(text[1]), " ") > 3 && strings.IndexFunc(text[1], func(r rune) bool { return unicode.Is(unicode.Han, r) }) < 0 {
+		if strings.Count(strings.TrimSpace(text[1]), " ") > 3 &&
+			strings.IndexFunc(text[1], func(r rune) bool { return unicode.Is(unicode.Han, r) }) < 0 {
 			t.Errorf("still in English: %q", strings.TrimSpace(text[1]))
 		}
 	}

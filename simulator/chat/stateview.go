@@ -96,7 +96,10 @@ func (v *view) States() []choice {
 		if v.Lang == page.Chinese {
 			text = info.CauseZH
 		}
-		all = append(all, choice{Value: strconv.Itoa(int(s)), Name: strconv.Itoa(int(s)) + " " + strings.TrimRight(text, ".。"), Here: v.conf.State == s})
+		all = append(
+			all,
+			choice{Value: strconv.Itoa(int(s)), Name: strconv.Itoa(int(s)) + " " + strings.TrimRight(text, ".。"), Here: v.conf.State == s},
+		)
 	}
 	return all
 }

@@ -41,7 +41,13 @@ func (m *message) forgotten(now moment) bool {
 }
 
 // Claim implements callback.Once.
-func (s *Store) Claim(ctx context.Context, account, key, owner string, lease, keep time.Duration) (attempt, delivery int, age time.Duration, err error) {
+//
+//nolint:revive // the signature is the contract of callback.Once, in built-in types
+func (s *Store) Claim(
+	ctx context.Context,
+	account, key, owner string,
+	lease, keep time.Duration,
+) (attempt, delivery int, age time.Duration, err error) {
 	err = s.do(ctx, func(now moment) error {
 		s.sweep(now)
 		m := s.messages[key]
@@ -155,6 +161,8 @@ func (s *Store) Finish(ctx context.Context, key, owner string, answer []byte, ke
 }
 
 // Take implements callback.Once.
+//
+//nolint:revive // the signature is the contract of callback.Once, in built-in types
 func (s *Store) Take(ctx context.Context, account, owner string, lease time.Duration) (key string, content []byte, attempt int, err error) {
 	err = s.do(ctx, func(now moment) error {
 		var first *message

@@ -47,7 +47,8 @@ func TestOnceForgets(t *testing.T) {
 	if n := len(s.messages); n < 3600 || n > 10_000 {
 		t.Errorf("%d messages are remembered; an hour has 3,600", n)
 	}
-	if key, message, attempt, err := s.Take(ctx, "wx1", "heir", time.Minute); key != "kept" || string(message) != "message" || attempt != 2 || err != nil {
+	if key, message, attempt, err := s.Take(ctx, "wx1", "heir", time.Minute); key != "kept" || string(message) != "message" || attempt != 2 ||
+		err != nil {
 		t.Errorf("Take = %q, %q, %d, %v", key, message, attempt, err)
 	}
 }

@@ -115,8 +115,16 @@ func TestOwnServer(t *testing.T) {
 	t.Parallel()
 	certificate, key := testserver.Certificate(t)
 	server := testserver.Own(t, testserver.MySQL, func(ctx context.Context) (*testserver.Server, error) {
-		return testserver.StartMySQL(ctx, "--ssl-cert="+certificate, "--ssl-key="+key, "--default-time-zone=+08:00", "--sql-mode=NO_BACKSLASH_ESCAPES", "--autocommit=0",
-			"--innodb-file-per-table=0", "--innodb-data-file-path=ibdata1:12M:autoextend:max:24M")
+		return testserver.StartMySQL(
+			ctx,
+			"--ssl-cert="+certificate,
+			"--ssl-key="+key,
+			"--default-time-zone=+08:00",
+			"--sql-mode=NO_BACKSLASH_ESCAPES",
+			"--autocommit=0",
+			"--innodb-file-per-table=0",
+			"--innodb-data-file-path=ibdata1:12M:autoextend:max:24M",
+		)
 	})
 	t.Run("NoRight", func(t *testing.T) {
 		raw(t, server.URL, `CREATE USER guest@'%' IDENTIFIED BY '`+testserver.Password+`'; COMMIT`)

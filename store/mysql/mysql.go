@@ -39,6 +39,7 @@
 package mysql
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -129,7 +130,7 @@ type settings struct {
 	server    remote.Server
 }
 
-// read takes the URL apart. Whatever is wrong with it, no error shows it.
+// read parses the URL. Whatever is wrong with it, no error shows it.
 func read(address string, options Options) (settings, error) {
 	const example = "give one such as mysql://user:password@db.example.com:3306/app?tls=true"
 	wrong := func(what, remedy string) (settings, error) {
@@ -166,6 +167,19 @@ func read(address string, options Options) (settings, error) {
 	c.Params = map[string]string{"sql_mode": "'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'", "autocommit": "1"}
 
 	s := settings{config: c, prefix: options.Prefix, noMigrate: options.NoMigrate}
+	if err := s.parameters(u); err != nil {
+		return settings{}, err
+	}
+	s.server = remote.Server{
+		Kind: kind, Place: fmt.Sprintf("database %s on %s", database, c.Addr),
+		Password: custody.NewSecret(c.Passwd),
+	}
+	return s, nil
+}
+
+// parameters adds what the URL says behind its question mark, and checks what goes
+// together.
+func (s *settings) parameters(u *url.URL) (err error) {
 	var transport, authority string
 	for name, values := range u.Query() {
 		switch value := values[len(values)-1]; name {
@@ -174,43 +188,35 @@ func read(address string, options Options) (settings, error) {
 		case "ca":
 			authority = value
 		case "prefix":
-			if s.prefix == "" {
-				s.prefix = value
-			}
+			s.prefix = cmp.Or(s.prefix, value)
 		case "migrate":
 			if value != "on" && value != "off" {
-				return wrong("migrate in its URL", "say on or off")
+				return remote.Misconfigured(kind, "migrate in its URL", "say on or off")
 			}
 			s.noMigrate = s.noMigrate || value == "off"
 		default:
-			return wrong("its URL has a parameter that does not exist", "use tls, ca, prefix and migrate")
+			return remote.Misconfigured(kind, "its URL has a parameter that does not exist", "use tls, ca, prefix and migrate")
 		}
 	}
-	if s.prefix == "" {
-		s.prefix = migrations.Prefix
-	}
+	s.prefix = cmp.Or(s.prefix, migrations.Prefix)
 	if err := migrations.CheckPrefix(s.prefix); err != nil {
-		return wrong("its prefix", err.Error())
+		return remote.Misconfigured(kind, "its prefix", err.Error())
 	}
 	if authority != "" && transport != "true" {
-		return wrong("its URL has ca without tls=true", "say both")
+		return remote.Misconfigured(kind, "its URL has ca without tls=true", "say both")
 	}
 	switch transport {
 	case "", "false":
 	case "true":
-		if c.TLS, err = trust(u.Hostname(), authority); err != nil {
-			return wrong("ca in its URL", err.Error())
+		if s.config.TLS, err = trust(u.Hostname(), authority); err != nil {
+			return remote.Misconfigured(kind, "ca in its URL", err.Error())
 		}
 	case "preferred", "skip-verify":
-		c.TLSConfig = transport
+		s.config.TLSConfig = transport
 	default:
-		return wrong("tls in its URL", "say true, preferred, skip-verify or false")
+		return remote.Misconfigured(kind, "tls in its URL", "say true, preferred, skip-verify or false")
 	}
-	s.server = remote.Server{
-		Kind: kind, Place: fmt.Sprintf("database %s on %s", database, c.Addr),
-		Password: custody.NewSecret(c.Passwd),
-	}
-	return s, nil
+	return nil
 }
 
 // trust is for TLS with host.

@@ -102,7 +102,8 @@ func (e *engine) Put(ctx context.Context, doc store.Document) (int64, error) {
 	if doc.Body != nil {
 		live = 1
 	}
-	text, err := putScript.Run(ctx, e.db, []string{e.of("documents"), e.of("versions")}, doc.Kind+"\n"+doc.Name, doc.Version, live, doc.Body).Text()
+	text, err := putScript.Run(ctx, e.db, []string{e.of("documents"), e.of("versions")}, doc.Kind+"\n"+doc.Name, doc.Version, live, doc.Body).
+		Text()
 	switch {
 	case err != nil:
 		return 0, e.explain(err)

@@ -53,6 +53,7 @@
 package redis
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -128,7 +129,12 @@ func Open(ctx context.Context, address string, options Options) (*Store, error) 
 	if err != nil {
 		return nil, err
 	}
-	return &Store{Once: remote.WithMessages(s, e), Ledger: remote.NewLedger(s, e), Queue: remote.NewQueue(s, &queue{e}, nil, nil), engine: e}, nil
+	return &Store{
+		Once:   remote.WithMessages(s, e),
+		Ledger: remote.NewLedger(s, e),
+		Queue:  remote.NewQueue(s, &queue{e}, nil, nil),
+		engine: e,
+	}, nil
 }
 
 // settings are what the URL and the options say together.
@@ -136,9 +142,11 @@ type settings struct {
 	client *goredis.UniversalOptions
 	prefix string
 	server remote.Server
+
+	authority string // the file that "ca" names
 }
 
-// read takes the URL apart. Whatever is wrong with it, no error shows it.
+// read parses the URL. Whatever is wrong with it, no error shows it.
 func read(address string, options Options) (settings, error) {
 	const example = "give one such as redis://user:password@redis.example.com:6379/0, rediss:// for TLS"
 	wrong := func(what, remedy string) (settings, error) {
@@ -169,54 +177,18 @@ func read(address string, options Options) (settings, error) {
 			return wrong("the database in its URL is not a number", example)
 		}
 	}
-	s := settings{client: c, prefix: options.Prefix}
-	var authority string
-	for name, values := range u.Query() {
-		value := values[len(values)-1]
-		switch name {
-		case "addr":
-			for _, addr := range values {
-				c.Addrs = append(c.Addrs, withPort(addr))
-			}
-		case "cluster":
-			if c.IsClusterMode, err = strconv.ParseBool(value); err != nil {
-				return wrong("cluster in its URL", "say true or false")
-			}
-		case "master_name":
-			c.MasterName = value
-		case "sentinel_user":
-			c.SentinelUsername = value
-		case "sentinel_password":
-			c.SentinelPassword = value
-		case "ca":
-			authority = value
-		case "prefix":
-			if s.prefix == "" {
-				s.prefix = value
-			}
-		default:
-			return wrong("its URL has a parameter that does not exist", "use addr, cluster, master_name, sentinel_user, sentinel_password, ca and prefix")
-		}
-	}
-	if s.prefix == "" {
-		s.prefix = Prefix
-	}
-	switch {
-	case u.Host == "":
+	if u.Host == "" {
 		return wrong("its URL names no host", example)
-	case !regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}$`).MatchString(s.prefix):
-		return wrong("its prefix cannot begin a key", "use at most 64 letters, digits, '_', '.', ':' and '-', a letter or digit first")
-	case c.IsClusterMode && c.MasterName != "":
-		return wrong("its URL has cluster and master_name", "a cluster has no sentinels: leave one of them out")
-	case c.IsClusterMode && c.DB != 0:
-		return wrong("its URL has a database", "a cluster has only 0: leave it out, and use a prefix")
-	case len(c.Addrs) > 1 && !c.IsClusterMode && c.MasterName == "":
-		return wrong("its URL has several servers", "say what they are with cluster=true or master_name=")
-	case authority != "" && u.Scheme != "rediss":
+	}
+	s := settings{client: c, prefix: options.Prefix}
+	if err := s.parameters(u.Query()); err != nil {
+		return settings{}, err
+	}
+	if s.authority != "" && u.Scheme != "rediss" {
 		return wrong("its URL has ca without TLS", "begin it with rediss://")
 	}
 	if u.Scheme == "rediss" {
-		if c.TLSConfig, err = transport(u.Hostname(), authority); err != nil {
+		if c.TLSConfig, err = transport(u.Hostname(), s.authority); err != nil {
 			return wrong("ca in its URL", err.Error())
 		}
 	}
@@ -225,6 +197,51 @@ func read(address string, options Options) (settings, error) {
 		s.server.Place = "master " + c.MasterName + " of the sentinels " + strings.Join(c.Addrs, ", ")
 	}
 	return s, nil
+}
+
+// parameters adds what the URL says behind its question mark, and checks what goes
+// together.
+func (s *settings) parameters(query url.Values) (err error) {
+	c := s.client
+	for name, values := range query {
+		value := values[len(values)-1]
+		switch name {
+		case "addr":
+			for _, addr := range values {
+				c.Addrs = append(c.Addrs, withPort(addr))
+			}
+		case "cluster":
+			if c.IsClusterMode, err = strconv.ParseBool(value); err != nil {
+				return remote.Misconfigured(kind, "cluster in its URL", "say true or false")
+			}
+		case "master_name":
+			c.MasterName = value
+		case "sentinel_user":
+			c.SentinelUsername = value
+		case "sentinel_password":
+			c.SentinelPassword = value
+		case "ca":
+			s.authority = value
+		case "prefix":
+			s.prefix = cmp.Or(s.prefix, value)
+		default:
+			return remote.Misconfigured(kind, "its URL has a parameter that does not exist",
+				"use addr, cluster, master_name, sentinel_user, sentinel_password, ca and prefix")
+		}
+	}
+	s.prefix = cmp.Or(s.prefix, Prefix)
+	switch {
+	case !regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}$`).MatchString(s.prefix):
+		return remote.Misconfigured(kind, "its prefix cannot begin a key",
+			"use at most 64 letters, digits, '_', '.', ':' and '-', a letter or digit first")
+	case c.IsClusterMode && c.MasterName != "":
+		return remote.Misconfigured(kind, "its URL has cluster and master_name", "a cluster has no sentinels: leave one of them out")
+	case c.IsClusterMode && c.DB != 0:
+		return remote.Misconfigured(kind, "its URL has a database", "a cluster has only 0: leave it out, and use a prefix")
+	case len(c.Addrs) > 1 && !c.IsClusterMode && c.MasterName == "":
+		return remote.Misconfigured(kind, "its URL has several servers", "say what they are with cluster=true or master_name=")
+	}
+	return nil
 }
 
 // transport is for TLS with host.

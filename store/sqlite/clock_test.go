@@ -26,9 +26,9 @@ func (c *clocks) drive(stores ...*Store) {
 	}
 }
 
-func mustBeHeld(t *testing.T, s *Store, attempt string, least, most time.Duration) {
+func mustBeHeld(t *testing.T, s *Store, least, most time.Duration) {
 	t.Helper()
-	_, err := s.Acquire(t.Context(), key, attempt, 12*time.Second)
+	_, err := s.Acquire(t.Context(), key, "second", 12*time.Second)
 	var held *custody.HeldError
 	if !errors.As(err, &held) || held.Left < least || held.Left > most {
 		t.Fatalf("Acquire: got %v, want a *HeldError with %v to %v left", err, least, most)
@@ -49,10 +49,10 @@ func TestClockSetBack(t *testing.T) {
 	}
 	c.wall = c.wall.Add(-time.Hour)
 	c.pass(2 * time.Second)
-	mustBeHeld(t, b, "second", 12*time.Second, 12*time.Second)
-	mustBeHeld(t, a, "second", 10*time.Second, 10*time.Second) // this one saw it before
+	mustBeHeld(t, b, 12*time.Second, 12*time.Second)
+	mustBeHeld(t, a, 10*time.Second, 10*time.Second) // this one saw it before
 	c.pass(11 * time.Second)
-	mustBeHeld(t, b, "second", time.Second, time.Second)
+	mustBeHeld(t, b, time.Second, time.Second)
 	c.pass(time.Second)
 	second, err := b.Acquire(t.Context(), key, "second", 12*time.Second)
 	if err != nil {
@@ -77,9 +77,9 @@ func TestLeaseOfAnotherLength(t *testing.T) {
 	if _, err := a.Acquire(t.Context(), key, "long", time.Minute); err != nil {
 		t.Fatal(err)
 	}
-	mustBeHeld(t, b, "second", time.Minute, time.Minute)
+	mustBeHeld(t, b, time.Minute, time.Minute)
 	c.pass(59 * time.Second)
-	mustBeHeld(t, b, "second", time.Second, time.Second)
+	mustBeHeld(t, b, time.Second, time.Second)
 	c.pass(time.Second)
 	if _, err := b.Acquire(t.Context(), key, "second", 12*time.Second); err != nil {
 		t.Fatal(err)

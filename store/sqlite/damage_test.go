@@ -233,7 +233,10 @@ func TestOtherFile(t *testing.T) {
 		{"TablesDropped", func(t *testing.T, path string) {
 			t.Helper()
 			other := raw(t, path)
-			for _, table := range []string{"zhongkong_credentials", "zhongkong_journal", "zhongkong_messages", "zhongkong_documents", "zhongkong_uses", "zhongkong_queue", "zhongkong_schema"} {
+			for _, table := range []string{
+				"zhongkong_credentials", "zhongkong_journal", "zhongkong_messages", "zhongkong_documents",
+				"zhongkong_uses", "zhongkong_queue", "zhongkong_schema",
+			} {
 				run(t, other, "DROP TABLE "+table)
 			}
 		}, ""},

@@ -112,7 +112,13 @@ func explain(path string, err error) error {
 	case c == full, errors.Is(err, syscall.ENOSPC):
 		return &fault{path: path, what: "has no room left on its disk", passes: true, reason: Full, err: err, remedy: "make some"}
 	default:
-		return &fault{path: path, what: "cannot be used", passes: true, err: err, remedy: "look at its disk and at the cause; it is tried again by itself"}
+		return &fault{
+			path:   path,
+			what:   "cannot be used",
+			passes: true,
+			err:    err,
+			remedy: "look at its disk and at the cause; it is tried again by itself",
+		}
 	}
 }
 

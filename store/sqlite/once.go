@@ -78,7 +78,13 @@ const (
 )
 
 // Claim implements callback.Once.
-func (s *Store) Claim(ctx context.Context, account, key, owner string, lease, keep time.Duration) (attempt, delivery int, age time.Duration, err error) {
+//
+//nolint:revive // the signature is the contract of callback.Once, in built-in types
+func (s *Store) Claim(
+	ctx context.Context,
+	account, key, owner string,
+	lease, keep time.Duration,
+) (attempt, delivery int, age time.Duration, err error) {
 	var row struct {
 		Attempt    int   `db:"attempt"`
 		Deliveries int   `db:"deliveries"`
@@ -161,6 +167,8 @@ func (s *Store) Finish(ctx context.Context, key, owner string, answer []byte, ke
 }
 
 // Take implements callback.Once.
+//
+//nolint:revive // the signature is the contract of callback.Once, in built-in types
 func (s *Store) Take(ctx context.Context, account, owner string, lease time.Duration) (key string, message []byte, attempt int, err error) {
 	// On most looks there is nothing, and a look needs no writer.
 	if found, err := s.get(ctx, false, &key, firstKept, sql.Named("account", account)); err != nil || !found {

@@ -59,7 +59,8 @@ func TestOnceForgets(t *testing.T) {
 	if n < 180 || n > 180+forgetPace {
 		t.Errorf("%d messages are remembered; an hour has 180", n)
 	}
-	if key, message, attempt, err := s.Take(ctx, "wx1", "heir", time.Minute); key != "kept" || string(message) != "message" || attempt != 2 || err != nil {
+	if key, message, attempt, err := s.Take(ctx, "wx1", "heir", time.Minute); key != "kept" || string(message) != "message" || attempt != 2 ||
+		err != nil {
 		t.Errorf("Take = %q, %q, %d, %v", key, message, attempt, err)
 	}
 }

@@ -50,7 +50,12 @@ func absolute(path string) (string, error) {
 	}
 	abs, err := filepath.Abs(path)
 	if err != nil {
-		return "", &fault{path: path, what: "has no absolute path, because the working directory cannot be told", remedy: "give an absolute path", err: err}
+		return "", &fault{
+			path:   path,
+			what:   "has no absolute path, because the working directory cannot be told",
+			remedy: "give an absolute path",
+			err:    err,
+		}
 	}
 	if strings.HasSuffix(filepath.ToSlash(path), "/") {
 		return "", isFolder(abs)

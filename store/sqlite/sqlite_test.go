@@ -147,7 +147,7 @@ func TestBubble(t *testing.T) {
 		if _, err := a.Acquire(t.Context(), key, "first", 12*time.Second); err != nil {
 			t.Fatal(err)
 		}
-		mustBeHeld(t, b, "second", 12*time.Second, 12*time.Second)
+		mustBeHeld(t, b, 12*time.Second, 12*time.Second)
 		time.Sleep(12 * time.Second)
 		lease, err := b.Acquire(t.Context(), key, "second", 12*time.Second)
 		if err != nil {
@@ -194,7 +194,8 @@ func FuzzRow(f *testing.F) {
 		run(t, other, "UPDATE zhongkong_credentials SET "+name+" = ?", value)
 
 		record, err := s.Load(t.Context(), key)
-		if err == nil && (record.Life < 0 || record.Fence < 0 || !record.End.IsZero() && record.End.UnixMicro() <= 0 || record.End.Year() > 9999) {
+		if err == nil &&
+			(record.Life < 0 || record.Fence < 0 || !record.End.IsZero() && record.End.UnixMicro() <= 0 || record.End.Year() > 9999) {
 			t.Fatalf("Load believes %+v", record)
 		}
 		// Only a lease that somebody may hold is in the way; here nobody does.

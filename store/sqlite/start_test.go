@@ -209,7 +209,8 @@ func TestMigrate(t *testing.T) {
 	if err := os.WriteFile(letter, bytes.Repeat([]byte("Dear reader. "), 100), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Migrate(t.Context(), letter, Options{}, migrations.Look); err == nil || !strings.Contains(err.Error(), "is not a SQLite database") {
+	if _, err := Migrate(t.Context(), letter, Options{}, migrations.Look); err == nil ||
+		!strings.Contains(err.Error(), "is not a SQLite database") {
 		t.Fatalf("a look at a letter: %v", err)
 	}
 }

@@ -39,53 +39,71 @@ func TestCost(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				store, counts := storetest.Count(open(t))
 				defer func() { _ = store.Close() }()
-				var fetched atomic.Int64
-				keeper, err := custody.New(custody.Config{
+				p := &program{T: t, counts: counts}
+				var err error
+				p.keeper, err = custody.New(custody.Config{
 					Key: custody.Key{Kind: "access_token", AppID: "wx0123456789abcdef"},
 					Kind: custody.Kind{Fetch: func(context.Context, custody.Mode) (custody.Grant, error) {
-						return custody.Grant{Value: custody.NewSecret(fmt.Sprint("value-", fetched.Add(1))), ExpiresIn: 2 * time.Hour}, nil
+						return custody.Grant{Value: custody.NewSecret(fmt.Sprint("value-", p.fetched.Add(1))), ExpiresIn: 2 * time.Hour}, nil
 					}},
 					Store: store,
 				})
 				if err != nil {
 					t.Fatal(err)
 				}
-				defer func() { _ = keeper.Close() }()
-				read := func() {
-					t.Helper()
-					for range 1000 {
-						if _, err := keeper.Token(t.Context()); err != nil {
-							t.Fatal(err)
-						}
-					}
-				}
-				read()
+				defer func() { _ = p.keeper.Close() }()
+				p.read()
 				synctest.Wait()
 				if n := counts.Total() - counts.Of("Load"); n > 3 {
-					t.Errorf("the first fetch took %d calls beside looking, want at most 3", n)
+					t.Errorf("the first fetch took %d calls apart from looking, want at most 3", n)
 				}
 				for cycle := range 5 {
-					counts.Reset()
-					time.Sleep(110 * time.Minute) // before any window opens
-					read()
-					synctest.Wait()
-					if n := counts.Total(); n != 0 {
-						t.Errorf("cycle %d: %d calls while the token is fresh, want none", cycle, n)
-					}
-					before := fetched.Load()
-					for fetched.Load() == before {
-						time.Sleep(time.Second)
-						read()
-					}
-					synctest.Wait()
-					loads, rest := counts.Of("Load"), counts.Total()-counts.Of("Load")
-					t.Logf("cycle %d: %d calls for the renewal, %d Loads of its own notice", cycle, rest, loads)
-					if rest > 3 || counts.Of("Acquire") != 1 || counts.Of("Begin") != 1 || counts.Of("Save") != 1 {
-						t.Errorf("cycle %d: the renewal took %d calls: %d Acquire, %d Begin, %d Save", cycle, rest, counts.Of("Acquire"), counts.Of("Begin"), counts.Of("Save"))
-					}
+					p.live(cycle)
 				}
 			})
 		})
+	}
+}
+
+// program reads a token that a Keeper keeps alive, in a bubble.
+type program struct {
+	*testing.T
+
+	keeper  *custody.Keeper
+	counts  *storetest.Counts
+	fetched atomic.Int64
+}
+
+func (p *program) read() {
+	p.Helper()
+	for range 1000 {
+		if _, err := p.keeper.Token(p.Context()); err != nil {
+			p.Fatal(err)
+		}
+	}
+}
+
+// live reads through one life of the token, and its renewal.
+func (p *program) live(cycle int) {
+	p.Helper()
+	p.counts.Reset()
+	time.Sleep(110 * time.Minute) // before any window opens
+	p.read()
+	synctest.Wait()
+	if n := p.counts.Total(); n != 0 {
+		p.Errorf("cycle %d: %d calls while the token is fresh, want none", cycle, n)
+	}
+	before := p.fetched.Load()
+	for p.fetched.Load() == before {
+		time.Sleep(time.Second)
+		p.read()
+	}
+	synctest.Wait()
+	of := p.counts.Of
+	loads, rest := of("Load"), p.counts.Total()-of("Load")
+	p.Logf("cycle %d: %d calls for the renewal, %d Loads of its own notice", cycle, rest, loads)
+	if rest > 3 || of("Acquire") != 1 || of("Begin") != 1 || of("Save") != 1 {
+		p.Errorf("cycle %d: the renewal took %d calls: %d Acquire, %d Begin, %d Save", cycle, rest, of("Acquire"), of("Begin"), of("Save"))
 	}
 }
 

@@ -10,70 +10,88 @@ import (
 	"github.com/zhongkong-go/zhongkong/store"
 )
 
+// ledgers are handles on one place for data whose stores have [store.Ledger].
+type ledgers struct {
+	*testing.T
+
+	f *fixture
+}
+
+func (l ledgers) ledger(i int) store.Ledger { return l.f.store(i).(store.Ledger) }
+
+func (l ledgers) put(i int, doc store.Document) int64 {
+	l.Helper()
+	version, err := l.ledger(i).Put(in(l.T), doc)
+	must(l.T, "Put", err)
+	return version
+}
+
+func (l ledgers) conflict(what string, doc store.Document) {
+	l.Helper()
+	if _, err := l.ledger(1).Put(in(l.T), doc); !errors.Is(err, store.ErrConflict) {
+		l.Fatalf("Put %s: got %v, want ErrConflict", what, err)
+	}
+}
+
+func (l ledgers) want(i int, after int64, docs ...store.Document) {
+	l.Helper()
+	got, err := l.ledger(i).Documents(in(l.T), after)
+	must(l.T, "Documents", err)
+	if len(got) != len(docs) {
+		l.Fatalf("Documents after %d: %d, want %d", after, len(got), len(docs))
+	}
+	for n, doc := range docs {
+		g := got[n]
+		if g.Kind != doc.Kind || g.Name != doc.Name || g.Version != doc.Version ||
+			!bytes.Equal(g.Body, doc.Body) || (g.Body == nil) != (doc.Body == nil) {
+			l.Fatalf("Documents after %d, number %d: got %s %s of version %d with %d bytes, want %s %s of version %d with %d",
+				after, n, g.Kind, g.Name, g.Version, len(g.Body), doc.Kind, doc.Name, doc.Version, len(doc.Body))
+		}
+	}
+}
+
 // checkLedger checks [store.Ledger] where a store has it.
 func checkLedger(t *testing.T, f *fixture) {
 	if _, ok := f.store(0).(store.Ledger); !ok {
 		t.Logf("%T has no Ledger", f.store(0))
 		return
 	}
-	ledger := func(i int) store.Ledger { return f.store(i).(store.Ledger) }
-	put := func(i int, doc store.Document) int64 {
-		t.Helper()
-		version, err := ledger(i).Put(in(t), doc)
-		must(t, "Put", err)
-		return version
-	}
-	conflict := func(what string, doc store.Document) {
-		t.Helper()
-		if _, err := ledger(1).Put(in(t), doc); !errors.Is(err, store.ErrConflict) {
-			t.Fatalf("Put %s: got %v, want ErrConflict", what, err)
-		}
-	}
-	want := func(i int, after int64, docs ...store.Document) {
-		t.Helper()
-		got, err := ledger(i).Documents(in(t), after)
-		must(t, "Documents", err)
-		if len(got) != len(docs) {
-			t.Fatalf("Documents after %d: %d, want %d", after, len(got), len(docs))
-		}
-		for n, doc := range docs {
-			g := got[n]
-			if g.Kind != doc.Kind || g.Name != doc.Name || g.Version != doc.Version || !bytes.Equal(g.Body, doc.Body) || (g.Body == nil) != (doc.Body == nil) {
-				t.Fatalf("Documents after %d, number %d: got %s %s of version %d with %d bytes, want %s %s of version %d with %d",
-					after, n, g.Kind, g.Name, g.Version, len(g.Body), doc.Kind, doc.Name, doc.Version, len(doc.Body))
-			}
-		}
-	}
-
-	want(0, 0)
+	l := ledgers{t, f}
+	l.want(0, 0)
 	shop := store.Document{Kind: "client", Name: "shop", Body: []byte("商店\x00\xff")}
 	crm := store.Document{Kind: "client", Name: "crm", Body: bytes.Repeat([]byte("x"), store.MaxDocumentBytes)}
-	shop.Version = put(0, shop)
-	crm.Version = put(1, crm)
+	shop.Version = l.put(0, shop)
+	crm.Version = l.put(1, crm)
 	if shop.Version < 1 || crm.Version <= shop.Version {
 		t.Fatalf("versions %d and %d, want them to grow", shop.Version, crm.Version)
 	}
-	want(2, 0, shop, crm)
-	want(3, shop.Version, crm)
-	want(3, crm.Version)
+	l.want(2, 0, shop, crm)
+	l.want(3, shop.Version, crm)
+	l.want(3, crm.Version)
 
-	conflict("what is there already", store.Document{Kind: "client", Name: "shop", Body: []byte("x")})
-	conflict("what was never there", store.Document{Kind: "account", Name: "shop", Body: []byte("x"), Version: shop.Version})
-	conflict("an older version", store.Document{Kind: "client", Name: "crm", Body: []byte("x"), Version: shop.Version})
-	if _, err := ledger(0).Put(in(t), store.Document{Kind: "client", Name: "big", Body: make([]byte, store.MaxDocumentBytes+1)}); err == nil {
+	l.conflict("what is there already", store.Document{Kind: "client", Name: "shop", Body: []byte("x")})
+	l.conflict("what was never there", store.Document{Kind: "account", Name: "shop", Body: []byte("x"), Version: shop.Version})
+	l.conflict("an older version", store.Document{Kind: "client", Name: "crm", Body: []byte("x"), Version: shop.Version})
+	big := store.Document{Kind: "client", Name: "big", Body: make([]byte, store.MaxDocumentBytes+1)}
+	if _, err := l.ledger(0).Put(in(t), big); err == nil {
 		t.Fatal("Put of more than MaxDocumentBytes is no error")
 	}
 
 	removed := shop
 	removed.Body = nil
-	removed.Version = put(1, removed)
-	want(0, 0, crm, removed)
-	conflict("what was removed", shop)
+	removed.Version = l.put(1, removed)
+	l.want(0, 0, crm, removed)
+	l.conflict("what was removed", shop)
 	shop.Version = 0
-	shop.Version = put(2, shop)
-	want(0, crm.Version, shop)
+	shop.Version = l.put(2, shop)
+	l.want(0, crm.Version, shop)
+	l.race(shop)
+	l.uses()
+}
 
-	// Of many who change the same version one does.
+// race has several change the same version, of which one may.
+func (l ledgers) race(shop store.Document) {
+	l.Helper()
 	var group sync.WaitGroup
 	var mu sync.Mutex
 	won := 0
@@ -81,27 +99,32 @@ func checkLedger(t *testing.T, f *fixture) {
 		group.Go(func() {
 			doc := shop
 			doc.Body = fmt.Appendf(nil, "change %d", n)
-			_, err := ledger(n).Put(in(t), doc)
+			_, err := l.ledger(n).Put(in(l.T), doc)
 			mu.Lock()
 			defer mu.Unlock()
 			if err == nil {
 				won++
 			} else if !errors.Is(err, store.ErrConflict) {
-				t.Errorf("Put: %v", err)
+				l.Errorf("Put: %v", err)
 			}
 		})
 	}
 	group.Wait()
 	if won != 1 {
-		t.Fatalf("%d of 8 changed the same version, want 1", won)
+		l.Fatalf("%d of 8 changed the same version, want 1", won)
 	}
+}
 
+// uses checks the journal.
+func (l ledgers) uses() {
+	l.Helper()
 	for n := range 3 {
-		must(t, "Note", ledger(n).Note(in(t), store.Use{Actor: "client 商店", Act: "act", Subject: "wx", Detail: fmt.Sprint(n)}))
+		must(l.T, "Note", l.ledger(n).Note(in(l.T), store.Use{Actor: "client 商店", Act: "act", Subject: "wx", Detail: fmt.Sprint(n)}))
 	}
-	uses, err := ledger(3).Uses(in(t), 2)
-	must(t, "Uses", err)
-	if len(uses) != 2 || uses[0].Detail != "2" || uses[1].Detail != "1" || uses[0].Actor != "client 商店" || uses[0].At.Before(uses[1].At) || uses[1].At.IsZero() {
-		t.Fatalf("Uses: %+v", uses)
+	uses, err := l.ledger(3).Uses(in(l.T), 2)
+	must(l.T, "Uses", err)
+	if len(uses) != 2 || uses[0].Detail != "2" || uses[1].Detail != "1" ||
+		uses[0].Actor != "client 商店" || uses[0].At.Before(uses[1].At) || uses[1].At.IsZero() {
+		l.Fatalf("Uses: %+v", uses)
 	}
 }

@@ -83,12 +83,21 @@ type onceFixture struct {
 
 func (f *onceFixture) once(i int) Once { return f.handles[i%len(f.handles)] }
 
-// claim wants the attempt and the delivery of owner's claim.
-func (f *onceFixture) claim(i int, key, owner string, lease time.Duration, attempt, delivery int) {
+// What a call is expected to return.
+type (
+	claimResult struct{ attempt, delivery int }
+	holdResult  struct{ held, kept bool }
+	takeResult  struct {
+		key, message string
+		attempt      int
+	}
+)
+
+func (f *onceFixture) claim(i int, key, owner string, lease time.Duration, want claimResult) {
 	f.t.Helper()
-	a, d, age, err := f.once(i).Claim(in(f.t), onceAccount, key, owner, lease, time.Hour)
-	if err != nil || a != attempt || d != delivery || age < 0 || age > callTime {
-		f.t.Fatalf("Claim by %s = attempt %d, delivery %d, age %s, %v; want attempt %d, delivery %d", owner, a, d, age, err, attempt, delivery)
+	attempt, delivery, age, err := f.once(i).Claim(in(f.t), onceAccount, key, owner, lease, time.Hour)
+	if got := (claimResult{attempt, delivery}); err != nil || got != want || age < 0 || age > callTime {
+		f.t.Fatalf("Claim by %s = %+v, age %s, %v; want %+v", owner, got, age, err, want)
 	}
 }
 
@@ -100,11 +109,11 @@ func (f *onceFixture) wait(i int, key, owner string, attempt int, answer string)
 	}
 }
 
-func (f *onceFixture) hold(i int, key, owner string, lease time.Duration, held, kept bool) {
+func (f *onceFixture) hold(i int, key, owner string, lease time.Duration, want holdResult) {
 	f.t.Helper()
-	h, k, err := f.once(i).Hold(in(f.t), key, owner, lease)
-	if err != nil || h != held || k != kept {
-		f.t.Fatalf("Hold by %s = held %t, kept %t, %v; want held %t, kept %t", owner, h, k, err, held, kept)
+	held, kept, err := f.once(i).Hold(in(f.t), key, owner, lease)
+	if got := (holdResult{held, kept}); err != nil || got != want {
+		f.t.Fatalf("Hold by %s = %+v, %v; want %+v", owner, got, err, want)
 	}
 }
 
@@ -116,19 +125,19 @@ func (f *onceFixture) keep(i int, key, message string, finished bool, answer str
 	}
 }
 
-func (f *onceFixture) finish(i int, key, owner, answer string, held, kept bool) {
+func (f *onceFixture) finish(i int, key, owner, answer string, want holdResult) {
 	f.t.Helper()
-	h, k, err := f.once(i).Finish(in(f.t), key, owner, []byte(answer), time.Hour)
-	if err != nil || h != held || k != kept {
-		f.t.Fatalf("Finish by %s = held %t, kept %t, %v; want held %t, kept %t", owner, h, k, err, held, kept)
+	held, kept, err := f.once(i).Finish(in(f.t), key, owner, []byte(answer), time.Hour)
+	if got := (holdResult{held, kept}); err != nil || got != want {
+		f.t.Fatalf("Finish by %s = %+v, %v; want %+v", owner, got, err, want)
 	}
 }
 
-func (f *onceFixture) take(i int, account, owner string, lease time.Duration, key, message string, attempt int) {
+func (f *onceFixture) take(i int, account, owner string, want takeResult) {
 	f.t.Helper()
-	k, m, a, err := f.once(i).Take(in(f.t), account, owner, lease)
-	if err != nil || k != key || string(m) != message || a != attempt {
-		f.t.Fatalf("Take by %s = %q, %q, attempt %d, %v; want %q, %q, attempt %d", owner, k, m, a, err, key, message, attempt)
+	key, message, attempt, err := f.once(i).Take(in(f.t), account, owner, longLease)
+	if got := (takeResult{key, string(message), attempt}); err != nil || got != want {
+		f.t.Fatalf("Take by %s = %+v, %v; want %+v", owner, got, err, want)
 	}
 }
 
@@ -159,35 +168,35 @@ func checkOnceOneWinner(t *testing.T, f *onceFixture) {
 }
 
 func checkOnceOwnClaimAgain(_ *testing.T, f *onceFixture) {
-	f.claim(0, onceKey, "first", longLease, 1, 1)
-	f.claim(1, onceKey, "first", longLease, 1, 1)
-	f.claim(2, onceKey, "second", longLease, 0, 2)
-	f.claim(3, onceKey, "first", longLease, 1, 2)
+	f.claim(0, onceKey, "first", longLease, claimResult{1, 1})
+	f.claim(1, onceKey, "first", longLease, claimResult{1, 1})
+	f.claim(2, onceKey, "second", longLease, claimResult{0, 2})
+	f.claim(3, onceKey, "first", longLease, claimResult{1, 2})
 }
 
 func checkOnceFinish(_ *testing.T, f *onceFixture) {
 	for i, answer := range []string{"answer", ""} {
 		key := fmt.Sprint(onceKey, i)
-		f.claim(0, key, "first", longLease, 1, 1)
-		f.claim(1, key, "second", longLease, 0, 2)
-		f.finish(0, key, "second", "stolen", false, false)
-		f.finish(0, key, "first", answer, true, false)
+		f.claim(0, key, "first", longLease, claimResult{1, 1})
+		f.claim(1, key, "second", longLease, claimResult{0, 2})
+		f.finish(0, key, "second", "stolen", holdResult{false, false})
+		f.finish(0, key, "first", answer, holdResult{true, false})
 		for j := range f.handles {
 			f.wait(j, key, "second", 0, answer)
 		}
-		f.finish(1, key, "first", "another", true, false)
-		f.finish(1, key, "second", "another", false, false)
-		f.claim(2, key, "third", longLease, 0, 3)
-		f.claim(2, key, "first", longLease, 0, 4)
+		f.finish(1, key, "first", "another", holdResult{true, false})
+		f.finish(1, key, "second", "another", holdResult{false, false})
+		f.claim(2, key, "third", longLease, claimResult{0, 3})
+		f.claim(2, key, "first", longLease, claimResult{0, 4})
 		f.wait(2, key, "third", 0, answer)
-		f.hold(0, key, "first", longLease, false, false)
+		f.hold(0, key, "first", longLease, holdResult{false, false})
 		f.keep(1, key, "message", true, answer)
-		f.take(1, onceAccount, "fourth", longLease, "", "", 0)
+		f.take(1, onceAccount, "fourth", takeResult{"", "", 0})
 	}
 }
 
 func checkOnceWaiters(t *testing.T, f *onceFixture) {
-	f.claim(0, onceKey, "first", longLease, 1, 1)
+	f.claim(0, onceKey, "first", longLease, claimResult{1, 1})
 	var all sync.WaitGroup
 	for i := range 12 {
 		all.Go(func() {
@@ -198,20 +207,20 @@ func checkOnceWaiters(t *testing.T, f *onceFixture) {
 		})
 	}
 	wait(t, 50*time.Millisecond)
-	f.finish(0, onceKey, "first", "answer", true, false)
+	f.finish(0, onceKey, "first", "answer", holdResult{true, false})
 	all.Wait()
 }
 
 func checkOnceLeaseEnds(t *testing.T, f *onceFixture) {
-	f.claim(0, onceKey, "first", shortLease, 1, 1)
+	f.claim(0, onceKey, "first", shortLease, claimResult{1, 1})
 	wait(t, shortLease)
-	f.claim(1, onceKey, "second", longLease, 2, 2)
-	f.claim(2, onceKey, "third", longLease, 0, 3)
-	f.claim(0, onceKey, "first", longLease, 0, 4)
+	f.claim(1, onceKey, "second", longLease, claimResult{2, 2})
+	f.claim(2, onceKey, "third", longLease, claimResult{0, 3})
+	f.claim(0, onceKey, "first", longLease, claimResult{0, 4})
 }
 
 func checkOnceWaitTakesOver(t *testing.T, f *onceFixture) {
-	f.claim(0, onceKey, "first", shortLease, 1, 1)
+	f.claim(0, onceKey, "first", shortLease, claimResult{1, 1})
 	var mu sync.Mutex
 	var heir string
 	attempts := 0
@@ -238,96 +247,96 @@ func checkOnceWaitTakesOver(t *testing.T, f *onceFixture) {
 	if attempts != 1 {
 		t.Fatalf("%d waiters took the message over, want 1", attempts)
 	}
-	f.finish(1, onceKey, "first", "late", false, false)
-	f.finish(2, onceKey, heir, "answer", true, false)
+	f.finish(1, onceKey, "first", "late", holdResult{false, false})
+	f.finish(2, onceKey, heir, "answer", holdResult{true, false})
 	f.wait(3, onceKey, "anybody", 0, "answer")
 }
 
 func checkOnceLateHolder(t *testing.T, f *onceFixture) {
-	f.claim(0, onceKey, "first", shortLease, 1, 1)
+	f.claim(0, onceKey, "first", shortLease, claimResult{1, 1})
 	wait(t, shortLease)
-	f.finish(0, onceKey, "first", "late", true, false)
+	f.finish(0, onceKey, "first", "late", holdResult{true, false})
 	f.wait(1, onceKey, "second", 0, "late")
 }
 
 func checkOnceHold(t *testing.T, f *onceFixture) {
-	f.claim(0, onceKey, "first", shortLease, 1, 1)
+	f.claim(0, onceKey, "first", shortLease, claimResult{1, 1})
 	wait(t, shortLease)
-	f.hold(0, onceKey, "first", longLease, true, false) // late, and nobody was there
-	f.claim(1, onceKey, "second", longLease, 0, 2)
-	f.hold(1, onceKey, "second", longLease, false, false)
-	f.hold(0, onceKey, "first", shortLease, true, false)
+	f.hold(0, onceKey, "first", longLease, holdResult{true, false}) // late, and nobody was there
+	f.claim(1, onceKey, "second", longLease, claimResult{0, 2})
+	f.hold(1, onceKey, "second", longLease, holdResult{false, false})
+	f.hold(0, onceKey, "first", shortLease, holdResult{true, false})
 	wait(t, shortLease)
-	f.claim(1, onceKey, "second", longLease, 2, 3)
-	f.hold(0, onceKey, "first", longLease, false, false)
+	f.claim(1, onceKey, "second", longLease, claimResult{2, 3})
+	f.hold(0, onceKey, "first", longLease, holdResult{false, false})
 }
 
 func checkOnceRelease(_ *testing.T, f *onceFixture) {
-	f.claim(0, onceKey, "first", longLease, 1, 1)
-	f.hold(0, onceKey, "first", 0, true, false)
+	f.claim(0, onceKey, "first", longLease, claimResult{1, 1})
+	f.hold(0, onceKey, "first", 0, holdResult{true, false})
 	f.wait(1, onceKey, "second", 2, "")
-	f.hold(1, onceKey, "second", 0, true, false)
-	f.claim(2, onceKey, "third", longLease, 3, 2)
+	f.hold(1, onceKey, "second", 0, holdResult{true, false})
+	f.claim(2, onceKey, "third", longLease, claimResult{3, 2})
 }
 
 func checkOnceKeep(_ *testing.T, f *onceFixture) {
-	f.claim(0, onceKey, "first", longLease, 1, 1)
+	f.claim(0, onceKey, "first", longLease, claimResult{1, 1})
 	f.keep(1, onceKey, "message", false, "")
 	f.keep(2, onceKey, "message", false, "")
-	f.take(1, onceAccount, "second", longLease, "", "", 0) // it is in work
-	f.hold(0, onceKey, "first", longLease, true, true)
-	f.finish(0, onceKey, "first", "answer", true, true) // which nobody waits for
-	f.hold(0, onceKey, "first", longLease, true, true)
-	f.finish(1, onceKey, "second", "", false, true)
-	f.finish(0, onceKey, "first", "", true, true)
-	f.finish(0, onceKey, "first", "", true, true)
+	f.take(1, onceAccount, "second", takeResult{"", "", 0}) // it is in work
+	f.hold(0, onceKey, "first", longLease, holdResult{true, true})
+	f.finish(0, onceKey, "first", "answer", holdResult{true, true}) // which nobody waits for
+	f.hold(0, onceKey, "first", longLease, holdResult{true, true})
+	f.finish(1, onceKey, "second", "", holdResult{false, true})
+	f.finish(0, onceKey, "first", "", holdResult{true, true})
+	f.finish(0, onceKey, "first", "", holdResult{true, true})
 	f.wait(3, onceKey, "third", 0, "")
-	f.hold(0, onceKey, "first", 0, false, true)
-	f.take(1, onceAccount, "second", longLease, "", "", 0)
+	f.hold(0, onceKey, "first", 0, holdResult{false, true})
+	f.take(1, onceAccount, "second", takeResult{"", "", 0})
 }
 
 func checkOnceKeepNothing(_ *testing.T, f *onceFixture) {
-	f.claim(0, onceKey, "first", longLease, 1, 1)
+	f.claim(0, onceKey, "first", longLease, claimResult{1, 1})
 	f.keep(1, onceKey, "", false, "")
-	f.hold(0, onceKey, "first", 0, true, true)
-	f.take(2, onceAccount, "second", longLease, "", "", 0)
-	f.finish(0, onceKey, "first", "answer", true, true)
-	f.finish(0, onceKey, "first", "", true, true)
+	f.hold(0, onceKey, "first", 0, holdResult{true, true})
+	f.take(2, onceAccount, "second", takeResult{"", "", 0})
+	f.finish(0, onceKey, "first", "answer", holdResult{true, true})
+	f.finish(0, onceKey, "first", "", holdResult{true, true})
 }
 
 func checkOnceTake(t *testing.T, f *onceFixture) {
-	f.take(0, onceAccount, "nobody", longLease, "", "", 0)
+	f.take(0, onceAccount, "nobody", takeResult{"", "", 0})
 	for i := range 3 {
 		key := fmt.Sprint(onceKey, i)
-		f.claim(i, key, "first", longLease, 1, 1)
+		f.claim(i, key, "first", longLease, claimResult{1, 1})
 	}
 	for i := range 3 { // in the other order
 		f.keep(i, fmt.Sprint(onceKey, 2-i), fmt.Sprint("message ", 2-i), false, "")
 		wait(t, time.Millisecond) // two may not be kept in the same microsecond
 	}
 	for i := range 3 {
-		f.hold(i, fmt.Sprint(onceKey, i), "first", 0, true, true)
+		f.hold(i, fmt.Sprint(onceKey, i), "first", 0, holdResult{true, true})
 	}
-	f.take(0, "another account", "second", longLease, "", "", 0)
-	f.take(1, onceAccount, "second", longLease, onceKey+"2", "message 2", 2)
-	f.take(2, onceAccount, "third", longLease, onceKey+"1", "message 1", 2)
-	f.finish(2, onceKey+"1", "first", "", false, true)
-	f.finish(2, onceKey+"1", "third", "", true, true)
+	f.take(0, "another account", "second", takeResult{"", "", 0})
+	f.take(1, onceAccount, "second", takeResult{onceKey + "2", "message 2", 2})
+	f.take(2, onceAccount, "third", takeResult{onceKey + "1", "message 1", 2})
+	f.finish(2, onceKey+"1", "first", "", holdResult{false, true})
+	f.finish(2, onceKey+"1", "third", "", holdResult{true, true})
 	f.wait(3, onceKey+"0", "fourth", 2, "") // WeChat's third delivery is quicker than the inbox
-	f.take(1, onceAccount, "fifth", longLease, "", "", 0)
-	f.hold(1, onceKey+"2", "second", shortLease, true, true)
+	f.take(1, onceAccount, "fifth", takeResult{"", "", 0})
+	f.hold(1, onceKey+"2", "second", shortLease, holdResult{true, true})
 	wait(t, shortLease)
-	f.take(1, onceAccount, "fifth", longLease, onceKey+"2", "message 2", 3)
-	f.take(1, onceAccount, "sixth", longLease, "", "", 0)
+	f.take(1, onceAccount, "fifth", takeResult{onceKey + "2", "message 2", 3})
+	f.take(1, onceAccount, "sixth", takeResult{"", "", 0})
 }
 
 func checkOnceTakeOnce(t *testing.T, f *onceFixture) {
 	const messages = 20
 	for i := range messages {
 		key := fmt.Sprint(onceKey, i)
-		f.claim(0, key, "first", longLease, 1, 1)
+		f.claim(0, key, "first", longLease, claimResult{1, 1})
 		f.keep(0, key, "message", false, "")
-		f.hold(0, key, "first", 0, true, true)
+		f.hold(0, key, "first", 0, holdResult{true, true})
 	}
 	var mu sync.Mutex
 	taken := make(map[string]int)
@@ -395,14 +404,14 @@ func checkOnceForgets(t *testing.T, f *onceFixture) {
 			t.Errorf("Claim of %s after its time: attempt %d, delivery %d; want %v", key, attempt, delivery, want)
 		}
 	}
-	f.hold(0, name("finished"), "second", longLease, true, false)
-	f.finish(1, name("finished"), "second", "new", true, false)
+	f.hold(0, name("finished"), "second", longLease, holdResult{true, false})
+	f.finish(1, name("finished"), "second", "new", holdResult{true, false})
 	f.wait(1, name("finished"), "third", 0, "new")
 }
 
 func checkOnceAge(t *testing.T, f *onceFixture) {
 	const pass = 200 * time.Millisecond
-	f.claim(0, onceKey, "first", longLease, 1, 1)
+	f.claim(0, onceKey, "first", longLease, claimResult{1, 1})
 	wait(t, pass)
 	for i := range f.handles {
 		_, _, age, err := f.once(i).Claim(in(t), onceAccount, onceKey, fmt.Sprint("later-", i), longLease, time.Hour)
@@ -415,8 +424,8 @@ func checkOnceAge(t *testing.T, f *onceFixture) {
 
 func checkOnceKeysApart(_ *testing.T, f *onceFixture) {
 	for i, key := range []string{onceKey, onceKey[:42], strings.ToUpper(onceKey), onceKey + "%", onceKey + " ", "signature '" + onceKey[:40]} {
-		f.claim(i, key, "owner", longLease, 1, 1)
-		f.finish(i+1, key, "owner", key, true, false)
+		f.claim(i, key, "owner", longLease, claimResult{1, 1})
+		f.finish(i+1, key, "owner", key, holdResult{true, false})
 		f.wait(i+2, key, "other", 0, key)
 	}
 }
@@ -430,32 +439,32 @@ func checkOnceSizes(_ *testing.T, f *onceFixture) {
 	large := string(bytes.Repeat(every, limit/256))
 	key := strings.Repeat("k", 64)
 	owner := strings.Repeat("o", 64)
-	f.claim(0, key, owner, longLease, 1, 1)
+	f.claim(0, key, owner, longLease, claimResult{1, 1})
 	f.keep(0, key, large, false, "")
-	f.hold(0, key, owner, 0, true, true)
-	f.take(1, onceAccount, owner+"", longLease, key, large, 2)
-	f.claim(0, onceKey, owner, longLease, 1, 1)
-	f.finish(0, onceKey, owner, large, true, false)
+	f.hold(0, key, owner, 0, holdResult{true, true})
+	f.take(1, onceAccount, owner+"", takeResult{key, large, 2})
+	f.claim(0, onceKey, owner, longLease, claimResult{1, 1})
+	f.finish(0, onceKey, owner, large, holdResult{true, false})
 	f.wait(1, onceKey, "other", 0, large)
 }
 
 func checkOnceCallersBytes(t *testing.T, f *onceFixture) {
 	given := []byte("message")
-	f.claim(0, onceKey, "first", longLease, 1, 1)
+	f.claim(0, onceKey, "first", longLease, claimResult{1, 1})
 	_, _, err := f.once(0).Keep(in(t), onceKey, given)
 	must(t, "Keep", err)
 	copy(given, "CHANGED")
-	f.hold(0, onceKey, "first", 0, true, true)
+	f.hold(0, onceKey, "first", 0, holdResult{true, true})
 	_, taken, _, err := f.once(0).Take(in(t), onceAccount, "second", 0)
 	must(t, "Take", err)
 	if string(taken) != "message" {
 		t.Errorf("the store holds the caller's bytes: %q", taken)
 	}
 	copy(taken, "CHANGED")
-	f.take(0, onceAccount, "third", longLease, onceKey, "message", 3)
+	f.take(0, onceAccount, "third", takeResult{onceKey, "message", 3})
 
 	answer := []byte("answer")
-	f.claim(0, "another", "first", longLease, 1, 1)
+	f.claim(0, "another", "first", longLease, claimResult{1, 1})
 	_, _, err = f.once(0).Finish(in(t), "another", "first", answer, time.Hour)
 	must(t, "Finish", err)
 	copy(answer, "CHANGE")
@@ -479,12 +488,12 @@ func checkOnceUnknown(t *testing.T, f *onceFixture) {
 	if _, _, err := once.Finish(in(t), onceKey, "owner", nil, time.Hour); err == nil {
 		t.Error("Finish of what was not claimed: no error")
 	}
-	f.take(0, onceAccount, "owner", longLease, "", "", 0)
-	f.claim(0, onceKey, "owner", longLease, 1, 1)
+	f.take(0, onceAccount, "owner", takeResult{"", "", 0})
+	f.claim(0, onceKey, "owner", longLease, claimResult{1, 1})
 }
 
 func checkOnceEndedContext(t *testing.T, f *onceFixture) {
-	f.claim(0, onceKey, "first", longLease, 1, 1)
+	f.claim(0, onceKey, "first", longLease, claimResult{1, 1})
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, _, _, err := f.once(0).Claim(ended, onceAccount, "another", "owner", longLease, time.Hour); err == nil {
@@ -496,12 +505,12 @@ func checkOnceEndedContext(t *testing.T, f *onceFixture) {
 	if _, _, err := f.once(0).Wait(short, onceKey, "second", longLease); err == nil || time.Since(begun) > callTime/2 {
 		t.Errorf("Wait with a context of 50 ms: %v after %s", err, time.Since(begun))
 	}
-	f.finish(0, onceKey, "first", "answer", true, false)
+	f.finish(0, onceKey, "first", "answer", holdResult{true, false})
 }
 
 func checkOnceClose(t *testing.T, f *onceFixture) {
 	store := f.once(0)
-	f.claim(0, onceKey, "first", longLease, 1, 1)
+	f.claim(0, onceKey, "first", longLease, claimResult{1, 1})
 	failed := make(chan error, 1)
 	go func() {
 		_, _, err := store.Wait(in(t), onceKey, "second", longLease)

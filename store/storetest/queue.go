@@ -483,9 +483,7 @@ func checkQueueWorkers(f *queueFixture) {
 	const lanes, each = 5, 12
 	ctx, cancel := context.WithTimeout(f.Context(), callTime)
 	defer cancel()
-	var mu sync.Mutex
-	got := map[string][]string{}
-	left := lanes * each
+	w := &queueWorkers{queueFixture: f, got: map[string][]string{}, left: lanes * each}
 	var group sync.WaitGroup
 	for lane := range lanes {
 		group.Go(func() {
@@ -501,48 +499,65 @@ func checkQueueWorkers(f *queueFixture) {
 	}
 	for worker := range 4 {
 		group.Go(func() {
-			for turn := 0; ctx.Err() == nil; turn++ {
-				mu.Lock()
-				over := left == 0
-				mu.Unlock()
-				if over {
-					return
-				}
-				owner := fmt.Sprintf("worker-%d-%d", worker, turn)
-				lent, err := f.queue(worker).Lend(ctx, queueLine, owner, longLease, 3)
-				if err != nil {
-					f.Errorf("Lend: %v", err)
-					return
-				}
-				if len(lent) == 0 {
-					wait(f.T, time.Millisecond)
-				}
-				for i, d := range lent {
-					if (turn+i)%4 == 3 {
-						if err := f.queue(worker).Later(ctx, queueLine, d.ID, owner, 0); err != nil {
-							f.Errorf("Later: %v", err)
-						}
-						continue
-					}
-					mu.Lock()
-					got[d.Lane] = append(got[d.Lane], d.ID)
-					left--
-					mu.Unlock()
-					if err := f.queue(worker).Done(ctx, queueLine, d.ID); err != nil {
-						f.Errorf("Done: %v", err)
-					}
-				}
+			turn := 0
+			for ctx.Err() == nil && !w.done() && w.turn(ctx, worker, turn) {
+				turn++
 			}
 		})
 	}
 	group.Wait()
 	for lane := range lanes {
-		ids := got[fmt.Sprint("lane", lane)]
+		ids := w.got[fmt.Sprint("lane", lane)]
 		if len(ids) != each || !slices.IsSorted(ids) {
 			f.Errorf("lane %d: %d of %d were delivered, as %q", lane, len(ids), each, ids)
 		}
 	}
 	f.waiting(0, nil)
+}
+
+// queueWorkers deliver from one line.
+type queueWorkers struct {
+	*queueFixture
+
+	mu   sync.Mutex          // guards what follows
+	got  map[string][]string // the deliveries of each lane, as they were made
+	left int
+}
+
+func (w *queueWorkers) done() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.left == 0
+}
+
+// turn lends some deliveries to a worker, which fails with every fourth. It reports
+// whether there can be another turn.
+func (w *queueWorkers) turn(ctx context.Context, worker, turn int) bool {
+	owner := fmt.Sprintf("worker-%d-%d", worker, turn)
+	lent, err := w.queue(worker).Lend(ctx, queueLine, owner, longLease, 3)
+	if err != nil {
+		w.Errorf("Lend: %v", err)
+		return false
+	}
+	if len(lent) == 0 {
+		wait(w.T, time.Millisecond)
+	}
+	for i, d := range lent {
+		if (turn+i)%4 == 3 {
+			if err := w.queue(worker).Later(ctx, queueLine, d.ID, owner, 0); err != nil {
+				w.Errorf("Later: %v", err)
+			}
+			continue
+		}
+		w.mu.Lock()
+		w.got[d.Lane] = append(w.got[d.Lane], d.ID)
+		w.left--
+		w.mu.Unlock()
+		if err := w.queue(worker).Done(ctx, queueLine, d.ID); err != nil {
+			w.Errorf("Done: %v", err)
+		}
+	}
+	return true
 }
 
 func checkQueueEndedContext(f *queueFixture) {

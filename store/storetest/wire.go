@@ -126,62 +126,74 @@ func checkFrozen(t *testing.T, w *wired) {
 func checkLostAnswers(t *testing.T, w *wired) {
 	lost := 0
 	for i := range 5 {
-		for after := 0; ; after++ {
-			w.key.AppID = "wx0123456789abcdef-" + string(rune('a'+i)) + string(rune('a'+after))
-			var record custody.Record
-			var lease custody.Lease
-			steps := w.renewal("attempt", &record, &lease)
-			must(t, "Load", ignoreNotFound(w.load1(t))) // so that connections are open
-			for _, step := range steps[:i] {
-				must(t, step.name, step.call(in(t)))
-			}
-			step := steps[i]
-			w.wire.LoseAnswers(after)
-			ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
-			err := step.call(ctx)
-			cancel()
-			w.wire.Heal()
-			if err != nil {
-				lost++
-				mustFail(t, step.name+" without an answer", err)
-				must(t, step.name+" again", step.call(in(t)))
-			}
-			for _, step := range steps[i+1:] {
-				must(t, step.name, step.call(in(t)))
-			}
-			record.End = record.End.Add(-time.Minute) // the last step
-			w.mustLoad(t, 0, record, lease.Fence)
-			if j, ok := w.store(0).(custody.Journal); ok {
-				entries, err := j.Journal(in(t), w.key, 10)
-				must(t, "Journal", err)
-				saves := 0
-				for _, entry := range entries {
-					if entry.Event == custody.EventSave {
-						saves++
-					}
-				}
-				if saves != 1 {
-					t.Fatalf("%s without an answer: the journal has %d lines of the Save, want 1", step.name, saves)
-				}
-			}
-			next := w.acquire(t, 0, "next", longLease)
-			if n := next.Today; sameDay(lease, next) && (n < 1 || n > 2 || n == 2 && step.name != "Begin") {
-				t.Fatalf("%s without an answer: %d fetches are counted", step.name, n)
-			}
-			if !next.Unfinished.IsZero() {
-				t.Fatalf("%s without an answer: the fetch counts as unfinished", step.name)
-			}
-			if err == nil {
-				break
-			}
+		for after := 0; w.loseAnswer(t, i, after); after++ {
+			lost++
 			if after > 20 {
-				t.Fatalf("%s takes more than 20 answers", step.name)
+				t.Fatalf("call %d of a renewal takes more than 20 answers", i)
 			}
 		}
 	}
 	if lost < 5 {
 		t.Fatalf("%d answers were lost, want at least one of each call", lost)
 	}
+}
+
+// loseAnswer makes a renewal whose call number i loses what the server answers after
+// so many answers, and is repeated. It reports whether the call needed that many.
+func (w *wired) loseAnswer(t *testing.T, i, after int) (lost bool) {
+	t.Helper()
+	w.key.AppID = "wx0123456789abcdef-" + string(rune('a'+i)) + string(rune('a'+after))
+	var record custody.Record
+	var lease custody.Lease
+	steps := w.renewal("attempt", &record, &lease)
+	must(t, "Load", ignoreNotFound(w.load1(t))) // so that connections are open
+	for _, step := range steps[:i] {
+		must(t, step.name, step.call(in(t)))
+	}
+	step := steps[i]
+	w.wire.LoseAnswers(after)
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	err := step.call(ctx)
+	cancel()
+	w.wire.Heal()
+	if err != nil {
+		mustFail(t, step.name+" without an answer", err)
+		must(t, step.name+" again", step.call(in(t)))
+	}
+	for _, step := range steps[i+1:] {
+		must(t, step.name, step.call(in(t)))
+	}
+	record.End = record.End.Add(-time.Minute) // the last step
+	w.mustLoad(t, 0, record, lease.Fence)
+	if saves := w.saves(t); saves != 1 {
+		t.Fatalf("%s without an answer: the journal has %d lines of the Save, want 1", step.name, saves)
+	}
+	next := w.acquire(t, 0, "next", longLease)
+	if n := next.Today; sameDay(lease, next) && (n < 1 || n > 2 || n == 2 && step.name != "Begin") {
+		t.Fatalf("%s without an answer: %d fetches are counted", step.name, n)
+	}
+	if !next.Unfinished.IsZero() {
+		t.Fatalf("%s without an answer: the fetch counts as unfinished", step.name)
+	}
+	return err != nil
+}
+
+// saves counts the lines about a Save in the journal; 1 where there is no journal.
+func (w *wired) saves(t *testing.T) int {
+	t.Helper()
+	j, ok := w.store(0).(custody.Journal)
+	if !ok {
+		return 1
+	}
+	entries, err := j.Journal(in(t), w.key, 10)
+	must(t, "Journal", err)
+	saves := 0
+	for _, entry := range entries {
+		if entry.Event == custody.EventSave {
+			saves++
+		}
+	}
+	return saves
 }
 
 func (w *wired) load1(t *testing.T) error {

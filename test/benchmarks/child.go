@@ -181,7 +181,13 @@ func accounts(b *bench) ([]row, error) {
 			}
 		}
 		rows = append(rows, row{
-			ID: fmt.Sprintf("accounts-%d", n), What: fmt.Sprintf("%s %s: to make them; memory", thousands(n), map[bool]string{true: "account", false: "accounts"}[n == 1]), Cells: printed,
+			ID: fmt.Sprintf(
+				"accounts-%d",
+				n,
+			), What: fmt.Sprintf("%s %s: to make them; memory", thousands(n), map[bool]string{
+				true:  "account",
+				false: "accounts",
+			}[n == 1]), Cells: printed,
 			Why:  "**Accounts.** The peers do nothing until they are asked; zhongkong's Keepers know their place in the schedule, and look for their tokens from the start.",
 			Note: "Made, and none asked for its token; the memory is what stays resident after a garbage collection, less that of the process before. zhongkong's are Keepers on one Scheduler and a Redis, which begin to load their tokens at once; the peers are on memory and do nothing until they are asked.",
 		})

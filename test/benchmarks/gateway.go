@@ -136,8 +136,14 @@ func proxy(b *bench) ([]row, error) {
 		note             string
 	}{
 		{"proxy-get", "gateway, a call: time; p99", g.call(), nil, bare, "The floor is a bare httputil.ReverseProxy. " + note},
-		{"proxy-post", "gateway, a call with 2 KiB: time; p99", g.call(), bytes.Repeat([]byte("x"), 2<<10), bare, "The floor is a bare httputil.ReverseProxy. " + note},
-		{"token-endpoint", "gateway, a token fetched: time; p99", g.fetch, nil, writer, "The floor is a handler that writes the same bytes. " + note},
+		{
+			"proxy-post", "gateway, a call with 2 KiB: time; p99", g.call(), bytes.Repeat([]byte("x"), 2<<10), bare,
+			"The floor is a bare httputil.ReverseProxy. " + note,
+		},
+		{
+			"token-endpoint", "gateway, a token fetched: time; p99", g.fetch, nil, writer,
+			"The floor is a handler that writes the same bytes. " + note,
+		},
 	} {
 		servers := make(map[string]*httptest.Server)
 		for name, handler := range map[string]http.Handler{ours: g, floor: m.floor} {

@@ -70,22 +70,9 @@ func callbacks(b *bench) ([]row, error) {
 	}
 	var rows []row
 	for _, reply := range []bool{false, true} {
-		handlers := make(map[string]http.Handler)
-		for _, name := range list {
-			if name == floor {
-				handlers[name] = barest(key, reply)
-				continue
-			}
-			p, err := peerNamed(name)
-			if err != nil {
-				return nil, err
-			}
-			if p.node {
-				continue
-			}
-			if handlers[name], err = p.handler(w.at, reply); err != nil {
-				return nil, err
-			}
+		handlers, err := w.handlers(list, key, reply)
+		if err != nil {
+			return nil, err
 		}
 		medians, err := turns(max(b.rounds, 5)*4+1, list, func(name string) (sample, error) {
 			pushes, err := b.pushes(w, batch)
@@ -95,18 +82,7 @@ func callbacks(b *bench) ([]row, error) {
 			if handlers[name] == nil {
 				return node.callbacks(b.ctx, pushes, reply)
 			}
-			requests, recorders := make([]*http.Request, batch), make([]recorder, batch)
-			for i, p := range pushes {
-				requests[i], recorders[i].header = p.request(), http.Header{}
-			}
-			s, err := once(batch, func(i int) { handlers[name].ServeHTTP(&recorders[i], requests[i]) })
-			for i := range recorders {
-				body := recorders[i].body.String()
-				if name != floor && (recorders[i].status > 200 || reply != strings.Contains(body, "<Encrypt>")) {
-					return nil, fmt.Errorf("status %d: %q", recorders[i].status, body)
-				}
-			}
-			return s, err
+			return handle(pushes, handlers[name], reply, name == floor)
 		})
 		if err != nil {
 			return nil, err
@@ -117,11 +93,51 @@ func callbacks(b *bench) ([]row, error) {
 		}
 		rows = append(rows, row{
 			ID: id, What: what, Cells: cells(medians, duration),
-			Note: "A text in safe mode through each one's handler, without a socket. The floor is base64, AES and SHA-1 of the same bytes and nothing else. zhongkong's also finds out whether the message came before, and keeps its answer for WeChat's repetitions. co-wechat is given bodies that were read already.",
-			Why:  "**Callbacks.** Who finds out whether a message came before, and keeps the answer for WeChat's repetitions, does more than who does not.",
+			Note: "A text in safe mode through each one's handler, without a socket. The floor is base64, AES and SHA-1 of the same bytes and nothing else. " +
+				"zhongkong's also finds out whether the message came before, and keeps its answer for WeChat's repetitions. " +
+				"co-wechat is given bodies that were read already.",
+			Why: "**Callbacks.** Who finds out whether a message came before, and keeps the answer for WeChat's repetitions, does more than who does not.",
 		})
 	}
 	return rows, nil
+}
+
+// handlers returns the handlers of those in list that are written in Go.
+func (w *world) handlers(list []string, key []byte, reply bool) (map[string]http.Handler, error) {
+	handlers := make(map[string]http.Handler)
+	for _, name := range list {
+		if name == floor {
+			handlers[name] = barest(key, reply)
+			continue
+		}
+		p, err := peerNamed(name)
+		if err != nil {
+			return nil, err
+		}
+		if p.node {
+			continue
+		}
+		if handlers[name], err = p.handler(w.at, reply); err != nil {
+			return nil, err
+		}
+	}
+	return handlers, nil
+}
+
+// handle measures a handler on pushes and looks at its answers, but for the floor's.
+func handle(pushes []push, handler http.Handler, reply, bare bool) (sample, error) {
+	requests, recorders := make([]*http.Request, len(pushes)), make([]recorder, len(pushes))
+	for i, p := range pushes {
+		requests[i], recorders[i].header = p.request(), http.Header{}
+	}
+	s, err := once(len(pushes), func(i int) { handler.ServeHTTP(&recorders[i], requests[i]) })
+	for i := range recorders {
+		body := recorders[i].body.String()
+		if !bare && (recorders[i].status > 200 || reply != strings.Contains(body, "<Encrypt>")) {
+			return nil, fmt.Errorf("status %d: %q", recorders[i].status, body)
+		}
+	}
+	return s, err
 }
 
 // once measures n calls, each made once.

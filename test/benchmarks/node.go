@@ -78,7 +78,10 @@ func (b *bench) node(where at, more ...string) (*exec.Cmd, error) {
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.CommandContext(context.WithoutCancel(b.ctx), "node", append([]string{"--no-deprecation", "bench.js", string(config)}, more...)...)
+	cmd := exec.CommandContext(
+		context.WithoutCancel(b.ctx),
+		"node",
+		append([]string{"--no-deprecation", "bench.js", string(config)}, more...)...)
 	cmd.Dir = b.npm
 	cmd.Stderr = os.Stderr
 	return cmd, nil

@@ -61,7 +61,12 @@ func (w *world) fetches() float64 {
 
 // fetch is the floor of getting a token: one request.
 func fetch(ctx context.Context, where at) (string, error) {
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, where.URL+simulator.TokenPath+"?grant_type=client_credential&appid="+where.AppID+"&secret="+where.Secret, http.NoBody)
+	r, err := http.NewRequestWithContext(
+		ctx,
+		http.MethodGet,
+		where.URL+simulator.TokenPath+"?grant_type=client_credential&appid="+where.AppID+"&secret="+where.Secret,
+		http.NoBody,
+	)
 	if err != nil {
 		return "", err
 	}

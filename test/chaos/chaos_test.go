@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -300,7 +301,14 @@ func TestNobodyIsKilled(t *testing.T) {
 				}
 			}
 			if total.Failed+total.NoToken+total.Cut > 0 {
-				t.Errorf("of %d calls %d were refused, %d found no token, %d did not arrive: %s", total.Calls, total.Failed, total.NoToken, total.Cut, total.FirstFail)
+				t.Errorf(
+					"of %d calls %d were refused, %d found no token, %d did not arrive: %s",
+					total.Calls,
+					total.Failed,
+					total.NoToken,
+					total.Cut,
+					total.FirstFail,
+				)
 			}
 			t.Logf("%s: %d + %d tokens issued in as many renewals, %d calls, none failed, longest wait with a live token %s",
 				e.name, issued(with, all[0].AppID), issued(without, all[1].AppID), total.Calls, total.Longest)
@@ -352,7 +360,8 @@ func TestChaos(t *testing.T) {
 	asked(t)
 	const lives, overlap = 30 * time.Second, 5 * time.Second
 	var table strings.Builder
-	fmt.Fprintf(&table, "%-11s %8s %9s %7s %9s %8s %8s %7s %9s %13s\n", "engine", "troubles", "renewals", "issued", "API calls", "refused", "no token", "cut", "allowed", "longest wait")
+	fmt.Fprintf(&table, "%-11s %8s %9s %7s %9s %8s %8s %7s %9s %13s\n", "engine", "troubles", "renewals", "issued", "API calls",
+		"refused", "no token", "cut", "allowed", "longest wait")
 	for _, e := range engines() {
 		t.Run(e.name, func(t *testing.T) {
 			sim := simtest.New(t, simulator.Options{Accounts: made(12), Life: lives, Overlap: overlap, Events: 100_000})
@@ -383,7 +392,8 @@ func TestChaos(t *testing.T) {
 				tokens += issued(sim, a.AppID)
 			}
 			allowed := fetchesWithin(sim, windows)
-			fmt.Fprintf(&table, "%-11s %8d %9d %7d %9d %8d %8d %7d %9d %13s\n", e.name, len(windows), renewals, tokens, total.Calls, total.Failed, total.NoToken, total.Cut, allowed, total.Longest.Round(time.Microsecond))
+			fmt.Fprintf(&table, "%-11s %8d %9d %7d %9d %8d %8d %7d %9d %13s\n", e.name, len(windows), renewals, tokens, total.Calls,
+				total.Failed, total.NoToken, total.Cut, allowed, total.Longest.Round(time.Microsecond))
 			if tokens-renewals > allowed {
 				t.Errorf("%d tokens for %d renewals: more than the %d fetches that a trouble met", tokens, renewals, allowed)
 			}

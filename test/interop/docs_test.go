@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/zhongkong-go/zhongkong/internal/docs/markdown"
+	"github.com/zhongkong-go/zhongkong/internal/docs"
 )
 
 // home is where Go's caches are; TestMain sends the SDKs to another one.
@@ -25,22 +25,22 @@ func TestPrograms(t *testing.T) {
 			t.Fatal(err)
 		}
 		compiled := 0
-		for _, block := range markdown.Parse(string(text)).Blocks {
+		for _, block := range docs.Parse(string(text)).Blocks {
 			if block.Info != "go" {
 				continue
 			}
-			imports, whole, err := block.Go()
+			program, err := block.Go()
 			if err != nil {
 				t.Errorf("%s:%d: %v", name, block.Line, err)
 			}
-			if !whole || !markdown.Foreign(imports) {
+			if !program.Whole || !program.Foreign() {
 				continue
 			}
 			compiled++
 			t.Run(fmt.Sprintf("%s:%d", name, block.Line), func(t *testing.T) {
 				folder := "."
-				if i := slices.IndexFunc(imports, func(path string) bool { return strings.HasPrefix(path, adapters) }); i >= 0 {
-					folder = filepath.Join("..", "..", "adapters", strings.TrimPrefix(imports[i], adapters))
+				if i := slices.IndexFunc(program.Imports, func(path string) bool { return strings.HasPrefix(path, adapters) }); i >= 0 {
+					folder = filepath.Join("..", "..", "adapters", strings.TrimPrefix(program.Imports[i], adapters))
 				}
 				file := filepath.Join(t.TempDir(), "main.go")
 				if err := os.WriteFile(file, []byte(block.Text), 0o600); err != nil {

@@ -87,7 +87,9 @@ func mustCall(tb testing.TB, c client) {
 
 // TestVersions compares go.mod with what the SDKs are called here.
 func TestVersions(t *testing.T) {
-	output, err := exec.CommandContext(t.Context(), "go", "list", "-m", "-f", "{{.Path}}@{{.Version}}{{if .Replace}} (replaced){{end}}", "all").Output()
+	output, err := exec.CommandContext(t.Context(), "go", "list", "-m", "-f",
+		"{{.Path}}@{{.Version}}{{if .Replace}} (replaced){{end}}", "all").
+		Output()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -26,7 +26,9 @@ func play(t *testing.T, variables []string, args ...string) (out string, code in
 		t.Fatal(err)
 	}
 	cmd := exec.CommandContext(t.Context(), binary, args...)
-	cmd.Env = append([]string{"ZHONGKONG_WITHSERVERS_TEST=1", "PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "TMPDIR=" + os.Getenv("TMPDIR")}, variables...)
+	cmd.Env = append(
+		[]string{"ZHONGKONG_WITHSERVERS_TEST=1", "PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "TMPDIR=" + os.Getenv("TMPDIR")},
+		variables...)
 	var text bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &text, &text
 	err = cmd.Run()

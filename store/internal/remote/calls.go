@@ -219,7 +219,12 @@ func (s *Store) readMany(ctx context.Context, names []string) ([]State, error) {
 	}
 	for i, name := range names {
 		if damage := states[i].Damage; damage != nil {
-			s.log.Warn("a record is damaged and counts as empty", slog.String("server", s.server.String()), slog.String("key", name), slog.Any("cause", damage))
+			s.log.Warn(
+				"a record is damaged and counts as empty",
+				slog.String("server", s.server.String()),
+				slog.String("key", name),
+				slog.Any("cause", damage),
+			)
 		}
 	}
 	return states, nil

@@ -70,7 +70,13 @@ type Once struct {
 func WithMessages(s *Store, engine MessageEngine) Once { return Once{Store: s, messages: engine} }
 
 // Claim implements callback.Once.
-func (s Once) Claim(ctx context.Context, account, key, owner string, lease, keep time.Duration) (attempt, delivery int, age time.Duration, err error) {
+//
+//nolint:revive // the signature is the contract of callback.Once, in built-in types
+func (s Once) Claim(
+	ctx context.Context,
+	account, key, owner string,
+	lease, keep time.Duration,
+) (attempt, delivery int, age time.Duration, err error) {
 	type answer struct {
 		attempt, delivery int
 		age               time.Duration
@@ -202,6 +208,8 @@ func (s Once) Finish(ctx context.Context, key, owner string, answer []byte, keep
 }
 
 // Take implements callback.Once.
+//
+//nolint:revive // the signature is the contract of callback.Once, in built-in types
 func (s Once) Take(ctx context.Context, account, owner string, lease time.Duration) (key string, message []byte, attempt int, err error) {
 	type taken struct {
 		key     string

@@ -243,7 +243,13 @@ func TestOpening(t *testing.T) {
 			if ok {
 				return nil
 			}
-			return &FaultError{Server: server, What: "cannot be reached", Remedy: "see that it runs", Passes: true, Err: errors.New("made-up-pa55word")}
+			return &FaultError{
+				Server: server,
+				What:   "cannot be reached",
+				Remedy: "see that it runs",
+				Passes: true,
+				Err:    errors.New("made-up-pa55word"),
+			}
 		}
 		start := time.Now()
 		s, err := Open(t.Context(), f, server, slog.New(slog.NewTextHandler(&log, nil)))

@@ -140,7 +140,8 @@ func TestFill(t *testing.T) {
 	if other, _, err := r.Fill(filled); err != nil || other == filled {
 		t.Errorf("another figure makes no difference (%v)", err)
 	}
-	for _, text := range []string{before, strings.Replace(before, "stores", "others", 1) + after, strings.Replace(before, " en", " fr", 1) + after} {
+	for _, text := range []string{before, strings.Replace(before, "stores", "others", 1) + after, strings.Replace(before, " en",
+		" fr", 1) + after} {
 		if _, _, err := made().Fill(text); err == nil {
 			t.Errorf("no error for %q", text)
 		}

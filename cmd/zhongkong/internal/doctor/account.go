@@ -60,9 +60,19 @@ func saidOnce(found, before []Finding) []Finding {
 			switch {
 			case f.Cause == "" || b.State != Problem:
 			case f.Cause == b.Cause:
-				found[i] = Finding{Check: f.Check, Account: f.Account, State: Skipped, Found: text("not known: WeChat answers a call with it in the same way", "未知：带着它调用微信，结果相同")}
+				found[i] = Finding{
+					Check:   f.Check,
+					Account: f.Account,
+					State:   Skipped,
+					Found:   text("not known: WeChat answers a call with it in the same way", "未知：带着它调用微信，结果相同"),
+				}
 			case f.Cause == "last_fetch_failed" || f.Cause == "token_over" || f.Cause == "no_token":
-				found[i] = Finding{Check: f.Check, Account: f.Account, State: Skipped, Found: text("none lives, and none can be had before the above is mended", "没有有效的 token；解决上面的问题后才能获取")}
+				found[i] = Finding{
+					Check:   f.Check,
+					Account: f.Account,
+					State:   Skipped,
+					Found:   text("none lives, and none can be had before the above is mended", "没有有效的 token；解决上面的问题后才能获取"),
+				}
 			}
 		}
 	}
@@ -125,7 +135,14 @@ func (x *examination) refusal(err error) Finding {
 			ZH: fmt.Sprintf("%s（errcode %d%s）", strings.TrimSuffix(info.CauseZH, "。"), refused.Code, rid),
 		}
 		if f.IP != "" {
-			f.Found = text("%s is not in the IP whitelist of %s (errcode %d%s)", "%s 不在 %s 的 IP 白名单中（errcode %d%s）", f.IP, refused.AppID, refused.Code, rid)
+			f.Found = text(
+				"%s is not in the IP whitelist of %s (errcode %d%s)",
+				"%s 不在 %s 的 IP 白名单中（errcode %d%s）",
+				f.IP,
+				refused.AppID,
+				refused.Code,
+				rid,
+			)
 			f.Do = Text{strings.Replace(info.Remedy, "Add the address", "Add "+f.IP, 1), strings.Replace(info.RemedyZH, "该 IP ", " "+f.IP+" ", 1)}
 		} else {
 			f.Do = Text{info.Remedy, info.RemedyZH}
@@ -181,7 +198,8 @@ func (x *examination) token(ctx context.Context, a Account, current *custody.Gra
 	value, err := x.open(key, record)
 	if err != nil {
 		f.State, f.Cause = Problem, "wrong_seal_key"
-		f.Found = text("the stored token cannot be opened: %[1]s", "存储中的 token 无法解密：%[1]s", printable(strings.TrimPrefix(err.Error(), "zhongkong: ")))
+		f.Found = text("the stored token cannot be opened: %[1]s", "存储中的 token 无法解密：%[1]s",
+			printable(strings.TrimPrefix(err.Error(), "zhongkong: ")))
 		f.Do = text("Give ZHONGKONG_SEAL_KEY the same value in all programs of this store, and here; an old key may follow the new one after a comma.",
 			"请让同一存储的所有程序（包括本命令）使用相同的 ZHONGKONG_SEAL_KEY；更换密钥时把旧的用逗号接在新的后面。")
 		return one(f)
@@ -263,7 +281,8 @@ func (x *examination) noToken(ctx context.Context, a Account, record custody.Rec
 	switch {
 	case len(lines) > 0 && lines[0].Event == custody.EventRelease && lines[0].Detail != "":
 		f.State, f.Cause = Problem, "last_fetch_failed"
-		f.Found = text("none lives, and the last attempt, %[1]s ago, failed: %[2]s", "没有有效的 token，最近一次获取（%[1]s 前）失败：%[2]s", short(record.Now.Sub(lines[0].At)), printable(lines[0].Detail))
+		f.Found = text("none lives, and the last attempt, %[1]s ago, failed: %[2]s", "没有有效的 token，最近一次获取（%[1]s 前）失败：%[2]s",
+			short(record.Now.Sub(lines[0].At)), printable(lines[0].Detail))
 		f.Do = text("Mend what the last attempt met, then start your program, or: zhongkong token get.", "请解决上次失败的原因，然后启动程序，或执行 zhongkong token get。")
 	case record.Value != "":
 		f.State, f.Cause = Warning, "token_over"

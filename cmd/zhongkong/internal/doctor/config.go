@@ -110,7 +110,11 @@ func (x *examination) files(context.Context) []Finding {
 			name, _, _ := strings.Cut(path, " (")
 			names = append(names, name)
 		}
-		f.Do = text("Let nobody but their owner read the files with secrets: chmod 600 %s", "存放机密的文件只应属主可读：chmod 600 %s", strings.Join(names, " "))
+		f.Do = text(
+			"Let nobody but their owner read the files with secrets: chmod 600 %s",
+			"存放机密的文件只应属主可读：chmod 600 %s",
+			strings.Join(names, " "),
+		)
 	case seen == 0:
 		f.State, f.Found = Skipped, text("no file here holds a secret", "没有存放机密的文件")
 	default:
@@ -210,7 +214,11 @@ func (x *examination) certificate(context.Context) []Finding {
 	}
 	leaf, err := x509.ParseCertificate(pair.Certificate[0])
 	if err != nil {
-		return wrong("certificate_unusable", text("%s holds no certificate that can be read", "%s 中没有可用的证书", path), text("Replace %s.", "请更换 %s。", path))
+		return wrong(
+			"certificate_unusable",
+			text("%s holds no certificate that can be read", "%s 中没有可用的证书", path),
+			text("Replace %s.", "请更换 %s。", path),
+		)
 	}
 	day, now := leaf.NotAfter.Format(time.DateOnly), time.Now()
 	renew := text("Renew the certificate %s. The gateway takes the new files by itself.", "请更新证书 %s，网关会自动加载新文件。", path)

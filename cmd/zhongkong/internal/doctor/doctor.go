@@ -100,7 +100,10 @@ const (
 )
 
 // Checks are all checks in their order.
-var Checks = []string{Configuration, Files, Certificate, Listen, Store, Gateway, WeChat, Clock, Credentials, Whitelist, Token, Quota, Callback}
+var Checks = []string{
+	Configuration, Files, Certificate, Listen, Store, Gateway, WeChat, Clock, Credentials, Whitelist, Token,
+	Quota, Callback,
+}
 
 // Finding is what one check found.
 type Finding struct {

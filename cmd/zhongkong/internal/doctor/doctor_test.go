@@ -114,7 +114,8 @@ func TestWords(t *testing.T) {
 		t.Error(got)
 	}
 	for address, want := range map[string]string{
-		"redis://u:" + proxyPassword + "@h:6379/2?x=" + proxyPassword: "redis://h:6379/2", "postgres://u:" + proxyPassword + "@h/name": "postgres://h/name",
+		"redis://u:" + proxyPassword + "@h:6379/2?x=" + proxyPassword: "redis://h:6379/2", "postgres://u:" + proxyPassword +
+			"@h/name": "postgres://h/name",
 		"mysql://u:" + proxyPassword + "@h:%zz/name": "the store", "sqlite:/a/../b.db": "/b.db", proxyPassword: "the store",
 	} {
 		if got := Place(address); got != want {

@@ -71,7 +71,12 @@ func (x *examination) quota(ctx context.Context, a Account, client *platform.Cli
 			Used  int `json:"used"`
 		} `json:"quota"`
 	}
-	err := client.Post(ctx, "/cgi-bin/openapi/quota/get?"+url.Values{"access_token": {value.Reveal()}}.Encode(), map[string]string{"cgi_path": path}, &answer)
+	err := client.Post(
+		ctx,
+		"/cgi-bin/openapi/quota/get?"+url.Values{"access_token": {value.Reveal()}}.Encode(),
+		map[string]string{"cgi_path": path},
+		&answer,
+	)
 	now := time.Now().In(beijing)
 	year, month, day := now.Date()
 	own := begun(lines, time.Date(year, month, day, 0, 0, 0, 0, beijing), "")

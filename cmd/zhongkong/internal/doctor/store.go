@@ -48,8 +48,9 @@ func Place(address string) string {
 
 // storeCauses name what package sqlite tells apart.
 var storeCauses = map[sqlite.Reason]string{
-	sqlite.Locked: "store_locked", sqlite.NotDatabase: "store_foreign", sqlite.Damaged: "store_damaged", sqlite.NoPermission: "store_no_permission",
-	sqlite.Full: "store_full",
+	sqlite.Locked: "store_locked", sqlite.NotDatabase: "store_foreign", sqlite.Damaged: "store_damaged",
+	sqlite.NoPermission: "store_no_permission",
+	sqlite.Full:         "store_full",
 }
 
 func (x *examination) lookAtStore(ctx context.Context) []Finding {
@@ -75,7 +76,13 @@ func (x *examination) lookAtStore(ctx context.Context) []Finding {
 	case err != nil: // a server's: Open says whether it is the configuration
 	case status.Version > status.Newest:
 		f.Cause = "store_newer"
-		f.Found = text("%s has the schema of a newer release (%d; this program knows %d)", "%s 的表结构来自更新的版本（%d，本程序只支持到 %d）", f.Subject, status.Version, status.Newest)
+		f.Found = text(
+			"%s has the schema of a newer release (%d; this program knows %d)",
+			"%s 的表结构来自更新的版本（%d，本程序只支持到 %d）",
+			f.Subject,
+			status.Version,
+			status.Newest,
+		)
 		f.Do = text("Update this program, and every other one of the store.", "请升级本程序以及使用这个存储的其他程序。")
 		return one(f)
 	case status.Version == 0:
@@ -123,7 +130,11 @@ func missing(path string) (Finding, bool) {
 		return Finding{
 			State: Problem, Cause: "store_is_folder",
 			Found: text("%s is a folder", "%s 是一个目录", path),
-			Do:    text("Give ZHONGKONG_STORE the path of a file, such as sqlite:%s.", "ZHONGKONG_STORE 要写文件的路径，例如 sqlite:%s。", filepath.Join(path, "zhongkong.db")),
+			Do: text(
+				"Give ZHONGKONG_STORE the path of a file, such as sqlite:%s.",
+				"ZHONGKONG_STORE 要写文件的路径，例如 sqlite:%s。",
+				filepath.Join(path, "zhongkong.db"),
+			),
 		}, true
 	}
 	if !errors.Is(err, fs.ErrNotExist) {

@@ -1,0 +1,58 @@
+package docs
+
+import (
+	_ "embed"
+	"strings"
+	"text/template"
+
+	"github.com/zhongkong-go/zhongkong/platform/errcode"
+)
+
+// The text above the codes is written by hand.
+var (
+	//go:embed errors.md.tmpl
+	handbookEnglish string
+
+	//go:embed errors.zh-CN.md.tmpl
+	handbookChinese string
+)
+
+// entry is a code as the handbook shows it.
+type entry struct {
+	errcode.Info
+
+	AtToken *errcode.Info // what a token endpoint means by it, where that differs
+}
+
+// handbook renders the table of package errcode, by the names of the pages.
+func handbook() (map[string]string, error) {
+	var entries []entry
+	for _, info := range errcode.All() {
+		e := entry{Info: info}
+		if at := errcode.AtTokenEndpoint(info.Code); at.Cause != info.Cause {
+			e.AtToken = &at
+		}
+		entries = append(entries, e)
+	}
+	pages := make(map[string]string)
+	for name, text := range map[string]string{"docs/errors.md": handbookEnglish, "docs/errors.zh-CN.md": handbookChinese} {
+		page, err := template.New(name).Funcs(template.FuncMap{
+			"cell":  func(s string) string { return strings.ReplaceAll(prose(s), "|", `\|`) },
+			"prose": prose,
+		}).Parse(text)
+		if err != nil {
+			return nil, err
+		}
+		var b strings.Builder
+		if err := page.Execute(&b, entries); err != nil {
+			return nil, err
+		}
+		pages[name] = b.String()
+	}
+	return pages, nil
+}
+
+// prose escapes the marks that Markdown would read in a sentence.
+func prose(s string) string {
+	return strings.NewReplacer("<", "&lt;", "*", `\*`, `\u`, `\\u`).Replace(s)
+}

@@ -3,6 +3,8 @@ package callback
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io/fs"
 	"sync"
 	"time"
 )
@@ -34,8 +36,8 @@ type Once interface {
 	// Wait returns the answer of a finished key, with attempt 0. It waits for
 	// that, and if the lease of the holder ends before, makes owner the holder as
 	// Claim does and returns the attempt. A store that bounds the answers it keeps
-	// returns [ErrAnswerGone] for one that it has dropped; it never forgets before
-	// the time that the key is finished.
+	// returns an error that is [fs.ErrNotExist] for one that it has dropped, here and
+	// in Keep; that the key is finished it knows all the same.
 	Wait(ctx context.Context, key, owner string, lease time.Duration) (attempt int, answer []byte, err error)
 
 	// Hold makes owner's lease last for lease from now on, even if it was over,
@@ -63,15 +65,23 @@ type Once interface {
 	Take(ctx context.Context, account, owner string, lease time.Duration) (key string, message []byte, attempt int, err error)
 }
 
-// maxLocal bounds how many messages local remembers; the oldest are forgotten first.
-const maxLocal = 1 << 16
+// maxLocal bounds how many messages local remembers, and maxAnswers the bytes of their
+// answers; the oldest go first.
+const (
+	maxLocal   = 1 << 16
+	maxAnswers = 16 << 20
+)
+
+// errAnswerGone is what local returns for an answer that it has dropped.
+var errAnswerGone = fmt.Errorf("callback: this message was handled, and its answer is not kept any more: %w", fs.ErrNotExist)
 
 // local is the Once of one process, without leases: the holder of a message is alive,
 // and what it holds ends with the process.
 type local struct {
 	mu         sync.Mutex // guards what follows, and the claims' fields
 	young, old map[string]*claim
-	answers    AnswerBudget
+	answered   []*claim // with answers that are kept, the oldest first
+	bytes      int      // of those
 }
 
 type claim struct {
@@ -84,7 +94,6 @@ type claim struct {
 	finished   bool
 	gone       bool // the answer is
 	answer     []byte
-	counted    *KeptAnswer
 	done       chan struct{} // closed when finished or free; nil while nobody waits
 }
 
@@ -97,12 +106,19 @@ func (l *local) find(key string) *claim {
 	return l.old[key]
 }
 
-// rotate forgets the older half when the younger one is full.
-func (l *local) rotate() {
-	for _, c := range l.old {
-		l.answers.Forget(c.counted)
+// keep bounds the answers after one more.
+func (l *local) keep(c *claim) {
+	if len(c.answer) == 0 {
+		return
 	}
-	l.old, l.young = l.young, make(map[string]*claim)
+	l.answered = append(l.answered, c)
+	for l.bytes += len(c.answer); l.bytes > maxAnswers; {
+		oldest := l.answered[0]
+		l.answered[0] = nil
+		l.answered = l.answered[1:]
+		l.bytes -= len(oldest.answer)
+		oldest.answer, oldest.gone = nil, true
+	}
 }
 
 func (l *local) Claim(_ context.Context, _, key, owner string, _, _ time.Duration) (attempt, delivery int, age time.Duration, err error) {
@@ -112,7 +128,7 @@ func (l *local) Claim(_ context.Context, _, key, owner string, _, _ time.Duratio
 	c := l.find(key)
 	if c == nil {
 		if l.young == nil || len(l.young) >= maxLocal {
-			l.rotate()
+			l.old, l.young = l.young, make(map[string]*claim)
 		}
 		c = &claim{first: now, free: true}
 		l.young[key] = c
@@ -158,7 +174,7 @@ func (l *local) look(key, owner string) (done <-chan struct{}, attempt int, answ
 	case c == nil:
 		return nil, 0, nil, errUnknown
 	case c.gone:
-		return nil, 0, nil, ErrAnswerGone
+		return nil, 0, nil, errAnswerGone
 	case c.finished:
 		return nil, 0, c.answer, nil
 	case c.free:
@@ -201,7 +217,7 @@ func (l *local) Keep(_ context.Context, key string, _ []byte) (finished bool, an
 	case c == nil:
 		return false, nil, errUnknown
 	case c.gone:
-		return true, nil, ErrAnswerGone
+		return true, nil, errAnswerGone
 	case c.finished:
 		return true, c.answer, nil
 	default:
@@ -224,9 +240,7 @@ func (l *local) Finish(_ context.Context, key, owner string, answer []byte, _ ti
 	}
 	if !c.finished {
 		c.finished, c.answer = true, answer
-		if len(answer) > 0 {
-			c.counted = l.answers.Add(ShareOf(owner), len(answer), func() { c.answer, c.gone = nil, true })
-		}
+		l.keep(c)
 		c.tell()
 	}
 	return true, c.kept, nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	mathrand "math/rand/v2"
 	"sync"
@@ -77,7 +78,7 @@ func (e *Endpoint) wait(ctx context.Context, once Once, key, owner string, deadl
 	for {
 		attempt, sealed, err := once.Wait(ctx, key, owner, e.leaseFor())
 		switch {
-		case errors.Is(err, ErrAnswerGone):
+		case errors.Is(err, fs.ErrNotExist):
 			e.answerGone()
 			return 0, nil, nil
 		case err == nil && attempt > 0:
@@ -155,7 +156,7 @@ func (e *Endpoint) early(ctx context.Context, once Once, key string, d delivery)
 	defer cancel()
 	finished, sealed, err := once.Keep(ctx, key, e.toKeep(once, key, d.message))
 	switch {
-	case errors.Is(err, ErrAnswerGone):
+	case errors.Is(err, fs.ErrNotExist):
 		e.answerGone()
 		return nil, true
 	case err != nil:

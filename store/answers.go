@@ -1,33 +1,6 @@
-package callback
+package store
 
-import (
-	"crypto/rand"
-	"crypto/sha256"
-	"encoding/base64"
-	"errors"
-	"strings"
-)
-
-// ErrAnswerGone is what Wait and Keep of a [Once] return for a message that was handled
-// and whose answer it has dropped because it keeps a bounded number of bytes.
-var ErrAnswerGone = errors.New("callback: this message was handled, and its answer is not kept any more")
-
-// NewOwner returns an owner for the calls of one delivery to a [Once]. Behind a dot it
-// has a mark of the follower, so that a store that bounds what it keeps can give each
-// follower a share.
-func NewOwner(follower string) string {
-	sum := sha256.Sum256([]byte(follower))
-	var room [48]byte
-	b := append(room[:0], rand.Text()...)
-	b = append(b, '.')
-	return string(base64.RawURLEncoding.AppendEncode(b, sum[:8]))
-}
-
-// ShareOf returns the mark that [NewOwner] has put into an owner, "" if there is none.
-func ShareOf(owner string) string {
-	_, share, _ := strings.Cut(owner, ".")
-	return share
-}
+import "strings"
 
 // The bounds of an [AnswerBudget].
 const (
@@ -35,7 +8,7 @@ const (
 	answerShares   = 16 // a follower has a sixteenth
 )
 
-// AnswerBudget bounds the bytes of the answers that a [Once] keeps in memory: 16 MiB
+// AnswerBudget bounds the bytes of the answers that a store keeps in memory: 16 MiB
 // unless Total says otherwise, of which one follower has at most a sixteenth, so that
 // nobody can push out everybody else's. The oldest go first. It is not safe for
 // concurrent use.
@@ -45,6 +18,13 @@ type AnswerBudget struct {
 	used      int
 	all       answerQueue
 	followers map[string]*answerShare
+}
+
+// ShareOf returns the mark of a follower that callback.NewOwner has put into an owner, ""
+// if there is none.
+func ShareOf(owner string) string {
+	_, share, _ := strings.Cut(owner, ".")
+	return share
 }
 
 // KeptAnswer is one that an [AnswerBudget] has counted.

@@ -94,6 +94,10 @@ func (v *Verifier) openRequest(room *room, q Query, r *http.Request) (message []
 	return v.open(room, q, room.body)
 }
 
+// Fresh returns the refusal of a push whose timestamp is not fresh, for callers of
+// [Verifier.OpenLate].
+func (v *Verifier) Fresh(q Query) error { return v.fresh(q.Timestamp) }
+
 // stale is the refusal of an encrypted push that is not fresh; a plain one was looked
 // at before.
 func (v *Verifier) stale(q Query, pair Pair) error {

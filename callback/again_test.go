@@ -289,7 +289,6 @@ func TestBodyRead(t *testing.T) {
 		"a part":     func(r *http.Request) { _, _ = io.CopyN(io.Discard, r.Body, 10) },
 		"no length":  func(r *http.Request) { _, _ = io.Copy(io.Discard, r.Body); r.ContentLength = -1 },
 		"no body":    func(r *http.Request) { r.Body = nil },
-		"zero bytes": func(r *http.Request) { r.Body, r.ContentLength = http.NoBody, 0 },
 	} {
 		for _, safe := range []bool{false, true} {
 			config := plainConfig()

@@ -77,7 +77,7 @@ func (v *Verifier) OpenLate(q Query, r *http.Request) (message []byte, pair Pair
 // message is good until room is used again.
 func (v *Verifier) openRequest(room *room, q Query, r *http.Request) (message []byte, pair Pair, err error) {
 	room.body, err = readBody(r, room.body)
-	if err == nil && len(room.body) == 0 {
+	if err == nil && len(room.body) == 0 && r.ContentLength != 0 {
 		err = errBodyRead // WeChat sends no empty ones
 	}
 	var refusal *Error

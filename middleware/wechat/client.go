@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"sync"
+	"sync/atomic"
 
 	"github.com/zhongkong-go/zhongkong/callback"
 	"github.com/zhongkong-go/zhongkong/custody"
@@ -34,9 +35,8 @@ type Client struct {
 	store     custody.Store    // nil when somebody else closes it
 	idle      func()           // closes kept connections; of a foreign transport, nothing
 
-	misplaced, unhandled sync.Once // what the log is told of callbacks
-
-	alone any // the []*Client that share finds where there is one account
+	misplaced, unhandled sync.Once    // what the log is told of callbacks
+	shared               atomic.Int32 // requests without a second account at the path, see share
 }
 
 // keeper keeps the token: a Keeper, or a Source.
@@ -80,7 +80,6 @@ func New(cfg Config) (*Client, error) {
 		verifier: verifier, envelopes: envelopes, store: opened, idle: func() {},
 		refused: cfg.Endpoint.Refused, bot: cfg.Messages,
 	}
-	c.alone = []*Client{c}
 	if cfg.Gateway == "" {
 		err = c.keep(cfg, store)
 	} else {

@@ -30,16 +30,19 @@ func Middleware(cfg Config) gin.HandlerFunc {
 // Middleware puts the client into the context of every request and answers for
 // WeChat's on CallbackPath. It belongs before the routes: r.Use(client.Middleware()).
 //
-// A slash at the end of the path does not matter. Gin runs the middlewares of an engine,
-// and not those of a group, for paths without a route. In a group, register
-// [Client.Callback] instead, for GET and POST.
+// A slash at the end of the path does not matter where no route says otherwise. Gin runs
+// the middlewares of an engine, and not those of a group, for paths without a route. In
+// a group, register [Client.Callback] instead, for GET and POST.
 func (c *Client) Middleware() gin.HandlerFunc {
 	return func(ctx *gin.Context) {
 		c.enter(ctx)
-		c.share(ctx)
+		if c.shared.Load() < shareChecks {
+			c.share(ctx)
+		}
 		// FullPath too: an engine may be told to route //wx to /wx.
+		path, route := ctx.Request.URL.Path, ctx.FullPath()
 		switch {
-		case samePath(ctx.Request.URL.Path, c.path), samePath(ctx.FullPath(), c.path):
+		case path == c.path, route == c.path, route == "" && samePath(path, c.path):
 			c.serve(ctx)
 		case looksLikeWeChat(ctx.Request):
 			c.misplaced.Do(func() {
@@ -62,6 +65,10 @@ func looksLikeWeChat(r *http.Request) bool {
 	return query != "" && strings.Contains(query, "signature=") && strings.Contains(query, "timestamp=") && strings.Contains(query, "nonce=")
 }
 
+// shareChecks is how many requests are looked at for a second account; those of an
+// account that finds one are looked at, and refused, for ever.
+const shareChecks = 16
+
 // pathsKey is where a request keeps the clients whose Middleware it went through.
 type pathsKey struct{}
 
@@ -79,11 +86,8 @@ func (c *Client) share(ctx *gin.Context) {
 				other.appID, c.appID, c.path))
 		}
 	}
-	if others == nil {
-		ctx.Set(pathsKey{}, c.alone)
-		return
-	}
 	ctx.Set(pathsKey{}, append(slices.Clip(others), c))
+	c.shared.Add(1)
 }
 
 // Callback does for the routes it is registered at what Middleware does for

@@ -1,6 +1,11 @@
 package callback
 
-import "context"
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+)
 
 // Context is a message on its way through the handlers, and back. It is itself a
 // [context.Context], which ends when a [Timeout] or the shutdown says so, and not
@@ -88,6 +93,27 @@ func (c *Context) ReplyNews(articles ...Article) error {
 // such as test1@test, or to anybody if it is "".
 func (c *Context) Transfer(kfAccount string) error {
 	return c.Reply(&Reply{Type: TypeTransfer, KfAccount: kfAccount})
+}
+
+// ReplyRaw answers with a body of your own, for the events that want something else
+// than a passive reply, such as {"ErrCode":0,"ErrMsg":"success"}. It is the answer in
+// plain text: in safe mode it is sealed as every reply is, apart from "success".
+// contentType is sent in plain mode; "" means what the body looks like. A raw answer
+// leaves only while WeChat waits: no [Sender] can send it later.
+func (c *Context) ReplyRaw(contentType string, body []byte) error {
+	return c.Reply(&Reply{Type: TypeRaw, ContentType: contentType, Raw: bytes.Clone(body)})
+}
+
+// ReplyJSON is [Context.ReplyRaw] with v as JSON, without the \uXXXX that WeChat refuses
+// elsewhere.
+func (c *Context) ReplyJSON(v any) error {
+	var body bytes.Buffer
+	encoder := json.NewEncoder(&body)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(v); err != nil {
+		return fmt.Errorf("callback: the reply cannot be written as JSON: %w", err)
+	}
+	return c.ReplyRaw("application/json; charset=utf-8", bytes.TrimSpace(body.Bytes()))
 }
 
 // ReplyNothing takes an answer back and answers nothing.

@@ -17,16 +17,33 @@
 //
 // # Once, and in time
 //
-// WeChat waits 5 seconds for an answer and asks three times. An [Endpoint] runs a
-// message's handler once, wherever its deliveries arrive, and gives its answer to
-// the one that is waiting. When no time is left it says "success", writes the
-// message to the inbox of its [Once], and lets the handler go on. A message is
-// handled when its handler has returned and its answer is recorded. If a process
-// dies before that, another one begins anew: at least once. So a handler that
-// pays or orders something has to see for itself whether it did; or
+// WeChat waits 5 seconds for an answer and asks three times, about some events for
+// hours (see [Message.Repeats]). An [Endpoint] runs a message's handler once, wherever
+// its deliveries arrive, and gives its answer to each of them. When no time is left it
+// answers "success", writes the message to the inbox of its [Once], and lets the handler
+// continue. A message is handled when its handler has returned and its answer is
+// recorded. If a process dies before that, another one begins anew: at least once. So a
+// handler that pays or orders something has to check whether it did already; or
 // EndpointConfig.AtMostOnce gives up messages rather than begin them again.
 //
-// # Verifying alone
+// # When a handler fails
+//
+// A handler fails by its error, a panic or the end of its goroutine. What happens then
+// is what loses least. Of a message, and of an event that WeChat repeats for 15 seconds,
+// the answer is "success": three failures would show the follower that the account is
+// out of order, and what failed now rarely works 5 seconds later. Any other event is
+// answered with 503, and its next delivery runs the handler again: no follower waits,
+// and what would be lost may be an order. [Again] asks for that with any message; a
+// reply set in [Router.OnError] is an answer, and ends the matter.
+//
+// # Texts as they were typed
+//
+// WeChat does not escape what followers type: a ]]> and tags arrive as they are, inside
+// of a CDATA section. A text is read up to the last end tag of its element, so that the
+// handler gets it as it was typed and no other field depends on it. What WeChat sent and
+// nobody can read is answered with "success" and told in the log.
+//
+// # Verifying without an Endpoint
 //
 // The parts can be used without an Endpoint:
 //
@@ -39,7 +56,7 @@
 //	...
 //	query, err := callback.ParseQuery(request.URL.RawQuery)
 //	echo, err := verifier.VerifyURL(query)              // GET: answer echo, byte for byte
-//	message, pair, err := verifier.Open(query, body)    // POST: handle message
+//	message, pair, err := verifier.OpenRequest(query, request) // POST: handle message
 //	envelope, err := verifier.Seal(pair, timestamp, nonce, reply)
 //
 // Every refusal is an [*Error] whose Reason names the step that failed and whose

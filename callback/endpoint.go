@@ -9,7 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"slices"
+	"strconv"
 	"sync"
 	"time"
 )
@@ -57,11 +57,12 @@ type EndpointConfig struct {
 	// from the Token.
 	SealKeys []Secret
 
-	// Logger hears of refused requests at Warn, and at Error of what went wrong in
-	// handlers without [Router.OnError]. nil discards.
+	// Logger gets refused requests and messages that cannot be read at Warn, and at
+	// Error what went wrong in handlers without [Router.OnError]. nil discards.
 	Logger *slog.Logger
 
-	// Refused is called for each refused request: a hook for metrics.
+	// Refused is called for each refused request, and for each message of WeChat's that
+	// cannot be read ([ReasonMessage]): a hook for metrics.
 	Refused func(*Error)
 
 	// Context has values that handlers find in their Context beside those of the
@@ -74,13 +75,12 @@ type EndpointConfig struct {
 type times struct {
 	answer time.Duration // after a delivery's arrival, when it has to be answered: WeChat waits for 5 s
 	last   time.Duration // after the first delivery, from when on a delivery is the last one
-	window time.Duration // after the first delivery, until when its repetitions get its answer
+	window time.Duration // that a delivery waits at most, when it is not the last one
 	lease  time.Duration // of a message in work; renewed after a third of it
 	look   time.Duration // between looks for messages that crashed processes left
 	call   time.Duration // to the store
 	retry  time.Duration // of a call to the store that failed
 	grace  time.Duration // for handlers after Shutdown's limit
-	keep   time.Duration // of outcomes
 }
 
 var wechatTimes = times{
@@ -92,7 +92,6 @@ var wechatTimes = times{
 	call:   2 * time.Second,
 	retry:  250 * time.Millisecond,
 	grace:  time.Second,
-	keep:   24 * time.Hour,
 }
 
 const (
@@ -106,11 +105,11 @@ const (
 // opens, has handled once, and answers in time. It is an [http.Handler]; what
 // another one has opened is given to [Endpoint.Serve].
 //
-// WeChat waits 5 seconds for an answer and asks three times. The second and third
-// delivery wait for the first one's handler, in whatever process it runs, and get
-// the same answer. When there is no time left WeChat is told "success", the
-// handler goes on, and what it replies then leaves through the Sender. A message
-// that was answered so stands in Once's inbox until it is handled.
+// WeChat waits 5 seconds for an answer and asks three times, about some events for
+// hours. Later deliveries wait for the first one's handler, in whatever process it
+// runs, and get the same answer. When there is no time left WeChat is answered
+// "success", the handler continues, and what it replies then is sent by the Sender. A
+// message that was answered so is in Once's inbox until it is handled.
 //
 // It is made by [NewEndpoint] and ended by [Endpoint.Shutdown].
 type Endpoint struct {
@@ -160,7 +159,6 @@ func newEndpoint(config EndpointConfig, times times) (*Endpoint, error) {
 	if config.Context == nil {
 		e.config.Context = context.Background()
 	}
-	e.times.keep = max(times.keep, 2*config.Verifier.freshness)
 	if e.log == nil {
 		e.log = slog.New(slog.DiscardHandler)
 	}
@@ -211,55 +209,28 @@ func (e *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		room := getRoom()
-		room.body, err = readBody(r, room.body)
-		if err != nil {
-			room.leave()
-			plainText(w, http.StatusBadRequest, "wrong") // the connection broke: there is nobody to refuse
-			return
-		}
-		message, pair, err := e.config.Verifier.open(room, query, room.body)
+		message, pair, err := e.config.Verifier.openRequest(room, query, r)
 		text := string(message)
 		room.leave()
-		if err != nil {
+		var refusal *Error
+		switch {
+		case err == nil:
+			e.serve(w, r, query, pair, text)
+		case errors.As(err, &refusal):
 			e.refuse(w, err)
-			return
+		default: // the connection broke: there is nobody to refuse
+			plainText(w, http.StatusBadRequest, "wrong")
 		}
-		e.serve(w, r, query, pair, text)
 	default:
 		w.Header().Set("Allow", "GET, POST")
 		plainText(w, http.StatusMethodNotAllowed, "wrong")
 	}
 }
 
-// readBody reads into the room of body: one byte more than Open takes, at most.
-func readBody(r *http.Request, body []byte) ([]byte, error) {
-	size := r.ContentLength
-	if size > MaxBody {
-		return make([]byte, MaxBody+1), nil // nothing is read, and Open says what is wrong
-	}
-	if size >= 0 {
-		body = slices.Grow(body[:0], int(size))[:size]
-		_, err := io.ReadFull(r.Body, body)
-		return body, err
-	}
-	for body = slices.Grow(body[:0], 4<<10); len(body) <= MaxBody; {
-		if len(body) == cap(body) {
-			body = append(make([]byte, 0, min(2*cap(body), MaxBody+1)), body...)
-		}
-		n, err := r.Body.Read(body[len(body):min(cap(body), MaxBody+1)])
-		body = body[:len(body)+n]
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return body, err
-		}
-	}
-	return body, nil
-}
-
-// Serve answers a push that [Verifier.Open] has opened: query and pair are those
-// of the request, message is what Open returned.
+// Serve answers a push that [Verifier.Open] or [Verifier.OpenLate] has opened: query
+// and pair are those of the request, message is what was returned. One whose timestamp
+// is older than the Verifier's Freshness is taken only if it was encrypted, is of a kind
+// that WeChat repeats for so long, and Once has known since then what was handled.
 func (e *Endpoint) Serve(w http.ResponseWriter, r *http.Request, query Query, pair Pair, message []byte) {
 	e.serve(w, r, query, pair, string(message))
 }
@@ -267,7 +238,12 @@ func (e *Endpoint) Serve(w http.ResponseWriter, r *http.Request, query Query, pa
 func (e *Endpoint) serve(w http.ResponseWriter, r *http.Request, query Query, pair Pair, message string) {
 	m, err := parseMessage(message)
 	if err != nil {
-		e.refuse(w, err)
+		e.unreadable(w, pair, err)
+		return
+	}
+	stale := e.config.Verifier.stale(query, pair)
+	if stale != nil && !MayBeLate(e.config.Once, m, query, e.config.Verifier.now()) {
+		e.refuse(w, stale)
 		return
 	}
 	if !pair.Encrypted && !e.bound(r.Context(), query, message) {
@@ -275,14 +251,51 @@ func (e *Endpoint) serve(w http.ResponseWriter, r *http.Request, query Query, pa
 		e.refuse(w, errReused)
 		return
 	}
-	reply, ok := e.answer(r.Context(), m, message)
+	reply, ok := e.answer(r.Context(), delivery{m: m, message: message, late: stale != nil})
 	if !ok {
-		// Whoever asked has gone, or should ask another process.
+		// The caller has gone, should ask another process, or should ask again.
 		plainText(w, http.StatusServiceUnavailable, "wrong")
 		return
 	}
 	e.write(w, query, pair, m, reply)
 }
+
+// unreadable answers a push whose message cannot be read. A proven one is WeChat's, and
+// would be the same at its next delivery. In plain mode no signature covers the body.
+func (e *Endpoint) unreadable(w http.ResponseWriter, pair Pair, err error) {
+	var refusal *Error
+	if !pair.Encrypted || !errors.As(err, &refusal) {
+		e.refuse(w, err)
+		return
+	}
+	e.log.Warn("wechat: a message is WeChat's and cannot be read; it is answered with success, and no handler sees it",
+		slog.String("reason", string(refusal.Reason)), slog.Any("error", err))
+	if e.config.Refused != nil {
+		e.config.Refused(refusal)
+	}
+	plainText(w, http.StatusOK, "success")
+}
+
+// MayBeLate reports whether an encrypted push with an old timestamp may be taken: WeChat
+// may still be repeating its message, and once has known since that timestamp whether it
+// was handled. once may be nil, which knows nothing.
+func MayBeLate(once Once, m *Message, query Query, now time.Time) bool {
+	seconds, err := strconv.ParseInt(query.Timestamp, 10, 64)
+	if once == nil || err != nil {
+		return false
+	}
+	sent := time.Unix(seconds, 0)
+	age := now.Sub(sent)
+	if age < 0 || age > m.Repeats() {
+		return false
+	}
+	recent, ok := once.(Recent)
+	return !ok || recent.Since().Before(sent)
+}
+
+// Recent is an optional ability of a [Once] that knows nothing of what happened before
+// Since, such as one in the memory of a process.
+type Recent interface{ Since() time.Time }
 
 // bound tells the other processes what came under a plain signature: whoever
 // claims it first is the body, and owns it.
@@ -301,7 +314,8 @@ func (e *Endpoint) bound(ctx context.Context, query Query, body string) bool {
 
 // write answers with a reply in plain text, empty for nothing.
 func (e *Endpoint) write(w http.ResponseWriter, query Query, pair Pair, m *Message, reply []byte) {
-	if len(reply) == 0 {
+	contentType, reply := unrendered(reply)
+	if len(reply) == 0 || string(reply) == "success" {
 		plainText(w, http.StatusOK, "success") // never encrypted
 		return
 	}
@@ -314,10 +328,7 @@ func (e *Endpoint) write(w http.ResponseWriter, query Query, pair Pair, m *Messa
 			plainText(w, http.StatusOK, "success")
 			return
 		}
-	}
-	contentType := "text/xml; charset=utf-8"
-	if m.JSON {
-		contentType = "application/json; charset=utf-8"
+		contentType = contentTypeOf(reply)
 	}
 	w.Header().Set("Content-Type", contentType)
 	_, _ = w.Write(reply) //nolint:gosec // G705: no browser asks, and the Content-Type is not HTML
@@ -330,16 +341,21 @@ func plainText(w http.ResponseWriter, status int, body string) {
 	_, _ = io.WriteString(w, body) //nolint:gosec // G705: what is echoed is signed, and text/plain
 }
 
-// refuse answers 403 and says why in the log, and only there.
+// refuse says why in the log, and only there. The answer is 403, or 500 where the fault
+// is this program's.
 func (e *Endpoint) refuse(w http.ResponseWriter, err error) {
+	status := http.StatusForbidden
 	var refusal *Error
 	if errors.As(err, &refusal) {
 		e.log.Warn("wechat: callback refused", slog.String("reason", string(refusal.Reason)), slog.Any("error", err))
 		if e.config.Refused != nil {
 			e.config.Refused(refusal)
 		}
+		if refusal.Reason == ReasonBodyRead {
+			status = http.StatusInternalServerError
+		}
 	}
-	plainText(w, http.StatusForbidden, "wrong")
+	plainText(w, status, "wrong")
 }
 
 // Shutdown takes no more messages and waits for the handlers that run. When ctx

@@ -345,7 +345,11 @@ func TestEndpointRefuses(t *testing.T) {
 			defer mustShutdown(t, e)
 			recorder := httptest.NewRecorder()
 			cost := allocated(func() { e.ServeHTTP(recorder, test.request) })
-			if recorder.Code != http.StatusForbidden || recorder.Body.String() != "wrong" {
+			code, body := http.StatusForbidden, "wrong"
+			if strings.HasSuffix(name, ", encrypted") { // WeChat's, and the same the next time
+				code, body = http.StatusOK, "success"
+			}
+			if recorder.Code != code || recorder.Body.String() != body {
 				t.Errorf("answered %d %s", recorder.Code, recorder.Body)
 			}
 			if len(refused) != 1 || refused[0] != test.reason {

@@ -31,7 +31,11 @@ func findEncrypt(body []byte) ([]byte, error) {
 	case len(body) == 0:
 		wrong = "it is empty"
 	case body[0] == '<':
-		encrypt, found, wrong = xmlEncrypt(body)
+		if encrypt, found, wrong = xmlEncrypt(body); wrong != "" {
+			if last := lastEncrypt(body); last != nil {
+				encrypt, found, wrong = last, true, ""
+			}
+		}
 	case body[0] == '{':
 		encrypt, found, wrong = jsonEncrypt(body)
 	default:
@@ -40,11 +44,40 @@ func findEncrypt(body []byte) ([]byte, error) {
 	switch {
 	case wrong != "":
 		return nil, refuse(ReasonEnvelope, "the body is not an envelope as WeChat sends it ("+wrong+
-			"): somebody else sent this, or a proxy changes or cuts bodies")
+			"): somebody else sent this, or a proxy compresses, changes or cuts bodies")
 	case !found:
 		return nil, refuse(ReasonPlainText, "the message is in plain text, but an AES key is configured: "+
 			"choose safe mode (安全模式) in the console; if plain mode is meant, remove the AES key here")
 	default:
 		return encrypt, nil
 	}
+}
+
+// lastEncrypt returns the Encrypt at the end of a body whose other half cannot be
+// read: in compatible mode a follower's text stands there as it was typed, a ]]> and
+// tags included, and whatever they make of the XML, Encrypt comes last. msg_signature
+// says whether it is the right one.
+func lastEncrypt(body []byte) []byte {
+	if !bytes.HasPrefix(body, []byte("<xml>")) {
+		return nil
+	}
+	rest, ok := bytes.CutSuffix(body, []byte("]]></Encrypt>\n</xml>"))
+	if !ok {
+		return nil
+	}
+	const opening = "<Encrypt><![CDATA["
+	begin := bytes.LastIndex(rest, []byte(opening))
+	if begin < 0 {
+		return nil
+	}
+	encrypt := rest[begin+len(opening):]
+	for _, c := range encrypt {
+		if ('a' > c || c > 'z') && ('A' > c || c > 'Z') && ('0' > c || c > '9') && c != '+' && c != '/' && c != '=' {
+			return nil
+		}
+	}
+	if len(encrypt) == 0 {
+		return nil
+	}
+	return encrypt
 }

@@ -24,6 +24,7 @@ const (
 	ReasonAppID        Reason = "appid"         // the push is encrypted for another appid
 	ReasonReused       Reason = "reused"        // another body came under the same timestamp and nonce
 	ReasonMessage      Reason = "message"       // the message is neither the XML nor the JSON of one
+	ReasonBodyRead     Reason = "body_read"     // the signature is right, and something read the body before
 )
 
 // Error is why a request was refused. [ParseQuery], [Verifier.VerifyURL],

@@ -1,6 +1,7 @@
 package callback
 
 import (
+	"math/big"
 	"strconv"
 	"strings"
 	"time"
@@ -65,13 +66,34 @@ func (f Fields) integer(path ...string) int {
 	return int(integer(f.Get(path...)))
 }
 
-// integer is 0 for what is no number: the value itself stays in the Fields.
+// integer is 0 for a value that is not a whole number of 64 bits; the value itself
+// is in the Fields.
 func integer(s string) int64 {
-	n, err := strconv.ParseInt(strings.TrimSpace(s), 10, 64)
-	if err != nil {
+	s = strings.TrimSpace(s)
+	n, err := strconv.ParseInt(s, 10, 64)
+	if err == nil {
+		return n
+	}
+	return exponential(s)
+}
+
+// exponential reads the other ways to write a whole number in JSON, such as 1.5e3 and
+// 7.0, exactly: MsgIds have more digits than a float64.
+func exponential(s string) int64 {
+	const longest, largest = 64, 40 // of the text and of the exponent, which bound the work
+	if len(s) > longest || !isJSONNumber(s) {
 		return 0
 	}
-	return n
+	if i := strings.IndexAny(s, "eE"); i >= 0 {
+		if exponent, err := strconv.Atoi(s[i+1:]); err != nil || exponent > largest || exponent < -largest {
+			return 0
+		}
+	}
+	n, ok := new(big.Rat).SetString(s)
+	if !ok || !n.IsInt() || !n.Num().IsInt64() {
+		return 0
+	}
+	return n.Num().Int64()
 }
 
 func decimal(s string) float64 {

@@ -1,11 +1,7 @@
 package callback
 
 import (
-	"crypto/sha256"
-	"encoding/base64"
-	"encoding/binary"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -29,8 +25,11 @@ const (
 )
 
 // Event is the Event of a message of [TypeEvent], in WeChat's own mixture of
-// cases.
+// cases. Routes compare events without regard to case: WeChat documents the name of
+// one as "not case-sensitive".
 type Event string
+
+func (e Event) is(other Event) bool { return strings.EqualFold(string(e), string(other)) }
 
 // The events. Others reach the handlers as well.
 //
@@ -77,7 +76,9 @@ const (
 
 // Message is a message or an event, whether it came as XML or as JSON. Which
 // fields are set depends on Type and Event; what has none here, because it is new
-// or rare, is in Fields. A number that is none is 0, and in Fields as it was sent.
+// or rare, is in Fields. A value that is not a number is 0 here and in Fields as it
+// was sent. The fields of events are set for events only, so that nothing a
+// follower writes into a text looks like one.
 type Message struct {
 	ToUserName   string // the account: gh_ and twelve digits
 	FromUserName string // the follower's openid
@@ -221,10 +222,9 @@ func ParseMessage(message []byte) (*Message, error) { return parseMessage(string
 func parseMessage(message string) (*Message, error) {
 	fields, isJSON, wrong := parse(message)
 	if wrong != "" {
-		return nil, refuse(ReasonMessage, "the message is not one as WeChat sends it ("+wrong+
-			"): somebody else sent this, or a proxy changes or cuts bodies")
+		return nil, refuse(ReasonMessage, "the message cannot be read ("+wrong+")")
 	}
-	m := &Message{Fields: fields, JSON: isJSON}
+	m := &Message{Fields: fields, JSON: isJSON, Type: Type(fields.Get("MsgType"))}
 	for i := range slices.Backward(fields) { // so that the first of several counts, as in Fields.Get
 		m.set(&fields[i])
 	}
@@ -237,11 +237,11 @@ func parseMessage(message string) (*Message, error) {
 // Scene returns the scene of the parametric QR code through which somebody came,
 // as a new follower or as an old one.
 func (m *Message) Scene() string {
-	switch m.Event {
-	case Subscribe:
+	switch {
+	case m.Event.is(Subscribe):
 		scene, _ := strings.CutPrefix(m.EventKey, "qrscene_")
 		return scene
-	case Scan:
+	case m.Event.is(Scan):
 		return m.EventKey
 	default:
 		return ""
@@ -257,8 +257,7 @@ func (m *Message) set(f *Field) {
 		m.FromUserName = v
 	case "CreateTime":
 		m.CreateTime = seconds(v)
-	case "MsgType":
-		m.Type = Type(v)
+	case "MsgType": // parseMessage has set it: what the others mean depends on it
 	case "MsgId":
 		m.ID = integer(v)
 	case "MsgDataId":
@@ -307,15 +306,17 @@ func (m *Message) set(f *Field) {
 		m.PagePath = v
 	case "ThumbUrl":
 		m.ThumbURL = v
-	case "Event":
-		m.Event = Event(v)
 	default:
-		m.setEvent(f)
+		if m.Type == TypeEvent || m.Type == "" {
+			m.setEvent(f)
+		}
 	}
 }
 
 func (m *Message) setEvent(f *Field) {
 	switch v := f.Value; f.Name {
+	case "Event":
+		m.Event = Event(v)
 	case "EventKey":
 		m.EventKey = v
 	case "Ticket":
@@ -459,49 +460,3 @@ func items(f Fields, list string) []Field {
 
 // onlyCount tells an empty list of article_detail from an item.
 func onlyCount(f Fields) bool { return len(f) == 1 && f[0].Name == "count" }
-
-// Key tells this message from all others, and its deliveries have it in common: 43
-// characters, from which nobody learns what it says. WeChat was seen to use one MsgId
-// for two followers, and to send two events of one follower in the same second. What
-// nobody can be named for is told by all that it says.
-func (m *Message) Key() string {
-	var room [256]byte
-	parts := room[:0]
-	for _, name := range []string{"ToUserName", "FromUserName", "CreateTime", "MsgType"} {
-		parts = appendPart(parts, m.Fields.Get(name))
-	}
-	id := m.Fields.Get("MsgId")
-	switch {
-	case m.FromUserName == "" || id == "" && m.Event == "":
-		parts = appendAll(parts, m.Fields)
-	case id != "":
-		parts = appendPart(parts, id)
-	default:
-		// The same things may happen twice in a second to what was sent before.
-		for _, part := range []string{string(m.Event), m.EventKey, m.Fields.Get("MsgID"), m.TraceID} {
-			parts = appendPart(parts, part)
-		}
-		for _, sent := range m.SubscribeMsgs {
-			parts = appendPart(parts, sent.TemplateID)
-			parts = strconv.AppendInt(parts, sent.JobID, 10)
-		}
-	}
-	sum := sha256.Sum256(parts)
-	return base64.RawURLEncoding.EncodeToString(sum[:])
-}
-
-// appendPart writes the length too, so that no byte moves from one part to the
-// next unseen.
-func appendPart(parts []byte, part string) []byte {
-	return append(binary.AppendUvarint(parts, uint64(len(part))), part...)
-}
-
-func appendAll(parts []byte, fields Fields) []byte {
-	parts = binary.AppendUvarint(parts, uint64(len(fields)))
-	for i := range fields {
-		parts = appendPart(parts, fields[i].Name)
-		parts = appendPart(parts, fields[i].Value)
-		parts = appendAll(parts, fields[i].Fields)
-	}
-	return parts
-}

@@ -246,8 +246,16 @@ func TestUnusual(t *testing.T) {
 	if m := mustParse(t, `{"MsgId":"23892468385179204","CreateTime":"1620973045","MsgID":7}`); m.ID != 23892468385179204 || m.JobID != 7 || m.CreateTime.Unix() != 1620973045 {
 		t.Errorf("numbers in quotes: %+v", m)
 	}
-	if m := mustParse(t, `{"MsgId":1e3,"CreateTime":"now","Location_X":"x"}`); m.ID != 0 || !m.CreateTime.IsZero() || m.LocationX != 0 || m.Fields.Get("MsgId") != "1e3" {
+	if m := mustParse(t, `{"MsgId":"1e3x","CreateTime":"now","Location_X":"x"}`); m.ID != 0 || !m.CreateTime.IsZero() || m.LocationX != 0 || m.Fields.Get("MsgId") != "1e3x" {
 		t.Errorf("no numbers: %+v", m)
+	}
+	for text, want := range map[string]int64{
+		"1e3": 1000, "2.3892468385179204e16": 23892468385179204, "-1.50e+1": -15, "7.0": 7, "5e-1": 0, "0.5": 0,
+		"1e19": 0, "1e999999999": 0, "9223372036854775807": 1<<63 - 1, "9223372036854775808": 0, "92233720368547758070e-1": 1<<63 - 1,
+	} {
+		if m := mustParse(t, `{"MsgId":`+text+`}`); m.ID != want || m.Fields.Get("MsgId") != text {
+			t.Errorf("MsgId %s is %d, want %d; Fields have %q", text, m.ID, want, m.Fields.Get("MsgId"))
+		}
 	}
 }
 
@@ -363,13 +371,16 @@ func TestKey(t *testing.T) {
 		strings.Replace(text, "9204", "9205", 1),
 		strings.Replace(text, follower, "o"+follower[1:27]+"R", 1), // one MsgId for two followers
 		strings.Replace(text, account, "gh_0123456789ac", 1),
-		strings.Replace(text, "1668869541", "1668869542", 1),
+		strings.Replace(click, "1668869541", "1668869542", 1),
 		strings.Replace(click, "[a]", "[b]", 1),
 		strings.Replace(click, "CLICK", "VIEW", 1),
 		strings.Replace(click, "[CLICK]]></Event>\n<EventKey><![CDATA[a]", "[CLICKa]]></Event>\n<EventKey><![CDATA[]", 1),
 		strings.Replace(ticket, "t1", "t2", 1),
 		strings.Replace(sent, "<MsgID>1", "<MsgID>2", 1), // two templates in one second
 		strings.Replace(list, "<MsgID>1", "<MsgID>2", 1),
+		strings.Replace(click, "</xml>", "<New>1</New></xml>", 1),
+		push(1668869541, TypeEvent, elements("Event", "CLICK", "EventKey", "a", "MsgId", "1")), // a MsgId identifies no event
+		push(1668869541, TypeEvent, elements("Event", "CLICK", "EventKey", "b", "MsgId", "1")),
 	} {
 		key := mustParse(t, message).Key()
 		if other, ok := keys[key]; ok {
@@ -378,9 +389,9 @@ func TestKey(t *testing.T) {
 		keys[key] = message
 	}
 	for again, message := range map[string]string{
-		strings.ReplaceAll(text, "\n", ""):                        text, // a proxy's doing
-		strings.Replace(text, "</xml>", "<New>1</New></xml>", 1):  text,
-		strings.Replace(click, "</xml>", "<New>1</New></xml>", 1): click,
+		strings.ReplaceAll(text, "\n", ""):                       text, // a proxy's doing
+		strings.ReplaceAll(click, "\n", ""):                      click,
+		strings.Replace(text, "</xml>", "<New>1</New></xml>", 1): text,
 	} {
 		if mustParse(t, again).Key() != mustParse(t, message).Key() {
 			t.Errorf("two keys for one message:\n%s\n%s", message, again)

@@ -3,6 +3,8 @@ package callback
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io/fs"
 	"sync"
 	"time"
 )
@@ -15,7 +17,7 @@ import (
 //
 // A key is at most 64 bytes of ASCII and belongs to one account, an account and
 // an owner are at most 64 bytes, answers and messages at most [MaxBody] and
-// some. An owner is one delivery of one message. Every call happens
+// some. An owner is one delivery of one message, see [NewOwner]. Every call happens
 // wholly or not at all, is safe for concurrent use by goroutines and processes,
 // and returns soon after its ctx ended; it may then have happened or not. Times
 // are measured by one clock of the store. A call about a key that is not known
@@ -33,7 +35,9 @@ type Once interface {
 
 	// Wait returns the answer of a finished key, with attempt 0. It waits for
 	// that, and if the lease of the holder ends before, makes owner the holder as
-	// Claim does and returns the attempt.
+	// Claim does and returns the attempt. A store that bounds the answers it keeps
+	// returns an error that is [fs.ErrNotExist] for one that it has dropped, here and
+	// in Keep; that the key is finished it knows all the same.
 	Wait(ctx context.Context, key, owner string, lease time.Duration) (attempt int, answer []byte, err error)
 
 	// Hold makes owner's lease last for lease from now on, even if it was over,
@@ -61,25 +65,36 @@ type Once interface {
 	Take(ctx context.Context, account, owner string, lease time.Duration) (key string, message []byte, attempt int, err error)
 }
 
-// maxLocal bounds what local remembers. WeChat's repetitions come within seconds;
-// what is dropped first is the oldest.
-const maxLocal = 1 << 16
+// maxLocal bounds how many messages local remembers, and maxAnswers the bytes of their
+// answers; the oldest go first.
+const (
+	maxLocal   = 1 << 16
+	maxAnswers = 16 << 20
+)
 
-// local is the Once of one process, without leases: who holds something here is
-// alive, and what it holds ends with the process.
+// errAnswerGone is what local returns for an answer that it has dropped.
+var errAnswerGone = fmt.Errorf("callback: this message was handled, and its answer is not kept any more: %w", fs.ErrNotExist)
+
+// local is the Once of one process, without leases: the holder of a message is alive,
+// and what it holds ends with the process.
 type local struct {
 	mu         sync.Mutex // guards what follows, and the claims' fields
 	young, old map[string]*claim
+	answered   []*claim // with answers that are kept, the oldest first
+	bytes      int      // of those
 }
 
 type claim struct {
 	owner      string
+	attempts   int
 	deliveries int
 	first      time.Time
+	free       bool // its holder gave it back
 	kept       bool
 	finished   bool
+	gone       bool // the answer is
 	answer     []byte
-	done       chan struct{} // closed when finished; nil while nobody waits
+	done       chan struct{} // closed when finished or free; nil while nobody waits
 }
 
 var errUnknown = errors.New("callback: this message was not claimed")
@@ -91,6 +106,21 @@ func (l *local) find(key string) *claim {
 	return l.old[key]
 }
 
+// keep bounds the answers after one more.
+func (l *local) keep(c *claim) {
+	if len(c.answer) == 0 {
+		return
+	}
+	l.answered = append(l.answered, c)
+	for l.bytes += len(c.answer); l.bytes > maxAnswers; {
+		oldest := l.answered[0]
+		l.answered[0] = nil
+		l.answered = l.answered[1:]
+		l.bytes -= len(oldest.answer)
+		oldest.answer, oldest.gone = nil, true
+	}
+}
+
 func (l *local) Claim(_ context.Context, _, key, owner string, _, _ time.Duration) (attempt, delivery int, age time.Duration, err error) {
 	now := time.Now()
 	l.mu.Lock()
@@ -100,46 +130,83 @@ func (l *local) Claim(_ context.Context, _, key, owner string, _, _ time.Duratio
 		if l.young == nil || len(l.young) >= maxLocal {
 			l.old, l.young = l.young, make(map[string]*claim)
 		}
-		c = &claim{owner: owner, first: now}
+		c = &claim{first: now, free: true}
 		l.young[key] = c
 	}
 	c.deliveries++
-	if c.owner == owner {
-		attempt = 1
-	}
-	return attempt, c.deliveries, now.Sub(c.first), nil
+	return c.take(owner), c.deliveries, now.Sub(c.first), nil
 }
 
-func (l *local) Wait(ctx context.Context, key, _ string, _ time.Duration) (attempt int, answer []byte, err error) {
-	l.mu.Lock()
-	c := l.find(key)
-	if c == nil || c.finished {
-		defer l.mu.Unlock()
-		if c == nil {
-			return 0, nil, errUnknown
+// take makes owner the holder if nobody else is, and returns the attempt.
+func (c *claim) take(owner string) int {
+	switch {
+	case c.free:
+		c.owner, c.free = owner, false
+		c.attempts++
+		return c.attempts
+	case c.owner == owner && !c.finished:
+		return c.attempts
+	default:
+		return 0
+	}
+}
+
+func (l *local) Wait(ctx context.Context, key, owner string, _ time.Duration) (attempt int, answer []byte, err error) {
+	for {
+		done, attempt, answer, err := l.look(key, owner)
+		if done == nil {
+			return attempt, answer, err
 		}
-		return 0, c.answer, nil
+		select {
+		case <-done:
+		case <-ctx.Done():
+			return 0, nil, ctx.Err()
+		}
+	}
+}
+
+// look is one look of Wait, which goes on when done is not nil.
+func (l *local) look(key, owner string) (done <-chan struct{}, attempt int, answer []byte, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	c := l.find(key)
+	switch {
+	case c == nil:
+		return nil, 0, nil, errUnknown
+	case c.gone:
+		return nil, 0, nil, errAnswerGone
+	case c.finished:
+		return nil, 0, c.answer, nil
+	case c.free:
+		return nil, c.take(owner), nil, nil
 	}
 	if c.done == nil {
 		c.done = make(chan struct{})
 	}
-	l.mu.Unlock()
-	select {
-	case <-c.done:
-		return 0, c.answer, nil
-	case <-ctx.Done():
-		return 0, nil, ctx.Err()
+	return c.done, 0, nil, nil
+}
+
+// tell wakes those who wait.
+func (c *claim) tell() {
+	if c.done != nil {
+		close(c.done)
+		c.done = nil
 	}
 }
 
-func (l *local) Hold(_ context.Context, key, owner string, _ time.Duration) (held, kept bool, err error) {
+func (l *local) Hold(_ context.Context, key, owner string, lease time.Duration) (held, kept bool, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	c := l.find(key)
 	if c == nil {
 		return false, false, errUnknown
 	}
-	return c.owner == owner, c.kept, nil
+	held = c.owner == owner && !c.finished
+	if held && lease <= 0 {
+		c.free = true
+		c.tell()
+	}
+	return held, c.kept, nil
 }
 
 func (l *local) Keep(_ context.Context, key string, _ []byte) (finished bool, answer []byte, err error) {
@@ -149,6 +216,8 @@ func (l *local) Keep(_ context.Context, key string, _ []byte) (finished bool, an
 	switch {
 	case c == nil:
 		return false, nil, errUnknown
+	case c.gone:
+		return true, nil, errAnswerGone
 	case c.finished:
 		return true, c.answer, nil
 	default:
@@ -171,9 +240,8 @@ func (l *local) Finish(_ context.Context, key, owner string, answer []byte, _ ti
 	}
 	if !c.finished {
 		c.finished, c.answer = true, answer
-		if c.done != nil {
-			close(c.done)
-		}
+		l.keep(c)
+		c.tell()
 	}
 	return true, c.kept, nil
 }

@@ -25,6 +25,26 @@ func (e *PanicError) Unwrap() error {
 	return err
 }
 
+// againError is the error of a handler that wants the message again.
+type againError struct{ err error }
+
+func (e *againError) Error() string {
+	if e.err == nil {
+		return "callback: the handler asks for the message again"
+	}
+	return e.err.Error()
+}
+
+func (e *againError) Unwrap() error { return e.err }
+
+// Again makes err, which may be nil, one by which a handler asks for the message again:
+// this delivery is answered with 503, and the next one runs the handler again. What it
+// replied before is taken back. That WeChat delivers again after a 503 is an assumption:
+// it does so when there is no answer, and is treated here as if a 503 were none. A
+// message whose deliveries are answered by now is taken up from the inbox after a pause,
+// five times at most.
+func Again(err error) error { return &againError{err} }
+
 // protect turns a panic of f into an error.
 func protect(f func() error) (err error) {
 	defer func() {

@@ -14,10 +14,7 @@ func parse(s string) (fields Fields, isJSON bool, wrong string) {
 	case s == "":
 		return nil, false, "it is empty"
 	case s[0] == '<':
-		if fields, ok := scanXML(s); ok {
-			return fields, false, ""
-		}
-		fields, wrong = decodeXML(s)
+		fields, wrong = parseXML(s)
 		return fields, false, wrong
 	case s[0] == '{':
 		fields, wrong = parseJSON(s)

@@ -4,32 +4,62 @@ import (
 	"encoding/xml"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 )
+
+// parseXML reads a message: in the form that WeChat sends if it has that, as any XML
+// if not, and at last as XML whose texts hold an unescaped ]]>.
+//
+// WeChat writes what a follower types into a CDATA section as it is, a ]]> and tags
+// included. Where such a text ends is known all the same, because each element has a
+// line of its own: at the last ]]></NAME> that can be its end. See [flatXML.section].
+func parseXML(s string) (fields Fields, wrong string) {
+	if strings.IndexByte(s, '\r') >= 0 { // XML has one end of lines
+		s = strings.ReplaceAll(strings.ReplaceAll(s, "\r\n", "\n"), "\r", "\n")
+	}
+	if fields, ok := scanXML(s); ok {
+		return fields, ""
+	}
+	if fields, wrong = decodeXML(s); wrong == "" || wrong == wrongCount || wrong == wrongDepth {
+		return fields, wrong
+	}
+	lenient := flatXML{rest: s, lenient: true}
+	if fields, ok := lenient.root(); ok {
+		return fields, ""
+	}
+	return nil, wrong
+}
 
 // scanXML reads the form that WeChat sends: elements without attributes that hold
 // one CDATA section, a text without references, or elements. For everything else,
 // right or wrong, it reports false: that is work for decodeXML, which takes six
-// times as long. Where it reports true both find the same.
+// times as long. Where it reports true, and no text holds a ]]>, both find the same.
 func scanXML(s string) (Fields, bool) {
-	if strings.IndexByte(s, '\r') >= 0 { // which XML makes a \n of
+	if strings.IndexByte(s, '\r') >= 0 {
 		return nil, false
 	}
 	scan := flatXML{rest: s}
-	root, ok := scan.element(1)
-	if !ok || trim(scan.rest) != "" {
+	return scan.root()
+}
+
+type flatXML struct {
+	rest    string
+	count   int
+	kind    string // MsgType, once it was read
+	lenient bool   // a ]]> that no end tag follows is part of its text
+}
+
+func (x *flatXML) root() (Fields, bool) {
+	root, ok := x.element(1, "")
+	if !ok || trim(x.rest) != "" {
 		return nil, false
 	}
 	return root.Fields, true
 }
 
-type flatXML struct {
-	rest  string
-	count int
-}
-
-// element reads <name>…</name> at the beginning of the rest.
-func (x *flatXML) element(depth int) (f Field, ok bool) {
+// element reads <name>…</name> at the beginning of the rest, inside of parent.
+func (x *flatXML) element(depth int, parent string) (f Field, ok bool) {
 	if x.count++; x.count > maxFields || depth > maxDepth || !strings.HasPrefix(x.rest, "<") {
 		return Field{}, false
 	}
@@ -51,19 +81,13 @@ func (x *flatXML) element(depth int) (f Field, ok bool) {
 		return Field{}, false
 	case strings.HasPrefix(x.rest, "<![CDATA["):
 		x.rest = x.rest[len("<![CDATA["):]
-		end := strings.Index(x.rest, "]]>")
-		if end < 0 {
-			return Field{}, false
-		}
-		f.Value = x.rest[:end]
-		x.rest = x.rest[end+len("]]>"):]
-		if text, ok = x.text(); !ok || text != "" {
+		if f.Value, ok = x.section(f.Name, parent, depth); !ok {
 			return Field{}, false
 		}
 	default:
 		f.Fields = make(Fields, 0, 10>>(2*min(depth-1, 1))) // 10 suit most messages, 2 what is inside
 		for !strings.HasPrefix(x.rest, "</") {
-			child, ok := x.element(depth + 1)
+			child, ok := x.element(depth+1, f.Name)
 			if !ok {
 				return Field{}, false
 			}
@@ -73,11 +97,96 @@ func (x *flatXML) element(depth int) (f Field, ok bool) {
 			}
 		}
 	}
+	if depth == 2 && f.Name == "MsgType" && x.kind == "" {
+		x.kind = f.Value
+	}
 	if n := len("</") + len(f.Name); len(x.rest) > n && x.rest[:2] == "</" && x.rest[2:n] == f.Name && x.rest[n] == '>' {
 		x.rest = x.rest[n+1:]
 		return f, true
 	}
 	return Field{}, false
+}
+
+// section reads the rest of a CDATA section that is the text of the element name,
+// and stops before the end tag.
+func (x *flatXML) section(name, parent string, depth int) (value string, ok bool) {
+	closing := "]]></" + name + ">"
+	end := -1
+	if texts := typedTexts(x.kind, parent, depth); slices.Contains(texts, name) {
+		end = typedEnd(x.rest, closing, name, texts)
+	}
+	if end < 0 {
+		if end = strings.Index(x.rest, "]]>"); end < 0 {
+			return "", false
+		}
+		if after := strings.TrimLeft(x.rest[end+len("]]>"):], space); !strings.HasPrefix(after, closing[len("]]>"):]) {
+			if end = strings.Index(x.rest, closing); end < 0 || !x.lenient {
+				return "", false
+			}
+		}
+	}
+	value = whole(x.rest[:end])
+	x.rest = strings.TrimLeft(x.rest[end+len("]]>"):], space)
+	return value, true
+}
+
+// typedTexts are the elements of a parent whose text a follower types, in the order in
+// which WeChat writes them. Those of an unknown type of message are a guess.
+func typedTexts(kind, parent string, depth int) []string {
+	switch {
+	case depth == 2 && kind != string(TypeEvent):
+		if texts, ok := typedByType[Type(kind)]; ok {
+			return texts
+		}
+		return typedAnywhere
+	case depth == 3 && parent == "ScanCodeInfo":
+		return typedScan
+	case depth == 3 && parent == "SendLocationInfo":
+		return typedPlace
+	default:
+		return nil
+	}
+}
+
+var (
+	typedByType = map[Type][]string{
+		TypeText:            {"Content"},
+		TypeImage:           nil,
+		TypeVoice:           {"Recognition"},
+		TypeVideo:           nil,
+		TypeShortVideo:      nil,
+		TypeLocation:        {"Label"},
+		TypeLink:            {"Title", "Description", "Url"},
+		TypeFile:            {"Title", "Description"},
+		TypeMiniProgramPage: {"Title"},
+	}
+	typedAnywhere = []string{"Content", "Title", "Description", "Label", "Recognition"}
+	typedScan     = []string{"ScanResult"}
+	typedPlace    = []string{"Label", "Poiname"}
+)
+
+// typedEnd returns where a typed text ends. One that another typed text follows ends
+// before that one, wherever the follower put the border: no other field than these is
+// the follower's to write. One that none follows ends at the last tag of its name.
+func typedEnd(s, closing, name string, texts []string) int {
+	if len(texts) > 1 {
+		for _, next := range texts[slices.Index(texts, name)+1:] {
+			if end := strings.Index(s, closing+"\n<"+next+"><![CDATA["); end >= 0 {
+				return end
+			}
+		}
+	}
+	return strings.LastIndex(s, closing)
+}
+
+// whole puts a text together again that a careful writer, as WeChat is not, has split
+// at each ]]>. A text that holds other ones was not written by such a writer.
+func whole(s string) string {
+	const split = "]]]]><![CDATA[>"
+	if strings.Index(s, "]]>") < 0 || strings.Contains(strings.ReplaceAll(s, split, "\x00"), "]]>") {
+		return s
+	}
+	return strings.ReplaceAll(s, split, "]]>")
 }
 
 // text returns what stands before the next tag, without white space around it.

@@ -1,10 +1,14 @@
 package callback
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
+	"unicode"
 )
 
 // The types of replies beside those that messages have too.
@@ -12,6 +16,7 @@ const (
 	TypeMusic    Type = "music"
 	TypeNews     Type = "news"
 	TypeTransfer Type = "transfer_customer_service" // hands the follower to a person
+	TypeRaw      Type = "raw"                       // Raw as it is, see [Context.ReplyRaw]; WeChat has no such MsgType
 )
 
 // Reply is the answer to a message: in the HTTP response, while WeChat waits, or
@@ -27,6 +32,8 @@ type Reply struct {
 	ThumbMediaID string    // music: needed
 	Articles     []Article // news: at least one
 	KfAccount    string    // transfer_customer_service: to whom, such as test1@test; "" = to anybody
+	Raw          []byte    // raw: needed
+	ContentType  string    // raw, in plain mode; "" = by what Raw looks like
 }
 
 // Article is one of a [Reply] of [TypeNews].
@@ -91,14 +98,27 @@ func (r *Reply) check(limits Limits) error {
 			return fmt.Errorf("%w: there are %d articles, the limit is %d: send fewer, or raise Limits.Articles", ErrReply, n, limits.Articles)
 		}
 	case TypeTransfer:
+	case TypeRaw:
+		switch n := len(r.Raw); {
+		case n == 0:
+			return lacks("Raw; ReplyNothing answers nothing")
+		case n > MaxBody:
+			return fmt.Errorf("%w: it has %d bytes, the limit is %d", ErrReply, n, MaxBody)
+		case strings.ContainsFunc(r.ContentType, unicode.IsControl):
+			return fmt.Errorf("%w: its Content-Type holds a control character", ErrReply)
+		}
 	default:
 		return fmt.Errorf("%w: %q is no type of a reply", ErrReply, r.Type)
 	}
 	return nil
 }
 
-// render writes the reply as the answer to m, XML or JSON as m was.
+// render writes the reply as the answer to m, XML or JSON as m was, in the form in
+// which a [Once] keeps it.
 func (r *Reply) render(m *Message, now time.Time) []byte {
+	if r.Type == TypeRaw {
+		return slices.Concat(rawMark, []byte(r.ContentType+"\n"), r.Raw)
+	}
 	w := newWriter(m.JSON, make([]byte, 0, 384+len(r.Content)+512*len(r.Articles)))
 	w.text("ToUserName", m.FromUserName)
 	w.text("FromUserName", m.ToUserName)
@@ -141,6 +161,34 @@ func (r *Reply) render(m *Message, now time.Time) []byte {
 		}
 	}
 	return w.end()
+}
+
+// rawMark begins a raw answer where answers are kept, then comes a line with its
+// Content-Type. No XML or JSON begins so.
+var rawMark = []byte("\x00raw ")
+
+// unrendered returns what is sent of an answer, and its Content-Type.
+func unrendered(answer []byte) (contentType string, body []byte) {
+	if rest, ok := bytes.CutPrefix(answer, rawMark); ok {
+		line, rest, _ := bytes.Cut(rest, []byte("\n"))
+		contentType, answer = string(line), rest
+	}
+	if contentType == "" {
+		contentType = contentTypeOf(answer)
+	}
+	return contentType, answer
+}
+
+// contentTypeOf goes by the first byte, as everything here does.
+func contentTypeOf(body []byte) string {
+	switch trimmed := bytes.TrimLeft(body, space); {
+	case bytes.HasPrefix(trimmed, []byte("<")):
+		return "text/xml; charset=utf-8"
+	case bytes.HasPrefix(trimmed, []byte("{")), bytes.HasPrefix(trimmed, []byte("[")):
+		return "application/json; charset=utf-8"
+	default:
+		return "text/plain; charset=utf-8"
+	}
 }
 
 // XML is the envelope as the body of an answer to an XML message.

@@ -208,10 +208,10 @@ func MatchType(types ...Type) Match {
 	return func(m *Message) ([]string, bool) { return nil, slices.Contains(types, m.Type) }
 }
 
-// MatchEvent matches the events, whatever their keys.
+// MatchEvent matches the events, whatever their keys and the case of their names.
 func MatchEvent(events ...Event) Match {
 	return func(m *Message) ([]string, bool) {
-		return nil, m.Type == TypeEvent && slices.Contains(events, m.Event)
+		return nil, m.Type == TypeEvent && slices.ContainsFunc(events, m.Event.is)
 	}
 }
 
@@ -220,7 +220,7 @@ func MatchEvent(events ...Event) Match {
 func MatchKey(event Event, pattern string) Match {
 	match := compile(pattern)
 	return func(m *Message) ([]string, bool) {
-		if m.Type != TypeEvent || m.Event != event {
+		if m.Type != TypeEvent || !m.Event.is(event) {
 			return nil, false
 		}
 		return match(m.EventKey)

@@ -2,9 +2,9 @@ package callback
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	mathrand "math/rand/v2"
 	"sync"
@@ -12,28 +12,33 @@ import (
 	"time"
 )
 
+// delivery is a push that was opened and read.
+type delivery struct {
+	m       *Message
+	message string // the same as text
+	late    bool   // its timestamp is old, so that only the store can tell whether to take it
+}
+
 // answer returns what to answer to a delivery, empty for "success". It is false
-// when there is nobody to answer any more, or nothing may be answered.
-func (e *Endpoint) answer(ctx context.Context, m *Message, message string) (reply []byte, ok bool) {
-	owner, key := rand.Text(), m.Key()
-	once, attempt, delivery, age, err := e.claim(ctx, key, owner)
-	switch {
-	case err != nil:
+// when there is nobody to answer any more, or nothing may be answered, or WeChat is to
+// deliver the message again.
+func (e *Endpoint) answer(ctx context.Context, d delivery) (reply []byte, ok bool) {
+	owner, key := NewOwner(d.m.FromUserName), d.m.Key()
+	once, attempt, number, age, err := e.claim(ctx, d, key, owner)
+	if err != nil {
 		return nil, false
-	case attempt == 0 && age > e.times.window:
-		return nil, true // somebody repeats what WeChat does not any more
 	}
 	limit := e.times.window
-	if delivery >= lastDelivery || age >= e.times.last {
+	if number >= lastDelivery || age >= e.times.last {
 		limit = e.times.answer
 	}
 	timer := time.NewTimer(limit)
 	defer timer.Stop()
 	deadline := time.Now().Add(limit)
 	for {
-		r := e.here(key) // as a rule whoever holds the message
+		r := e.here(key) // as a rule the holder of the message
 		if attempt > 0 && (r == nil || !r.adopt(once, owner)) {
-			r = &run{e: e, once: once, key: key, owner: owner, m: m, message: message, done: make(chan struct{})}
+			r = &run{e: e, once: once, key: key, owner: owner, attempt: attempt, m: d.m, message: d.message, done: make(chan struct{})}
 			if !r.start(ctx) {
 				return nil, false
 			}
@@ -41,11 +46,14 @@ func (e *Endpoint) answer(ctx context.Context, m *Message, message string) (repl
 		if r != nil {
 			select {
 			case <-r.done:
-				if !r.lost {
+				switch r.outcome {
+				case handled:
 					return r.answer, true
+				case again:
+					return nil, false
 				}
 			case <-timer.C:
-				return e.early(ctx, once, key, m, message)
+				return e.early(ctx, once, key, d)
 			case <-ctx.Done():
 				return nil, false
 			}
@@ -55,7 +63,7 @@ func (e *Endpoint) answer(ctx context.Context, m *Message, message string) (repl
 		case ctx.Err() != nil:
 			return nil, false
 		case errors.Is(err, context.DeadlineExceeded):
-			return e.early(ctx, once, key, m, message)
+			return e.early(ctx, once, key, d)
 		case attempt == 0:
 			return reply, true
 		}
@@ -68,8 +76,11 @@ func (e *Endpoint) wait(ctx context.Context, once Once, key, owner string, deadl
 	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
 	for {
-		attempt, sealed, err := once.Wait(ctx, key, owner, e.times.leaseFor(e.config.AtMostOnce))
+		attempt, sealed, err := once.Wait(ctx, key, owner, e.leaseFor())
 		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			e.answerGone()
+			return 0, nil, nil
 		case err == nil && attempt > 0:
 			return attempt, nil, nil
 		case err == nil:
@@ -81,32 +92,45 @@ func (e *Endpoint) wait(ctx context.Context, once Once, key, owner string, deadl
 	}
 }
 
-// leaseFor is the lease of a message in work. One that nobody may take up again
-// is leased for as long as it is remembered.
-func (t *times) leaseFor(atMostOnce bool) time.Duration {
-	if atMostOnce {
-		return t.keep
-	}
-	return t.lease
+// answerGone says that a repetition cannot get the answer of the first delivery.
+func (e *Endpoint) answerGone() {
+	e.log.Warn("wechat: a message is repeated that was handled, and its answer is not kept any more: it is answered with success")
 }
 
-// claim asks the store, and this process alone when the store does not answer: a
+// leaseFor is the lease of a message in work. One that nobody may take up again
+// is leased for as long as any is remembered.
+func (e *Endpoint) leaseFor() time.Duration {
+	if e.config.AtMostOnce {
+		return rememberLong
+	}
+	return e.times.lease
+}
+
+// remember is how long is known that a message was handled: at least as long as its
+// push would be taken for a fresh one.
+func (e *Endpoint) remember(m *Message) time.Duration {
+	return max(m.Remember(), 2*e.config.Verifier.freshness)
+}
+
+// claim asks the store, and only this process when the store does not answer: a
 // message that is handled twice is better than one that is not, unless
-// AtMostOnce says otherwise.
-func (e *Endpoint) claim(ctx context.Context, key, owner string) (once Once, attempt, delivery int, age time.Duration, err error) {
+// AtMostOnce says otherwise or the push is old.
+//
+//nolint:revive // function-result-limit: it is Once.Claim, and who answered
+func (e *Endpoint) claim(ctx context.Context, d delivery, key, owner string) (once Once, attempt, number int, age time.Duration, err error) {
 	if once = e.config.Once; once != nil {
 		short, cancel := context.WithTimeout(ctx, e.times.call)
 		defer cancel()
-		attempt, delivery, age, err = once.Claim(short, e.config.Account, key, owner, e.times.leaseFor(e.config.AtMostOnce), e.times.keep)
+		attempt, number, age, err = once.Claim(short, e.config.Account, key, owner, e.leaseFor(), e.remember(d.m))
 		if ctx.Err() == nil {
 			e.storeAnswered(err)
 		}
-		if err == nil || e.config.AtMostOnce || ctx.Err() != nil {
-			return once, attempt, delivery, age, err
+		if err == nil || e.config.AtMostOnce || d.late || ctx.Err() != nil {
+			return once, attempt, number, age, err
 		}
 	}
-	attempt, delivery, age, err = e.local.Claim(ctx, "", key, owner, 0, 0)
-	return &e.local, attempt, delivery, age, err
+	attempt, number, age, err = e.local.Claim(ctx, "", key, owner, 0, 0)
+	return &e.local, attempt, number, age, err
 }
 
 // storeAnswered says once when the store goes away and once when it is back.
@@ -127,11 +151,14 @@ func (e *Endpoint) storeAnswered(err error) {
 
 // early answers before the handler does. From then on the message stands in the
 // inbox.
-func (e *Endpoint) early(ctx context.Context, once Once, key string, m *Message, message string) (reply []byte, ok bool) {
+func (e *Endpoint) early(ctx context.Context, once Once, key string, d delivery) (reply []byte, ok bool) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), e.times.call)
 	defer cancel()
-	finished, sealed, err := once.Keep(ctx, key, e.toKeep(once, key, message))
+	finished, sealed, err := once.Keep(ctx, key, e.toKeep(once, key, d.message))
 	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		e.answerGone()
+		return nil, true
 	case err != nil:
 		e.log.Error("wechat: a message in work is answered without being kept; it is lost if this process ends", slog.Any("error", err))
 	case finished:
@@ -140,10 +167,10 @@ func (e *Endpoint) early(ctx context.Context, once Once, key string, m *Message,
 	if r := e.here(key); r != nil { // whichever delivery began it
 		r.late.Store(true)
 	}
-	if e.working == nil || !answerable(m) {
+	if e.working == nil || !answerable(d.m) {
 		return nil, true
 	}
-	return e.working.render(m, time.Now()), true
+	return e.working.render(d.m, time.Now()), true
 }
 
 // toKeep is what the inbox gets of a message.
@@ -167,13 +194,14 @@ func (e *Endpoint) opened(once Once, key string, sealed []byte) []byte {
 }
 
 // answerable reports whether anybody would see a reply to m.
-func answerable(m *Message) bool { return m.FromUserName != "" && m.Event != Unsubscribe }
+func answerable(m *Message) bool { return m.FromUserName != "" && !m.Event.is(Unsubscribe) }
 
 // run is one attempt at handling a message.
 type run struct {
 	e       *Endpoint
 	once    Once
 	key     string
+	attempt int
 	m       *Message
 	message string
 	cancel  context.CancelCauseFunc
@@ -186,17 +214,26 @@ type run struct {
 	late atomic.Bool // WeChat was answered before
 	left atomic.Bool // to others; the lease is not renewed
 
-	done   chan struct{} // closed when the next two are known
-	lost   bool          // another process holds the message now
-	answer []byte
+	done    chan struct{} // closed when the next two are known
+	outcome outcome
+	answer  []byte
 }
 
-// settle tells the deliveries that wait here.
-func (r *run) settle(lost bool, answer []byte) {
+// outcome is how a run ended, as far as the deliveries that wait for it are concerned.
+type outcome int
+
+const (
+	handled outcome = iota // with its answer
+	lost                   // another process holds the message now
+	again                  // the next delivery runs the handler again
+)
+
+// settle notifies the deliveries that wait here.
+func (r *run) settle(outcome outcome, answer []byte) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if !r.over {
-		r.over, r.lost, r.answer = true, lost, answer
+		r.over, r.outcome, r.answer = true, outcome, answer
 		close(r.done)
 	}
 }
@@ -269,7 +306,7 @@ func (r *run) hold(ctx context.Context) (stop func() bool) {
 		held, kept, err := r.once.Hold(short, r.key, owner, r.e.times.lease)
 		switch {
 		case err == nil && !held && owner == r.holder():
-			r.settle(true, nil)
+			r.settle(lost, nil)
 			r.cancel(errLost)
 			return
 		case kept:
@@ -287,27 +324,93 @@ func (r *run) hold(ctx context.Context) (stop func() bool) {
 // long that another one took the message over.
 var errLost = errors.New("callback: another process has taken this message over")
 
-// handle lets the router handle the message and records what comes of it.
+// errGoexit is the failure of a handler that never returned.
+var errGoexit = errors.New("callback: a handler ended its goroutine (runtime.Goexit, or FailNow of a test) and did not return")
+
+// handle lets the router handle the message and sees to what comes of it, even where
+// a handler ends the goroutine, whose deferred calls run all the same.
 func (r *run) handle(ctx context.Context) {
+	c := &Context{Context: ctx, Message: r.m, limits: r.e.config.Limits, late: r.late.Load}
+	err := errGoexit
+	defer func() { r.conclude(ctx, c, err) }()
+	err = r.e.config.Router.run(c)
+}
+
+// conclude records what came of the message, or has it handled again.
+func (r *run) conclude(ctx context.Context, c *Context, err error) {
 	e := r.e
-	c := &Context{Context: ctx, Message: r.m, limits: e.config.Limits, late: r.late.Load}
-	if err := e.config.Router.run(c); err != nil {
+	if err != nil {
 		e.fail(c, err)
 		if e.ctx.Err() != nil && r.leasable() {
 			// The shutdown cut it off: another process does better.
-			r.settle(!r.leave(), nil)
+			if r.leave() {
+				r.settle(lost, nil)
+			} else {
+				r.settle(handled, nil)
+			}
+			return
+		}
+		if r.wanted(c, err) && r.giveBack() {
 			return
 		}
 	}
-	reply := c.reply
 	var answer []byte
-	if reply != nil && answerable(r.m) {
+	if reply := c.reply; reply != nil && (reply.Type == TypeRaw || answerable(r.m)) {
 		answer = reply.render(r.m, time.Now())
 	}
+	r.record(ctx, c, answer)
+}
+
+// wanted reports whether a message that was not handled is to be handled again. See
+// the package documentation for the reasons.
+func (r *run) wanted(c *Context, err error) bool {
+	var asks *againError
+	if errors.As(err, &asks) {
+		c.reply = nil
+		return true
+	}
+	return c.reply == nil && r.m.insists() && !r.e.config.AtMostOnce
+}
+
+// giveBack leaves the message to its next delivery or, where WeChat was answered, to
+// the inbox after a pause. It is false when neither will come.
+func (r *run) giveBack() bool {
+	e := r.e
+	ctx, cancel := context.WithTimeout(context.Background(), e.times.call)
+	defer cancel()
+	if r.late.Load() {
+		if !r.leasable() {
+			return false
+		}
+		r.left.Store(true)
+		pause := e.times.lease << min(r.attempt, maxAttempts)
+		held, kept, err := r.once.Hold(ctx, r.key, r.holder(), pause)
+		if err != nil {
+			e.log.Warn("wechat: a message cannot be left for later; it is when its lease ends", slog.Any("error", err))
+		}
+		r.settle(lost, nil)
+		return err != nil || !held || kept
+	}
+	r.left.Store(true)
+	if _, _, err := r.once.Hold(ctx, r.key, r.holder(), 0); err != nil {
+		e.log.Warn("wechat: a message cannot be left to its next delivery before its lease ends", slog.Any("error", err))
+	}
+	r.settle(again, nil)
+	return true
+}
+
+// record writes the outcome down, until that succeeds, and sends an answer that is too
+// late for WeChat.
+func (r *run) record(ctx context.Context, c *Context, answer []byte) {
+	e, reply := r.e, c.reply
 	for try := 0; ; try++ {
 		held, kept, err := r.finish(ctx, answer)
 		if try == 0 {
-			r.settle(err == nil && !held, answer)
+			outcome := handled
+			if err == nil && !held {
+				outcome = lost
+			}
+			r.settle(outcome, answer)
 		}
 		if err == nil && !held {
 			return
@@ -360,7 +463,16 @@ func (r *run) finish(ctx context.Context, answer []byte) (held, kept bool, err e
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.e.times.call)
 	defer cancel()
-	return r.once.Finish(ctx, r.key, r.holder(), r.e.vault.seal(r.key, answer), r.e.times.keep)
+	return r.once.Finish(ctx, r.key, r.holder(), r.e.vault.seal(r.key, answer), r.remember())
+}
+
+// remember is Endpoint.remember of the message; of one that cannot be read nothing is
+// known.
+func (r *run) remember() time.Duration {
+	if r.m == nil {
+		return rememberLong
+	}
+	return r.e.remember(r.m)
 }
 
 var errNoSender = errors.New("callback: a reply came after WeChat was answered, and EndpointConfig.Sender is not set to send it")
@@ -436,7 +548,7 @@ func (e *Endpoint) takeUp() {
 
 // take returns the next message that nobody handles, nil if there is none.
 func (e *Endpoint) take() (*run, error) {
-	owner := rand.Text()
+	owner := NewOwner("")
 	ctx, cancel := context.WithTimeout(e.taking, e.times.call)
 	defer cancel()
 	key, sealed, attempt, err := e.config.Once.Take(ctx, e.config.Account, owner, e.times.lease)
@@ -446,7 +558,7 @@ func (e *Endpoint) take() (*run, error) {
 	if r := e.here(key); r != nil && r.adopt(e.config.Once, owner) {
 		return nil, nil // it is being handled here, and was only not heard of
 	}
-	r := &run{e: e, once: e.config.Once, key: key, owner: owner, done: make(chan struct{})}
+	r := &run{e: e, once: e.config.Once, key: key, owner: owner, attempt: attempt, done: make(chan struct{})}
 	if attempt > maxAttempts {
 		e.log.Error("wechat: a message is given up: the process ended each time that it was handled", slog.Int("attempts", attempt-1))
 		_, _, err = r.finish(ctx, nil)

@@ -163,10 +163,18 @@ func (v *Verifier) VerifyURL(q Query) (echo string, err error) {
 // With an AES key nothing but the Encrypt of the body's envelope is read, and it
 // is not decrypted before msg_signature is found right.
 func (v *Verifier) Open(q Query, body []byte) (message []byte, pair Pair, err error) {
-	return v.open(new(room), q, body)
+	message, pair, err = v.open(new(room), q, body)
+	if err == nil {
+		err = v.stale(q, pair)
+	}
+	if err != nil {
+		return nil, Pair{}, err
+	}
+	return message, pair, nil
 }
 
-// open is Open; the message is good until room is used again.
+// open is Open, but that an encrypted push may have any age; the message is good until
+// room is used again.
 func (v *Verifier) open(room *room, q Query, body []byte) (message []byte, pair Pair, err error) {
 	r, err := v.configured()
 	if err != nil {
@@ -219,9 +227,6 @@ func (v *Verifier) openSealed(r *ring, room *room, q Query, body []byte) ([]byte
 	}
 	token, err := r.verifyMsg(q, encrypt)
 	if err != nil {
-		return nil, Pair{}, err
-	}
-	if err := v.fresh(q.Timestamp); err != nil {
 		return nil, Pair{}, err
 	}
 

@@ -27,8 +27,7 @@ const (
 	askTime      = 4 * time.Second         // after its arrival, until when the first subscriber may answer it
 	storeTime    = time.Second             // to the store
 	claimTime    = 6 * time.Second         // until another delivery of WeChat's takes a push over
-	windowTime   = 15 * time.Second        // after its first delivery, until when a push's repetitions get its answer
-	rememberTime = 24 * time.Hour          // of what was handled
+	rememberTime = 24 * time.Hour          // of what came under a plain signature
 
 	holdTime  = 20 * time.Second // of a delivery by whoever answers WeChat; longer than all three requests take
 	lendTime  = 30 * time.Second // of a delivery by whoever works the queue; longer than it takes

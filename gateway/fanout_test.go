@@ -170,7 +170,7 @@ func TestFanoutFirstFails(t *testing.T) {
 			s.says = func(g got) string { return strings.Replace(echo(g), g.from, "oSomebodyElse", 1) }
 		}, "swapped"},
 		{"JSON to XML", func(s *system) { s.says = func(got) string { return `{"MsgType":"text"}` } }, "in JSON to a message in XML"},
-		{"no MsgType", func(s *system) { s.says = func(got) string { return "<xml><a>1</a></xml>" } }, "no MsgType"},
+		{"a page in XML", func(s *system) { s.says = func(got) string { return "<html><body>trouble</body></html>" } }, "neither XML nor JSON"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -425,7 +425,7 @@ func TestFanoutRepetitions(t *testing.T) {
 		p.replied(two, m, "answer 3 hello")
 
 		time.Sleep(time.Minute)
-		p.silent(two, m) // long after
+		p.replied(two, m, "answer 3 hello") // long after
 		if bot.count() != 3 || crm.count() != 3 {
 			t.Errorf("they got it %d and %d times, want 3", bot.count(), crm.count())
 		}

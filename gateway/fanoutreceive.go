@@ -1,12 +1,14 @@
 package gateway
 
 import (
+	"bytes"
 	"context"
-	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net/http"
 	"strconv"
@@ -54,7 +56,7 @@ func (g *Gateway) serveCallback(w *observed, r *http.Request, appID string) {
 	}
 }
 
-// refusePush says nothing but 403. A GET without a signature is somebody's browser.
+// refusePush says nothing but the status. A GET without a signature is somebody's browser.
 func (g *Gateway) refusePush(w *observed, r *http.Request, reason callback.Reason, err error) {
 	browser := r.Method == http.MethodGet && reason == callback.ReasonMissing
 	switch {
@@ -68,7 +70,11 @@ func (g *Gateway) refusePush(w *observed, r *http.Request, reason callback.Reaso
 		g.cfg.Logger.LogAttrs(r.Context(), level, "refused a push", slog.String("appid", w.appID), slog.String("reason", string(reason)),
 			slog.String("remote", r.RemoteAddr), slog.Any("error", err))
 	}
-	plainText(w, http.StatusForbidden, "wrong")
+	status := http.StatusForbidden
+	if reason == callback.ReasonBodyRead {
+		status = http.StatusInternalServerError
+	}
+	plainText(w, status, "wrong")
 }
 
 func plainText(w http.ResponseWriter, status int, text string) {
@@ -81,15 +87,19 @@ func plainText(w http.ResponseWriter, status int, text string) {
 // receive takes one push. With an error nothing was answered.
 func (g *Gateway) receive(w *observed, r *http.Request, rc *receiver, query callback.Query) error {
 	p := &push{f: g.fanout, rc: rc, began: time.Now()}
-	body, err := io.ReadAll(io.LimitReader(r.Body, callback.MaxBody+1))
-	if err != nil {
-		return errors.New("the connection ended before the body did")
-	}
-	text, pair, err := rc.verifier.Open(query, body)
-	if err != nil {
+	text, pair, err := rc.verifier.OpenLate(query, r)
+	var refusal *callback.Error
+	switch {
+	case err == nil:
+	case errors.As(err, &refusal):
 		return err
+	default:
+		return fmt.Errorf("the connection ended before the body did: %w", err)
 	}
 	if p.message, err = callback.ParseMessage(text); err != nil {
+		return g.unreadable(w, pair, err)
+	}
+	if err := p.fresh(query, pair); err != nil {
 		return err
 	}
 	// What has begun is brought to its end, though WeChat may have gone: it asks
@@ -109,6 +119,33 @@ func (g *Gateway) receive(w *observed, r *http.Request, rc *receiver, query call
 	return p.answer(w, query, pair, reply)
 }
 
+// unreadable answers a push of WeChat's that cannot be read: it would be the same at its
+// next delivery. In plain mode no signature covers the body, and it is refused.
+func (g *Gateway) unreadable(w *observed, pair callback.Pair, err error) error {
+	if !pair.Encrypted {
+		return err
+	}
+	g.cfg.Logger.Warn("a push is WeChat's and cannot be read; it is answered with success, and no subscriber gets it", "appid", w.appID, "error", err)
+	plainText(w, http.StatusOK, "success")
+	return nil
+}
+
+// fresh refuses an encrypted push with an old timestamp, unless WeChat may still be
+// repeating its message: then the store tells whether it was handled.
+func (p *push) fresh(query callback.Query, pair callback.Pair) error {
+	if !pair.Encrypted {
+		return nil
+	}
+	err := p.rc.verifier.Fresh(query)
+	if err == nil {
+		return nil
+	}
+	if p.late = callback.MayBeLate(p.f.once, p.message, query, time.Now()); p.late {
+		return nil
+	}
+	return err
+}
+
 // push is one delivery of WeChat's on its way.
 type push struct {
 	f       *fanout
@@ -117,6 +154,7 @@ type push struct {
 	message *callback.Message
 	text    string
 	key     string // of all its deliveries
+	late    bool   // its timestamp is old: only the store can tell whether it was handled
 	wanted  []*subscriber
 }
 
@@ -161,19 +199,24 @@ func (p *push) take(ctx context.Context) (reply []byte, err error) {
 		p.f.log.Debug("nobody wants a push", "appid", p.rc.appID, "type", p.message.Type, "event", p.message.Event)
 		return nil, nil
 	}
-	owner := rand.Text()
+	owner := callback.NewOwner(p.message.FromUserName)
 	short, cancel := context.WithTimeout(ctx, storeTime)
-	attempt, _, age, err := p.f.once.Claim(short, p.rc.appID, p.key, owner, claimTime, rememberTime)
+	attempt, _, _, err := p.f.once.Claim(short, p.rc.appID, p.key, owner, claimTime, p.message.Remember())
 	cancel()
 	p.f.answered(err)
 	switch {
+	case err != nil && p.late:
+		return nil, errStoreAway
 	case err != nil:
 		return p.direct(ctx)
-	case attempt == 0 && age > windowTime:
-		return nil, nil // somebody repeats what WeChat does not any more
 	case attempt == 0:
 		var sealed []byte
-		if attempt, sealed, err = p.f.once.Wait(ctx, p.key, owner, claimTime); err != nil {
+		attempt, sealed, err = p.f.once.Wait(ctx, p.key, owner, claimTime)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			p.f.log.Warn("a push is repeated that was handled, and its answer is not kept any more: it is answered with success", "appid", p.rc.appID)
+			return nil, nil
+		case err != nil:
 			return nil, errors.New("another delivery of it is being handled")
 		}
 		if attempt == 0 {
@@ -248,7 +291,7 @@ func (p *push) finish(owner string, reply []byte) {
 	if err == nil {
 		ctx, cancel := context.WithTimeout(context.Background(), storeTime/2)
 		defer cancel()
-		_, _, err = p.f.once.Finish(ctx, p.key, owner, sealed, rememberTime)
+		_, _, err = p.f.once.Finish(ctx, p.key, owner, sealed, p.message.Remember())
 	}
 	if err != nil {
 		p.f.log.Warn("what became of a push cannot be recorded; if WeChat repeats it, it is delivered again", "appid", p.rc.appID, "error", err)
@@ -354,7 +397,7 @@ func (p *push) answer(w http.ResponseWriter, query callback.Query, pair callback
 		plainText(w, http.StatusOK, "success") // never encrypted
 		return nil
 	}
-	asJSON := reply[0] == '{'
+	asJSON := bytes.HasPrefix(reply, []byte("{"))
 	if pair.Encrypted {
 		envelope, err := p.rc.verifier.Seal(pair, strconv.FormatInt(time.Now().Unix(), 10), query.Nonce, reply)
 		if err != nil {
@@ -362,6 +405,7 @@ func (p *push) answer(w http.ResponseWriter, query callback.Query, pair callback
 			plainText(w, http.StatusOK, "success")
 			return nil
 		}
+		asJSON = p.message.JSON // the envelope has the form of the push, whatever is inside
 		if reply = envelope.XML(); asJSON {
 			reply = envelope.JSON()
 		}

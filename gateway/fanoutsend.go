@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -137,7 +138,9 @@ func (s *subscriber) wrap(m *callback.Message, text, encrypt string) (string, er
 	return text[:at] + element + text[at:], nil
 }
 
-// reply reads what a subscriber answered, and returns what WeChat would take of it.
+// reply reads what a subscriber answered, and returns what is passed on to WeChat: an XML
+// or JSON object of any kind, since some events want others than passive replies, that
+// came in the mode of the subscriber. A passive reply has to be one.
 func (s *subscriber) reply(m *callback.Message, body []byte) ([]byte, error) {
 	body = bytes.TrimSpace(bytes.TrimPrefix(body, []byte("\uFEFF")))
 	switch {
@@ -146,9 +149,9 @@ func (s *subscriber) reply(m *callback.Message, body []byte) ([]byte, error) {
 	case len(body) > callback.MaxBody:
 		return nil, fmt.Errorf("its answer is longer than %d bytes", callback.MaxBody)
 	}
-	answer, err := callback.ParseMessage(body)
+	answer, err := readAnswer(body)
 	if err != nil {
-		return nil, errors.New("its answer is neither success, nor empty, nor a reply in XML or JSON")
+		return nil, errors.New("its answer is neither success, nor empty, nor XML or JSON for WeChat")
 	}
 	encrypted := answer.Fields.Get("Encrypt") != ""
 	switch {
@@ -161,21 +164,44 @@ func (s *subscriber) reply(m *callback.Message, body []byte) ([]byte, error) {
 			MsgSignature: answer.Fields.Get("MsgSignature"), Timestamp: answer.Fields.Get("TimeStamp"), Nonce: answer.Fields.Get("Nonce"),
 		}
 		if body, _, err = s.verifier.Open(envelope, body); err != nil {
-			return nil, fmt.Errorf("its answer cannot be opened: %s", strings.TrimPrefix(err.Error(), "callback: "))
+			return nil, fmt.Errorf("its answer cannot be opened: %w", err)
 		}
-		if answer, err = callback.ParseMessage(body); err != nil {
-			return nil, errors.New("what it encrypted is no reply")
+		if answer, err = readAnswer(body); err != nil {
+			return nil, errors.New("what it encrypted is neither XML nor JSON for WeChat")
 		}
 	}
+	return body, checkPassive(m, answer)
+}
+
+var errNoAnswer = errors.New("no answer for WeChat")
+
+// readAnswer takes JSON objects, and XML whose root is <xml>: a proxy's page is none.
+func readAnswer(body []byte) (*callback.Message, error) {
+	if rest, isXML := bytes.CutPrefix(body, []byte("<?xml ")); isXML {
+		if _, rest, isXML = bytes.Cut(rest, []byte("?>")); isXML {
+			body = bytes.TrimSpace(rest)
+		}
+	}
+	if !bytes.HasPrefix(body, []byte("{")) && !bytes.HasPrefix(body, []byte("<xml>")) && !bytes.HasPrefix(body, []byte("<xml ")) {
+		return nil, errNoAnswer
+	}
+	return callback.ParseMessage(body)
+}
+
+// passive are the MsgTypes of replies that a follower sees.
+var passive = []callback.Type{
+	callback.TypeText, callback.TypeImage, callback.TypeVoice, callback.TypeVideo, callback.TypeMusic, callback.TypeNews, callback.TypeTransfer,
+}
+
+// checkPassive says what WeChat would not take of a passive reply to m.
+func checkPassive(m, answer *callback.Message) error {
 	switch {
+	case !slices.Contains(passive, answer.Type):
+		return nil
 	case answer.JSON && !m.JSON:
-		return nil, errors.New("it replied in JSON to a message in XML, which WeChat does not take")
-	case answer.JSON && answer.Type == "":
-		return body, nil // WeChat has an example of one
-	case answer.Type == "":
-		return nil, errors.New("its reply has no MsgType")
+		return errors.New("it replied in JSON to a message in XML, which WeChat does not take")
 	case answer.ToUserName != m.FromUserName || answer.FromUserName != m.ToUserName:
-		return nil, errors.New("its reply is not from the account to the follower: ToUserName and FromUserName have to be those of the message, swapped")
+		return errors.New("its reply is not from the account to the follower: ToUserName and FromUserName have to be those of the message, swapped")
 	}
-	return body, nil
+	return nil
 }

@@ -31,6 +31,7 @@ GET    /simulator/faults                      the faults at work
 POST   /simulator/faults                      adds one: {"path":"fetches","times":3,"errcode":-1} {"delay":"10s"} {"rate":0.1,"status":502} {"cut":"body"}
 DELETE /simulator/faults                      removes all; /simulator/faults/ID removes one
 POST   /simulator/push                        pushes a message: {"type":"text","value":"你好","to":"http://127.0.0.1:3100/","attack":"replay"}
+                                              any event: {"type":"event","value":"user_get_card","set":{"UserCardCode":"1"}}; a whole message: {"type":"raw","value":"<xml>…"}
 POST   /simulator/verify                      asks for the echostr: {"to":"http://127.0.0.1:3100/"}
 GET    /simulator/events?last=20              the last calls and pushes
 `
@@ -419,6 +420,7 @@ type pushOrder struct {
 	Format Format            `json:"format"`
 	Attack Attack            `json:"attack"`
 	Same   bool              `json:"same_nonce"`
+	Times  int               `json:"deliveries"` // 0: three at most
 }
 
 func (s *Simulator) adminPush(r *http.Request) (any, error) {
@@ -432,6 +434,10 @@ func (s *Simulator) adminPush(r *http.Request) (any, error) {
 	}
 	p := Push{
 		Message: m.By(in.From), URL: in.To, AppID: in.AppID, Mode: in.Mode, Format: in.Format, Attack: in.Attack, SameNonce: in.Same,
+		Deliveries: in.Times,
+	}
+	if p.Deliveries == 0 {
+		p.Deliveries = 3 // nobody wants a call to last for hours without having asked for it
 	}
 	return outcome(r.Context(), p, s.Deliver)
 }

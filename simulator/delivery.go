@@ -8,13 +8,43 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 )
 
-const (
-	deliveries = 3       // WeChat: three requests in total
-	maxAnswer  = 1 << 20 // what is read of an app's answer
+const maxAnswer = 1 << 20 // what is read of an app's answer
+
+// The pauses between the deliveries of a push that is not answered, as far as WeChat
+// documents them: of messages and most events three requests in total, of some events
+// more, for hours.
+var (
+	briefly = []time.Duration{0, 0} // the next one when the patience with this one is over
+	shops   = []time.Duration{      // 微信小店
+		0, 0, 10 * time.Second, time.Minute, 5 * time.Minute, 30 * time.Minute, time.Hour, time.Hour, time.Hour,
+	}
+	games = []time.Duration{ // 小游戏 道具直购
+		15 * time.Second, 15 * time.Second, 30 * time.Second, 3 * time.Minute, 10 * time.Minute, 20 * time.Minute,
+		30 * time.Minute, 30 * time.Minute, 30 * time.Minute, time.Hour,
+		3 * time.Hour, 3 * time.Hour, 3 * time.Hour, 6 * time.Hour, 6 * time.Hour,
+	}
 )
+
+// pauses returns those of this push; there is one delivery more than pauses.
+func (p *sending) pauses() []time.Duration {
+	all := briefly
+	switch name := strings.ToLower(p.message.event()); {
+	case p.Attack != "":
+		return nil
+	case strings.HasPrefix(name, "channels_ec_"):
+		all = shops
+	case strings.HasPrefix(name, "minigame_") && strings.Contains(name, "deliver"):
+		all = games
+	}
+	if n := p.Deliveries; n > 0 && n <= len(all) {
+		all = all[:n-1]
+	}
+	return all
+}
 
 // Delivery is one request to the app and its answer.
 type Delivery struct {
@@ -67,24 +97,20 @@ func (s *Simulator) Deliver(ctx context.Context, p Push) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	switch p.Attack {
-	case "":
-		return out.deliver(ctx, out.compose, deliveries)
-	case Replay:
+	if out.Attack == Replay {
 		return out.replay(ctx)
-	default:
-		return out.deliver(ctx, out.compose, 1)
 	}
+	return out.deliver(ctx, out.compose, out.pauses())
 }
 
 // replay delivers the same bytes twice and judges the second answer.
 func (p *sending) replay(ctx context.Context) (Result, error) {
 	same := p.compose()
-	first, err := p.deliver(ctx, func() parcel { return same }, 1)
+	first, err := p.deliver(ctx, func() parcel { return same }, nil)
 	if err != nil {
 		return first, err
 	}
-	second, err := p.deliver(ctx, func() parcel { return same }, 1)
+	second, err := p.deliver(ctx, func() parcel { return same }, nil)
 	second.Deliveries = append(first.Deliveries, second.Deliveries...)
 	switch {
 	case err != nil:
@@ -99,11 +125,12 @@ func (p *sending) replay(ctx context.Context) (Result, error) {
 	return second, err
 }
 
-// deliver sends up to most times what next composes, until there is an answer.
-func (p *sending) deliver(ctx context.Context, next func() parcel, most int) (Result, error) {
+// deliver sends what next composes until there is an answer, and once more after each
+// pause.
+func (p *sending) deliver(ctx context.Context, next func() parcel, pauses []time.Duration) (Result, error) {
 	var result Result
 	var content parcel
-	for n := range most {
+	for n := range len(pauses) + 1 {
 		if n == 0 || !p.SameNonce {
 			content = next()
 		}
@@ -115,7 +142,7 @@ func (p *sending) deliver(ctx context.Context, next func() parcel, most int) (Re
 			result.Verdict, result.Reason = Failed, "the push was given up"
 		case d.Err == nil && d.Status == http.StatusOK:
 			p.judge(&result, d)
-		case n+1 == most:
+		case n == len(pauses):
 			p.unanswered(&result)
 		}
 		if err == nil && result.Verdict != "" && p.Attack != "" && p.Attack != Replay {
@@ -125,12 +152,12 @@ func (p *sending) deliver(ctx context.Context, next func() parcel, most int) (Re
 		if result.Verdict != "" {
 			return result, err
 		}
-		if !sleep(ctx, p.sim.options.Patience-time.Since(d.At)) {
+		if !sleep(ctx, max(pauses[n], p.sim.options.Patience-time.Since(d.At))) {
 			result.Verdict, result.Reason = Failed, "the push was given up"
 			return result, ctx.Err()
 		}
 	}
-	return result, nil // most is at least 1, so that a verdict came before
+	return result, nil // the last one had a verdict
 }
 
 // send sends one delivery and waits for its answer.

@@ -163,12 +163,17 @@
 //
 // Deliveries:
 //
-//   - A status other than 200, a redirect, a connection that fails and no answer
-//     within 5 s are the same: the next delivery begins 5 s after the one before.
+//   - A status other than 200, 503 among them, a redirect, a connection that fails
+//     and no answer within 5 s are the same: the next delivery begins 5 s after the
+//     one before.
+//   - Events whose names begin with channels_ec_, and minigame_ ones about deliveries,
+//     are repeated with the pauses that their pages list: ten times in 3.6 h and
+//     sixteen times in 24.1 h. All other events are repeated like messages.
+//   - A repetition says the same as the first delivery, byte for byte.
 //   - An answer with status 200 that WeChat cannot read is not asked for again: the
 //     follower sees the failure line at once.
-//   - The second and third delivery have a new timestamp, nonce, random prefix and
-//     signatures, and the same message inside. See Push.SameNonce.
+//   - Later deliveries have a new timestamp, nonce, random prefix and signatures, and
+//     the same message inside. See Push.SameNonce.
 //   - timestamp is CreateTime in the first delivery.
 //   - The URL's own query stays in front of WeChat's parameters.
 //   - The verification of an address is not repeated, and takes status 200 alone.
@@ -177,7 +182,8 @@
 //
 //   - Elements inside of others have the form of those outside: a newline after each,
 //     none after the opening tag. In compatible mode only the outermost are indented.
-//   - A ]]> in a text is split over two CDATA sections.
+//   - A ]]> that a follower types is not escaped and ends no CDATA section, as reports
+//     about Content show; other elements are the same.
 //   - In JSON, an element that repeats is an array when there are several and an
 //     object when there is one. Strings are escaped where JSON has to, and no more.
 //   - Messages in JSON are as possible for official accounts as for mini programs.
@@ -201,5 +207,8 @@
 //     the one to which WeChat encrypts.
 //   - A mini program's reply is transfer_customer_service, or a JSON object without
 //     MsgType, of which nobody sees anything. XML may answer JSON, but not JSON XML.
+//   - An event may be answered with a JSON object without MsgType, such as
+//     {"ErrCode":0}, or with MsgType event, in the mode of all answers: payments, games
+//     and logistics want that, and no page says whether it is encrypted.
 //   - A reply to unsubscribe reaches nobody and is no failure.
 package simulator

@@ -65,6 +65,9 @@ func (m Message) By(openid string) Message {
 
 // event returns the Event of an event, or "".
 func (m Message) event() string {
+	if m.Raw != "" {
+		return rawEvent(m.Raw)
+	}
 	if m.Type != "event" {
 		return ""
 	}
@@ -74,6 +77,15 @@ func (m Message) event() string {
 		}
 	}
 	return ""
+}
+
+// rawEvent reads the Event of a message that is given as a whole, "" if it has none.
+func rawEvent(raw string) string {
+	root, _, err := parseAnswer(raw)
+	if err != nil || root.text("MsgType") != "event" {
+		return ""
+	}
+	return root.text("Event")
 }
 
 // check says whether the message can be written.

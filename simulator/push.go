@@ -33,10 +33,14 @@ type Push struct {
 	// Attack, if not "", makes it a forgery, which the app has to refuse.
 	Attack Attack
 
-	// SameNonce repeats timestamp, nonce and signatures in the second and third
-	// delivery. Otherwise they are new, with the same message inside. Which of it
-	// WeChat does is not known: an app has to live with both.
+	// SameNonce repeats timestamp, nonce and signatures in the later deliveries.
+	// Otherwise they are new, with the same message inside. Which of it WeChat does is
+	// not known: an app has to live with both.
 	SameNonce bool
+
+	// Deliveries bounds how often an unanswered push is delivered. 0 means as often as
+	// WeChat documents: three times, some events of shops and games for hours.
+	Deliveries int
 
 	// What a test may want to fix: Unix seconds, digits, 16 characters. "" means
 	// now and random ones.
@@ -72,6 +76,9 @@ func (s *Simulator) settle(p Push) (*sending, error) {
 	}
 	if out.Format == "" {
 		out.Format = conf.format()
+		if p.Message.Raw != "" {
+			out.Format = formatOf(p.Message.Raw)
+		}
 	}
 	if out.URL == "" {
 		out.URL = conf.CallbackURL
@@ -108,6 +115,14 @@ func (s *Simulator) settle(p Push) (*sending, error) {
 	return out, nil
 }
 
+// formatOf goes by the first character.
+func formatOf(raw string) Format {
+	if strings.HasPrefix(strings.TrimSpace(raw), "{") {
+		return JSON
+	}
+	return XML
+}
+
 // pushing returns the account that a push is for.
 func (s *Simulator) pushing(appid string) (*account, error) {
 	if appid == "" {
@@ -141,8 +156,8 @@ func (p *sending) validate() error {
 		}
 		p.key = key
 	}
-	if p.Message.Raw != "" && p.Mode == Compatible {
-		return errors.New("simulator: a raw message has no fields that compatible mode could show beside Encrypt")
+	if p.Message.Raw != "" && p.Mode == Compatible && !strings.HasSuffix(p.Message.Raw, p.end()) {
+		return fmt.Errorf("simulator: a raw message has no fields that compatible mode could show beside Encrypt, unless it ends with %s", p.end())
 	}
 	if err := p.Message.check(); err != nil {
 		return fmt.Errorf("simulator: %w", err)
@@ -227,6 +242,13 @@ func (p *sending) compose() parcel {
 
 // wrap puts Encrypt into the body.
 func (p *sending) wrap(encrypt string) string {
+	if p.Mode == Compatible && p.message.Raw != "" {
+		front := strings.TrimSuffix(p.plain, p.end())
+		if p.Format == JSON {
+			return front + `,"Encrypt":"` + encrypt + `"}`
+		}
+		return front + "    <Encrypt><![CDATA[" + encrypt + "]]></Encrypt>\n</xml>\n"
+	}
 	fields := []Field{{"ToUserName", p.message.To}}
 	if p.Mode == Compatible {
 		fields = p.message.envelope()
@@ -236,6 +258,14 @@ func (p *sending) wrap(encrypt string) string {
 		return compactJSON(fields)
 	}
 	return indentedXML(fields)
+}
+
+// end is how a message ends.
+func (p *sending) end() string {
+	if p.Format == JSON {
+		return "}"
+	}
+	return "</xml>"
 }
 
 // stamps returns what makes a delivery unlike any other.

@@ -352,7 +352,7 @@ func TestNestedForms(t *testing.T) {
 		},
 		{
 			simulator.Click("a]]>b\"\\\n<&>\u2028"),
-			"<EventKey><![CDATA[a]]]]><![CDATA[>b\"\\\n<&>\u2028]]></EventKey>\n</xml>",
+			"<EventKey><![CDATA[a]]>b\"\\\n<&>\u2028]]></EventKey>\n</xml>",
 			head + `"CLICK","EventKey":"a]]>b\"\\\u000a<&>` + "\u2028" + `"}`,
 		},
 	} {

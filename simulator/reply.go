@@ -72,7 +72,7 @@ func (p *sending) readReply(r *Result, body string) (*Reply, error) {
 	if err != nil {
 		return nil, err
 	}
-	if format == JSON && p.Format == XML {
+	if format == JSON && p.Format == XML && (p.message.event() == "" || root.has("MsgType") || root.has("Encrypt")) {
 		return nil, errors.New("the answer is JSON, but the account's messages are XML: answer XML, or success")
 	}
 	if format == XML && p.Format == JSON {
@@ -131,8 +131,14 @@ func (p *sending) openReply(root node) (string, error) {
 // fill reads the fields of a reply.
 func (p *sending) fill(r *Result, reply *Reply, root node) error {
 	reply.Type, reply.To, reply.From = root.text("MsgType"), root.text("ToUserName"), root.text("FromUserName")
-	if reply.Type == "" && p.Format == JSON {
+	switch toEvent := p.message.event() != ""; {
+	case reply.Type == "" && p.Format == JSON:
 		return nil // WeChat's own example answers {"demo_resp":"good luck"}
+	case toEvent && (reply.Type == "" && root.name != "xml" || reply.Type == "event"):
+		if code := strings.TrimSpace(root.text("ErrCode")); code != "" && code != "0" {
+			r.note("the app answered ErrCode %s, by which it asks for the push again", code)
+		}
+		return nil // payments, games and logistics want {"ErrCode":0,…}, or MsgType event with ResultCode
 	}
 	created := strings.TrimSpace(root.text("CreateTime"))
 	var err error

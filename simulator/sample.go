@@ -1,6 +1,7 @@
 package simulator
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -33,11 +34,22 @@ func SampleOf(name string) (Sample, bool) {
 	return all[i], true
 }
 
-// Compose makes a message for whoever writes it in words: the sample of that name
-// with value in its field of most interest ("" leaves it), and other fields as set
-// says. MsgId and CreateTime (Unix seconds) can be set too. The error lists what
-// there is.
+// Compose makes a message from words: the sample of that name with value in its field
+// of most interest ("" leaves it), and other fields as set says. MsgId and CreateTime
+// (Unix seconds) can be set too. The error lists what there is.
+//
+// The name "event" makes any event, value, with the fields of set, numbers bare; "raw"
+// makes value the whole message as it is.
 func Compose(name, value string, set map[string]string) (Message, error) {
+	switch name {
+	case "event":
+		return composeEvent(value, set)
+	case "raw":
+		if value == "" || len(set) > 0 {
+			return Message{}, errors.New("raw needs the message as it is, and takes no other field")
+		}
+		return Message{Raw: value}, nil
+	}
 	sample, found := SampleOf(name)
 	if !found {
 		names := make([]string, 0, 64)
@@ -62,6 +74,34 @@ func Compose(name, value string, set map[string]string) (Message, error) {
 		}
 	}
 	return m, m.check()
+}
+
+// composeEvent makes an event that has no sample.
+func composeEvent(name string, set map[string]string) (Message, error) {
+	if name == "" {
+		return Message{}, errors.New("event needs the name of one, such as user_get_card")
+	}
+	m := Notice(name)
+	for _, field := range slices.Sorted(maps.Keys(set)) {
+		value := set[field]
+		switch {
+		case field == "CreateTime":
+			if err := m.set(field, value); err != nil {
+				return Message{}, err
+			}
+		case isNumber(value):
+			m = m.With(field, Number(value))
+		default:
+			m = m.With(field, value)
+		}
+	}
+	return m, m.check()
+}
+
+// isNumber reports whether WeChat would write a value bare.
+func isNumber(s string) bool {
+	n, err := strconv.ParseInt(s, 10, 64)
+	return err == nil && strconv.FormatInt(n, 10) == s
 }
 
 // set gives a field that is there another value of its kind.

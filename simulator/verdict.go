@@ -108,6 +108,8 @@ func (p *sending) judge(r *Result, d Delivery) {
 		r.Verdict, r.Reason = Silent, "the follower has left, so that no reply reaches him: answer success"
 	case reply.Type == "":
 		r.Verdict, r.Reason = Silent, "the app answered JSON without a MsgType, of which the user sees nothing"
+	case reply.Type == "event":
+		r.Verdict, r.Reason = Silent, "the app answered the event in a form of its own, of which the user sees nothing"
 	case reply.Type == transfer:
 		r.Verdict, r.Reason = Silent, "the message goes to the customer service"+late
 	default:
@@ -121,6 +123,9 @@ func judgeVerification(r *Result, d Delivery, echo string) {
 	switch {
 	case d.Err != nil:
 		r.fail(consoleTimeout, "%s", d.outcome())
+	case d.Status == http.StatusNotFound, d.Status == http.StatusMethodNotAllowed:
+		r.fail(consoleMismatch, "%s: the app has no route for GET at this path; with the middleware on a Gin group, register "+
+			"client.Callback() there for GET and POST, since Gin runs a group's middleware for its routes only", d.outcome())
 	case d.Status != http.StatusOK:
 		r.fail(consoleMismatch, "%s: the Token differs from the app's, or the app does not answer GET", d.outcome())
 	case d.Body == echo:

@@ -3,7 +3,6 @@ package simulator
 import (
 	"bytes"
 	"fmt"
-	"strings"
 )
 
 // envelope holds the fields of a message in the order of the wire, complete.
@@ -59,8 +58,8 @@ func writeXML(b *bytes.Buffer, f Field) {
 	b.WriteString("<" + f.Name + ">")
 	switch v := f.Value.(type) {
 	case string:
-		// A ]]> inside cannot stand in one section.
-		b.WriteString("<![CDATA[" + strings.ReplaceAll(v, "]]>", "]]]]><![CDATA[>") + "]]>")
+		// As it is: WeChat was seen to leave a ]]> that a follower typed unescaped.
+		b.WriteString("<![CDATA[" + v + "]]>")
 	case []Field:
 		for _, inner := range v {
 			writeXML(b, inner)

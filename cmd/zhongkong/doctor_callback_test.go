@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"compress/gzip"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -30,6 +32,68 @@ func botApp(t *testing.T, token, aesKey, appid string) http.Handler {
 	r := gin.New()
 	r.Use(client.Middleware())
 	return r
+}
+
+// routeApp is an app of ours without a bot, whose handler takes whatever it is given.
+func routeApp(t *testing.T, token, appid string) *gin.Engine {
+	t.Helper()
+	client, err := wechat.New(wechat.Config{
+		AppID: appid, AppSecret: wechat.Secret("made-up-secret"), Token: wechat.Secret(token), StoreURL: "memory:", APIBase: "http://127.0.0.1:1",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = client.Close() })
+	gin.SetMode(gin.ReleaseMode)
+	r := gin.New()
+	r.Use(client.Middleware())
+	r.POST("/", func(c *gin.Context) { _, _ = io.Copy(io.Discard, c.Request.Body); c.String(http.StatusOK, "success") })
+	return r
+}
+
+// groupApp has the middleware on a group without a route for GET.
+func groupApp(t *testing.T, token, appid string) http.Handler {
+	t.Helper()
+	r := gin.New()
+	r.Group("/", gin.WrapH(routeApp(t, token, appid))).POST("/", func(*gin.Context) {})
+	return r
+}
+
+// drained reads the bodies of pushes before the app does.
+func drained(app http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		app.ServeHTTP(w, r)
+	})
+}
+
+// compressed is a proxy that compresses the bodies of pushes.
+func compressed(app http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost {
+			var body bytes.Buffer
+			to := gzip.NewWriter(&body)
+			_, _ = io.Copy(to, r.Body)
+			_ = to.Close()
+			r.Body, r.ContentLength = io.NopCloser(&body), int64(body.Len())
+			r.Header.Set("Content-Encoding", "gzip")
+		}
+		app.ServeHTTP(w, r)
+	})
+}
+
+// compressing compresses answers to pushes, though nobody asks for it.
+func compressing(app http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet {
+			app.ServeHTTP(w, r)
+			return
+		}
+		w.Header().Set("Content-Encoding", "gzip")
+		to := gzip.NewWriter(w)
+		_, _ = io.WriteString(to, "success")
+		_ = to.Close()
+	})
 }
 
 func TestDoctorCallback(t *testing.T) {
@@ -83,17 +147,22 @@ func TestDoctorCallback(t *testing.T) {
 			"in plain mode", "✓ push in plain mode, xml: the app replied", "✓ push in plain mode, json: ", "✓ forged push, signature: ",
 			"All is well",
 		}},
-		"another Token":    {botApp(t, "Another", aesKey, appid), account, 1, []string{"✗ handshake: ", "the same Token", "Step 1 of 11 failed: handshake"}},
-		"another AES key":  {botApp(t, token, strings.Repeat("B", 43), appid), account, 1, []string{"✗ push in safe mode, xml: ", "EncodingAESKey and AppID", "Step 3 of 11"}},
-		"another appid":    {botApp(t, token, aesKey, "wxfedcba9876543210"), account, 1, []string{"✗ push in safe mode, xml: ", "EncodingAESKey and AppID"}},
-		"an AES key":       {botApp(t, token, aesKey, appid), plain, 1, []string{"✗ push in plain mode, xml: ", "wants encrypted messages", "WECHAT_AES_KEY"}},
-		"no AES key":       {botApp(t, token, "", appid), account, 1, []string{"✗ push in safe mode, xml: "}},
-		"no path":          {status(http.StatusNotFound), account, 1, []string{"✗ handshake: ", "answer GET at this path"}},
-		"no POST":          {answers(""), account, 1, []string{"✓ handshake: ", "✗ push in safe mode, xml: ", "answer POST at this path"}},
-		"a redirect":       {status(http.StatusMovedPermanently), account, 1, []string{"✗ handshake: ", "/elsewhere", "does not follow"}},
-		"a broken proxy":   {status(http.StatusBadGateway), account, 1, []string{"✗ handshake: ", "a proxy in front of it, fails"}},
-		"takes everything": {answers("success"), account, 1, []string{"✓ push in safe mode, xml: ", "✗ forged push, signature: ", "check the signature before anything else"}},
-		"XML alone":        {xmlAlone(botApp(t, token, aesKey, appid)), account, 0, []string{"! push in safe mode, json: ", "only to mini programs", "All is well"}},
+		"another Token":               {botApp(t, "Another", aesKey, appid), account, 1, []string{"✗ handshake: ", "the same Token", "Step 1 of 11 failed: handshake"}},
+		"another AES key":             {botApp(t, token, strings.Repeat("B", 43), appid), account, 1, []string{"✗ push in safe mode, xml: ", "EncodingAESKey and AppID", "Step 3 of 11"}},
+		"another appid":               {botApp(t, token, aesKey, "wxfedcba9876543210"), account, 1, []string{"✗ push in safe mode, xml: ", "EncodingAESKey and AppID"}},
+		"an AES key":                  {botApp(t, token, aesKey, appid), plain, 1, []string{"✗ push in plain mode, xml: ", "wants encrypted messages", "WECHAT_AES_KEY"}},
+		"no AES key":                  {botApp(t, token, "", appid), account, 1, []string{"✗ push in safe mode, xml: "}},
+		"a body that was read":        {drained(botApp(t, token, aesKey, appid)), account, 1, []string{"✗ push in safe mode, xml: ", "500", "register the middleware before"}},
+		"a body that was read, plain": {drained(routeApp(t, token, appid)), plain, 1, []string{"✗ push in plain mode, xml: ", "500", "register the middleware before"}},
+		"a compressed body":           {compressed(botApp(t, token, aesKey, appid)), account, 1, []string{"✗ push in safe mode, xml: ", "EncodingAESKey and AppID", "a proxy compresses"}},
+		"a compressed answer":         {compressing(answers("success")), account, 1, []string{"its answer", "Switch compression off"}},
+		"a group":                     {groupApp(t, token, appid), plain, 1, []string{"✗ handshake: ", "Gin group", "client.Callback()"}},
+		"no path":                     {status(http.StatusNotFound), account, 1, []string{"✗ handshake: ", "answer GET at this path"}},
+		"no POST":                     {answers(""), account, 1, []string{"✓ handshake: ", "✗ push in safe mode, xml: ", "answer POST at this path"}},
+		"a redirect":                  {status(http.StatusMovedPermanently), account, 1, []string{"✗ handshake: ", "/elsewhere", "does not follow"}},
+		"a broken proxy":              {status(http.StatusBadGateway), account, 1, []string{"✗ handshake: ", "a proxy in front of it, fails"}},
+		"takes everything":            {answers("success"), account, 1, []string{"✓ push in safe mode, xml: ", "✗ forged push, signature: ", "check the signature before anything else"}},
+		"XML alone":                   {xmlAlone(botApp(t, token, aesKey, appid)), account, 0, []string{"! push in safe mode, json: ", "only to mini programs", "All is well"}},
 		"for a mini program": {
 			xmlAlone(botApp(t, token, aesKey, appid)),
 			with("WECHAT_KIND", "mini"), 1,

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"os"
 	"strings"
 	"time"
 
@@ -12,18 +14,19 @@ import (
 
 // pushCmd sends one message.
 type pushCmd struct {
-	Type  string `arg:"" help:"The message: text, image, click, subscribe and so on. 'list' shows them all; 'verify' asks for the echostr, as the console does when the address is saved."`
-	Value string `arg:"" optional:"" help:"What stands in its most interesting field: of a text the text, of a click the key."`
+	Type  string `arg:"" help:"The message: text, image, click, subscribe and so on. 'list' shows them all; 'event' is any event, 'raw' a whole message from a file; 'verify' asks for the echostr, as the console does when the address is saved."`
+	Value string `arg:"" optional:"" help:"What stands in its most interesting field: of a text the text, of a click the key; of 'event' its name, of 'raw' the file, - for standard input."`
 
-	To      string            `help:"Your app's callback address." placeholder:"URL"`
-	Mode    string            `help:"plain, compatible or safe. Without it, safe where the account has an AES key." placeholder:"MODE"`
-	Format  string            `help:"xml or json. Without it, xml." placeholder:"FORMAT"`
-	From    string            `help:"The follower's openid. Without it, a made-up one." placeholder:"OPENID"`
-	Set     map[string]string `help:"Another field's value, such as --set MsgId=23892468385179204. May be repeated." placeholder:"FIELD=VALUE" mapsep:"none"`
-	Attack  string            `help:"Forge it: signature, replay, stale, tampered, appid or plaintext. Your app should refuse." placeholder:"ATTACK"`
-	Account string            `help:"Whose Token and AES key: NAME reads NAME_APPID, NAME_TOKEN, NAME_AES_KEY from the environment; a file with such lines will do too." default:"WECHAT" placeholder:"NAME|FILE"`
-	Wait    time.Duration     `help:"How long to wait for an answer; WeChat waits 5s, three times." default:"5s"`
-	Verbose bool              `short:"v" help:"Show what is sent and what comes back."`
+	To         string            `help:"Your app's callback address." placeholder:"URL"`
+	Mode       string            `help:"plain, compatible or safe. Without it, safe where the account has an AES key." placeholder:"MODE"`
+	Format     string            `help:"xml or json. Without it, xml." placeholder:"FORMAT"`
+	From       string            `help:"The follower's openid. Without it, a made-up one." placeholder:"OPENID"`
+	Set        map[string]string `help:"Another field's value, such as --set MsgId=23892468385179204. May be repeated." placeholder:"FIELD=VALUE" mapsep:"none"`
+	Attack     string            `help:"Forge it: signature, replay, stale, tampered, appid or plaintext. Your app should refuse." placeholder:"ATTACK"`
+	Account    string            `help:"Whose Token and AES key: NAME reads NAME_APPID, NAME_TOKEN, NAME_AES_KEY from the environment; a file with such lines will do too." default:"WECHAT" placeholder:"NAME|FILE"`
+	Deliveries int               `help:"How often it is delivered while your app does not answer. WeChat asks three times, about some events of shops and games for hours: 0 does what WeChat documents." default:"3" placeholder:"N"`
+	Wait       time.Duration     `help:"How long to wait for an answer; WeChat waits 5s, three times." default:"5s"`
+	Verbose    bool              `short:"v" help:"Show what is sent and what comes back."`
 }
 
 // Help is what stands below the flags' list.
@@ -31,6 +34,8 @@ func (*pushCmd) Help() string {
 	return `Examples:
   zhongkong push text "你好" --mode safe --to http://127.0.0.1:3100/
   zhongkong push click V1001 --to http://127.0.0.1:3100/
+  zhongkong push event user_get_card --set CardId=p1 --set UserCardCode=226009850808 --to http://127.0.0.1:3100/
+  zhongkong push raw order.xml --to http://127.0.0.1:3100/
   zhongkong push verify --to http://127.0.0.1:3100/
   zhongkong push text "你好" --attack tampered --to http://127.0.0.1:3100/
 
@@ -47,7 +52,9 @@ func (c *pushCmd) Run(ctx context.Context, t *terminal) error {
 	if err != nil {
 		return err
 	}
-	p := simulator.Push{URL: c.To, Mode: simulator.Mode(c.Mode), Format: simulator.Format(c.Format), Attack: simulator.Attack(c.Attack)}
+	p := simulator.Push{
+		URL: c.To, Mode: simulator.Mode(c.Mode), Format: simulator.Format(c.Format), Attack: simulator.Attack(c.Attack), Deliveries: c.Deliveries,
+	}
 	send := wx.Deliver
 	if c.Type == "verify" {
 		if c.Value != "" || len(c.Set) > 0 || c.From != "" || c.Mode != "" || c.Format != "" {
@@ -58,7 +65,11 @@ func (c *pushCmd) Run(ctx context.Context, t *terminal) error {
 		}
 		send, p.Message = wx.Verify, simulator.Text("")
 	} else {
-		m, err := simulator.Compose(c.Type, c.Value, c.Set)
+		value, err := c.value()
+		if err != nil {
+			return err
+		}
+		m, err := simulator.Compose(c.Type, value, c.Set)
 		if err != nil {
 			return mistake("%s", hint(err))
 		}
@@ -80,6 +91,27 @@ func (c *pushCmd) Run(ctx context.Context, t *terminal) error {
 		return errFailed
 	}
 	return nil
+}
+
+// value is what the message says: of raw the file.
+func (c *pushCmd) value() (string, error) {
+	if c.Type != "raw" {
+		return c.Value, nil
+	}
+	var content []byte
+	var err error
+	switch c.Value {
+	case "":
+		return "", mistake("raw needs a file with the message: zhongkong push raw order.xml")
+	case "-":
+		content, err = io.ReadAll(os.Stdin)
+	default:
+		content, err = os.ReadFile(c.Value)
+	}
+	if err != nil {
+		return "", mistake("the message cannot be read: %s", err)
+	}
+	return strings.TrimRight(string(content), "\r\n"), nil // an editor's last line
 }
 
 // hint makes a package's error a command line's.

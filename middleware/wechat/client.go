@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"sync"
+	"sync/atomic"
 
 	"github.com/zhongkong-go/zhongkong/callback"
 	"github.com/zhongkong-go/zhongkong/custody"
@@ -17,20 +19,24 @@ import (
 // Client is one WeChat account with a live token. It is safe for concurrent use;
 // a program has one for each account.
 type Client struct {
-	appID    string
-	path     string // of callbacks
-	key      any    // of the context; an interface once and not for each request
-	log      *slog.Logger
-	keeper   keeper
-	source   *source.Source // it is the keeper, with Config.Gateway; else nil
-	tickets  tickets
-	calls    *platform.Client
-	verifier *callback.Verifier
-	refused  func(*callback.Error) // of Config.Endpoint
-	messages messages
-	bot      *callback.Router // Config.Messages, nil without
-	store    custody.Store    // nil when somebody else closes it
-	idle     func()           // closes kept connections; of a foreign transport, nothing
+	appID     string
+	path      string // of callbacks
+	key       any    // of the context; an interface once and not for each request
+	log       *slog.Logger
+	keeper    keeper
+	source    *source.Source // it is the keeper, with Config.Gateway; else nil
+	tickets   tickets
+	calls     *platform.Client
+	verifier  *callback.Verifier
+	envelopes *callback.Verifier    // the same, for answers: of any age
+	refused   func(*callback.Error) // of Config.Endpoint
+	messages  messages
+	bot       *callback.Router // Config.Messages, nil without
+	store     custody.Store    // nil when somebody else closes it
+	idle      func()           // closes kept connections; of a foreign transport, nothing
+
+	misplaced, unhandled sync.Once    // what the log is told of callbacks
+	shared               atomic.Int32 // requests without a second account at the path, see share
 }
 
 // keeper keeps the token: a Keeper, or a Source.
@@ -50,7 +56,11 @@ func New(cfg Config) (*Client, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	verifier, err := cfg.verifier()
+	verifier, err := cfg.verifier(max(0, cfg.Freshness))
+	if err != nil {
+		return nil, fmt.Errorf("wechat: %w", err)
+	}
+	envelopes, err := cfg.verifier(0)
 	if err != nil {
 		return nil, fmt.Errorf("wechat: %w", err)
 	}
@@ -67,7 +77,7 @@ func New(cfg Config) (*Client, error) {
 	}
 	c := &Client{
 		appID: cfg.AppID, path: cfg.CallbackPath, key: cfg.ContextKey, log: cfg.Logger,
-		verifier: verifier, store: opened, idle: func() {},
+		verifier: verifier, envelopes: envelopes, store: opened, idle: func() {},
 		refused: cfg.Endpoint.Refused, bot: cfg.Messages,
 	}
 	if cfg.Gateway == "" {

@@ -96,7 +96,8 @@ type Config struct {
 	// owner reads.
 	SealKeys []custody.Secret
 
-	// CallbackPath is the path of the URL in the console. Empty means "/".
+	// CallbackPath is the path of the URL in the console, without wildcards; a slash at
+	// its end does not matter. Empty means "/".
 	CallbackPath string
 
 	// ContextKey is where handlers find the client: c.MustGet(ContextKey). Empty
@@ -261,12 +262,18 @@ func (c Config) validateCallback() error {
 	if !strings.HasPrefix(c.CallbackPath, "/") || strings.ContainsAny(c.CallbackPath, "?#") {
 		return fmt.Errorf("wechat: Config.CallbackPath is %q: it must begin with a slash and hold no query", c.CallbackPath)
 	}
+	for segment := range strings.SplitSeq(c.CallbackPath, "/") {
+		if strings.HasPrefix(segment, ":") || strings.HasPrefix(segment, "*") {
+			return fmt.Errorf("wechat: Config.CallbackPath is %q: it is compared as it is, so that the wildcard %s matches nothing; "+
+				"register client.Callback() at a route with wildcards instead", c.CallbackPath, segment)
+		}
+	}
 	return nil
 }
 
 // verifier is made of a valid configuration. The zero Verifier, for an account
 // without a Token, refuses everything.
-func (c Config) verifier() (*callback.Verifier, error) {
+func (c Config) verifier(freshness time.Duration) (*callback.Verifier, error) {
 	if c.Token.IsZero() {
 		return new(callback.Verifier), nil
 	}
@@ -274,7 +281,7 @@ func (c Config) verifier() (*callback.Verifier, error) {
 		AppID: c.AppID,
 		Token: c.Token, TokenPrevious: c.PreviousToken,
 		AESKey: c.AESKey, AESKeyPrevious: c.PreviousAESKey,
-		Freshness: max(0, c.Freshness),
+		Freshness: freshness,
 	})
 }
 

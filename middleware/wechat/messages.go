@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"reflect"
 	"sync"
 	"time"
 
@@ -36,6 +37,10 @@ func Messages(bot *callback.Router) gin.HandlerFunc {
 	if bot == nil {
 		panic("wechat.Messages: the bot is nil")
 	}
+	return messagesHandler(bot)
+}
+
+func messagesHandler(bot *callback.Router) gin.HandlerFunc {
 	return func(ctx *gin.Context) {
 		value, _ := ctx.Get(openedKey{})
 		client, ok := value.(*Client)
@@ -45,6 +50,16 @@ func Messages(bot *callback.Router) gin.HandlerFunc {
 		}
 		client.handle(ctx, bot)
 	}
+}
+
+// messagesCode is the code of all handlers that Messages returns.
+var messagesCode = reflect.ValueOf(messagesHandler(nil)).Pointer()
+
+// handlesMessages reports whether the last handler of a route is one of Messages, which
+// knows what was handled.
+func handlesMessages(ctx *gin.Context) bool {
+	handler := ctx.Handler()
+	return handler != nil && reflect.ValueOf(handler).Pointer() == messagesCode
 }
 
 // openedKey is where a request keeps the client that opened its message.
@@ -113,6 +128,9 @@ func (c *Client) handle(ctx *gin.Context, bot *callback.Router) {
 	if err != nil {
 		answer(ctx, http.StatusServiceUnavailable, "wrong") // WeChat asks again, and perhaps another process
 		return
+	}
+	if push.sealing != nil {
+		push.sealing.through = true // the Endpoint seals
 	}
 	ctx.Status(http.StatusOK) // Gin's is 404 where no route is
 	endpoint.Serve(ctx.Writer, ctx.Request, push.Query, push.Pair, push.Message)
@@ -195,7 +213,7 @@ func customMessage(openid string, reply *callback.Reply) (map[string]any, error)
 			articles[i] = object(fields{"title": article.Title, "description": article.Description, "url": article.URL, "picurl": article.PicURL})
 		}
 		content = map[string]any{"articles": articles}
-	default:
+	default: // transfer_customer_service and raw are none
 		return nil, fmt.Errorf("wechat: a reply of the type %s cannot be sent after WeChat was answered: reply with it within 5 seconds, "+
 			"or with a text", reply.Type)
 	}

@@ -7,7 +7,9 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/gin-gonic/gin"
 
@@ -28,16 +30,64 @@ func Middleware(cfg Config) gin.HandlerFunc {
 // Middleware puts the client into the context of every request and answers for
 // WeChat's on CallbackPath. It belongs before the routes: r.Use(client.Middleware()).
 //
-// Gin runs the middlewares of an engine, and not those of a group, for paths
-// without a route. In a group, register [Client.Callback] as well.
+// A slash at the end of the path does not matter where no route says otherwise. Gin runs
+// the middlewares of an engine, and not those of a group, for paths without a route. In
+// a group, register [Client.Callback] instead, for GET and POST.
 func (c *Client) Middleware() gin.HandlerFunc {
 	return func(ctx *gin.Context) {
 		c.enter(ctx)
+		if c.shared.Load() < shareChecks {
+			c.share(ctx)
+		}
 		// FullPath too: an engine may be told to route //wx to /wx.
-		if ctx.Request.URL.Path == c.path || ctx.FullPath() == c.path {
+		path, route := ctx.Request.URL.Path, ctx.FullPath()
+		switch {
+		case path == c.path, route == c.path, route == "" && samePath(path, c.path):
 			c.serve(ctx)
+		case looksLikeWeChat(ctx.Request):
+			c.misplaced.Do(func() {
+				c.log.Warn("a request that looks like WeChat's came to another path than CallbackPath, and is not verified: "+
+					"set Config.CallbackPath to the path of the URL in the console (in a group, the whole path), or register client.Callback() at this route",
+					"appid", c.appID, "path", ctx.Request.URL.Path, "callback_path", c.path)
+			})
 		}
 	}
+}
+
+// samePath compares paths, but for a slash at the end.
+func samePath(a, b string) bool {
+	return a == b || a != "" && strings.TrimSuffix(a, "/") == strings.TrimSuffix(b, "/")
+}
+
+// looksLikeWeChat goes by what WeChat's queries have, without proof.
+func looksLikeWeChat(r *http.Request) bool {
+	query := r.URL.RawQuery
+	return query != "" && strings.Contains(query, "signature=") && strings.Contains(query, "timestamp=") && strings.Contains(query, "nonce=")
+}
+
+// shareChecks is how many requests are looked at for a second account; those of an
+// account that finds one are looked at, and refused, for ever.
+const shareChecks = 16
+
+// pathsKey is where a request keeps the clients whose Middleware it went through.
+type pathsKey struct{}
+
+// share refuses a second account at one CallbackPath: it would never see a push, as the
+// first one refuses them.
+func (c *Client) share(ctx *gin.Context) {
+	value, _ := ctx.Get(pathsKey{})
+	others, _ := value.([]*Client)
+	for _, other := range others {
+		switch {
+		case other == c:
+			return
+		case samePath(other.path, c.path):
+			panic(fmt.Sprintf("wechat: the accounts %s and %s both have the CallbackPath %q: give each a Config.CallbackPath of its own",
+				other.appID, c.appID, c.path))
+		}
+	}
+	ctx.Set(pathsKey{}, append(slices.Clip(others), c))
+	c.shared.Add(1)
 }
 
 // Callback does for the routes it is registered at what Middleware does for
@@ -74,6 +124,8 @@ type Push struct {
 	Message []byte         // XML or JSON, in plain text; the request's body holds the same
 	Query   callback.Query // what WeChat put into the query
 	Pair    callback.Pair  // what it was verified and opened with, and an answer is sealed with
+
+	sealing *sealingWriter // of an encrypted push without Config.Messages
 }
 
 // pushKey is where a request keeps the Push of a client.
@@ -117,7 +169,7 @@ func (c *Client) push(ctx *gin.Context) {
 	if _, open := c.Push(ctx); open {
 		return // Middleware did it before Callback
 	}
-	push, err := c.open(ctx.Request)
+	push, err := c.open(ctx)
 	if err != nil {
 		c.refuse(ctx, err)
 		return
@@ -130,48 +182,79 @@ func (c *Client) push(ctx *gin.Context) {
 		return
 	}
 	ctx.Set(openedKey{}, c)
+	var sealing *sealingWriter
+	if push.Pair.Encrypted {
+		sealing = &sealingWriter{ResponseWriter: ctx.Writer}
+		push.sealing, ctx.Writer = sealing, sealing
+		defer func() { ctx.Writer = sealing.ResponseWriter }() // also for a Recovery in front
+	}
 	ctx.Next()
 
 	// Without an answer WeChat sends the message twice more and then tells the user
 	// that the account is out of order. A handler that chose another status meant it.
 	if !ctx.Writer.Written() && (ctx.FullPath() == "" || ctx.Writer.Status() == http.StatusOK) {
+		if ctx.FullPath() == "" {
+			c.unhandled.Do(func() {
+				c.log.Warn("messages are answered with success and nobody handles them: set Config.Messages, or register a route for POST at CallbackPath",
+					"appid", c.appID, "callback_path", c.path)
+			})
+		}
 		answer(ctx, http.StatusOK, "success")
+	}
+	if sealing != nil && !sealing.through {
+		if err := sealing.finish(c, push); err != nil {
+			c.log.Error("a handler's answer to an encrypted push was not sent", "appid", c.appID, "error", err)
+		}
 	}
 }
 
-// usualBody is room that a request gets for its word alone: most messages fit.
-const usualBody = 16 << 10
-
 // open verifies a push and puts the message in plain text in the body's place.
-func (c *Client) open(r *http.Request) (*Push, error) {
+func (c *Client) open(ctx *gin.Context) (*Push, error) {
+	r := ctx.Request
 	query, err := callback.ParseQuery(r.URL.RawQuery)
 	if err != nil {
 		return nil, err
 	}
-	var body bytes.Buffer
-	if r.Body != nil { // a request that no server made
-		body.Grow(int(min(max(r.ContentLength, 0), usualBody)) + bytes.MinRead)
-		if _, err = body.ReadFrom(io.LimitReader(r.Body, callback.MaxBody+1)); err != nil {
-			return nil, fmt.Errorf("the body could not be read to its end: %w", err)
+	// Gin's ShouldBindBodyWith of an earlier middleware reads the body and keeps it.
+	if value, ok := ctx.Get(gin.BodyBytesKey); ok {
+		if body, ok := value.([]byte); ok && len(body) > 0 {
+			r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 		}
 	}
-	message, pair, err := c.verifier.Open(query, body.Bytes())
-	if err != nil {
+	open := c.verifier.OpenRequest
+	if c.bot != nil || handlesMessages(ctx) {
+		open = c.verifier.OpenLate // the Endpoint looks at the timestamp
+	}
+	message, pair, err := open(query, r)
+	var refusal *callback.Error
+	switch {
+	case err == nil:
+	case errors.As(err, &refusal):
+		if encoding := r.Header.Get("Content-Encoding"); encoding != "" {
+			return nil, fmt.Errorf("the body is compressed (Content-Encoding %.20q), by a proxy in front of this program, which WeChat does not: %w", encoding, err)
+		}
 		return nil, err
+	default:
+		return nil, fmt.Errorf("the body could not be read to its end: %w", err)
 	}
 	r.Body, r.ContentLength, r.TransferEncoding = io.NopCloser(bytes.NewReader(message)), int64(len(message)), nil
 	r.Header.Set("Content-Length", strconv.Itoa(len(message)))
 	return &Push{Message: message, Query: query, Pair: pair}, nil
 }
 
-// refuse turns a request away. Its sender learns nothing, the log why.
+// refuse turns a request away. Its sender learns nothing, the log why. The status is 403,
+// or 500 where the fault is this program's.
 func (c *Client) refuse(ctx *gin.Context, err error) {
 	level := slog.LevelWarn
 	attrs := []slog.Attr{
 		slog.String("appid", c.appID), slog.String("method", ctx.Request.Method), slog.String("client_ip", ctx.ClientIP()),
 	}
+	status := http.StatusForbidden
 	var refusal *callback.Error
 	if errors.As(err, &refusal) {
+		if refusal.Reason == callback.ReasonBodyRead {
+			status, level = http.StatusInternalServerError, slog.LevelError
+		}
 		attrs = append(attrs, slog.String("reason", string(refusal.Reason)), slog.String("parameter", refusal.Parameter))
 		if c.refused != nil {
 			c.refused(refusal)
@@ -181,7 +264,7 @@ func (c *Client) refuse(ctx *gin.Context, err error) {
 		}
 	}
 	c.log.LogAttrs(ctx.Request.Context(), level, "a callback was refused", append(attrs, slog.String("error", err.Error()))...)
-	answer(ctx, http.StatusForbidden, "wrong")
+	answer(ctx, status, "wrong")
 }
 
 // answer writes text and nothing else, and keeps the handlers that follow from

@@ -32,7 +32,8 @@ var errClosed = errors.New("zhongkong: the memory store is closed")
 // [custody.Journal], [store.Ledger] and [store.Queue], and Once of package
 // callback. Make one with [New].
 type Store struct {
-	now func() moment // tests step it
+	now  func() moment // tests step it
+	made time.Time
 
 	mu       sync.Mutex // guards what follows; never held while waiting
 	closed   bool
@@ -42,8 +43,9 @@ type Store struct {
 
 	messages map[string]*message
 	inbox    map[string]*message // of those, what Take looks through
-	places   int                 // given out in the inbox
+	places   int64               // given out in the inbox
 	swept    int                 // messages that were left by the last sweep
+	answers  store.AnswerBudget
 
 	lines  map[string]*queue
 	pushed int // deliveries
@@ -77,6 +79,7 @@ func New() *Store {
 	start := time.Now()
 	return &Store{
 		now:      func() moment { return moment{wall(time.Now()), time.Since(start)} },
+		made:     start,
 		entries:  make(map[custody.Key]*entry),
 		watchers: make(map[*watcher]struct{}),
 		messages: make(map[string]*message),

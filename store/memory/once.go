@@ -5,72 +5,47 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/zhongkong-go/zhongkong/store"
 )
 
 var errUnknown = errors.New("zhongkong: the memory store knows nothing of this message; it was not claimed, or is forgotten")
 
-// message is what is known of a message that somebody claimed. Its times are of
-// the monotonic clock.
+// message is what is known of a message that somebody claimed. Its times are of the
+// monotonic clock.
 type message struct {
-	account    string
-	owner      string // who handles it, or did last
-	attempts   int
-	deliveries int
-	first      time.Duration // of the first Claim
-	leaseEnd   time.Duration
-	end        time.Duration // when it may be forgotten
-	finished   bool
-	kept       bool
-	answer     []byte
-	content    []byte // for Take; nil when there is nothing to take
-	place      int    // in the order of Keep
-
-	changed chan struct{} // closed when it is finished or given up
-}
-
-// take makes owner the holder.
-func (m *message) take(now moment, owner string, lease time.Duration) int {
-	m.owner, m.leaseEnd = owner, now.mono+lease
-	m.attempts++
-	return m.attempts
-}
-
-// forgotten reports whether a message may go.
-func (m *message) forgotten(now moment) bool {
-	return m.end <= now.mono && m.content == nil && (m.finished || m.leaseEnd <= now.mono)
+	store.Claim
+	content []byte            // for Take; nil when there is nothing to take
+	counted *store.KeptAnswer // the answer; nil when there is none
+	gone    bool              // the answer is
+	changed chan struct{}     // closed when it is finished or given up; nil while nobody waits
 }
 
 // Claim implements callback.Once.
-//
-//nolint:revive // the signature is the contract of callback.Once, in built-in types
-func (s *Store) Claim(
-	ctx context.Context,
-	account, key, owner string,
-	lease, keep time.Duration,
-) (attempt, delivery int, age time.Duration, err error) {
+func (s *Store) Claim(ctx context.Context, account, key, owner string, lease, keep time.Duration) (attempt, delivery int, age time.Duration, err error) {
+	if err := store.CheckClaim(account, key, owner, nil); err != nil {
+		return 0, 0, 0, err
+	}
+	var claimed store.Claimed
 	err = s.do(ctx, func(now moment) error {
 		s.sweep(now)
 		m := s.messages[key]
-		if m == nil || m.forgotten(now) {
-			m = &message{account: account, first: now.mono, end: now.mono + keep, changed: make(chan struct{})}
+		if m == nil {
+			m = new(message)
 			s.messages[key] = m
 		}
-		switch {
-		case m.finished:
-			m.deliveries++
-		case m.owner == owner:
-			m.leaseEnd, attempt = now.mono+lease, m.attempts
-		default:
-			m.deliveries++
-			if m.leaseEnd <= now.mono {
-				attempt = m.take(now, owner, lease)
-			}
+		var fresh bool
+		if claimed, fresh = m.Claim.Claim(now.us(), account, owner, lease, keep); fresh {
+			s.answers.Forget(m.counted)
+			m.content, m.counted, m.gone = nil, nil, false
 		}
-		delivery, age = m.deliveries, now.mono-m.first
 		return nil
 	})
-	return attempt, delivery, age, err
+	return claimed.Attempt, claimed.Delivery, claimed.Age, err
 }
+
+// us is the monotonic clock as claims have it.
+func (m moment) us() int64 { return m.mono.Microseconds() }
 
 // sweep forgets what may be forgotten, when that may be half of all.
 func (s *Store) sweep(now moment) {
@@ -78,7 +53,8 @@ func (s *Store) sweep(now moment) {
 		return
 	}
 	for key, m := range s.messages {
-		if m.forgotten(now) {
+		if !m.Known(now.us()) {
+			s.answers.Forget(m.counted)
 			delete(s.messages, key)
 		}
 	}
@@ -90,15 +66,12 @@ func (s *Store) Wait(ctx context.Context, key, owner string, lease time.Duration
 	for {
 		var changed chan struct{}
 		var left time.Duration
-		err := s.about(ctx, key, func(now moment, m *message) {
-			switch {
-			case m.finished:
-				answer = bytes.Clone(m.answer)
-			case m.leaseEnd <= now.mono:
-				attempt = m.take(now, owner, lease)
-			default:
-				changed, left = m.changed, m.leaseEnd-now.mono
+		err := s.about(ctx, key, func(now moment, m *message) error {
+			if attempt, answer, left = m.Claim.Wait(now.us(), owner, lease); left > 0 {
+				changed = m.change()
 			}
+			answer = bytes.Clone(answer)
+			return m.lost()
 		})
 		if err != nil || changed == nil {
 			return attempt, answer, err
@@ -115,84 +88,112 @@ func (s *Store) Wait(ctx context.Context, key, owner string, lease time.Duration
 
 // Hold implements callback.Once.
 func (s *Store) Hold(ctx context.Context, key, owner string, lease time.Duration) (held, kept bool, err error) {
-	err = s.about(ctx, key, func(now moment, m *message) {
-		held, kept = m.owner == owner && !m.finished, m.kept
-		if held {
-			m.leaseEnd = now.mono + lease
-		}
-		if held && lease <= 0 {
+	err = s.about(ctx, key, func(now moment, m *message) error {
+		if held, kept = m.Claim.Hold(now.us(), owner, lease); held && lease <= 0 {
 			m.tell()
 		}
+		return nil
 	})
 	return held, kept, err
 }
 
 // Keep implements callback.Once.
 func (s *Store) Keep(ctx context.Context, key string, content []byte) (finished bool, answer []byte, err error) {
-	err = s.about(ctx, key, func(_ moment, m *message) {
-		if m.finished {
-			finished, answer = true, bytes.Clone(m.answer)
-			return
-		}
-		m.kept = true
-		if m.content == nil && len(content) > 0 {
+	if err := store.CheckClaim("", key, "", content); err != nil {
+		return false, nil, err
+	}
+	err = s.about(ctx, key, func(now moment, m *message) error {
+		var write bool
+		finished, answer, write = m.Claim.Keep(now.us(), content)
+		answer = bytes.Clone(answer)
+		if write {
 			m.content = bytes.Clone(content)
 			s.places++
-			m.place = s.places
+			m.KeptUS = s.places // in the order of Keep, whatever the clock's resolution
 			s.inbox[key] = m
 		}
+		return m.lost()
 	})
 	return finished, answer, err
 }
 
 // Finish implements callback.Once.
 func (s *Store) Finish(ctx context.Context, key, owner string, answer []byte, keep time.Duration) (held, kept bool, err error) {
-	err = s.about(ctx, key, func(now moment, m *message) {
-		held, kept = m.owner == owner, m.kept
-		if !held || m.finished || kept && len(answer) > 0 {
-			return
+	if err := store.CheckClaim("", key, owner, answer); err != nil {
+		return false, false, err
+	}
+	err = s.about(ctx, key, func(now moment, m *message) error {
+		var drop bool
+		held, kept, drop = m.Claim.Finish(now.us(), owner, bytes.Clone(answer), keep)
+		if !drop {
+			return nil
 		}
-		m.finished, m.answer, m.content = true, bytes.Clone(answer), nil
-		m.end = now.mono + keep
+		m.content = nil
 		delete(s.inbox, key)
+		if len(answer) > 0 {
+			m.counted = s.answers.Add(store.ShareOf(owner), len(answer), func() { m.Answer, m.gone = nil, true })
+		}
 		m.tell()
+		return nil
 	})
 	return held, kept, err
 }
 
 // Take implements callback.Once.
-//
-//nolint:revive // the signature is the contract of callback.Once, in built-in types
 func (s *Store) Take(ctx context.Context, account, owner string, lease time.Duration) (key string, content []byte, attempt int, err error) {
+	if err := store.CheckClaim(account, "", owner, nil); err != nil {
+		return "", nil, 0, err
+	}
 	err = s.do(ctx, func(now moment) error {
 		var first *message
 		for k, m := range s.inbox {
-			if m.account == account && m.leaseEnd <= now.mono && (first == nil || m.place < first.place) {
+			if m.Account == account && m.Waits(now.us()) && (first == nil || m.KeptUS < first.KeptUS) {
 				first, key = m, k
 			}
 		}
 		if first != nil {
-			content, attempt = bytes.Clone(first.content), first.take(now, owner, lease)
+			content, attempt = bytes.Clone(first.content), first.Claim.Take(now.us(), owner, lease)
 		}
 		return nil
 	})
 	return key, content, attempt, err
 }
 
+// Since implements callback.Recent: of what happened before the store was made, it knows
+// nothing.
+func (s *Store) Since() time.Time { return s.made }
+
 // about is do for a message that was claimed.
-func (s *Store) about(ctx context.Context, key string, f func(now moment, m *message)) error {
+func (s *Store) about(ctx context.Context, key string, f func(now moment, m *message) error) error {
 	return s.do(ctx, func(now moment) error {
 		m := s.messages[key]
 		if m == nil {
 			return errUnknown
 		}
-		f(now, m)
-		return nil
+		return f(now, m)
 	})
+}
+
+// lost is the error for an answer that there was no room for.
+func (m *message) lost() error {
+	if m.gone {
+		return store.ErrAnswerGone
+	}
+	return nil
+}
+
+// change is closed by the next tell.
+func (m *message) change() chan struct{} {
+	if m.changed == nil {
+		m.changed = make(chan struct{})
+	}
+	return m.changed
 }
 
 // tell wakes those who wait.
 func (m *message) tell() {
-	close(m.changed)
-	m.changed = make(chan struct{})
+	if m.changed != nil {
+		close(m.changed)
+		m.changed = nil
+	}
 }

@@ -116,7 +116,7 @@ func (e *engine) FirstKept(ctx context.Context, account string) (string, error) 
 				if err := leaveScript.Run(ctx, e.db, []string{inbox}, name, names[i].Score).Err(); err != nil {
 					return "", e.explain(err)
 				}
-			case state.KeptUS > 0 && state.Free(state.NowUS):
+			case state.Waits(state.NowUS):
 				return name, nil
 			}
 		}

@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"time"
 
+	"github.com/zhongkong-go/zhongkong/store"
 	"github.com/zhongkong-go/zhongkong/store/internal/columns"
 )
 
@@ -70,46 +71,24 @@ type Once struct {
 func WithMessages(s *Store, engine MessageEngine) Once { return Once{Store: s, messages: engine} }
 
 // Claim implements callback.Once.
-//
-//nolint:revive // the signature is the contract of callback.Once, in built-in types
-func (s Once) Claim(
-	ctx context.Context,
-	account, key, owner string,
-	lease, keep time.Duration,
-) (attempt, delivery int, age time.Duration, err error) {
-	type answer struct {
-		attempt, delivery int
-		age               time.Duration
+func (s Once) Claim(ctx context.Context, account, key, owner string, lease, keep time.Duration) (attempt, delivery int, age time.Duration, err error) {
+	if err := store.CheckClaim(account, key, owner, nil); err != nil {
+		return 0, 0, 0, err
 	}
-	a, err := call(ctx, s.Store, func(ctx context.Context) (a answer, err error) {
-		err = s.edit(ctx, key, func(state MessageState, m *columns.Message) ([]byte, error) {
-			now := state.NowUS
-			var content []byte
-			if !state.Found || m.Gone(now) {
-				*m = columns.Message{Account: account, FirstUS: now, EndUS: now + keep.Microseconds()}
+	claimed, err := call(ctx, s.Store, func(ctx context.Context) (claimed store.Claimed, err error) {
+		err = s.edit(ctx, key, func(state MessageState, m *columns.Message) (content []byte, err error) {
+			var fresh bool
+			if claimed, fresh = m.Claim(state.NowUS, account, owner, lease, keep); fresh {
 				content = []byte{}
 			}
-			a.attempt = 0
-			switch {
-			case m.Finished:
-				m.Deliveries++
-			case m.Owner == owner:
-				m.LeaseEndUS, a.attempt = now+lease.Microseconds(), m.Attempts
-			default:
-				m.Deliveries++
-				if m.Free(now) {
-					a.attempt = m.Take(owner, now+lease.Microseconds())
-				}
-			}
-			a.delivery, a.age = m.Deliveries, max(0, time.Duration(now-m.FirstUS)*time.Microsecond)
 			return content, nil
 		})
-		return a, err
+		return claimed, err
 	})
-	if err == nil && a.delivery == 1 {
+	if err == nil && claimed.Delivery == 1 {
 		s.forget()
 	}
-	return a.attempt, a.delivery, a.age, err
+	return claimed.Attempt, claimed.Delivery, claimed.Age, err
 }
 
 // forget lets go of old messages now and then, beside the call.
@@ -142,14 +121,9 @@ func (s Once) Wait(ctx context.Context, key, owner string, lease time.Duration) 
 	}
 	for pause := firstLook; ; pause = min(2*pause, lastLook) {
 		l, err := about(ctx, s, key, func(now int64, m *columns.Message) (look, []byte) {
-			switch {
-			case m.Finished:
-				return look{answer: m.Answer}, nil
-			case m.Free(now):
-				return look{attempt: m.Take(owner, now+lease.Microseconds())}, nil
-			default:
-				return look{left: time.Duration(m.LeaseEndUS-now) * time.Microsecond}, nil
-			}
+			var l look
+			l.attempt, l.answer, l.left = m.Wait(now, owner, lease)
+			return l, nil
 		})
 		if err != nil || l.left == 0 {
 			return l.attempt, l.answer, err
@@ -169,10 +143,8 @@ type standing struct{ held, kept bool }
 // Hold implements callback.Once.
 func (s Once) Hold(ctx context.Context, key, owner string, lease time.Duration) (held, kept bool, err error) {
 	is, err := about(ctx, s, key, func(now int64, m *columns.Message) (standing, []byte) {
-		is := standing{held: m.Owner == owner && !m.Finished, kept: m.Kept}
-		if is.held {
-			m.LeaseEndUS = now + lease.Microseconds()
-		}
+		var is standing
+		is.held, is.kept = m.Hold(now, owner, lease)
 		return is, nil
 	})
 	return is.held, is.kept, err
@@ -180,37 +152,43 @@ func (s Once) Hold(ctx context.Context, key, owner string, lease time.Duration) 
 
 // Keep implements callback.Once.
 func (s Once) Keep(ctx context.Context, key string, message []byte) (finished bool, answer []byte, err error) {
-	m, err := about(ctx, s, key, func(now int64, m *columns.Message) (columns.Message, []byte) {
-		if m.Finished {
-			return *m, nil
+	if err := store.CheckClaim("", key, "", message); err != nil {
+		return false, nil, err
+	}
+	type kept struct {
+		finished bool
+		answer   []byte
+	}
+	k, err := about(ctx, s, key, func(now int64, m *columns.Message) (k kept, content []byte) {
+		var write bool
+		if k.finished, k.answer, write = m.Keep(now, message); write {
+			content = message
 		}
-		m.Kept = true
-		if m.KeptUS == 0 && len(message) > 0 {
-			m.KeptUS = now
-			return *m, message
-		}
-		return *m, nil
+		return k, content
 	})
-	return m.Finished, m.Answer, err
+	return k.finished, k.answer, err
 }
 
 // Finish implements callback.Once.
 func (s Once) Finish(ctx context.Context, key, owner string, answer []byte, keep time.Duration) (held, kept bool, err error) {
-	is, err := about(ctx, s, key, func(now int64, m *columns.Message) (standing, []byte) {
-		is := standing{held: m.Owner == owner, kept: m.Kept}
-		if !is.held || m.Finished || is.kept && len(answer) > 0 {
-			return is, nil
+	if err := store.CheckClaim("", key, owner, answer); err != nil {
+		return false, false, err
+	}
+	is, err := about(ctx, s, key, func(now int64, m *columns.Message) (is standing, content []byte) {
+		var drop bool
+		if is.held, is.kept, drop = m.Finish(now, owner, answer, keep); drop {
+			content = []byte{}
 		}
-		m.Finished, m.Answer, m.KeptUS, m.EndUS = true, answer, 0, now+keep.Microseconds()
-		return is, []byte{}
+		return is, content
 	})
 	return is.held, is.kept, err
 }
 
 // Take implements callback.Once.
-//
-//nolint:revive // the signature is the contract of callback.Once, in built-in types
 func (s Once) Take(ctx context.Context, account, owner string, lease time.Duration) (key string, message []byte, attempt int, err error) {
+	if err := store.CheckClaim(account, "", owner, nil); err != nil {
+		return "", nil, 0, err
+	}
 	type taken struct {
 		key     string
 		message []byte
@@ -230,8 +208,8 @@ func (s Once) Take(ctx context.Context, account, owner string, lease time.Durati
 			}
 			err = s.edit(ctx, t.key, func(state MessageState, m *columns.Message) ([]byte, error) {
 				t.attempt = 0
-				if state.Found && m.KeptUS > 0 && m.Free(state.NowUS) { // what is kept stays the same as long as it is
-					t.attempt = m.Take(owner, state.NowUS+lease.Microseconds())
+				if state.Found && m.Waits(state.NowUS) { // what is kept stays the same as long as it is
+					t.attempt = m.Take(state.NowUS, owner, lease)
 				}
 				return nil, nil
 			})

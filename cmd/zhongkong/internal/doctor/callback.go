@@ -147,6 +147,8 @@ func (t trouble) cause() string {
 		return "callback_no_route"
 	case d.Status >= 500:
 		return "callback_app_fails"
+	case isCompressed(d):
+		return "callback_compressed"
 	case isHTML(d):
 		return "callback_html"
 	case d.Status == http.StatusForbidden || d.Status == http.StatusUnauthorized:
@@ -167,6 +169,12 @@ func (t trouble) cause() string {
 	}
 }
 
+// isCompressed reports whether the answer is, though nobody asked for that.
+func isCompressed(d simulator.Delivery) bool {
+	encoding := d.Header.Get("Content-Encoding")
+	return encoding != "" && encoding != "identity" || strings.HasPrefix(d.Body, "\x1f\x8b")
+}
+
 func isHTML(d simulator.Delivery) bool {
 	body := strings.ToLower(strings.TrimSpace(d.Body))
 	return strings.HasPrefix(body, "<!doctype html") || strings.HasPrefix(body, "<html")
@@ -184,6 +192,8 @@ func (t trouble) what(reason string) Text {
 		return Text{printable(t.d.Err.Error()), "没有应答：" + printable(t.d.Err.Error())}
 	case t.d.Status != http.StatusOK:
 		return text("it answered %d %s", "返回 %d %s", t.d.Status, http.StatusText(t.d.Status))
+	case isCompressed(t.d):
+		return text("its answer is compressed", "返回的内容被压缩了")
 	case isHTML(t.d):
 		return text("it answered with a web page", "返回了网页")
 	default:
@@ -213,20 +223,27 @@ func (t trouble) remedy(cause string) Text {
 		if t.stage == Handshake {
 			method = http.MethodGet
 		}
-		return text("Let the app answer %s at this path: with the middleware, its Config.CallbackPath.", "请让程序在该路径上响应 %s 请求：使用中间件时即 Config.CallbackPath。", method)
+		return text("Let the app answer %s at this path: with the middleware on the engine, its Config.CallbackPath; on a Gin group, register client.Callback() there for GET and POST, since Gin runs a group's middleware for its routes only.",
+			"请让程序在该路径上响应 %s 请求：中间件注册在 engine 上时，检查 Config.CallbackPath；注册在 Gin 的 group 上时，请在该 group 中为 GET 和 POST 注册 client.Callback()，因为 group 的中间件只对已有路由生效。", method)
 	case "callback_app_fails":
+		if t.stage == Message {
+			return text("The app, or a proxy in front of it, fails: look into their logs. If the app has the middleware and its log says that the body was read before, register the middleware before the one that reads bodies.",
+				"程序或它前面的代理出错了：请查看它们的日志。如果使用了中间件且日志提示请求体已被读取，请把中间件注册在读取请求体的中间件之前。")
+		}
 		return text("The app, or a proxy in front of it, fails: look into their logs.", "程序或它前面的代理出错了：请查看它们的日志。")
+	case "callback_compressed":
+		return text("Switch compression off for this path: WeChat does not ask for it and cannot read the answer.", "请对该路径关闭压缩：微信没有请求压缩，也无法识别压缩后的应答。")
 	case "callback_html":
 		return text("Something answers with a web page: see that the address leads to the app and not to a site, a login page or a tunnel's notice.", "返回的是网页：请确认地址指向你的程序，而不是网站首页、登录页或内网穿透工具的提示页。")
 	case "callback_wrong_token":
 		return text("Give the app and this command the same Token, that of the console's message push (消息推送); and see that nothing in front of the app drops the query or asks for a login.",
 			"请让程序和本命令使用同一个 Token（与后台“消息推送”中的一致），并确认前面的代理没有丢弃 URL 参数或要求登录。")
 	case "callback_wants_encryption":
-		return text("The Token is right, and the app wants encrypted messages: set WECHAT_AES_KEY here too, or take it from the app if the console says plain mode (明文模式).",
-			"Token 正确，但程序要求加密消息：请在这里也设置 WECHAT_AES_KEY；如果后台是明文模式，请去掉程序里的 AES key。")
+		return text("The Token is right. Either the app wants encrypted messages: set WECHAT_AES_KEY here too, or take it from the app if the console says plain mode (明文模式). Or the body does not reach the app as it was sent: a middleware reads it first, or a proxy compresses or changes it. The app's log says which.",
+			"Token 正确。可能是程序要求加密消息：请在这里也设置 WECHAT_AES_KEY；如果后台是明文模式，请去掉程序里的 AES key。也可能是请求体没有原样到达程序：被其他中间件先读取，或被代理压缩、修改。具体原因请看程序日志。")
 	case "callback_wrong_aes_key":
-		return text("The Token is right, and the AES key or the appid differs, or the app has no AES key: give both the same EncodingAESKey and AppID, those of the console.",
-			"Token 正确，但 AES key 或 AppID 不一致，或程序没有配置 AES key：请与后台的 EncodingAESKey 和 AppID 保持一致。")
+		return text("The Token is right. Either the AES key or the appid differs, or the app has no AES key: give both the same EncodingAESKey and AppID, those of the console. Or the body does not reach the app as it was sent: a middleware reads it first, or a proxy compresses or changes it. The app's log says which.",
+			"Token 正确。可能是 AES key 或 AppID 不一致，或程序没有配置 AES key：请与后台的 EncodingAESKey 和 AppID 保持一致；也可能是请求体没有原样到达程序：被其他中间件先读取，或被代理压缩、修改。具体原因请看程序日志。")
 	case "callback_wrong_echo":
 		return text("Answer the echostr of the query as it is, without quotes, white space or a BOM.", "请原样返回 echostr，不要加引号、空白或 BOM。")
 	case "callback_wrong_reply":

@@ -1,0 +1,108 @@
+package callback
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"slices"
+)
+
+// ReadBody reads the body of a push, of one that is larger than [MaxBody] not more
+// than a byte too much. It compares what came with the Content-Length: where less
+// came although the connection is intact, something in this program has read the body
+// before, and the error is an [*Error] with [ReasonBodyRead]. Any other error is the
+// connection's.
+//
+// [Verifier.OpenRequest] reads and opens in one step.
+func ReadBody(r *http.Request) ([]byte, error) { return readBody(r, nil) }
+
+// usualBody is the room that a request gets only because of what it says about itself.
+const usualBody = 16 << 10
+
+// readBody reads into the room of body.
+func readBody(r *http.Request, body []byte) ([]byte, error) {
+	body = body[:0]
+	size := r.ContentLength
+	if size > MaxBody {
+		return make([]byte, MaxBody+1), nil // nothing is read, and Open says what is wrong
+	}
+	if r.Body != nil { // a request that no server made
+		body = slices.Grow(body, int(min(max(size, 4<<10-1), usualBody))+1) // a byte more, to meet the end
+	}
+	for r.Body != nil && len(body) <= MaxBody {
+		if len(body) == cap(body) {
+			body = append(make([]byte, 0, min(2*cap(body), MaxBody+1)), body...)
+		}
+		n, err := r.Body.Read(body[len(body):min(cap(body), MaxBody+1)])
+		body = body[:len(body)+n]
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return body, err
+		}
+	}
+	if int64(len(body)) < size {
+		return body, errBodyRead
+	}
+	return body, nil
+}
+
+var errBodyRead = refuse(ReasonBodyRead, "the body of the push is empty or shorter than its Content-Length, though its signature "+
+	"is right: something in front, such as a middleware that logs bodies, has read it before; register this one first, "+
+	"or have the other one put the body back (r.Body = io.NopCloser(bytes.NewReader(body)))")
+
+// OpenRequest reads the body of a push and opens it as [Verifier.Open] does. Where the
+// body was read before ([ReasonBodyRead]), a wrong signature is the error all the same:
+// who did not sign the query learns nothing about this program.
+func (v *Verifier) OpenRequest(q Query, r *http.Request) (message []byte, pair Pair, err error) {
+	message, pair, err = v.openRequest(new(room), q, r)
+	if err == nil {
+		err = v.stale(q, pair)
+	}
+	if err != nil {
+		return nil, Pair{}, err
+	}
+	return message, pair, nil
+}
+
+// OpenLate is [Verifier.OpenRequest] for callers that know which messages were handled,
+// as [Endpoint.Serve] does and says: it takes an encrypted push of any age, since
+// WeChat repeats some events for hours, perhaps with the timestamp of the first time.
+func (v *Verifier) OpenLate(q Query, r *http.Request) (message []byte, pair Pair, err error) {
+	return v.openRequest(new(room), q, r)
+}
+
+// openRequest opens an encrypted push of any age and a plain one that is fresh; the
+// message is good until room is used again.
+func (v *Verifier) openRequest(room *room, q Query, r *http.Request) (message []byte, pair Pair, err error) {
+	room.body, err = readBody(r, room.body)
+	if err == nil && len(room.body) == 0 && r.ContentLength != 0 {
+		err = errBodyRead // WeChat sends no empty ones
+	}
+	var refusal *Error
+	if errors.As(err, &refusal) {
+		if ring, err := v.configured(); err != nil {
+			return nil, Pair{}, err
+		} else if _, err := ring.verify(q); err != nil {
+			return nil, Pair{}, err
+		}
+	}
+	if err != nil {
+		return nil, Pair{}, err
+	}
+	return v.open(room, q, room.body)
+}
+
+// Fresh returns the refusal of a push whose timestamp is not fresh, for callers of
+// [Verifier.OpenLate].
+func (v *Verifier) Fresh(q Query) error { return v.fresh(q.Timestamp) }
+
+// stale is the refusal of an encrypted push that is not fresh; a plain one was looked
+// at before.
+func (v *Verifier) stale(q Query, pair Pair) error {
+	if !pair.Encrypted {
+		return nil
+	}
+	return v.fresh(q.Timestamp)
+}

@@ -42,11 +42,6 @@ func TestEvidence(t *testing.T) {
 			}()
 			return ours, nil
 		}, false},
-		"closed before the request": {func(context.Context) (net.Conn, error) {
-			ours, theirs := net.Pipe()
-			_ = theirs.Close()
-			return ours, nil
-		}, false},
 		"silent": {func(context.Context) (net.Conn, error) {
 			ours, theirs := net.Pipe()
 			go func() { _, _ = io.Copy(io.Discard, theirs) }()

@@ -120,12 +120,17 @@ func ticketError(err error) error {
 }
 
 // withoutToken is the failure of a fetch for which no access_token was to be had;
-// it waits as long as that does. Another machine may have one: hence PerHost.
+// it waits as long as that does. It is this machine's own, as another one may have a
+// token, unless WeChat refuses the account.
 func withoutToken(err error) *custody.FetchError {
 	failure := &custody.FetchError{Class: custody.ClassTransient, PerHost: true, Err: &noTokenError{err}}
 	var none *custody.Error
 	if errors.As(err, &none) {
 		failure.Class, failure.RetryAfter, failure.Code = none.Class, none.RetryAfter, none.Code
+	}
+	var refusal *Error
+	if errors.As(err, &refusal) {
+		failure.PerHost = refusal.Info().PerHost
 	}
 	return failure
 }

@@ -80,7 +80,7 @@ func TestWithDefaults(t *testing.T) {
 	var zero wechat.Config
 	c := zero.WithDefaults()
 	got := []any{c.TokenAPI, c.APIBase, c.StoreURL, c.CallbackPath, c.ContextKey, c.Freshness, c.Timing.LeaseTTL, c.Logger != nil}
-	want := []any{platform.Stable, "https://api.weixin.qq.com", "sqlite:zhongkong.db", "/", "wechat", 5 * time.Minute, 12 * time.Second, true}
+	want := []any{platform.Stable, "https://api.weixin.qq.com", "sqlite:zhongkong.db", "/", "wechat", 5 * time.Minute, 5 * time.Second, true}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("defaults (-want +got):\n%s", diff)
 	}

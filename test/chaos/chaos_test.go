@@ -5,6 +5,7 @@ package chaos
 import (
 	"bufio"
 	"context"
+	"errors"
 	"encoding/json"
 	"errors"
 	"flag"

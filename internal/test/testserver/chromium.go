@@ -6,10 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
-	"testing"
 	"time"
-
-	"github.com/zhongkong-go/zhongkong/internal/test/tier"
 )
 
 // ChromiumVariable names the Chromium that tests of pages drive, where it is not
@@ -30,20 +27,6 @@ func FindChromium() (string, error) {
 		}
 	}
 	return "", fmt.Errorf("%w: there is no Chromium here", ErrNotInstalled)
-}
-
-// Chromium returns the path of a Chromium. Outside make test the test is left out unless
-// the environment names one.
-func Chromium(tb testing.TB) string {
-	tb.Helper()
-	if os.Getenv(ChromiumVariable) == "" {
-		tier.Full(tb)
-	}
-	path, err := FindChromium()
-	if err != nil {
-		leaveOut(tb, ChromiumLeftOut())
-	}
-	return path
 }
 
 // ChromiumVersion returns what a Chromium says it is: "Chromium 140.0.7339.80".

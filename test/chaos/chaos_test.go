@@ -5,7 +5,6 @@ package chaos
 import (
 	"bufio"
 	"context"
-	"errors"
 	"encoding/json"
 	"errors"
 	"flag"

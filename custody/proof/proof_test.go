@@ -394,9 +394,10 @@ func (l *lawless) Shorten(_ context.Context, key custody.Key, fence int64, end t
 
 func (l *lawless) Close() error { return nil }
 
-// TestBreaches breaks the protocol on purpose, one rule at a time, and wants each
+// TestBreachesUnraced breaks the protocol on purpose, one rule at a time, and wants each
 // breach to be caught: a proof that cannot fail proves nothing.
-func TestBreaches(t *testing.T) {
+func TestBreachesUnraced(t *testing.T) {
+	tier.Unraced(t)
 	t.Parallel()
 	const most = 5000 // schedules; each breach shows itself long before
 	for _, c := range []struct {

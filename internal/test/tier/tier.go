@@ -13,7 +13,7 @@ import (
 const (
 	// Variable names the tier: "full" in `make test` and above, unset for `go test ./...`.
 	Variable = "ZHONGKONG_TEST"
-	// SpeedVariable is "1" while the tests of speed run.
+	// SpeedVariable is "1" in the stage of make test that runs without the race detector.
 	SpeedVariable = "ZHONGKONG_TEST_SPEED"
 )
 
@@ -37,8 +37,20 @@ func Count(quick, full int) int {
 	return quick
 }
 
+// Unraced leaves a test to the stage of `make test` without the race detector: one that
+// computes for minutes, which the detector would make many. Its name ends in Unraced.
+func Unraced(tb testing.TB) {
+	tb.Helper()
+	switch {
+	case os.Getenv(SpeedVariable) != "1":
+		tb.Skip("left to make test: " + SpeedVariable + "=1 runs it")
+	case race.Enabled:
+		tb.Skip("left to the stage without the race detector")
+	}
+}
+
 // Speed leaves a test of time or allocations to the stage of `make test` that runs
-// such tests one after the other. Neither means anything under the race detector, under
+// such tests one after the other. Its name begins with TestSpeed. Neither means anything under the race detector, under
 // coverage, or next to the tests of other packages.
 func Speed(tb testing.TB) {
 	tb.Helper()

@@ -30,6 +30,9 @@ func TestSpeed(t *testing.T) {
 		if got := ran(t, func(t *testing.T) { tier.Speed(t) }); got != want {
 			t.Errorf("%s=%q: ran %t, want %t", tier.SpeedVariable, value, got, want)
 		}
+		if got := ran(t, func(t *testing.T) { tier.Unraced(t) }); got != (value == "1" && !race.Enabled) {
+			t.Errorf("%s=%q: Unraced ran %t", tier.SpeedVariable, value, got)
+		}
 	}
 }
 

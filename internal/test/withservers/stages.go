@@ -32,7 +32,8 @@ type stage struct {
 
 // stages returns the stages of make test. Times mean nothing under the race detector or
 // while other tests run: tests that measure are named TestSpeed…, skip themselves
-// in the other stages and run in the last ones, one package after the other.
+// in the other stages and run in the last ones, one package after the other. So do tests
+// named …Unraced, which compute for so long that the race detector is too slow for them.
 func stages() ([]stage, error) {
 	all := []stage{{name: "tests, under the race detector", dir: ".", args: []string{"-race", "-timeout", "20m", "./..."}}}
 	modules := []string{"."}
@@ -50,16 +51,16 @@ func stages() ([]stage, error) {
 		}
 		all = append(all, stage{
 			name: "speed, without it, in " + module, dir: module, env: []string{tier.SpeedVariable + "=1"}, measures: true,
-			args: append([]string{"-count", "1", "-p", "1", "-timeout", "15m", "-run", "^TestSpeed"}, packages...),
+			args: append([]string{"-count", "1", "-p", "1", "-timeout", "15m", "-run", "^TestSpeed|Unraced$"}, packages...),
 		})
 	}
 	return all, nil
 }
 
-var measure = regexp.MustCompile(`(?m)^func TestSpeed`)
+var measure = regexp.MustCompile(`(?m)^func (TestSpeed|Test\w+Unraced\()`)
 
-// measuring returns the packages of a module that have tests of speed, so that no
-// other is built for that stage.
+// measuring returns the packages of a module that have tests for the stage without the race
+// detector, so that no other is built for it.
 func measuring(module string) ([]string, error) {
 	var packages []string
 	err := filepath.WalkDir(module, func(path string, entry fs.DirEntry, err error) error {

@@ -102,12 +102,12 @@ func module(t *testing.T, files map[string]string) {
 	}
 }
 
-// TestStages: tests of speed are looked for in this module and that of the pages, and in
-// no other.
+// TestStages: tests without the race detector are looked for in this module and that of the
+// pages, and in no other.
 func TestStages(t *testing.T) {
 	const speed = "package x\n\nfunc TestSpeedOne(t *testing.T) {}\n"
 	module(t, map[string]string{
-		"a/a_test.go": speed, "a/b_test.go": speed, "b/b_test.go": "package b\n", ".c/c_test.go": speed, "testdata/d_test.go": speed,
+		"a/a_test.go": speed, "a/b_test.go": speed, "b/b_test.go": "package b\n\nfunc TestLongUnraced(t *testing.T) {}\n", "c/c_test.go": "package c\n", ".c/c_test.go": speed, "testdata/d_test.go": speed,
 		"e/go.mod": "module e\n", "e/e_test.go": speed,
 		"test/pages/go.mod": "module pages\n", "test/pages/chat/chat_test.go": speed,
 	})
@@ -119,8 +119,8 @@ func TestStages(t *testing.T) {
 	for _, s := range all {
 		got = append(got, s.dir+": "+s.args[len(s.args)-1])
 	}
-	want := []string{".: ./...", "test/pages: ./...", ".: ./a", "test/pages: ./chat"}
-	if !slices.Equal(got, want) {
+	want := []string{".: ./...", "test/pages: ./...", ".: ./b", "test/pages: ./chat"}
+	if !slices.Equal(got, want) || !slices.Contains(all[2].args, "./a") || slices.Contains(all[2].args, "./c") {
 		t.Errorf("stages %q, want %q", got, want)
 	}
 }

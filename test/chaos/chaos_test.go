@@ -19,6 +19,7 @@ import (
 var (
 	long   = flag.Duration("chaos", 0, "how long to disturb each engine, outages not counted; 0 leaves these tests out")
 	outage = flag.Duration("outage", 0, "how long each outage of a store lasts; 0 means 5, 8 or 15 s")
+	logs   = flag.Bool("logs", false, "print the logs of the processes")
 )
 
 const processes = 8
@@ -87,6 +88,7 @@ var scenes = []scene{
 }
 
 const (
+	startTime   = 3 * time.Second // of a run, in which the first tokens are fetched
 	repairTime  = 3 * time.Second // after a token was invalidated, calls work again
 	recoverTime = 5 * time.Second // after a store is back, all that wait have a token
 	rest        = recoverTime + time.Second
@@ -157,7 +159,7 @@ func start(t *testing.T, e engine) *run {
 		}
 		r.accounts, r.sims = append(r.accounts, half...), append(r.sims, sim)
 	}
-	r.fleet = newFleet(t, e, orders{Accounts: r.accounts, Users: 2, Pause: time.Second, Timing: timing, Refused: true})
+	r.fleet = newFleet(t, e, orders{Accounts: r.accounts, Users: 2, Pause: time.Second, Timing: timing, Refused: true, Logs: *logs})
 	r.observer.store = r.fleet.store
 	r.observer.watch(t)
 	return r

@@ -95,12 +95,13 @@ func (v *verdict) judge(i *incident, worker int) {
 		}
 		return
 	case i.Kind == slowCall:
-		if !excused && !v.away(s) {
+		if !excused && !v.away(s) && i.Began.Sub(v.r.began) > startTime {
 			v.slow++
 			v.note("slow", i, waited)
 		}
 	case i.Kind == refusedCall && stray && repeated:
 		v.strayed++
+		v.note(fmt.Sprint("stray after ", v.history(i)), i, waited)
 		return
 	case excused:
 		v.excused++
@@ -117,7 +118,9 @@ func (v *verdict) judge(i *incident, worker int) {
 		return
 	default:
 		v.noneLive++
-		if !v.away(s) {
+		if i.Kind == refusedCall {
+			v.note(fmt.Sprint("refused without a live token in the store ", v.history(i)), i, waited)
+		} else if !v.away(s) {
 			v.note("failed without a live token in the store", i, waited)
 		}
 	}
@@ -205,6 +208,14 @@ func (v *verdict) lost(t token, api platform.TokenAPI) bool {
 		}
 	}
 	return false
+}
+
+// history tells the refusals of a call.
+func (v *verdict) history(i *incident) (all []string) {
+	for _, e := range v.r.observer.bad[i.Number] {
+		all = append(all, fmt.Sprintf("%.3f s fault=%v ...%s", e.Time.Sub(v.r.began).Seconds(), e.Fault, e.Query[len(e.Query)-8:]))
+	}
+	return all
 }
 
 // most details of one kind that are shown.

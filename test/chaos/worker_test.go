@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
@@ -55,6 +56,7 @@ type orders struct {
 	Pause    time.Duration // between two calls of one user
 	Timing   custody.Timing
 	Refused  bool // one call in eight is to refusedPath
+	Logs     bool // to standard error
 }
 
 // address is where a worker calls from, so that the simulator can tell them
@@ -247,6 +249,10 @@ func work(o orders) error {
 	defer scheduler.Close()
 	teller := &teller{id: o.ID, still: watchStill(ctx)}
 	trace := teller.trace()
+	logger := slog.New(slog.DiscardHandler)
+	if o.Logs {
+		logger = slog.New(slog.NewTextHandler(os.Stderr, nil)).With("process", o.ID)
+	}
 	var users sync.WaitGroup
 	for _, a := range o.Accounts {
 		api, err := platform.New(platform.Config{Base: a.WeChat, Transport: wire})
@@ -256,7 +262,7 @@ func work(o orders) error {
 		secret := custody.NewSecret(a.Secret)
 		keeper, err := custody.New(custody.Config{
 			Key: api.Key(a.AppID, a.API), Kind: api.AccessToken(platform.Account{AppID: a.AppID, Secret: secret}, a.API),
-			Store: store, Secret: secret, Overlap: a.Overlap, Timing: o.Timing, Scheduler: scheduler, Trace: trace,
+			Store: store, Secret: secret, Overlap: a.Overlap, Timing: o.Timing, Scheduler: scheduler, Trace: trace, Logger: logger,
 		})
 		if err != nil {
 			return err

@@ -49,7 +49,7 @@ func troubles(f *fleet) []trouble {
 		}},
 		{"freeze", false, func(_ *run, w *worker) {
 			w.signal(syscall.SIGSTOP)
-			time.Sleep(timing.LeaseTTL + 500*time.Millisecond)
+			time.Sleep(usual.LeaseTTL + 500*time.Millisecond)
 			w.signal(syscall.SIGCONT)
 		}},
 		{"invalidate", false, (*run).invalidate},
@@ -159,7 +159,7 @@ func start(t *testing.T, e engine) *run {
 		}
 		r.accounts, r.sims = append(r.accounts, half...), append(r.sims, sim)
 	}
-	r.fleet = newFleet(t, e, orders{Accounts: r.accounts, Users: 2, Pause: time.Second, Timing: timing, Refused: true, Logs: *logs})
+	r.fleet = newFleet(t, e, orders{Accounts: r.accounts, Users: 2, Pause: time.Second, Timing: usual, Refused: true, Logs: *logs})
 	r.observer.store = r.fleet.store
 	r.observer.watch(t)
 	return r

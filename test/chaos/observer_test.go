@@ -75,6 +75,7 @@ type token struct {
 }
 
 const (
+	lookSlow  = 500 * time.Millisecond // a store that takes longer for a look does not count as answering
 	lookEvery = 100 * time.Millisecond
 	lookTime  = time.Second
 	numbered  = "n" // the parameter with the number of a user's call
@@ -172,6 +173,19 @@ func (o *observer) look(ctx context.Context) {
 	}
 }
 
+// answered reports whether the store answered, and in good time.
+func (s *sight) answered() bool { return s.err == nil && s.to.Sub(s.from) < lookSlow }
+
+// unanswered returns the looks that the store did not answer in good time.
+func (o *observer) unanswered() (all []span) {
+	for _, s := range o.sights {
+		if !s.answered() {
+			all = append(all, s.span)
+		}
+	}
+	return all
+}
+
 // last returns the last look that was answered.
 func (o *observer) last() (s sight, ok bool) {
 	o.mu.Lock()
@@ -215,12 +229,12 @@ func (o *observer) servable(appID string, s span) bool {
 	for _, look := range o.sights {
 		switch {
 		case look.to.Before(s.from):
-			before, value = look.err == nil && look.records[appID].live, look.records[appID].value
+			before, value = look.answered() && look.records[appID].live, look.records[appID].value
 			continue
 		case after:
 			return true
 		}
-		if r := look.records[appID]; look.err != nil || !r.live || r.value != value || !before {
+		if r := look.records[appID]; !look.answered() || !r.live || r.value != value || !before {
 			return false
 		}
 		after = look.from.After(s.to)

@@ -101,7 +101,7 @@ func (v *verdict) judge(i *incident, worker int) {
 		}
 	case i.Kind == refusedCall && stray && repeated:
 		v.strayed++
-		v.note(fmt.Sprint("stray after ", v.history(i)), i, waited)
+		v.note("a stray, repeated", i, waited)
 		return
 	case excused:
 		v.excused++
@@ -119,7 +119,7 @@ func (v *verdict) judge(i *incident, worker int) {
 	default:
 		v.noneLive++
 		if i.Kind == refusedCall {
-			v.note(fmt.Sprint("refused without a live token in the store ", v.history(i)), i, waited)
+			v.note("refused without a live token in the store", i, waited)
 		} else if !v.away(s) {
 			v.note("failed without a live token in the store", i, waited)
 		}
@@ -134,7 +134,7 @@ func (v *verdict) recovered(i *incident, excused bool) {
 	ends := s.to.Add(-v.r.observer.still(s))
 	for _, out := range v.r.outages {
 		after := ends.Sub(out.to)
-		if after <= 0 || i.Began.After(out.to.Add(rest)) || excused {
+		if after <= 0 || i.Began.After(out.to.Add(rest)) || excused || v.sluggish(span{out.to.Add(lookTime), s.to}) {
 			continue
 		}
 		if i.Kind == slowCall {
@@ -147,7 +147,7 @@ func (v *verdict) recovered(i *incident, excused bool) {
 	}
 	for _, dead := range v.r.killed {
 		after := i.Began.Sub(dead.at) - v.r.observer.still(span{dead.at, i.Began})
-		if i.AppID == dead.appID && i.Kind != slowCall && after > repairTime && after < repairTime+time.Second {
+		if i.AppID == dead.appID && i.Kind != slowCall && after > repairTime && after < repairTime+time.Second && !v.sluggish(span{dead.at, s.to}) {
 			v.late++
 			v.fail("failed "+repairTime.String()+" after its token was invalidated", i, after)
 		}
@@ -165,11 +165,37 @@ func (v *verdict) excuses(s span, worker int) bool {
 	return false
 }
 
-// away reports whether s meets an outage or the time after it in which waiting calls are
-// served.
+// out reports whether s meets an outage, or a restart of the store.
+func (v *verdict) out(s span) bool {
+	for _, o := range v.r.outages {
+		if s.meets(o.span) {
+			return true
+		}
+	}
+	for _, w := range v.r.windows {
+		if w.victim < 0 && s.meets(w.span) {
+			return true
+		}
+	}
+	return false
+}
+
+// away reports whether s meets a time in which the store did not answer or did not
+// write, or the time after it in which waiting calls are served.
 func (v *verdict) away(s span) bool {
 	for _, o := range v.r.outages {
 		if s.meets(span{o.from, o.to.Add(recoverTime)}) {
+			return true
+		}
+	}
+	return v.sluggish(s)
+}
+
+// sluggish reports whether the store, of its own accord, did not answer in good time
+// during s or just before: on a machine that has too much to do.
+func (v *verdict) sluggish(s span) bool {
+	for _, slow := range v.r.observer.unanswered() {
+		if s.meets(span{slow.from, slow.to.Add(repairTime)}) {
 			return true
 		}
 	}
@@ -178,7 +204,7 @@ func (v *verdict) away(s span) bool {
 
 // lost reports whether the attempt that brought a token lost its answer or its save.
 func (v *verdict) lost(t token, api platform.TokenAPI) bool {
-	before := timing.FetchTimeout + timing.SaveTimeout + v.r.observer.still(span{t.at, t.at.Add(timing.FetchTimeout)})
+	before := usual.FetchTimeout + usual.SaveTimeout + v.r.observer.still(span{t.at, t.at.Add(usual.FetchTimeout)})
 	holder := -1
 	for id, w := range v.r.fleet.workers {
 		if w.o.address() == t.caller {
@@ -186,12 +212,12 @@ func (v *verdict) lost(t token, api platform.TokenAPI) bool {
 		}
 	}
 	for _, w := range v.r.windows {
-		if (w.victim == holder || w.victim < 0) && !t.at.Before(w.from.Add(-before)) && !t.at.After(w.to.Add(timing.SaveTimeout)) {
+		if (w.victim == holder || w.victim < 0) && !t.at.Before(w.from.Add(-before)) && !t.at.After(w.to.Add(usual.SaveTimeout)) {
 			return true
 		}
 	}
 	for _, o := range v.r.outages {
-		to := o.from.Add(timing.StoreTimeout) // later no fetch can be counted, so none is sent
+		to := o.from.Add(usual.StoreTimeout) // later no fetch can be counted, so none is sent
 		if api == platform.Stable {
 			to = o.to // it is fetched without the store
 		}
@@ -213,7 +239,7 @@ func (v *verdict) lost(t token, api platform.TokenAPI) bool {
 // history tells the refusals of a call.
 func (v *verdict) history(i *incident) (all []string) {
 	for _, e := range v.r.observer.bad[i.Number] {
-		all = append(all, fmt.Sprintf("%.3f s fault=%v ...%s", e.Time.Sub(v.r.began).Seconds(), e.Fault, e.Query[len(e.Query)-8:]))
+		all = append(all, fmt.Sprintf("at %.3f s, stray: %v", e.Time.Sub(v.r.began).Seconds(), e.Fault))
 	}
 	return all
 }
@@ -237,7 +263,7 @@ func (v *verdict) note(what string, i *incident, d time.Duration) {
 }
 
 func (v *verdict) describe(i *incident, d time.Duration) string {
-	return fmt.Sprintf("call %s of %s to %s at %s, %s after %s (%s): %s", i.Number, i.AppID, i.Path, v.r.when(i.Began), i.Kind, i.Took.Round(time.Millisecond), d.Round(time.Millisecond), i.Error)
+	return fmt.Sprintf("call %s of %s to %s at %s, %s after %s (%s), refused %v: %s", i.Number, i.AppID, i.Path, v.r.when(i.Began), i.Kind, i.Took.Round(time.Millisecond), d.Round(time.Millisecond), v.history(i), i.Error)
 }
 
 // when tells a time as a span since the run began, and after what.
@@ -263,6 +289,13 @@ func (v *verdict) String() string {
 	for _, o := range r.outages {
 		fmt.Fprintf(&b, "  %s for %s: across %d windows and %d ends\n", o.name, o.to.Sub(o.from).Round(100*time.Millisecond), o.windows, o.ends)
 	}
+	var slow time.Duration
+	for _, s := range r.observer.unanswered() {
+		if !v.out(s) {
+			slow += s.to.Sub(s.from)
+		}
+	}
+	fmt.Fprintf(&b, "  not answering in good time outside that: %s; this machine stood still for %s\n", slow.Round(time.Millisecond), r.observer.still(span{r.began, time.Now()}).Round(time.Millisecond))
 	fmt.Fprintf(&b, "  %d troubles, %d of them invalidated a token; %d tokens issued, %d lost with their holder, %d beyond law 1\n",
 		r.troubles, len(r.killed), v.issued, v.wasted-v.beyond, v.beyond)
 	fmt.Fprintf(&b, "  %d calls and %d of a path that is always refused; %d strays, of which %d met a second one; %d probes\n",

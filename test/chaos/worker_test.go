@@ -29,9 +29,13 @@ const workerVariable = "ZHONGKONG_CHAOS_WORKER"
 
 // timing is WeChat's and ours, shortened alike.
 var timing = custody.Timing{
-	FetchTimeout: 2 * time.Second, SaveTimeout: time.Second, StoreTimeout: 500 * time.Millisecond,
-	LeaseTTL: 3 * time.Second, ProbeTimeout: time.Second, StorePatience: 4 * time.Second,
+	FetchTimeout: time.Second, SaveTimeout: 500 * time.Millisecond, StoreTimeout: 250 * time.Millisecond,
+	LeaseTTL: 2 * time.Second, ProbeTimeout: 500 * time.Millisecond,
 }
+
+// usual is ours as it is, for WeChat's times that are not shortened much. A store that
+// is away counts as unavailable while some of the windows are open.
+var usual = custody.Timing{StorePatience: 4 * time.Second}.WithDefaults()
 
 // The paths that users call. WeChat's stand-in refuses the last one always, if a test
 // says so, whatever the token.

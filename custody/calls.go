@@ -143,6 +143,13 @@ func (c *calls) note(call StoreCall, sent time.Time, err error) {
 // is taken and given back does not.
 func useful(call StoreCall) bool { return call == CallBegin || call == CallSave }
 
+// takes notes that the store took what another process wrote.
+func (c *calls) takes() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.stuck = time.Time{}
+}
+
 // health returns for how long the store has been silent, and for how long it has
 // taken nothing.
 func (c *calls) health(now time.Time) (silent, stuck time.Duration) {

@@ -298,12 +298,16 @@ func refused(v *view, now time.Time) (action, bool) {
 }
 
 // breaker returns for how long refusals are only reported. Evidence that the value
-// works since ends that.
+// has worked since ends that; for a value that could not be forced, which may have been
+// refused by chance, until a probe refuses it again.
 func (v *view) breaker(now time.Time) time.Duration {
 	if v.held == nil {
 		return 0
 	}
 	wait := v.notes.breaker(v.storeNow, v.held.fence)
+	if wait > 0 && v.notes.BreakerFence != 0 && !v.rejected && v.lived.After(v.probed) {
+		return 0
+	}
 	if wait > 0 && v.notes.BreakerFence == 0 && v.livedFor(now, v.storeNow.Sub(time.UnixMicro(v.notes.BreakerEnd).Add(-breakerTime))) {
 		return 0
 	}

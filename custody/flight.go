@@ -215,6 +215,9 @@ func (f *flight) adopt(rec Record, sent time.Time) {
 	}
 	left := min(rec.End.Sub(rec.Now), rec.Life)
 	mine := k.state.current()
+	if mine != nil && rec.Fence > mine.fence {
+		k.calls.takes()
+	}
 	if mine != nil && mine.unsaved && rec.Fence < mine.fence {
 		return
 	}

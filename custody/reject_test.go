@@ -383,6 +383,39 @@ func TestForce(t *testing.T) {
 	})
 }
 
+// TestStrayProbe: when a probe was a stray refusal as well, and forcing another value is
+// not allowed yet, calls that work show that the value is good. Later strays are repeated.
+func TestStrayProbe(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, i *issuer, store *memory.Store) {
+		stubborn(i)
+		k := open(t, config(i, store))
+		mustToken(t, k, value(1))
+		stray := true
+		i.says(func(string) custody.Verdict {
+			if stray {
+				stray = false
+				return custody.Rejected
+			}
+			return custody.Accepted
+		})
+		if token, err := k.Reject(called(t, "/a", time.Now()), value(1)); err != nil || token.Value() != value(2) {
+			t.Fatalf("Reject: %q, %v; want the forced value", token.Value(), err)
+		}
+		pass(5 * time.Second)
+		stray = true
+		_, err := k.Reject(called(t, "/a", time.Now()), value(2))
+		mustRefuse(t, err, 20*time.Second, 30*time.Second)
+		fetches := len(i.asked())
+		pass(2 * time.Second)
+		mustToken(t, k, value(2))
+		if token, err := k.Reject(called(t, "/a", time.Now()), value(2)); err != nil || token.Value() != value(2) {
+			t.Errorf("a stray after calls that worked: %q, %v; want the same value", token.Value(), err)
+		}
+		mustFetches(t, i, fetches)
+	})
+}
+
 // TestForcedFetchesOfADay: 18 in a Beijing day, then again after midnight UTC+8.
 func TestForcedFetchesOfADay(t *testing.T) {
 	t.Parallel()

@@ -70,7 +70,7 @@ func TestKilledInTheMiddle(t *testing.T) {
 	for _, e := range engines() {
 		t.Run(e.name, func(t *testing.T) {
 			t.Parallel() // they mostly wait
-			sim := simtest.New(t, simulator.Options{Accounts: made(1), Life: 30 * time.Second, Overlap: 5 * time.Second, Events: -1})
+			sim := simtest.New(t, simulator.Options{Accounts: made(1, 1), Life: 30 * time.Second, Overlap: 5 * time.Second, Events: -1})
 			sim.Delay(simulator.TokenPath, 2*time.Second)
 			all := accounts(sim, 5*time.Second, platform.Classic)
 			key := keyOf(t, all[0])

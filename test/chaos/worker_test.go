@@ -8,8 +8,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -19,7 +21,6 @@ import (
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/internal/test/testserver"
 	"github.com/zhongkong-go/zhongkong/platform"
-	"github.com/zhongkong-go/zhongkong/simulator"
 	"github.com/zhongkong-go/zhongkong/store/open"
 )
 
@@ -32,6 +33,24 @@ var timing = custody.Timing{
 	LeaseTTL: 2 * time.Second, ProbeTimeout: 500 * time.Millisecond,
 }
 
+// usual is ours as it is, for WeChat's times that are not shortened much. A store that
+// is away counts as unavailable while some of the windows are open.
+var usual = custody.Timing{StorePatience: 4 * time.Second}.WithDefaults()
+
+// The paths that users call. WeChat's stand-in refuses the last one always, if a test
+// says so, whatever the token.
+const (
+	readPath    = "/cgi-bin/getcallbackip"
+	writePath   = "/cgi-bin/openapi/quota/get" // a POST
+	refusedPath = "/cgi-bin/menu/get"
+)
+
+const (
+	slow   = time.Second      // a call that waits longer is told of
+	most   = 10 * time.Second // that a user waits
+	mostOf = 12 * time.Second // the same on refusedPath, whose own calls may take 10 s
+)
+
 // orders tell a worker what to do.
 type orders struct {
 	ID       int
@@ -40,6 +59,8 @@ type orders struct {
 	Users    int           // of each account
 	Pause    time.Duration // between two calls of one user
 	Timing   custody.Timing
+	Refused  bool // one call in eight is to refusedPath
+	Logs     bool // to standard error
 }
 
 // address is where a worker calls from, so that the simulator can tell them
@@ -59,8 +80,102 @@ type report struct {
 	Failed    int           // that WeChat refused, also after a retry: the user saw a 40001
 	NoToken   int           // that were not sent because there was no token
 	Cut       int           // that did not reach WeChat
+	Own       int           // that WeChat refused on refusedPath, as it always does
 	Longest   time.Duration // that a reader waited although a live token existed
 	FirstFail string
+}
+
+// What is wrong with a call.
+const (
+	slowCall    = "slow"     // it succeeded after more than a second
+	refusedCall = "refused"  // WeChat refused it, also after a retry
+	noToken     = "no token" // it was not sent, or waited to its end
+	cutCall     = "cut"      // it did not reach WeChat
+)
+
+// trouble of a call, as its worker tells it at once.
+type incident struct {
+	Number string // of the call, in its query
+	AppID  string
+	Path   string
+	Kind   string
+	Began  time.Time
+	Took   time.Duration
+	Still  time.Duration // of that, the process did not run
+	Error  string
+}
+
+func (i *incident) span() span { return span{i.Began, i.Began.Add(i.Took)} }
+
+// loss is an attempt whose answer or save was lost, as its holder knows it.
+type loss struct {
+	AppID string
+	At    time.Time
+	Took  time.Duration
+}
+
+// line is what a worker writes to its standard output.
+type line struct {
+	Report   *report   `json:",omitempty"`
+	Incident *incident `json:",omitempty"`
+	Loss     *loss     `json:",omitempty"`
+}
+
+// teller writes lines.
+type teller struct {
+	id    int
+	still func() time.Duration // for how long the process did not run, since its start
+	calls atomic.Int64
+
+	mu  sync.Mutex // guards what follows, and standard output
+	all report
+}
+
+func (t *teller) tell(l line) { _ = json.NewEncoder(os.Stdout).Encode(l) }
+
+func (t *teller) report() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.tell(line{Report: &t.all})
+}
+
+func (t *teller) lost(key custody.Key, took time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.tell(line{Loss: &loss{key.AppID, time.Now(), took}})
+}
+
+// trace tells of the attempts whose answer or save is lost.
+func (t *teller) trace() *custody.Trace {
+	return &custody.Trace{
+		Fetched: func(i custody.FetchedInfo) {
+			if i.Err != nil && i.Err.Unanswered {
+				t.lost(i.Key, i.Took)
+			}
+		},
+		Renewed: func(i custody.RenewedInfo) {
+			if i.Result == custody.RenewalUnsaved || i.Result == custody.RenewalOvertaken {
+				t.lost(i.Key, i.Took)
+			}
+		},
+	}
+}
+
+// watchStill returns a function that says for how long the process did not run.
+func watchStill(ctx context.Context) func() time.Duration {
+	var sum atomic.Int64
+	go func() {
+		const step = 10 * time.Millisecond
+		for last := time.Now(); ctx.Err() == nil; {
+			time.Sleep(step)
+			now := time.Now()
+			if gap := now.Sub(last) - step; gap > 4*step {
+				sum.Add(int64(gap))
+			}
+			last = now
+		}
+	}()
+	return func() time.Duration { return time.Duration(sum.Load()) }
 }
 
 func TestMain(m *testing.M) {
@@ -136,9 +251,12 @@ func work(o orders) error {
 	wire := newNetwork(o)
 	scheduler := custody.NewScheduler(custody.SchedulerConfig{})
 	defer scheduler.Close()
-
-	var mu sync.Mutex
-	var all report
+	teller := &teller{id: o.ID, still: watchStill(ctx)}
+	trace := teller.trace()
+	logger := slog.New(slog.DiscardHandler)
+	if o.Logs {
+		logger = slog.New(slog.NewTextHandler(os.Stderr, nil)).With("process", o.ID)
+	}
 	var users sync.WaitGroup
 	for _, a := range o.Accounts {
 		api, err := platform.New(platform.Config{Base: a.WeChat, Transport: wire})
@@ -148,17 +266,17 @@ func work(o orders) error {
 		secret := custody.NewSecret(a.Secret)
 		keeper, err := custody.New(custody.Config{
 			Key: api.Key(a.AppID, a.API), Kind: api.AccessToken(platform.Account{AppID: a.AppID, Secret: secret}, a.API),
-			Store: store, Secret: secret, Overlap: a.Overlap, Timing: o.Timing, Scheduler: scheduler,
+			Store: store, Secret: secret, Overlap: a.Overlap, Timing: o.Timing, Scheduler: scheduler, Trace: trace, Logger: logger,
 		})
 		if err != nil {
 			return err
 		}
 		defer func() { _ = keeper.Close() }()
-		client := api.Client(keeper, a.AppID)
+		u := &user{appID: a.AppID, keeper: keeper, client: api.Client(keeper, a.AppID), refused: o.Refused, teller: teller}
 		for range o.Users {
 			users.Go(func() {
 				for ctx.Err() == nil {
-					use(ctx, keeper, client, &mu, &all)
+					u.call(ctx)
 					select {
 					case <-time.After(o.Pause):
 					case <-ctx.Done():
@@ -174,15 +292,10 @@ func work(o orders) error {
 			orders <- lines.Text()
 		}
 	}()
-	tell := func() {
-		mu.Lock()
-		defer mu.Unlock()
-		_ = json.NewEncoder(os.Stdout).Encode(all)
-	}
 	defer func() {
 		stop()
 		users.Wait()
-		tell()
+		teller.report()
 	}()
 	for {
 		select {
@@ -192,44 +305,96 @@ func work(o orders) error {
 			}
 			wire.set(line == "cut")
 		case <-time.After(500 * time.Millisecond):
-			tell()
+			teller.report()
 		}
 	}
 }
 
-// use is one call of one user.
-func use(ctx context.Context, keeper *custody.Keeper, client *platform.Client, mu *sync.Mutex, all *report) {
-	working := ctx
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	live := keeper.Status()
-	start := time.Now()
-	_, tokenErr := keeper.Token(ctx)
-	waited := time.Since(start)
-	if !live.Live || live.Left < 100*time.Millisecond || tokenErr != nil {
-		waited = 0
+// user makes calls for an account.
+type user struct {
+	appID   string
+	keeper  *custody.Keeper
+	client  *platform.Client
+	refused bool
+	teller  *teller
+}
+
+// call is one call, and what is told of it.
+func (u *user) call(working context.Context) {
+	t := u.teller
+	n := t.calls.Add(1)
+	i := &incident{Number: fmt.Sprintf("%d-%d-%d", t.id, os.Getpid(), n), AppID: u.appID, Path: readPath, Began: time.Now()}
+	patience := most
+	switch {
+	case u.refused && n%8 == 7:
+		i.Path, patience = refusedPath, mostOf
+	case n%2 == 1:
+		i.Path = writePath
 	}
-	err := client.Get(ctx, simulator.DomainIPPath, nil, nil)
+	ctx, cancel := context.WithTimeout(working, patience)
+	defer cancel()
+	still := t.still()
+	waited := u.read(ctx)
+	var err error
+	if i.Path == writePath {
+		err = u.client.Post(ctx, i.Path+"?"+numbered+"="+i.Number, map[string]string{"cgi_path": readPath}, nil)
+	} else {
+		err = u.client.Get(ctx, i.Path, url.Values{numbered: {i.Number}}, nil)
+	}
+	i.Took, i.Still = time.Since(i.Began), t.still()-still
 	if working.Err() != nil {
 		return
 	}
-	mu.Lock()
-	defer mu.Unlock()
-	all.Calls++
-	all.Longest = max(all.Longest, waited)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.all.Calls++
+	t.all.Longest = max(t.all.Longest, waited)
+	t.all.count(i, err)
+	if i.Kind != "" {
+		t.tell(line{Incident: i})
+	}
+}
+
+// read takes the token, as a program would that builds its own requests, and returns
+// how long that took although there was a live one.
+func (u *user) read(ctx context.Context) time.Duration {
+	live := u.keeper.Status()
+	start := time.Now()
+	_, err := u.keeper.Token(ctx)
+	if !live.Live || live.Left < 100*time.Millisecond || err != nil {
+		return 0
+	}
+	return time.Since(start)
+}
+
+// count says what is wrong with a call, if anything is.
+func (r *report) count(i *incident, err error) {
 	var none *custody.Error
 	var refused *platform.Error
 	switch {
+	case i.Path == refusedPath && errors.As(err, &refused):
+		r.Own++
+		if i.Took > most {
+			i.Kind, i.Error = slowCall, err.Error()
+		}
+		return
 	case err == nil:
+		if i.Took > slow {
+			i.Kind = slowCall
+		}
 		return
 	case errors.As(err, &none), errors.Is(err, context.DeadlineExceeded):
-		all.NoToken++
+		r.NoToken++
+		i.Kind = noToken
 	case errors.As(err, &refused):
-		all.Failed++
+		r.Failed++
+		i.Kind = refusedCall
 	default:
-		all.Cut++
+		r.Cut++
+		i.Kind = cutCall
 	}
-	if all.FirstFail == "" {
-		all.FirstFail = err.Error()
+	i.Error = err.Error()
+	if r.FirstFail == "" {
+		r.FirstFail = i.Error
 	}
 }

@@ -1,0 +1,48 @@
+//go:build unix
+
+package chaos
+
+import (
+	"testing"
+	"time"
+
+	"github.com/zhongkong-go/zhongkong/platform"
+	"github.com/zhongkong-go/zhongkong/simulator"
+	"github.com/zhongkong-go/zhongkong/simulator/simtest"
+)
+
+// TestNobodyIsKilled: eight processes with 50 users each over 20 renewals: 21
+// tokens are issued to each account and no call fails, with WeChat's overlap and
+// without any.
+func TestNobodyIsKilled(t *testing.T) {
+	asked(t)
+	for _, e := range engines() {
+		t.Run(e.name, func(t *testing.T) {
+			t.Parallel()
+			const renewals, lives, overlap = 20, 4 * time.Second, 2 * time.Second
+			with := simtest.New(t, simulator.Options{Accounts: made(1, 1), Life: lives, Overlap: overlap, Events: -1})
+			without := simtest.New(t, simulator.Options{Accounts: made(2, 1), Life: lives, Overlap: -1, Events: -1})
+			all := append(accounts(with, overlap, platform.Classic), accounts(without, time.Nanosecond, platform.Classic)...)
+			f := newFleet(t, e, orders{Accounts: all, Users: 25, Pause: time.Second, Timing: timing})
+			deadline := time.Now().Add(4 * time.Minute)
+			for issued(with, all[0].AppID) < renewals+1 || issued(without, all[1].AppID) < renewals+1 {
+				if time.Now().After(deadline) {
+					t.Fatalf("%d and %d tokens issued in 4 minutes", issued(with, all[0].AppID), issued(without, all[1].AppID))
+				}
+				time.Sleep(50 * time.Millisecond)
+			}
+			total := f.end()
+			for i, sim := range []*simtest.Sim{with, without} {
+				saves, tokens := f.saves(keyOf(t, all[i])), issued(sim, all[i].AppID)
+				if tokens != saves {
+					t.Errorf("%d tokens issued, %d saved", tokens, saves)
+				}
+			}
+			if total.Failed+total.NoToken+total.Cut > 0 {
+				t.Errorf("of %d calls %d were refused, %d found no token, %d did not arrive: %s", total.Calls, total.Failed, total.NoToken, total.Cut, total.FirstFail)
+			}
+			t.Logf("%s: %d + %d tokens issued in as many renewals, %d calls, none failed, longest wait with a live token %s",
+				e.name, issued(with, all[0].AppID), issued(without, all[1].AppID), total.Calls, total.Longest)
+		})
+	}
+}

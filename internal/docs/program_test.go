@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/zhongkong-go/zhongkong/internal/docs"
+	"github.com/zhongkong-go/zhongkong/internal/test/tier"
 )
 
 func TestGo(t *testing.T) {
@@ -89,6 +90,7 @@ func TestPrograms(t *testing.T) {
 
 func compile(t *testing.T, block docs.Block) {
 	t.Helper()
+	tier.Full(t)
 	file := filepath.Join(t.TempDir(), "main.go")
 	if err := os.WriteFile(file, []byte(block.Text), 0o600); err != nil {
 		t.Fatal(err)

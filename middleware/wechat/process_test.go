@@ -452,6 +452,7 @@ func TestStopped(t *testing.T) {
 // TestWrongConfigurations of an account cost two fetches at most, whatever calls
 // and whatever restarts, and a corrected one is tried at once.
 func TestWrongConfigurations(t *testing.T) {
+	tier.Full(t)
 	t.Parallel()
 	for name, test := range map[string]struct {
 		spoil  func(wx *simtest.Sim)

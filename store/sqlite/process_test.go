@@ -101,6 +101,7 @@ func process(t *testing.T, role, folder string) *exec.Cmd {
 // TestProcesses: eight processes start at once on one missing file, in several
 // rounds. All of them succeed, and print nothing while the schema is made.
 func TestProcesses(t *testing.T) {
+	tier.Full(t)
 	t.Parallel()
 	for round := range 4 {
 		path := newPath(t)

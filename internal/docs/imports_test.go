@@ -143,6 +143,7 @@ func TestImportsSees(t *testing.T) {
 		"metrics import callback":     {one("gateway/metrics", m+"callback"), "gateway/metrics imports callback"},
 		"a source imports platform":   {one("gateway/source", m+"platform"), "gateway/source imports platform"},
 		"an adapter imports platform": {one("adapters/silenceper", m+"platform"), "imports platform"},
+		"a test helper uses docs":     {one("internal/test/bottest", m+"internal/docs"), "imports internal/docs"},
 		"product code uses a test's":  {one("simulator/simtest", m+"internal/test/bottest"), "imports internal/test/bottest"},
 		"the command uses a test's":   {one("cmd/zhongkong", m+"internal/test/bottest"), "imports internal/test/bottest"},
 		"an example uses the command": {one("examples/basic", m+"cmd/zhongkong/internal/doctor"), ""},

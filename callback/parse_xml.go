@@ -112,8 +112,10 @@ func (x *flatXML) element(depth int, parent string) (f Field, ok bool) {
 func (x *flatXML) section(name, parent string, depth int) (value string, ok bool) {
 	closing := "]]></" + name + ">"
 	end := -1
-	if texts := typedTexts(x.kind, parent, depth); slices.Contains(texts, name) {
-		end = typedEnd(x.rest, closing, name, texts)
+	if mayBeTyped(name) {
+		if texts := typedTexts(x.kind, parent, depth); slices.Contains(texts, name) {
+			end = typedEnd(x.rest, closing, name, texts)
+		}
 	}
 	if end < 0 {
 		if end = strings.Index(x.rest, "]]>"); end < 0 {
@@ -128,6 +130,16 @@ func (x *flatXML) section(name, parent string, depth int) (value string, ok bool
 	value = whole(x.rest[:end])
 	x.rest = strings.TrimLeft(x.rest[end+len("]]>"):], space)
 	return value, true
+}
+
+// mayBeTyped is quick: most elements are not.
+func mayBeTyped(name string) bool {
+	switch name {
+	case "Content", "Title", "Description", "Url", "Label", "Recognition", "ScanResult", "Poiname":
+		return true
+	default:
+		return false
+	}
 }
 
 // typedTexts are the elements of a parent whose text a follower types, in the order in

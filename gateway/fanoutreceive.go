@@ -125,7 +125,8 @@ func (g *Gateway) unreadable(w *observed, pair callback.Pair, err error) error {
 	if !pair.Encrypted {
 		return err
 	}
-	g.cfg.Logger.Warn("a push is WeChat's and cannot be read; it is answered with success, and no subscriber gets it", "appid", w.appID, "error", err)
+	g.cfg.Logger.Warn("a push is WeChat's and cannot be read; it is answered with success, and no subscriber gets it",
+		"appid", w.appID, "error", err)
 	plainText(w, http.StatusOK, "success")
 	return nil
 }
@@ -214,7 +215,8 @@ func (p *push) take(ctx context.Context) (reply []byte, err error) {
 		attempt, sealed, err = p.f.once.Wait(ctx, p.key, owner, claimTime)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
-			p.f.log.Warn("a push is repeated that was handled, and its answer is not kept any more: it is answered with success", "appid", p.rc.appID)
+			p.f.log.Warn("a push is repeated that was handled, and its answer is not kept any more: it is answered with success",
+				"appid", p.rc.appID)
 			return nil, nil
 		case err != nil:
 			return nil, errors.New("another delivery of it is being handled")

@@ -116,7 +116,8 @@ func (g *Gateway) receive(w *observed, r *http.Request, rc *receiver, query call
 	if err != nil {
 		return err
 	}
-	return p.answer(w, query, pair, reply)
+	p.answer(w, query, pair, reply)
+	return nil
 }
 
 // unreadable answers a push of WeChat's that cannot be read: it would be the same at its
@@ -394,10 +395,10 @@ func (p *push) direct(ctx context.Context) (reply []byte, err error) {
 }
 
 // answer answers WeChat, in the mode of its push.
-func (p *push) answer(w http.ResponseWriter, query callback.Query, pair callback.Pair, reply []byte) error {
+func (p *push) answer(w http.ResponseWriter, query callback.Query, pair callback.Pair, reply []byte) {
 	if len(reply) == 0 {
 		plainText(w, http.StatusOK, "success") // never encrypted
-		return nil
+		return
 	}
 	asJSON := bytes.HasPrefix(reply, []byte("{"))
 	if pair.Encrypted {
@@ -405,7 +406,7 @@ func (p *push) answer(w http.ResponseWriter, query callback.Query, pair callback
 		if err != nil {
 			p.f.log.Error("a reply cannot be encrypted for WeChat", "appid", p.rc.appID, "error", err)
 			plainText(w, http.StatusOK, "success")
-			return nil
+			return
 		}
 		asJSON = p.message.JSON // the envelope has the form of the push, whatever is inside
 		if reply = envelope.XML(); asJSON {
@@ -419,5 +420,4 @@ func (p *push) answer(w http.ResponseWriter, query callback.Query, pair callback
 	w.Header().Set("Content-Type", contentType)
 	w.WriteHeader(http.StatusOK)
 	_, _ = w.Write(reply) //nolint:gosec // G705: no browser asks, and the Content-Type is not HTML
-	return nil
 }

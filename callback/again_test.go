@@ -345,3 +345,38 @@ func TestLocalBounds(t *testing.T) {
 		t.Errorf("the owner is %s", owner)
 	}
 }
+
+// TestMemoryBound: what is remembered of many messages is bounded in bytes, and none is
+// handled twice.
+func TestMemoryBound(t *testing.T) {
+	const count, most = 40_000, 64 << 20
+	var runs atomic.Int32
+	answer := strings.Repeat("a", 2000)
+	bot := NewRouter()
+	bot.Default(func(c *Context) error { runs.Add(1); return c.ReplyText(answer) })
+	e := mustEndpoint(t, EndpointConfig{Verifier: newVerifier(t, plainConfig()), Router: bot, Once: memory.New()})
+	defer mustShutdown(t, e)
+	heap := func() uint64 {
+		runtime.GC()
+		var stats runtime.MemStats
+		runtime.ReadMemStats(&stats)
+		return stats.HeapAlloc
+	}
+	before := heap()
+	for id := range count {
+		if recorder := serve(t, e, false, textPush(id, "a")); recorder.Code != http.StatusOK || recorder.Body.Len() < len(answer) {
+			t.Fatalf("message %d is answered with %d, %d bytes", id, recorder.Code, recorder.Body.Len())
+		}
+	}
+	if grown := int64(heap()) - int64(before); grown > most {
+		t.Errorf("%d messages take %d MiB, want at most %d", count, grown>>20, most>>20)
+	} else {
+		t.Logf("%d messages take %.1f MiB", count, float64(grown)/(1<<20))
+	}
+	for id := 0; id < count; id += 1000 {
+		serve(t, e, false, textPush(id, "a"))
+	}
+	if runs.Load() != count {
+		t.Errorf("%d runs of %d messages", runs.Load(), count)
+	}
+}

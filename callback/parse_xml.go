@@ -60,16 +60,12 @@ func (x *flatXML) root() (Fields, bool) {
 
 // element reads <name>…</name> at the beginning of the rest, inside of parent.
 func (x *flatXML) element(depth int, parent string) (f Field, ok bool) {
-	if x.count++; x.count > maxFields || depth > maxDepth || !strings.HasPrefix(x.rest, "<") {
+	if x.count++; x.count > maxFields || depth > maxDepth {
 		return Field{}, false
 	}
-	end := strings.IndexByte(x.rest, '>')
-	if end < 0 || !isXMLName(x.rest[1:end]) {
+	if f.Name, ok = x.start(); !ok {
 		return Field{}, false
 	}
-	f.Name = x.rest[1:end]
-	x.rest = x.rest[end+1:]
-
 	text, ok := x.text()
 	if !ok {
 		return Field{}, false
@@ -100,11 +96,27 @@ func (x *flatXML) element(depth int, parent string) (f Field, ok bool) {
 	if depth == 2 && f.Name == "MsgType" && x.kind == "" {
 		x.kind = f.Value
 	}
-	if n := len("</") + len(f.Name); len(x.rest) > n && x.rest[:2] == "</" && x.rest[2:n] == f.Name && x.rest[n] == '>' {
-		x.rest = x.rest[n+1:]
-		return f, true
+	return f, x.end(f.Name)
+}
+
+// start reads a start tag.
+func (x *flatXML) start() (name string, ok bool) {
+	end := strings.IndexByte(x.rest, '>')
+	if end < 0 || x.rest[0] != '<' || !isXMLName(x.rest[1:end]) {
+		return "", false
 	}
-	return Field{}, false
+	name, x.rest = x.rest[1:end], x.rest[end+1:]
+	return name, true
+}
+
+// end reads an end tag.
+func (x *flatXML) end(name string) bool {
+	n := len("</") + len(name)
+	if len(x.rest) <= n || x.rest[:2] != "</" || x.rest[2:n] != name || x.rest[n] != '>' {
+		return false
+	}
+	x.rest = x.rest[n+1:]
+	return true
 }
 
 // section reads the rest of a CDATA section that is the text of the element name,
@@ -112,8 +124,10 @@ func (x *flatXML) element(depth int, parent string) (f Field, ok bool) {
 func (x *flatXML) section(name, parent string, depth int) (value string, ok bool) {
 	closing := "]]></" + name + ">"
 	end := -1
-	if texts := typedTexts(x.kind, parent, depth); slices.Contains(texts, name) {
-		end = typedEnd(x.rest, closing, name, texts)
+	if mayBeTyped(name) {
+		if texts := typedTexts(x.kind, parent, depth); slices.Contains(texts, name) {
+			end = typedEnd(x.rest, closing, name, texts)
+		}
 	}
 	if end < 0 {
 		if end = strings.Index(x.rest, "]]>"); end < 0 {
@@ -128,6 +142,16 @@ func (x *flatXML) section(name, parent string, depth int) (value string, ok bool
 	value = whole(x.rest[:end])
 	x.rest = strings.TrimLeft(x.rest[end+len("]]>"):], space)
 	return value, true
+}
+
+// mayBeTyped is quick: most elements are not.
+func mayBeTyped(name string) bool {
+	switch name {
+	case "Content", "Title", "Description", "Url", "Label", "Recognition", "ScanResult", "Poiname":
+		return true
+	default:
+		return false
+	}
 }
 
 // typedTexts are the elements of a parent whose text a follower types, in the order in
@@ -183,7 +207,7 @@ func typedEnd(s, closing, name string, texts []string) int {
 // at each ]]>. A text that holds other ones was not written by such a writer.
 func whole(s string) string {
 	const split = "]]]]><![CDATA[>"
-	if strings.Index(s, "]]>") < 0 || strings.Contains(strings.ReplaceAll(s, split, "\x00"), "]]>") {
+	if !strings.Contains(s, "]]>") || strings.Contains(strings.ReplaceAll(s, split, "\x00"), "]]>") {
 		return s
 	}
 	return strings.ReplaceAll(s, split, "]]>")

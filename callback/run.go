@@ -117,7 +117,9 @@ func (e *Endpoint) remember(m *Message) time.Duration {
 // AtMostOnce says otherwise or the push is old.
 //
 //nolint:revive // function-result-limit: it is Once.Claim, and who answered
-func (e *Endpoint) claim(ctx context.Context, d delivery, key, owner string) (once Once, attempt, number int, age time.Duration, err error) {
+func (e *Endpoint) claim(
+	ctx context.Context, d delivery, key, owner string,
+) (once Once, attempt, number int, age time.Duration, err error) {
 	if once = e.config.Once; once != nil {
 		short, cancel := context.WithTimeout(ctx, e.times.call)
 		defer cancel()

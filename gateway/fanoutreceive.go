@@ -116,7 +116,8 @@ func (g *Gateway) receive(w *observed, r *http.Request, rc *receiver, query call
 	if err != nil {
 		return err
 	}
-	return p.answer(w, query, pair, reply)
+	p.answer(w, query, pair, reply)
+	return nil
 }
 
 // unreadable answers a push of WeChat's that cannot be read: it would be the same at its
@@ -125,7 +126,8 @@ func (g *Gateway) unreadable(w *observed, pair callback.Pair, err error) error {
 	if !pair.Encrypted {
 		return err
 	}
-	g.cfg.Logger.Warn("a push is WeChat's and cannot be read; it is answered with success, and no subscriber gets it", "appid", w.appID, "error", err)
+	g.cfg.Logger.Warn("a push is WeChat's and cannot be read; it is answered with success, and no subscriber gets it",
+		"appid", w.appID, "error", err)
 	plainText(w, http.StatusOK, "success")
 	return nil
 }
@@ -214,7 +216,8 @@ func (p *push) take(ctx context.Context) (reply []byte, err error) {
 		attempt, sealed, err = p.f.once.Wait(ctx, p.key, owner, claimTime)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
-			p.f.log.Warn("a push is repeated that was handled, and its answer is not kept any more: it is answered with success", "appid", p.rc.appID)
+			p.f.log.Warn("a push is repeated that was handled, and its answer is not kept any more: it is answered with success",
+				"appid", p.rc.appID)
 			return nil, nil
 		case err != nil:
 			return nil, errors.New("another delivery of it is being handled")
@@ -392,10 +395,10 @@ func (p *push) direct(ctx context.Context) (reply []byte, err error) {
 }
 
 // answer answers WeChat, in the mode of its push.
-func (p *push) answer(w http.ResponseWriter, query callback.Query, pair callback.Pair, reply []byte) error {
+func (p *push) answer(w http.ResponseWriter, query callback.Query, pair callback.Pair, reply []byte) {
 	if len(reply) == 0 {
 		plainText(w, http.StatusOK, "success") // never encrypted
-		return nil
+		return
 	}
 	asJSON := bytes.HasPrefix(reply, []byte("{"))
 	if pair.Encrypted {
@@ -403,7 +406,7 @@ func (p *push) answer(w http.ResponseWriter, query callback.Query, pair callback
 		if err != nil {
 			p.f.log.Error("a reply cannot be encrypted for WeChat", "appid", p.rc.appID, "error", err)
 			plainText(w, http.StatusOK, "success")
-			return nil
+			return
 		}
 		asJSON = p.message.JSON // the envelope has the form of the push, whatever is inside
 		if reply = envelope.XML(); asJSON {
@@ -417,5 +420,4 @@ func (p *push) answer(w http.ResponseWriter, query callback.Query, pair callback
 	w.Header().Set("Content-Type", contentType)
 	w.WriteHeader(http.StatusOK)
 	_, _ = w.Write(reply) //nolint:gosec // G705: no browser asks, and the Content-Type is not HTML
-	return nil
 }

@@ -96,10 +96,10 @@ func (m Message) check() error {
 	if m.Type == "" {
 		return fmt.Errorf("the message has no Type")
 	}
-	return checkFields(m.Fields, m.ID)
+	return checkFields(m.Fields)
 }
 
-func checkFields(fields []Field, id int64) error {
+func checkFields(fields []Field) error {
 	for _, f := range fields {
 		if !isName(f.Name) {
 			return fmt.Errorf("%q cannot be a field's name: letters, digits and _ can", f.Name)
@@ -111,7 +111,7 @@ func checkFields(fields []Field, id int64) error {
 				return fmt.Errorf("the field %s is a Number, but %q is none", f.Name, string(v))
 			}
 		case []Field:
-			if err := checkFields(v, id); err != nil {
+			if err := checkFields(v); err != nil {
 				return err
 			}
 		default:

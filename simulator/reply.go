@@ -248,6 +248,8 @@ func (n node) text(name string) string { c, _ := n.child(name); return c.value }
 func parseAnswer(body string) (root node, format Format, err error) {
 	trimmed := strings.TrimSpace(body)
 	switch {
+	case strings.HasPrefix(body, "\x1f\x8b"):
+		return node{}, "", errors.New("the answer is compressed, though WeChat does not ask for that: switch it off for this path")
 	case strings.HasPrefix(trimmed, "{"):
 		root, err = parseJSON(trimmed)
 		return root, JSON, err

@@ -155,7 +155,7 @@ func TestDoctorCallback(t *testing.T) {
 		"a body that was read":        {drained(botApp(t, token, aesKey, appid)), account, 1, []string{"✗ push in safe mode, xml: ", "500", "register the middleware before"}},
 		"a body that was read, plain": {drained(routeApp(t, token, appid)), plain, 1, []string{"✗ push in plain mode, xml: ", "500", "register the middleware before"}},
 		"a compressed body":           {compressed(botApp(t, token, aesKey, appid)), account, 1, []string{"✗ push in safe mode, xml: ", "EncodingAESKey and AppID", "a proxy compresses"}},
-		"a compressed answer":         {compressing(answers("success")), account, 1, []string{"its answer", "Switch compression off"}},
+		"a compressed answer":         {compressing(answers("success")), account, 1, []string{"the answer is compressed", "Switch compression off"}},
 		"a group":                     {groupApp(t, token, appid), plain, 1, []string{"✗ handshake: ", "Gin group", "client.Callback()"}},
 		"no path":                     {status(http.StatusNotFound), account, 1, []string{"✗ handshake: ", "answer GET at this path"}},
 		"no POST":                     {answers(""), account, 1, []string{"✓ handshake: ", "✗ push in safe mode, xml: ", "answer POST at this path"}},

@@ -47,7 +47,8 @@ func (c *Client) Middleware() gin.HandlerFunc {
 		case looksLikeWeChat(ctx.Request):
 			c.misplaced.Do(func() {
 				c.log.Warn("a request that looks like WeChat's came to another path than CallbackPath, and is not verified: "+
-					"set Config.CallbackPath to the path of the URL in the console (in a group, the whole path), or register client.Callback() at this route",
+					"set Config.CallbackPath to the path of the URL in the console (in a group, the whole path), "+
+					"or register client.Callback() at this route",
 					"appid", c.appID, "path", ctx.Request.URL.Path, "callback_path", c.path)
 			})
 		}
@@ -195,7 +196,8 @@ func (c *Client) push(ctx *gin.Context) {
 	if !ctx.Writer.Written() && (ctx.FullPath() == "" || ctx.Writer.Status() == http.StatusOK) {
 		if ctx.FullPath() == "" {
 			c.unhandled.Do(func() {
-				c.log.Warn("messages are answered with success and nobody handles them: set Config.Messages, or register a route for POST at CallbackPath",
+				c.log.Warn("messages are answered with success and nobody handles them: "+
+					"set Config.Messages, or register a route for POST at CallbackPath",
 					"appid", c.appID, "callback_path", c.path)
 			})
 		}
@@ -231,7 +233,8 @@ func (c *Client) open(ctx *gin.Context) (*Push, error) {
 	case err == nil:
 	case errors.As(err, &refusal):
 		if encoding := r.Header.Get("Content-Encoding"); encoding != "" {
-			return nil, fmt.Errorf("the body is compressed (Content-Encoding %.20q), by a proxy in front of this program, which WeChat does not: %w", encoding, err)
+			return nil, fmt.Errorf("the body is compressed (Content-Encoding %.20q) by a proxy in front of this program, as WeChat compresses none: %w",
+				encoding, err)
 		}
 		return nil, err
 	default:

@@ -53,7 +53,8 @@ type sealingWriter struct {
 }
 
 var (
-	errStreamed = errors.New("the handler streams its answer (Flush or Hijack): an answer to WeChat is sealed as a whole; write it in one piece")
+	errStreamed = errors.New("the handler streams its answer (Flush or Hijack): an answer to WeChat is sealed as a whole; " +
+		"write it in one piece")
 	errTooLarge = fmt.Errorf("the handler's answer is larger than %d bytes, which WeChat does not take", callback.MaxBody)
 )
 
@@ -110,7 +111,8 @@ func (w *sealingWriter) finish(c *Client, push *Push) error {
 	body := w.body.Bytes()
 	if out.Status() == http.StatusOK && w.err == nil && !answersItself(body) {
 		if encoding := out.Header().Get("Content-Encoding"); encoding != "" && encoding != "identity" {
-			w.err = fmt.Errorf("the answer is compressed (Content-Encoding %q), so that it cannot be sealed: register the middleware that compresses before this one", encoding)
+			w.err = fmt.Errorf("the answer is compressed (Content-Encoding %q), so that it cannot be sealed: "+
+				"register the middleware that compresses before this one", encoding)
 		} else if !c.isEnvelope(push, body) {
 			body, w.err = c.Seal(push, body)
 			contentType := "text/xml; charset=utf-8"

@@ -67,7 +67,7 @@ func (s *Store) Wait(ctx context.Context, key, owner string, lease time.Duration
 		var changed chan struct{}
 		var left time.Duration
 		err := s.about(ctx, key, func(now moment, m *message) error {
-			if attempt, answer, left = m.Claim.Wait(now.us(), owner, lease); left > 0 {
+			if attempt, answer, left = m.Wait(now.us(), owner, lease); left > 0 {
 				changed = m.change()
 			}
 			answer = bytes.Clone(answer)
@@ -89,7 +89,7 @@ func (s *Store) Wait(ctx context.Context, key, owner string, lease time.Duration
 // Hold implements callback.Once.
 func (s *Store) Hold(ctx context.Context, key, owner string, lease time.Duration) (held, kept bool, err error) {
 	err = s.about(ctx, key, func(now moment, m *message) error {
-		if held, kept = m.Claim.Hold(now.us(), owner, lease); held && lease <= 0 {
+		if held, kept = m.Hold(now.us(), owner, lease); held && lease <= 0 {
 			m.tell()
 		}
 		return nil
@@ -104,7 +104,7 @@ func (s *Store) Keep(ctx context.Context, key string, content []byte) (finished 
 	}
 	err = s.about(ctx, key, func(now moment, m *message) error {
 		var write bool
-		finished, answer, write = m.Claim.Keep(now.us(), content)
+		finished, answer, write = m.Keep(now.us(), content)
 		answer = bytes.Clone(answer)
 		if write {
 			m.content = bytes.Clone(content)
@@ -124,7 +124,7 @@ func (s *Store) Finish(ctx context.Context, key, owner string, answer []byte, ke
 	}
 	err = s.about(ctx, key, func(now moment, m *message) error {
 		var drop bool
-		held, kept, drop = m.Claim.Finish(now.us(), owner, bytes.Clone(answer), keep)
+		held, kept, drop = m.Finish(now.us(), owner, bytes.Clone(answer), keep)
 		if !drop {
 			return nil
 		}
@@ -152,7 +152,7 @@ func (s *Store) Take(ctx context.Context, account, owner string, lease time.Dura
 			}
 		}
 		if first != nil {
-			content, attempt = bytes.Clone(first.content), first.Claim.Take(now.us(), owner, lease)
+			content, attempt = bytes.Clone(first.content), first.Take(now.us(), owner, lease)
 		}
 		return nil
 	})

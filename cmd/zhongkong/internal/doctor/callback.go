@@ -152,20 +152,25 @@ func (t trouble) cause() string {
 	case isHTML(d):
 		return "callback_html"
 	case d.Status == http.StatusForbidden || d.Status == http.StatusUnauthorized:
-		switch {
-		case t.stage == Handshake:
-			return "callback_wrong_token"
-		case t.mode == simulator.Plain:
-			return "callback_wants_encryption"
-		default:
-			return "callback_wrong_aes_key"
-		}
+		return t.forbidden()
 	case d.Status != http.StatusOK:
 		return "callback_refused"
 	case t.stage == Handshake:
 		return "callback_wrong_echo"
 	default:
 		return "callback_wrong_reply"
+	}
+}
+
+// forbidden is the cause of a refusal.
+func (t trouble) forbidden() string {
+	switch {
+	case t.stage == Handshake:
+		return "callback_wrong_token"
+	case t.mode == simulator.Plain:
+		return "callback_wants_encryption"
+	default:
+		return "callback_wrong_aes_key"
 	}
 }
 

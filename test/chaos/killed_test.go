@@ -16,12 +16,6 @@ import (
 	"github.com/zhongkong-go/zhongkong/simulator/simtest"
 )
 
-// patient gives a fetch the time that these tests need.
-var patient = custody.Timing{
-	FetchTimeout: 3 * time.Second, SaveTimeout: 500 * time.Millisecond, StoreTimeout: 250 * time.Millisecond,
-	LeaseTTL: 4 * time.Second, ProbeTimeout: 500 * time.Millisecond,
-}
-
 // begins returns the journal's lines about fetches that were begun, oldest first.
 func (f *fleet) begins(key custody.Key) (all []custody.Entry) {
 	f.t.Helper()

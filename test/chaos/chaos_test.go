@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/zhongkong-go/zhongkong/internal/test/patience"
 	"github.com/zhongkong-go/zhongkong/platform"
 	"github.com/zhongkong-go/zhongkong/simulator"
 	"github.com/zhongkong-go/zhongkong/simulator/simtest"
@@ -249,7 +250,9 @@ func TestChaos(t *testing.T) {
 				t.Parallel() // two at a time on two cores
 				r := start(t, e)
 				kinds := troubles(r.fleet)
-				time.Sleep(2 * time.Second)
+				for _, a := range r.accounts {
+					patience.Until(t, "the first token of "+a.AppID, func() bool { return issued(r.observer.sims[a.AppID], a.AppID) > 0 })
+				}
 				var outside time.Duration
 				for n := 0; n < len(scenes) || outside < *long; n++ {
 					began := time.Now()

@@ -60,7 +60,12 @@ func engines() []engine {
 func served(s *testserver.Server, address string, readOnly func(t *testing.T, s *testserver.Server) func()) shared {
 	return shared{
 		url: address, server: s,
-		stop: func(*testing.T) { s.Stop() },
+		stop: func(t *testing.T) {
+			t.Helper()
+			if err := s.Stop(); err != nil {
+				t.Fatal(err)
+			}
+		},
 		start: func(t *testing.T) {
 			t.Helper()
 			if err := s.Start(t.Context()); err != nil {

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/internal/test/patience"
 	"github.com/zhongkong-go/zhongkong/internal/test/testserver"
 	"github.com/zhongkong-go/zhongkong/platform"
 	"github.com/zhongkong-go/zhongkong/simulator"
@@ -191,27 +192,19 @@ func (f *fleet) end() report {
 // journal reads the journal of an account, oldest line last.
 func (f *fleet) journal(key custody.Key) []custody.Entry {
 	f.t.Helper()
-	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(100 * time.Millisecond) {
-		entries, err := f.store.(custody.Journal).Journal(f.t.Context(), key, 1000)
-		if err == nil {
-			return entries
-		}
-		if time.Now().After(deadline) { // a server may have been restarted just now
-			f.t.Fatal(err)
-		}
+	var entries []custody.Entry
+	var err error
+	if !patience.Wait(func() bool { // a server may have been restarted just now
+		entries, err = f.store.(custody.Journal).Journal(f.t.Context(), key, 1000)
+		return err == nil
+	}) {
+		f.t.Fatal(err)
 	}
+	return entries
 }
 
 // saves returns how many renewals of an account were saved, by the journal.
-func (f *fleet) saves(key custody.Key) (n int) {
-	f.t.Helper()
-	for _, e := range f.journal(key) {
-		if e.Event == custody.EventSave {
-			n++
-		}
-	}
-	return n
-}
+func (f *fleet) saves(key custody.Key) int { f.t.Helper(); return len(f.saved(key)) }
 
 func accounts(sim *simtest.Sim, overlap time.Duration, api platform.TokenAPI) (all []account) {
 	for _, a := range sim.Accounts() {

@@ -3,9 +3,11 @@
 package chaos
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
+	"github.com/zhongkong-go/zhongkong/internal/test/patience"
 	"github.com/zhongkong-go/zhongkong/platform"
 	"github.com/zhongkong-go/zhongkong/simulator"
 	"github.com/zhongkong-go/zhongkong/simulator/simtest"
@@ -18,18 +20,16 @@ func TestNobodyIsKilled(t *testing.T) {
 	asked(t)
 	for _, e := range engines() {
 		t.Run(e.name, func(t *testing.T) {
-			t.Parallel()
+			t.Parallel() // two at a time on two cores
 			const renewals, lives, overlap = 20, 4 * time.Second, 2 * time.Second
 			with := simtest.New(t, simulator.Options{Accounts: made(1, 1), Life: lives, Overlap: overlap, Events: -1})
 			without := simtest.New(t, simulator.Options{Accounts: made(2, 1), Life: lives, Overlap: -1, Events: -1})
 			all := append(accounts(with, overlap, platform.Classic), accounts(without, time.Nanosecond, platform.Classic)...)
 			f := newFleet(t, e, orders{Accounts: all, Users: 25, Pause: time.Second, Timing: timing})
-			deadline := time.Now().Add(4 * time.Minute)
-			for issued(with, all[0].AppID) < renewals+1 || issued(without, all[1].AppID) < renewals+1 {
-				if time.Now().After(deadline) {
-					t.Fatalf("%d and %d tokens issued in 4 minutes", issued(with, all[0].AppID), issued(without, all[1].AppID))
-				}
-				time.Sleep(50 * time.Millisecond)
+			for n := 1; n <= renewals+1; n++ {
+				patience.Until(t, fmt.Sprintf("token %d of each account", n), func() bool {
+					return issued(with, all[0].AppID) >= n && issued(without, all[1].AppID) >= n
+				})
 			}
 			total := f.end()
 			for i, sim := range []*simtest.Sim{with, without} {

@@ -100,6 +100,7 @@ type view struct {
 	probed   time.Time
 	lived    time.Time
 	failure  *failure
+	back     bool      // the store does again what it failed to do
 	flushAt  time.Time // when to bring to the store what it lacks; zero for nothing
 
 	// What the store said.
@@ -140,7 +141,7 @@ func decide(v *view, now time.Time) action {
 	case v.grant != nil:
 		return answered(v)
 	}
-	if !v.flushAt.IsZero() && !now.Before(v.flushAt) {
+	if !v.flushAt.IsZero() && (v.back || !now.Before(v.flushAt)) {
 		return action{do: doFlush}
 	}
 	if a, ok := evidence(v, now); ok {

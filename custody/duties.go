@@ -112,6 +112,7 @@ func (d duties) storeBack() {
 	if s.failure.ofStore() {
 		s.failure = nil
 	}
+	s.back = true
 	if s.voyage != nil {
 		s.voyage.stir()
 		return

@@ -367,6 +367,7 @@ func (k *Keeper) keepNotes(rec Record, at time.Time) {
 
 // flush retries to save what the store has not taken.
 func (k *Keeper) flush() {
+	k.state.useRecovery()
 	u := k.unsaved
 	if p := u.save; p != nil {
 		// Fenced: another process renews by now. The look that follows adopts what

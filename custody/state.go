@@ -20,6 +20,7 @@ type state struct {
 	renewed  int        // those that a fetch was sent after
 	asked    time.Time  // when the store was last asked for the record
 	noticed  bool       // the store says that the record changed
+	back     bool       // the store does again what it failed to do
 	closed   bool
 }
 
@@ -92,7 +93,7 @@ func (s *state) fill(v *view) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	v.held, v.failure, v.noticed = s.current(), s.failure, s.noticed
-	v.callers, v.renew = s.waiting > 0, s.renews != s.renewed
+	v.callers, v.renew, v.back = s.waiting > 0, s.renews != s.renewed, s.back
 	if v.held == nil || s.refusals == nil {
 		return
 	}
@@ -187,6 +188,13 @@ func (s *state) heed() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.noticed = false
+}
+
+// useRecovery takes note that what the store lacks is brought to it now.
+func (s *state) useRecovery() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.back = false
 }
 
 // lookedAt keeps when the store was asked for the record.

@@ -2,11 +2,12 @@ package gateway_test
 
 import (
 	"fmt"
-	"github.com/zhongkong-go/zhongkong/internal/test/patience"
 	"io"
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/zhongkong-go/zhongkong/internal/test/patience"
 )
 
 // broken writes text as it stands, and cuts the connection.
@@ -51,7 +52,8 @@ func TestBrokenAnswer(t *testing.T) {
 			}
 			for _, path := range []string{"/cgi-bin/message/mass/sendall", "/cgi-bin/openapi/rid/get"} {
 				got := w.post(path+"?access_token="+token, `{"x":1}`)
-				if got.status != http.StatusBadGateway || !strings.HasPrefix(got.body, "WeChat may have carried out the call") || !strings.Contains(got.body, "(zhongkong) rid: ") {
+				if got.status != http.StatusBadGateway || !strings.HasPrefix(got.body, "WeChat may have carried out the call") ||
+					!strings.Contains(got.body, "(zhongkong) rid: ") {
 					t.Errorf("POST %s: %d %s", path, got.status, got.body)
 				}
 				if line := w.accessLine(path); !strings.Contains(line, "status=502 errcode=-1") {

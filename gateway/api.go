@@ -272,7 +272,13 @@ func (r *refusal) writeAPI(w http.ResponseWriter) (rid string) {
 	if r.text != "" {
 		known.text = r.text
 	}
-	answer := apiRefusal{Error: known.text, Errcode: r.code, Class: r.class, RetryAfter: int64((r.retry + time.Second - 1) / time.Second), RID: rid}
+	answer := apiRefusal{
+		Error:      known.text,
+		Errcode:    r.code,
+		Class:      r.class,
+		RetryAfter: int64((r.retry + time.Second - 1) / time.Second),
+		RID:        rid,
+	}
 	if r.code == codeAccepted {
 		answer.Errcode = 0
 	}
@@ -290,8 +296,7 @@ func (r *refusal) writeAPI(w http.ResponseWriter) (rid string) {
 // retryAfter returns when a failure to get a token is tried again, 0 when that is
 // not known.
 func retryAfter(err error) time.Duration {
-	var failure *custody.Error
-	if errors.As(err, &failure) {
+	if failure, ok := errors.AsType[*custody.Error](err); ok {
 		return failure.RetryAfter
 	}
 	return 0

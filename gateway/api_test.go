@@ -192,7 +192,8 @@ func TestAPIRejectTicket(t *testing.T) {
 	// WeChat gives the ticket that lives again: it is the valid one.
 	fresh := newWorld(t, simulator.Options{}, nil)
 	key = fresh.client(gateway.Client{Name: "shop"})
-	if _, answer := reject(fresh, get(fresh)); answer.status != http.StatusConflict || !strings.Contains(answer.body, "the same ticket again") {
+	if _, answer := reject(fresh, get(fresh)); answer.status != http.StatusConflict ||
+		!strings.Contains(answer.body, "the same ticket again") {
 		t.Errorf("a ticket that lives: %d %s", answer.status, answer.body)
 	}
 	w.mustNotShow(key, first, second)

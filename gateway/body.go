@@ -73,8 +73,7 @@ func (g *Gateway) keepBody(w http.ResponseWriter, out *http.Request) (done func(
 }
 
 func lateBody(err error) *refusal {
-	var big *http.MaxBytesError
-	if errors.As(err, &big) {
+	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return &refusal{code: codeTooBig, status: http.StatusRequestEntityTooLarge, why: "the body is longer than the limit"}
 	}
 	return &refusal{code: codeEmptyPost, status: http.StatusRequestTimeout, why: "the body did not arrive"}

@@ -169,7 +169,9 @@ func TestNumbersOfRenewals(t *testing.T) {
 		t.Error("a change that was not taken changed what is counted")
 	}
 	patience.Until(t, "a stable token", func() bool { return w.wx.Latest(appID, simulator.Stable) != "" })
-	if text := fmt.Sprintf("%+v", w.Numbers()); strings.Contains(text, appSecret) || strings.Contains(text, w.wx.Latest(appID, simulator.Stable)) || strings.Contains(text, key) {
+	if text := fmt.Sprintf("%+v", w.Numbers()); strings.Contains(text, appSecret) ||
+		strings.Contains(text, w.wx.Latest(appID, simulator.Stable)) ||
+		strings.Contains(text, key) {
 		t.Error("a secret is among the numbers")
 	}
 }
@@ -210,8 +212,18 @@ func TestHistory(t *testing.T) {
 			for _, appID := range []string{appID, ""} {
 				list := gateways[g].History(appID)
 				last.Start = time.Now().Truncate(15 * time.Minute)
-				if got := list[len(list)-1]; len(list) != 96 || !got.Start.Equal(last.Start) || got.Renewals != last.Renewals || got.Refusals != last.Refusals || got.Failures != last.Failures {
-					t.Errorf("gateway %d at %s, appid %q: the last of %d quarters is %+v, want %+v", g, time.Now().Format("15:04"), appID, len(list), got, last)
+				if got := list[len(list)-1]; len(list) != 96 || !got.Start.Equal(last.Start) || got.Renewals != last.Renewals ||
+					got.Refusals != last.Refusals ||
+					got.Failures != last.Failures {
+					t.Errorf(
+						"gateway %d at %s, appid %q: the last of %d quarters is %+v, want %+v",
+						g,
+						time.Now().Format("15:04"),
+						appID,
+						len(list),
+						got,
+						last,
+					)
 				}
 			}
 		}

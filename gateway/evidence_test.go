@@ -206,7 +206,10 @@ func TestAccountElsewhere(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		other, err := gateway.New(t.Context(), gateway.Config{Store: d.store.Store, SealKeys: []custody.Secret{sealKey}, APIBase: "http://wechat.invalid", Transport: inMemory{}})
+		other, err := gateway.New(
+			t.Context(),
+			gateway.Config{Store: d.store.Store, SealKeys: []custody.Secret{sealKey}, APIBase: "http://wechat.invalid", Transport: inMemory{}},
+		)
 		if err != nil {
 			t.Fatal(err)
 		}

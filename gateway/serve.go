@@ -111,7 +111,12 @@ func (g *Gateway) access(r *http.Request, path string, o *observed) {
 	if code == 0 {
 		code = o.wechat
 	}
-	line := slog.NewRecord(now, slog.LevelInfo, "request", 0) // without a place in the source, which costs more than all else and is always this one
+	line := slog.NewRecord(
+		now,
+		slog.LevelInfo,
+		"request",
+		0,
+	) // without a place in the source, which costs more than all else and is always this one
 	line.AddAttrs(
 		slog.String("method", loggable(r.Method)), slog.String("path", loggable(path)), slog.Int("status", o.status),
 		slog.Int("errcode", code), slog.Int64("bytes", o.bytes), slog.Duration("took", now.Sub(o.start)),

@@ -281,7 +281,10 @@ func (f timingFile) read(at func(string, error) error) (custody.Timing, error) {
 		}
 		value, err := time.ParseDuration(d.text)
 		if err != nil || value <= 0 {
-			return custody.Timing{}, at("$.timing."+d.name, fmt.Errorf("timing.%s is %q: it must be a positive duration such as 8s or 500ms", d.name, d.text))
+			return custody.Timing{}, at(
+				"$.timing."+d.name,
+				fmt.Errorf("timing.%s is %q: it must be a positive duration such as 8s or 500ms", d.name, d.text),
+			)
 		}
 		*d.field = value
 	}
@@ -377,8 +380,7 @@ func unmarshal(content []byte, into any) (err error) {
 
 // yamlError returns what the parser says without the lines that it would quote.
 func yamlError(err error) error {
-	var source *sourceError
-	if errors.As(err, &source) {
+	if source, ok := errors.AsType[*sourceError](err); ok {
 		return source
 	}
 	var e yaml.Error
@@ -386,8 +388,7 @@ func yamlError(err error) error {
 		return errors.New("the configuration is not what was expected there")
 	}
 	text := e.GetMessage()
-	var mismatch *yaml.TypeError
-	if errors.As(err, &mismatch) {
+	if mismatch, ok := errors.AsType[*yaml.TypeError](err); ok {
 		text = "it has to be " + plainKind(mismatch.DstType)
 		if mismatch.StructFieldName != nil {
 			_, field, _ := strings.Cut(*mismatch.StructFieldName, ".")

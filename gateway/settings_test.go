@@ -61,7 +61,10 @@ accounts:
 	if s.TLS.Cert != filepath.Join(folder, "cert.pem") || s.TLS.Key != "/etc/key.pem" || s.Admin.Key.IsZero() || s.Admin.MetricsKey.Reveal() != strings.Repeat("m", 32) || !s.PlainHTTP || s.Log.Level.String() != "DEBUG" {
 		t.Errorf("%+v", s)
 	}
-	if want := (custody.Timing{FetchTimeout: 20 * time.Second, LeaseTTL: 30 * time.Second, StoreTimeout: 500 * time.Millisecond}); s.Timing != want {
+	if want := (custody.Timing{
+		FetchTimeout: 20 * time.Second, LeaseTTL: 30 * time.Second,
+		StoreTimeout: 500 * time.Millisecond,
+	}); s.Timing != want {
 		t.Errorf("timing %+v, want %+v", s.Timing, want)
 	}
 	if _, err := gateway.ParseSettings(nil, folder, lookUp(nil)); err != nil {

@@ -114,7 +114,9 @@ func (g *Gateway) renewTicket(ctx context.Context, c caller, t platform.TicketTy
 	a := c.account
 	same := func(wait time.Duration, why string) *refusal {
 		refused := refuse(codeAccepted, "%s", why)
-		refused.retry, refused.text = wait, "there is no other ticket to be had now: "+why+". Look at the page's URL and at the account's JS接口安全域名 as well"
+		refused.retry = wait
+		refused.text = "there is no other ticket to be had now: " + why +
+			". Look at the page's URL and at the account's JS接口安全域名 as well"
 		return refused
 	}
 	wait := a.mayRenew(t, time.Now())
@@ -127,7 +129,10 @@ func (g *Gateway) renewTicket(ctx context.Context, c caller, t platform.TicketTy
 	next, err := current{g, a.AppID}.rejectTicket(ctx, t, ticket.Value())
 	switch {
 	case errors.Is(err, custody.ErrRefused), err == nil && next.Value() == ticket.Value():
-		return custody.Token{}, same(max(retryAfter(err), a.mayRenew(t, time.Now())), "WeChat answers the same ticket again, so it is the valid one")
+		return custody.Token{}, same(
+			max(retryAfter(err), a.mayRenew(t, time.Now())),
+			"WeChat answers the same ticket again, so it is the valid one",
+		)
 	case err != nil:
 		a.renewedTicket(t, time.Time{}) // nothing came of it
 		return custody.Token{}, noToken(err)

@@ -52,7 +52,11 @@ func TestLongRepetitions(t *testing.T) {
 // TestComposeAnything: events without a sample, and whole messages.
 func TestComposeAnything(t *testing.T) {
 	wx := pusher(t)
-	m, err := simulator.Compose("event", "user_get_card", map[string]string{"UserCardCode": "226009850808", "CardId": "pA", "CreateTime": "1472551036", "Code": "007"})
+	m, err := simulator.Compose(
+		"event",
+		"user_get_card",
+		map[string]string{"UserCardCode": "226009850808", "CardId": "pA", "CreateTime": "1472551036", "Code": "007"},
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,7 +81,8 @@ func TestComposeAnything(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := read(t, r); !strings.HasPrefix(got, strings.TrimSuffix(whole, "</xml>")+"    <Encrypt><![CDATA[") || !strings.HasSuffix(got, "]]></Encrypt>\n</xml>\n") {
+	if got := read(t, r); !strings.HasPrefix(got, strings.TrimSuffix(whole, "</xml>")+"    <Encrypt><![CDATA[") ||
+		!strings.HasSuffix(got, "]]></Encrypt>\n</xml>\n") {
 		t.Errorf("raw in compatible mode: %s", got)
 	}
 	for name, wrong := range map[string]func() (simulator.Message, error){

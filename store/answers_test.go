@@ -37,7 +37,9 @@ func TestAnswerBudget(t *testing.T) {
 	if dropped[len(dropped)-1] != "huge0" {
 		t.Errorf("a huge one: %s was dropped", dropped[len(dropped)-1])
 	}
-	if owner := callback.NewOwner("follower"); store.ShareOf(owner) == "" || store.ShareOf(owner) != store.ShareOf(callback.NewOwner("follower")) || store.ShareOf("plain") != "" {
+	if owner := callback.NewOwner("follower"); store.ShareOf(owner) == "" ||
+		store.ShareOf(owner) != store.ShareOf(callback.NewOwner("follower")) ||
+		store.ShareOf("plain") != "" {
 		t.Errorf("the share of %s is %q", owner, store.ShareOf(owner))
 	}
 }

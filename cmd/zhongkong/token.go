@@ -157,7 +157,13 @@ func (c *tokenGetCmd) Run(ctx context.Context, t *terminal) error {
 }
 
 // withToken gives do the live token and its Keeper.
-func withToken(ctx context.Context, t *terminal, wait time.Duration, trusting bool, do func(context.Context, *custody.Keeper, custody.Token) error) error {
+func withToken(
+	ctx context.Context,
+	t *terminal,
+	wait time.Duration,
+	trusting bool,
+	do func(context.Context, *custody.Keeper, custody.Token) error,
+) error {
 	return withAccount(ctx, t, wait, func(limited context.Context, c *custodian) error {
 		keeper, err := c.keep(trusting)
 		if err != nil {
@@ -174,7 +180,13 @@ func withToken(ctx context.Context, t *terminal, wait time.Duration, trusting bo
 
 // withTicket gives do a live ticket and its Keeper, which fetches with the token of
 // another one.
-func withTicket(ctx context.Context, t *terminal, wait time.Duration, kind platform.TicketType, do func(context.Context, *custody.Keeper, custody.Token) error) error {
+func withTicket(
+	ctx context.Context,
+	t *terminal,
+	wait time.Duration,
+	kind platform.TicketType,
+	do func(context.Context, *custody.Keeper, custody.Token) error,
+) error {
 	return withAccount(ctx, t, wait, func(limited context.Context, c *custodian) error {
 		tokens, err := c.keep(false)
 		if err != nil {

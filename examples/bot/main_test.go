@@ -47,7 +47,8 @@ func test(m *testing.M) int {
 		return 1
 	}
 	zhongkong = filepath.Join(folder, "zhongkong")
-	if out, err := exec.CommandContext(context.Background(), "go", "build", "-o", zhongkong, "../../cmd/zhongkong").CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(context.Background(), "go", "build", "-o", zhongkong,
+		"../../cmd/zhongkong").CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "%v: %s", err, out)
 		return 1
 	}

@@ -42,7 +42,10 @@ func TestMany(t *testing.T) {
 	if size := len(html); size > 200<<10 {
 		t.Errorf("the page has %d bytes", size)
 	}
-	for query, want := range map[string]int{"?n=101": 3, "?n=9999": 3, "?n=-1": 50, "?n=x": 50, "?q=MANY000000000042": 1, "?q=many00000000004": 10, "?q=%3Cscript%3E": 0, "?q=many&n=100": 50} {
+	for query, want := range map[string]int{
+		"?n=101": 3, "?n=9999": 3, "?n=-1": 50, "?n=x": 50, "?q=MANY000000000042": 1,
+		"?q=many00000000004": 10, "?q=%3Cscript%3E": 0, "?q=many&n=100": 50,
+	} {
 		html := d.Get(query).HTML
 		if n := strings.Count(html, `<tr id="account-`); n != want {
 			t.Errorf("%s: %d rows, want %d", query, n, want)
@@ -127,7 +130,8 @@ func TestStoreAway(t *testing.T) {
 
 // TestQueues: what waits for whom, and why; without subscribers there is nothing of it.
 func TestQueues(t *testing.T) {
-	d := consoletest.Start(t, consoletest.Options{Accounts: 1, Change: func(c *gateway.Config) { c.Accounts[0].Callback = consoletest.PushedTo(t) }}).Settled().LogIn()
+	pushed := func(c *gateway.Config) { c.Accounts[0].Callback = consoletest.PushedTo(t) }
+	d := consoletest.Start(t, consoletest.Options{Accounts: 1, Change: pushed}).Settled().LogIn()
 	if html := d.Get("").HTML; !strings.Contains(html, "Takes pushes") || strings.Contains(html, "Takes nothing") {
 		t.Error("before a push both subscribers are fine")
 	}

@@ -28,12 +28,21 @@ func TestMain(m *testing.M) { testserver.Main(m) }
 func TestLogin(t *testing.T) {
 	d := consoletest.Start(t, consoletest.Options{}).Settled()
 	d.Client(gateway.Client{Name: "shop", Accounts: []string{"*"}})
-	closed := []string{"", "accounts/" + consoletest.AppID(0), "accounts/" + consoletest.AppID(0) + "/refresh", "clients/add", "clients/revoke?name=shop", "clients/rotate?name=shop", "nothing"}
+	closed := []string{
+		"",
+		"accounts/" + consoletest.AppID(0),
+		"accounts/" + consoletest.AppID(0) + "/refresh",
+		"clients/add",
+		"clients/revoke?name=shop",
+		"clients/rotate?name=shop",
+		"nothing",
+	}
 	check := func(when string) {
 		t.Helper()
 		for _, path := range closed {
 			got := d.Get(path)
-			if got.Status != http.StatusSeeOther || !strings.HasPrefix(got.Location, "/page/login") || strings.Contains(got.HTML, consoletest.AppID(1)) {
+			if got.Status != http.StatusSeeOther || !strings.HasPrefix(got.Location, "/page/login") ||
+				strings.Contains(got.HTML, consoletest.AppID(1)) {
 				t.Errorf("%s, %q: %d to %q", when, path, got.Status, got.Location)
 			}
 		}
@@ -47,7 +56,8 @@ func TestLogin(t *testing.T) {
 	check("before the login")
 	for _, wrong := range []string{"", "x", consoletest.AdminKey + "x", consoletest.AdminKey[1:]} {
 		got := d.Post("login", url.Values{"key": {wrong}})
-		if got.Status != http.StatusUnauthorized || !strings.Contains(got.HTML, "That is not the admin key.") || got.Header.Get("Set-Cookie") != "" {
+		if got.Status != http.StatusUnauthorized || !strings.Contains(got.HTML, "That is not the admin key.") ||
+			got.Header.Get("Set-Cookie") != "" {
 			t.Errorf("with %q: %d", wrong, got.Status)
 		}
 	}
@@ -66,7 +76,8 @@ func TestLogin(t *testing.T) {
 	if strings.Contains(cookie, "Secure") {
 		t.Error("over plain HTTP, the browser would not send it back")
 	}
-	if got := d.Get(""); got.Status != http.StatusOK || !strings.Contains(got.HTML, consoletest.AppID(0)) || strings.Contains(got.HTML, consoletest.AdminKey) {
+	if got := d.Get(""); got.Status != http.StatusOK || !strings.Contains(got.HTML, consoletest.AppID(0)) ||
+		strings.Contains(got.HTML, consoletest.AdminKey) {
 		t.Errorf("after the login: %d", got.Status)
 	}
 	if got := d.Get("login"); got.Status != http.StatusSeeOther {
@@ -94,7 +105,8 @@ func TestLogin(t *testing.T) {
 
 	for _, next := range []string{"http://evil.example/page/", "//evil.example/page/", "/page//evil.example", "/clients", `/page\..\x`, "page/", "javascript:1"} {
 		got := d.Post("login", url.Values{"key": {consoletest.AdminKey}, "next": {next}})
-		if u, err := url.Parse(got.Location); err != nil || u.Host != "" || !strings.HasPrefix(u.Path, "/page/") || strings.HasPrefix(u.Path, "/page//") {
+		if u, err := url.Parse(got.Location); err != nil || u.Host != "" || !strings.HasPrefix(u.Path, "/page/") ||
+			strings.HasPrefix(u.Path, "/page//") {
 			t.Errorf("after the login to %q: %q", next, got.Location)
 		}
 	}
@@ -135,7 +147,8 @@ func TestGuarded(t *testing.T) {
 		"another site's origin":       {token, []string{"Origin", "http://evil.example"}},
 		"a sandbox":                   {token, []string{"Origin", "null"}},
 	} {
-		if got := d.Post("clients/revoke?name=shop", url.Values{"csrf": {row.csrf}}, row.headers...); got.Status != http.StatusForbidden || !there() {
+		if got := d.Post("clients/revoke?name=shop", url.Values{"csrf": {row.csrf}}, row.headers...); got.Status != http.StatusForbidden ||
+			!there() {
 			t.Errorf("%s: %d, the client is there: %t", name, got.Status, there())
 		}
 		if len(row.headers) > 0 {
@@ -147,7 +160,8 @@ func TestGuarded(t *testing.T) {
 	for _, path := range []string{"", "login", "accounts/" + consoletest.AppID(0), "clients/add", "nothing", "static/page.js"} {
 		got := d.Get(path)
 		policy := got.Header.Get("Content-Security-Policy")
-		if !strings.Contains(policy, "default-src 'none'") || !strings.Contains(policy, "frame-ancestors 'none'") || strings.Contains(policy, "unsafe") {
+		if !strings.Contains(policy, "default-src 'none'") || !strings.Contains(policy, "frame-ancestors 'none'") ||
+			strings.Contains(policy, "unsafe") {
 			t.Errorf("%q: the policy is %q", path, policy)
 		}
 		if strings.Contains(got.HTML, " style=") || strings.Contains(got.HTML, "://") && strings.Contains(got.HTML, "src=\"http") {
@@ -157,7 +171,9 @@ func TestGuarded(t *testing.T) {
 			t.Errorf("%q may be kept: %q", path, got.Header.Get("Cache-Control"))
 		}
 	}
-	if got := d.Post("clients/revoke?name=shop", url.Values{"csrf": {token}}, "Sec-Fetch-Site", "same-origin", "Origin", d.Base); got.Status != http.StatusSeeOther || there() {
+	if got := d.Post("clients/revoke?name=shop", url.Values{"csrf": {token}}, "Sec-Fetch-Site", "same-origin", "Origin",
+		d.Base); got.Status != http.StatusSeeOther ||
+		there() {
 		t.Errorf("its own form: %d", got.Status)
 	}
 
@@ -184,7 +200,14 @@ func TestClients(t *testing.T) {
 	keyField := regexp.MustCompile(`id="new-key" class="secret">(zkkey_[^<]+)<`)
 	fetch := func(key string) string {
 		w := httptest.NewRecorder()
-		d.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/cgi-bin/token?grant_type=client_credential&appid="+consoletest.AppID(0)+"&secret="+key, http.NoBody))
+		d.ServeHTTP(
+			w,
+			httptest.NewRequest(
+				http.MethodGet,
+				"/cgi-bin/token?grant_type=client_credential&appid="+consoletest.AppID(0)+"&secret="+key,
+				http.NoBody,
+			),
+		)
 		var answer struct {
 			Errcode int    `json:"errcode"`
 			Token   string `json:"access_token"`
@@ -212,7 +235,8 @@ func TestClients(t *testing.T) {
 			t.Errorf("%v: %d, without %q", form, got.Status, want)
 		}
 	}
-	got := d.Act("clients/add", "name", "shop", "account", consoletest.AppID(0), "account", consoletest.AppID(1), "paths", "/cgi-bin/user/*\n/cgi-bin/menu/get", "rate", "50", "ends", "2099-01-31")
+	got := d.Act("clients/add", "name", "shop", "account", consoletest.AppID(0), "account", consoletest.AppID(1), "paths",
+		"/cgi-bin/user/*\n/cgi-bin/menu/get", "rate", "50", "ends", "2099-01-31")
 	if got.Status != http.StatusOK {
 		t.Fatalf("%d %s", got.Status, got.HTML)
 	}
@@ -220,11 +244,15 @@ func TestClients(t *testing.T) {
 	if code := fetch(first); code != "token" {
 		t.Errorf("with the new key: %s", code)
 	}
-	if got := d.Act("clients/add", "name", "shop", "account", "*"); got.Status != 422 || !strings.Contains(got.HTML, "There is a client of that name already.") {
+	if got := d.Act("clients/add", "name", "shop", "account", "*"); got.Status != 422 ||
+		!strings.Contains(got.HTML, "There is a client of that name already.") {
 		t.Errorf("the same name: %d", got.Status)
 	}
 	overview := d.Get("").HTML
-	for _, want := range []string{"shop", "just now", "1 call", consoletest.AppID(0) + " and 1 more", "50/s", "2 paths", "until 2099-01-31", "Client added"} {
+	for _, want := range []string{
+		"shop", "just now", "1 call", consoletest.AppID(0) + " and 1 more", "50/s", "2 paths",
+		"until 2099-01-31", "Client added",
+	} {
 		if !strings.Contains(overview, want) {
 			t.Errorf("the overview has no %q", want)
 		}
@@ -241,7 +269,8 @@ func TestClients(t *testing.T) {
 	if fetch(second) != "40125" || fetch(third) != "token" {
 		t.Error("without a grace the old key is dead")
 	}
-	if got := d.Act("clients/rotate?name=none", "grace", "1h"); got.Status != 422 || !strings.Contains(got.HTML, "There is no such client any more.") {
+	if got := d.Act("clients/rotate?name=none", "grace", "1h"); got.Status != 422 ||
+		!strings.Contains(got.HTML, "There is no such client any more.") {
 		t.Errorf("no such client: %d", got.Status)
 	}
 	if got := d.Act("clients/revoke?name=shop"); got.Location != "/page/" || fetch(third) != "40125" {
@@ -307,16 +336,31 @@ func TestRefresh(t *testing.T) {
 
 // TestSecrets: no AppSecret, no token, no key is on any page.
 func TestSecrets(t *testing.T) {
-	d := consoletest.Start(t, consoletest.Options{Faults: []simulator.Fault{{AppID: consoletest.AppID(1), Errcode: 40125, Errmsg: "invalid appsecret, " + consoletest.AppSecret + " is wrong"}}}).Settled().LogIn()
+	d := consoletest.Start(t, consoletest.Options{Faults: []simulator.Fault{{
+		AppID: consoletest.AppID(1), Errcode: 40125,
+		Errmsg: "invalid appsecret, " + consoletest.AppSecret + " is wrong",
+	}}}).
+		Settled().
+		LogIn()
 	key := d.Client(gateway.Client{Name: "shop", Accounts: []string{"*"}, Real: true})
 	w := httptest.NewRecorder()
-	d.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/cgi-bin/token?grant_type=client_credential&appid="+consoletest.AppID(0)+"&secret="+key, http.NoBody))
+	d.ServeHTTP(
+		w,
+		httptest.NewRequest(
+			http.MethodGet,
+			"/cgi-bin/token?grant_type=client_credential&appid="+consoletest.AppID(0)+"&secret="+key,
+			http.NoBody,
+		),
+	)
 	token := d.WeChat.Latest(consoletest.AppID(0), simulator.Stable)
 	if token == "" || !bytes.Contains(w.Body.Bytes(), []byte(token)) {
 		t.Fatal(w.Body)
 	}
 	var all strings.Builder
-	for _, path := range []string{"", "accounts/" + consoletest.AppID(0), "accounts/" + consoletest.AppID(1), "clients/add", "clients/rotate?name=shop", "clients/revoke?name=shop", "accounts/" + consoletest.AppID(0) + "/refresh"} {
+	for _, path := range []string{
+		"", "accounts/" + consoletest.AppID(0), "accounts/" + consoletest.AppID(1), "clients/add",
+		"clients/rotate?name=shop", "clients/revoke?name=shop", "accounts/" + consoletest.AppID(0) + "/refresh",
+	} {
 		all.WriteString(d.Get(path).HTML)
 	}
 	for _, secret := range []string{consoletest.AppSecret, token, key, consoletest.AdminKey} {
@@ -355,7 +399,12 @@ func TestChinese(t *testing.T) {
 			t.Errorf("there is no Chinese for %q", text)
 		}
 	}
-	d := consoletest.Start(t, consoletest.Options{Faults: []simulator.Fault{{AppID: consoletest.AppID(1), Path: simulator.StableTokenPath, Errcode: 40164, Errmsg: "invalid ip 203.0.113.7, not in whitelist"}}}).Settled().LogIn()
+	d := consoletest.Start(t, consoletest.Options{Faults: []simulator.Fault{{
+		AppID: consoletest.AppID(1),
+		Path:  simulator.StableTokenPath, Errcode: 40164, Errmsg: "invalid ip 203.0.113.7, not in whitelist",
+	}}}).
+		Settled().
+		LogIn()
 	for _, path := range []string{"", "accounts/" + consoletest.AppID(1), "clients/add"} {
 		html := d.Get(path, "Accept-Language", "zh-CN,zh;q=0.9").HTML
 		if !strings.Contains(html, `<html lang="zh-CN">`) {

@@ -207,11 +207,10 @@ func (v *view) explain(f *custody.Error) (cause, remedy string) {
 	if f == nil {
 		return "", ""
 	}
-	var refused *platform.Error
 	switch {
 	case f.Code != 0:
 		ip := ""
-		if errors.As(f, &refused) {
+		if refused, ok := errors.AsType[*platform.Error](f); ok {
 			ip = refused.IP
 		} else if found := addressed.FindStringSubmatch(f.Text); found != nil {
 			ip = found[1]

@@ -33,9 +33,8 @@ func (s *Source) listen(ctx context.Context) {
 	told := false
 	for pause := firstPause; ctx.Err() == nil; {
 		s.unsigned()
-		var none *custody.Error
 		if _, err := s.kept.keeper.Load().Token(ctx); err != nil { // a program without a token needs no notice of another
-			if errors.As(err, &none) {
+			if none, ok := errors.AsType[*custody.Error](err); ok {
 				pause = max(pause, none.RetryAfter)
 			}
 			if s.pause(ctx, min(pause, refusedWait)) {

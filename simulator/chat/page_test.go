@@ -38,7 +38,8 @@ func TestWithoutScript(t *testing.T) {
 	if _, html := d.Get(""); strings.Contains(html, `<p class="text">你说的是：你好`) {
 		t.Error("another follower sees it too")
 	}
-	if w := send("whitelist", "list=nonsense"); w.Code != 422 || !strings.Contains(w.Body.String(), "is neither an IP nor a CIDR") || len(d.WeChat.Accounts()[0].Whitelist) != 0 {
+	if w := send("whitelist", "list=nonsense"); w.Code != 422 || !strings.Contains(w.Body.String(), "is neither an IP nor a CIDR") ||
+		len(d.WeChat.Accounts()[0].Whitelist) != 0 {
 		t.Errorf("a wrong whitelist: %d", w.Code)
 	}
 }

@@ -276,8 +276,7 @@ func (e *engine) failed(err error) error {
 
 // codeOf is the number of the error that the server answered, 0 when it did not.
 func codeOf(err error) uint16 {
-	var e *driver.MySQLError
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*driver.MySQLError](err); ok {
 		return e.Number
 	}
 	return 0

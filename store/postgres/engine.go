@@ -262,8 +262,7 @@ func (e *engine) failed(err error) error {
 
 // codeOf is the SQLSTATE of what the server answered, "" when it did not.
 func codeOf(err error) string {
-	var e *pgconn.PgError
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return e.Code
 	}
 	return ""

@@ -62,8 +62,7 @@ func (s *Store) Acquire(ctx context.Context, key custody.Key, attempt string, tt
 		}
 		var err error
 		lease, err = row.Acquire(now, key, attempt, ttl)
-		var held *custody.HeldError
-		if errors.As(err, &held) {
+		if held, ok := errors.AsType[*custody.HeldError](err); ok {
 			held.Left = min(held.Left, left)
 		}
 		return "", err

@@ -57,7 +57,11 @@ const (
 )
 
 // Claim implements callback.Once.
-func (s *Store) Claim(ctx context.Context, account, key, owner string, lease, keep time.Duration) (attempt, delivery int, age time.Duration, err error) {
+func (s *Store) Claim(
+	ctx context.Context,
+	account, key, owner string,
+	lease, keep time.Duration,
+) (attempt, delivery int, age time.Duration, err error) {
 	if err := store.CheckClaim(account, key, owner, nil); err != nil {
 		return 0, 0, 0, err
 	}

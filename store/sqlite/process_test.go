@@ -67,8 +67,7 @@ func play(role string) int {
 		lease, err = s.Acquire(ctx, key, fmt.Sprint(os.Getpid()), time.Hour)
 		return err
 	}, func() { fmt.Println(again) })
-	var held *custody.HeldError
-	if errors.As(err, &held) {
+	if _, ok := errors.AsType[*custody.HeldError](err); ok {
 		return 0
 	}
 	if err == nil {

@@ -51,7 +51,7 @@ func TestReasonOf(t *testing.T) {
 		write("damaged.db", magic+strings.Repeat("\xff\x00damaged", 2000)): Damaged,
 		filepath.Join(write("file", ""), "below.db"):                       Other,
 		filepath.Join(folder, strings.Repeat("a", 300)):                    Other,
-		write("empty.db", ""):                                              "",
+		write("empty.db", ""): "",
 	} {
 		_, err := Migrate(t.Context(), path, Options{}, migrations.Look)
 		if want == "" && err == nil {

@@ -101,8 +101,7 @@ func TestFirstStarts(t *testing.T) {
 				_, err := s.Acquire(t.Context(), key, fmt.Sprint(i), time.Hour)
 				return err
 			})
-			var held *custody.HeldError
-			if errors.As(err, &held) {
+			if _, ok := errors.AsType[*custody.HeldError](err); ok {
 				return
 			}
 			winners.Store(i, true)

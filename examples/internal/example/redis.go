@@ -32,7 +32,18 @@ func SharedStore(ctx context.Context, folder string) (address string, end func()
 		return "", nil, err
 	}
 	_ = listener.Close()
-	cmd := exec.CommandContext(ctx, program, "--bind", "127.0.0.1", "--port", port, "--dir", folder, "--save", "") //nolint:gosec // found by LookPath
+	cmd := exec.CommandContext(
+		ctx,
+		program,
+		"--bind",
+		"127.0.0.1",
+		"--port",
+		port,
+		"--dir",
+		folder,
+		"--save",
+		"",
+	) //nolint:gosec // found by LookPath
 	if err := cmd.Start(); err != nil {
 		return "", nil, err
 	}

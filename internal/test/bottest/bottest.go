@@ -66,7 +66,11 @@ type watched struct {
 	diary diary
 }
 
-func (w watched) Claim(ctx context.Context, account, key, owner string, lease, keep time.Duration) (attempt, delivery int, age time.Duration, err error) {
+func (w watched) Claim(
+	ctx context.Context,
+	account, key, owner string,
+	lease, keep time.Duration,
+) (attempt, delivery int, age time.Duration, err error) {
 	attempt, delivery, age, err = w.Store.Claim(ctx, account, key, owner, lease, keep)
 	if err != nil {
 		w.diary.write("missed", key)
@@ -106,7 +110,9 @@ func play(ctx context.Context, open func(ctx context.Context) (Store, error)) in
 	if err != nil {
 		return fail(err)
 	}
-	verifier, err := callback.NewVerifier(callback.Config{AppID: "wx0123456789abcdef", Token: custody.NewSecret(botToken), Freshness: 5 * time.Minute})
+	verifier, err := callback.NewVerifier(
+		callback.Config{AppID: "wx0123456789abcdef", Token: custody.NewSecret(botToken), Freshness: 5 * time.Minute},
+	)
 	if err != nil {
 		return fail(err)
 	}

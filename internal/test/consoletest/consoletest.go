@@ -154,7 +154,11 @@ func (d *Desk) Client(c gateway.Client) string {
 
 // Fetch asks the gateway for an account's token with a client's key.
 func (d *Desk) Fetch(appID, key string) {
-	r := httptest.NewRequest(http.MethodGet, "/cgi-bin/token?"+url.Values{"grant_type": {"client_credential"}, "appid": {appID}, "secret": {key}}.Encode(), http.NoBody)
+	r := httptest.NewRequest(
+		http.MethodGet,
+		"/cgi-bin/token?"+url.Values{"grant_type": {"client_credential"}, "appid": {appID}, "secret": {key}}.Encode(),
+		http.NoBody,
+	)
 	d.ServeHTTP(httptest.NewRecorder(), r)
 }
 

@@ -143,7 +143,12 @@ func Within(tb testing.TB, what string, short time.Duration, attempt func(short 
 // be the machine's fault: nothing of this process ran for longer than most, or run has
 // another excuse. It returns what went wrong in the last of at most three runs, and whether
 // that one was disturbed, too.
-func Undisturbed(tb testing.TB, what string, most time.Duration, run func() (wrong []string, excused bool)) (wrong []string, disturbed bool) {
+func Undisturbed(
+	tb testing.TB,
+	what string,
+	most time.Duration,
+	run func() (wrong []string, excused bool),
+) (wrong []string, disturbed bool) {
 	tb.Helper()
 	Attempts(tb, what, func() bool {
 		still := WatchStill()

@@ -71,7 +71,11 @@ type Once struct {
 func WithMessages(s *Store, engine MessageEngine) Once { return Once{Store: s, messages: engine} }
 
 // Claim implements callback.Once.
-func (s Once) Claim(ctx context.Context, account, key, owner string, lease, keep time.Duration) (attempt, delivery int, age time.Duration, err error) {
+func (s Once) Claim(
+	ctx context.Context,
+	account, key, owner string,
+	lease, keep time.Duration,
+) (attempt, delivery int, age time.Duration, err error) {
 	if err := store.CheckClaim(account, key, owner, nil); err != nil {
 		return 0, 0, 0, err
 	}

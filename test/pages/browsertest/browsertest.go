@@ -178,7 +178,8 @@ func (t *Tab) watch(event any) {
 			t.problems = append(t.problems, "it asked "+e.Request.URL)
 		}
 	case *runtime.EventConsoleAPICalled:
-		if e.Type == runtime.ConsoleAPICalledTypeError || e.Type == runtime.ConsoleAPICalledTypeWarning || e.Type == runtime.ConsoleAPICalledTypeAssert {
+		if e.Type == runtime.ConsoleAPICalledTypeError || e.Type == runtime.ConsoleAPICalledTypeWarning ||
+			e.Type == runtime.ConsoleAPICalledTypeAssert {
 			var words []string
 			for _, arg := range e.Args {
 				words = append(words, string(arg.Value))

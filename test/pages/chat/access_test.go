@@ -67,7 +67,10 @@ func TestMarkup(t *testing.T) {
 	d2.Act("say", "type", "text", "value", "fail")
 	d2.Until("the failure", func() bool { return d2.WeChat.Stats(good.AppID).Pushes >= 4 })
 
-	for _, query := range []string{"", "?account=" + "wx%22%3E%3Cscript%3Ewindow.hit=1%3C/script%3E", "?as=%3Cscript%3Ewindow.hit=1%3C/script%3E"} {
+	for _, query := range []string{
+		"", "?account=" + "wx%22%3E%3Cscript%3Ewindow.hit=1%3C/script%3E",
+		"?as=%3Cscript%3Ewindow.hit=1%3C/script%3E",
+	} {
 		tab := browsertest.Open(t, d2.URL+query, browsertest.Look{})
 		tab.Await(browsertest.Joined)
 		tab.Await(browsertest.Has("#accounts", bad.AppID))

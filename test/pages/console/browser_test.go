@@ -95,7 +95,14 @@ func TestRenewalSeen(t *testing.T) {
 	tab.Await(browsertest.Has("#clients", "shop"))
 	tab.Await(browsertest.Has("#lines", "Client added"))
 
-	rule := d.WeChat.Inject(simulator.Fault{AppID: consoletest.AppID(1), Path: simulator.StableTokenPath, Errcode: 40164, Errmsg: "invalid ip 203.0.113.7, not in whitelist"})
+	rule := d.WeChat.Inject(
+		simulator.Fault{
+			AppID:   consoletest.AppID(1),
+			Path:    simulator.StableTokenPath,
+			Errcode: 40164,
+			Errmsg:  "invalid ip 203.0.113.7, not in whitelist",
+		},
+	)
 	d.WeChat.Kill(consoletest.AppID(1))
 	_, _ = d.Refresh(t.Context(), "test", consoletest.AppID(1))
 	tab.Await(browsertest.Has("#health.warn", "Every account has a token, but one cannot be renewed."))
@@ -309,7 +316,8 @@ func TestMarkup(t *testing.T) {
 		}
 	}
 	got := d.Act("clients/add", "name", evil, "account", evil, "paths", evil, "rate", evil)
-	if got.Status != http.StatusUnprocessableEntity || strings.Contains(got.HTML, "<script>window") || strings.Contains(got.HTML, "<img src=x") {
+	if got.Status != http.StatusUnprocessableEntity || strings.Contains(got.HTML, "<script>window") ||
+		strings.Contains(got.HTML, "<img src=x") {
 		t.Errorf("a form with markup in it: %d", got.Status)
 	}
 }

@@ -76,7 +76,11 @@ func (s *storied) remember(appID, host string, before ...custody.Entry) {
 func lively(t *testing.T) *consoletest.Desk {
 	const accounts = 6
 	store := &storied{Store: memory.New(), ages: map[string]time.Duration{}, past: map[string][]custody.Entry{}}
-	first := consoletest.Start(t, consoletest.Options{Accounts: accounts, Store: store, Faults: []simulator.Fault{{AppID: consoletest.AppID(4), Errcode: -1}}}).Settled()
+	first := consoletest.Start(t, consoletest.Options{
+		Accounts: accounts, Store: store,
+		Faults: []simulator.Fault{{AppID: consoletest.AppID(4), Errcode: -1}},
+	}).
+		Settled()
 	if err := first.Close(); err != nil {
 		t.Fatal(err)
 	}

@@ -142,7 +142,10 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	wx := simtest.New(t, simulator.Options{Accounts: []simulator.Account{{AppID: appID, Secret: appSecret}, {AppID: badApp, Secret: appSecret}}})
+	wx := simtest.New(
+		t,
+		simulator.Options{Accounts: []simulator.Account{{AppID: appID, Secret: appSecret}, {AppID: badApp, Secret: appSecret}}},
+	)
 	w := &world{contract: newContract(t), t: t, store: memory.New()}
 	var err error
 	w.gateway, err = gateway.New(t.Context(), gateway.Config{
@@ -232,7 +235,11 @@ func TestAnswers(t *testing.T) {
 	const v1 = "/zhongkong/v1/"
 	const account, bad = v1 + "accounts/" + appID, v1 + "accounts/" + badApp
 	own, real := w.client(gateway.Client{Name: "shop"}), w.client(gateway.Client{Name: "crm", Real: true})
-	narrow, slow := w.client(gateway.Client{Name: "narrow", Paths: []string{"/cgi-bin/menu/get"}}), w.client(gateway.Client{Name: "slow", Rate: 0.0001})
+	narrow, slow := w.client(
+		gateway.Client{Name: "narrow", Paths: []string{"/cgi-bin/menu/get"}},
+	), w.client(
+		gateway.Client{Name: "slow", Rate: 0.0001},
+	)
 	rejection := `{"access_token":"91_x"}`
 	w.calls(w.programs, []row{
 		{"GET", "/healthz", "", "", 200},

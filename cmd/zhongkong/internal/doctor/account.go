@@ -312,10 +312,9 @@ func (x *examination) fetch(ctx context.Context, a Account) Finding {
 			return f
 		}
 	}
-	var none *custody.Error
 	f.State, f.Cause = Problem, "failed"
 	f.Found = text("none could be fetched: %[1]s", "获取失败：%[1]s", printable(strings.TrimPrefix(err.Error(), "zhongkong: ")))
-	if errors.As(err, &none) {
+	if none, ok := errors.AsType[*custody.Error](err); ok {
 		if refused := x.refusal(err); none.Err != nil && refused.Cause != "failed" {
 			refused.Check, refused.Account = Token, a.AppID
 			return refused

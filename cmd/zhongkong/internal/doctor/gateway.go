@@ -35,8 +35,7 @@ func (x *examination) viaGateway(ctx context.Context, a Account) []Finding {
 	}
 	failed := x.refusal(err)
 	failed.Check, failed.Account = Gateway, a.AppID
-	var refused *platform.Error
-	if errors.As(err, &refused) {
+	if refused, ok := errors.AsType[*platform.Error](err); ok {
 		switch refused.Code {
 		case 40001, 40125:
 			failed.Cause = "wrong_key"

@@ -95,9 +95,8 @@ func (x *examination) quota(ctx context.Context, a Account, client *platform.Cli
 		f.Do = text("Find out why so many tokens are fetched: zhongkong token status --lines 50 shows the reasons. The count begins anew at midnight in Beijing.",
 			"请查明为什么获取得这么频繁：zhongkong token status --lines 50 会列出原因。次数在北京时间零点清零。")
 	case err != nil || most <= 0:
-		var refused *platform.Error
 		f.Found = text("WeChat does not tell it", "微信没有给出")
-		if errors.As(err, &refused) {
+		if refused, ok := errors.AsType[*platform.Error](err); ok {
 			f.Errcode = refused.Code
 			f.Found = text("WeChat does not tell it (errcode %d)", "微信没有给出（errcode %d）", refused.Code)
 		}

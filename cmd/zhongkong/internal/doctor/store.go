@@ -228,8 +228,7 @@ func (x *examination) tryStore(ctx context.Context, f Finding, store custody.Sto
 	sent := time.Now()
 	lease, err := store.Acquire(ctx, probeKey, rand.Text(), time.Second)
 	took := time.Since(sent)
-	var held *custody.HeldError
-	if errors.As(err, &held) { // by another doctor, and so it was written
+	if _, ok := errors.AsType[*custody.HeldError](err); ok { // by another doctor, and so it was written
 		f.State, f.Found = OK, text("%s: in use by another doctor just now", "%s：另一个 doctor 正在检查", f.Subject)
 		return one(f)
 	}

@@ -59,3 +59,15 @@ const (
 	Accepted                 // the issuer takes the value
 	Rejected                 // the issuer refuses the value
 )
+
+// String returns "accepted", "rejected" or "no_verdict".
+func (v Verdict) String() string {
+	switch v {
+	case Accepted:
+		return "accepted"
+	case Rejected:
+		return "rejected"
+	default:
+		return "no_verdict"
+	}
+}

@@ -28,6 +28,7 @@ type meter struct {
 	accounts sync.Map
 	proxy    latency
 	fetch    latency
+	probe    latency
 	store    [len(storeCalls)]struct {
 		latency  latency
 		outcomes [len(storeOutcomes)]atomic.Uint64
@@ -99,6 +100,7 @@ type kindTally struct {
 	renewals map[renewalSort]uint64
 	failures map[failureSort]uint64
 	refusals map[custody.RefusalResult]uint64
+	probes   map[custody.Verdict]uint64
 	adopted  uint64
 	fetches  map[custody.Mode]uint64
 
@@ -122,7 +124,8 @@ func (t *tally) kind(name string) *kindTally {
 	if k == nil {
 		k = &kindTally{
 			renewals: map[renewalSort]uint64{}, failures: map[failureSort]uint64{},
-			refusals: map[custody.RefusalResult]uint64{}, fetches: map[custody.Mode]uint64{},
+			refusals: map[custody.RefusalResult]uint64{}, probes: map[custody.Verdict]uint64{},
+			fetches: map[custody.Mode]uint64{},
 		}
 		t.kinds[name] = k
 	}
@@ -223,6 +226,10 @@ func (c *meter) trace() *custody.Trace {
 					k.day, k.today, k.limit = beijingDay(time.Now()), i.Today, i.Limit
 				}
 			})
+		},
+		Probed: func(i custody.ProbedInfo) {
+			c.probe.add(i.Took)
+			c.change(i.Key, func(_ *tally, k *kindTally) { k.probes[i.Verdict]++ })
 		},
 		Renewed: func(i custody.RenewedInfo) {
 			c.change(i.Key, func(t *tally, k *kindTally) {

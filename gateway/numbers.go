@@ -19,6 +19,7 @@ type Numbers struct {
 	Clients   []ClientNumbers  // in the order of the names
 	Proxied   Latency          // calls that went to WeChat, from their first byte to the answer's last
 	Fetched   Latency          // fetches of tokens and tickets
+	Probed    Latency          // probes: see custody.Trace.Probed
 	Store     []StoreNumbers
 	ByClients uint64 // calls of clients, those that are gone included
 	WrongKeys uint64 // attempts with a key, or a gateway token, that is none
@@ -45,6 +46,7 @@ type KindNumbers struct {
 	Renewals []RenewalCount
 	Failures []FailureCount // of this gateway's attempts
 	Refusals map[custody.RefusalResult]uint64
+	Probes   map[custody.Verdict]uint64
 	Adopted  uint64 // values that another gateway fetched, or this one before it started
 	Fetches  uint64
 	Forced   uint64 // of Fetches
@@ -96,8 +98,8 @@ func (g *Gateway) Numbers() Numbers {
 	c := g.meter
 	n := Numbers{
 		Start: c.start, All: c.all.numbers(), Nobody: c.nobody.numbers().Calls,
-		Clients: g.ClientNumbers(), Proxied: c.proxy.read(), Fetched: c.fetch.read(), WrongKeys: c.wrongKeys.Load(),
-		ByClients: c.byClients.Load(),
+		Clients: g.ClientNumbers(), Proxied: c.proxy.read(), Fetched: c.fetch.read(), Probed: c.probe.read(),
+		WrongKeys: c.wrongKeys.Load(), ByClients: c.byClients.Load(),
 	}
 	for _, s := range g.Status() {
 		a := AccountNumbers{}
@@ -153,7 +155,7 @@ func (t *tally) numbers() AccountNumbers {
 }
 
 func (k *kindTally) numbers(name string, now time.Time) KindNumbers {
-	n := KindNumbers{Kind: name, Refusals: maps.Clone(k.refusals), Adopted: k.adopted, Limit: k.limit}
+	n := KindNumbers{Kind: name, Refusals: maps.Clone(k.refusals), Probes: maps.Clone(k.probes), Adopted: k.adopted, Limit: k.limit}
 	for mode, count := range k.fetches {
 		n.Fetches += count
 		if mode == custody.Forced {

@@ -23,7 +23,7 @@ type Config struct {
 	// MaxSeries bounds the labels: up to so many accounts, each has metrics of its
 	// own, some twenty; with more, all are summed up without the label appid, and the
 	// gauges of single accounts are left out. Clients and subscribers alike. 0 means 1,000; a negative
-	// value means that nothing is ever told one by one.
+	// value means that nothing is reported one by one.
 	MaxSeries int
 }
 
@@ -92,6 +92,7 @@ func (c *Collector) Collect(out chan<- prometheus.Metric) {
 	c.queues(s)
 	s.counter(wrongKeys, n.WrongKeys)
 	s.histogram(fetchTime, n.Fetched)
+	s.histogram(probeTime, n.Probed)
 	s.histogram(proxyTime, n.Proxied)
 	for _, call := range n.Store {
 		s.histogram(storeTime, call.Latency, string(call.Call))
@@ -101,7 +102,7 @@ func (c *Collector) Collect(out chan<- prometheus.Metric) {
 	}
 }
 
-// single reports whether so many are told one by one.
+// single reports whether so many are reported one by one.
 func (c *Collector) single(n int) bool { return n <= c.most }
 
 // tokens tells how the tokens are.
@@ -201,6 +202,9 @@ func (s sink) account(a gateway.AccountNumbers) {
 		}
 		for result, count := range k.Refusals {
 			s.counter(refusals, count, a.AppID, k.Kind, string(result))
+		}
+		for verdict, count := range k.Probes {
+			s.counter(probes, count, a.AppID, k.Kind, verdict.String())
 		}
 		s.counter(adoptions, k.Adopted, a.AppID, k.Kind)
 		s.counter(fetches, k.Fetches-k.Forced, a.AppID, k.Kind, "normal")

@@ -42,8 +42,11 @@ var (
 	adoptions = define("zhongkong_adoptions_total",
 		"Values taken over from the store: another gateway fetched them, or this one before it started.", "appid", "kind")
 	refusals = define("zhongkong_refusals_total",
-		"Refused values that this gateway was told of, by what came of it (renewed, newer, accepted, no_other, abandoned). Calls that meet the same refusal count each.",
+		"Refused values that were reported to this gateway, by result (renewed, newer, accepted: WeChat accepts the value when asked directly, no_other, abandoned). Calls that meet the same refusal count each.",
 		"appid", "kind", "result")
+	probes = define("zhongkong_probes_total",
+		"Probes, with which this gateway asks WeChat directly whether it accepts a value, after a refusal was reported or a value was fetched because of one, by verdict (accepted, rejected, no_verdict).",
+		"appid", "kind", "verdict")
 	fetches = define("zhongkong_fetches_total",
 		"Fetches that this gateway sent to WeChat, by mode (normal, forced).", "appid", "kind", "mode")
 	fetchesLeft = define("zhongkong_fetches_left",
@@ -53,6 +56,8 @@ var (
 		"Fetches that a Beijing day allows; absent without a limit and before this gateway's first fetch.", "appid", "kind")
 	fetchTime = define("zhongkong_fetch_duration_seconds",
 		"Time that WeChat took to answer fetches.")
+	probeTime = define("zhongkong_probe_duration_seconds",
+		"Time that WeChat took to answer probes.")
 
 	calls = define("zhongkong_calls_total",
 		"Calls of programs, by who answered (wechat, gateway) and errcode: the one with which WeChat's answer begins, or the gateway's own; 0 for none, other for those that nobody knows and for a status that is no success. Without appid: about no account of the gateway.",
@@ -77,7 +82,7 @@ var (
 		"appid", "subscriber", "result")
 
 	storeTime = define("zhongkong_store_call_duration_seconds",
-		"Time of calls of the store, by call (load, load_many, acquire, begin, save, release, shorten).", "call")
+		"Time of calls of the store, by call (load and load_many: looks at the record of one and of many credentials, acquire, begin, save, release, shorten).", "call")
 	storeCalls = define("zhongkong_store_calls_total",
 		"Calls of the store by what came of them (ok, not_found, held, fenced, error). Only error is a failure.", "call", "outcome")
 )

@@ -160,6 +160,9 @@ func TestMetrics(t *testing.T) {
 		`zhongkong_renewals_total{appid="` + appID + `",kind="jsapi_ticket",reason="missing",result="saved"}`:            1,
 		`zhongkong_renewal_failures_total{appid="` + otherApp + `",class="blocked",errcode="40125",kind="access_token"}`: 1,
 		`zhongkong_refusals_total{appid="` + appID + `",kind="access_token",result="renewed"}`:                           1,
+		`zhongkong_probes_total{appid="` + appID + `",kind="access_token",verdict="rejected"}`:                           1,
+		`zhongkong_probes_total{appid="` + appID + `",kind="access_token",verdict="accepted"}`:                           1, // of the value that came instead
+		`zhongkong_probe_duration_seconds_count`:                                                                         2,
 		`zhongkong_fetches_limit{appid="` + appID + `",kind="access_token"}`:                                             100,
 		`zhongkong_calls_total{answerer="wechat",appid="` + appID + `",errcode="0"}`:                                     1,
 		`zhongkong_calls_total{answerer="wechat",appid="` + appID + `",errcode="other"}`:                                 1,

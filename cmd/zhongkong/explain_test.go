@@ -19,14 +19,14 @@ func TestExplain(t *testing.T) {
 		not  string
 	}{
 		{"explain 40164", 0, []string{"40164  invalid ip", "IP白名单", "请把该 IP 加入白名单", "fetches again in 10 minutes; another machine may at once", "10 分钟后再获取；其他机器不受影响"}, ""},
-		{"explain 40164 --lang en", 0, []string{"  cause      ", "  remedy     Add the address", "  zhongkong  fetches"}, "请把该"},
-		{"explain --lang zh 40164", 0, []string{"  原因       ", "  处理       请把该", "  中控       10 分钟"}, "Add the address"},
-		{"explain 40001", 0, []string{"40001  invalid credential", "repeats the call once", "/cgi-bin/token, /cgi-bin/stable_token", "AppSecret"}, ""},
+		{"explain 40164 --lang en", 0, []string{"  cause      ", "  remedy     Add the address", "  zhongkong  tries once more"}, "请把该"},
+		{"explain --lang zh 40164", 0, []string{"  原因       ", "  处理       请把该", "  中控       3 秒"}, "Add the address"},
+		{"explain 40001", 0, []string{"40001  invalid credential", "repeats the call with the new one", "/cgi-bin/token, /cgi-bin/stable_token", "AppSecret"}, ""},
 		{"explain -1", 0, []string{"-1  system error", "WeChat is busy.", "微信系统繁忙。"}, ""},
 		{"explain -- -1", 0, []string{"-1  system error"}, ""},
 		{"explain 45009", 0, []string{"midnight in Beijing", "北京时间零点"}, ""},
 		{"explain 89506 89507", 0, []string{"in 24 hours", "24 小时后", "in 1 hour;", "\n\n89507"}, ""},
-		{"explain 40002", 0, []string{"started anew"}, ""},
+		{"explain 40002", 0, []string{"restarted"}, ""},
 		{"explain 47001", 0, []string{"the token is fine"}, ""},
 		{"explain 0", 0, []string{"errcode 0 is success.", "errcode 0 表示成功。"}, "cause"},
 		{"explain 99999", 1, []string{"99999", "not known here", "未收录"}, ""},

@@ -14,9 +14,10 @@ func (i Info) Custody() string {
 	case Quota:
 		return "fetches again after midnight in Beijing"
 	case Fatal:
-		return "does not fetch again before the program is started anew"
+		return "does not fetch again before the program is restarted"
 	case Refused:
-		return "asks WeChat about this token, renews it once for everybody, and repeats the call once"
+		return "asks WeChat about this token directly: if WeChat accepts it, the call is repeated with it once; else " +
+			"zhongkong renews it once for everybody and repeats the call with the new one"
 	case Call:
 		return "changes nothing: the token is fine"
 	default:
@@ -26,7 +27,7 @@ func (i Info) Custody() string {
 		text = "fetches again in " + inWords(i.Retry)
 	}
 	if i.PerHost {
-		text += "; another machine may at once"
+		text = "tries once more after 3 s, over a new connection; if that is refused too, then " + text + "; another machine may at once"
 	}
 	return text
 }
@@ -41,7 +42,7 @@ func (i Info) CustodyZH() string {
 	case Fatal:
 		return "程序重启之前不再获取"
 	case Refused:
-		return "先向微信核实该 token，由一个进程统一刷新一次，再重试一次调用"
+		return "先直接向微信核实该 token：微信认可，就用它重发一次；不认可，则由一个进程统一刷新一次，再用新 token 重发"
 	case Call:
 		return "不做处理：token 本身没有问题"
 	default:
@@ -51,7 +52,7 @@ func (i Info) CustodyZH() string {
 		text = inWordsZH(i.Retry) + "后再获取"
 	}
 	if i.PerHost {
-		text += "；其他机器不受影响"
+		text = "3 秒后换新连接再试一次，仍被拒绝则 " + text + "；其他机器不受影响"
 	}
 	return text
 }

@@ -64,7 +64,7 @@
 //
 // WeChat documents its errcodes, texts and rules only in part. Where neither its
 // documentation nor an answer that somebody captured says what happens, the
-// simulator does the following. A program should not lean on any of it. The same
+// simulator does the following. A program should not depend on any of it. The same
 // list, with the reasons, is docs/simulator-assumptions.md.
 //
 // Tokens:
@@ -79,6 +79,7 @@
 //   - An access_token in a header or body counts as missing; of several in the query
 //     the first counts.
 //   - expires_in is rounded down to whole seconds.
+//   - A new token works on every host from the moment at which it was issued.
 //
 // stable_token:
 //
@@ -134,6 +135,8 @@
 //
 // APIs:
 //
+//   - A call that is answered 40001, 40014 or 42001 had no effect: nothing was sent,
+//     created, changed or counted.
 //   - touser, openid and next_openid have to be followers of the account, else 40003.
 //     Nobody has to have written in the last 48 hours.
 //   - menu/get answers the bytes that menu/create took; before it is 46003. Any JSON object

@@ -155,7 +155,7 @@ func (f renewal) extend() (stop func()) {
 			case <-timer.C:
 			}
 			if _, _, err := k.calls.acquire(context.Background(), id); isAnswer(err) {
-				return // it is another's: the answer, when it comes, is refused if that one renewed
+				return // it is another's: the answer, when it comes, is fenced off if that one renewed
 			}
 			timer.Reset(every)
 		}
@@ -265,19 +265,19 @@ func (f renewal) save(v *view) {
 	k, at := f.k, f.attempt
 	lease, grant, sent := *at.lease, *at.grant, at.sent
 	now := time.Now()
-	again := v.held != nil && grant.Value.Equal(v.held.value)
-	if again && v.doubt {
+	same := v.held != nil && grant.Value.Equal(v.held.value)
+	if same && v.doubt {
 		wait := max(f.notes.mayForce(f.storeNow()), minForcedGap)
 		f.notes.trip(f.storeNow(), wait, lease.Fence)
 	}
 	f.notes.clear(k.cfg.fingerprints())
 	h := k.cfg.newHeld(grant.Value, lease.Fence, OriginFetched, grant.ExpiresIn, sent, grant.ExpiresIn)
-	if again {
-		// The issuer gave what was there before: ask again when half of it is over.
+	if same {
+		// The issuer returned what was there before: ask once more when half of it has passed.
 		h.fresh = min(h.fresh, h.end/2)
 	}
 	if v.held == nil && f.rec.Value == "" && !k.cfg.Kind.Idempotent {
-		// Many that were fetched at the same time would be renewed so for ever.
+		// Many that were fetched at the same time would be renewed at the same time for ever.
 		if due := k.scheduler.delay(h.fresh); due > 0 {
 			h.fresh = due
 		}
@@ -305,13 +305,13 @@ func (f renewal) save(v *view) {
 	default:
 		k.log().Warn("the token was renewed but not saved; it is used here and saved when the store takes it", "fence", lease.Fence, "error", err)
 		h.unsaved = true
-		k.unsaved = &unsaved{save: &pendingSave{lease: lease, record: record}, again: now.Add(k.calls.retry())}
+		k.unsaved = &unsaved{save: &pendingSave{lease: lease, record: record}, due: now.Add(k.calls.retry())}
 		f.publish(h)
 		result = RenewalUnsaved
 	}
 	text := "renewed"
-	if again {
-		text = "the issuer gave the same token again"
+	if same {
+		text = "the issuer returned the same token"
 		if result == RenewalSaved {
 			result = RenewalSame
 		}
@@ -402,7 +402,7 @@ func (f *flight) superseded(sent time.Time) time.Time {
 
 // cut takes into account that a fetch which was sent at sent (on this process's
 // clock) may have superseded the current value: it is trusted for the overlap
-// alone, here and in the store. It returns what is left of it.
+// only, here and in the store. It returns what is left of it.
 func (f *flight) cut(sent time.Time) time.Duration {
 	k, now, from := f.k, time.Now(), f.superseded(sent)
 	var left time.Duration
@@ -428,7 +428,7 @@ func (f *flight) cut(sent time.Time) time.Duration {
 				k.unsaved = &unsaved{}
 			}
 			k.unsaved.shorten = &pendingShorten{fence: f.rec.Fence, end: end}
-			k.unsaved.again = now.Add(k.calls.retry())
+			k.unsaved.due = now.Add(k.calls.retry())
 		}
 	}
 	return max(0, left)

@@ -56,7 +56,7 @@ func (c *calls) begin(ctx context.Context, lease Lease, notes []byte) error {
 	return err
 }
 
-// save is not cut short by Close, which waits for it.
+// save is not interrupted by Close, which waits for it.
 func (c *calls) save(lease Lease, record Record) error {
 	_, err := c.write(context.Background(), CallSave, c.cfg.Timing.SaveTimeout, func(ctx context.Context) error {
 		return c.cfg.Store.Save(ctx, lease, record)
@@ -64,7 +64,7 @@ func (c *calls) save(lease Lease, record Record) error {
 	return err
 }
 
-// release is not cut short by Close either: others would wait for the lease's end.
+// release is not interrupted by Close either: others would wait for the lease's end.
 func (c *calls) release(lease Lease, notes []byte) error {
 	_, err := c.write(context.Background(), CallRelease, c.cfg.Timing.StoreTimeout, func(ctx context.Context) error {
 		return c.cfg.Store.Release(ctx, lease, notes)
@@ -164,7 +164,7 @@ func (c *calls) health(now time.Time) (silent, stuck time.Duration) {
 	return silent, stuck
 }
 
-// retry returns when to try again what the store failed: one Keeper a second does,
+// retry returns when to retry what the store failed: one Keeper a second does,
 // and wakes the others.
 func (c *calls) retry() time.Duration {
 	c.mu.Lock()

@@ -37,10 +37,10 @@ type Config struct {
 	// not at all where Kind.Idempotent is set.
 	Overlap time.Duration
 
-	// FetchWithoutStore lets this process fetch although the store has been away
-	// for Timing.StorePatience and its token is about to end, which counts only
-	// where Kind.Idempotent is not set: two processes that both do it end one
-	// another's token, so set it in one at most. Idempotent kinds are always
+	// FetchWithoutStore lets this process fetch although the store has been unavailable
+	// for Timing.StorePatience and its token is about to expire, which counts only
+	// where Kind.Idempotent is not set: two processes that both do it invalidate each
+	// other's token, so set it in one at most. Idempotent kinds are always
 	// fetched then, since nothing new is issued.
 	FetchWithoutStore bool
 

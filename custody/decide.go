@@ -6,7 +6,7 @@ import (
 )
 
 const (
-	lookGap    = time.Second           // older evidence is looked up again before an error or a refusal is returned
+	lookGap    = time.Second           // evidence that is older is looked up before an error or a refusal is returned
 	firstPause = 50 * time.Millisecond // between two looks, or two tries, at a store; doubles
 	lastPause  = time.Second
 	lastChance = time.Minute // before a token's end, or life/10, Config.FetchWithoutStore stops waiting for the store
@@ -32,7 +32,7 @@ const (
 	doSave               // save the value that was fetched
 	doAlone              // fetch without the store
 	doAnswer             // tell reports that only waited for a look: there is nothing else
-	doRefuse             // end with action.failure, or action.refused
+	doGiveUp             // end with action.failure, or action.refused
 )
 
 // action is what decide returns.
@@ -41,12 +41,13 @@ type action struct {
 	until time.Time // of doWait
 	mode  Mode      // of doFetch
 
-	failure *failure // of doRefuse: to be remembered and returned
+	failure *failure // of doGiveUp: to be remembered and returned
 	known   bool     // failure is the one that is remembered already
-	refused refusal  // of doRefuse: why the refused value is all there is
+	refused refusal  // of doGiveUp: why the refused value is all there is
 }
 
-// refusal is why a Reject leads to no other value.
+// refusal is the issuer's refusal of the current value, where nothing is to be done
+// about it now.
 type refusal struct {
 	reason refusedReason
 	wait   time.Duration // until it may lead to one
@@ -58,7 +59,7 @@ const (
 	refusedNot       refusedReason = iota
 	refusedAccepted                // the issuer accepts the value, and refuses this path
 	refusedBreaker                 // a new value was refused as well
-	refusedUnforced                // the issuer gives the refused value again, and a forced fetch is not allowed yet
+	refusedUnforced                // the issuer returns the refused value, and a forced fetch is not allowed yet
 	refusedNoVerdict               // the issuer does not say
 )
 
@@ -169,7 +170,7 @@ func decide(v *view, now time.Time) action {
 	case v.lease == nil:
 		return lease(v, now)
 	case v.limit > 0 && v.lease.Today >= v.limit:
-		return action{do: doRefuse, failure: usedUp(v, now)}
+		return action{do: doGiveUp, failure: usedUp(v, now)}
 	case v.tripped(now):
 		return action{do: doTrip}
 	default:
@@ -194,8 +195,8 @@ func (v *view) lost(now time.Time) bool {
 	return v.held.unsaved || v.record.Value == "" || !v.record.End.After(v.record.Now)
 }
 
-// evidence has the store looked at before anything is done, and again before an error
-// or a refusal is returned on what is older than a second.
+// evidence has the store looked at before anything is done, and before an error or a
+// refusal is returned on what is older than a second.
 func evidence(v *view, now time.Time) (action, bool) {
 	switch {
 	case v.noticed, v.looked.IsZero() && v.storeErr == nil:
@@ -230,7 +231,7 @@ func storeFails(v *view, now time.Time) action {
 		left = t.StorePatience - max(v.silent, v.stuck)
 	}
 	if left <= 0 {
-		return action{do: doRefuse, failure: unavailable(v, now)}
+		return action{do: doGiveUp, failure: unavailable(v, now)}
 	}
 	next := v.asked.Add(pause(v.tries))
 	if now.Before(next) {
@@ -258,7 +259,7 @@ func (v *view) mayFetchAlone(now time.Time) bool {
 
 // refused handles reports that the current value was refused: the issuer is asked before
 // anything is taken or fetched on such a report. Where the issuer refused it before and
-// no attempt is due, nothing is gained by asking again.
+// no attempt is due, nothing is gained by another probe.
 func refused(v *view, now time.Time) (action, bool) {
 	if !v.reports && (!v.doubt || v.held.zone(now) != zoneFresh) {
 		return action{}, false // nobody asks, or it is due for renewal anyway
@@ -271,7 +272,7 @@ func refused(v *view, now time.Time) (action, bool) {
 		if v.notes.BreakerFence != 0 {
 			reason = refusedUnforced
 		}
-		return action{do: doRefuse, refused: refusal{reason, wait}}, true
+		return action{do: doGiveUp, refused: refusal{reason, wait}}, true
 	}
 	if !v.rejected && !v.guess {
 		next := v.probed.Add(probeGap)
@@ -280,7 +281,7 @@ func refused(v *view, now time.Time) (action, bool) {
 			return action{do: doBelieve}, true
 		case v.verdict:
 			if wait := noVerdictGap - since(v.storeNow, v.notes.NoVerdictAt); wait > 0 {
-				return action{do: doRefuse, refused: refusal{refusedNoVerdict, wait}}, true
+				return action{do: doGiveUp, refused: refusal{refusedNoVerdict, wait}}, true
 			}
 			return action{do: doBelieve}, true
 		case now.Before(next):
@@ -289,8 +290,8 @@ func refused(v *view, now time.Time) (action, bool) {
 		return action{do: doProbe}, true
 	}
 	if first, ok := v.secondRefusal(now); ok && v.rejected && v.probed.Before(first.Add(provenAfter)) {
-		if again := first.Add(provenAfter); now.Before(again) {
-			return action{do: doWait, until: again}, true
+		if second := first.Add(provenAfter); now.Before(second) {
+			return action{do: doWait, until: second}, true
 		}
 		return action{do: doProbe}, true
 	}
@@ -344,18 +345,18 @@ func blocked(v *view, now time.Time) (action, bool) {
 		if f.soon && v.callers {
 			return action{do: doWait, until: f.until}, true
 		}
-		return action{do: doRefuse, failure: f, known: true}, true
+		return action{do: doGiveUp, failure: f, known: true}, true
 	}
 	if n, ok := v.notes.failure(v.account, v.host); ok {
 		if wait := time.UnixMicro(n.Next).Sub(v.storeNow); wait > 0 {
-			return action{do: doRefuse, failure: &failure{
+			return action{do: doGiveUp, failure: &failure{
 				err:   Error{Class: n.Class, Code: n.Code, Text: n.Text},
 				count: n.Count, until: now.Add(wait),
 			}}, true
 		}
 	}
 	if wait := unreadableGap - since(v.storeNow, v.notes.UnreadableAt); v.unreadable != nil && wait > 0 {
-		return action{do: doRefuse, failure: &failure{
+		return action{do: doGiveUp, failure: &failure{
 			err: Error{
 				Class: ClassBlocked, Text: ErrSealKey.Error() + ": " + v.unreadable.Error(),
 				Err: fmt.Errorf("%w: %w", ErrSealKey, v.unreadable),

@@ -51,8 +51,8 @@ func (d duties) notice() {
 	}
 }
 
-// compare implements follower: the record is looked at again when it is another than
-// the held one, or ends earlier.
+// compare implements follower: the record is looked up when it is another than the
+// held one, or ends earlier.
 func (d duties) compare(record Record, sent time.Time) {
 	d.seed(record, sent, nil) // if nothing is known yet
 	s := &d.k.state
@@ -99,7 +99,7 @@ func (d duties) seed(record Record, sent time.Time, err error) {
 	k.scheduler.set(&k.task, sent.Add(wait))
 }
 
-// storeBack implements follower: what the store failed is tried again, at the
+// storeBack implements follower: what the store failed is retried, at the
 // Scheduler's pace where no caller waits.
 func (d duties) storeBack() {
 	k := d.k
@@ -122,8 +122,8 @@ func (d duties) storeBack() {
 // plan tells the scheduler when to come back. The caller holds mu.
 func (d duties) plan() {
 	const (
-		again = time.Second      // an attempt ended without a result: another process holds the lease
-		look  = 30 * time.Second // while this process cannot renew, another one may
+		soon = time.Second      // an attempt ended without a result: another process holds the lease
+		look = 30 * time.Second // while this process cannot renew, another one may
 	)
 	k := d.k
 	s := &k.state
@@ -143,13 +143,13 @@ func (d duties) plan() {
 	case h != nil && h.refused != nil && h.refused.zone(now) == zoneFresh:
 		when = earlier(h.refused.base.Add(h.refused.fresh), now.Add(look))
 	default:
-		when = now.Add(again)
+		when = now.Add(soon)
 	}
 	if h.live(now) && h.unsaved && k.unsaved == nil {
 		when = earlier(when, now.Add(look)) // the store may be back
 	}
 	if u := k.unsaved; u != nil {
-		when = earlier(when, u.again)
+		when = earlier(when, u.due)
 	}
 	k.scheduler.set(&k.task, when)
 }

@@ -13,7 +13,7 @@ var (
 	ErrClosed = errors.New("zhongkong: the keeper is closed")
 
 	// ErrRefused is returned by Reject when the refusal leads to no other value
-	// now and repeating the call does not help: the call's path is refused while the
+	// now and sending the call again does not help: the call's path is refused while the
 	// issuer accepts the token when asked directly, or the issuer refuses every token
 	// of the account, or a forced renewal is not allowed yet. See Error.RetryAfter.
 	ErrRefused = errors.New("the issuer refuses this account's token")
@@ -55,17 +55,17 @@ type Class string
 
 // The classes of failures.
 const (
-	ClassTransient Class = "transient" // passes by itself: tried again after 1 s, doubling to 1 min
-	ClassBlocked   Class = "blocked"   // somebody has to change something: tried again after RetryAfter
-	ClassQuota     Class = "quota"     // a daily quota is used up: tried again after midnight UTC+8
-	ClassFatal     Class = "fatal"     // the request itself is wrong: not tried again by this process
+	ClassTransient Class = "transient" // temporary: retried after 1 s, doubling to 1 min
+	ClassBlocked   Class = "blocked"   // somebody has to change something: retried after RetryAfter
+	ClassQuota     Class = "quota"     // a daily quota is used up: retried after midnight UTC+8
+	ClassFatal     Class = "fatal"     // the request itself is wrong: not retried by this process
 )
 
 // FetchError is what Kind.Fetch returns when there is no new value. Any other
 // error counts as transient and unanswered.
 type FetchError struct {
 	Class      Class
-	RetryAfter time.Duration // ClassBlocked: when to try again; else 0
+	RetryAfter time.Duration // ClassBlocked: when to retry; else 0
 	Code       int           // the issuer's error code, 0 when it gave none
 	PerHost    bool          // the cause belongs to this machine (its IP address), not to the account
 
@@ -111,7 +111,7 @@ func (e *Error) Error() string {
 // Unwrap returns Err.
 func (e *Error) Unwrap() error { return e.Err }
 
-// round cuts a duration to what a person wants to read.
+// round rounds a duration to what a person wants to read.
 func round(d time.Duration) time.Duration {
 	switch {
 	case d >= time.Minute:

@@ -43,7 +43,7 @@ func (f *failure) lasts(now time.Time) bool {
 func (f *failure) ofStore() bool { return f != nil && errors.Is(f.err.Err, ErrStore) }
 
 // overcome reports whether the attempt that failed has been made good: there is
-// another value by now, or the store answers again. That the value of then still
+// another value by now, or the store answers once more. That the value of then still
 // lives says nothing about the next attempt.
 func (f *failure) overcome(h *held) bool {
 	return f == nil || f.fence != h.fence || f.ofStore()

@@ -100,7 +100,7 @@ func (f *flight) view() view {
 		v.account, v.host = k.cfg.fingerprints()
 	}
 	if k.unsaved != nil {
-		v.flushAt = k.unsaved.again
+		v.flushAt = k.unsaved.due
 	}
 	k.state.fill(&v)
 	return v
@@ -145,14 +145,14 @@ func (f *flight) do(a action, v *view, now time.Time) (end bool, err error) {
 		renewal{f}.alone(v)
 	case doAnswer:
 		f.k.state.answerLooks(f.k.refusedError(refusal{reason: refusedAccepted}))
-	case doRefuse:
-		return f.refuse(a)
+	case doGiveUp:
+		return f.giveUp(a)
 	}
 	return false, nil
 }
 
-// refuse ends the flight with an error, which is remembered if it is a failure.
-func (f *flight) refuse(a action) (bool, error) {
+// giveUp ends the flight with an error, which is remembered if it is a failure.
+func (f *flight) giveUp(a action) (bool, error) {
 	if f.attempt.lease != nil {
 		f.release(nil)
 	}
@@ -309,7 +309,7 @@ func (f *flight) prepare() (bool, error) {
 }
 
 // acquire asks for the lease and adopts the record that comes with it. A call without
-// an answer may have had its effect, so it is made again for the same attempt.
+// an answer may have had its effect, so it is repeated for the same attempt.
 func (f *flight) acquire() {
 	if f.attempt.id == "" {
 		f.attempt.id = attemptID()

@@ -14,7 +14,7 @@ const (
 	loadGap     = 100 * time.Millisecond // between two calls for records, once loadBurst of them came sooner
 	loadBurst   = 10
 	loadsAtOnce = 32          // calls for records that are under way at once, where a store has no LoadMany
-	watchPause  = time.Second // before a subscription that ended is made again
+	watchPause  = time.Second // before a subscription that ended is made anew
 )
 
 // follower is a Keeper as its hub knows it.
@@ -22,12 +22,12 @@ type follower interface {
 	notice()                       // the record may have changed: look
 	compare(Record, time.Time)     // this is the record, by a question sent at that time: look if it is news
 	seed(Record, time.Time, error) // this is the first record, or there is none, or the store failed
-	storeBack()                    // the store does again what it failed to do
+	storeBack()                    // the store does what it failed to do before
 }
 
 // hub is one store as the Keepers of a Scheduler share it. Their reads travel
-// together, one subscription serves all of them, and the first call that the store
-// takes again wakes all that it failed before.
+// together, one subscription serves all of them, and the first call that
+// succeeds after failures wakes all that the store failed before.
 type hub struct {
 	store   Store
 	many    ManyLoader // nil where the store has no LoadMany
@@ -46,7 +46,7 @@ type hub struct {
 	gathered  time.Time // until then, Keepers that begin are waited for
 	followers map[Key]map[follower]struct{}
 	failing   map[follower]bool // whose last call failed: true for one that writes
-	again     chan struct{}     // one place: the store is back, subscribe at once
+	back      chan struct{}     // one place: the store answers once more, subscribe at once
 	hurry     chan struct{}     // one place: a caller waits, so nothing is gathered
 	watching  bool
 }
@@ -69,7 +69,7 @@ func (q *question) reported(call StoreCall, sent time.Time, err error) {
 func newHub(store Store) *hub {
 	h := &hub{
 		store: store, slots: make(chan struct{}, loadsAtOnce),
-		followers: map[Key]map[follower]struct{}{}, failing: map[follower]bool{}, again: make(chan struct{}, 1), hurry: make(chan struct{}, 1),
+		followers: map[Key]map[follower]struct{}{}, failing: map[follower]bool{}, back: make(chan struct{}, 1), hurry: make(chan struct{}, 1),
 	}
 	h.many, _ = store.(ManyLoader)
 	h.watcher, _ = store.(Watcher)
@@ -282,8 +282,8 @@ func (h *hub) failed(f follower, write bool) int {
 	return len(h.failing)
 }
 
-// answered is told that the store did its part of a call. What failed before for want
-// of the same wakes up; f, whose call it was, knows already.
+// answered records that the store did its part of a call of f. What failed before for
+// want of the same wakes up.
 func (h *hub) answered(f follower, write bool) {
 	h.mu.Lock()
 	if len(h.failing) == 0 {
@@ -304,7 +304,7 @@ func (h *hub) answered(f follower, write bool) {
 		return
 	}
 	select {
-	case h.again <- struct{}{}:
+	case h.back <- struct{}{}:
 	default:
 	}
 	for _, other := range back {
@@ -312,8 +312,8 @@ func (h *hub) answered(f follower, write bool) {
 	}
 }
 
-// listen passes notices on. What changed before a subscription began was told to
-// nobody, so all records are compared then. Notices may be lost all the same:
+// listen passes notices on. Nobody was notified of what changed before a subscription
+// began, so all records are compared then. Notices may be lost all the same:
 // nothing depends on them.
 func (h *hub) listen() {
 	for h.ctx.Err() == nil {
@@ -329,7 +329,7 @@ func (h *hub) listen() {
 		timer := time.NewTimer(watchPause)
 		select {
 		case <-timer.C:
-		case <-h.again:
+		case <-h.back:
 		case <-h.ctx.Done():
 		}
 		timer.Stop()

@@ -43,7 +43,7 @@ type known struct {
 type unsaved struct {
 	save    *pendingSave
 	shorten *pendingShorten
-	again   time.Time // the next try
+	due     time.Time // the next try
 }
 
 type pendingSave struct {
@@ -152,7 +152,7 @@ func (k *Keeper) await(ctx context.Context) (Token, error) {
 // if the issuer accepts it when it is asked directly. A value that is no longer the
 // current one, here or in the store, leads to no fetch: the newer one is returned. The
 // current one is probed first, once a second at most; only when the issuer refuses it
-// again is it renewed, once for everybody.
+// in the probe too is it renewed, once for everybody.
 //
 // It returns ctx's error, [ErrClosed] or an [*Error]; the renewal continues when
 // ctx ends. An error that wraps [ErrRefused] says that there is nothing to repeat the
@@ -365,7 +365,7 @@ func (k *Keeper) keepNotes(rec Record, at time.Time) {
 	k.known = &known{notes: Record{Notes: rec.Notes, Now: rec.Now}, at: at}
 }
 
-// flush tries again to bring to the store what it has not taken.
+// flush retries to save what the store has not taken.
 func (k *Keeper) flush() {
 	u := k.unsaved
 	if p := u.save; p != nil {
@@ -382,5 +382,5 @@ func (k *Keeper) flush() {
 		k.unsaved = nil
 		return
 	}
-	u.again = time.Now().Add(k.calls.retry())
+	u.due = time.Now().Add(k.calls.retry())
 }

@@ -205,9 +205,9 @@ func clip(s string, n int) string {
 	if len(s) <= n {
 		return s
 	}
-	cut := s[:n]
-	for len(cut) > 0 && !utf8.ValidString(cut) {
-		cut = cut[:len(cut)-1]
+	head := s[:n]
+	for len(head) > 0 && !utf8.ValidString(head) {
+		head = head[:len(head)-1]
 	}
-	return strings.TrimSpace(cut) + "…"
+	return strings.TrimSpace(head) + "…"
 }

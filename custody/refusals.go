@@ -17,7 +17,7 @@ type report struct {
 	look bool // a look at the store is enough: no probe is due for it
 
 	done  chan struct{} // closed with the answer
-	again bool          // the issuer accepts the value: repeat the call with it
+	again bool          // the issuer accepts the value: send the call again with it
 	err   error         // there is nothing else to be had; neither: see what is current now
 }
 

@@ -23,7 +23,7 @@ const MaxLoadMany = 500
 // # Time
 //
 // A store has one clock: a network engine its own, an embedded one the
-// process's. Every time in a record is told in that clock, and every answer says
+// process's. Every time in a record is in that clock, and every answer says
 // what time it is there (Now), so processes whose clocks are wrong still agree
 // on what is left. Times are kept to the microsecond.
 //
@@ -34,8 +34,8 @@ const MaxLoadMany = 500
 //	fence = max(last fence + 1, the store's time in µs since 1970)
 //
 // which therefore only grows, even past a fail-over, a flush or a restored
-// backup. Begin, Save and Release are refused with [ErrFenced] once a higher
-// fence was given out. The end of a lease alone refuses only Begin: a holder
+// backup. Begin, Save and Release fail with [ErrFenced] once a higher fence was
+// given out. The end of a lease alone fails only Begin: a holder
 // that is late but was not replaced still saves.
 //
 // # Atomicity, concurrency, cancellation
@@ -54,7 +54,7 @@ type Store interface {
 
 	// Acquire takes the lease of key for ttl in the name of attempt, an id that
 	// no other attempt has. It returns a *HeldError while another attempt's
-	// lease lasts. The same attempt is given its own lease again, under the same
+	// lease lasts. The same attempt is given its own lease once more, under the same
 	// fence and for ttl from now if that is longer: the answer to its first call
 	// may have been lost, or its fetch is still running. The lease comes with the
 	// record as it is at this moment.
@@ -67,7 +67,7 @@ type Store interface {
 	Begin(ctx context.Context, lease Lease, notes []byte) error
 
 	// Save writes the record, nil notes included, with the lease's fence and ends
-	// the lease. Saving the same record under the same fence again is nil and does
+	// the lease. Saving the same record under the same fence twice is nil and does
 	// not undo a Shorten. ErrFenced when a higher fence was given out, and only
 	// then: a store that lost the row meanwhile takes it.
 	Save(ctx context.Context, lease Lease, record Record) error

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Trace is a set of functions that are told what a Keeper does: for metrics, for
+// Trace is a set of functions that receive what a Keeper does: for metrics, for
 // an audit, to pass a renewal on at once. Any of them may be nil, and so may the
 // Trace. Keepers may share one.
 //
@@ -14,16 +14,17 @@ import (
 //		Renewed: func(custody.RenewedInfo) { renewals.Add(1) },
 //	}
 //
-// Token, while it finds a live credential, tells nobody and pays nothing for it.
+// Token, while it finds a live credential, reports nothing and costs nothing more.
 //
-// Functions are called without a lock held, by whoever does what they tell of:
-// those of one Keeper one after the other and in order, but for Refused, which runs
-// in the caller of Reject, and a call of the store for many. They return soon: a
-// renewal, and those who wait for its failure, wait for them. They may call Token
+// Functions are called without a lock held, in the goroutine that does what they
+// report: those of one Keeper one after the other and in order, except Refused, which
+// runs in the caller of Reject, and Stored for a call for many or one that extends a
+// lease. They return soon: a renewal, and callers that wait for its failure, wait for
+// them. They may call Token
 // with a ctx that ends, and Status, but neither Reject nor Close. What they panic
 // with is not caught.
 //
-// What they are told holds no secret. An error has the text that callers, or the
+// What they receive holds no secret. An error has the text that callers, or the
 // log, get too.
 type Trace struct {
 	// Fetched: a fetch was answered, or was not.
@@ -38,22 +39,22 @@ type Trace struct {
 	Renewed func(RenewedInfo)
 
 	// Adopted: the store has the value of another process, or of an earlier run of
-	// this one, and Token hands it out. Where stores tell of changes, that is the
-	// moment in which the other one saved it.
+	// this one, and Token hands it out. Where stores notify of changes, that is the
+	// moment at which the other one saved it.
 	Adopted func(AdoptedInfo)
 
-	// Shortened: what Token hands out ends earlier than was told, since nobody
-	// knows whether it was superseded.
+	// Shortened: what Token hands out expires earlier than its issuer stated, since
+	// nobody knows whether it was superseded.
 	Shortened func(ShortenedInfo)
 
 	// Failed: an attempt led to no new value. Its error is what callers get until
 	// the next attempt, unless there is a live value.
 	Failed func(FailedInfo)
 
-	// Refused: a call of Reject is over.
+	// Refused: a call of Reject returns.
 	Refused func(RefusedInfo)
 
-	// Stored: a call of the Store is over. One Keeper tells of a call for many.
+	// Stored: a call of the Store has returned. One Keeper reports a call for many.
 	Stored func(StoredInfo)
 }
 
@@ -63,13 +64,13 @@ type Reason string
 // The reasons of a renewal.
 const (
 	ReasonAhead      Reason = "ahead"      // the end of the live value is near
-	ReasonExpired    Reason = "expired"    // the value's time is over
+	ReasonExpired    Reason = "expired"    // the value has expired
 	ReasonMissing    Reason = "missing"    // there was no value
 	ReasonRefused    Reason = "refused"    // the issuer refused the value: see Keeper.Reject
 	ReasonUnreadable Reason = "unreadable" // the stored value was sealed with another key
 )
 
-// detail is the reason as the journal tells it.
+// detail is the reason as the journal shows it.
 func (r Reason) detail() string {
 	switch r {
 	case ReasonRefused:
@@ -85,7 +86,7 @@ func (r Reason) detail() string {
 	}
 }
 
-// FetchedInfo is what Trace.Fetched is told.
+// FetchedInfo is what Trace.Fetched receives.
 type FetchedInfo struct {
 	Key    Key
 	Reason Reason
@@ -95,7 +96,7 @@ type FetchedInfo struct {
 
 	// Today counts the fetches of this Beijing day over all processes on the store,
 	// this one included, as the store knew it when it gave the lease; 0 where the
-	// store was away. Limit is Kind.DailyFetches.
+	// store was unavailable. Limit is Kind.DailyFetches.
 	Today, Limit int
 }
 
@@ -112,12 +113,12 @@ type RenewalResult string
 // The results of a renewal.
 const (
 	RenewalSaved     RenewalResult = "saved"     // it is new, and in the store
-	RenewalSame      RenewalResult = "same"      // it is the one that there was: the issuer gave it again
+	RenewalSame      RenewalResult = "same"      // it is the one that there was: the issuer returned it
 	RenewalUnsaved   RenewalResult = "unsaved"   // the store has not taken it yet: it is used by this process
-	RenewalOvertaken RenewalResult = "overtaken" // another process renewed meanwhile, and the store has that one's; this one's was dropped
+	RenewalOvertaken RenewalResult = "overtaken" // another process renewed in the meantime, and the store has that one's; this one's was dropped
 )
 
-// RenewedInfo is what Trace.Renewed is told.
+// RenewedInfo is what Trace.Renewed receives.
 type RenewedInfo struct {
 	Key    Key
 	Reason Reason
@@ -128,7 +129,7 @@ type RenewedInfo struct {
 	Left   time.Duration // see Token.Left; 0 for RenewalOvertaken
 }
 
-// AdoptedInfo is what Trace.Adopted is told.
+// AdoptedInfo is what Trace.Adopted receives.
 type AdoptedInfo struct {
 	Key   Key
 	First bool          // this process had no value before, as after its start
@@ -136,14 +137,14 @@ type AdoptedInfo struct {
 	Left  time.Duration // see Token.Left
 }
 
-// ShortenedInfo is what Trace.Shortened is told.
+// ShortenedInfo is what Trace.Shortened receives.
 type ShortenedInfo struct {
 	Key   Key
 	Fence int64         // see Token.Fence
 	Left  time.Duration // see Token.Left
 }
 
-// FailedInfo is what Trace.Failed is told.
+// FailedInfo is what Trace.Failed receives.
 type FailedInfo struct {
 	Key       Key
 	Reason    Reason // of the attempt
@@ -159,12 +160,12 @@ type RefusalResult string
 const (
 	RefusalRenewed   RefusalResult = "renewed"   // another value was fetched because of it
 	RefusalNewer     RefusalResult = "newer"     // there was a newer value already, here or in the store, or one was on its way
-	RefusalAccepted  RefusalResult = "accepted"  // the issuer accepts the value when it is asked directly: nothing was renewed, and the call is repeated with it
+	RefusalAccepted  RefusalResult = "accepted"  // the issuer accepts the value when asked directly: the call is sent again with it, or its refusal stands
 	RefusalNoOther   RefusalResult = "no_other"  // there is no other value to be had now; Err says why
 	RefusalAbandoned RefusalResult = "abandoned" // the caller's ctx ended first, or the Keeper was closed
 )
 
-// RefusedInfo is what Trace.Refused is told.
+// RefusedInfo is what Trace.Refused receives.
 type RefusedInfo struct {
 	Key    Key
 	Result RefusalResult
@@ -198,7 +199,7 @@ const (
 	OutcomeError    StoreOutcome = "error"     // any other error: the store did not do it, or did not answer
 )
 
-// StoredInfo is what Trace.Stored is told.
+// StoredInfo is what Trace.Stored receives.
 type StoredInfo struct {
 	Key  Key // the zero Key for CallLoadMany
 	Call StoreCall
@@ -223,7 +224,7 @@ func (i StoredInfo) Outcome() StoreOutcome {
 	}
 }
 
-// JoinTraces returns a Trace that tells all of traces, in their order; nil ones are
+// JoinTraces returns a Trace that reports to all of traces, in their order; nil ones are
 // left out. It is nil when there is none.
 func JoinTraces(traces ...*Trace) *Trace {
 	var joined *Trace

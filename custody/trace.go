@@ -115,7 +115,7 @@ const (
 	RenewalSaved     RenewalResult = "saved"     // it is new, and in the store
 	RenewalSame      RenewalResult = "same"      // it is the one that there was: the issuer returned it
 	RenewalUnsaved   RenewalResult = "unsaved"   // the store has not taken it yet: it is used by this process
-	RenewalOvertaken RenewalResult = "overtaken" // another process renewed in the meantime, and the store has that one's; this one's was dropped
+	RenewalOvertaken RenewalResult = "overtaken" // another process renewed first, and the store has that one's; this one's was dropped
 )
 
 // RenewedInfo is what Trace.Renewed receives.
@@ -160,7 +160,7 @@ type RefusalResult string
 const (
 	RefusalRenewed   RefusalResult = "renewed"   // another value was fetched because of it
 	RefusalNewer     RefusalResult = "newer"     // there was a newer value already, here or in the store, or one was on its way
-	RefusalAccepted  RefusalResult = "accepted"  // the issuer accepts the value when asked directly: the call is sent again with it, or its refusal stands
+	RefusalAccepted  RefusalResult = "accepted"  // the issuer, when asked, accepts the value: the call is sent again with it, or not at all
 	RefusalNoOther   RefusalResult = "no_other"  // there is no other value to be had now; Err says why
 	RefusalAbandoned RefusalResult = "abandoned" // the caller's ctx ended first, or the Keeper was closed
 )

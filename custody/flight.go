@@ -204,7 +204,7 @@ func (f *flight) tried(sent time.Time, err error) {
 
 // adopt takes over what the store answered to a call that was sent at sent. The
 // store is right, with three exceptions: a record without a value takes nothing
-// away, an older value does not replace one that could not be saved yet, and a
+// away, an older value does not replace a live one that could not be saved yet, and a
 // dead value does not replace a newer one.
 func (f *flight) adopt(rec Record, sent time.Time) {
 	k := f.k
@@ -218,7 +218,7 @@ func (f *flight) adopt(rec Record, sent time.Time) {
 	if mine != nil && rec.Fence > mine.fence {
 		k.calls.takes()
 	}
-	if mine != nil && mine.unsaved && rec.Fence < mine.fence {
+	if mine != nil && mine.unsaved && mine.live(f.at) && rec.Fence < mine.fence {
 		return
 	}
 	value, err := k.seals.open(k.cfg.Key.String(), rec.Value, rec.SealKey)

@@ -1,7 +1,12 @@
-// Package chaos holds no code, only tests: several real processes on one store,
-// against one simulated WeChat with short lives, while one of them at a time is
-// killed, stopped, cut off from the store or from WeChat, or the store restarts.
+// Package chaos holds no code, only tests: eight real processes on one store call two
+// simulated WeChats with short lives, while one of them at a time is killed, frozen or
+// cut off from the store or from WeChat, tokens are invalidated, and the store is
+// restarted, stopped for 5 and 15 s, and made read-only. An observer reads the store
+// next to them, so that a call counts as a fault if a live token was in a store that
+// answered.
 //
-//	make chaos              25 s for each engine
-//	make chaos CHAOS=10m    longer
+//	make chaos                                              25 s for each engine, and the outages
+//	make chaos CHAOS=10m                                    longer
+//	go test ./test/chaos -v -chaos 25s -outage 60s          long outages
+//	go test ./test/chaos -v -chaos 25s -run /SQLite -logs   one engine, with the logs of the processes
 package chaos

@@ -17,10 +17,16 @@ import (
 )
 
 // begins returns the journal's lines about fetches that were begun, oldest first.
-func (f *fleet) begins(key custody.Key) []custody.Entry { f.t.Helper(); return f.events(key, custody.EventBegin) }
+func (f *fleet) begins(key custody.Key) []custody.Entry {
+	f.t.Helper()
+	return f.events(key, custody.EventBegin)
+}
 
 // saved returns those about tokens that were saved.
-func (f *fleet) saved(key custody.Key) []custody.Entry { f.t.Helper(); return f.events(key, custody.EventSave) }
+func (f *fleet) saved(key custody.Key) []custody.Entry {
+	f.t.Helper()
+	return f.events(key, custody.EventSave)
+}
 
 func (f *fleet) events(key custody.Key, event custody.Event) (all []custody.Entry) {
 	f.t.Helper()

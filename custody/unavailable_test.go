@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/store/memory"
 )
 
@@ -42,5 +43,33 @@ func TestStoreThatOthersWrite(t *testing.T) {
 		f.load.Store(nil)
 		pass(5 * time.Second)
 		mustFetches(t, i, 3)
+	})
+}
+
+// TestOlderRecordThatLives: a value that was fetched without the store is the newest
+// until it ends. What the store has is handed out then, if that still lives.
+func TestOlderRecordThatLives(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, i *issuer, store *memory.Store) {
+		i.answers(func(n int, _ custody.Mode) (custody.Grant, error) {
+			g := grant(n)
+			if n == 2 {
+				g.ExpiresIn = 2 * time.Minute
+			}
+			return g, nil
+		})
+		other := open(t, config(i, store))
+		mustToken(t, other, value(1))
+		f := &faulty{Store: store}
+		f.load.Store(&errAway)
+		f.acquire.Store(&errAway)
+		k := open(t, config(i, f))
+		mustToken(t, k, value(2)) // after the patience with the store
+		f.load.Store(nil)
+		i.answers(func(int, custody.Mode) (custody.Grant, error) {
+			return custody.Grant{}, &custody.FetchError{Class: custody.ClassTransient, Err: errAway}
+		})
+		pass(3 * time.Minute)
+		mustToken(t, k, value(1))
 	})
 }

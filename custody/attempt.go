@@ -8,11 +8,6 @@ import (
 	"time"
 )
 
-const (
-	minLife = time.Second // of a value; WeChat says 7200 s
-	maxLife = 7 * 24 * time.Hour
-)
-
 // attempt is what a flight does under one lease.
 type attempt struct {
 	id    string
@@ -124,11 +119,11 @@ func (f renewal) beginFailed(err error) {
 }
 
 // lookAgain has the record looked up before anything else.
-func (f *flight) lookAgain() { f.looked, f.failed = time.Time{}, nil }
+func (f renewal) lookAgain() { f.looked, f.failed = time.Time{}, nil }
 
 // overtaken reports whether err says that the lease is another's by now; once, as
 // nothing but a stopped process should meet it.
-func (f *flight) overtaken(err error) bool {
+func (f renewal) overtaken(err error) bool {
 	if !errors.Is(err, ErrFenced) || f.attempt.lateOnce {
 		return false
 	}
@@ -381,7 +376,7 @@ func (f renewal) alone(v *view) {
 
 // lateFetch looks at what another process saved while a fetch of this one was under way,
 // which may have superseded it.
-func (f *flight) lateFetch(sent time.Time) {
+func (f renewal) lateFetch(sent time.Time) {
 	f.attempt.late = sent
 	f.look(false)
 	if f.failed == nil {
@@ -392,7 +387,7 @@ func (f *flight) lateFetch(sent time.Time) {
 // superseded returns since when the value in the record may be superseded by a
 // fetch that was sent at sent and may have been late: not since before it was
 // issued. All on this process's clock.
-func (f *flight) superseded(sent time.Time) time.Time {
+func (f renewal) superseded(sent time.Time) time.Time {
 	issued := f.at.Add(min(0, f.rec.End.Add(-f.rec.Life).Sub(f.rec.Now)))
 	if f.rec.Value == "" || issued.Before(sent) {
 		return sent
@@ -403,7 +398,7 @@ func (f *flight) superseded(sent time.Time) time.Time {
 // cut takes into account that a fetch which was sent at sent (on this process's
 // clock) may have superseded the current value: it is trusted for the overlap
 // only, here and in the store. It returns what is left of it.
-func (f *flight) cut(sent time.Time) time.Duration {
+func (f renewal) cut(sent time.Time) time.Duration {
 	k, now, from := f.k, time.Now(), f.superseded(sent)
 	var left time.Duration
 	if h := k.state.current(); h != nil {

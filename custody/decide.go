@@ -393,9 +393,22 @@ func answered(v *view) action {
 	}
 }
 
-func earlier(a, b time.Time) time.Time {
-	if a.Before(b) {
-		return a
+// usedUp is the failure of a day with too many fetches. It is not noted for
+// others: the store's count tells them, and a limit that was raised counts at
+// once.
+func usedUp(v *view, now time.Time) *failure {
+	return &failure{
+		err: Error{
+			Class: ClassQuota,
+			Text:  fmt.Sprintf("%d fetches were made today (UTC+8) and DailyFetches is %d: find out who makes them, or raise the limit", v.lease.Today, v.limit),
+			Err:   ErrDailyLimit,
+		},
+		until: now.Add(nextBeijingMidnight(v.storeNow).Sub(v.storeNow)),
 	}
-	return b
+}
+
+// unavailable is the failure of a store that does not do what is needed. Only this
+// process knows about it. What is said is what was observed.
+func unavailable(v *view, now time.Time) *failure {
+	return storeFailed(v.storeErr, !v.looked.IsZero(), v.failure, now)
 }

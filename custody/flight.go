@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"time"
 )
 
@@ -11,7 +12,7 @@ import (
 // that asks decide what to do next and does it. It runs in a goroutine of its own and
 // outlives its first caller.
 type flight struct {
-	*voyage
+	*waiters
 
 	k *Keeper
 
@@ -69,11 +70,11 @@ func (f *flight) land(err error) bool {
 	if err == nil && h.live(now) && s.failure.overcome(h) {
 		s.failure = nil
 	}
-	s.voyage = nil
+	s.flight = nil
 	f.cancel()
 	f.err = err
 	if !s.closed {
-		duties{k}.plan()
+		background{k}.plan()
 	}
 	s.mu.Unlock()
 	close(f.done)
@@ -144,7 +145,7 @@ func (f *flight) do(a action, v *view, now time.Time) (end bool, err error) {
 	case doAlone:
 		renewal{f}.alone(v)
 	case doAnswer:
-		f.k.state.answerLooks(f.k.refusedError(refusal{reason: refusedAccepted}))
+		f.k.state.answerLooks(f.k.refusedError(refusal{refusedAccepted, quarantineGap}))
 	case doGiveUp:
 		return f.giveUp(a)
 	}
@@ -240,7 +241,7 @@ func (f *flight) adopt(rec Record, sent time.Time) {
 		return
 	}
 	if late := f.attempt.late; !late.IsZero() && (mine == nil || mine.fence != rec.Fence) {
-		h = k.cfg.cut(h, f.superseded(late), f.at) // before anybody has it
+		h = k.cfg.cut(h, renewal{f}.superseded(late), f.at) // before anybody has it
 	}
 	f.publish(h)
 	f.adopted(h, mine)
@@ -380,7 +381,12 @@ func (f *flight) fail(failed *failure) error {
 	v := f.view()
 	f.k.state.remember(failed)
 	err := f.k.named(failed.at(time.Now()))
-	f.k.log().Warn("no new token", "error", err.Text, "class", err.Class, "code", err.Code, "retry_in", round(err.RetryAfter), "failures", failed.count)
+	level := slog.LevelWarn
+	if failed.ofStore() && failed.count&(failed.count-1) != 0 {
+		level = slog.LevelDebug // it is tried every second: the first time is said, then the second, fourth, eighth
+	}
+	f.k.log().Log(context.Background(), level, "no new token",
+		"error", err.Text, "class", err.Class, "code", err.Code, "retry_in", round(err.RetryAfter), "failures", failed.count)
 	f.k.cfg.Trace.failed(FailedInfo{Key: f.k.cfg.Key, Reason: v.reason(time.Now()), Err: err, Failures: failed.count, Elsewhere: err.Err == nil})
 	return err
 }

@@ -11,6 +11,11 @@ const (
 	maxDrift  = 30 * time.Second // wall time ahead of monotonic time: the machine slept
 )
 
+const (
+	minLife = time.Second // of a value; WeChat says 7200 s
+	maxLife = 7 * 24 * time.Hour
+)
+
 // held is a credential as a Keeper holds it: immutable, so that readers need
 // one atomic load. Its times count from base on the monotonic clock; wall is
 // base on the wall clock, kept to notice that the machine slept, which stops the

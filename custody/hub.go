@@ -383,23 +383,3 @@ func isAnswer(err error) bool {
 	var held *HeldError
 	return errors.Is(err, ErrNotFound) || errors.Is(err, ErrFenced) || errors.As(err, &held)
 }
-
-// later returns the later one of two times.
-func later(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
-}
-
-// sleep waits for d and reports whether ctx lasted that long.
-func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}

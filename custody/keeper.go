@@ -20,7 +20,7 @@ import (
 type Keeper struct {
 	cfg       Config
 	seals     sealer
-	calls     calls
+	calls     storeCalls
 	scheduler *Scheduler
 	private   bool // scheduler belongs to this Keeper alone
 	task      task
@@ -72,12 +72,12 @@ func New(cfg Config) (*Keeper, error) {
 	if k.private {
 		k.scheduler = NewScheduler(SchedulerConfig{})
 	}
-	k.task.run = duties{k}
+	k.task.run = background{k}
 	k.scheduler.add(&k.task)
-	k.calls = calls{cfg: &k.cfg, who: duties{k}}
-	k.calls.hub = k.scheduler.join(cfg.Store, cfg.Key, duties{k})
+	k.calls = storeCalls{cfg: &k.cfg, who: background{k}}
+	k.calls.hub = k.scheduler.join(cfg.Store, cfg.Key, background{k})
 	if k.private || !k.calls.first() {
-		duties{k}.wakeUp()
+		background{k}.wakeUp()
 	}
 	return k, nil
 }
@@ -103,7 +103,7 @@ func (k *Keeper) await(ctx context.Context) (Token, error) {
 	s := &k.state
 	for {
 		s.mu.Lock()
-		now, h, f := time.Now(), s.held.Load(), s.voyage
+		now, h, f := time.Now(), s.held.Load(), s.flight
 		evident := f == nil && now.Sub(s.asked) < lookGap
 		switch {
 		case s.closed:
@@ -120,7 +120,7 @@ func (k *Keeper) await(ctx context.Context) (Token, error) {
 			s.mu.Unlock()
 			return Token{}, err
 		case f == nil:
-			f = duties{k}.start()
+			f = background{k}.start()
 		default:
 			f.stir()
 		}
@@ -196,17 +196,17 @@ func (k *Keeper) reject(ctx context.Context, refused string) (t Token, waited bo
 				return t, waited, err
 			}
 			continue // the store still has the refused value: now it is the current one
-		case s.voyage == nil && s.book(h.value).doubt && s.failure.lasts(now) && now.Sub(s.asked) < lookGap:
+		case s.flight == nil && s.book(h.value).doubt && s.failure.lasts(now) && now.Sub(s.asked) < lookGap:
 			err := k.named(s.failure.at(now))
 			s.mu.Unlock()
 			return Token{}, waited, err
 		}
 		report := s.book(h.value).add(call, now)
 		if !report.answered() {
-			if s.voyage == nil {
-				duties{k}.start()
+			if s.flight == nil {
+				background{k}.start()
 			} else {
-				s.voyage.stir()
+				s.flight.stir()
 			}
 		}
 		s.mu.Unlock()
@@ -242,10 +242,10 @@ func (k *Keeper) Renew() {
 		return
 	}
 	s.renews++
-	if s.voyage == nil {
-		duties{k}.start()
+	if s.flight == nil {
+		background{k}.start()
 	} else {
-		s.voyage.stir()
+		s.flight.stir()
 	}
 }
 
@@ -290,7 +290,7 @@ func (k *Keeper) Status() Status {
 	now := time.Now()
 	s := Status{Key: k.cfg.Key}
 	h := k.state.held.Load()
-	if last := h.lastResort(now); last != nil && k.state.voyage == nil {
+	if last := h.lastResort(now); last != nil && k.state.flight == nil {
 		h = last
 	}
 	if h.live(now) {
@@ -311,8 +311,8 @@ func (k *Keeper) Close() error {
 	s := &k.state
 	s.mu.Lock()
 	s.closed = true
-	if s.voyage != nil {
-		s.voyage.cancel()
+	if s.flight != nil {
+		s.flight.cancel()
 	}
 	s.mu.Unlock()
 	k.flights.Wait()
@@ -323,7 +323,7 @@ func (k *Keeper) Close() error {
 		k.unsaved = nil
 	}
 	s.held.Store(nil)
-	k.scheduler.leave(k.calls.hub, k.cfg.Key, duties{k})
+	k.scheduler.leave(k.calls.hub, k.cfg.Key, background{k})
 	k.scheduler.remove(&k.task)
 	if k.private {
 		k.scheduler.Close()

@@ -71,3 +71,12 @@ func (v Verdict) String() string {
 		return "no_verdict"
 	}
 }
+
+// Origin says how a token came into this process.
+type Origin string
+
+// The origins of a token.
+const (
+	OriginStore   Origin = "store"   // another process, or an earlier run, fetched and saved it
+	OriginFetched Origin = "fetched" // this process fetched it
+)

@@ -12,7 +12,7 @@ type state struct {
 	held atomic.Pointer[held] // stored by the running flight, or under mu when there is none
 
 	mu       sync.Mutex // guards what follows
-	voyage   *voyage    // of the flight that is under way; nil for none
+	flight   *waiters   // of the flight that is under way; nil for none
 	failure  *failure   // of the last attempt; nil after a success
 	refusals *refusals  // of the current value; nil while there were none
 	waiting  int        // callers without a live value
@@ -24,8 +24,8 @@ type state struct {
 	closed   bool
 }
 
-// voyage is a flight as those see it that wait for it.
-type voyage struct {
+// waiters is a flight as those see it that wait for it.
+type waiters struct {
 	ctx    context.Context // ends at Close; the Keeper itself, which may be one of 100,000, has none
 	cancel context.CancelFunc
 	wake   chan struct{} // one place: there is news of the store or of callers
@@ -34,14 +34,14 @@ type voyage struct {
 	err    error         // set before done is closed
 }
 
-func newVoyage() *voyage {
-	f := &voyage{wake: make(chan struct{}, 1), news: make(chan struct{}), done: make(chan struct{})}
+func newWaiters() *waiters {
+	f := &waiters{wake: make(chan struct{}, 1), news: make(chan struct{}), done: make(chan struct{})}
 	f.ctx, f.cancel = context.WithCancel(context.Background())
 	return f
 }
 
 // stir ends a wait of the flight: there is something new to decide on.
-func (f *voyage) stir() {
+func (f *waiters) stir() {
 	select {
 	case f.wake <- struct{}{}:
 	default:
@@ -49,7 +49,7 @@ func (f *voyage) stir() {
 }
 
 // wait is the flight's own: for d, or until there is news.
-func (f *voyage) wait(d time.Duration) {
+func (f *waiters) wait(d time.Duration) {
 	timer := time.NewTimer(max(d, time.Millisecond))
 	defer timer.Stop()
 	select {
@@ -60,7 +60,7 @@ func (f *voyage) wait(d time.Duration) {
 }
 
 // result returns the flight's error, nil before it has landed.
-func (f *voyage) result() error {
+func (f *waiters) result() error {
 	select {
 	case <-f.done:
 		return f.err
@@ -123,7 +123,7 @@ func (s *state) show(h *held) {
 	if s.failure.overcome(h) {
 		s.failure = nil // before anybody who waited looks
 	}
-	if f := s.voyage; f != nil {
+	if f := s.flight; f != nil {
 		close(f.news)
 		f.news = make(chan struct{})
 	}

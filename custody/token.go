@@ -7,15 +7,6 @@ import (
 	"time"
 )
 
-// Origin says how a token came into this process.
-type Origin string
-
-// The origins of a token.
-const (
-	OriginStore   Origin = "store"   // another process, or an earlier run, fetched and saved it
-	OriginFetched Origin = "fetched" // this process fetched it
-)
-
 // Token is a credential that was live when it was handed out. Like [Secret] it
 // does not print; Value is the one way to the string. The zero Token has no
 // value. Tokens are immutable, small and may be copied.

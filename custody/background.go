@@ -5,74 +5,74 @@ import (
 	"time"
 )
 
-// duties are what a Keeper does for its scheduler and its hub.
-type duties struct{ k *Keeper }
+// background is what a Keeper does for its scheduler and its hub.
+type background struct{ k *Keeper }
 
 // start begins a flight. The caller holds mu; there is no other flight.
-func (d duties) start() *voyage {
-	f := d.board()
-	d.k.flights.Go(f.run)
-	return f.voyage
+func (b background) start() *waiters {
+	f := b.board()
+	b.k.flights.Go(f.run)
+	return f.waiters
 }
 
 // board makes the flight that is under way from now on. The caller holds mu; there is
 // no other flight.
-func (d duties) board() *flight {
-	f := &flight{k: d.k, voyage: newVoyage(), began: time.Now()}
-	if known := d.k.known; known != nil {
+func (b background) board() *flight {
+	f := &flight{k: b.k, waiters: newWaiters(), began: time.Now()}
+	if known := b.k.known; known != nil {
 		f.rec, f.at, f.notes = known.notes, known.at, parseNotes(known.notes.Notes)
 	}
-	d.k.state.voyage = f.voyage
+	b.k.state.flight = f.waiters
 	return f
 }
 
 // wakeUp implements the task of the scheduler: something is due.
-func (d duties) wakeUp() {
-	s := &d.k.state
+func (b background) wakeUp() {
+	s := &b.k.state
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.closed && s.voyage == nil {
-		d.start()
+	if !s.closed && s.flight == nil {
+		b.start()
 	}
 }
 
 // notice implements follower: a flight looks at once, after what it is doing.
-func (d duties) notice() {
-	s := &d.k.state
+func (b background) notice() {
+	s := &b.k.state
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
 	case s.closed:
-	case s.voyage == nil:
-		d.start()
+	case s.flight == nil:
+		b.start()
 	default:
 		s.noticed = true
-		s.voyage.stir()
+		s.flight.stir()
 	}
 }
 
 // compare implements follower: the record is looked up when it is another than the
 // held one, or ends earlier.
-func (d duties) compare(record Record, sent time.Time) {
-	d.seed(record, sent, nil) // if nothing is known yet
-	s := &d.k.state
+func (b background) compare(record Record, sent time.Time) {
+	b.seed(record, sent, nil) // if nothing is known yet
+	s := &b.k.state
 	s.mu.Lock()
 	h := s.current()
-	same := s.voyage == nil && (h == nil || h.fence == record.Fence && record.End.Sub(record.Now) > h.left(time.Now())-time.Second)
+	same := s.flight == nil && (h == nil || h.fence == record.Fence && record.End.Sub(record.Now) > h.left(time.Now())-time.Second)
 	s.mu.Unlock()
 	if !same {
-		d.notice()
+		b.notice()
 	}
 }
 
 // seed implements follower: it adopts a record that was loaded together with others',
 // unless the Keeper has looked in the meantime. What is to be fetched waits for its
 // turn, or for the first caller.
-func (d duties) seed(record Record, sent time.Time, err error) {
-	k := d.k
+func (b background) seed(record Record, sent time.Time, err error) {
+	k := b.k
 	s := &k.state
 	s.mu.Lock()
-	if s.closed || s.voyage != nil || s.held.Load() != nil {
+	if s.closed || s.flight != nil || s.held.Load() != nil {
 		s.mu.Unlock()
 		return
 	}
@@ -81,7 +81,7 @@ func (d duties) seed(record Record, sent time.Time, err error) {
 		k.scheduler.set(&k.task, sent) // each for itself, at the Scheduler's pace
 		return
 	}
-	f := d.board()
+	f := b.board()
 	k.flights.Add(1)
 	defer k.flights.Done()
 	s.mu.Unlock()
@@ -101,8 +101,8 @@ func (d duties) seed(record Record, sent time.Time, err error) {
 
 // storeBack implements follower: what the store failed is retried, at the
 // Scheduler's pace where no caller waits.
-func (d duties) storeBack() {
-	k := d.k
+func (b background) storeBack() {
+	k := b.k
 	s := &k.state
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -113,20 +113,20 @@ func (d duties) storeBack() {
 		s.failure = nil
 	}
 	s.back = true
-	if s.voyage != nil {
-		s.voyage.stir()
+	if s.flight != nil {
+		s.flight.stir()
 		return
 	}
 	k.scheduler.set(&k.task, time.Now())
 }
 
 // plan tells the scheduler when to come back. The caller holds mu.
-func (d duties) plan() {
+func (b background) plan() {
 	const (
 		soon = time.Second      // an attempt ended without a result: another process holds the lease
 		look = 30 * time.Second // while this process cannot renew, another one may
 	)
-	k := d.k
+	k := b.k
 	s := &k.state
 	now := time.Now()
 	h := s.held.Load()

@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// calls is a Keeper's way to its store. It bounds each call, reports it to the Trace,
+// storeCalls is a Keeper's way to its store. It bounds each call, reports it to the Trace,
 // and knows for how long the store has been silent, or has taken nothing.
-type calls struct {
+type storeCalls struct {
 	cfg *Config
 	hub *hub
 	who follower
@@ -21,7 +21,7 @@ type calls struct {
 
 // load reads the record. It also returns when the question was sent. A patient reader
 // waits for others, so that their questions travel together.
-func (c *calls) load(ctx context.Context, patient bool) (Record, time.Time, error) {
+func (c *storeCalls) load(ctx context.Context, patient bool) (Record, time.Time, error) {
 	record, sent, err := c.hub.read(ctx, question{key: c.cfg.Key, patient: patient, timeout: c.cfg.Timing.StoreTimeout, report: c.reporter()})
 	c.note(CallLoad, sent, err)
 	return record, sent, err
@@ -29,7 +29,7 @@ func (c *calls) load(ctx context.Context, patient bool) (Record, time.Time, erro
 
 // first asks for the record together with others that begin now; the answer goes to
 // the Keeper's seed. It reports false where that cannot be.
-func (c *calls) first() bool {
+func (c *storeCalls) first() bool {
 	return c.hub.begin(&question{
 		key: c.cfg.Key, patient: true, timeout: c.cfg.Timing.StoreTimeout, report: c.reporter(),
 		answered: func(record Record, sent time.Time, err error) {
@@ -40,7 +40,7 @@ func (c *calls) first() bool {
 }
 
 // acquire takes the lease, or extends it when attempt has it.
-func (c *calls) acquire(ctx context.Context, attempt string) (lease Lease, sent time.Time, err error) {
+func (c *storeCalls) acquire(ctx context.Context, attempt string) (lease Lease, sent time.Time, err error) {
 	sent, err = c.write(ctx, CallAcquire, c.cfg.Timing.StoreTimeout, func(ctx context.Context) error {
 		var err error
 		lease, err = c.cfg.Store.Acquire(ctx, c.cfg.Key, attempt, c.cfg.Timing.LeaseTTL)
@@ -49,7 +49,7 @@ func (c *calls) acquire(ctx context.Context, attempt string) (lease Lease, sent 
 	return lease, sent, err
 }
 
-func (c *calls) begin(ctx context.Context, lease Lease, notes []byte) error {
+func (c *storeCalls) begin(ctx context.Context, lease Lease, notes []byte) error {
 	_, err := c.write(ctx, CallBegin, c.cfg.Timing.StoreTimeout, func(ctx context.Context) error {
 		return c.cfg.Store.Begin(ctx, lease, notes)
 	})
@@ -57,7 +57,7 @@ func (c *calls) begin(ctx context.Context, lease Lease, notes []byte) error {
 }
 
 // save is not interrupted by Close, which waits for it.
-func (c *calls) save(lease Lease, record Record) error {
+func (c *storeCalls) save(lease Lease, record Record) error {
 	_, err := c.write(context.Background(), CallSave, c.cfg.Timing.SaveTimeout, func(ctx context.Context) error {
 		return c.cfg.Store.Save(ctx, lease, record)
 	})
@@ -65,14 +65,14 @@ func (c *calls) save(lease Lease, record Record) error {
 }
 
 // release is not interrupted by Close either: others would wait for the lease's end.
-func (c *calls) release(lease Lease, notes []byte) error {
+func (c *storeCalls) release(lease Lease, notes []byte) error {
 	_, err := c.write(context.Background(), CallRelease, c.cfg.Timing.StoreTimeout, func(ctx context.Context) error {
 		return c.cfg.Store.Release(ctx, lease, notes)
 	})
 	return err
 }
 
-func (c *calls) shorten(fence int64, end time.Time) error {
+func (c *storeCalls) shorten(fence int64, end time.Time) error {
 	_, err := c.write(context.Background(), CallShorten, c.cfg.Timing.StoreTimeout, func(ctx context.Context) error {
 		return c.cfg.Store.Shorten(ctx, c.cfg.Key, fence, end)
 	})
@@ -80,7 +80,7 @@ func (c *calls) shorten(fence int64, end time.Time) error {
 }
 
 // write makes a call that changes the store.
-func (c *calls) write(ctx context.Context, call StoreCall, timeout time.Duration, do func(context.Context) error) (sent time.Time, err error) {
+func (c *storeCalls) write(ctx context.Context, call StoreCall, timeout time.Duration, do func(context.Context) error) (sent time.Time, err error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	sent = time.Now()
@@ -91,14 +91,14 @@ func (c *calls) write(ctx context.Context, call StoreCall, timeout time.Duration
 }
 
 // reporter returns report where the Trace wants to know.
-func (c *calls) reporter() func(StoreCall, time.Time, error) {
+func (c *storeCalls) reporter() func(StoreCall, time.Time, error) {
 	if c.cfg.Trace == nil || c.cfg.Trace.Stored == nil {
 		return nil
 	}
 	return c.report
 }
 
-func (c *calls) report(call StoreCall, sent time.Time, err error) {
+func (c *storeCalls) report(call StoreCall, sent time.Time, err error) {
 	info := StoredInfo{Key: c.cfg.Key, Call: call, Took: time.Since(sent), Err: err}
 	if call == CallLoadMany {
 		info.Key = Key{}
@@ -108,7 +108,7 @@ func (c *calls) report(call StoreCall, sent time.Time, err error) {
 
 // note keeps what a call says about the store. A lease that is another's, or lost,
 // is an answer, and no proof that the store takes anything.
-func (c *calls) note(call StoreCall, sent time.Time, err error) {
+func (c *storeCalls) note(call StoreCall, sent time.Time, err error) {
 	write := call != CallLoad
 	failed := storeFailure(err)
 	if err != nil && !failed && !isAnswer(err) {
@@ -144,7 +144,7 @@ func (c *calls) note(call StoreCall, sent time.Time, err error) {
 func useful(call StoreCall) bool { return call == CallBegin || call == CallSave }
 
 // takes notes that the store took what another process wrote.
-func (c *calls) takes() {
+func (c *storeCalls) takes() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.stuck = time.Time{}
@@ -152,7 +152,7 @@ func (c *calls) takes() {
 
 // health returns for how long the store has been silent, and for how long it has
 // taken nothing.
-func (c *calls) health(now time.Time) (silent, stuck time.Duration) {
+func (c *storeCalls) health(now time.Time) (silent, stuck time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.silent.IsZero() {
@@ -166,7 +166,7 @@ func (c *calls) health(now time.Time) (silent, stuck time.Duration) {
 
 // retry returns when to retry what the store failed: one Keeper a second does,
 // and wakes the others.
-func (c *calls) retry() time.Duration {
+func (c *storeCalls) retry() time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return min(time.Duration(max(c.queue, 1))*time.Second, maxBackOff)

@@ -121,7 +121,7 @@ func (l *local) keep(c *claim) {
 	}
 }
 
-func (l *local) Claim(_ context.Context, _, key, owner string, _, _ time.Duration) (attempt, delivery int, age time.Duration, err error) {
+func (l *local) Claim(_ context.Context, _, key, owner string, _, _ time.Duration) (attempt, delivery int, age time.Duration, err error) { //nolint:revive,lll // the contract of messages, which all stores implement
 	now := time.Now()
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -166,7 +166,7 @@ func (l *local) Wait(ctx context.Context, key, owner string, _ time.Duration) (a
 }
 
 // look is one look of Wait, which goes on when done is not nil.
-func (l *local) look(key, owner string) (done <-chan struct{}, attempt int, answer []byte, err error) {
+func (l *local) look(key, owner string) (done <-chan struct{}, attempt int, answer []byte, err error) { //nolint:revive,lll // the contract of messages, which all stores implement
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	c := l.find(key)
@@ -246,6 +246,6 @@ func (l *local) Finish(_ context.Context, key, owner string, answer []byte, _ ti
 	return true, c.kept, nil
 }
 
-func (l *local) Take(context.Context, string, string, time.Duration) (key string, message []byte, attempt int, err error) {
+func (l *local) Take(context.Context, string, string, time.Duration) (key string, message []byte, attempt int, err error) { //nolint:revive,lll // the contract of messages, which all stores implement
 	return "", nil, 0, nil
 }

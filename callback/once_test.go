@@ -43,7 +43,7 @@ func (p *process) err() error {
 	return nil
 }
 
-func (p *process) Claim(ctx context.Context, account, key, owner string, lease, keep time.Duration) (int, int, time.Duration, error) {
+func (p *process) Claim(ctx context.Context, account, key, owner string, lease, keep time.Duration) (int, int, time.Duration, error) { //nolint:revive // the contract of messages
 	if err := p.err(); err != nil {
 		return 0, 0, 0, err
 	}
@@ -78,7 +78,7 @@ func (p *process) Finish(ctx context.Context, key, owner string, answer []byte, 
 	return p.Once.Finish(ctx, key, owner, answer, keep)
 }
 
-func (p *process) Take(ctx context.Context, account, owner string, lease time.Duration) (string, []byte, int, error) {
+func (p *process) Take(ctx context.Context, account, owner string, lease time.Duration) (string, []byte, int, error) { //nolint:revive // the contract of messages
 	if err := p.err(); err != nil {
 		return "", nil, 0, err
 	}
@@ -532,7 +532,7 @@ func (s *spy) see(what ...any) {
 	_, _ = fmt.Fprintf(&s.seen, "%s", what)
 }
 
-func (s *spy) Claim(ctx context.Context, account, key, owner string, lease, keep time.Duration) (int, int, time.Duration, error) {
+func (s *spy) Claim(ctx context.Context, account, key, owner string, lease, keep time.Duration) (int, int, time.Duration, error) { //nolint:revive // the contract of messages
 	s.see(account, key, owner)
 	return s.Once.Claim(ctx, account, key, owner, lease, keep)
 }

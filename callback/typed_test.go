@@ -129,16 +129,16 @@ func raw2(pairs ...string) string {
 }
 
 // compatibly is a push in compatible mode, the plain half as it is typed.
-func compatibly(t testing.TB, message string) *http.Request {
-	t.Helper()
-	r := sentAs(t, true, message)
+func compatibly(tb testing.TB, message string) *http.Request {
+	tb.Helper()
+	r := sentAs(tb, true, message)
 	sealed, err := readBody(r, nil)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	encrypt, err := findEncrypt(sealed)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	body := "<xml>\n" + strings.TrimSuffix(strings.TrimPrefix(message, "<xml>"), "</xml>") + "    <Encrypt>" + cdata(string(encrypt)) + "</Encrypt>\n</xml>\n"
 	return httptest.NewRequest(http.MethodPost, r.URL.String(), strings.NewReader(body))
@@ -147,10 +147,10 @@ func compatibly(t testing.TB, message string) *http.Request {
 // TestTypedThrough: in all modes the handler gets a text as it was typed, and an
 // ordinary text of the same second too.
 func TestTypedThrough(t *testing.T) {
-	modes := map[string]func(t testing.TB, message string) *http.Request{
-		"plain":      func(t testing.TB, message string) *http.Request { return sentAs(t, false, message) },
+	modes := map[string]func(tb testing.TB, message string) *http.Request{
+		"plain":      func(tb testing.TB, message string) *http.Request { return sentAs(tb, false, message) },
 		"compatible": compatibly,
-		"safe":       func(t testing.TB, message string) *http.Request { return sentAs(t, true, message) },
+		"safe":       func(tb testing.TB, message string) *http.Request { return sentAs(tb, true, message) },
 	}
 	for mode, request := range modes {
 		t.Run(mode, func(t *testing.T) {

@@ -282,7 +282,9 @@ func (v *Verifier) Seal(pair Pair, timestamp, nonce string, message []byte) (Env
 
 // seal returns what of an envelope is not in its arguments; encrypt is good until
 // room is used again.
-func (v *Verifier) seal(room *room, pair Pair, timestamp, nonce string, message []byte) (encrypt []byte, signature [signatureLen]byte, err error) {
+func (v *Verifier) seal(
+	room *room, pair Pair, timestamp, nonce string, message []byte,
+) (encrypt []byte, signature [signatureLen]byte, err error) {
 	r, err := v.configured()
 	if err != nil {
 		return nil, signature, err
@@ -304,7 +306,7 @@ func (v *Verifier) seal(room *room, pair Pair, timestamp, nonce string, message 
 
 // sealBody returns message in an envelope as the body of an answer, good until
 // room is used again.
-func (v *Verifier) sealBody(room *room, pair Pair, now time.Time, nonce string, message []byte, asJSON bool) ([]byte, error) {
+func (v *Verifier) sealBody(room *room, pair Pair, now time.Time, nonce string, message []byte, asJSON bool) ([]byte, error) { //nolint:revive,lll // a struct for one caller would not be clearer
 	encrypt, signature, err := v.seal(room, pair, strconv.FormatInt(now.Unix(), 10), nonce, message)
 	if err != nil {
 		return nil, err

@@ -371,7 +371,8 @@ func (f renewal) alone(v *view) {
 	at := f.attempt
 	f.renewed(h, RenewalUnsaved, &at)
 	silent, stuck := k.calls.health(time.Now())
-	k.log().Warn("the store is unavailable; the token was fetched without it", "silent", round(silent), "takes_nothing", round(stuck), "life", grant.ExpiresIn)
+	k.log().Warn("the store is unavailable; the token was fetched without it",
+		"silent", round(silent), "takes_nothing", round(stuck), "life", grant.ExpiresIn)
 }
 
 // lateFetch looks at what another process saved while a fetch of this one was under way,

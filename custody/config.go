@@ -66,7 +66,10 @@ type Timing struct {
 	LeaseTTL      time.Duration // 5 s: the lease, which its holder extends while it fetches; at least SaveTimeout
 	StoreTimeout  time.Duration // 1 s: any other call of the store
 	ProbeTimeout  time.Duration // 3 s: one probe
-	StorePatience time.Duration // 15 s: how long a store may be silent, or take nothing, before it counts as unavailable; callers without a live token wait so long
+
+	// 15 s: how long a store may be silent, or take nothing, before it counts as
+	// unavailable; callers without a live token wait so long.
+	StorePatience time.Duration
 }
 
 // WithDefaults returns a copy with every zero field filled in.

@@ -130,7 +130,7 @@ type view struct {
 
 // decide says what to do next. It is the whole of the protocol: a pure function of
 // what is known and the time.
-func decide(v *view, now time.Time) action {
+func decide(v *view, now time.Time) action { //nolint:gocyclo // it is read from top to bottom, and nowhere else
 	switch {
 	case v.closing && v.grant != nil:
 		return action{do: doSave}

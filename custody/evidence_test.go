@@ -279,7 +279,7 @@ func TestTwoWaysOut(t *testing.T) {
 	refuse := func(address string) error {
 		return &custody.FetchError{
 			Class: custody.ClassBlocked, RetryAfter: 10 * time.Minute, Code: 40164, PerHost: true, Address: address,
-			Err: fmt.Errorf("%s is not in the whitelist.", address), //nolint:staticcheck // as a sentence of platform's
+			Err: fmt.Errorf("%s is not in the whitelist", address),
 		}
 	}
 	t.Run("one is allowed", func(t *testing.T) {

@@ -131,11 +131,11 @@ func (f *flight) do(a action, v *view, now time.Time) (end bool, err error) {
 	case doAcquire:
 		f.acquire()
 	case doRelease:
-		f.release(nil)
+		_ = f.release(nil)
 	case doTrip:
 		f.notes.trip(v.storeNow, breakerTime, 0)
 		f.notes.doubt(v.storeNow, 0)
-		f.release(f.notes.bytes())
+		_ = f.release(f.notes.bytes())
 	case doFetch:
 		renewal{f}.fetch(a.mode, v)
 	case doCheck:
@@ -155,7 +155,7 @@ func (f *flight) do(a action, v *view, now time.Time) (end bool, err error) {
 // giveUp ends the flight with an error, which is remembered if it is a failure.
 func (f *flight) giveUp(a action) (bool, error) {
 	if f.attempt.lease != nil {
-		f.release(nil)
+		_ = f.release(nil)
 	}
 	switch {
 	case a.failure == nil:
@@ -387,7 +387,9 @@ func (f *flight) fail(failed *failure) error {
 	}
 	f.k.log().Log(context.Background(), level, "no new token",
 		"error", err.Text, "class", err.Class, "code", err.Code, "retry_in", round(err.RetryAfter), "failures", failed.count)
-	f.k.cfg.Trace.failed(FailedInfo{Key: f.k.cfg.Key, Reason: v.reason(time.Now()), Err: err, Failures: failed.count, Elsewhere: err.Err == nil})
+	f.k.cfg.Trace.failed(FailedInfo{
+		Key: f.k.cfg.Key, Reason: v.reason(time.Now()), Err: err, Failures: failed.count, Elsewhere: err.Err == nil,
+	})
 	return err
 }
 

@@ -111,8 +111,8 @@ func (s *Scheduler) join(store Store, key Key, f follower) *hub {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var h *hub
-	comparable := reflect.TypeOf(store).Comparable()
-	if comparable {
+	shareable := reflect.TypeOf(store).Comparable()
+	if shareable {
 		h = s.hubs[store]
 	}
 	if h == nil {
@@ -120,7 +120,7 @@ func (s *Scheduler) join(store Store, key Key, f follower) *hub {
 		if s.closed {
 			h.cancel()
 		}
-		if comparable {
+		if shareable {
 			s.hubs[store] = h
 		}
 	}

@@ -80,7 +80,9 @@ func (c *storeCalls) shorten(fence int64, end time.Time) error {
 }
 
 // write makes a call that changes the store.
-func (c *storeCalls) write(ctx context.Context, call StoreCall, timeout time.Duration, do func(context.Context) error) (sent time.Time, err error) {
+func (c *storeCalls) write(
+	ctx context.Context, call StoreCall, timeout time.Duration, do func(context.Context) error,
+) (sent time.Time, err error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	sent = time.Now()

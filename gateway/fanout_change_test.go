@@ -128,7 +128,7 @@ func (s *forgetful) err() error {
 	return nil
 }
 
-func (s *forgetful) Claim(ctx context.Context, account, key, owner string, lease, keep time.Duration) (int, int, time.Duration, error) {
+func (s *forgetful) Claim(ctx context.Context, account, key, owner string, lease, keep time.Duration) (int, int, time.Duration, error) { //nolint:revive // the contract of messages
 	if err := s.err(); err != nil {
 		return 0, 0, 0, err
 	}

@@ -73,7 +73,8 @@ func (c *Callback) equal(d *Callback) bool {
 	if c == nil || d == nil {
 		return c == d
 	}
-	return c.Token.Equal(d.Token) && c.PreviousToken.Equal(d.PreviousToken) && c.AESKey.Equal(d.AESKey) && c.PreviousAESKey.Equal(d.PreviousAESKey) &&
+	return c.Token.Equal(d.Token) && c.PreviousToken.Equal(d.PreviousToken) &&
+		c.AESKey.Equal(d.AESKey) && c.PreviousAESKey.Equal(d.PreviousAESKey) &&
 		c.Mode == d.Mode && slices.EqualFunc(c.Subscribers, d.Subscribers, Subscriber.equal)
 }
 

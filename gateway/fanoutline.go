@@ -274,7 +274,8 @@ func (l *line) failed(lane string, err error) {
 	if first {
 		level = slog.LevelWarn
 	}
-	l.f.log.Log(context.Background(), level, "a subscriber takes no pushes; they wait in the store until it does", "subscriber", l.name, "error", err)
+	l.f.log.Log(context.Background(), level, "a subscriber takes no pushes; they wait in the store until it does",
+		"subscriber", l.name, "error", err)
 }
 
 // unanswered notes that the follower got no answer, and why. The log is told once a

@@ -174,7 +174,8 @@ func digest(parts ...string) string {
 func (p *push) bound(ctx context.Context, query callback.Query) bool {
 	ctx, cancel := context.WithTimeout(ctx, storeTime)
 	defer cancel()
-	attempt, _, _, err := p.f.once.Claim(ctx, p.rc.appID, digest("signature", p.rc.appID, query.Signature), digest(p.text), rememberTime, rememberTime)
+	key := digest("signature", p.rc.appID, query.Signature)
+	attempt, _, _, err := p.f.once.Claim(ctx, p.rc.appID, key, digest(p.text), rememberTime, rememberTime)
 	return err != nil || attempt > 0 // this gateway's Verifier remembers in any case
 }
 

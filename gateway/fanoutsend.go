@@ -45,7 +45,8 @@ func (f *fanout) send(ctx context.Context, s *subscriber, m *callback.Message, t
 	defer func() { _ = res.Body.Close() }()
 	body, err := io.ReadAll(io.LimitReader(res.Body, callback.MaxBody+1))
 	switch status := res.StatusCode; {
-	case status == http.StatusBadGateway, status == http.StatusServiceUnavailable, status == http.StatusGatewayTimeout, status == http.StatusTooManyRequests:
+	case status == http.StatusBadGateway, status == http.StatusServiceUnavailable,
+		status == http.StatusGatewayTimeout, status == http.StatusTooManyRequests:
 		return nil, awayError{fmt.Errorf("it answered %d %s", status, http.StatusText(status))}
 	case status >= 300 && status < 400:
 		return nil, fmt.Errorf("it answered %d, and redirects are not followed: configure the address that it leads to", status)
@@ -190,7 +191,8 @@ func readAnswer(body []byte) (*callback.Message, error) {
 
 // passive are the MsgTypes of replies that a follower sees.
 var passive = []callback.Type{
-	callback.TypeText, callback.TypeImage, callback.TypeVoice, callback.TypeVideo, callback.TypeMusic, callback.TypeNews, callback.TypeTransfer,
+	callback.TypeText, callback.TypeImage, callback.TypeVoice, callback.TypeVideo,
+	callback.TypeMusic, callback.TypeNews, callback.TypeTransfer,
 }
 
 // checkPassive says what WeChat would not take of a passive reply to m.

@@ -67,7 +67,9 @@ func (f accountFile) foreign() (path string, found bool) {
 
 // read returns the Callback of a file, checked. at puts the line in front of an error
 // about a field below callback.
-func (c *callbackFile) read(appID, folder string, env func(string) (string, bool), at func(field string, err error) error) (*Callback, error) {
+func (c *callbackFile) read(
+	appID, folder string, env func(string) (string, bool), at func(field string, err error) error,
+) (*Callback, error) {
 	var failed error
 	read := func(path string, s secretSource) (secret custody.Secret) {
 		if s.isZero() || failed != nil {
@@ -144,7 +146,8 @@ func (s *storedCallback) open() *Callback {
 		AESKey: custody.NewSecret(s.AESKey), PreviousAESKey: custody.NewSecret(s.PreviousAESKey), Mode: s.Mode,
 	}
 	for _, sub := range s.Subscribers {
-		c.Subscribers = append(c.Subscribers, Subscriber{sub.Name, sub.URL, custody.NewSecret(sub.Token), custody.NewSecret(sub.AESKey), sub.Mode, sub.When})
+		token, key := custody.NewSecret(sub.Token), custody.NewSecret(sub.AESKey)
+		c.Subscribers = append(c.Subscribers, Subscriber{sub.Name, sub.URL, token, key, sub.Mode, sub.When})
 	}
 	return c
 }

@@ -77,9 +77,10 @@ func pictures(name, key string, md5 []string) Message {
 
 // LocationSelect is a place chosen by a menu's button. Its numbers are CDATA, as
 // WeChat writes them here.
-func LocationSelect(key string, latitude, longitude float64, scale, label, poi string) Message {
+func LocationSelect(key string, latitude, longitude float64, scale, label, poi string) Message { //nolint:revive,lll // the fields of the event, in WeChat's order
 	return keyed("location_select", key, Field{"SendLocationInfo", []Field{
-		{"Location_X", string(degrees(latitude))}, {"Location_Y", string(degrees(longitude))}, {"Scale", scale}, {"Label", label}, {"Poiname", poi},
+		{"Location_X", string(degrees(latitude))}, {"Location_Y", string(degrees(longitude))},
+		{"Scale", scale}, {"Label", label}, {"Poiname", poi},
 	}})
 }
 
@@ -91,7 +92,7 @@ func TemplateSendJobFinish(id int64, status string) Message {
 
 // MassSendJobFinish tells what became of a mass message: "send success", "send
 // fail" or "err(10001)" and the like.
-func MassSendJobFinish(id int64, status string, total, filtered, sent, errors int) Message {
+func MassSendJobFinish(id int64, status string, total, filtered, sent, errors int) Message { //nolint:revive,lll // the fields of the event, in WeChat's order
 	return Notice("MASSSENDJOBFINISH", Field{"MsgID", id}, Field{"Status", status},
 		Field{"TotalCount", total}, Field{"FilterCount", filtered}, Field{"SentCount", sent}, Field{"ErrorCount", errors})
 }

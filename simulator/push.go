@@ -237,7 +237,10 @@ func (p *sending) compose() parcel {
 		q.add("encrypt_type", "aes")
 		q.add("msg_signature", msgSignature)
 	}
-	return parcel{method: http.MethodPost, target: p.target, query: q.behind(p.target.RawQuery), body: body, timestamp: timestamp, nonce: nonce}
+	return parcel{
+		method: http.MethodPost, target: p.target, query: q.behind(p.target.RawQuery),
+		body: body, timestamp: timestamp, nonce: nonce,
+	}
 }
 
 // wrap puts Encrypt into the body.

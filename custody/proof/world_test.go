@@ -95,7 +95,7 @@ func (p *process) recall() error {
 func (p *process) remember(token custody.Token, refused string, err error) {
 	var e *custody.Error
 	isError := errors.As(err, &e)
-	keep := time.Duration(0)
+	var keep time.Duration
 	switch {
 	case p.w.breach == "answers from an accepted verdict" && err == nil && token.Value() == refused:
 		keep, err = time.Minute, custody.ErrRefused

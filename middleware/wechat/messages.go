@@ -201,7 +201,10 @@ func customMessage(openid string, reply *callback.Reply) (map[string]any, error)
 	case callback.TypeImage, callback.TypeVoice:
 		content = object(fields{"media_id": reply.MediaID})
 	case callback.TypeVideo:
-		content = object(fields{"media_id": reply.MediaID, "thumb_media_id": reply.ThumbMediaID, "title": reply.Title, "description": reply.Description})
+		content = object(fields{
+			"media_id": reply.MediaID, "thumb_media_id": reply.ThumbMediaID,
+			"title": reply.Title, "description": reply.Description,
+		})
 	case callback.TypeMusic:
 		content = object(fields{
 			"title": reply.Title, "description": reply.Description,

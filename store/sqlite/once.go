@@ -57,7 +57,7 @@ const (
 )
 
 // Claim implements callback.Once.
-func (s *Store) Claim(
+func (s *Store) Claim( //nolint:revive // the contract of messages, which all stores implement
 	ctx context.Context,
 	account, key, owner string,
 	lease, keep time.Duration,
@@ -149,7 +149,7 @@ func (s *Store) Finish(ctx context.Context, key, owner string, answer []byte, ke
 }
 
 // Take implements callback.Once.
-func (s *Store) Take(ctx context.Context, account, owner string, lease time.Duration) (key string, message []byte, attempt int, err error) {
+func (s *Store) Take(ctx context.Context, account, owner string, lease time.Duration) (key string, message []byte, attempt int, err error) { //nolint:revive,lll // the contract of messages, which all stores implement
 	if err := store.CheckClaim(account, "", owner, nil); err != nil {
 		return "", nil, 0, err
 	}

@@ -66,7 +66,7 @@ type watched struct {
 	diary diary
 }
 
-func (w watched) Claim(
+func (w watched) Claim( //nolint:revive // the contract of messages
 	ctx context.Context,
 	account, key, owner string,
 	lease, keep time.Duration,

@@ -71,7 +71,7 @@ type Once struct {
 func WithMessages(s *Store, engine MessageEngine) Once { return Once{Store: s, messages: engine} }
 
 // Claim implements callback.Once.
-func (s Once) Claim(
+func (s Once) Claim( //nolint:revive // the contract of messages, which all stores implement
 	ctx context.Context,
 	account, key, owner string,
 	lease, keep time.Duration,
@@ -189,7 +189,7 @@ func (s Once) Finish(ctx context.Context, key, owner string, answer []byte, keep
 }
 
 // Take implements callback.Once.
-func (s Once) Take(ctx context.Context, account, owner string, lease time.Duration) (key string, message []byte, attempt int, err error) {
+func (s Once) Take(ctx context.Context, account, owner string, lease time.Duration) (key string, message []byte, attempt int, err error) { //nolint:revive,lll // the contract of messages, which all stores implement
 	if err := store.CheckClaim(account, "", owner, nil); err != nil {
 		return "", nil, 0, err
 	}

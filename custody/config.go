@@ -61,11 +61,11 @@ type Config struct {
 
 // Timing bounds the steps of a renewal. A zero field means its default.
 type Timing struct {
-	FetchTimeout  time.Duration // 8 s: one fetch; after a holder's fetch timed out, the next one may take twice as long, four times at most
-	SaveTimeout   time.Duration // 2 s: one Store.Save
-	LeaseTTL      time.Duration // 5 s: the lease, which its holder extends while it fetches; at least SaveTimeout
-	StoreTimeout  time.Duration // 1 s: any other call of the store
-	ProbeTimeout  time.Duration // 3 s: one probe
+	FetchTimeout time.Duration // 8 s: one fetch; after a holder's fetch timed out, the next one may take twice as long, four times at most
+	SaveTimeout  time.Duration // 2 s: one Store.Save
+	LeaseTTL     time.Duration // 5 s: the lease, which its holder extends while it fetches; at least SaveTimeout
+	StoreTimeout time.Duration // 1 s: any other call of the store
+	ProbeTimeout time.Duration // 3 s: one probe
 
 	// 15 s: how long a store may be silent, or take nothing, before it counts as
 	// unavailable; callers without a live token wait so long.

@@ -75,7 +75,9 @@ func New(cfg Config) (*Keeper, error) {
 	k.task.run = background{k}
 	k.scheduler.add(&k.task)
 	k.calls = storeCalls{cfg: &k.cfg, who: background{k}}
+	k.state.mu.Lock() // a notice that comes at once waits for the hub to be known
 	k.calls.hub = k.scheduler.join(cfg.Store, cfg.Key, background{k})
+	k.state.mu.Unlock()
 	if k.private || !k.calls.first() {
 		background{k}.wakeUp()
 	}

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -397,7 +398,10 @@ func (w *world) slowly(ctx context.Context) error {
 // fetching notes that p's fetch is under way. Two at once mean that a lease was not what
 // it is for, unless something took it from its holder.
 func (w *world) fetching(p *process) (done func()) {
-	for _, other := range w.all {
+	w.mu.Lock()
+	all := slices.Clone(w.all)
+	w.mu.Unlock()
+	for _, other := range all {
 		other.mu.Lock()
 		busy := other != p && other.fetches > 0 && !other.dead
 		other.mu.Unlock()
@@ -678,7 +682,9 @@ func (w *world) spawn() *process {
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	w.mu.Lock()
 	w.all = append(w.all, p)
+	w.mu.Unlock()
 	return p
 }
 

@@ -31,7 +31,8 @@ GET    /simulator/faults                      the faults at work
 POST   /simulator/faults                      adds one: {"path":"fetches","times":3,"errcode":-1} {"delay":"10s"} {"rate":0.1,"status":502} {"cut":"body"}
 DELETE /simulator/faults                      removes all; /simulator/faults/ID removes one
 POST   /simulator/push                        pushes a message: {"type":"text","value":"你好","to":"http://127.0.0.1:3100/","attack":"replay"}
-                                              any event: {"type":"event","value":"user_get_card","set":{"UserCardCode":"1"}}; a whole message: {"type":"raw","value":"<xml>…"}
+                                              any event: {"type":"event","value":"user_get_card","set":{"UserCardCode":"1"}};
+                                              a whole message: {"type":"raw","value":"<xml>…"}
 POST   /simulator/verify                      asks for the echostr: {"to":"http://127.0.0.1:3100/"}
 GET    /simulator/events?last=20              the last calls and pushes
 `

@@ -57,6 +57,8 @@ const (
 )
 
 // Claim implements callback.Once.
+//
+//nolint:revive // the signature is the contract of callback.Once, in built-in types
 func (s *Store) Claim(
 	ctx context.Context,
 	account, key, owner string,
@@ -149,6 +151,8 @@ func (s *Store) Finish(ctx context.Context, key, owner string, answer []byte, ke
 }
 
 // Take implements callback.Once.
+//
+//nolint:revive // the signature is the contract of callback.Once, in built-in types
 func (s *Store) Take(ctx context.Context, account, owner string, lease time.Duration) (key string, message []byte, attempt int, err error) {
 	if err := store.CheckClaim(account, "", owner, nil); err != nil {
 		return "", nil, 0, err

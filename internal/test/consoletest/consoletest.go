@@ -122,6 +122,7 @@ func Start(tb testing.TB, o Options) *Desk {
 
 // For returns the desk for a subtest, which fails instead of the test that started it.
 func (d *Desk) For(tb testing.TB) *Desk {
+	tb.Helper()
 	other := *d
 	other.t = tb
 	return &other

@@ -17,7 +17,7 @@ import (
 // is there.
 func (e Engine) unreachable(t *testing.T, _ string) {
 	server := testserver.Own(t, e.Engine, e.Start)
-	server.Stop()
+	stop(t, server)
 	var log *Log
 	var s custody.Store
 	patience.InTime(t, "Open where nobody listens", 4*time.Second, func() time.Duration {
@@ -111,7 +111,7 @@ func (e Engine) restart(t *testing.T, _ string) {
 			t.Fatal(err)
 		}
 	}
-	server.Stop()
+	stop(t, server)
 	patience.InTime(t, "Load from a server that is gone", 4*time.Second, func() time.Duration {
 		start := time.Now()
 		_, err := s.Load(t.Context(), Key)
@@ -183,4 +183,11 @@ func (e Engine) damaged(t *testing.T, server string) {
 		t.Errorf("fence %d, want one above the damaged row's", next.Fence)
 	}
 	MustLoad(t, s, "renewed")
+}
+
+func stop(t *testing.T, server *testserver.Server) {
+	t.Helper()
+	if err := server.Stop(); err != nil {
+		t.Fatal(err)
+	}
 }

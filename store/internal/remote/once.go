@@ -71,6 +71,8 @@ type Once struct {
 func WithMessages(s *Store, engine MessageEngine) Once { return Once{Store: s, messages: engine} }
 
 // Claim implements callback.Once.
+//
+//nolint:revive // the signature is the contract of callback.Once, in built-in types
 func (s Once) Claim(
 	ctx context.Context,
 	account, key, owner string,
@@ -189,6 +191,8 @@ func (s Once) Finish(ctx context.Context, key, owner string, answer []byte, keep
 }
 
 // Take implements callback.Once.
+//
+//nolint:revive // the signature is the contract of callback.Once, in built-in types
 func (s Once) Take(ctx context.Context, account, owner string, lease time.Duration) (key string, message []byte, attempt int, err error) {
 	if err := store.CheckClaim(account, "", owner, nil); err != nil {
 		return "", nil, 0, err

@@ -158,7 +158,7 @@ func wechatErrcode(piece []byte) int {
 	if json.Unmarshal(piece, &answer) != nil {
 		return 0
 	}
-	if answer.Errcode != int64(int32(answer.Errcode)) { //nolint:gosec // that is the question
+	if answer.Errcode != int64(int32(answer.Errcode)) {
 		return OtherErrcode
 	}
 	return int(answer.Errcode)

@@ -20,8 +20,8 @@ import (
 	"github.com/zhongkong-go/zhongkong/store/memory"
 )
 
-// numbersOf returns those of one account.
-func numbersOf(t *testing.T, g *gateway.Gateway, appID string) gateway.AccountNumbers {
+// numbers returns those of the account appID.
+func numbers(t *testing.T, g *gateway.Gateway) gateway.AccountNumbers {
 	t.Helper()
 	all := g.Numbers().Accounts
 	i := slices.IndexFunc(all, func(a gateway.AccountNumbers) bool { return a.AppID == appID })
@@ -42,11 +42,11 @@ func callsOf(counts []gateway.CallCount) string {
 	return strings.Join(list, ", ")
 }
 
-func kindOf(t *testing.T, a gateway.AccountNumbers, kind string) gateway.KindNumbers {
+func tokensOf(t *testing.T, a gateway.AccountNumbers) gateway.KindNumbers {
 	t.Helper()
-	i := slices.IndexFunc(a.Kinds, func(k gateway.KindNumbers) bool { return k.Kind == kind })
+	i := slices.IndexFunc(a.Kinds, func(k gateway.KindNumbers) bool { return k.Kind == "access_token" })
 	if i < 0 {
-		t.Fatalf("%s has no numbers of %s: %+v", a.AppID, kind, a.Kinds)
+		t.Fatalf("%s has no numbers of its access_token: %+v", a.AppID, a.Kinds)
 	}
 	return a.Kinds[i]
 }
@@ -79,7 +79,7 @@ func TestNumbersOfCalls(t *testing.T) {
 		return w.Numbers().All.Calls != nil && strings.Contains(callsOf(w.Numbers().Nobody), "40001")
 	})
 	n := w.Numbers()
-	got := callsOf(numbersOf(t, w.Gateway, appID).Calls)
+	got := callsOf(numbers(t, w.Gateway).Calls)
 	want := fmt.Sprintf("gateway 0: 3, gateway 48001: 1, wechat %d: 2, wechat 0: 2, wechat 45009: 2", gateway.OtherErrcode)
 	if got != want {
 		t.Errorf("calls of the account: %s; want %s", got, want)
@@ -129,7 +129,7 @@ func TestNumbersOfRenewals(t *testing.T) {
 	}
 	var k gateway.KindNumbers
 	patience.Until(t, "both renewals are counted", func() bool { // they are when callers have their token already
-		k = kindOf(t, numbersOf(t, w.Gateway, appID), "access_token")
+		k = tokensOf(t, numbers(t, w.Gateway))
 		return slices.Equal(k.Renewals, want)
 	})
 	if k.Fetches != 2 || k.Left != 1 || k.Limit != 3 || k.Refusals[custody.RefusalRenewed] != 1 || len(k.Failures) != 0 {
@@ -139,12 +139,12 @@ func TestNumbersOfRenewals(t *testing.T) {
 		w.wx.Kill(appID)
 		w.get(domainIP, "Authorization", "Bearer "+key, "X-WeChat-AppID", appID)
 	}
-	k = kindOf(t, numbersOf(t, w.Gateway, appID), "access_token")
+	k = tokensOf(t, numbers(t, w.Gateway))
 	if k.Left != 0 || !slices.Equal(k.Failures, []gateway.FailureCount{{Class: custody.ClassQuota, Count: 1}}) {
 		t.Errorf("when the day's fetches are used up: %+v", k)
 	}
 	n := w.Numbers()
-	if all := kindOf(t, n.All, "access_token"); all.Fetches != 4 || n.Fetched.Count != 4 || told.Load() != 4 {
+	if all := tokensOf(t, n.All); all.Fetches != 4 || n.Fetched.Count != 4 || told.Load() != 4 {
 		t.Errorf("%d fetches of all accounts, %d of them timed, %d told to Config.Trace; want 4", all.Fetches, n.Fetched.Count, told.Load())
 	}
 	save := slices.IndexFunc(n.Store, func(s gateway.StoreNumbers) bool { return s.Call == custody.CallSave })
@@ -156,7 +156,7 @@ func TestNumbersOfRenewals(t *testing.T) {
 	if err := w.Replace([]gateway.Account{{AppID: appID, Secret: custody.NewSecret(appSecret), TokenAPI: platform.Stable}}); err != nil {
 		t.Fatal(err)
 	}
-	if kindOf(t, numbersOf(t, w.Gateway, appID), "access_token").Fetches < 3 {
+	if tokensOf(t, numbers(t, w.Gateway)).Fetches < 3 {
 		t.Error("the account's numbers were lost when it was changed")
 	}
 	if w.History(otherApp) != nil || len(w.Numbers().Accounts) != 1 {

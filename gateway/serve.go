@@ -37,7 +37,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		// ReverseProxy panics with http.ErrAbortHandler when an answer breaks off, whether
 		// WeChat or the caller ended it.
 		cause := recover()
-		if cause == http.ErrAbortHandler && o.proxied && !o.gone && r.Context().Err() == nil {
+		if err, _ := cause.(error); errors.Is(err, http.ErrAbortHandler) && o.proxied && !o.gone && r.Context().Err() == nil {
 			o.cut = true
 			g.brokeOff(r, path, o)
 		}

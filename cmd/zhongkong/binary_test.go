@@ -36,6 +36,7 @@ func binary(t *testing.T) string {
 	t.Helper()
 	tier.Full(t)
 	built.Do(func() {
+		//nolint:usetesting // it outlives the test that needs it first
 		if built.folder, built.err = os.MkdirTemp("", "zhongkong-test-"); built.err != nil {
 			return
 		}

@@ -123,8 +123,10 @@ func TestDoctorAccounts(t *testing.T) {
 	const second = "wxfedcba9876543210"
 	s := newShop(t, "stable")
 	file := filepath.Join(t.TempDir(), "gateway.yaml")
-	if err := os.WriteFile(file, []byte("listen: 127.0.0.1:0\nstore: 'memory:'\napi_base: "+s.URL+"\naccounts:\n  - {appid: "+tokenAppID+", secret: '"+tokenSecret+
-		"'}\n  - {appid: "+second+", secret: 'made-up', token_api: classic}\n"), 0o600); err != nil {
+	settings := "listen: 127.0.0.1:0\nstore: 'memory:'\napi_base: " + s.URL + "\naccounts:\n" +
+		"  - {appid: " + tokenAppID + ", secret: '" + tokenSecret + "'}\n" +
+		"  - {appid: " + second + ", secret: 'made-up', token_api: classic}\n"
+	if err := os.WriteFile(file, []byte(settings), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	s.env = map[string]string{"ZHONGKONG_SEAL_KEY": sealKey}

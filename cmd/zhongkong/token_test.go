@@ -215,7 +215,6 @@ func TestTicketRefresh(t *testing.T) {
 	s := newShop(t, "stable")
 	out, _ := s.run("refresh --ticket jsapi", exitOK)
 	s.mustSay(out, "✓ There was no jsapi ticket; the new one lives for 2h.")
-	first, _ := s.Ticket(tokenAppID, simulator.JSAPI)
 	out, _ = s.run("refresh --ticket jsapi", exitOK)
 	s.mustSay(out, "✓ The jsapi ticket lives for 2h more: nothing was fetched.", "zhongkong token refresh --ticket jsapi --force")
 	_, errs := s.run("refresh --ticket jsapi --force", exitFailed)
@@ -223,7 +222,7 @@ func TestTicketRefresh(t *testing.T) {
 
 	s = newShop(t, "stable")
 	s.run("refresh --ticket jsapi", exitOK)
-	first, _ = s.Ticket(tokenAppID, simulator.JSAPI)
+	first, _ := s.Ticket(tokenAppID, simulator.JSAPI)
 	s.KillTicket(tokenAppID, simulator.JSAPI)
 	out, _ = s.run("refresh --ticket jsapi --force", exitOK)
 	s.mustSay(out, "✓ A new jsapi ticket lives for 2h.", "client.RejectTicket")

@@ -45,14 +45,14 @@ func parent(ctx context.Context) error {
 		return err
 	}
 	defer end()
-	wx, base, stop, err := example.Simulator(ctx, simulator.Options{Life: life})
+	wx, err := example.Simulator(ctx, simulator.Options{Life: life})
 	if err != nil {
 		return err
 	}
-	defer stop()
+	defer wx.Close()
 	account := wx.Accounts()[0]
 	all := processes{running: map[string]*exec.Cmd{}, environment: []string{
-		"ZHONGKONG_STORE=" + store, "WECHAT_API_BASE=" + base,
+		"ZHONGKONG_STORE=" + store, "WECHAT_API_BASE=" + wx.URL,
 		"WECHAT_APPID=" + account.AppID, "WECHAT_APPSECRET=" + account.Secret, "WECHAT_TOKEN_API=" + string(platform.Classic),
 	}}
 	defer all.kill("A", "B")

@@ -46,12 +46,13 @@ func TestReasonOf(t *testing.T) {
 	if got := ReasonOf(err); got != Locked {
 		t.Errorf("%v: %s, want %s", err, got, Locked)
 	}
+	damaged := magic + strings.Repeat("\xff\x00damaged", 2000)
 	for path, want := range map[string]Reason{
-		write("text.db", strings.Repeat("no database\n", 100)):             NotDatabase,
-		write("damaged.db", magic+strings.Repeat("\xff\x00damaged", 2000)): Damaged,
-		filepath.Join(write("file", ""), "below.db"):                       Other,
-		filepath.Join(folder, strings.Repeat("a", 300)):                    Other,
-		write("empty.db", ""): "",
+		write("text.db", strings.Repeat("no database\n", 100)): NotDatabase,
+		write("damaged.db", damaged):                           Damaged,
+		filepath.Join(write("file", ""), "below.db"):           Other,
+		filepath.Join(folder, strings.Repeat("a", 300)):        Other,
+		write("empty.db", ""):                                  "",
 	} {
 		_, err := Migrate(t.Context(), path, Options{}, migrations.Look)
 		if want == "" && err == nil {

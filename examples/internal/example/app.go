@@ -115,11 +115,11 @@ func (app *App) simulate(ctx context.Context, o Options) error {
 		return err
 	}
 	app.undo = append(app.undo, func() { _ = store.Close() })
-	wx, base, end, err := Simulator(ctx, simulator.Options{Observe: o.Observe})
+	wx, err := Simulator(ctx, simulator.Options{Observe: o.Observe})
 	if err != nil {
 		return err
 	}
-	app.undo = append(app.undo, end)
+	app.undo = append(app.undo, wx.Close)
 
 	account := wx.Accounts()[0] // made up, in safe mode
 	app.Config = wechat.Config{
@@ -127,30 +127,39 @@ func (app *App) simulate(ctx context.Context, o Options) error {
 		AppSecret: wechat.Secret(account.Secret),
 		Token:     wechat.Secret(account.Token),
 		AESKey:    wechat.Secret(account.AESKey),
-		APIBase:   base,
+		APIBase:   wx.URL,
 		Store:     store,
 		Logger:    slog.Default(),
 	}
 	_, err = fmt.Fprintf(o.Out, "WECHAT_APPID is not set: this is %s, of a simulated WeChat on %s, with a database in %s (both end with this program)\n",
-		account.AppID, base, folder)
+		account.AppID, wx.URL, folder)
 	if o.Try != nil {
 		o.Try(app, account)
 	}
 	return err
 }
 
-// Simulator starts a simulated WeChat on loopback and returns its URL. end stops it.
-func Simulator(ctx context.Context, o simulator.Options) (wx *simulator.Simulator, base string, end func(), err error) {
-	if wx, err = simulator.New(o); err != nil {
-		return nil, "", nil, err
+// WeChat is a simulated one on loopback.
+type WeChat struct {
+	*simulator.Simulator
+
+	URL   string
+	Close func()
+}
+
+// Simulator starts a simulated WeChat on loopback.
+func Simulator(ctx context.Context, o simulator.Options) (*WeChat, error) {
+	wx, err := simulator.New(o)
+	if err != nil {
+		return nil, err
 	}
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
-		return nil, "", nil, err
+		return nil, err
 	}
 	server := &http.Server{Handler: wx, ReadHeaderTimeout: 10 * time.Second}
 	go func() { _ = server.Serve(listener) }()
-	return wx, "http://" + listener.Addr().String(), func() { _ = server.Close() }, nil
+	return &WeChat{Simulator: wx, URL: "http://" + listener.Addr().String(), Close: func() { _ = server.Close() }}, nil
 }
 
 // Close stops listening and removes what belongs to a simulated WeChat.

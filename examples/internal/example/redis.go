@@ -32,18 +32,8 @@ func SharedStore(ctx context.Context, folder string) (address string, end func()
 		return "", nil, err
 	}
 	_ = listener.Close()
-	cmd := exec.CommandContext(
-		ctx,
-		program,
-		"--bind",
-		"127.0.0.1",
-		"--port",
-		port,
-		"--dir",
-		folder,
-		"--save",
-		"",
-	) //nolint:gosec // found by LookPath
+	arguments := []string{"--bind", "127.0.0.1", "--port", port, "--dir", folder, "--save", ""}
+	cmd := exec.CommandContext(ctx, program, arguments...) //nolint:gosec // found by LookPath
 	if err := cmd.Start(); err != nil {
 		return "", nil, err
 	}

@@ -375,73 +375,104 @@ func Soak(t *testing.T, address string) {
 	if n, err := strconv.Atoi(os.Getenv(soakVariable)); err == nil && n > 0 {
 		count = n
 	}
-	folder, client := t.TempDir(), NewClient(t)
-	var mu sync.Mutex // guards what follows
-	bots := make([]*Process, 3)
-	answered := make(map[int]string) // the messages, by id
-	for i := range bots {
-		bots[i] = MustStart(t, address, folder)
+	s := &soak{T: t, address: address, folder: t.TempDir(), answered: map[int]string{}}
+	for range 3 {
+		s.bots = append(s.bots, MustStart(t, address, s.folder))
 	}
-	anyBot := func(int) string {
-		mu.Lock()
-		defer mu.Unlock()
-		return bots[rand.IntN(len(bots))].URL
-	}
-	kills := 0
 	over := make(chan struct{})
-	var killer, all sync.WaitGroup
-	killer.Go(func() {
-		for {
-			select {
-			case <-over:
-				return
-			case <-time.After(soakKills):
-			}
-			fresh, err := Start(t, address, folder)
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			i := rand.IntN(len(bots))
-			mu.Lock()
-			old := bots[i]
-			bots[i] = fresh
-			mu.Unlock()
-			old.Kill()
-			kills++
+	var killer sync.WaitGroup
+	killer.Go(func() { s.kill(over) })
+	client := NewClient(t)
+	s.send(client, count)
+	close(over)
+	killer.Wait()
+	before := quiet(t, s.folder)
+
+	// WeChat's own window has passed: what was handled is answered with success, and
+	// what was lost would be begun now.
+	for id, message := range s.answered {
+		if _, ok := pushOnce(t.Context(), client, s.anyBot(0), message); !ok {
+			t.Errorf("the repetition of message %d is not answered", id)
 		}
-	})
+	}
+	after := Events(t, s.folder)
+	for _, bot := range s.bots {
+		bot.End()
+	}
+	again, handled := s.finished(before)
+	missed := s.lost(before, after)
+	t.Logf("%d messages, %d kills: %d answered, %d seen finished, %d started again because a kill fell in between, "+
+		"%d not in the store as this machine was too busy", count, s.kills, len(s.answered), handled, again, missed)
+	if s.kills < 2 || len(s.answered)-missed < count/4 {
+		t.Error("the soak did not do what it is for")
+	}
+}
+
+// soak is one run of [Soak].
+type soak struct {
+	*testing.T
+
+	address, folder string
+	kills           int
+
+	mu       sync.Mutex // guards what follows
+	bots     []*Process
+	answered map[int]string // the messages, by id
+}
+
+func (s *soak) anyBot(int) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.bots[rand.IntN(len(s.bots))].URL
+}
+
+// kill replaces a process by a new one every few seconds, until over is closed.
+func (s *soak) kill(over <-chan struct{}) {
+	for {
+		select {
+		case <-over:
+			return
+		case <-time.After(soakKills):
+		}
+		fresh, err := Start(s.T, s.address, s.folder)
+		if err != nil {
+			s.Error(err)
+			return
+		}
+		i := rand.IntN(len(s.bots))
+		s.mu.Lock()
+		old := s.bots[i]
+		s.bots[i] = fresh
+		s.mu.Unlock()
+		old.Kill()
+		s.kills++
+	}
+}
+
+// send sends messages at the soak's rate and returns when WeChat is done with them.
+func (s *soak) send(client *http.Client, count int) {
+	var all sync.WaitGroup
 	pace := time.NewTicker(time.Second / soakRate)
 	defer pace.Stop()
 	for id := 1; id <= count; id++ {
 		<-pace.C
 		all.Go(func() {
 			message := Message(id, rand.N(soakLongest).String())
-			if _, delivery := Push(t.Context(), client, message, anyBot); delivery > 0 {
-				mu.Lock()
-				answered[id] = message
-				mu.Unlock()
+			if _, delivery := Push(s.Context(), client, message, s.anyBot); delivery > 0 {
+				s.mu.Lock()
+				s.answered[id] = message
+				s.mu.Unlock()
 			}
 		})
 	}
 	all.Wait()
-	close(over)
-	killer.Wait()
-	before := quiet(t, folder)
+}
 
-	// WeChat's own window is over: what was handled is answered with success, and
-	// what was lost would be begun now.
-	for id, message := range answered {
-		if _, ok := pushOnce(t.Context(), client, anyBot(0), message); !ok {
-			t.Errorf("the repetition of message %d is not answered", id)
-		}
-	}
-	after := Events(t, folder)
-	for _, bot := range bots {
-		bot.End()
-	}
-	again, handled, finishers := 0, 0, make(map[string]int)
-	for event, n := range before {
+// finished counts the messages that were begun again and those that were finished,
+// which happens once to each.
+func (s *soak) finished(events map[string]int) (again, handled int) {
+	finishers := make(map[string]int)
+	for event, n := range events {
 		what, rest, _ := strings.Cut(event, " ")
 		key, _, _ := strings.Cut(rest, " ")
 		switch {
@@ -451,25 +482,27 @@ func Soak(t *testing.T, address string) {
 			if finishers[key]++; finishers[key] == 1 {
 				handled++
 			} else {
-				t.Errorf("message %s was finished by %d", key, finishers[key])
+				s.Errorf("message %s was finished by %d", key, finishers[key])
 			}
 		}
 	}
-	missed := 0
-	for id, message := range answered {
-		if before["missed "+keyOf(t, message)] > 0 {
-			missed++ // the process was then alone with it, for which it says so
+	return again, handled
+}
+
+// lost checks that every answered message was begun before its repetition, and not
+// because of it. It counts those that a process could not put into the store, and
+// said so.
+func (s *soak) lost(before, after map[string]int) (missed int) {
+	for id, message := range s.answered {
+		if before["missed "+keyOf(s.T, message)] > 0 {
+			missed++
 			continue
 		}
 		if begun := fmt.Sprint("begun ", id); before[begun] == 0 || after[begun] != before[begun] {
-			t.Errorf("message %d was answered and is lost: it was begun %d times, and now %d", id, before[begun], after[begun])
+			s.Errorf("message %d was answered and is lost: it was begun %d times, and now %d", id, before[begun], after[begun])
 		}
 	}
-	t.Logf("%d messages, %d kills: %d answered, %d seen finished, %d started again because a kill fell in between, %d not in the store as this machine was too busy",
-		count, kills, len(answered), handled, again, missed)
-	if kills < 2 || len(answered)-missed < count/4 {
-		t.Error("the soak did not do what it is for")
-	}
+	return missed
 }
 
 // keyOf is what the store knows a message by.

@@ -184,3 +184,10 @@ func (e Engine) damaged(t *testing.T, server string) {
 	}
 	MustLoad(t, s, "renewed")
 }
+
+func stop(t *testing.T, server *testserver.Server) {
+	t.Helper()
+	if err := server.Stop(); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -80,8 +80,7 @@ func (v *Verifier) openRequest(room *room, q Query, r *http.Request) (message []
 	if err == nil && len(room.body) == 0 && r.ContentLength != 0 {
 		err = errBodyRead // WeChat sends no empty ones
 	}
-	var refusal *Error
-	if errors.As(err, &refusal) {
+	if _, ok := errors.AsType[*Error](err); ok {
 		if ring, err := v.configured(); err != nil {
 			return nil, Pair{}, err
 		} else if _, err := ring.verify(q); err != nil {

@@ -345,8 +345,7 @@ func plainText(w http.ResponseWriter, status int, body string) {
 // is this program's.
 func (e *Endpoint) refuse(w http.ResponseWriter, err error) {
 	status := http.StatusForbidden
-	var refusal *Error
-	if errors.As(err, &refusal) {
+	if refusal, ok := errors.AsType[*Error](err); ok {
 		e.log.Warn("wechat: callback refused", slog.String("reason", string(refusal.Reason)), slog.Any("error", err))
 		if e.config.Refused != nil {
 			e.config.Refused(refusal)

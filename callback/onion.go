@@ -85,8 +85,7 @@ func Logger(log *slog.Logger) Handler {
 		if err != nil {
 			c.logged = true
 			attrs = append(attrs, slog.Any("error", err))
-			var panicked *PanicError
-			if errors.As(err, &panicked) {
+			if panicked, ok := errors.AsType[*PanicError](err); ok {
 				attrs = append(attrs, slog.String("stack", string(panicked.Stack)))
 			}
 			log.LogAttrs(c, slog.LevelError, "wechat: a message was not handled", attrs...)

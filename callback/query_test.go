@@ -100,8 +100,7 @@ func FuzzQuery(f *testing.F) {
 	f.Fuzz(func(t *testing.T, raw string) {
 		q, err := ParseQuery(raw)
 		if err != nil {
-			var refusal *Error
-			if !errors.As(err, &refusal) {
+			if _, ok := errors.AsType[*Error](err); !ok {
 				t.Fatalf("error of type %T", err)
 			}
 			return

@@ -366,8 +366,7 @@ func (r *run) conclude(ctx context.Context, c *Context, err error) {
 // wanted reports whether a message that was not handled is to be handled again. See
 // the package documentation for the reasons.
 func (r *run) wanted(c *Context, err error) bool {
-	var asks *againError
-	if errors.As(err, &asks) {
+	if _, ok := errors.AsType[*againError](err); ok {
 		c.reply = nil
 		return true
 	}
@@ -452,8 +451,7 @@ func (e *Endpoint) fail(c *Context, err error) {
 		slog.String("type", string(c.Message.Type)), slog.String("event", string(c.Message.Event)),
 		slog.String("from", c.Message.FromUserName), slog.Any("error", err),
 	}
-	var panicked *PanicError
-	if errors.As(err, &panicked) {
+	if panicked, ok := errors.AsType[*PanicError](err); ok {
 		attrs = append(attrs, slog.String("stack", string(panicked.Stack)))
 	}
 	e.log.LogAttrs(c, slog.LevelError, "wechat: a message was not handled", attrs...)

@@ -148,9 +148,9 @@ func compatibly(tb testing.TB, message string) *http.Request {
 // ordinary text of the same second too.
 func TestTypedThrough(t *testing.T) {
 	modes := map[string]func(tb testing.TB, message string) *http.Request{
-		"plain":      func(tb testing.TB, message string) *http.Request { return sentAs(tb, false, message) },
+		"plain":      func(tb testing.TB, message string) *http.Request { tb.Helper(); return sentAs(tb, false, message) },
 		"compatible": compatibly,
-		"safe":       func(tb testing.TB, message string) *http.Request { return sentAs(tb, true, message) },
+		"safe":       func(tb testing.TB, message string) *http.Request { tb.Helper(); return sentAs(tb, true, message) },
 	}
 	for mode, request := range modes {
 		t.Run(mode, func(t *testing.T) {

@@ -59,7 +59,7 @@ func (v vault) seal(key string, plain []byte) []byte {
 	if len(plain) == 0 {
 		return nil
 	}
-	return v[0].Seal(nil, nil, plain, []byte(key))
+	return v[0].Seal(nil, nil, plain, []byte(key)) //nolint:gosec // G407: this AEAD draws its nonce itself
 }
 
 func (v vault) open(key string, sealed []byte) ([]byte, error) {

@@ -1,9 +1,6 @@
 package custody
 
-import (
-	"context"
-	"time"
-)
+import "time"
 
 // later returns the later one of two times.
 func later(a, b time.Time) time.Time {
@@ -19,16 +16,4 @@ func earlier(a, b time.Time) time.Time {
 		return a
 	}
 	return b
-}
-
-// sleep waits for d and reports whether ctx lasted that long.
-func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }

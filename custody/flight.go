@@ -317,8 +317,7 @@ func (f *flight) acquire() {
 	}
 	f.k.state.heed()
 	lease, sent, err := f.k.calls.acquire(f.ctx, f.attempt.id)
-	var busy *HeldError
-	if errors.As(err, &busy) {
+	if busy, ok := errors.AsType[*HeldError](err); ok {
 		f.tried(sent, nil)
 		f.tries, f.polls, f.heldUntil = 0, 0, time.Now().Add(busy.Left)
 		f.attempt.id = ""

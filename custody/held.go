@@ -39,6 +39,8 @@ type held struct {
 
 // newHeld places a credential that has left of its stated life at base. What a
 // store says is not trusted to make sense: neither can be over maxLife.
+//
+//nolint:revive // what a credential is, and what is left of it: all of it is needed at once
 func (c Config) newHeld(value Secret, fence int64, origin Origin, life time.Duration, base time.Time, left time.Duration) *held {
 	life = min(max(life, 0), maxLife)
 	h := &held{

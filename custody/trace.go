@@ -266,20 +266,27 @@ func both[T any](first, second func(T)) func(T) {
 func (t *Trace) fetched(i FetchedInfo) {
 	tell(t, func(t *Trace) func(FetchedInfo) { return t.Fetched }, i)
 }
+
 func (t *Trace) probed(i ProbedInfo) { tell(t, func(t *Trace) func(ProbedInfo) { return t.Probed }, i) }
+
 func (t *Trace) renewed(i RenewedInfo) {
 	tell(t, func(t *Trace) func(RenewedInfo) { return t.Renewed }, i)
 }
+
 func (t *Trace) adopted(i AdoptedInfo) {
 	tell(t, func(t *Trace) func(AdoptedInfo) { return t.Adopted }, i)
 }
+
 func (t *Trace) shortened(i ShortenedInfo) {
 	tell(t, func(t *Trace) func(ShortenedInfo) { return t.Shortened }, i)
 }
+
 func (t *Trace) failed(i FailedInfo) { tell(t, func(t *Trace) func(FailedInfo) { return t.Failed }, i) }
+
 func (t *Trace) refused(i RefusedInfo) {
 	tell(t, func(t *Trace) func(RefusedInfo) { return t.Refused }, i)
 }
+
 func (t *Trace) stored(i StoredInfo) { tell(t, func(t *Trace) func(StoredInfo) { return t.Stored }, i) }
 
 func tell[T any](t *Trace, which func(*Trace) func(T), info T) {

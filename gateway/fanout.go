@@ -75,8 +75,10 @@ type fanout struct {
 }
 
 func newFanout(cfg Config) *fanout {
-	f := &fanout{keys: cfg.SealKeys, transport: cfg.Callbacks, idle: func() {}, log: cfg.Logger,
-		lines: map[string]*line{}, told: map[string]bool{}}
+	f := &fanout{
+		keys: cfg.SealKeys, transport: cfg.Callbacks, idle: func() {}, log: cfg.Logger,
+		lines: map[string]*line{}, told: map[string]bool{},
+	}
 	f.queue, _ = cfg.Store.(store.Queue)
 	f.once, _ = cfg.Store.(callback.Once)
 	if f.transport == nil {

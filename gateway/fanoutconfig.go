@@ -186,8 +186,7 @@ func newReceiver(appID string, spec *Callback) (*receiver, error) {
 		}
 		verifier, err := newVerifier(callback.Config{AppID: appID, Token: s.Token, AESKey: s.AESKey})
 		if err != nil {
-			var field *fieldError
-			if errors.As(err, &field) {
+			if field, ok := errors.AsType[*fieldError](err); ok {
 				return nil, at(field.field, field.err)
 			}
 			return nil, at("", err)

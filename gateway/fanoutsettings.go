@@ -97,8 +97,7 @@ func (c *callbackFile) read(
 		return nil, failed
 	}
 	_, err := newReceiver(appID, out)
-	var field *fieldError
-	if errors.As(err, &field) {
+	if field, ok := errors.AsType[*fieldError](err); ok {
 		return nil, at(field.field, field.err)
 	}
 	return out, err

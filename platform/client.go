@@ -77,7 +77,7 @@ func (c *Client) HTTPClient() *http.Client {
 // CloseIdleConnections closes the connections that are kept for later calls.
 func (c *Client) CloseIdleConnections() { c.api.CloseIdleConnections() }
 
-func (c *Client) call(ctx context.Context, method, path string, query url.Values, body []byte, out any) error { //nolint:revive // Get and Post, whose arguments these are
+func (c *Client) call(ctx context.Context, method, path string, query url.Values, body []byte, out any) error { //nolint:revive,lll // Get and Post, whose arguments these are
 	path, rawQuery, err := splitPath(path)
 	if err != nil {
 		return err

@@ -98,8 +98,13 @@ func TestKeepAlive(t *testing.T) {
 			idle   time.Duration
 			conns  int64
 		}{
-			{"GET", 0, 1}, {"GET", 30 * time.Second, 1}, {"GET", 30 * time.Second, 1},
-			{"POST", 0, 2}, {"POST", 3 * time.Second, 2}, {"POST", 5 * time.Second, 3}, {"POST", 30 * time.Second, 4},
+			{"GET", 0, 1},
+			{"GET", 30 * time.Second, 1},
+			{"GET", 30 * time.Second, 1},
+			{"POST", 0, 2},
+			{"POST", 3 * time.Second, 2},
+			{"POST", 5 * time.Second, 3},
+			{"POST", 30 * time.Second, 4},
 		} {
 			time.Sleep(row.idle)
 			send(row.method, map[string]string{"POST": "x"}[row.method])

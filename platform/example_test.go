@@ -27,12 +27,10 @@ func ExampleAPI_AccessToken() {
 	account := platform.Account{AppID: "wx0123456789abcdef", Secret: custody.NewSecret("from the console")}
 	_, err = api.AccessToken(account, platform.Stable).Fetch(context.Background(), custody.Normal)
 
-	var failure *custody.FetchError
-	if errors.As(err, &failure) {
+	if failure, ok := errors.AsType[*custody.FetchError](err); ok {
 		fmt.Println(failure.Class, failure.RetryAfter)
 	}
-	var refusal *platform.Error
-	if errors.As(err, &refusal) {
+	if refusal, ok := errors.AsType[*platform.Error](err); ok {
 		fmt.Println(refusal.Code, refusal.IP, refusal.RID)
 		fmt.Println(refusal.Remedy())
 		fmt.Println(refusal.RemedyZH())

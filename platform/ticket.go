@@ -124,12 +124,10 @@ func ticketError(err error) error {
 // token, unless WeChat refuses the account.
 func withoutToken(err error) *custody.FetchError {
 	failure := &custody.FetchError{Class: custody.ClassTransient, PerHost: true, Err: &noTokenError{err}}
-	var none *custody.Error
-	if errors.As(err, &none) {
+	if none, ok := errors.AsType[*custody.Error](err); ok {
 		failure.Class, failure.RetryAfter, failure.Code = none.Class, none.RetryAfter, none.Code
 	}
-	var refusal *Error
-	if errors.As(err, &refusal) {
+	if refusal, ok := errors.AsType[*Error](err); ok {
 		failure.PerHost = refusal.Info().PerHost
 	}
 	return failure
@@ -142,8 +140,7 @@ type noTokenError struct{ cause error }
 // itself: this text may be read later, elsewhere.
 func (e *noTokenError) Error() string {
 	text := e.cause.Error()
-	var none *custody.Error
-	if errors.As(e.cause, &none) {
+	if none, ok := errors.AsType[*custody.Error](e.cause); ok {
 		text = none.Text
 	}
 	return "there is no access_token to fetch it with: " + strings.TrimPrefix(text, "zhongkong: ")

@@ -79,8 +79,11 @@ func pictures(name, key string, md5 []string) Message {
 // WeChat writes them here.
 func LocationSelect(key string, latitude, longitude float64, scale, label, poi string) Message { //nolint:revive,lll // the fields of the event, in WeChat's order
 	return keyed("location_select", key, Field{"SendLocationInfo", []Field{
-		{"Location_X", string(degrees(latitude))}, {"Location_Y", string(degrees(longitude))},
-		{"Scale", scale}, {"Label", label}, {"Poiname", poi},
+		{"Location_X", string(degrees(latitude))},
+		{"Location_Y", string(degrees(longitude))},
+		{"Scale", scale},
+		{"Label", label},
+		{"Poiname", poi},
 	}})
 }
 

@@ -253,8 +253,7 @@ func (c *Client) refuse(ctx *gin.Context, err error) {
 		slog.String("appid", c.appID), slog.String("method", ctx.Request.Method), slog.String("client_ip", ctx.ClientIP()),
 	}
 	status := http.StatusForbidden
-	var refusal *callback.Error
-	if errors.As(err, &refusal) {
+	if refusal, ok := errors.AsType[*callback.Error](err); ok {
 		if refusal.Reason == callback.ReasonBodyRead {
 			status, level = http.StatusInternalServerError, slog.LevelError
 		}

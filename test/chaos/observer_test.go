@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/url"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -190,9 +191,9 @@ func (o *observer) unanswered() (all []span) {
 func (o *observer) last() (s sight, ok bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for i := len(o.sights) - 1; i >= 0; i-- {
-		if o.sights[i].err == nil {
-			return o.sights[i], true
+	for _, v := range slices.Backward(o.sights) {
+		if v.err == nil {
+			return v, true
 		}
 	}
 	return sight{}, false

@@ -184,10 +184,3 @@ func (e Engine) damaged(t *testing.T, server string) {
 	}
 	MustLoad(t, s, "renewed")
 }
-
-func stop(t *testing.T, server *testserver.Server) {
-	t.Helper()
-	if err := server.Stop(); err != nil {
-		t.Fatal(err)
-	}
-}

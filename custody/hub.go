@@ -44,10 +44,11 @@ type hub struct {
 	hurried   bool      // somebody in the queue waits for a value
 	next      time.Time // of the pace: see loadGap
 	gathered  time.Time // until then, Keepers that begin are waited for
-	followers map[Key]map[follower]struct{}
-	failing   map[follower]bool // whose last call failed: true for one that writes
-	back      chan struct{}     // one place: the store answers once more, subscribe at once
-	hurry     chan struct{}     // one place: a caller waits, so nothing is gathered
+	members   int
+	followers map[Key]map[follower]struct{} // where the store says what changed
+	failing   map[follower]bool             // whose last call failed: true for one that writes
+	back      chan struct{}                 // one place: the store answers once more, subscribe at once
+	hurry     chan struct{}                 // one place: a caller waits, so nothing is gathered
 	watching  bool
 }
 
@@ -99,11 +100,15 @@ func (h *hub) goes(do func()) bool {
 func (h *hub) follow(key Key, f follower) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.members++
+	if h.watcher == nil {
+		return
+	}
 	if h.followers[key] == nil {
 		h.followers[key] = map[follower]struct{}{}
 	}
 	h.followers[key][f] = struct{}{}
-	if h.watcher != nil && !h.watching {
+	if !h.watching {
 		h.watching = h.goes(h.listen)
 	}
 }
@@ -113,11 +118,14 @@ func (h *hub) leave(key Key, f follower) (last bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	delete(h.failing, f)
-	delete(h.followers[key], f)
-	if len(h.followers[key]) == 0 {
-		delete(h.followers, key)
+	h.members--
+	if h.watcher != nil {
+		delete(h.followers[key], f)
+		if len(h.followers[key]) == 0 {
+			delete(h.followers, key)
+		}
 	}
-	return len(h.followers) == 0
+	return h.members == 0
 }
 
 // begin asks for the first record of a Keeper, together with those of others that
@@ -207,7 +215,7 @@ func (h *hub) work() {
 		}
 		now := time.Now()
 		start := later(h.next.Add(-loadBurst*loadGap), h.gathered)
-		if !h.hurried && now.Before(start) {
+		if !h.hurried && len(h.queue) < MaxLoadMany && now.Before(start) {
 			h.mu.Unlock()
 			h.pause(start.Sub(now))
 			continue

@@ -31,6 +31,7 @@ type Keeper struct {
 	known   *known   // the notes that the store had last; nil where there were none
 
 	flights sync.WaitGroup
+	leaving sync.Once
 }
 
 // known is what a flight without an answer of the store knows from the one before.
@@ -325,7 +326,7 @@ func (k *Keeper) Close() error {
 		k.unsaved = nil
 	}
 	s.held.Store(nil)
-	k.scheduler.leave(k.calls.hub, k.cfg.Key, background{k})
+	k.leaving.Do(func() { k.scheduler.leave(k.calls.hub, k.cfg.Key, background{k}) })
 	k.scheduler.remove(&k.task)
 	if k.private {
 		k.scheduler.Close()

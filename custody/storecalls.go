@@ -13,10 +13,15 @@ type storeCalls struct {
 	hub *hub
 	who follower
 
-	mu     sync.Mutex // guards what follows
-	silent time.Time  // since when no call is answered; zero while they are
-	stuck  time.Time  // since when no call that writes succeeds; zero while they do
-	queue  int        // how many Keepers waited for the store when the last call failed
+	mu      sync.Mutex // guards what follows
+	trouble *trouble   // nil while the store does its part
+}
+
+// trouble is what the store does not do.
+type trouble struct {
+	silent time.Time // since when no call is answered; zero while they are
+	stuck  time.Time // since when no call that writes succeeds; zero while they do
+	queue  int       // how many Keepers waited for the store when the last call failed
 }
 
 // load reads the record. It also returns when the question was sent. A patient reader
@@ -121,19 +126,25 @@ func (c *storeCalls) note(call StoreCall, sent time.Time, err error) {
 		waiting = c.hub.failed(c.who, write)
 	}
 	c.mu.Lock()
-	switch {
-	case !failed:
-		c.silent = time.Time{}
-		if err == nil && useful(call) {
-			c.stuck = time.Time{}
-		}
-	case write && c.stuck.IsZero():
-		c.stuck = sent
-	case !write && c.silent.IsZero():
-		c.silent = sent
+	if failed && c.trouble == nil {
+		c.trouble = &trouble{}
 	}
-	if failed {
-		c.queue = waiting
+	switch t := c.trouble; {
+	case t == nil:
+	case !failed:
+		t.silent = time.Time{}
+		if err == nil && useful(call) {
+			t.stuck = time.Time{}
+		}
+		if t.stuck.IsZero() {
+			c.trouble = nil
+		}
+	case write && t.stuck.IsZero():
+		t.stuck, t.queue = sent, waiting
+	case !write && t.silent.IsZero():
+		t.silent, t.queue = sent, waiting
+	default:
+		t.queue = waiting
 	}
 	c.mu.Unlock()
 	if !failed {
@@ -149,7 +160,9 @@ func useful(call StoreCall) bool { return call == CallBegin || call == CallSave 
 func (c *storeCalls) takes() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.stuck = time.Time{}
+	if c.trouble != nil {
+		c.trouble.stuck = time.Time{}
+	}
 }
 
 // health returns for how long the store has been silent, and for how long it has
@@ -157,11 +170,14 @@ func (c *storeCalls) takes() {
 func (c *storeCalls) health(now time.Time) (silent, stuck time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.silent.IsZero() {
-		silent = now.Sub(c.silent)
+	if c.trouble == nil {
+		return 0, 0
 	}
-	if !c.stuck.IsZero() {
-		stuck = now.Sub(c.stuck)
+	if t := c.trouble.silent; !t.IsZero() {
+		silent = now.Sub(t)
+	}
+	if t := c.trouble.stuck; !t.IsZero() {
+		stuck = now.Sub(t)
 	}
 	return silent, stuck
 }
@@ -171,5 +187,9 @@ func (c *storeCalls) health(now time.Time) (silent, stuck time.Duration) {
 func (c *storeCalls) retry() time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return min(time.Duration(max(c.queue, 1))*time.Second, maxBackOff)
+	waiting := 1
+	if c.trouble != nil {
+		waiting = max(waiting, c.trouble.queue)
+	}
+	return min(time.Duration(waiting)*time.Second, maxBackOff)
 }

@@ -177,7 +177,7 @@ func newWorld(t *testing.T) *world {
 }
 
 // call calls the API of a server and compares the answer with the description.
-func (w *world) call(server *httptest.Server, method, target, body, key string, status int) string {
+func (w *world) call(server *httptest.Server, method, target, body, key string, status int) string { //nolint:revive // a row of calls
 	w.t.Helper()
 	r, err := http.NewRequestWithContext(w.t.Context(), method, server.URL+target, strings.NewReader(body))
 	if err != nil {
@@ -234,7 +234,7 @@ func TestAnswers(t *testing.T) {
 	w := newWorld(t)
 	const v1 = "/zhongkong/v1/"
 	const account, bad = v1 + "accounts/" + appID, v1 + "accounts/" + badApp
-	own, real := w.client(gateway.Client{Name: "shop"}), w.client(gateway.Client{Name: "crm", Real: true})
+	own, realKey := w.client(gateway.Client{Name: "shop"}), w.client(gateway.Client{Name: "crm", Real: true})
 	narrow, slow := w.client(
 		gateway.Client{Name: "narrow", Paths: []string{"/cgi-bin/menu/get"}},
 	), w.client(
@@ -245,9 +245,9 @@ func TestAnswers(t *testing.T) {
 		{"GET", "/healthz", "", "", 200},
 		{"GET", v1 + "openapi.yaml", "", "", 200},
 		{"GET", account + "/token", "", own, 200},
-		{"GET", account + "/token", "", real, 200},
-		{"GET", bad + "/token", "", real, 503}, // with class and retry_after
-		{"GET", "/readyz", "", "", 503},        // with lacking
+		{"GET", account + "/token", "", realKey, 200},
+		{"GET", bad + "/token", "", realKey, 503}, // with class and retry_after
+		{"GET", "/readyz", "", "", 503},           // with lacking
 		{"GET", v1 + "accounts", "", own, 200},
 		{"GET", v1 + "accounts", "", "", 401},
 		{"GET", v1 + "accounts", "", "zkkey_x", 401},
@@ -257,10 +257,10 @@ func TestAnswers(t *testing.T) {
 		{"GET", v1 + "nothing", "", own, 404},
 		{"GET", v1 + "accounts/wx0/token", "", own, 403},
 		{"POST", account + "/reject", rejection, own, 200},
-		{"POST", account + "/reject", rejection, real, 200},
+		{"POST", account + "/reject", rejection, realKey, 200},
 		{"POST", account + "/reject", "{}", own, 400},
 		{"POST", account + "/reject", strings.Repeat(" ", 70<<10), own, 413},
-		{"POST", bad + "/reject", rejection, real, 503},
+		{"POST", bad + "/reject", rejection, realKey, 503},
 		{"GET", account + "/tickets/jsapi", "", own, 200},
 		{"GET", account + "/tickets/x", "", own, 400},
 		{"GET", account + "/tickets/jsapi", "", narrow, 403},
@@ -271,7 +271,7 @@ func TestAnswers(t *testing.T) {
 	w.calls(w.admin, []row{
 		{"GET", "/clients", "", adminKey, 200},
 		{"GET", "/clients", "", "x", 401},
-		{"POST", "/clients", `{"name":"erp","accounts":["*"],"paths":["/cgi-bin/*"],"rate":100,"real":true,"ends":"2099-01-31T00:00:00Z"}`, adminKey, 200},
+		{"POST", "/clients", `{"name":"erp","accounts":["*"],"paths":["/cgi-bin/*"],"rate":100,"realKey":true,"ends":"2099-01-31T00:00:00Z"}`, adminKey, 200},
 		{"POST", "/clients", `{"name":"erp","accounts":["*"]}`, adminKey, 409},
 		{"POST", "/clients", `{"name":"erp 2","accounts":["*"]}`, adminKey, 400},
 		{"GET", "/clients", "", adminKey, 200},

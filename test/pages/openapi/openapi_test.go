@@ -263,6 +263,7 @@ func TestAnswers(t *testing.T) {
 		{"POST", bad + "/reject", rejection, realKey, 503},
 		{"GET", account + "/tickets/jsapi", "", own, 200},
 		{"GET", account + "/tickets/x", "", own, 400},
+		{"POST", account + "/tickets/jsapi/reject", `{"ticket":"of yesterday"}`, own, 200},
 		{"GET", account + "/tickets/jsapi", "", narrow, 403},
 		{"GET", bad + "/tickets/wx_card", "", own, 503},
 		{"GET", v1 + "accounts/wx0/events", "", own, 403},
@@ -271,7 +272,7 @@ func TestAnswers(t *testing.T) {
 	w.calls(w.admin, []row{
 		{"GET", "/clients", "", adminKey, 200},
 		{"GET", "/clients", "", "x", 401},
-		{"POST", "/clients", `{"name":"erp","accounts":["*"],"paths":["/cgi-bin/*"],"rate":100,"realKey":true,"ends":"2099-01-31T00:00:00Z"}`, adminKey, 200},
+		{"POST", "/clients", `{"name":"erp","accounts":["*"],"paths":["/cgi-bin/*"],"rate":100,"real":true,"ends":"2099-01-31T00:00:00Z"}`, adminKey, 200},
 		{"POST", "/clients", `{"name":"erp","accounts":["*"]}`, adminKey, 409},
 		{"POST", "/clients", `{"name":"erp 2","accounts":["*"]}`, adminKey, 400},
 		{"GET", "/clients", "", adminKey, 200},

@@ -57,7 +57,7 @@ func TestRelease(t *testing.T) {
 
 	folder := t.TempDir()
 	files := unpack(t, folder, runs[0][base+".tar.gz"])
-	want := []string{"CHANGELOG.md", "LICENSE", "README.md", "README.zh-CN.md", "THIRD-PARTY.txt", "zhongkong"}
+	want = []string{"CHANGELOG.md", "LICENSE", "README.md", "README.zh-CN.md", "THIRD-PARTY.txt", "zhongkong"}
 	if got := slices.Sorted(maps.Keys(files)); !slices.Equal(got, want) {
 		t.Errorf("the archive has %q, want %q", got, want)
 	}

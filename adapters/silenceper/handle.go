@@ -76,7 +76,7 @@ func (h *Handle) GetAccessTokenContext(ctx context.Context) (string, error) {
 //	})
 //
 // It sees a refusal in errors that are a *util.CommonError. Where no other token
-// is to be had, call's own error is returned.
+// is to be had, call's own error is returned; where WeChat accepts the token, call is repeated with it.
 func (h *Handle) Do(ctx context.Context, call func() error) error {
 	// What call uses is this token or a later one, and rejecting one that is no
 	// longer the current one renews nothing.

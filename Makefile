@@ -25,7 +25,7 @@ test: ## Run what a change must pass: race detector, servers, browsers, speed as
 	@$(GO) run ./internal/test/withservers
 
 chaos: ## Kill, stop and cut off real processes on every engine, CHAOS=25s each
-	ZHONGKONG_TEST=full $(GO) test -count 1 -timeout 4h -v ./test/chaos -chaos $(CHAOS)
+	ZHONGKONG_TEST=full $(GO) test -count 1 -timeout 4h -v -tags chaos ./test/chaos -chaos $(CHAOS)
 
 interop: ## Run foreign SDKs against the simulator and the gateway, and the adapters
 	@GO="$(GO)" .ci/interop $(FOREIGN)

@@ -15,6 +15,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/zhongkong-go/zhongkong/internal/test/tier"
 	"github.com/zhongkong-go/zhongkong/store/memory"
 )
 
@@ -349,6 +350,7 @@ func TestLocalBounds(t *testing.T) {
 // TestMemoryBound: what is remembered of many messages is bounded in bytes, and none is
 // handled twice.
 func TestMemoryBound(t *testing.T) {
+	tier.Full(t)
 	const count, most = 40_000, 64 << 20
 	var runs atomic.Int32
 	answer := strings.Repeat("a", 2000)

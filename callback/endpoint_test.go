@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -38,10 +37,12 @@ func plainConfig() Config {
 	return Config{AppID: testAppID, Token: text(testToken), Freshness: 5 * time.Minute}
 }
 
+var nonces atomic.Int64 // none is used twice
+
 // sentAs returns the request by which WeChat pushes message now, encrypted or not.
 func sentAs(tb testing.TB, encrypted bool, message string) *http.Request {
 	tb.Helper()
-	timestamp, nonce := strconv.FormatInt(time.Now().Unix(), 10), strconv.Itoa(rand.IntN(1e9))
+	timestamp, nonce := strconv.FormatInt(time.Now().Unix(), 10), strconv.FormatInt(nonces.Add(1), 10)
 	query := "signature=" + Signature(testToken, timestamp, nonce) + "&timestamp=" + timestamp + "&nonce=" + nonce + "&openid=" + follower
 	body := []byte(message)
 	if encrypted {

@@ -17,6 +17,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/zhongkong-go/zhongkong/internal/test/tier"
 	"github.com/zhongkong-go/zhongkong/store/memory"
 )
 
@@ -801,7 +802,7 @@ func (s *soak) deliver(id int) {
 // of which one is killed every 20 s or so: what was answered is handled, and
 // nothing is finished twice.
 func TestSoak(t *testing.T) {
-	const count, processes = 10_000, 3
+	count, processes := tier.Count(2000, 10_000), 3
 	synctest.Test(t, func(t *testing.T) {
 		s := &soak{
 			t: t, store: memory.New(), random: rand.New(rand.NewPCG(1, 2)),
@@ -850,7 +851,7 @@ func TestSoak(t *testing.T) {
 		}
 		t.Logf("%d messages, %d kills: %d answered, %d handled, %d started again because a kill fell in between",
 			count, s.kills, len(s.answered), len(s.finished), again)
-		if s.kills < 40 || again == 0 || len(s.answered) < count*95/100 {
+		if s.kills < count/250 || again == 0 || len(s.answered) < count*95/100 {
 			t.Error("the soak did not do what it is for")
 		}
 	})

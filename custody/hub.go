@@ -214,8 +214,11 @@ func (h *hub) work() {
 			return
 		}
 		now := time.Now()
-		start := later(h.next.Add(-loadBurst*loadGap), h.gathered)
-		if !h.hurried && len(h.queue) < MaxLoadMany && now.Before(start) {
+		start := h.gathered // so that each knows how many there are: see Scheduler.delay
+		if len(h.queue) < MaxLoadMany {
+			start = later(start, h.next.Add(-loadBurst*loadGap))
+		}
+		if !h.hurried && now.Before(start) {
 			h.mu.Unlock()
 			h.pause(start.Sub(now))
 			continue

@@ -155,7 +155,7 @@ func (s *Scheduler) add(t *task) {
 func (s *Scheduler) delay(most time.Duration) time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.tasks <= many {
+	if s.tasks < many {
 		return 0
 	}
 	_, s.phase = math.Modf(s.phase + math.Phi)

@@ -42,6 +42,7 @@ func TestFetch(t *testing.T) {
 
 // TestFetchRefused: WeChat's shape, and nothing about accounts for who has no key.
 func TestFetchRefused(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, simulator.Options{}, nil)
 	key := w.client(gateway.Client{Name: "shop"})
 	ended := w.client(gateway.Client{Name: "ended", Ends: time.Now().Add(3 * time.Second)})
@@ -133,6 +134,7 @@ func TestRealToken(t *testing.T) {
 // TestAskAgain: a program that asks again soon causes a probe, at most one a second, and
 // a renewal only of a token that WeChat refuses, whatever a probe has said before.
 func TestAskAgain(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, simulator.Options{}, nil)
 	key := w.client(gateway.Client{Name: "crm", Real: true})
 	probes := func(w *world) int {

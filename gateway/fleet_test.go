@@ -304,6 +304,7 @@ func (s *sleeping) Documents(ctx context.Context, after int64) ([]store.Document
 // TestStoreAwayAtStart: nobody is told that a key is wrong before it is known which are
 // right.
 func TestStoreAwayAtStart(t *testing.T) {
+	t.Parallel()
 	store := &sleeping{Store: memory.New()}
 	w := join(t, weChat(t, simulator.Options{}), store, nil)
 	clients, err := gateway.NewClients(store.Store, "test")

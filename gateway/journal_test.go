@@ -57,6 +57,7 @@ func (s *trailed) Put(ctx context.Context, doc store.Document) (int64, error) {
 // before it is done, and is not done when it cannot be written. Renewals, calls and
 // logins of people go on.
 func TestJournal(t *testing.T) {
+	t.Parallel()
 	store := &trailed{Store: memory.New()}
 	w := join(t, weChat(t, simulator.Options{}), store, nil)
 	reloads := 0

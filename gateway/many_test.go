@@ -11,6 +11,7 @@ import (
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/gateway"
 	"github.com/zhongkong-go/zhongkong/internal/test/patience"
+	"github.com/zhongkong-go/zhongkong/internal/test/tier"
 	"github.com/zhongkong-go/zhongkong/simulator"
 	"github.com/zhongkong-go/zhongkong/simulator/simtest"
 )
@@ -19,10 +20,8 @@ import (
 // No call of one that stays fails and none of their tokens is fetched again, those that
 // went are refused, those that came work, and nothing is left running.
 func TestManyAccounts(t *testing.T) {
-	const (
-		all, change = 2000, 500 // and as many as change are WeChat's alone at first
-		stay        = all - change
-	)
+	all, change := tier.Count(400, 2000), tier.Count(100, 500) // and as many as change are WeChat's alone at first
+	stay, part := all-change, change/5
 	name := func(n int) string { return fmt.Sprintf("wx%016x", n) }
 	var there []simulator.Account
 	var accounts []gateway.Account
@@ -44,9 +43,9 @@ func TestManyAccounts(t *testing.T) {
 	each := func(from, to int, errcode int) {
 		t.Helper()
 		var group sync.WaitGroup
-		for part := range 8 {
+		for first := range 8 {
 			group.Go(func() {
-				for n := from + part; n < to && !t.Failed(); n += 8 {
+				for n := from + first; n < to && !t.Failed(); n += 8 {
 					if got := ask(n); got.Errcode != errcode || errcode == 0 && got.status != http.StatusOK {
 						t.Errorf("account %d: %s, want %d", n, got.body, errcode)
 					}
@@ -77,8 +76,8 @@ func TestManyAccounts(t *testing.T) {
 			}
 		})
 	}
-	// Those from stay to all go and the last ones come, in steps of 100.
-	for step := 100; step <= change; step += 100 {
+	// Those from stay to all go and the last ones come, in five steps.
+	for step := part; step <= change; step += part {
 		list := append(append([]gateway.Account{}, accounts[:all-step]...), accounts[all:all+step]...)
 		seen := calls.Load()
 		if err := w.Replace(list); err != nil {

@@ -106,6 +106,7 @@ func (s *sdk) call(ctx context.Context) error {
 // TestSDK: over expiry, supersession from outside and kill such a program sees no
 // error, and never has to fetch again.
 func TestSDK(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, simulator.Options{Life: 4 * time.Second, Overlap: 2 * time.Second}, nil)
 	program := &sdk{host: w.url, appID: appID, secret: w.client(gateway.Client{Name: "shop"}), http: w.http}
 	var group sync.WaitGroup

@@ -228,6 +228,7 @@ func TestAdminRefuses(t *testing.T) {
 }
 
 func TestAdminPush(t *testing.T) {
+	t.Parallel()
 	wx := simtest.New(t, simulator.Options{Accounts: []simulator.Account{pushing()}, Patience: 2 * time.Second})
 	app := httptest.NewServer(verifying(t, callback.Config{AESKey: text(pushing().AESKey)}))
 	defer app.Close()

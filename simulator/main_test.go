@@ -11,11 +11,15 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/zhongkong-go/zhongkong/internal/test/tier"
 	"github.com/zhongkong-go/zhongkong/simulator"
 	"github.com/zhongkong-go/zhongkong/simulator/simtest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	tier.Overlap()
+	goleak.VerifyTestMain(m)
+}
 
 const (
 	appid  = "wx0123456789abcdef"

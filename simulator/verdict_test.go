@@ -308,6 +308,7 @@ func open(t *testing.T, r *http.Request, body []byte) []byte {
 
 // TestOverTheNetwork: what can go wrong with a real connection.
 func TestOverTheNetwork(t *testing.T) {
+	t.Parallel()
 	wx := simtest.New(t, simulator.Options{Accounts: []simulator.Account{pushing()}, Patience: 2 * time.Second})
 	closed := httptest.NewServer(http.NotFoundHandler())
 	closed.Close()

@@ -5,7 +5,6 @@ package main
 import (
 	"bufio"
 	"encoding/json"
-	"flag"
 	"fmt"
 	"io"
 	"net/http"
@@ -52,10 +51,7 @@ func binary(t *testing.T) string {
 }
 
 func TestMain(m *testing.M) {
-	flag.Parse()
-	if !tier.IsFull() { // most tests here wait for seconds, for a time that the doctor needs
-		_ = flag.Set("test.parallel", "8")
-	}
+	tier.Overlap()
 	code := m.Run()
 	_ = os.RemoveAll(built.folder)
 	os.Exit(code)
@@ -153,6 +149,7 @@ func fetched(t *testing.T, method, url, body string) (status int, answer string)
 // TestBinary runs the built program as a developer does: made-up account, app,
 // typed messages, a call, a fault, a log, a signal.
 func TestBinary(t *testing.T) {
+	t.Parallel()
 	pushed := make(chan string, 10)
 	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if echo := r.URL.Query().Get("echostr"); echo != "" {
@@ -225,6 +222,7 @@ func TestBinary(t *testing.T) {
 // TestBinaryWithAccount: an account of one's own, whose secret is not printed, and
 // SIGTERM while a call is delayed.
 func TestBinaryWithAccount(t *testing.T) {
+	t.Parallel()
 	env := os.Environ()
 	for name, value := range account {
 		env = append(env, name+"="+value)

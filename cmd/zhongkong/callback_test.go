@@ -44,6 +44,7 @@ func bot(t *testing.T, name, appID, token, aesKey string) *httptest.Server {
 // TestServeCallback: WeChat, the command and two systems with the endpoint of this
 // module; SIGHUP sends what comes then to the other one.
 func TestServeCallback(t *testing.T) {
+	t.Parallel()
 	const appID, token, own = "wx0000000000000001", "madeUpToken0123", "tokenOfTheSystems"
 	aesKey, ownKey := strings.Repeat("a", 43), strings.Repeat("b", 43)
 	wx := simtest.New(

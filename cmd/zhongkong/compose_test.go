@@ -67,6 +67,7 @@ func readCompose(t *testing.T, name string) composeFile {
 // Its commands parse and their settings are taken; each variable is one that they read;
 // addresses lead to where another service listens.
 func TestComposeGateway(t *testing.T) {
+	t.Parallel()
 	file := readCompose(t, "deploy/compose.gateway.yaml")
 	image := readDockerfile(t)
 	listens := map[string]string{"redis": "6379"} // by service: the port in its container
@@ -189,6 +190,7 @@ func TestComposeGateway(t *testing.T) {
 
 // TestComposeComments: the lines to paste from the files' heads are right.
 func TestComposeComments(t *testing.T) {
+	t.Parallel()
 	text := repository(t, "deploy/compose.gateway.yaml")
 	for _, line := range regexp.MustCompile(`(?m)run --rm (\S+) (.*)$`).FindAllStringSubmatch(text, -1) {
 		if _, there := readCompose(t, "deploy/compose.gateway.yaml").Services[line[1]]; !there {
@@ -258,6 +260,7 @@ func readDockerfile(t *testing.T) map[string]string {
 // TestDockerfile: the image runs the program, as a user without rights, in a folder that
 // is kept; and it is built by a Go that go.mod allows.
 func TestDockerfile(t *testing.T) {
+	t.Parallel()
 	image := readDockerfile(t)
 	if !regexp.MustCompile(`^[1-9]\d*:[1-9]\d*$`).MatchString(image["USER"]) {
 		t.Errorf("it runs as %q: Kubernetes wants a number to see that it is not root", image["USER"])

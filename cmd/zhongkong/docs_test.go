@@ -15,6 +15,7 @@ import (
 // TestCommandLinesOfThePages gives every command line of the documentation to the
 // parser that this program has.
 func TestCommandLinesOfThePages(t *testing.T) {
+	t.Parallel()
 	var names []string
 	for _, pattern := range []string{"../../*.md", "../../docs/*.md"} {
 		found, err := filepath.Glob(pattern)

@@ -97,6 +97,7 @@ func compressing(app http.Handler) http.Handler {
 }
 
 func TestDoctorCallback(t *testing.T) {
+	t.Parallel()
 	token, aesKey, appid := account["WECHAT_TOKEN"], account["WECHAT_AES_KEY"], account["WECHAT_APPID"]
 	plain := with("WECHAT_AES_KEY", "")
 	answers := func(post string) http.Handler {

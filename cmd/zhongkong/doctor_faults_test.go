@@ -158,6 +158,7 @@ var harmless = map[string][]string{
 
 // TestDoctorKnowsEveryFault: what the simulator learns needs a row.
 func TestDoctorKnowsEveryFault(t *testing.T) {
+	t.Parallel()
 	var all []string
 	for _, row := range illnesses {
 		all = append(all, strings.Fields(row.of)...)
@@ -333,6 +334,7 @@ func (d diagnosis) wants(t *testing.T, row illness) {
 // the token that lives goes on living, in the store and at WeChat, and no fetch is
 // made at /cgi-bin/token.
 func TestDoctorFaults(t *testing.T) {
+	t.Parallel()
 	for i, row := range illnesses {
 		for _, api := range []string{"stable", "classic"} {
 			if row.api != "" && row.api != api {
@@ -380,6 +382,7 @@ func TestDoctorFaults(t *testing.T) {
 // TestDoctorErrcodes: each errcode of a token endpoint is named, with its remedy,
 // and the token that lives is left alone.
 func TestDoctorErrcodes(t *testing.T) {
+	t.Parallel()
 	s := newShop(t, "stable")
 	s.run("get", exitOK)
 	for _, info := range append(errcode.All(), errcode.Info{Code: 99999}) {

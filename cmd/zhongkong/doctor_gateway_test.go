@@ -50,6 +50,7 @@ func newCertificate(t *testing.T, folder string, end time.Time) {
 
 // TestDoctorGateway: the configuration of a gateway, and its two accounts.
 func TestDoctorGateway(t *testing.T) {
+	t.Parallel()
 	healthy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{"healthy":true}`) }))
 	t.Cleanup(healthy.Close)
 	strange := httptest.NewServer(http.NotFoundHandler())
@@ -120,6 +121,7 @@ func TestDoctorGateway(t *testing.T) {
 // TestDoctorAccounts: of several accounts each has its own findings, and --account
 // chooses.
 func TestDoctorAccounts(t *testing.T) {
+	t.Parallel()
 	const second = "wxfedcba9876543210"
 	s := newShop(t, "stable")
 	file := filepath.Join(t.TempDir(), "gateway.yaml")

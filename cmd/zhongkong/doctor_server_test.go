@@ -16,6 +16,7 @@ import (
 // TestDoctorServers: stores on real servers, before and after a program, and with a
 // wrong password, which is not shown.
 func TestDoctorServers(t *testing.T) {
+	t.Parallel()
 	const password = "made-up-pa55word"
 	for _, engine := range testserver.Engines {
 		t.Run(string(engine), func(t *testing.T) {

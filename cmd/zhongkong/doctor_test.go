@@ -33,6 +33,7 @@ const (
 
 // TestDoctorStores: what is wrong with a store is named, and left as it is.
 func TestDoctorStores(t *testing.T) {
+	t.Parallel()
 	run := func(s *shop, statement string) {
 		db, err := sql.Open("sqlite3", s.database)
 		if err == nil {
@@ -125,6 +126,7 @@ func chmod(t *testing.T, path string, mode os.FileMode) {
 
 // TestDoctorToken: what the store tells of the past.
 func TestDoctorToken(t *testing.T) {
+	t.Parallel()
 	s := newShop(t, "stable")
 	s.env["WECHAT_APPSECRET"] = "fedcba9876543210fedcba9876543210"
 	s.run("get", exitFailed)
@@ -161,6 +163,7 @@ func TestDoctorToken(t *testing.T) {
 // TestDoctorReach: of the ways in which an address cannot be reached, the step is
 // named.
 func TestDoctorReach(t *testing.T) {
+	t.Parallel()
 	plain := httptest.NewServer(http.NotFoundHandler())
 	t.Cleanup(plain.Close)
 	tls := httptest.NewUnstartedServer(http.NotFoundHandler())
@@ -203,6 +206,7 @@ func TestDoctorReach(t *testing.T) {
 
 // TestDoctorCallbackFaults: what is wrong with a callback address.
 func TestDoctorCallbackFaults(t *testing.T) {
+	t.Parallel()
 	token, aesKey, appid := account["WECHAT_TOKEN"], account["WECHAT_AES_KEY"], account["WECHAT_APPID"]
 	answer := func(status int, body string) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -302,6 +306,7 @@ func TestDoctorCallbackFaults(t *testing.T) {
 
 // TestDoctorViaGateway: a program that takes its token from a gateway.
 func TestDoctorViaGateway(t *testing.T) {
+	t.Parallel()
 	s := newShop(t, "stable")
 	store := memory.New()
 	t.Cleanup(func() { _ = store.Close() })
@@ -356,6 +361,7 @@ func TestDoctorViaGateway(t *testing.T) {
 // TestDoctorMistakes: a configuration that cannot be understood is a finding, and
 // exit code 2.
 func TestDoctorMistakes(t *testing.T) {
+	t.Parallel()
 	for _, row := range []struct{ args, name, value, want string }{
 		{"", "WECHAT_APPID", "", "(WECHAT_APPID) is empty"},
 		{"", "WECHAT_APPSECRET", "", "(WECHAT_APPSECRET) is empty"},
@@ -390,6 +396,7 @@ func TestDoctorMistakes(t *testing.T) {
 // TestDoctorLooks: colours and wrapped lines on a terminal alone, and the language
 // of the environment or of --lang.
 func TestDoctorLooks(t *testing.T) {
+	t.Parallel()
 	s := newShop(t, "stable")
 	s.run("get", exitOK)
 	s.SetWhitelist(tokenAppID, "192.0.2.1")
@@ -439,6 +446,7 @@ var noColours = strings.NewReplacer("\x1b[0m", "", "\x1b[1m", "", "\x1b[2m", "",
 
 // TestDoctorGivesUp when it is told to.
 func TestDoctorGivesUp(t *testing.T) {
+	t.Parallel()
 	s := newShop(t, "stable")
 	s.Inject(simulator.Fault{Delay: time.Hour})
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)

@@ -12,6 +12,7 @@ import (
 )
 
 func TestExplain(t *testing.T) {
+	t.Parallel()
 	for _, row := range []struct {
 		args string
 		code int
@@ -58,6 +59,7 @@ func TestExplain(t *testing.T) {
 
 // TestExplainEveryCode in both languages, one by one and in the list.
 func TestExplainEveryCode(t *testing.T) {
+	t.Parallel()
 	_, list, _ := started(t.Context(), nil, "explain", "--list")
 	if lines := strings.Count(list, "\n"); lines != 2*len(errcode.All()) {
 		t.Errorf("%d lines for %d errcodes in two languages", lines, len(errcode.All()))
@@ -87,6 +89,7 @@ func TestExplainEveryCode(t *testing.T) {
 
 // TestColoursOnATerminalAlone: not in a pipe or file, nor for who does not want them.
 func TestColoursOnATerminalAlone(t *testing.T) {
+	t.Parallel()
 	device, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0) // a character device, like a terminal
 	if err != nil {
 		t.Fatal(err)

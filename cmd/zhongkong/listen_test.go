@@ -25,6 +25,7 @@ var answersOK = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { 
 
 // TestListen: plain HTTP stays on this machine unless somebody says otherwise.
 func TestListen(t *testing.T) {
+	t.Parallel()
 	for _, row := range []struct {
 		address string
 		plain   bool
@@ -72,6 +73,7 @@ func (p *piped) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)
 // TestSlowCallers: who sends no whole header, or nothing more, holds a connection for a
 // bounded time; a header beyond 64 KiB is refused. Others are served meanwhile.
 func TestSlowCallers(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l, _, err := newService(false).listen(t.Context(), "127.0.0.1:0", answersOK)
 		if err != nil {

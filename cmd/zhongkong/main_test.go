@@ -58,6 +58,7 @@ func checkSecrets(t *testing.T, texts ...string) {
 }
 
 func TestPush(t *testing.T) {
+	t.Parallel()
 	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case r.URL.Path == "/down":
@@ -110,6 +111,7 @@ func TestPush(t *testing.T) {
 // TestMistakes: a clear error, exit code 2, nothing on standard output, nothing
 // sent, no file written.
 func TestMistakes(t *testing.T) {
+	t.Parallel()
 	asked := 0
 	app := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked++ }))
 	defer app.Close()
@@ -203,6 +205,7 @@ func TestMistakes(t *testing.T) {
 }
 
 func TestHelp(t *testing.T) {
+	t.Parallel()
 	for _, row := range [][]string{{}, {"--help"}, {"push", "--help"}, {"simulate", "--help"}} {
 		code, out, errs := started(t.Context(), nil, row...)
 		if code != 0 || errs != "" || !strings.Contains(out, "Usage: zhongkong") {
@@ -212,6 +215,7 @@ func TestHelp(t *testing.T) {
 }
 
 func TestAccountFile(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "accounts.env")
 	content := "\uFEFF# two accounts\r\nexport WECHAT_APPID=wx1\r\nWECHAT_APPSECRET=\"s 1\"\nWECHAT_TOKEN=AAAAA\nPORT=3100\n\n" +
 		"SHOP_APPID = wx2\nSHOP_APPSECRET='s2'\nSHOP_KIND=mini\nSHOP_WHITELIST=192.0.2.1, 198.51.100.*\nSHOP_FORMAT=json\n"
@@ -234,6 +238,7 @@ func TestAccountFile(t *testing.T) {
 }
 
 func TestBaseOf(t *testing.T) {
+	t.Parallel()
 	for listen, want := range map[string]string{
 		"127.0.0.1:3200": "http://127.0.0.1:3200", "[::1]:3200": "http://[::1]:3200", "192.0.2.1:80": "http://192.0.2.1:80, open",
 		"0.0.0.0:3200": "http://127.0.0.1:3200, open", "[::]:3200": "http://127.0.0.1:3200, open",
@@ -249,6 +254,7 @@ func TestBaseOf(t *testing.T) {
 }
 
 func TestColours(t *testing.T) {
+	t.Parallel()
 	plain := newTerminal(nil, io.Discard, io.Discard, os.LookupEnv)
 	if plain.red("x") != "x" {
 		t.Error("colours without a terminal")

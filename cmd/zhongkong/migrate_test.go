@@ -8,6 +8,7 @@ import (
 )
 
 func TestMigrate(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "zhongkong.db")
 	env := map[string]string{"ZHONGKONG_STORE": "sqlite:" + path}
 	for _, c := range []struct {
@@ -30,6 +31,7 @@ func TestMigrate(t *testing.T) {
 }
 
 func TestMigrateMistakes(t *testing.T) {
+	t.Parallel()
 	letter := filepath.Join(t.TempDir(), "letter.txt")
 	if err := os.WriteFile(letter, []byte(strings.Repeat("Dear reader. ", 100)), 0o600); err != nil {
 		t.Fatal(err)

@@ -131,6 +131,7 @@ func apiCall(t *testing.T, base, appid, key string) string {
 // TestServeDemo: the demo at Debug, used and abused; what comes out, the database
 // included, holds no AppSecret and no real token.
 func TestServeDemo(t *testing.T) {
+	t.Parallel()
 	const seed = 7
 	s := serve(t, []string{"ZHONGKONG_LOG_LEVEL=debug"}, "--demo", "--seed", fmt.Sprint(seed), "--listen", "127.0.0.1:0")
 	weChat := s.until(t, regexp.MustCompile(`WeChat is simulated at (\S+)\. The database is (\S+),`))
@@ -236,6 +237,7 @@ func TestServeDemo(t *testing.T) {
 
 // TestServeConfig: a file, SIGHUP, and clients by command.
 func TestServeConfig(t *testing.T) {
+	t.Parallel()
 	const first, second = "wx0000000000000001", "wx0000000000000002"
 	wx := simtest.New(
 		t,
@@ -355,6 +357,7 @@ func TestServeConfig(t *testing.T) {
 
 // TestServeDrains: a call that is under way when SIGTERM comes gets its answer.
 func TestServeDrains(t *testing.T) {
+	t.Parallel()
 	arrived, leave := make(chan struct{}), make(chan struct{})
 	var once sync.Once
 	wx := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -454,6 +457,7 @@ func certificate(t *testing.T, folder, name string, parent *tls.Certificate) *tl
 
 // TestServeTLS: with a certificate that changes, and for programs that have one.
 func TestServeTLS(t *testing.T) {
+	t.Parallel()
 	wx := simtest.New(t, simulator.Options{})
 	folder := t.TempDir()
 	ca := certificate(t, folder, "ca", nil)
@@ -516,6 +520,7 @@ func TestServeTLS(t *testing.T) {
 
 // TestServeMistakes: a clear error, exit code 2, and nothing that listens.
 func TestServeMistakes(t *testing.T) {
+	t.Parallel()
 	folder := t.TempDir()
 	write := func(name, text string) string {
 		path := filepath.Join(folder, name)

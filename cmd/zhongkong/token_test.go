@@ -79,6 +79,7 @@ func (s *shop) mustSay(text string, parts ...string) {
 }
 
 func TestTokenGet(t *testing.T) {
+	t.Parallel()
 	for api, pool := range map[string]simulator.Pool{"stable": simulator.Stable, "classic": simulator.Classic} {
 		s := newShop(t, api)
 		for range 3 {
@@ -94,6 +95,7 @@ func TestTokenGet(t *testing.T) {
 
 // TestTokenGetFails says what to do, and the store keeps repetitions from WeChat.
 func TestTokenGetFails(t *testing.T) {
+	t.Parallel()
 	s := newShop(t, "stable")
 	s.env["WECHAT_APPSECRET"] = "fedcba9876543210fedcba9876543210"
 	for range 2 {
@@ -130,6 +132,7 @@ func TestTokenGetFails(t *testing.T) {
 }
 
 func TestTokenStatus(t *testing.T) {
+	t.Parallel()
 	s := newShop(t, "stable")
 	out, errs := s.run("status", exitFailed)
 	s.mustSay(errs, "there is no database "+s.database, "run this in its working directory")
@@ -154,6 +157,7 @@ func TestTokenStatus(t *testing.T) {
 
 // TestTokenSealed with a key that this environment has not.
 func TestTokenSealed(t *testing.T) {
+	t.Parallel()
 	s := newShop(t, "stable")
 	s.env["ZHONGKONG_SEAL_KEY"] = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 	s.run("get", exitOK)
@@ -178,6 +182,7 @@ func TestTokenSealed(t *testing.T) {
 
 // TestTokenRefresh throws no living token away that nobody says leaked.
 func TestTokenRefresh(t *testing.T) {
+	t.Parallel()
 	for api, pool := range map[string]simulator.Pool{"stable": simulator.Stable, "classic": simulator.Classic} {
 		s := newShop(t, api)
 		issued := func() int {
@@ -212,6 +217,7 @@ func TestTokenRefresh(t *testing.T) {
 // TestTicketRefresh: a ticket that a page finds invalid is renewed; one that WeChat gives
 // again is the valid one.
 func TestTicketRefresh(t *testing.T) {
+	t.Parallel()
 	s := newShop(t, "stable")
 	out, _ := s.run("refresh --ticket jsapi", exitOK)
 	s.mustSay(out, "✓ There was no jsapi ticket; the new one lives for 2h.")
@@ -240,6 +246,7 @@ func TestTicketRefresh(t *testing.T) {
 
 // TestTokenTiming: how long a fetch may take is the environment's.
 func TestTokenTiming(t *testing.T) {
+	t.Parallel()
 	s := newShop(t, "stable")
 	s.Delay(simulator.Fetches, time.Hour)
 	s.env["ZHONGKONG_FETCH_TIMEOUT"] = "50ms"
@@ -249,6 +256,7 @@ func TestTokenTiming(t *testing.T) {
 
 // TestTokenMistakes: one line, exit code 2, and nothing is made or called.
 func TestTokenMistakes(t *testing.T) {
+	t.Parallel()
 	for _, row := range []struct{ args, name, value, want string }{
 		{"get", "WECHAT_APPID", "", "Config.AppID (WECHAT_APPID) is empty"},
 		{"status", "WECHAT_APPSECRET", "", "(WECHAT_APPSECRET) is empty"},
@@ -282,6 +290,7 @@ func TestTokenMistakes(t *testing.T) {
 // TestTokenStoreAway: its server does not answer, which is said without the
 // password.
 func TestTokenStoreAway(t *testing.T) {
+	t.Parallel()
 	s := newShop(t, "stable")
 	s.env["ZHONGKONG_STORE"] = "postgres://user:made-up-pa55word@127.0.0.1:1/name"
 	for args, says := range map[string]string{
@@ -297,6 +306,7 @@ func TestTokenStoreAway(t *testing.T) {
 
 // TestTokenWaits for what passes by itself, as long as --wait says.
 func TestTokenWaits(t *testing.T) {
+	t.Parallel()
 	s := newShop(t, "stable")
 	s.Inject(simulator.Fault{Path: simulator.Fetches, Errcode: -1, Times: 1})
 	if out, _ := s.run("get", exitOK); out != s.Latest(tokenAppID, simulator.Stable)+"\n" {
@@ -320,6 +330,7 @@ func TestTokenWaits(t *testing.T) {
 
 // TestTokenColours are for terminals.
 func TestTokenColours(t *testing.T) {
+	t.Parallel()
 	s := newShop(t, "stable")
 	s.run("get", exitOK)
 	for _, coloured := range []bool{true, false} {
@@ -342,6 +353,7 @@ func TestTokenColours(t *testing.T) {
 
 // TestPlaceOf shows no password.
 func TestPlaceOf(t *testing.T) {
+	t.Parallel()
 	for address, want := range map[string]string{
 		"redis://u:" + tokenSecret + "@h:6379/2?x=" + tokenSecret: "redis://h:6379/2",
 		"postgres://u:" + tokenSecret + "@h/name":                 "postgres://h/name",
@@ -355,6 +367,7 @@ func TestPlaceOf(t *testing.T) {
 }
 
 func TestLasting(t *testing.T) {
+	t.Parallel()
 	for d, want := range map[time.Duration]string{
 		2 * time.Hour: "2h", 112*time.Minute + 29*time.Second: "1h52m", 2*time.Hour - time.Second: "2h", 10 * time.Minute: "10m",
 		270*time.Second + 400*time.Millisecond: "4m30s", 5 * time.Minute: "5m", 29 * time.Second: "29s", 0: "0s",

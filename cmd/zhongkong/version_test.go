@@ -7,6 +7,7 @@ import (
 )
 
 func TestDescribe(t *testing.T) {
+	t.Parallel()
 	built := func(version string, settings ...debug.BuildSetting) *debug.BuildInfo {
 		return &debug.BuildInfo{GoVersion: "go1.25.0", Main: debug.Module{Version: version}, Settings: append(settings,
 			debug.BuildSetting{Key: "GOOS", Value: "linux"}, debug.BuildSetting{Key: "GOARCH", Value: "amd64"})}
@@ -36,6 +37,7 @@ func TestDescribe(t *testing.T) {
 }
 
 func TestVersionFlag(t *testing.T) {
+	t.Parallel()
 	code, out, errs := started(t.Context(), nil, "--version")
 	if code != exitOK || errs != "" || !strings.HasPrefix(out, "zhongkong ") || !strings.Contains(out, "go1.") {
 		t.Errorf("%d %q %q", code, out, errs)

@@ -96,6 +96,7 @@ func (s *shut) Journal(ctx context.Context, key custody.Key, limit int) ([]custo
 // TestStoreAway: the page opens without its store, says what it does not know, keeps
 // what it knew, and acts wait for the journal.
 func TestStoreAway(t *testing.T) {
+	t.Parallel()
 	store := &shut{Store: memory.New()}
 	store.away.Store(true)
 	d := consoletest.Start(t, consoletest.Options{Store: store}).Settled().LogIn()
@@ -130,6 +131,7 @@ func TestStoreAway(t *testing.T) {
 
 // TestQueues: what waits for whom, and why; without subscribers there is nothing of it.
 func TestQueues(t *testing.T) {
+	t.Parallel()
 	pushed := func(c *gateway.Config) { c.Accounts[0].Callback = consoletest.PushedTo(t) }
 	d := consoletest.Start(t, consoletest.Options{Accounts: 1, Change: pushed}).Settled().LogIn()
 	if html := d.Get("").HTML; !strings.Contains(html, "Takes pushes") || strings.Contains(html, "Takes nothing") {

@@ -26,7 +26,7 @@ type issuer struct {
 	ticket   string // its type; "" for the token
 	answered func() // is called when the gateways have handed something out
 
-	asking sync.Mutex // held while a gateway is notified of a refusal
+	asking chan struct{} // one place: a gateway is being notified of a refusal
 
 	mu    sync.Mutex // guards what follows
 	asked time.Time  // when the gateways were last asked for it, whatever came of it
@@ -165,8 +165,10 @@ func (i *issuer) probe(ctx context.Context, value string) custody.Verdict {
 	if err != nil {
 		return custody.NoVerdict
 	}
-	i.asking.Lock()
-	defer i.asking.Unlock()
+	if !i.alone(ctx) {
+		return custody.NoVerdict
+	}
+	defer func() { <-i.asking }()
 	h := &handed{asked: time.Now()}
 	err = i.gateways.ask(ctx, http.MethodPost, path, body, h)
 	var r *refusal
@@ -183,14 +185,27 @@ func (i *issuer) probe(ctx context.Context, value string) custody.Verdict {
 }
 
 // current returns what was handed out last. The answer to a Reject that is under way
-// is waited for: the gateway notifies its subscribers of what comes of it first.
-func (i *issuer) current() handed {
-	i.asking.Lock()
-	defer i.asking.Unlock()
+// is waited for until ctx ends: the gateway notifies its subscribers of what comes of it
+// first.
+func (i *issuer) current(ctx context.Context) handed {
+	if i.alone(ctx) {
+		defer func() { <-i.asking }()
+	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if i.next != nil {
 		return *i.next
 	}
 	return i.last
+}
+
+// alone waits until no gateway is being notified of a refusal, and keeps it so. It
+// reports false when ctx ends before.
+func (i *issuer) alone(ctx context.Context) bool {
+	select {
+	case i.asking <- struct{}{}:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }

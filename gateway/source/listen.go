@@ -169,7 +169,7 @@ func (s *Source) heard(ctx context.Context, data string) {
 	if json.Unmarshal([]byte(data), &e) != nil || e.Fence == 0 {
 		return
 	}
-	mine := s.kept.issuer.current()
+	mine := s.kept.issuer.current(ctx)
 	stored := mine.value() == "" // the token came from the store: nobody knows which one it is
 	if mine.value() != "" && !mine.Real || !stored && e.Fence == mine.Fence && time.Duration(e.Seconds+1)*time.Second >= s.Status().Left {
 		return

@@ -119,7 +119,7 @@ func New(cfg Config) (*Source, error) {
 func (s *Source) keep(name, ticketType string) (*kept, error) {
 	id := sha256.Sum256([]byte(s.cfg.Key.Reveal()))
 	key := custody.Key{Kind: name, AppID: s.cfg.AppID, API: "gateway", Host: hex.EncodeToString(id[:4])}
-	i := &issuer{gateways: s.gateways, appID: s.cfg.AppID, ticket: ticketType, answered: s.sign}
+	i := &issuer{gateways: s.gateways, appID: s.cfg.AppID, ticket: ticketType, answered: s.sign, asking: make(chan struct{}, 1)}
 	k, err := newKept(i, func(kind custody.Kind) (*custody.Keeper, error) {
 		return custody.New(custody.Config{
 			Key: key, Kind: kind, Store: s.store, SealKeys: s.cfg.SealKeys,

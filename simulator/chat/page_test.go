@@ -122,6 +122,7 @@ func TestFlying(t *testing.T) {
 
 // TestChinese: with Chinese in the browser no text of the page is left in English.
 func TestChinese(t *testing.T) {
+	t.Parallel()
 	source, err := os.ReadFile("chat.html")
 	if err != nil {
 		t.Fatal(err)

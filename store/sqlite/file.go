@@ -184,7 +184,7 @@ func (s *Store) open(ctx context.Context) (*file, error) {
 
 // openPath returns the file together with an error of its content.
 func (s *Store) openPath(ctx context.Context, path string) (*file, error) {
-	if err := create(path); err != nil {
+	if err := s.create(ctx, path); err != nil {
 		return nil, err
 	}
 	info, err := os.Stat(path)
@@ -204,6 +204,22 @@ func (s *Store) openPath(ctx context.Context, path string) (*file, error) {
 	db.SetMaxIdleConns(connections)
 	f := &file{db: db, name: s.path, path: path, info: info}
 	return f, s.prepare(ctx, f)
+}
+
+// create makes the file where there is none, under the sidecar's lock: whoever sets a
+// damaged one aside moves it and its log one after the other, and SQLite removes a log
+// that it finds beside an empty file.
+func (s *Store) create(ctx context.Context, path string) error {
+	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	err := s.persist(ctx, func() error {
+		return locked(ctx, path, func() error { return create(path) })
+	})
+	if err == nil || codeOf(err) == busy || errors.Is(err, errClosed) || ctx.Err() != nil {
+		return err
+	}
+	return create(path) // it says better what is in the way
 }
 
 // prepare brings the schema up to date. It looks first without the sidecar's

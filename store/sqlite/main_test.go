@@ -18,6 +18,7 @@ import (
 	"github.com/zhongkong-go/zhongkong/internal/test/bottest"
 	"github.com/zhongkong-go/zhongkong/internal/test/logtest"
 	"github.com/zhongkong-go/zhongkong/internal/test/patience"
+	"github.com/zhongkong-go/zhongkong/internal/test/tier"
 )
 
 func TestMain(m *testing.M) {
@@ -25,6 +26,7 @@ func TestMain(m *testing.M) {
 	if role := os.Getenv(roleVariable); role != "" {
 		os.Exit(play(role))
 	}
+	tier.Overlap()
 	goleak.VerifyTestMain(m)
 }
 

@@ -15,6 +15,7 @@ import (
 
 // TestReasonOf: the errors of a look say what they are about.
 func TestReasonOf(t *testing.T) {
+	t.Parallel()
 	folder := t.TempDir()
 	write := func(name, content string) string {
 		path := filepath.Join(folder, name)

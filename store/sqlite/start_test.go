@@ -217,6 +217,7 @@ func TestMigrate(t *testing.T) {
 // TestLockedAtStart: a database that somebody holds stops no start, and is used
 // as soon as it is free.
 func TestLockedAtStart(t *testing.T) {
+	t.Parallel()
 	path := newPath(t)
 	log := new(logtest.Log)
 	other := raw(t, path)
@@ -244,6 +245,7 @@ func TestLockedAtStart(t *testing.T) {
 
 // TestMissingFolder: the same for a folder that comes later.
 func TestMissingFolder(t *testing.T) {
+	t.Parallel()
 	folder := filepath.Join(t.TempDir(), "later")
 	var log *logtest.Log
 	var s *Store

@@ -99,6 +99,7 @@ func Name() string { return "t" + strings.ToLower(rand.Text()[:12]) }
 // Main runs the tests of a package, stops the servers that they share and looks
 // for goroutines that were not stopped.
 func Main(m *testing.M) {
+	tier.Overlap()
 	code := m.Run()
 	for _, s := range shared.servers {
 		if s == nil {

@@ -4,7 +4,9 @@
 package tier
 
 import (
+	"flag"
 	"os"
+	"strconv"
 	"testing"
 
 	"github.com/zhongkong-go/zhongkong/internal/test/race"
@@ -27,6 +29,13 @@ func Full(tb testing.TB) {
 	if !IsFull() {
 		tb.Skip("left to make test")
 	}
+}
+
+// Overlap lets more parallel tests of a package run at once than there are cores, where
+// most of what they do is wait. It is for TestMain, before m.Run.
+func Overlap() {
+	flag.Parse()
+	_ = flag.Set("test.parallel", strconv.Itoa(Count(32, 4)))
 }
 
 // Count returns how often a drawn test draws: quick for each save, full in `make test`.

@@ -1,27 +1,18 @@
-//go:build cgo
+//go:build cgo && unix
 
-package main
+package examples_test
 
 import (
-	"os/exec"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
-
-	"github.com/zhongkong-go/zhongkong/internal/test/tier"
 )
 
-// TestStory runs the example to its end: whatever happens to its processes, no
+// TestFleetStory runs the example to its end: whatever happens to its processes, no
 // call fails, and WeChat issues no token that was not needed.
-func TestStory(t *testing.T) {
-	tier.Full(t)
+func TestFleetStory(t *testing.T) {
 	t.Parallel()
-	program := filepath.Join(t.TempDir(), "fleet.exe")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, ".").CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
-	}
-	out, err := exec.CommandContext(t.Context(), program).CombinedOutput()
+	out, err := fleet.command(t).CombinedOutput()
 	text := string(out)
 	if err != nil || strings.Contains(text, "failed:") {
 		t.Fatalf("%v\n%s", err, text)

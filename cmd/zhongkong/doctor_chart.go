@@ -53,17 +53,27 @@ func (c *chart) line(f doctor.Finding) {
 	if c.lang == doctor.Chinese {
 		label = pad(c.name(f.Check), 10)
 	}
-	found := c.wrap(f.Found.In(c.lang), 2+width(label))
+	indent := 2 + width(label)
+	found := c.wrap(f.Found.In(c.lang), indent)
+	took := ""
+	if f.Took >= 100*time.Millisecond {
+		took = "(" + f.Took.Round(10*time.Millisecond).String() + ")"
+		last := found[strings.LastIndexByte(found, '\n')+1:]
+		between := " "
+		if len(last) < len(found) {
+			indent = 0 // it has one
+		}
+		if c.t.colour && indent+width(last)+1+width(took) > columns {
+			between = "\n" + strings.Repeat(" ", 2+width(label))
+		}
+		took = between + c.t.dim(took)
+	}
 	switch f.State {
 	case doctor.Skipped:
 		label, found = c.t.dim(label), c.t.dim(found)
 	case doctor.Problem:
 		label = c.t.bold(label)
 	case doctor.OK, doctor.Warning:
-	}
-	took := ""
-	if f.Took >= 100*time.Millisecond {
-		took = " " + c.t.dim("("+f.Took.Round(10*time.Millisecond).String()+")")
 	}
 	c.t.say("%s %s%s%s", mark, label, found, took)
 }

@@ -14,12 +14,12 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/callback"
+	"github.com/zhongkong-go/zhongkong/cmd/zhongkong/internal/doctor"
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/gateway"
 	"github.com/zhongkong-go/zhongkong/simulator"
@@ -395,6 +395,28 @@ func TestDoctorMistakes(t *testing.T) {
 
 // TestDoctorLooks: colours and wrapped lines on a terminal alone, and the language
 // of the environment or of --lang.
+// TestDoctorLineWidth: what a check found and how long it took fit into a terminal, however
+// long the one is.
+func TestDoctorLineWidth(t *testing.T) {
+	t.Parallel()
+	for length := range 3 * columns {
+		var out bytes.Buffer
+		term := newTerminal(strings.NewReader(""), &out, &out, func(string) (string, bool) { return "", false })
+		term.colour = true
+		text := strings.Repeat("a", length)
+		(&chart{t: term, lang: doctor.English}).line(doctor.Finding{State: doctor.OK, Check: "store", Found: doctor.Text{EN: text}, Took: 1234 * time.Millisecond})
+		plain := noColours.Replace(out.String())
+		for line := range strings.Lines(plain) {
+			if width(strings.TrimRight(line, "\n")) > columns {
+				t.Errorf("%d characters: %q is wider than %d columns", length, line, columns)
+			}
+		}
+		if strings.Count(plain, "a") != length || !strings.HasSuffix(plain, "(1.23s)\n") {
+			t.Errorf("%d characters: %q", length, plain)
+		}
+	}
+}
+
 func TestDoctorLooks(t *testing.T) {
 	t.Parallel()
 	s := newShop(t, "stable")
@@ -429,8 +451,7 @@ func TestDoctorLooks(t *testing.T) {
 				t.Errorf("doctor %s with LANG=%s: no %q in\n%s", row.args, row.lang, want, &out)
 			}
 		}
-		slow := regexp.MustCompile(`\d+(\.\d+)?m?s`) // how long a check took, on a busy machine
-		for line := range strings.Lines(slow.ReplaceAllString(out.String(), "1ms")) {
+		for line := range strings.Lines(out.String()) {
 			if row.coloured && width(strings.TrimSpace(noColours.Replace(line))) > columns {
 				t.Errorf("a line is longer than a terminal: %s", line)
 			}

@@ -285,12 +285,12 @@ func TestTenRestarts(t *testing.T) {
 	}
 }
 
-// TestFourAtOnce: four processes start at once on no file, in 20 rounds. One
+// TestFourAtOnce: four processes start at once on no file, in eight rounds. One
 // token is issued in each, and nobody fails.
 func TestFourAtOnce(t *testing.T) {
 	t.Parallel()
 	wx := simtest.New(t, simulatorOptions())
-	for round := 1; round <= 20; round++ {
+	for round := 1; round <= 8; round++ {
 		j := newJob(t, wx, platform.Classic)
 		processes := make([]*process, 4)
 		for i := range processes {
@@ -464,7 +464,7 @@ func TestWrongConfigurations(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			const processes, restarts, calls = 8, 20, 1000
+			const processes, restarts, calls = 8, 5, 1000
 			wx := simtest.New(t, simulatorOptions())
 			test.spoil(wx)
 			j := newJob(t, wx, platform.Stable)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/url"
 	"os"
 	"strings"
@@ -19,20 +18,6 @@ import (
 	"github.com/zhongkong-go/zhongkong/migrations"
 	"github.com/zhongkong-go/zhongkong/store/internal/remote"
 )
-
-// mustNotOpen wants an error of Open that says words.
-func mustNotOpen(t *testing.T, address string, words ...string) {
-	t.Helper()
-	log := new(remotetest.Log)
-	s, err := Open(t.Context(), address, Options{Logger: log.Logger(slog.LevelInfo)})
-	if err == nil {
-		_ = s.Close()
-	}
-	remotetest.MustSay(t, err, words...)
-	if text := log.String(); text != "" {
-		t.Errorf("what Open returns is logged as well: %s", text)
-	}
-}
 
 // as is an URL with another user.
 func as(t *testing.T, address, user, password string) string {
@@ -66,7 +51,7 @@ func TestWrongURL(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			mustNotOpen(t, address, "the MySQL store")
+			tests.MustNotOpen(t, address, "the MySQL store")
 			_, err := Migrate(t.Context(), address, Options{}, migrations.Look)
 			remotetest.MustSay(t, err, "the MySQL store")
 		})
@@ -77,22 +62,22 @@ func TestWrongURL(t *testing.T) {
 func TestFaults(t *testing.T) {
 	t.Parallel()
 	server := testserver.URL(t, testserver.MySQL)
-	mustNotOpen(t, as(t, server, "zhongkong", "wrong-pa55word"), "refuses user zhongkong or the password", "correct them in the URL")
+	tests.MustNotOpen(t, as(t, server, "zhongkong", "wrong-pa55word"), "refuses user zhongkong or the password", "correct them in the URL")
 	u, err := url.Parse(server)
 	if err != nil {
 		t.Fatal(err)
 	}
 	u.Path = "/nowhere"
-	mustNotOpen(t, u.String(), "database nowhere", "does not exist", "CREATE DATABASE")
+	tests.MustNotOpen(t, u.String(), "database nowhere", "does not exist", "CREATE DATABASE")
 
 	address := tests.Place(t, server)
-	mustNotOpen(t, remotetest.With(t, address, "migrate", "off"), "schema version 0 where this program needs 4", "zhongkong migrate up")
+	tests.MustNotOpen(t, remotetest.With(t, address, "migrate", "off"), "schema version 0 where this program needs 4", "zhongkong migrate up")
 	if _, err := Migrate(t.Context(), address, Options{}, migrations.Up); err != nil {
 		t.Fatal(err)
 	}
 	s := tests.OpenAt(t, remotetest.With(t, address, "migrate", "off"), nil)
 	raw(t, address, `INSERT INTO PREFIX_schema (version_id, is_applied) VALUES (4711, true)`)
-	mustNotOpen(t, address, "schema version 4711, and this program knows 4", "update this program")
+	tests.MustNotOpen(t, address, "schema version 4711, and this program knows 4", "update this program")
 	remotetest.MustLoad(t, s, "") // who runs goes on
 	_, err = Migrate(t.Context(), address, Options{}, migrations.Up)
 	remotetest.MustSay(t, err, "update this program")
@@ -129,7 +114,7 @@ func TestOwnServer(t *testing.T) {
 	t.Run("NoRight", func(t *testing.T) {
 		raw(t, server.URL, `CREATE USER guest@'%' IDENTIFIED BY '`+testserver.Password+`'; COMMIT`)
 		guest := as(t, server.URL, "guest", testserver.Password)
-		mustNotOpen(t, guest, "does not let user guest", "GRANT CREATE", "zhongkong migrate up")
+		tests.MustNotOpen(t, guest, "does not let user guest", "GRANT CREATE", "zhongkong migrate up")
 		if _, err := Migrate(t.Context(), server.URL, Options{}, migrations.Up); err != nil {
 			t.Fatal(err)
 		}
@@ -150,7 +135,7 @@ func TestOwnServer(t *testing.T) {
 	})
 	t.Run("TLS", func(t *testing.T) {
 		secure := remotetest.With(t, server.URL, "tls", "true")
-		mustNotOpen(t, secure, "shows a certificate that is not trusted", "ca=")
+		tests.MustNotOpen(t, secure, "shows a certificate that is not trusted", "ca=")
 		s := tests.OpenAt(t, remotetest.With(t, secure, "ca", certificate), nil)
 		remotetest.MustLoad(t, s, "next")
 		tests.OpenAt(t, remotetest.With(t, server.URL, "tls", "skip-verify"), nil)

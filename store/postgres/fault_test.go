@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"log/slog"
 	"net/url"
 	"strings"
 	"testing"
@@ -17,20 +16,6 @@ import (
 	"github.com/zhongkong-go/zhongkong/migrations"
 	"github.com/zhongkong-go/zhongkong/store/internal/remote"
 )
-
-// mustNotOpen wants an error of Open that says words.
-func mustNotOpen(t *testing.T, address string, words ...string) {
-	t.Helper()
-	log := new(remotetest.Log)
-	s, err := Open(t.Context(), address, Options{Logger: log.Logger(slog.LevelInfo)})
-	if err == nil {
-		_ = s.Close()
-	}
-	remotetest.MustSay(t, err, words...)
-	if text := log.String(); text != "" {
-		t.Errorf("what Open returns is logged as well: %s", text)
-	}
-}
 
 // TestWrongURL: what cannot work is told without asking a server, and without
 // the password.
@@ -51,7 +36,7 @@ func TestWrongURL(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			mustNotOpen(t, address, "the PostgreSQL store")
+			tests.MustNotOpen(t, address, "the PostgreSQL store")
 			_, err := Migrate(t.Context(), address, Options{}, migrations.Look)
 			remotetest.MustSay(t, err, "the PostgreSQL store")
 		})
@@ -71,11 +56,11 @@ func TestFaults(t *testing.T) {
 		return u.String()
 	}
 	t.Run("WrongPassword", func(t *testing.T) {
-		mustNotOpen(t, edit(func(u *url.URL) { u.User = url.UserPassword(u.User.Username(), "wrong-pa55word") }),
+		tests.MustNotOpen(t, edit(func(u *url.URL) { u.User = url.UserPassword(u.User.Username(), "wrong-pa55word") }),
 			"refuses user zhongkong or the password", "correct them in the URL")
 	})
 	t.Run("NoDatabase", func(t *testing.T) {
-		mustNotOpen(t, edit(func(u *url.URL) { u.Path = "/nowhere" }), "database nowhere", "does not exist", "CREATE DATABASE")
+		tests.MustNotOpen(t, edit(func(u *url.URL) { u.Path = "/nowhere" }), "database nowhere", "does not exist", "CREATE DATABASE")
 	})
 	t.Run("NoTLS", func(t *testing.T) {
 		log := new(remotetest.Log)
@@ -84,7 +69,7 @@ func TestFaults(t *testing.T) {
 	})
 	t.Run("MissingSchema", func(t *testing.T) {
 		address := tests.Place(t, server)
-		mustNotOpen(t, remotetest.With(t, address, "migrate", "off"), "schema version 0 where this program needs 4", "zhongkong migrate up")
+		tests.MustNotOpen(t, remotetest.With(t, address, "migrate", "off"), "schema version 0 where this program needs 4", "zhongkong migrate up")
 		s, err := Open(t.Context(), address, Options{NoMigrate: true})
 		if err == nil {
 			_ = s.Close()
@@ -99,7 +84,7 @@ func TestFaults(t *testing.T) {
 		address := tests.Place(t, server)
 		s := tests.OpenAt(t, address, nil)
 		raw(t, address, `INSERT INTO PREFIX_schema (version_id, is_applied) VALUES (4711, true)`)
-		mustNotOpen(t, address, "schema version 4711, and this program knows 4", "update this program")
+		tests.MustNotOpen(t, address, "schema version 4711, and this program knows 4", "update this program")
 		remotetest.MustLoad(t, s, "") // who runs goes on
 		for _, action := range []migrations.Action{migrations.Up, migrations.Down} {
 			_, err := Migrate(t.Context(), address, Options{}, action)
@@ -137,7 +122,7 @@ func TestNoRight(t *testing.T) {
 		t.Fatal(err)
 	}
 	u.User = url.UserPassword("guest", testserver.Password)
-	mustNotOpen(t, u.String(), "does not let user guest", "GRANT CREATE", "zhongkong migrate up")
+	tests.MustNotOpen(t, u.String(), "does not let user guest", "GRANT CREATE", "zhongkong migrate up")
 
 	// Somebody else makes them; the rights on the tables are enough then.
 	if _, err := Migrate(t.Context(), server.URL, Options{}, migrations.Up); err != nil {
@@ -157,7 +142,7 @@ func TestTLS(t *testing.T) {
 		return testserver.StartPostgres(ctx, "ssl=on", "ssl_cert_file="+certificate, "ssl_key_file="+key)
 	})
 	secure := remotetest.With(t, server.URL, "sslmode", "verify-full")
-	mustNotOpen(t, secure, "shows a certificate that is not trusted", "sslrootcert=")
+	tests.MustNotOpen(t, secure, "shows a certificate that is not trusted", "sslrootcert=")
 	remotetest.Save(t, tests.OpenAt(t, remotetest.With(t, secure, "sslrootcert", certificate), nil), "value")
 }
 

@@ -3,7 +3,6 @@ package redis
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"net"
 	"net/url"
 	"os"
@@ -16,20 +15,6 @@ import (
 	"github.com/zhongkong-go/zhongkong/internal/test/remotetest"
 	"github.com/zhongkong-go/zhongkong/internal/test/testserver"
 )
-
-// mustNotOpen wants an error of Open that says words.
-func mustNotOpen(t *testing.T, address string, words ...string) {
-	t.Helper()
-	log := new(remotetest.Log)
-	s, err := Open(t.Context(), address, Options{Logger: log.Logger(slog.LevelInfo)})
-	if err == nil {
-		_ = s.Close()
-	}
-	remotetest.MustSay(t, err, words...)
-	if text := log.String(); text != "" {
-		t.Errorf("what Open returns is logged as well: %s", text)
-	}
-}
 
 // TestWrongURL: what cannot work is told without asking a server, and without
 // the password.
@@ -53,7 +38,7 @@ func TestWrongURL(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			mustNotOpen(t, address, "the Redis store")
+			tests.MustNotOpen(t, address, "the Redis store")
 		})
 	}
 }
@@ -90,13 +75,13 @@ func TestFaults(t *testing.T) {
 		u.User = url.UserPassword(user, password)
 		return u.String()
 	}
-	mustNotOpen(t, as("", "wrong-pa55word"), "refuses user default or the password", "correct them in the URL")
-	mustNotOpen(t, as("nobody", testserver.Password), "refuses user nobody or the password")
-	mustNotOpen(t, strings.Replace(server.URL, ":"+testserver.Password+"@", "", 1), "refuses user default or the password")
-	mustNotOpen(t, strings.Replace(server.URL, "/0", "/99", 1), "no database of that number")
+	tests.MustNotOpen(t, as("", "wrong-pa55word"), "refuses user default or the password", "correct them in the URL")
+	tests.MustNotOpen(t, as("nobody", testserver.Password), "refuses user nobody or the password")
+	tests.MustNotOpen(t, strings.Replace(server.URL, ":"+testserver.Password+"@", "", 1), "refuses user default or the password")
+	tests.MustNotOpen(t, strings.Replace(server.URL, "/0", "/99", 1), "no database of that number")
 
 	must(t, db.Do(t.Context(), "ACL", "SETUSER", "guest", "on", ">"+testserver.Password, "~other:*", "+@all").Err())
-	mustNotOpen(t, as("guest", testserver.Password), "does not let user guest use the keys", "~zhongkong:*")
+	tests.MustNotOpen(t, as("guest", testserver.Password), "does not let user guest use the keys", "~zhongkong:*")
 	// What that remedy gives is enough, and without the channel only notices are missed.
 	must(t, db.Do(t.Context(), "ACL", "SETUSER", "guest", "~zhongkong:*", "resetchannels", "+@all", "-@admin", "-@dangerous").Err())
 	s := tests.OpenAt(t, as("guest", testserver.Password), nil)
@@ -197,7 +182,7 @@ func TestTLS(t *testing.T) {
 		return testserver.StartRedis(ctx, "--tls-port", port, "--tls-cert-file", certificate, "--tls-key-file", key, "--tls-auth-clients", "no")
 	})
 	secure := strings.Replace(remotetest.Through(t, server.URL, addr), "redis://", "rediss://", 1)
-	mustNotOpen(t, secure, "shows a certificate that is not trusted", "ca=")
+	tests.MustNotOpen(t, secure, "shows a certificate that is not trusted", "ca=")
 	s := tests.OpenAt(t, remotetest.With(t, secure, "ca", certificate), nil)
 	remotetest.Save(t, s, "value")
 

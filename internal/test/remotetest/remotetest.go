@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/internal/test/patience"
 	"github.com/zhongkong-go/zhongkong/internal/test/testserver"
 	"github.com/zhongkong-go/zhongkong/store/storetest"
 )
@@ -108,6 +109,27 @@ func (e Engine) OpenAt(tb testing.TB, address string, log *Log) custody.Store {
 	}
 	tb.Cleanup(func() { _ = s.Close() })
 	return s
+}
+
+// MustNotOpen wants Open to refuse address with an error that says words, and to log
+// nothing of it. A server that a busy machine keeps from answering is waited for by Open,
+// so it is tried again.
+func (e Engine) MustNotOpen(t *testing.T, address string, words ...string) {
+	t.Helper()
+	var err error
+	var log *Log
+	patience.Attempts(t, "a refusal of Open", func() bool {
+		log = new(Log)
+		s, refused := e.Open(t.Context(), address, log.Logger(slog.LevelInfo))
+		if err = refused; err == nil {
+			_ = s.Close()
+		}
+		return err != nil
+	})
+	MustSay(t, err, words...)
+	if text := log.String(); text != "" {
+		t.Errorf("what Open returns is logged as well: %s", text)
+	}
 }
 
 // Save takes the lease of Key and saves value.

@@ -1,7 +1,9 @@
 package gateway_test
 
 import (
+	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -10,8 +12,13 @@ import (
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/gateway"
 	"github.com/zhongkong-go/zhongkong/internal/test/logtest"
+	"github.com/zhongkong-go/zhongkong/internal/test/pushtest"
+	"github.com/zhongkong-go/zhongkong/internal/test/remotetest"
+	"github.com/zhongkong-go/zhongkong/internal/test/testserver"
+	"github.com/zhongkong-go/zhongkong/internal/test/tier"
 	"github.com/zhongkong-go/zhongkong/simulator"
 	"github.com/zhongkong-go/zhongkong/store/memory"
+	"github.com/zhongkong-go/zhongkong/store/open"
 )
 
 // TestFanoutRepeated: a push delivered at 0, 16 and 40 s and after 2 h gets the same
@@ -98,6 +105,64 @@ func TestFanoutEveryEvent(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestFanoutDrawn: on every engine and in every mode, of two pushes that differ the
+// subscriber gets both, and of each one.
+func TestFanoutDrawn(t *testing.T) {
+	t.Parallel()
+	stores := map[string]func(t *testing.T) string{
+		"memory": func(*testing.T) string { return "memory:" },
+		"SQLite": func(t *testing.T) string { t.Helper(); return "sqlite:" + newPath(t) },
+	}
+	for _, engine := range testserver.Engines {
+		stores[string(engine)] = func(t *testing.T) string {
+			t.Helper()
+			tier.Full(t)
+			return remotetest.With(t, testserver.URL(t, engine), "prefix", testserver.Name()+"_")
+		}
+	}
+	for name, address := range stores {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			store, err := open.Open(t.Context(), address(t), open.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = store.Close() }()
+			for _, mode := range pushtest.Modes {
+				account := pushtest.Account(mode)
+				crm := newSystem("crm"+string(mode), gateway.Safe)
+				callbacks := company{crm}.callback()
+				callbacks.Token, callbacks.AESKey = custody.NewSecret(account.Token.Reveal()), custody.Secret{}
+				if account.AESKey == nil {
+					callbacks.Mode = gateway.Plain
+				} else {
+					callbacks.AESKey = custody.NewSecret(account.AESKey.Reveal())
+				}
+				g, err := gateway.New(t.Context(), gateway.Config{
+					Accounts: []gateway.Account{{AppID: account.AppID, Secret: custody.NewSecret(appSecret), Callback: callbacks}},
+					Store:    store, SealKeys: []custody.Secret{sealKey}, APIBase: "http://wechat.invalid", Transport: nobody{}, Callbacks: company{crm},
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				pushtest.Check(t, pushtest.Receiver{
+					Handler: g, Path: "/callback/" + account.AppID, Config: account, Mode: mode, Handled: crm.count,
+				})
+				if err := g.Close(); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+}
+
+// nobody is a network in which nobody answers.
+type nobody struct{}
+
+func (nobody) RoundTrip(*http.Request) (*http.Response, error) {
+	return nil, errors.New("nobody answers")
 }
 
 // TestFanoutAsTyped: what a follower types reaches the subscriber byte for byte.

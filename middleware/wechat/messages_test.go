@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -21,6 +22,7 @@ import (
 	"github.com/zhongkong-go/zhongkong/callback"
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/internal/test/logtest"
+	"github.com/zhongkong-go/zhongkong/internal/test/pushtest"
 	"github.com/zhongkong-go/zhongkong/middleware/wechat"
 	"github.com/zhongkong-go/zhongkong/simulator"
 	"github.com/zhongkong-go/zhongkong/simulator/simtest"
@@ -421,5 +423,36 @@ func TestMessagesMisplaced(t *testing.T) {
 	cfg.Messages, cfg.Endpoint.Working = callback.NewRouter(), strings.Repeat("长", 1000)
 	if _, err := wechat.New(cfg); err == nil || !strings.Contains(err.Error(), "Working") {
 		t.Errorf("a Working that is too long: %v", err)
+	}
+}
+
+// TestDrawnPushes: wherever the bot stands and whatever the mode, two pushes that differ are
+// two messages, and each is one.
+func TestDrawnPushes(t *testing.T) {
+	t.Parallel()
+	for _, store := range []string{"memory:", "sqlite:"} {
+		for place, engine := range onEngine {
+			for _, mode := range pushtest.Modes {
+				t.Run(store+" "+place+" "+string(mode), func(t *testing.T) {
+					t.Parallel()
+					account := pushtest.Account(mode)
+					cfg := config()
+					cfg.AppID, cfg.Token, cfg.StoreURL = account.AppID, wechat.Secret(account.Token.Reveal()), store
+					if store == "sqlite:" {
+						cfg.StoreURL += filepath.Join(t.TempDir(), "zhongkong.db")
+					}
+					if account.AESKey != nil {
+						cfg.AESKey = wechat.Secret(account.AESKey.Reveal())
+					}
+					var handled atomic.Int64
+					bot := callback.NewRouter()
+					bot.Default(func(*callback.Context) error { handled.Add(1); return nil })
+					pushtest.Check(t, pushtest.Receiver{
+						Handler: engine(t, cfg, bot), Path: "/", Config: account, Mode: mode,
+						Handled: func() int { return int(handled.Load()) },
+					})
+				})
+			}
+		}
 	}
 }

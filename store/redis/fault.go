@@ -29,6 +29,9 @@ func (e *engine) explain(err error) error {
 	if err == nil || errors.As(err, &done) {
 		return err
 	}
+	if cluster, ok := e.db.(*goredis.ClusterClient); ok && codeOf(err) == "" {
+		cluster.ReloadState(context.Background()) // another may be the master by now; the client itself looks once a minute
+	}
 	fault := &remote.FaultError{Server: e.server, Err: err}
 	user := e.client.Username
 	if user == "" {

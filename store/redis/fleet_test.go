@@ -12,36 +12,120 @@ import (
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/internal/test/remotetest"
 	"github.com/zhongkong-go/zhongkong/internal/test/testserver"
+	"github.com/zhongkong-go/zhongkong/internal/test/tier"
 	"github.com/zhongkong-go/zhongkong/store/storetest"
 )
 
-// TestCluster: the suite on a cluster of three, whose servers share the slots.
-func TestCluster(t *testing.T) {
-	t.Parallel()
+// startCluster starts servers of which three share the slots.
+func startCluster(t *testing.T, count int, nodeTimeout string) []*testserver.Server {
+	t.Helper()
 	var servers []*testserver.Server
-	for range 3 {
+	for range count {
 		servers = append(servers, testserver.Own(t, testserver.Redis, func(ctx context.Context) (*testserver.Server, error) {
-			return testserver.StartRedis(ctx, "--cluster-enabled", "yes", "--cluster-node-timeout", "15000")
+			return testserver.StartRedis(ctx, "--cluster-enabled", "yes", "--cluster-node-timeout", nodeTimeout)
 		}))
 	}
-	const slots = 16384
+	const slots, masters = 16384, 3
 	host, port, err := net.SplitHostPort(servers[0].Addr)
 	must(t, err)
 	for i, server := range servers {
 		db := raw(t, server.URL).db
-		must(t, db.Do(t.Context(), "CLUSTER", "ADDSLOTSRANGE", i*slots/3, (i+1)*slots/3-1).Err())
+		if i < masters {
+			must(t, db.Do(t.Context(), "CLUSTER", "ADDSLOTSRANGE", i*slots/masters, (i+1)*slots/masters-1).Err())
+		}
 		must(t, db.Do(t.Context(), "CLUSTER", "MEET", host, port).Err())
 	}
 	for _, server := range servers {
-		db := raw(t, server.URL).db
+		mustKnow(t, server, "cluster_state:ok", fmt.Sprintf("cluster_known_nodes:%d", count))
+	}
+	return servers
+}
+
+// mustKnow waits until a server says words of its cluster.
+func mustKnow(t *testing.T, server *testserver.Server, words ...string) {
+	t.Helper()
+	db := raw(t, server.URL).db
+	remotetest.Eventually(t, func() error {
+		info, err := db.ClusterInfo(t.Context()).Result()
+		for _, word := range words {
+			if err == nil && !strings.Contains(info, word) {
+				err = errors.New(info)
+			}
+		}
+		return err
+	})
+}
+
+// TestClusterFailover: the master that has the record ends, and as soon as the
+// cluster has another one, so has the store: it looks once more after each failed call.
+func TestClusterFailover(t *testing.T) {
+	tier.Full(t)
+	t.Parallel()
+	servers := startCluster(t, 6, "2000")
+	for i, replica := range servers[3:] {
+		id, err := raw(t, servers[i].URL).db.Do(t.Context(), "CLUSTER", "MYID").Text()
+		must(t, err)
+		remotetest.Eventually(t, func() error { return raw(t, replica.URL).db.Do(t.Context(), "CLUSTER", "REPLICATE", id).Err() })
 		remotetest.Eventually(t, func() error {
-			info, err := db.ClusterInfo(t.Context()).Result()
-			if err == nil && (!strings.Contains(info, "cluster_state:ok") || !strings.Contains(info, "cluster_known_nodes:3")) {
+			info, err := raw(t, replica.URL).db.Info(t.Context(), "replication").Result()
+			if err == nil && !strings.Contains(info, "master_link_status:up") {
 				err = errors.New(info)
 			}
 			return err
 		})
 	}
+	s := tests.OpenAt(t, remotetest.With(t, servers[0].URL, "cluster", "true"), nil).(*Store)
+	lease := remotetest.Save(t, s, "value")
+	remotetest.MustLoad(t, s, "value")
+
+	slot := keySlot(t, s, servers[0])
+	owner := slot * 3 / 16384
+	must(t, servers[owner].Stop())
+	began := time.Now()
+	witness := raw(t, servers[(owner+1)%3].URL).db
+	remotetest.Eventually(t, func() error { // until the others have elected another
+		nodes, err := witness.ClusterSlots(t.Context()).Result()
+		must(t, err)
+		for _, n := range nodes {
+			if n.Start <= slot && slot <= n.End && n.Nodes[0].Addr != servers[owner].Addr {
+				return nil
+			}
+		}
+		return errors.New("the slot has its old master")
+	})
+	elected := time.Since(began)
+	var err error
+	const pause = 250 * time.Millisecond
+	tries := 1
+	for ; tries < 40; tries++ {
+		if _, err = s.Load(t.Context(), remotetest.Key); err == nil {
+			break
+		}
+		time.Sleep(pause)
+	}
+	t.Logf("the cluster had another master after %s, the store %s later, in the call number %d", elected.Round(10*time.Millisecond), (time.Since(began) - elected).Round(10*time.Millisecond), tries)
+	if time.Duration(tries)*pause > 3*time.Second {
+		t.Errorf("the store needed %d calls after the election, which are %s apart: %v", tries, pause, err)
+	}
+	next, err := s.Acquire(t.Context(), remotetest.Key, "next", time.Hour)
+	var held *custody.HeldError
+	if !errors.As(err, &held) && (err != nil || next.Fence <= lease.Fence) {
+		t.Errorf("Acquire: fence %d after %d, %v", next.Fence, lease.Fence, err)
+	}
+}
+
+// keySlot asks a server for the slot of the record.
+func keySlot(t *testing.T, s *Store, server *testserver.Server) int {
+	t.Helper()
+	slot, err := raw(t, server.URL).db.ClusterKeySlot(t.Context(), Prefix+"{"+remotetest.Key.String()+"}").Result()
+	must(t, err)
+	return int(slot)
+}
+
+// TestCluster: the suite on a cluster of three, whose servers share the slots.
+func TestCluster(t *testing.T) {
+	t.Parallel()
+	servers := startCluster(t, 3, "15000")
 	cluster := remotetest.With(t, servers[0].URL, "cluster", "true")
 	options := storetest.Options{
 		Open: func(t *testing.T) func(t *testing.T) custody.Store {

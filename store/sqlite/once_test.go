@@ -9,6 +9,7 @@ import (
 
 	"github.com/zhongkong-go/zhongkong/callback"
 	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/internal/test/pushtest"
 	"github.com/zhongkong-go/zhongkong/store/storetest"
 )
 
@@ -63,4 +64,10 @@ func TestOnceForgets(t *testing.T) {
 		err != nil {
 		t.Errorf("Take = %q, %q, %d, %v", key, message, attempt, err)
 	}
+}
+
+// TestPushes: two pushes that differ are two messages, and each is one.
+func TestPushes(t *testing.T) {
+	t.Parallel()
+	pushtest.Endpoint(t, open(t, newPath(t), nil))
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/internal/test/patience"
+	"github.com/zhongkong-go/zhongkong/internal/test/pushtest"
 	"github.com/zhongkong-go/zhongkong/internal/test/testserver"
 	"github.com/zhongkong-go/zhongkong/store/storetest"
 )
@@ -62,6 +63,7 @@ func Run(t *testing.T, e Engine) {
 		{"Conformance", e.conformance},
 		{"Messages", e.messages},
 		{"MessagesEnd", e.messagesEnd},
+		{"Pushes", e.pushes},
 		{"Queue", e.queue},
 		{"FirstStarts", e.firstStarts},
 		{"Prefixes", e.prefixes},
@@ -217,6 +219,11 @@ func (e Engine) queue(t *testing.T, server string) {
 			return func(t *testing.T) custody.Store { return e.OpenAt(t, address, nil) }
 		},
 	})
+}
+
+// pushes: two that differ are two messages, and each is one.
+func (e Engine) pushes(t *testing.T, server string) {
+	pushtest.Endpoint(t, e.OpenAt(t, e.Place(t, server), nil).(storetest.Once))
 }
 
 // messagesEnd: what is known of messages is removed when it may be, and the one

@@ -74,6 +74,7 @@ type process struct {
 	done    map[string]bool                // attempts that saved or gave their lease back
 	given   map[string]custody.Lease       // by attempt
 	worked  map[string]time.Time           // path and value → when it worked
+	values  map[int64]string               // what was handed out, by fence
 }
 
 // remembered is what a process that breaks law 12 answers from.
@@ -450,6 +451,9 @@ func (w *world) newer(value string) bool {
 	if err != nil || record.Value == "" || record.Value == value || !w.sim.Accepts(record.Value) {
 		return false
 	}
+	if w.sim.Inspect(value).Current {
+		return false // fetched while the store took nothing: what it has is older
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	at := w.values[record.Value]
@@ -663,6 +667,7 @@ func (w *world) spawn() *process {
 	p := &process{
 		w: w, id: len(w.all), traps: map[point]effect{}, last: map[custody.Key]custody.Record{},
 		done: map[string]bool{}, given: map[string]custody.Lease{}, worked: map[string]time.Time{},
+		values: map[int64]string{},
 	}
 	client, err := platform.New(platform.Config{Base: "http://wechat.invalid", Transport: p})
 	if err != nil {
@@ -709,7 +714,7 @@ func (w *world) end() {
 // token is a reader's call with patience, and what must hold of it.
 func (p *process) token(patience time.Duration) (custody.Token, error) {
 	w := p.w
-	live := p.k.Status().Live
+	live := p.holds()
 	w.yield()
 	ctx, cancel := context.WithTimeout(w.t.Context(), patience)
 	defer cancel()
@@ -737,8 +742,21 @@ func (p *process) token(patience time.Duration) (custody.Token, error) {
 	}
 	if err == nil {
 		p.check(token)
+		p.mu.Lock()
+		p.values[token.Fence()] = token.Value()
+		p.mu.Unlock()
 	}
 	return token, err
+}
+
+// holds reports whether the process has a token for which no reader may wait. For one that
+// WeChat refuses, which is the last resort, the store is asked first.
+func (p *process) holds() bool {
+	status := p.k.Status()
+	p.mu.Lock()
+	value := p.values[status.Fence]
+	p.mu.Unlock()
+	return status.Live && (value == "" || p.w.sim.Accepts(value))
 }
 
 // check holds a token that was handed out against WeChat's books.

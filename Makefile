@@ -31,7 +31,7 @@ interop: ## Run foreign SDKs against the simulator and the gateway, and the adap
 	@GO="$(GO)" .ci/interop $(FOREIGN)
 
 lint: ## Run the linters, in the version that .ci/tools/go.mod pins
-	$(LINT) run ./...
+	$(LINT) run ./... ./.ci/release
 	@root=$$PWD; for module in $(MODULES); do echo "== $$module"; \
 		(cd $$module && $(GO) tool -modfile="$$root/.ci/tools/go.mod" golangci-lint run ./...) || exit 1; done
 

@@ -57,13 +57,7 @@ var errBodyRead = refuse(ReasonBodyRead, "the body of the push is empty or short
 // who did not sign the query learns nothing about this program.
 func (v *Verifier) OpenRequest(q Query, r *http.Request) (message []byte, pair Pair, err error) {
 	message, pair, err = v.openRequest(new(room), q, r)
-	if err == nil {
-		err = v.stale(q, pair)
-	}
-	if err != nil {
-		return nil, Pair{}, err
-	}
-	return message, pair, nil
+	return v.inTime(q, message, pair, err)
 }
 
 // OpenLate is [Verifier.OpenRequest] for callers that know which messages were handled,

@@ -164,6 +164,11 @@ func (v *Verifier) VerifyURL(q Query) (echo string, err error) {
 // is not decrypted before msg_signature is found right.
 func (v *Verifier) Open(q Query, body []byte) (message []byte, pair Pair, err error) {
 	message, pair, err = v.open(new(room), q, body)
+	return v.inTime(q, message, pair, err)
+}
+
+// inTime returns what was opened, or nothing of what came too late.
+func (v *Verifier) inTime(q Query, message []byte, pair Pair, err error) ([]byte, Pair, error) {
 	if err == nil {
 		err = v.stale(q, pair)
 	}

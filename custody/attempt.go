@@ -171,7 +171,7 @@ func (k *Keeper) check(g Grant, sent time.Time) error {
 		text = fmt.Sprintf("the issuer gave a life of %s; it must be from %s to %s", g.ExpiresIn, minLife, maxLife)
 	case len(stored) > MaxValueBytes:
 		text = fmt.Sprintf("the issuer gave a value that takes %d bytes in the store, more than %d", len(stored), MaxValueBytes)
-	case !k.cfg.newHeld(g.Value, 0, OriginFetched, g.ExpiresIn, sent, g.ExpiresIn).live(time.Now()):
+	case !k.cfg.granted(&g, 0, sent).live(time.Now()):
 		text = fmt.Sprintf("the issuer gave a life of %s, which had ended when the answer arrived", g.ExpiresIn)
 	default:
 		return nil
@@ -266,7 +266,7 @@ func (f renewal) save(v *view) {
 		f.notes.trip(f.storeNow(), wait, lease.Fence)
 	}
 	f.notes.clear(k.cfg.fingerprints())
-	h := k.cfg.newHeld(grant.Value, lease.Fence, OriginFetched, grant.ExpiresIn, sent, grant.ExpiresIn)
+	h := k.cfg.granted(&grant, lease.Fence, sent)
 	if same {
 		// The issuer returned what was there before: ask once more when half of it has passed.
 		h.fresh = min(h.fresh, h.end/2)
@@ -363,7 +363,7 @@ func (f renewal) alone(v *view) {
 	if v.held != nil {
 		fence = max(fence, v.held.fence+1)
 	}
-	h := k.cfg.newHeld(grant.Value, fence, OriginFetched, grant.ExpiresIn, sent, grant.ExpiresIn)
+	h := k.cfg.granted(&grant, fence, sent)
 	h.unsaved, k.unsaved = true, nil // nothing is pending: it was fetched without a lease
 	k.state.madeUpFor(renews)
 	f.publish(h)

@@ -13,7 +13,7 @@ func TestDecide(t *testing.T) {
 	const life = 2 * time.Hour
 	cfg := Config{}
 	value := func(left time.Duration) *held {
-		h := cfg.newHeld(NewSecret("91_value"), 7, OriginStore, life, now.Add(left-life), life)
+		h := cfg.newHeld(NewSecret("91_value"), 7, life, now.Add(left-life), life)
 		h.wall = h.base.UnixNano()
 		return h
 	}

@@ -229,9 +229,9 @@ func (f *flight) adopt(rec Record, sent time.Time) {
 		}
 		return
 	}
-	h := k.cfg.newHeld(value, rec.Fence, OriginStore, rec.Life, sent, left)
+	h := k.cfg.newHeld(value, rec.Fence, rec.Life, sent, left)
 	if mine != nil && mine.fence == rec.Fence {
-		h.origin, h.spread = mine.origin, mine.spread
+		h.fetched, h.spread = mine.fetched, mine.spread
 		h.place(sent, min(left, mine.left(sent))) // a life is never made longer
 		if left > mine.left(sent)-time.Second {   // nor shorter by others, so its plan stands
 			h.fresh = mine.fresh - sent.Sub(mine.base)

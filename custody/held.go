@@ -23,9 +23,9 @@ const (
 type held struct {
 	value   Secret
 	fence   int64
-	origin  Origin
 	life    time.Duration // as the issuer stated it
 	spread  float64       // u of the window, drawn once per process and renewal
+	fetched bool          // by this process
 	unsaved bool          // the store does not have it yet
 
 	base  time.Time
@@ -39,15 +39,17 @@ type held struct {
 
 // newHeld places a credential that has left of its stated life at base. What a
 // store says is not trusted to make sense: neither can be over maxLife.
-//
-//nolint:revive // what a credential is, and what is left of it: all of it is needed at once
-func (c Config) newHeld(value Secret, fence int64, origin Origin, life time.Duration, base time.Time, left time.Duration) *held {
+func (c Config) newHeld(value Secret, fence int64, life time.Duration, base time.Time, left time.Duration) *held {
 	life = min(max(life, 0), maxLife)
-	h := &held{
-		value: value, fence: fence, origin: origin, life: life,
-		spread: c.spread(life),
-	}
+	h := &held{value: value, fence: fence, life: life, spread: c.spread(life)}
 	h.place(base, min(left, life))
+	return h
+}
+
+// granted places what a fetch that was sent at sent brought.
+func (c Config) granted(g *Grant, fence int64, sent time.Time) *held {
+	h := c.newHeld(g.Value, fence, g.ExpiresIn, sent, g.ExpiresIn)
+	h.fetched = true
 	return h
 }
 

@@ -22,7 +22,6 @@ type Keeper struct {
 	seals     sealer
 	calls     storeCalls
 	scheduler *Scheduler
-	private   bool // scheduler belongs to this Keeper alone
 	task      task
 	state     state
 
@@ -32,6 +31,7 @@ type Keeper struct {
 
 	flights sync.WaitGroup
 	leaving sync.Once
+	private bool // scheduler belongs to this Keeper alone
 }
 
 // known is what a flight without an answer of the store knows from the one before.

@@ -11,7 +11,7 @@ import (
 func TestZones(t *testing.T) {
 	t.Parallel()
 	base := time.Now()
-	h := Config{}.newHeld(NewSecret("91_value"), 1, OriginFetched, 2*time.Hour, base, 2*time.Hour)
+	h := Config{}.newHeld(NewSecret("91_value"), 1, 2*time.Hour, base, 2*time.Hour)
 	for at, want := range map[time.Duration]zone{
 		0: zoneFresh, h.fresh - 1: zoneFresh, h.fresh: zoneAdvisory, h.dead - 1: zoneAdvisory, h.dead: zoneDead, 3 * time.Hour: zoneDead,
 	} {
@@ -77,7 +77,7 @@ func FuzzStored(f *testing.F) {
 			t.Errorf("a forged value was opened: %q", opened.Reveal())
 		}
 		stated := time.Duration(life)
-		h := Config{}.newHeld(NewSecret(value), 1, OriginStore, stated, now, min(time.Duration(left), stated))
+		h := Config{}.newHeld(NewSecret(value), 1, stated, now, min(time.Duration(left), stated))
 		if h.dead > max(stated, 0) || (stated > 0 && h.live(now.Add(stated))) {
 			t.Errorf("a life of %s is live for %s", stated, h.dead)
 		}

@@ -15,10 +15,10 @@ type state struct {
 	flight   *waiters   // of the flight that is under way; nil for none
 	failure  *failure   // of the last attempt; nil after a success
 	refusals *refusals  // of the current value; nil while there were none
-	waiting  int        // callers without a live value
-	renews   int        // calls of Renew
-	renewed  int        // those that a fetch was sent after
 	asked    time.Time  // when the store was last asked for the record
+	waiting  int32      // callers without a live value
+	renews   int32      // calls of Renew
+	renewed  int32      // those that a fetch was sent after
 	noticed  bool       // the store says that the record changed
 	back     bool       // the store does again what it failed to do
 	closed   bool
@@ -236,14 +236,14 @@ func (s *state) failures() int {
 }
 
 // calledFor returns how often Renew was called.
-func (s *state) calledFor() int {
+func (s *state) calledFor() int32 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.renews
 }
 
 // madeUpFor says that a fetch followed the first n calls of Renew.
-func (s *state) madeUpFor(n int) {
+func (s *state) madeUpFor(n int32) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.renewed = n

@@ -43,10 +43,14 @@ func (t Token) Fence() int64 {
 
 // Origin returns how the token came into this process.
 func (t Token) Origin() Origin {
-	if t.held == nil {
+	switch {
+	case t.held == nil:
 		return ""
+	case t.held.fetched:
+		return OriginFetched
+	default:
+		return OriginStore
 	}
-	return t.held.origin
 }
 
 // String returns "[secret]", or "" for the zero Token.

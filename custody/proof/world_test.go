@@ -456,7 +456,7 @@ func (w *world) newer(value string) bool {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	at := w.values[record.Value]
+	at := w.renewals[record.Value]
 	margin := min(20*time.Second, record.Life/10)
 	return !at.IsZero() && time.Since(at) > lag && record.End.Sub(record.Now)-w.ahead > margin
 }
@@ -489,7 +489,8 @@ type world struct {
 	outside    time.Time // the last time that somebody else fetched, or killed a token
 	given      int64     // the highest fence
 	savedFence int64
-	values     map[string]time.Time // that were saved, and when
+	values     map[string]time.Time // that were saved, and when for the first time
+	renewals   map[string]time.Time // the same, for the last time: stable_token returns a value again, and its record may have ended
 	stirs      map[time.Time]bool   // the moments in which a live token may have been taken from a reader
 	fetched    int
 	issues     []time.Time
@@ -598,6 +599,7 @@ func (w *world) saved(fence int64, value string) {
 	if w.values[value].IsZero() {
 		w.values[value] = time.Now()
 	}
+	w.renewals[value] = time.Now()
 	w.note("saved …%s under fence +%d", value[max(0, len(value)-6):], fence-w.start.UnixMicro())
 	w.mu.Unlock()
 	if late {
@@ -657,7 +659,7 @@ func newWorld(t *testing.T, plan schedule, breach string, store custody.Store) *
 	w := &world{
 		t: t, breach: breach, api: plan.API, overlap: plan.Overlap, sim: sim, wire: sim.RoundTripper(), store: store,
 		appID: "wx0123456789abcdef", secret: custody.NewSecret("0123456789abcdef0123456789abcdef"),
-		start: time.Now(), restless: rand.IntN(16) == 0, values: map[string]time.Time{}, stirs: map[time.Time]bool{},
+		start: time.Now(), restless: rand.IntN(16) == 0, values: map[string]time.Time{}, renewals: map[string]time.Time{}, stirs: map[time.Time]bool{},
 	}
 	return w
 }

@@ -47,6 +47,15 @@ type unsaved struct {
 	due     time.Time // the next try
 }
 
+// forget drops a value that has ended: what the store has may live. It reports whether
+// there is one to save.
+func (u *unsaved) forget(current *held) bool {
+	if u.save != nil && !current.live(time.Now()) {
+		u.save = nil
+	}
+	return u.save != nil
+}
+
 type pendingSave struct {
 	lease  Lease
 	record Record
@@ -319,7 +328,7 @@ func (k *Keeper) Close() error {
 	}
 	s.mu.Unlock()
 	k.flights.Wait()
-	if u := k.unsaved; u != nil && u.save != nil {
+	if u := k.unsaved; u != nil && u.forget(s.current()) {
 		if err := k.calls.save(u.save.lease, u.save.record); err != nil && !errors.Is(err, ErrFenced) {
 			k.log().Warn("the token in use was never saved: the next start renews it", "error", err)
 		}
@@ -372,6 +381,7 @@ func (k *Keeper) keepNotes(rec Record, at time.Time) {
 func (k *Keeper) flush() {
 	k.state.useRecovery()
 	u := k.unsaved
+	u.forget(k.state.current())
 	if p := u.save; p != nil {
 		// Fenced: another process renews by now. The look that follows adopts what
 		// that one saved; until then ours is the newest.

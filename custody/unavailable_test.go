@@ -1,6 +1,7 @@
 package custody_test
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -71,5 +72,35 @@ func TestOlderRecordThatLives(t *testing.T) {
 		})
 		pass(3 * time.Minute)
 		mustToken(t, k, value(1))
+	})
+}
+
+// TestUnsavedAndEnded: a value that the store did not take while it lived is not brought to
+// it afterwards, where an older one may live longer.
+func TestUnsavedAndEnded(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, i *issuer, store *memory.Store) {
+		f := &faulty{Store: silent(store)}
+		k := open(t, config(i, f))
+		mustToken(t, k, value(1))
+		i.answers(func(n int, _ custody.Mode) (custody.Grant, error) {
+			if n > 2 {
+				return custody.Grant{}, &custody.FetchError{Class: custody.ClassTransient, Err: errors.New("busy")}
+			}
+			return custody.Grant{Value: custody.NewSecret(value(n)), ExpiresIn: 2 * time.Minute}, nil
+		})
+		f.save.Store(&errAway)
+		k.Renew()
+		pass(20 * time.Second)
+		mustToken(t, k, value(2))
+		f.acquire.Store(&errAway) // nobody renews in the meantime
+		pass(5 * time.Minute)
+		f.save.Store(nil)
+		f.acquire.Store(nil)
+		pass(5 * time.Minute)
+		mustToken(t, k, value(1))
+		if record, err := store.Load(t.Context(), config(i, f).Key); err != nil || !record.End.After(record.Now) || record.Value != value(1) {
+			t.Errorf("the store has %q until %s, %v; want %q, which lives", record.Value, record.End, err, value(1))
+		}
 	})
 }

@@ -549,7 +549,7 @@ func TestFailureStaysUntilASuccess(t *testing.T) {
 			t.Fatalf("Reject: %v", err)
 		}
 		pass(time.Minute)
-		if s := k.Status(); !s.Live || s.Failure == nil || !errors.Is(s.Failure, errWrongSecret) {
+		if s := k.Status(); !s.Live || !s.Refused || s.Failure == nil || !errors.Is(s.Failure, errWrongSecret) {
 			t.Errorf("Status: %+v, want the failure", s)
 		}
 		probes := i.probed()
@@ -561,7 +561,7 @@ func TestFailureStaysUntilASuccess(t *testing.T) {
 		if _, err := k.Reject(t.Context(), value(1)); err != nil {
 			t.Fatalf("Reject: %v", err)
 		}
-		if s := k.Status(); s.Failure != nil {
+		if s := k.Status(); s.Failure != nil || s.Refused {
 			t.Errorf("Status after the renewal: %+v", s)
 		}
 	})

@@ -287,6 +287,7 @@ func (k *Keeper) gaveUp(err error) error {
 type Status struct {
 	Key     Key
 	Live    bool          // a token can be handed out now
+	Refused bool          // it is the last resort: its issuer refuses it, and no other is to be had yet
 	Left    time.Duration // for how long; 0 when Live is false
 	Life    time.Duration // that the issuer stated; 0 when Live is false
 	Fence   int64         // the number of the renewal that brought it
@@ -303,7 +304,7 @@ func (k *Keeper) Status() Status {
 	s := Status{Key: k.cfg.Key}
 	h := k.state.held.Load()
 	if last := h.lastResort(now); last != nil && k.state.flight == nil {
-		h = last
+		h, s.Refused = last, true
 	}
 	if h.live(now) {
 		t := Token{h}

@@ -74,7 +74,6 @@ type process struct {
 	done    map[string]bool                // attempts that saved or gave their lease back
 	given   map[string]custody.Lease       // by attempt
 	worked  map[string]time.Time           // path and value → when it worked
-	values  map[int64]string               // what was handed out, by fence
 }
 
 // remembered is what a process that breaks law 12 answers from.
@@ -669,7 +668,6 @@ func (w *world) spawn() *process {
 	p := &process{
 		w: w, id: len(w.all), traps: map[point]effect{}, last: map[custody.Key]custody.Record{},
 		done: map[string]bool{}, given: map[string]custody.Lease{}, worked: map[string]time.Time{},
-		values: map[int64]string{},
 	}
 	client, err := platform.New(platform.Config{Base: "http://wechat.invalid", Transport: p})
 	if err != nil {
@@ -744,21 +742,16 @@ func (p *process) token(patience time.Duration) (custody.Token, error) {
 	}
 	if err == nil {
 		p.check(token)
-		p.mu.Lock()
-		p.values[token.Fence()] = token.Value()
-		p.mu.Unlock()
 	}
 	return token, err
 }
 
-// holds reports whether the process has a token for which no reader may wait. For one that
-// WeChat refuses, which is the last resort, the store is asked first.
+// holds reports whether the process has a token for which no reader may wait. Before the
+// last resort is handed out, the store is asked, and an attempt that is about to be made
+// is waited for.
 func (p *process) holds() bool {
 	status := p.k.Status()
-	p.mu.Lock()
-	value := p.values[status.Fence]
-	p.mu.Unlock()
-	return status.Live && (value == "" || p.w.sim.Accepts(value))
+	return status.Live && !status.Refused
 }
 
 // check holds a token that was handed out against WeChat's books.

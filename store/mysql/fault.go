@@ -61,10 +61,10 @@ func (e *engine) explain(err error) error {
 		fault.What, fault.Passes = "does not answer in time", true
 		fault.Remedy = "see that it runs and can be reached from here; it is tried again by itself"
 	case code == 0, code == 1053, code == 1129: // shutting down, host blocked
-		fault.What, fault.Passes = "cannot be reached", true
+		fault.What, fault.Passes, fault.Unknown = "cannot be reached", true, code == 0 && !remote.Transient(err) && !errors.Is(err, driver.ErrInvalidConn)
 		fault.Remedy = "see that it runs, and check host, port and tls in the URL; it is tried again by itself"
-	default:
-		fault.What, fault.Passes = "cannot be used", true
+	default: // lock wait timeout, deadlock, query interrupted: busy
+		fault.What, fault.Passes, fault.Unknown = "cannot be used", true, code != 1205 && code != 1213 && code != 1317
 		fault.Remedy = "look at its log and at the cause; it is tried again by itself"
 	}
 	return fault

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
 	"errors"
 	"hash/fnv"
@@ -111,6 +112,13 @@ func (e *engine) Prepare(ctx context.Context) error {
 	}
 	if readOnly == "on" {
 		return e.isReadOnly(nil)
+	}
+	var schema sql.NullString
+	if err := e.db.GetContext(ctx, &schema, `SELECT current_schema()`); err != nil {
+		return e.explain(err)
+	}
+	if !schema.Valid {
+		return e.lacksSchema(nil)
 	}
 	return e.schema().Prepare(ctx)
 }

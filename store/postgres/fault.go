@@ -31,8 +31,7 @@ func (e *engine) explain(err error) error {
 		fault.What = "does not let user " + e.config.User + " make or use the tables"
 		fault.Remedy = "GRANT CREATE, USAGE ON the schema and all rights on the tables " + e.prefix + "* to that user, or run `zhongkong migrate up` as one who may, and start with migrate=off"
 	case code == "3F000": // invalid_schema_name
-		fault.What = "has no schema to make tables in"
-		fault.Remedy = "create one and name it in the URL with search_path="
+		return e.lacksSchema(err)
 	case code == "25006": // read_only_sql_transaction
 		return e.isReadOnly(err)
 	case code == "42P01", code == "42703": // undefined_table, undefined_column
@@ -51,14 +50,33 @@ func (e *engine) explain(err error) error {
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
 		fault.What, fault.Passes = "does not answer in time", true
 		fault.Remedy = "see that it runs and can be reached from here; it is tried again by itself"
+	case code == "42704": // undefined_object: of a connection, a parameter
+		fault.What = "does not know a parameter of the URL"
+		fault.Remedy = "leave it out: besides prefix and migrate, the URL takes the parameters of libpq and the server's settings, none of a pool"
+	case strings.Contains(err.Error(), "server refused TLS connection"):
+		fault.What = "does not speak TLS"
+		fault.Remedy = "switch TLS on (ssl = on), or say sslmode=disable in the URL where the network is your own"
 	case code == "", strings.HasPrefix(code, "08"), strings.HasPrefix(code, "57P"): // connection_exception, shutting down or starting
-		fault.What, fault.Passes = "cannot be reached", true
+		fault.What, fault.Passes, fault.Unknown = "cannot be reached", true, code == "" && !remote.Transient(err)
 		fault.Remedy = "see that it runs, and check host, port and sslmode in the URL; it is tried again by itself"
 	default:
-		fault.What, fault.Passes = "cannot be used", true
+		fault.What, fault.Passes, fault.Unknown = "cannot be used", true, !busy(code)
 		fault.Remedy = "look at its log and at the cause; it is tried again by itself"
 	}
 	return fault
+}
+
+func (e *engine) lacksSchema(err error) error {
+	return &remote.FaultError{
+		Server: e.server, What: "has no schema to make tables in", Err: err,
+		Remedy: "create the one that search_path= in the URL or the user's search_path names (CREATE SCHEMA), or name another",
+	}
+}
+
+// busy reports whether the server's code says that it has too much to do: a lack of
+// resources, a lock that is held, a statement that was broken off.
+func busy(code string) bool {
+	return strings.HasPrefix(code, "53") || strings.HasPrefix(code, "40") || strings.HasPrefix(code, "55") || code == "57014"
 }
 
 func (e *engine) isReadOnly(err error) error {

@@ -63,9 +63,13 @@ func TestFaults(t *testing.T) {
 		tests.MustNotOpen(t, edit(func(u *url.URL) { u.Path = "/nowhere" }), "database nowhere", "does not exist", "CREATE DATABASE")
 	})
 	t.Run("NoTLS", func(t *testing.T) {
-		log := new(remotetest.Log)
-		tests.OpenAt(t, remotetest.With(t, server, "sslmode", "require"), log)
-		log.MustWarnOnce(t, "check host, port and sslmode")
+		tests.MustNotOpen(t, remotetest.With(t, server, "sslmode", "require"), "does not speak TLS", "sslmode=disable")
+	})
+	t.Run("NoSchema", func(t *testing.T) {
+		tests.MustNotOpen(t, remotetest.With(t, server, "search_path", "nosuch"), "has no schema", "CREATE SCHEMA")
+	})
+	t.Run("ParameterOfAPool", func(t *testing.T) {
+		tests.MustNotOpen(t, remotetest.With(t, server, "pool_max_conns", "4"), "does not know a parameter of the URL", "pool_max_conns", "leave it out")
 	})
 	t.Run("MissingSchema", func(t *testing.T) {
 		address := tests.Place(t, server)

@@ -2,11 +2,15 @@ package redis
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -41,7 +45,77 @@ func (e *engine) Close() error { return e.db.Close() }
 
 // Prepare implements [remote.Engine].
 func (e *engine) Prepare(ctx context.Context) error {
-	return e.explain(probeScript.Run(ctx, e.db, []string{e.record("probe")}).Err())
+	secure := e.client.TLSConfig != nil
+	if secure && !e.speaksTLS(ctx) && e.answersPlainly(ctx) { // which waits for the end of a line, and not for a handshake
+		return &remote.FaultError{Server: e.server, What: "does not speak TLS", Remedy: "begin the URL with redis://, or switch TLS on"}
+	}
+	err := probeScript.Run(ctx, e.db, []string{e.record("probe")}).Err()
+	switch {
+	case err != nil && !secure && codeOf(err) == "" && e.speaksTLS(ctx):
+		return &remote.FaultError{Server: e.server, What: "speaks TLS", Err: err, Remedy: "begin the URL with rediss://"}
+	case err != nil:
+		return e.misaddressed(ctx, err)
+	case !e.client.IsClusterMode && e.client.MasterName == "" && e.db.Do(ctx, "CLUSTER", "KEYSLOT", "x").Err() == nil:
+		return e.isCluster(nil)
+	}
+	return nil
+}
+
+// lookTime bounds a look at what listens at an address.
+const lookTime = time.Second
+
+// misaddressed explains an error of a first call, by what listens at the address where the
+// error itself does not say it.
+func (e *engine) misaddressed(ctx context.Context, err error) error {
+	switch {
+	case strings.Contains(err.Error(), "unknown command") && e.isSentinel(ctx):
+		return &remote.FaultError{
+			Server: e.server, What: "is a sentinel", Err: err,
+			Remedy: "add master_name= with the name that it knows the master by to the URL",
+		}
+	case errors.Is(err, goredis.Nil) && e.client.MasterName != "":
+		return &remote.FaultError{
+			Server: e.server, What: "is not known to them",
+			Remedy: "correct master_name in the URL; SENTINEL MASTERS lists the names",
+		}
+	}
+	return e.explain(err)
+}
+
+func (e *engine) isSentinel(ctx context.Context) bool {
+	role, err := e.db.Do(ctx, "ROLE").Slice()
+	return err == nil && len(role) > 0 && role[0] == "sentinel"
+}
+
+// answersPlainly reports whether a server answers at the address without TLS.
+func (e *engine) answersPlainly(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, lookTime)
+	defer cancel()
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", e.client.Addrs[0])
+	if err != nil {
+		return false
+	}
+	defer func() { _ = conn.Close() }()
+	_ = conn.SetDeadline(time.Now().Add(lookTime))
+	if _, err = io.WriteString(conn, "PING\r\n"); err != nil {
+		return false
+	}
+	first := make([]byte, 1)
+	_, err = conn.Read(first)
+	return err == nil && (first[0] == '+' || first[0] == '-')
+}
+
+// speaksTLS reports whether a server at the address takes a TLS handshake.
+func (e *engine) speaksTLS(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, lookTime)
+	defer cancel()
+	dialer := &tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true}} //nolint:gosec // nothing is sent, only whether it speaks TLS is asked
+	conn, err := dialer.DialContext(ctx, "tcp", e.client.Addrs[0])
+	if err != nil {
+		return false
+	}
+	_ = conn.Close()
+	return true
 }
 
 // record and journal are the keys of a credential. The braces make them one slot.

@@ -55,8 +55,7 @@ func (e *engine) explain(err error) error {
 		fault.What, fault.Passes = "has no memory left", true
 		fault.Remedy = "raise its maxmemory; live tokens are served meanwhile"
 	case code == "MOVED", code == "ASK", code == "CROSSSLOT":
-		fault.What = "is one of a cluster"
-		fault.Remedy = "add cluster=true to the URL"
+		return e.isCluster(err)
 	case errors.As(err, &certificate):
 		fault.What = "shows a certificate that is not trusted"
 		fault.Remedy = "name its authority in the URL with ca=, or correct the host's name"
@@ -66,14 +65,21 @@ func (e *engine) explain(err error) error {
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
 		fault.What, fault.Passes = "does not answer in time", true
 		fault.Remedy = "see that it runs, can be reached from here, and speaks TLS exactly where the URL says rediss://; it is tried again by itself"
+	case strings.Contains(err.Error(), "cluster support disabled"):
+		fault.What = "is no cluster"
+		fault.Remedy = "leave cluster=true out of the URL"
 	case code == "", code == "LOADING", code == "CLUSTERDOWN", code == "MASTERDOWN", code == "TRYAGAIN":
-		fault.What, fault.Passes = "cannot be reached", true
+		fault.What, fault.Passes, fault.Unknown = "cannot be reached", true, code == "" && !remote.Transient(err)
 		fault.Remedy = "see that it runs, and check host, port and TLS in the URL; it is tried again by itself"
 	default:
-		fault.What, fault.Passes = "cannot be used", true
+		fault.What, fault.Passes, fault.Unknown = "cannot be used", true, code != "BUSY" && code != "NOREPLICAS" && code != "UNBLOCKED"
 		fault.Remedy = "look at its log and at the cause; it is tried again by itself"
 	}
 	return fault
+}
+
+func (e *engine) isCluster(err error) error {
+	return &remote.FaultError{Server: e.server, What: "is one of a cluster", Remedy: "add cluster=true to the URL", Err: err}
 }
 
 // refusesAuth knows the answers to AUTH that have no code of their own.

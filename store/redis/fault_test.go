@@ -186,7 +186,5 @@ func TestTLS(t *testing.T) {
 	s := tests.OpenAt(t, remotetest.With(t, secure, "ca", certificate), nil)
 	remotetest.Save(t, s, "value")
 
-	log := new(remotetest.Log)
-	tests.OpenAt(t, remotetest.Through(t, server.URL, addr), log)
-	log.MustWarnOnce(t, "cannot be reached", "check host, port and TLS")
+	tests.MustNotOpen(t, remotetest.Through(t, server.URL, addr), "speaks TLS", "rediss://")
 }

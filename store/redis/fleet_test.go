@@ -159,27 +159,23 @@ func TestCluster(t *testing.T) {
 		}
 	})
 	t.Run("TakenForOne", func(t *testing.T) {
-		mustNotOpenOrSay(t, servers, "is one of a cluster", "cluster=true")
+		for _, server := range servers {
+			tests.MustNotOpen(t, server.URL, "is one of a cluster", "cluster=true")
+		}
 	})
 }
 
-// mustNotOpenOrSay opens each server as if it stood alone: those that do not
-// have the slot of what Open tries say so.
-func mustNotOpenOrSay(t *testing.T, servers []*testserver.Server, words ...string) {
-	t.Helper()
-	refused := 0
-	for _, server := range servers {
-		s, err := Open(t.Context(), server.URL, Options{})
-		if err == nil {
-			_ = s.Close()
-			continue
-		}
-		refused++
-		remotetest.MustSay(t, err, words...)
-	}
-	if refused != 2 {
-		t.Errorf("%d of 3 servers refused, want the 2 that do not have the slot", refused)
-	}
+// TestWrongAddresses: what listens at an address is found out at the start, with the remedy.
+func TestWrongAddresses(t *testing.T) {
+	t.Parallel()
+	plain := testserver.Own(t, testserver.Redis, tests.Start)
+	sentinel := testserver.Own(t, testserver.Redis, func(ctx context.Context) (*testserver.Server, error) {
+		return testserver.StartSentinel(ctx, plain)
+	})
+	tests.MustNotOpen(t, remotetest.With(t, plain.URL, "cluster", "true"), "is no cluster", "leave cluster=true out")
+	tests.MustNotOpen(t, strings.Replace(plain.URL, "redis://", "rediss://", 1), "does not speak TLS", "redis://")
+	tests.MustNotOpen(t, sentinel.URL, "is a sentinel", "master_name=")
+	tests.MustNotOpen(t, remotetest.With(t, remotetest.Through(t, plain.URL, sentinel.Addr), "master_name", "nosuch"), "is not known", "SENTINEL MASTERS")
 }
 
 // TestSentinel: the master ends for good, its replica takes its place, and a

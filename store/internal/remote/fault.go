@@ -1,9 +1,15 @@
 package remote
 
 import (
+	"context"
+	"database/sql/driver"
 	"errors"
 	"fmt"
+	"io"
+	"net"
+	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/zhongkong-go/zhongkong/custody"
 )
@@ -24,8 +30,9 @@ type FaultError struct {
 	Server       Server
 	What, Remedy string
 
-	Passes bool  // it may be over without a change of the configuration
-	Err    error // what the driver said; nil when nothing was asked
+	Passes  bool  // it may be over without a change of the configuration
+	Unknown bool  // yet nothing says that it will be: at the start it is an error, afterwards an outage
+	Err     error // what the driver said; nil when nothing was asked
 }
 
 func (f *FaultError) Error() string {
@@ -47,6 +54,25 @@ func (f *FaultError) Is(target error) bool { return errors.Is(f.Err, target) }
 func passes(err error) bool {
 	var f *FaultError
 	return errors.As(err, &f) && f.Passes
+}
+
+// unknown reports whether nothing says that a failure passes.
+func unknown(err error) bool {
+	var f *FaultError
+	return errors.As(err, &f) && f.Unknown
+}
+
+// Transient reports whether the network says that it may do better soon: nobody listens
+// (yet), a connection was broken off, no answer came in time, a name was not found.
+func Transient(err error) bool {
+	var dns *net.DNSError
+	var timeout net.Error
+	return errors.As(err, &dns) || errors.As(err, &timeout) && timeout.Timeout() ||
+		slices.ContainsFunc([]error{
+			syscall.ECONNREFUSED, syscall.ECONNRESET, syscall.ECONNABORTED, syscall.EPIPE, syscall.ETIMEDOUT,
+			syscall.EHOSTUNREACH, syscall.ENETUNREACH, io.EOF, io.ErrUnexpectedEOF, net.ErrClosed,
+			driver.ErrBadConn, context.Canceled, context.DeadlineExceeded,
+		}, func(transient error) bool { return errors.Is(err, transient) })
 }
 
 // ErrUnprepared is wrapped by what an [Engine] returns when the tables that it

@@ -150,7 +150,7 @@ var (
 )
 
 // Open makes a store over engine, which belongs to it from then on, and prepares
-// it. A fault that passes, or a server that does not answer within a few
+// it. A fault that is known to pass, or a server that does not answer within a few
 // seconds, is said once at Warn; any other is returned.
 func Open(ctx context.Context, engine Engine, server Server, logger *slog.Logger) (*Store, error) {
 	if logger == nil {
@@ -161,7 +161,7 @@ func Open(ctx context.Context, engine Engine, server Server, logger *slog.Logger
 	limited, cancel := context.WithTimeout(ctx, openTime)
 	defer cancel()
 	err := s.prepared(limited)
-	if ended := ctx.Err(); err != nil && (ended != nil || limited.Err() == nil && !passes(err)) {
+	if ended := ctx.Err(); err != nil && (ended != nil || limited.Err() == nil && (!passes(err) || unknown(err))) {
 		_ = s.Close()
 		return nil, because(err, ended)
 	}

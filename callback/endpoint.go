@@ -346,7 +346,7 @@ func plainText(w http.ResponseWriter, status int, body string) {
 func (e *Endpoint) refuse(w http.ResponseWriter, err error) {
 	status := http.StatusForbidden
 	if refusal, ok := errors.AsType[*Error](err); ok {
-		e.log.Warn("wechat: callback refused", slog.String("reason", string(refusal.Reason)), slog.Any("error", err))
+		e.log.Warn("a callback was refused", slog.String("reason", string(refusal.Reason)), slog.Any("error", err))
 		if e.config.Refused != nil {
 			e.config.Refused(refusal)
 		}

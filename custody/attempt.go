@@ -353,6 +353,7 @@ func (f renewal) alone(v *view) {
 		failed, wait := judge(cause, k.state.failures()+1, f.storeNow())
 		failed.until = time.Now().Add(wait)
 		_ = f.fail(failed)
+		f.lookAgain() // the store may be back, with what callers wait for
 		return
 	}
 	if v.doubt && grant.Value.Equal(v.held.value) {

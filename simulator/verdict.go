@@ -70,8 +70,29 @@ func (p *sending) unanswered(r *Result) {
 		}
 		what = strings.Join(all, "; ")
 	}
-	r.fail(p.failureLine(), "%d deliveries went wrong (%s). Answer within %s with status 200: success at once, and do the work afterwards",
-		len(all), what, p.sim.options.Patience)
+	noun := "deliveries"
+	if len(all) == 1 {
+		noun = "delivery"
+	}
+	r.fail(p.failureLine(), "%d %s went wrong (%s). %s", len(all), noun, what, p.remedy(r.Deliveries[0].Status))
+}
+
+// remedy says what to do about the status of an answer; 0 is none.
+func (p *sending) remedy(status int) string {
+	switch {
+	case status == http.StatusForbidden && p.Mode != Plain:
+		return "The app refused the push, which came encrypted: compare the app's Token and AES key with the account's; an app without an AES key takes plain pushes only"
+	case status == http.StatusForbidden:
+		return "The app refused the push, which came in plain text: compare the app's Token with the account's; an app with an AES key takes encrypted pushes only"
+	case status == http.StatusNotFound, status == http.StatusMethodNotAllowed:
+		return "Nothing answers POST at this path: check the path, and that the app's callback is registered for GET and POST there"
+	case status >= 300 && status < 400:
+		return "WeChat follows no redirect: use the address that the app itself answers at, slash and scheme included"
+	case status >= 500:
+		return "The app failed: its log says why"
+	default:
+		return fmt.Sprintf("Answer within %s with status 200: success at once, and do the work afterwards", p.sim.options.Patience)
+	}
 }
 
 // failureLine is what the follower sees; who has left sees nothing.

@@ -84,7 +84,7 @@ func launch(t *testing.T, env []string, args ...string) *process {
 		t.Fatal(err)
 	}
 	p.out = bufio.NewScanner(out)
-	p.base = strings.TrimPrefix(p.until(t, "WECHAT_API_BASE="), "WECHAT_API_BASE=")
+	p.base = strings.TrimPrefix(p.until(t, "WECHAT_API_BASE="), "export WECHAT_API_BASE=")
 	return p
 }
 
@@ -104,7 +104,7 @@ func (p *process) until(t *testing.T, part string) string {
 func (p *process) variable(t *testing.T, name string) string {
 	t.Helper()
 	for line := range strings.Lines(p.text.String()) {
-		if value, found := strings.CutPrefix(strings.TrimSpace(line), name+"="); found {
+		if value, found := strings.CutPrefix(strings.TrimSpace(line), "export "+name+"="); found {
 			return value
 		}
 	}

@@ -148,7 +148,7 @@ func (c *simulateCmd) accounts(t *terminal) (all []simulator.Account, names []st
 	return all, names, nil
 }
 
-// greet prints what to do next. The NAME=value lines are plain, to be pasted.
+// greet prints what to do next. The export lines are plain, to be pasted into a shell.
 func (c *simulateCmd) greet(t *terminal, wx *simulator.Simulator, at net.Addr, names []string, seed uint64) {
 	base, open := baseOf(at)
 	t.say("%s %s", t.bold("WeChat, simulated, at"), t.bold(base))
@@ -159,7 +159,7 @@ func (c *simulateCmd) greet(t *terminal, wx *simulator.Simulator, at net.Addr, n
 	first := wx.Accounts()[0]
 	if names == nil {
 		t.say("\n%s\n", t.dim(fmt.Sprintf("A made-up account (--seed %d makes it up again). Paste this where your program runs:", seed)))
-		t.say("WECHAT_APPID=%s\nWECHAT_APPSECRET=%s\nWECHAT_TOKEN=%s\nWECHAT_AES_KEY=%s", first.AppID, first.Secret, first.Token, first.AESKey)
+		t.say("export WECHAT_APPID=%s\nexport WECHAT_APPSECRET=%s\nexport WECHAT_TOKEN=%s\nexport WECHAT_AES_KEY=%s", first.AppID, first.Secret, first.Token, first.AESKey)
 	} else {
 		t.say("")
 		for i, a := range wx.Accounts() {
@@ -167,7 +167,7 @@ func (c *simulateCmd) greet(t *terminal, wx *simulator.Simulator, at net.Addr, n
 		}
 		t.say("\n%s\n", t.dim("Your program has the accounts already. What it still needs is the API's address:"))
 	}
-	t.say("WECHAT_API_BASE=%s", base)
+	t.say("export WECHAT_API_BASE=%s", base)
 
 	appid, secret, app := first.AppID, first.Secret, c.App
 	if names != nil { // it need not be made up

@@ -6,6 +6,7 @@ import (
 	"go/token"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path"
 	"regexp"
 	"slices"
@@ -33,6 +34,25 @@ var (
 	// release is the end of a nested module's tag.
 	release = regexp.MustCompile(`(?:@|/v\d).*$`)
 )
+
+// TestNamesDifferInMoreThanCase: a module with two names that are the same to some file
+// systems cannot be fetched.
+func TestNamesDifferInMoreThanCase(t *testing.T) {
+	out, err := exec.CommandContext(t.Context(), "git", "-C", root, "ls-files").Output()
+	if err != nil {
+		t.Skip("left out: no repository: ", err)
+	}
+	seen := map[string]string{}
+	for name := range strings.FieldsFuncSeq(string(out), func(r rune) bool { return r == '\n' }) {
+		if other, ok := seen[strings.ToLower(name)]; ok {
+			t.Errorf("%s and %s differ only in case", other, name)
+		}
+		seen[strings.ToLower(name)] = name
+	}
+	if len(seen) < 100 {
+		t.Errorf("only %d files", len(seen))
+	}
+}
 
 // TestPaths: every path of this repository that a page, a workflow, the Dockerfile, a
 // compose file, a script or a comment in Go names exists.

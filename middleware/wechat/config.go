@@ -146,7 +146,7 @@ type Config struct {
 	Transport http.RoundTripper
 
 	// Logger is told of renewals (Info), of failures and refused callbacks (Warn)
-	// and of every call (Debug). Nil discards.
+	// and of every call (Debug). Nil means [slog.Default].
 	Logger *slog.Logger
 
 	// Trace is told what becomes of the token and the tickets: renewals, failures,
@@ -181,7 +181,7 @@ func (c Config) WithDefaults() Config {
 	}
 	c.Timing = c.Timing.WithDefaults()
 	if c.Logger == nil {
-		c.Logger = slog.New(slog.DiscardHandler)
+		c.Logger = slog.Default()
 	}
 	return c
 }

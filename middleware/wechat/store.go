@@ -22,8 +22,11 @@ func parseStoreURL(text string) (opener, error) {
 	var foreign string
 	switch scheme {
 	case "sqlite":
-		if rest == "" || strings.HasPrefix(rest, "//") {
+		switch {
+		case rest == "":
 			return nil, errors.New("wechat: Config.StoreURL (ZHONGKONG_STORE) has no path after sqlite: write sqlite:zhongkong.db or sqlite:/abs/path.db")
+		case strings.HasPrefix(rest, "//"):
+			return nil, errors.New("wechat: Config.StoreURL (ZHONGKONG_STORE) has slashes after sqlite: that are no path to everybody: write sqlite:/abs/path.db, with one, or sqlite:zhongkong.db")
 		}
 		return func(ctx context.Context, log *slog.Logger) (custody.Store, error) {
 			return sqlite.Open(ctx, rest, sqlite.Options{Logger: log})
@@ -43,5 +46,6 @@ func parseStoreURL(text string) (opener, error) {
 		return nil, errors.New("wechat: Config.StoreURL (ZHONGKONG_STORE) must begin with sqlite: or memory: such as sqlite:zhongkong.db")
 	}
 	return nil, fmt.Errorf("wechat: Config.StoreURL (ZHONGKONG_STORE) begins with %s: and this package links SQLite alone: "+
-		"import github.com/zhongkong-go/zhongkong/store/%s, open the store with it and set Config.Store", scheme, foreign)
+		"import github.com/zhongkong-go/zhongkong/store/%[2]s, open the store with it and set Config.Store; with ConfigFromEnv, "+
+		"keep the URL in another variable than ZHONGKONG_STORE, since it is this one that cannot be opened here", scheme, foreign)
 }

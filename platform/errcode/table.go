@@ -288,6 +288,14 @@ var table = []Info{
 		RemedyZH: "请一分钟后再试，并降低调用频率。",
 	},
 	{
+		Code: 46003, Class: Call,
+		Text:     "menu no exist",
+		Cause:    "The account has no menu yet.",
+		CauseZH:  "该账号还没有自定义菜单。",
+		Remedy:   "Create one (/cgi-bin/menu/create), or go on without.",
+		RemedyZH: "请先创建（/cgi-bin/menu/create），或按没有菜单处理。",
+	},
+	{
 		Code: 47001, Class: Call,
 		Text:     "data format error",
 		Cause:    "The body is not the JSON or XML that this API reads.",

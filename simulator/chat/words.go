@@ -7,7 +7,10 @@ import (
 )
 
 // unanswered is the reason that one meets most when an app fails.
-var unanswered = regexp.MustCompile(`^(\d+) deliveries went wrong \(each time (?:it answered (.*)|no answer in time|no answer: (.*))\)\. Answer within (\S+) `)
+var unanswered = regexp.MustCompile(`^(\d+) deliver(?:y|ies) went wrong \(each time (?:it answered (.*?)|no answer in time|no answer: (.*?))\)\. (.*)$`)
+
+// inTime is what to do about an app that is too slow.
+var inTime = regexp.MustCompile(`^Answer within (\S+) `)
 
 // because is a verdict's reason in a language.
 func because(lang page.Lang, reason string) string {
@@ -22,12 +25,22 @@ func because(lang page.Lang, reason string) string {
 	case found[3] != "":
 		each = "没有应答：" + found[3]
 	}
-	return found[1] + " 次推送全部失败（每次" + each + "）。请在 " + found[4] + " 内以状态码 200 应答：先回复 success，再处理业务"
+	do := chinese.Say(lang, found[4])
+	if within := inTime.FindStringSubmatch(found[4]); within != nil {
+		do = "请在 " + within[1] + " 内以状态码 200 应答：先回复 success，再处理业务"
+	}
+	return found[1] + " 次推送全部失败（每次" + each + "）。" + do
 }
 
 // chinese has the texts of the page, and the reasons of the simulator that are met
 // daily. Other reasons stay English.
 var chinese = page.Words{ //nolint:gosec // words about secrets, and none among them
+	"The app refused the push, which came encrypted: compare the app's Token and AES key with the account's; an app without an AES key takes plain pushes only": "应用拒绝了这次加密推送：请核对 Token 和 EncodingAESKey 与该账号是否一致；没有配置 AES key 的应用只接受明文推送",
+	"The app refused the push, which came in plain text: compare the app's Token with the account's; an app with an AES key takes encrypted pushes only":        "应用拒绝了这次明文推送：请核对 Token 与该账号是否一致；配置了 AES key 的应用只接受加密推送",
+	"Nothing answers POST at this path: check the path, and that the app's callback is registered for GET and POST there":                                       "该路径没有处理 POST 请求：请检查路径，并确认应用在该路径上同时注册了 GET 和 POST",
+	"WeChat follows no redirect: use the address that the app itself answers at, slash and scheme included":                                                     "微信不跟随跳转：请直接使用应用应答的地址，包括末尾的斜杠和协议",
+	"The app failed: its log says why": "应用出错：原因见应用的日志",
+
 	"WeChat, simulated": "微信模拟器",
 	"To the chat":       "跳到聊天",
 	"Parts of the page": "页面的各部分",

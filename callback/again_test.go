@@ -2,6 +2,7 @@ package callback
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -380,5 +381,116 @@ func TestMemoryBound(t *testing.T) {
 	}
 	if runs.Load() != count {
 		t.Errorf("%d runs of %d messages", runs.Load(), count)
+	}
+}
+
+// TestSlowOrder: of an event that WeChat delivers for hours, the answer of a handler that
+// takes longer than all first deliveries is kept for the later ones.
+func TestSlowOrder(t *testing.T) {
+	for _, takes := range []time.Duration{6 * time.Second, 18 * time.Second, 25 * time.Second, 45 * time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			var runs atomic.Int32
+			bot := NewRouter()
+			bot.Default(func(c *Context) error {
+				runs.Add(1)
+				time.Sleep(takes)
+				return c.ReplyJSON(map[string]int{"ErrCode": 0})
+			})
+			e := mustEndpoint(t, EndpointConfig{Verifier: newVerifier(t, plainConfig()), Router: bot, Once: memory.New()})
+			defer mustShutdown(t, e)
+			begun := time.Now()
+			message := eventPush("channels_ec_order_pay", "order_id", "1")
+			for _, at := range []time.Duration{0, 16 * time.Second, 60 * time.Second, 2 * time.Hour} {
+				time.Sleep(at - time.Since(begun))
+				ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+				recorder := httptest.NewRecorder()
+				e.ServeHTTP(recorder, sentAs(t, false, message).WithContext(ctx))
+				left := ctx.Err() != nil // WeChat
+				cancel()
+				done := at+5*time.Second > takes
+				if !left && (done && recorder.Body.String() != `{"ErrCode":0}` || !done && recorder.Code != http.StatusServiceUnavailable) {
+					t.Errorf("takes %s, after %s: %d %s", takes, at, recorder.Code, recorder.Body)
+				}
+			}
+			if runs.Load() != 1 {
+				t.Errorf("takes %s: %d runs", takes, runs.Load())
+			}
+		})
+	}
+}
+
+// TestReplayOfARepetition: a repetition that somebody recorded is never handled, for as long
+// as it would be taken by its timestamp.
+func TestReplayOfARepetition(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var runs atomic.Int32
+		bot := NewRouter()
+		bot.Default(func(c *Context) error { runs.Add(1); return nil })
+		e := mustEndpoint(t, EndpointConfig{Router: bot, Once: memory.New()})
+		defer mustShutdown(t, e)
+		time.Sleep(time.Second)
+		message := eventPush("xpay_goods_deliver_notify", "OutTradeNo", "1")
+		serve(t, e, true, message)
+		time.Sleep(24 * time.Hour)
+		repetition := sentAs(t, true, message)
+		body, _ := io.ReadAll(repetition.Body)
+		for range 60 {
+			e.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodPost, repetition.URL.String(), bytes.NewReader(body)))
+			time.Sleep(time.Hour)
+		}
+		if runs.Load() != 1 {
+			t.Errorf("%d runs", runs.Load())
+		}
+	})
+}
+
+// TestTwoAccountsOneStore: two accounts of one store are told the same, as the apps of a
+// company are, and both handle it.
+func TestTwoAccountsOneStore(t *testing.T) {
+	store := memory.New()
+	var runs [2]atomic.Int32
+	message := eventPush("change_external_contact", "ChangeType", "add_external_contact")
+	for range 2 {
+		for i := range runs {
+			bot := NewRouter()
+			bot.Default(func(c *Context) error { runs[i].Add(1); return c.ReplyText(fmt.Sprint("account ", i)) })
+			e := mustEndpoint(t, EndpointConfig{Router: bot, Once: store, Account: fmt.Sprint("account", i)})
+			if got := answered(t, serve(t, e, true, message)).Get("Content"); got != fmt.Sprint("account ", i) {
+				t.Errorf("account %d answers %q", i, got)
+			}
+			mustShutdown(t, e)
+		}
+	}
+	if runs[0].Load() != 1 || runs[1].Load() != 1 {
+		t.Errorf("%d and %d runs", runs[0].Load(), runs[1].Load())
+	}
+}
+
+// TestGoexitElsewhere: OnError and a Sender that end their goroutine hold nobody up.
+func TestGoexitElsewhere(t *testing.T) {
+	for name, once := range map[string]func() Once{"no store": func() Once { return nil }, "store": func() Once { return memory.New() }} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var out bytes.Buffer
+				var runs atomic.Int32
+				bot := NewRouter()
+				bot.OnError(func(*Context, error) { runtime.Goexit() })
+				bot.Default(func(*Context) error { runs.Add(1); return errors.New("no database") })
+				e := mustEndpoint(t, EndpointConfig{Router: bot, Once: once(), Logger: slog.New(slog.NewTextHandler(&out, nil))})
+				defer mustShutdown(t, e)
+				begun := time.Now()
+				for range 2 {
+					if recorder := serve(t, e, true, textPush(1, "a")); recorder.Body.String() != "success" {
+						t.Errorf("a text is answered with %d %s", recorder.Code, recorder.Body)
+					}
+				}
+				if recorder := serve(t, e, true, eventPush("xpay_goods_deliver_notify", "OutTradeNo", name)); recorder.Code != 503 {
+					t.Errorf("an order is answered with %d %s", recorder.Code, recorder.Body)
+				}
+				if took := time.Since(begun); took > time.Second || runs.Load() != 2 || !strings.Contains(out.String(), "in OnError") {
+					t.Errorf("%s, %d runs; the log is %s", took, runs.Load(), &out)
+				}
+			})
+		})
 	}
 }

@@ -61,8 +61,8 @@ func lastEncrypt(body []byte) []byte {
 	if !bytes.HasPrefix(body, []byte("<xml>")) {
 		return nil
 	}
-	rest, ok := bytes.CutSuffix(body, []byte("]]></Encrypt>\n</xml>"))
-	if !ok {
+	rest, ok := bytes.CutSuffix(bytes.TrimSpace(body), []byte("</xml>"))
+	if rest, ok = bytes.CutSuffix(bytes.TrimSpace(rest), []byte("]]></Encrypt>")); !ok {
 		return nil
 	}
 	const opening = "<Encrypt><![CDATA["

@@ -728,7 +728,7 @@ func (s *soak) start() *server {
 	bot := NewRouter()
 	bot.Default(func(c *Context) error {
 		s.mu.Lock()
-		s.begun[c.Message.Key()]++
+		s.begun[keyFor(testAppID, c.Message)]++
 		takes := time.Duration(s.random.Int64N(int64(20 * time.Second)))
 		s.mu.Unlock()
 		select {
@@ -791,7 +791,7 @@ func (s *soak) deliver(id int) {
 		if ok {
 			m := mustParse(s.t, message)
 			s.mu.Lock()
-			s.answered[m.Key()] = true
+			s.answered[keyFor(testAppID, m)] = true
 			s.mu.Unlock()
 			return
 		}

@@ -55,6 +55,17 @@ func protect(f func() error) (err error) {
 	return f()
 }
 
+// insulated is protect for what may also end its goroutine.
+func insulated(f func() error) error {
+	ended := make(chan error, 1)
+	go func() {
+		err := errGoexit
+		defer func() { ended <- err }()
+		err = protect(f)
+	}()
+	return <-ended
+}
+
 // Recover turns a panic of the handlers after it into a [*PanicError], so that
 // those before it see an error. Panics of all others, and without it of all, are
 // caught at the outermost end.

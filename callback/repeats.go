@@ -15,7 +15,7 @@ const (
 	anything = 48 * time.Hour   // what no page gives a schedule for
 
 	rememberBrief = 24 * time.Hour
-	rememberLong  = anything
+	rememberLong  = 2 * anything // a repetition is taken, by its own timestamp, for as long as the first delivery was
 )
 
 // brief are the events of which WeChat's documents say what they say of messages:

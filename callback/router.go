@@ -146,7 +146,7 @@ func (r *Router) fail(c *Context, err error) (unheard error) {
 		}
 		return err
 	}
-	if again := protect(func() error { r.onError(c, err); return nil }); again != nil {
+	if again := insulated(func() error { r.onError(c, err); return nil }); again != nil {
 		c.reply = nil
 		return fmt.Errorf("%w; then, in OnError: %w", err, again)
 	}

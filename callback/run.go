@@ -2,6 +2,8 @@ package callback
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -23,7 +25,7 @@ type delivery struct {
 // when there is nobody to answer any more, or nothing may be answered, or WeChat is to
 // deliver the message again.
 func (e *Endpoint) answer(ctx context.Context, d delivery) (reply []byte, ok bool) {
-	owner, key := NewOwner(d.m.FromUserName), d.m.Key()
+	owner, key := NewOwner(d.m.FromUserName), keyFor(e.config.Account, d.m)
 	once, attempt, number, age, err := e.claim(ctx, d, key, owner)
 	if err != nil {
 		return nil, false
@@ -68,6 +70,17 @@ func (e *Endpoint) answer(ctx context.Context, d delivery) (reply []byte, ok boo
 			return reply, true
 		}
 	}
+}
+
+// keyFor is the message's key in a store, which other accounts may share: two of them can
+// be told the same, as the apps of one company are.
+func keyFor(account string, m *Message) string {
+	key := m.Key()
+	if account == "" {
+		return key
+	}
+	sum := sha256.Sum256(appendPart(appendPart(nil, account), key))
+	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
 // wait returns the answer of another process, or the attempt that is owner's when
@@ -152,8 +165,12 @@ func (e *Endpoint) storeAnswered(err error) {
 }
 
 // early answers before the handler does. From then on the message stands in the
-// inbox.
+// inbox. What WeChat delivers for hours is left to its next delivery, which gets the
+// handler's own answer: "success" would be another one, and the last.
 func (e *Endpoint) early(ctx context.Context, once Once, key string, d delivery) (reply []byte, ok bool) {
+	if d.m.insists() && !e.config.AtMostOnce {
+		return nil, false
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), e.times.call)
 	defer cancel()
 	finished, sealed, err := once.Keep(ctx, key, e.toKeep(once, key, d.message))
@@ -482,7 +499,7 @@ func (r *run) send(ctx context.Context, reply *Reply) error {
 	if r.e.config.Sender == nil {
 		return errNoSender
 	}
-	err := protect(func() error { return r.e.config.Sender.Send(ctx, r.m.FromUserName, reply) })
+	err := insulated(func() error { return r.e.config.Sender.Send(ctx, r.m.FromUserName, reply) })
 	if err != nil {
 		return fmt.Errorf("callback: a late reply was not sent: %w", err)
 	}

@@ -23,6 +23,7 @@ type Client struct {
 	path      string // of callbacks
 	key       any    // of the context; an interface once and not for each request
 	log       *slog.Logger
+	botRoutes sync.Map // route → whether a handler of Messages is there
 	keeper    keeper
 	source    *source.Source // it is the keeper, with Config.Gateway; else nil
 	tickets   tickets

@@ -7,6 +7,8 @@ import (
 	"maps"
 	"net/http"
 	"reflect"
+	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -33,6 +35,8 @@ const closeTime = 5 * time.Second
 // With Config.Messages no route is needed, and messages that a crashed process
 // left are taken up from the start. Here that begins with the first message. A
 // client has one bot: another one panics.
+//
+//go:noinline
 func Messages(bot *callback.Router) gin.HandlerFunc {
 	if bot == nil {
 		panic("wechat.Messages: the bot is nil")
@@ -40,6 +44,10 @@ func Messages(bot *callback.Router) gin.HandlerFunc {
 	return messagesHandler(bot)
 }
 
+// messagesHandler is not inlined, so that what it returns has one name wherever it is
+// called.
+//
+//go:noinline
 func messagesHandler(bot *callback.Router) gin.HandlerFunc {
 	return func(ctx *gin.Context) {
 		value, _ := ctx.Get(openedKey{})
@@ -52,14 +60,21 @@ func messagesHandler(bot *callback.Router) gin.HandlerFunc {
 	}
 }
 
-// messagesCode is the code of all handlers that Messages returns.
-var messagesCode = reflect.ValueOf(messagesHandler(nil)).Pointer()
+// messagesName is what Gin calls the handlers that Messages returns.
+var messagesName = runtime.FuncForPC(reflect.ValueOf(messagesHandler(nil)).Pointer()).Name()
 
-// handlesMessages reports whether the last handler of a route is one of Messages, which
-// knows what was handled.
-func handlesMessages(ctx *gin.Context) bool {
-	handler := ctx.Handler()
-	return handler != nil && reflect.ValueOf(handler).Pointer() == messagesCode
+// handlesMessages reports whether one of the handlers of a route is of Messages, which
+// knows what was handled. Gin does not see one that another handler calls.
+func (c *Client) handlesMessages(ctx *gin.Context) bool {
+	route := ctx.FullPath()
+	if handles, ok := c.botRoutes.Load(route); ok {
+		return handles.(bool)
+	}
+	handles := slices.Contains(ctx.HandlerNames(), messagesName)
+	if route != "" {
+		c.botRoutes.Store(route, handles)
+	}
+	return handles
 }
 
 // openedKey is where a request keeps the client that opened its message.

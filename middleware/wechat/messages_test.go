@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -455,4 +456,48 @@ func TestDrawnPushes(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestLatePush: an order with an old timestamp that was never handled is handled, wherever
+// the bot stands, and not where no bot is.
+func TestLatePush(t *testing.T) {
+	t.Parallel()
+	for place, engine := range onEngine {
+		cfg, _ := botAccounts(config(), testAESKey)
+		cfg.StoreURL = "sqlite:" + filepath.Join(t.TempDir(), "zhongkong.db")
+		var runs atomic.Int32
+		bot := callback.NewRouter()
+		bot.Default(func(*callback.Context) error { runs.Add(1); return nil })
+		r := engine(t, cfg, bot)
+		target, body := lateOrder(t)
+		if got := serve(r, http.MethodPost, target, body); got.Code != http.StatusOK || runs.Load() != 1 {
+			t.Errorf("%s: %d %s, %d runs", place, got.Code, got.Body, runs.Load())
+		}
+	}
+	cfg, _ := botAccounts(config(), testAESKey)
+	r := gin.New()
+	r.Use(newClient(t, cfg).Middleware())
+	r.POST("/", func(*gin.Context) { t.Error("a handler of the program's own got a stale push") })
+	target, body := lateOrder(t)
+	if got := serve(r, http.MethodPost, target, body); got.Code != http.StatusForbidden {
+		t.Errorf("without a bot: %d", got.Code)
+	}
+}
+
+// lateOrder returns target and body of an order that WeChat sent two hours ago.
+func lateOrder(t *testing.T) (target, body string) {
+	t.Helper()
+	verifier, err := callback.NewVerifier(callback.Config{AppID: testAppID, Token: wechat.Secret(testToken), AESKey: wechat.Secret(testAESKey)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := time.Now().Add(-2 * time.Hour)
+	order := "<xml><ToUserName><![CDATA[gh_0123456789ab]]></ToUserName>\n<FromUserName><![CDATA[o1]]></FromUserName>\n<CreateTime>1</CreateTime>\n" +
+		"<MsgType><![CDATA[event]]></MsgType>\n<Event><![CDATA[channels_ec_order_pay]]></Event>\n<order_id>1</order_id>\n</xml>"
+	envelope, err := verifier.Seal(callback.Pair{}, strconv.FormatInt(at.Unix(), 10), nonce, []byte(order))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return "/?" + signedQuery(testToken, at) + "&encrypt_type=aes&msg_signature=" + envelope.MsgSignature,
+		"<xml>\n<ToUserName><![CDATA[gh_0123456789ab]]></ToUserName>\n<Encrypt><![CDATA[" + envelope.Encrypt + "]]></Encrypt>\n</xml>"
 }

@@ -30,8 +30,7 @@ func Middleware(cfg Config) gin.HandlerFunc {
 // Middleware puts the client into the context of every request and answers for
 // WeChat's on CallbackPath. It belongs before the routes: r.Use(client.Middleware()).
 //
-// A slash at the end of the path does not matter where no route says otherwise. Gin runs
-// the middlewares of an engine, and not those of a group, for paths without a route. In
+// A slash at the end of the path does not matter. Gin runs the middlewares of an engine, and not those of a group, for paths without a route. In
 // a group, register [Client.Callback] instead, for GET and POST.
 func (c *Client) Middleware() gin.HandlerFunc {
 	return func(ctx *gin.Context) {
@@ -42,7 +41,7 @@ func (c *Client) Middleware() gin.HandlerFunc {
 		// FullPath too: an engine may be told to route //wx to /wx.
 		path, route := ctx.Request.URL.Path, ctx.FullPath()
 		switch {
-		case path == c.path, route == c.path, route == "" && samePath(path, c.path):
+		case path == c.path, samePath(route, c.path), route == "" && samePath(path, c.path):
 			c.serve(ctx)
 		case looksLikeWeChat(ctx.Request):
 			c.misplaced.Do(func() {
@@ -193,7 +192,7 @@ func (c *Client) push(ctx *gin.Context) {
 
 	// Without an answer WeChat sends the message twice more and then tells the user
 	// that the account is out of order. A handler that chose another status meant it.
-	if !ctx.Writer.Written() && (ctx.FullPath() == "" || ctx.Writer.Status() == http.StatusOK) {
+	if !ctx.Writer.Written() && (ctx.Writer.Status() == http.StatusOK || ctx.FullPath() == "" && noRoute(ctx.Writer.Status())) {
 		if ctx.FullPath() == "" {
 			c.unhandled.Do(func() {
 				c.log.Warn("messages are answered with success and nobody handles them: "+
@@ -210,6 +209,11 @@ func (c *Client) push(ctx *gin.Context) {
 	}
 }
 
+// noRoute reports whether a status is Gin's own where nothing is registered.
+func noRoute(status int) bool {
+	return status == http.StatusNotFound || status == http.StatusMethodNotAllowed
+}
+
 // open verifies a push and puts the message in plain text in the body's place.
 func (c *Client) open(ctx *gin.Context) (*Push, error) {
 	r := ctx.Request
@@ -224,7 +228,7 @@ func (c *Client) open(ctx *gin.Context) (*Push, error) {
 		}
 	}
 	open := c.verifier.OpenRequest
-	if c.bot != nil || handlesMessages(ctx) {
+	if c.bot != nil || c.handlesMessages(ctx) {
 		open = c.verifier.OpenLate // the Endpoint looks at the timestamp
 	}
 	message, pair, err := open(query, r)

@@ -367,9 +367,9 @@ func TestElsewhere(t *testing.T) {
 		c.String(http.StatusOK, "a handler")
 	}
 	engine.Any("/", handler)
-	engine.Any("/wechat/", handler)
+	engine.Any("/wechat/more", handler)
 	engine.Any("/wechat", handler)
-	for _, request := range []string{"GET /", "POST /", "GET /wechat/", "POST /wechat/", "PUT /wechat", "DELETE /wechat", "HEAD /wechat", "OPTIONS /wechat"} {
+	for _, request := range []string{"GET /", "POST /", "GET /wechat/more", "POST /wechat/more", "PUT /wechat", "DELETE /wechat", "HEAD /wechat", "OPTIONS /wechat"} {
 		method, path, _ := strings.Cut(request, " ")
 		answer := serve(engine, method, path, message)
 		if answer.Code != 200 || answer.Body.String() != "a handler" {
@@ -508,5 +508,47 @@ func TestLogFormatter(t *testing.T) {
 	serve(engine, http.MethodGet, "/fails?page=2", "")
 	if text := out.String(); !strings.Contains(text, `"/fails?page=2"`) || !strings.Contains(text, "200") || !strings.Contains(text, "on purpose") {
 		t.Errorf("Gin's log lacks something:\n%s", text)
+	}
+}
+
+// TestSlashOfARoute: a route whose path differs from CallbackPath in a slash is the
+// callback's, and gets nothing that is not verified.
+func TestSlashOfARoute(t *testing.T) {
+	for path, route := range map[string]string{"/wx": "/wx/", "/wx/": "/wx"} {
+		cfg := config()
+		cfg.CallbackPath = path
+		engine := gin.New()
+		engine.Use(newClient(t, cfg).Middleware())
+		seen := 0
+		engine.POST(route, func(*gin.Context) { seen++ })
+		mustAnswer(t, serve(engine, http.MethodPost, route+"?signature=forged&timestamp=1&nonce=1", message), says(403, "wrong"))
+		mustAnswer(t, serve(engine, http.MethodPost, route, message), says(403, "wrong"))
+		if seen != 0 {
+			t.Errorf("%s, %s: a handler saw %d forged pushes", path, route, seen)
+		}
+		mustAnswer(t, serve(engine, http.MethodPost, pushURL(route, testToken), message), says(200, "success"))
+		if seen != 1 {
+			t.Errorf("%s, %s: a handler saw %d pushes", path, route, seen)
+		}
+	}
+}
+
+// TestStatusAfterTheAnswer: what is to be sealed does not leave in the clear because the
+// status changes after it was written.
+func TestStatusAfterTheAnswer(t *testing.T) {
+	for name, then := range map[string]func(c *gin.Context){
+		"panic": func(*gin.Context) { panic("a handler's") },
+		"abort": func(c *gin.Context) { c.AbortWithStatus(http.StatusInternalServerError) },
+		"404":   func(c *gin.Context) { c.Writer.WriteHeader(http.StatusNotFound) },
+	} {
+		cfg := config()
+		cfg.AESKey = wechat.Secret(testAESKey)
+		engine := gin.New()
+		engine.Use(newClient(t, cfg).Middleware(), gin.CustomRecoveryWithWriter(io.Discard, func(c *gin.Context, _ any) { c.AbortWithStatus(500) }))
+		engine.POST("/", func(c *gin.Context) { c.String(http.StatusOK, "<xml>secret</xml>"); then(c) })
+		target, body := encrypted(t, "/", testToken, testAESKey, testAppID)
+		if got := serve(engine, http.MethodPost, target, body); strings.Contains(got.Body.String(), "secret") || got.Code != 200 || !strings.Contains(got.Body.String(), "<Encrypt>") {
+			t.Errorf("%s: %d %s", name, got.Code, got.Body)
+		}
 	}
 }

@@ -70,6 +70,14 @@ func (w *sealingWriter) Write(b []byte) (int, error) {
 	return w.body.Write(b)
 }
 
+// WriteHeader keeps the first status once something was written, as it is in plain mode:
+// what is to be sealed does not leave in the clear because another one follows.
+func (w *sealingWriter) WriteHeader(code int) {
+	if w.through || !w.begun {
+		w.ResponseWriter.WriteHeader(code)
+	}
+}
+
 func (w *sealingWriter) WriteString(s string) (int, error) { return w.Write([]byte(s)) }
 
 func (w *sealingWriter) WriteHeaderNow() {
@@ -109,6 +117,9 @@ func (w *sealingWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 func (w *sealingWriter) finish(c *Client, push *Push) error {
 	out := w.ResponseWriter
 	body := w.body.Bytes()
+	if answersItself(bytes.TrimSpace(body)) {
+		body = bytes.TrimSpace(body)
+	}
 	if out.Status() == http.StatusOK && w.err == nil && !answersItself(body) {
 		if encoding := out.Header().Get("Content-Encoding"); encoding != "" && encoding != "identity" {
 			w.err = fmt.Errorf("the answer is compressed (Content-Encoding %q), so that it cannot be sealed: "+

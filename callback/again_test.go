@@ -425,7 +425,7 @@ func TestReplayOfARepetition(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var runs atomic.Int32
 		bot := NewRouter()
-		bot.Default(func(c *Context) error { runs.Add(1); return nil })
+		bot.Default(func(*Context) error { runs.Add(1); return nil })
 		e := mustEndpoint(t, EndpointConfig{Router: bot, Once: memory.New()})
 		defer mustShutdown(t, e)
 		time.Sleep(time.Second)

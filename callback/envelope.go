@@ -61,8 +61,9 @@ func lastEncrypt(body []byte) []byte {
 	if !bytes.HasPrefix(body, []byte("<xml>")) {
 		return nil
 	}
-	rest, ok := bytes.CutSuffix(bytes.TrimSpace(body), []byte("</xml>"))
-	if rest, ok = bytes.CutSuffix(bytes.TrimSpace(rest), []byte("]]></Encrypt>")); !ok {
+	inner, closed := bytes.CutSuffix(bytes.TrimSpace(body), []byte("</xml>"))
+	rest, ok := bytes.CutSuffix(bytes.TrimSpace(inner), []byte("]]></Encrypt>"))
+	if !closed || !ok {
 		return nil
 	}
 	const opening = "<Encrypt><![CDATA["

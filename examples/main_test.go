@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -154,7 +155,7 @@ func (a *app) listen(out io.Reader, address chan<- string) {
 func (a *app) lines() []string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.out[:len(a.out):len(a.out)]
+	return slices.Clip(a.out)
 }
 
 func (a *app) printed() string { return strings.Join(a.lines(), "\n") }

@@ -61,7 +61,8 @@ func (e *engine) explain(err error) error {
 		fault.What, fault.Passes = "does not answer in time", true
 		fault.Remedy = "see that it runs and can be reached from here; it is tried again by itself"
 	case code == 0, code == 1053, code == 1129: // shutting down, host blocked
-		fault.What, fault.Passes, fault.Unknown = "cannot be reached", true, code == 0 && !remote.Transient(err) && !errors.Is(err, driver.ErrInvalidConn)
+		fault.What, fault.Passes = "cannot be reached", true
+		fault.Unknown = code == 0 && !remote.Transient(err) && !errors.Is(err, driver.ErrInvalidConn)
 		fault.Remedy = "see that it runs, and check host, port and tls in the URL; it is tried again by itself"
 	default: // lock wait timeout, deadlock, query interrupted: busy
 		fault.What, fault.Passes, fault.Unknown = "cannot be used", true, code != 1205 && code != 1213 && code != 1317

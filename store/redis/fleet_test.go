@@ -78,7 +78,7 @@ func TestClusterFailover(t *testing.T) {
 	lease := remotetest.Save(t, s, "value")
 	remotetest.MustLoad(t, s, "value")
 
-	slot := keySlot(t, s, servers[0])
+	slot := keySlot(t, servers[0])
 	owner := slot * 3 / 16384
 	must(t, servers[owner].Stop())
 	began := time.Now()
@@ -115,7 +115,7 @@ func TestClusterFailover(t *testing.T) {
 }
 
 // keySlot asks a server for the slot of the record.
-func keySlot(t *testing.T, s *Store, server *testserver.Server) int {
+func keySlot(t *testing.T, server *testserver.Server) int {
 	t.Helper()
 	slot, err := raw(t, server.URL).db.ClusterKeySlot(t.Context(), Prefix+"{"+remotetest.Key.String()+"}").Result()
 	must(t, err)

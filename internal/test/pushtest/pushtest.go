@@ -31,6 +31,7 @@ import (
 // Mode is how an account's pushes come.
 type Mode string
 
+// The modes of the console, 消息加解密方式.
 const (
 	Plain      Mode = "plain"
 	Compatible Mode = "compatible"

@@ -330,12 +330,17 @@ func TestLocalBounds(t *testing.T) {
 	bot.Default(func(c *Context) error { runs.Add(1); return c.ReplyRaw("", make([]byte, MaxBody)) })
 	e := mustEndpoint(t, EndpointConfig{Verifier: newVerifier(t, plainConfig()), Router: bot, Logger: slog.New(slog.NewTextHandler(&out, nil))})
 	defer mustShutdown(t, e)
-	const count = maxAnswers/MaxBody + 8
+	const count = maxShare/MaxBody + 200
+	serve(t, e, false, strings.Replace(textPush(7, "a"), follower, "oAnother", 1))
+	runs.Store(0)
 	for id := range count {
 		serve(t, e, false, textPush(id, "a"))
 	}
-	if e.local.bytes > maxAnswers || runs.Load() != count {
-		t.Errorf("%d bytes are kept after %d runs", e.local.bytes, runs.Load())
+	if another := serve(t, e, false, strings.Replace(textPush(7, "a"), follower, "oAnother", 1)); another.Body.Len() != MaxBody || runs.Load() != count {
+		t.Errorf("another's message is answered with %d bytes; %d runs", another.Body.Len(), runs.Load())
+	}
+	if s := &e.local.answers; s.bytes > maxShare+MaxBody || len(s.claims) > 2*s.kept+64 || runs.Load() != count {
+		t.Errorf("%d bytes are kept after %d runs", e.local.answers.bytes, runs.Load())
 	}
 	if first := serve(t, e, false, textPush(0, "a")); first.Body.String() != "success" || strings.Count(out.String(), "not kept any more") != 1 {
 		t.Errorf("the first is answered with %.40q; the log is %s", first.Body, &out)

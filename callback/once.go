@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -66,10 +68,11 @@ type Once interface {
 }
 
 // maxLocal bounds how many messages local remembers, and maxAnswers the bytes of their
-// answers; the oldest go first.
+// answers, of which a follower has a share; the oldest go first.
 const (
 	maxLocal   = 1 << 16
 	maxAnswers = 16 << 20
+	maxShare   = maxAnswers / 16
 )
 
 // errAnswerGone is what local returns for an answer that it has dropped.
@@ -80,8 +83,34 @@ var errAnswerGone = fmt.Errorf("callback: this message was handled, and its answ
 type local struct {
 	mu         sync.Mutex // guards what follows, and the claims' fields
 	young, old map[string]*claim
-	answered   []*claim // with answers that are kept, the oldest first
-	bytes      int      // of those
+	answers    shelf             // of all followers
+	followers  map[string]*shelf // of each
+}
+
+// shelf has the answers that are kept of messages, the oldest first, between some that are
+// gone by now.
+type shelf struct {
+	claims []*claim
+	kept   int // of claims, not gone
+	bytes  int
+}
+
+func (s *shelf) add(c *claim) {
+	s.claims, s.kept, s.bytes = append(s.claims, c), s.kept+1, s.bytes+len(c.answer)
+	if len(s.claims) > 2*s.kept+64 {
+		s.claims = slices.DeleteFunc(s.claims, func(c *claim) bool { return c.gone })
+	}
+}
+
+// oldest takes the message off the shelf whose answer has been there for the longest.
+func (s *shelf) oldest() *claim {
+	for {
+		c := s.claims[0]
+		s.claims[0] = nil
+		if s.claims = s.claims[1:]; !c.gone {
+			return c
+		}
+	}
 }
 
 type claim struct {
@@ -111,14 +140,37 @@ func (l *local) keep(c *claim) {
 	if len(c.answer) == 0 {
 		return
 	}
-	l.answered = append(l.answered, c)
-	for l.bytes += len(c.answer); l.bytes > maxAnswers; {
-		oldest := l.answered[0]
-		l.answered[0] = nil
-		l.answered = l.answered[1:]
-		l.bytes -= len(oldest.answer)
-		oldest.answer, oldest.gone = nil, true
+	_, follower, _ := strings.Cut(c.owner, ".")
+	if l.followers == nil {
+		l.followers = make(map[string]*shelf)
 	}
+	theirs := l.followers[follower]
+	if theirs == nil {
+		theirs = &shelf{}
+		l.followers[follower] = theirs
+	}
+	l.answers.add(c)
+	theirs.add(c)
+	for theirs.bytes > maxShare {
+		l.drop(theirs.oldest())
+	}
+	for l.answers.bytes > maxAnswers {
+		l.drop(l.answers.oldest())
+	}
+}
+
+// drop forgets the answer of a message.
+func (l *local) drop(c *claim) {
+	_, follower, _ := strings.Cut(c.owner, ".")
+	theirs := l.followers[follower]
+	for _, s := range []*shelf{&l.answers, theirs} {
+		s.kept--
+		s.bytes -= len(c.answer)
+	}
+	if theirs.kept == 0 {
+		delete(l.followers, follower)
+	}
+	c.answer, c.gone = nil, true
 }
 
 func (l *local) Claim(_ context.Context, _, key, owner string, _, _ time.Duration) (attempt, delivery int, age time.Duration, err error) { //nolint:revive,lll // the contract of messages, which all stores implement

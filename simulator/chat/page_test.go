@@ -156,7 +156,7 @@ func TestChinese(t *testing.T) {
 	d.Act("say", "type", "text", "value", "x")
 	d.Until("the verdict", func() bool {
 		_, html := d.Get("", "Accept-Language", "zh-CN")
-		return strings.Contains(html, "3 次推送全部失败（每次应答为 500 Internal Server Error）。请在 2s 内")
+		return strings.Contains(html, "3 次推送全部失败（每次应答为 500 Internal Server Error）。应用出错：原因见应用的日志")
 	})
 	if !strings.Contains(html, `<html lang="zh-CN">`) || !strings.Contains(html, "故障开关") {
 		t.Error("the page is not in Chinese")

@@ -35,7 +35,7 @@ type stage struct {
 // in the other stages and run in the last ones, one package after the other. So do tests
 // named …Unraced, which compute for so long that the race detector is too slow for them.
 func stages() ([]stage, error) {
-	all := []stage{{name: "tests, under the race detector", dir: ".", args: []string{"-race", "-p", "3", "-timeout", "20m", "./..."}}} // most packages wait as much as they compute
+	all := []stage{{name: "tests, under the race detector", dir: ".", args: []string{"-race", "-timeout", "20m", "./..."}}}
 	modules := []string{"."}
 	if _, err := os.Stat(filepath.Join(pages, "go.mod")); err == nil {
 		modules = append(modules, pages)

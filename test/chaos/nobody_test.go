@@ -4,6 +4,7 @@ package chaos
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -15,34 +16,50 @@ import (
 
 // TestNobodyIsKilled: eight processes with 50 users each over 20 renewals: 21
 // tokens are issued to each account and no call fails, with WeChat's overlap and
-// without any.
+// without any, on one engine after the other: they fill two cores. A machine that stood still for longer than that overlap proves nothing.
 func TestNobodyIsKilled(t *testing.T) {
 	asked(t)
+	const overlap = 2 * time.Second
 	for _, e := range engines() {
 		t.Run(e.name, func(t *testing.T) {
-			t.Parallel() // two at a time on two cores
-			const renewals, lives, overlap = 20, 4 * time.Second, 2 * time.Second
-			with := simtest.New(t, simulator.Options{Accounts: made(1, 1), Life: lives, Overlap: overlap, Events: -1})
-			without := simtest.New(t, simulator.Options{Accounts: made(2, 1), Life: lives, Overlap: -1, Events: -1})
-			all := append(accounts(with, overlap, platform.Classic), accounts(without, time.Nanosecond, platform.Classic)...)
-			f := newFleet(t, e, orders{Accounts: all, Users: 25, Pause: time.Second, Timing: timing})
-			for n := 1; n <= renewals+1; n++ {
-				patience.Until(t, fmt.Sprintf("token %d of each account", n), func() bool {
-					return issued(with, all[0].AppID) >= n && issued(without, all[1].AppID) >= n
-				})
+			wrong, disturbed := patience.Undisturbed(t, "a run in which nobody is killed", overlap/2, func() ([]string, bool) {
+				return nobodyIsKilled(t, e, overlap), false
+			})
+			switch {
+			case disturbed:
+				t.Skip("left out: this machine is too busy: run make chaos when it is not")
+			case len(wrong) > 0:
+				t.Error(strings.Join(wrong, "\n"))
 			}
-			total := f.end()
-			for i, sim := range []*simtest.Sim{with, without} {
-				saves, tokens := f.saves(keyOf(t, all[i])), issued(sim, all[i].AppID)
-				if tokens != saves {
-					t.Errorf("%d tokens issued, %d saved", tokens, saves)
-				}
-			}
-			if total.Failed+total.NoToken+total.Cut > 0 {
-				t.Errorf("of %d calls %d were refused, %d found no token, %d did not arrive: %s", total.Calls, total.Failed, total.NoToken, total.Cut, total.FirstFail)
-			}
-			t.Logf("%s: %d + %d tokens issued in as many renewals, %d calls, none failed, longest wait with a live token %s",
-				e.name, issued(with, all[0].AppID), issued(without, all[1].AppID), total.Calls, total.Longest)
 		})
 	}
+}
+
+// nobodyIsKilled makes one such run, and returns what was not as it is promised.
+func nobodyIsKilled(t *testing.T, e engine, overlap time.Duration) (wrong []string) {
+	t.Helper()
+	const renewals, lives = 20, 4 * time.Second
+	with := simtest.New(t, simulator.Options{Accounts: made(1, 1), Life: lives, Overlap: overlap, Events: -1})
+	without := simtest.New(t, simulator.Options{Accounts: made(2, 1), Life: lives, Overlap: -1, Events: -1})
+	all := append(accounts(with, overlap, platform.Classic), accounts(without, time.Nanosecond, platform.Classic)...)
+	f := newFleet(t, e, orders{Accounts: all, Users: 25, Pause: time.Second, Timing: timing})
+	for n := 1; n <= renewals+1; n++ {
+		patience.Until(t, fmt.Sprintf("token %d of each account", n), func() bool {
+			return issued(with, all[0].AppID) >= n && issued(without, all[1].AppID) >= n
+		})
+	}
+	total := f.end()
+	for i, sim := range []*simtest.Sim{with, without} {
+		saves, tokens := f.saves(keyOf(t, all[i])), issued(sim, all[i].AppID)
+		if tokens != saves {
+			wrong = append(wrong, fmt.Sprintf("%d tokens issued, %d saved", tokens, saves))
+		}
+	}
+	if total.Failed+total.NoToken+total.Cut > 0 {
+		wrong = append(wrong, fmt.Sprintf("of %d calls %d were refused, %d found no token, %d did not arrive: %s",
+			total.Calls, total.Failed, total.NoToken, total.Cut, total.FirstFail))
+	}
+	t.Logf("%s: %d + %d tokens issued in as many renewals, %d calls, %d failed, longest wait with a live token %s",
+		e.name, issued(with, all[0].AppID), issued(without, all[1].AppID), total.Calls, total.Failed+total.NoToken+total.Cut, total.Longest)
+	return wrong
 }

@@ -66,7 +66,12 @@ func (v *verdict) check() {
 		t.Errorf("%d calls, %d tokens, %d calls of the path that is always refused: nothing was proven", v.total.Calls, v.issued, v.total.Own)
 	}
 	if v.slow*1000 > v.total.Calls {
-		t.Errorf("%d of %d calls waited longer than a second outside outages: more than 1 in 1,000", v.slow, v.total.Calls)
+		run := span{v.r.began, time.Now()}
+		say := t.Errorf
+		if still := v.r.observer.still(run); still > run.to.Sub(run.from)/10 {
+			say = t.Logf // a machine that stands still for a tenth of the time says nothing about waits
+		}
+		say("%d of %d calls waited longer than a second outside outages: more than 1 in 1,000", v.slow, v.total.Calls)
 	}
 	windows, ends := 0, 0
 	for _, o := range v.r.outages {

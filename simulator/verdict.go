@@ -77,7 +77,7 @@ func (p *sending) unanswered(r *Result) {
 	r.fail(p.failureLine(), "%d %s went wrong (%s). %s", len(all), noun, what, p.remedy(r.Deliveries[0].Status))
 }
 
-// remedy says what to do about the status of an answer; 0 is none.
+// remedy says what to do about the status of an answer; 0 means no answer.
 func (p *sending) remedy(status int) string {
 	switch {
 	case status == http.StatusForbidden && p.Mode != Plain:

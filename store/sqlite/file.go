@@ -206,9 +206,9 @@ func (s *Store) openPath(ctx context.Context, path string) (*file, error) {
 	return f, s.prepare(ctx, f)
 }
 
-// create makes the file where there is none, under the sidecar's lock: whoever sets a
-// damaged one aside moves it and its log one after the other, and SQLite removes a log
-// that it finds beside an empty file.
+// create makes a missing file, under the sidecar's lock: a process that sets a
+// damaged one aside moves it and its log one after the other, and SQLite deletes a log
+// that it finds next to an empty database.
 func (s *Store) create(ctx context.Context, path string) error {
 	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
 		return err

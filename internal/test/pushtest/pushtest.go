@@ -147,8 +147,8 @@ func (s *sender) deliver(rt *rapid.T, message string) *httptest.ResponseRecorder
 	return recorder
 }
 
-// wrap puts the ciphertext into the form of the message, with the message in the clear
-// beside it in compatible mode.
+// wrap puts the ciphertext into the form of the message, next to the message in the clear
+// in compatible mode.
 func wrap(encrypt, message string, both bool) string {
 	inner := account
 	if message[0] == '{' {

@@ -409,6 +409,10 @@ func usedUp(v *view, now time.Time) *failure {
 
 // unavailable is the failure of a store that does not do what is needed. Only this
 // process knows about it. What is said is what was observed.
+// While a value lives nobody has waited for the store yet: if it ends before the next try,
+// its callers wait for that.
 func unavailable(v *view, now time.Time) *failure {
-	return storeFailed(v.storeErr, !v.looked.IsZero(), v.failure, now)
+	f := storeFailed(v.storeErr, !v.looked.IsZero(), v.failure, now)
+	f.soon = v.live(now)
+	return f
 }

@@ -21,7 +21,7 @@ type failure struct {
 	count int   // in a row
 	until time.Time
 	never bool  // no further attempt by this process
-	soon  bool  // the next attempt comes in seconds: callers wait for it
+	soon  bool  // callers wait for the next attempt, which comes in seconds
 	fence int64 // of the value that was held then; 0 for none
 }
 

@@ -127,7 +127,7 @@ func (k *Keeper) await(ctx context.Context) (Token, error) {
 		case evident && h.lastResort(now) != nil:
 			s.mu.Unlock()
 			return Token{h.refused}, nil
-		case evident && s.failure.lasts(now):
+		case evident && s.failure.lasts(now) && !s.failure.soon:
 			err := k.named(s.failure.at(now))
 			s.mu.Unlock()
 			return Token{}, err

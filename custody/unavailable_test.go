@@ -104,3 +104,28 @@ func TestUnsavedAndEnded(t *testing.T) {
 		}
 	})
 }
+
+// TestEndedWhileTheStoreFails: while a value lived, nobody waited for the store. Callers
+// that come when it has ended do, although an attempt has failed a moment ago.
+func TestEndedWhileTheStoreFails(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, i *issuer, store *memory.Store) {
+		i.answers(func(n int, _ custody.Mode) (custody.Grant, error) {
+			return custody.Grant{Value: custody.NewSecret(value(n)), ExpiresIn: 12 * time.Second}, nil
+		})
+		f := &faulty{Store: store}
+		cfg := config(i, f)
+		cfg.Timing.FetchTimeout = time.Second // an attempt takes half of it
+		k := open(t, cfg)
+		mustToken(t, k, value(1))
+		f.acquire.Store(&errAway)
+		for k.Status().Live {
+			time.Sleep(10 * time.Millisecond)
+		}
+		if failed := k.Status().Failure; failed == nil || failed.RetryAfter == 0 {
+			t.Fatalf("when the token ended, %v lasted: nothing was proven", failed)
+		}
+		time.AfterFunc(2*time.Second, func() { f.acquire.Store(nil) })
+		mustToken(t, k, value(2))
+	})
+}

@@ -79,7 +79,8 @@ const (
 	lookSlow  = 500 * time.Millisecond // a store that takes longer for a look does not count as answering
 	lookEvery = 100 * time.Millisecond
 	lookTime  = time.Second
-	numbered  = "n" // the parameter with the number of a user's call
+	skew      = time.Second // a process counts a token's life from when it asked a store, which may have been busy
+	numbered  = "n"         // the parameter with the number of a user's call
 )
 
 func newObserver() *observer {
@@ -163,7 +164,7 @@ func (o *observer) look(ctx context.Context) {
 		left := r.End.Sub(r.Now)
 		s.records[key.AppID] = record{
 			value: r.Value, left: left, life: r.Life,
-			live: left > r.Life/10 && o.sims[key.AppID].Accepts(r.Value), // it is handed out until a tenth of its life is left
+			live: left > r.Life/10+skew && o.sims[key.AppID].Accepts(r.Value), // it is handed out until a tenth of its life is left
 		}
 	}
 	o.mu.Lock()

@@ -28,10 +28,11 @@ type verdict struct {
 	wasted    int // of these, those that no store ever had
 	beyond    int // of these, those whose holder lost neither the answer nor the save
 	incidents int
+	overtime  []string // what took longer than it may
 }
 
 // judge ends the workers and judges what happened. It fails the test for what must
-// not be.
+// not be, except for what only took too long.
 func (r *run) judge() *verdict {
 	r.t.Helper()
 	v := &verdict{r: r, kinds: map[string]int{}}
@@ -66,12 +67,7 @@ func (v *verdict) check() {
 		t.Errorf("%d calls, %d tokens, %d calls of the path that is always refused: nothing was proven", v.total.Calls, v.issued, v.total.Own)
 	}
 	if v.slow*1000 > v.total.Calls {
-		run := span{v.r.began, time.Now()}
-		say := t.Errorf
-		if still := v.r.observer.still(run); still > run.to.Sub(run.from)/10 {
-			say = t.Logf // a machine that stands still for a tenth of the time says nothing about waits
-		}
-		say("%d of %d calls waited longer than a second outside outages: more than 1 in 1,000", v.slow, v.total.Calls)
+		v.overtime = append(v.overtime, fmt.Sprintf("%d of %d calls waited longer than a second outside outages: more than 1 in 1,000", v.slow, v.total.Calls))
 	}
 	windows, ends := 0, 0
 	for _, o := range v.r.outages {
@@ -96,7 +92,7 @@ func (v *verdict) judge(i *incident, worker int) {
 	switch stray, repeated := o.strayOf(i.Number); {
 	case i.Kind == slowCall && i.Path == refusedPath:
 		if waited > most && !excused {
-			v.fail("waited %s for its refusal", i, waited)
+			v.took("waited for its refusal", i, waited)
 		}
 		return
 	case i.Kind == slowCall:
@@ -147,14 +143,14 @@ func (v *verdict) recovered(i *incident, excused bool) {
 		}
 		if after > recoverTime {
 			v.late++
-			v.fail("not served "+recoverTime.String()+" after the store was back", i, after)
+			v.took("not served "+recoverTime.String()+" after the store was back", i, after)
 		}
 	}
 	for _, dead := range v.r.killed {
 		after := i.Began.Sub(dead.at) - v.r.observer.still(span{dead.at, i.Began})
 		if i.AppID == dead.appID && i.Kind != slowCall && after > repairTime && after < repairTime+time.Second && !v.sluggish(span{dead.at, s.to}) {
 			v.late++
-			v.fail("failed "+repairTime.String()+" after its token was invalidated", i, after)
+			v.took("failed "+repairTime.String()+" after its token was invalidated", i, after)
 		}
 	}
 }
@@ -257,6 +253,14 @@ func (v *verdict) fail(what string, i *incident, d time.Duration) {
 	v.kinds[what]++
 	if v.kinds[what] <= mostShown {
 		v.r.t.Errorf("%s: %s", what, v.describe(i, d))
+	}
+}
+
+// took keeps what took too long.
+func (v *verdict) took(what string, i *incident, d time.Duration) {
+	v.kinds[what]++
+	if v.kinds[what] <= mostShown {
+		v.overtime = append(v.overtime, what+": "+v.describe(i, d))
 	}
 }
 

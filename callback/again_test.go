@@ -2,6 +2,7 @@ package callback
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -287,10 +288,13 @@ func TestOtherAnswers(t *testing.T) {
 // apart, and is never success.
 func TestBodyRead(t *testing.T) {
 	for name, drain := range map[string]func(r *http.Request){
-		"all":       func(r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) },
-		"a part":    func(r *http.Request) { _, _ = io.CopyN(io.Discard, r.Body, 10) },
-		"no length": func(r *http.Request) { _, _ = io.Copy(io.Discard, r.Body); r.ContentLength = -1 },
-		"no body":   func(r *http.Request) { r.Body = nil },
+		"all":                       func(r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) },
+		"a part":                    func(r *http.Request) { _, _ = io.CopyN(io.Discard, r.Body, 10) },
+		"no length":                 func(r *http.Request) { _, _ = io.Copy(io.Discard, r.Body); r.ContentLength = -1 },
+		"no body":                   func(r *http.Request) { r.Body = nil },
+		"an empty one in its place": func(r *http.Request) { r.Body, r.ContentLength = http.NoBody, 0 },
+		"a low limit":               func(r *http.Request) { r.Body = http.MaxBytesReader(nil, r.Body, 20) },
+		"gzip":                      compress,
 	} {
 		for _, safe := range []bool{false, true} {
 			config := plainConfig()
@@ -305,7 +309,11 @@ func TestBodyRead(t *testing.T) {
 			drain(r)
 			recorder := httptest.NewRecorder()
 			e.ServeHTTP(recorder, r)
-			if recorder.Code != http.StatusInternalServerError || reason != ReasonBodyRead {
+			want := ReasonBodyRead
+			if name == "gzip" {
+				want = ReasonCompressed
+			}
+			if recorder.Code != http.StatusInternalServerError || reason != want {
 				t.Errorf("%s, safe %t: %d, %s", name, safe, recorder.Code, reason)
 			}
 			r = sentAs(t, safe, textPush(1, "a"))
@@ -319,6 +327,16 @@ func TestBodyRead(t *testing.T) {
 			mustShutdown(t, e)
 		}
 	}
+}
+
+// compress does what a proxy may do to a request that it passes on.
+func compress(r *http.Request) {
+	var b bytes.Buffer
+	w := gzip.NewWriter(&b)
+	_, _ = io.Copy(w, r.Body)
+	_ = w.Close()
+	r.Header.Set("Content-Encoding", "gzip")
+	r.Body, r.ContentLength = io.NopCloser(&b), int64(b.Len())
 }
 
 // TestLocalBounds: without a store, old answers make room for new ones, and a repetition

@@ -1,17 +1,20 @@
 package callback
 
 import (
+	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"slices"
+	"strconv"
 )
 
 // ReadBody reads the body of a push, of one that is larger than [MaxBody] not more
 // than a byte too much. It compares what came with the Content-Length: where less
 // came although the connection is intact, something in this program has read the body
-// before, and the error is an [*Error] with [ReasonBodyRead]. Any other error is the
-// connection's.
+// before, or allows less of it, and the error is an [*Error] with [ReasonBodyRead]. Any
+// other error is the connection's.
 //
 // [Verifier.OpenRequest] reads and opens in one step.
 func ReadBody(r *http.Request) ([]byte, error) { return readBody(r, nil) }
@@ -38,6 +41,10 @@ func readBody(r *http.Request, body []byte) ([]byte, error) {
 		if errors.Is(err, io.EOF) {
 			break
 		}
+		if limit, ok := errors.AsType[*http.MaxBytesError](err); ok {
+			return body, refuse(ReasonBodyRead, "something in front of this one allows bodies of "+strconv.FormatInt(limit.Limit, 10)+
+				" bytes (http.MaxBytesReader), fewer than the push has: allow "+strconv.Itoa(MaxBody))
+		}
 		if err != nil {
 			return body, err
 		}
@@ -52,9 +59,28 @@ var errBodyRead = refuse(ReasonBodyRead, "the body of the push is empty or short
 	"is right: something in front, such as a middleware that logs bodies, has read it before; register this one first, "+
 	"or have the other one put the body back (r.Body = io.NopCloser(bytes.NewReader(body)))")
 
+// unsuited returns what something in front has made of a body. WeChat sends no empty ones
+// and compresses none.
+func unsuited(r *http.Request, body []byte) error {
+	encoding := r.Header.Get("Content-Encoding")
+	switch {
+	case len(body) == 0:
+		return errBodyRead
+	case encoding == "", encoding == "identity":
+		return nil
+	default:
+		if text := bytes.TrimLeft(body, space); len(text) > 0 && (text[0] == '<' || text[0] == '{') {
+			return nil // it was decompressed on its way, and the header was left
+		}
+		return refuse(ReasonCompressed, fmt.Sprintf("the body is compressed (Content-Encoding %.20q), and WeChat compresses none: "+
+			"let the proxy in front of this program pass it on as it came", encoding))
+	}
+}
+
 // OpenRequest reads the body of a push and opens it as [Verifier.Open] does. Where the
-// body was read before ([ReasonBodyRead]), a wrong signature is the error all the same:
-// who did not sign the query learns nothing about this program.
+// body was read before ([ReasonBodyRead]) or compressed ([ReasonCompressed]), a wrong
+// signature is the error all the same: who did not sign the query learns nothing about
+// this program.
 func (v *Verifier) OpenRequest(q Query, r *http.Request) (message []byte, pair Pair, err error) {
 	message, pair, err = v.openRequest(new(room), q, r)
 	return v.inTime(q, message, pair, err)
@@ -71,8 +97,8 @@ func (v *Verifier) OpenLate(q Query, r *http.Request) (message []byte, pair Pair
 // message is good until room is used again.
 func (v *Verifier) openRequest(room *room, q Query, r *http.Request) (message []byte, pair Pair, err error) {
 	room.body, err = readBody(r, room.body)
-	if err == nil && len(room.body) == 0 && r.ContentLength != 0 {
-		err = errBodyRead // WeChat sends no empty ones
+	if err == nil {
+		err = unsuited(r, room.body)
 	}
 	if _, ok := errors.AsType[*Error](err); ok {
 		if ring, err := v.configured(); err != nil {

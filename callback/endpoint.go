@@ -341,8 +341,7 @@ func plainText(w http.ResponseWriter, status int, body string) {
 	_, _ = io.WriteString(w, body) //nolint:gosec // G705: what is echoed is signed, and text/plain
 }
 
-// refuse says why in the log, and only there. The answer is 403, or 500 where the fault
-// is this program's.
+// refuse says why in the log, and only there.
 func (e *Endpoint) refuse(w http.ResponseWriter, err error) {
 	status := http.StatusForbidden
 	if refusal, ok := errors.AsType[*Error](err); ok {
@@ -350,9 +349,7 @@ func (e *Endpoint) refuse(w http.ResponseWriter, err error) {
 		if e.config.Refused != nil {
 			e.config.Refused(refusal)
 		}
-		if refusal.Reason == ReasonBodyRead {
-			status = http.StatusInternalServerError
-		}
+		status = refusal.Status()
 	}
 	plainText(w, status, "wrong")
 }

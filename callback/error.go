@@ -1,5 +1,7 @@
 package callback
 
+import "net/http"
+
 // Reason names the step at which a request was refused. Its values are fit for
 // the label of a metric.
 type Reason string
@@ -25,6 +27,7 @@ const (
 	ReasonReused       Reason = "reused"        // another body came under the same timestamp and nonce
 	ReasonMessage      Reason = "message"       // the message is neither the XML nor the JSON of one
 	ReasonBodyRead     Reason = "body_read"     // the signature is right, and something read the body before
+	ReasonCompressed   Reason = "compressed"    // the signature is right, and a proxy compressed the body
 )
 
 // Error is why a request was refused. [ParseQuery], [Verifier.VerifyURL],
@@ -39,6 +42,17 @@ type Error struct {
 // Error says what failed and what to do, without secrets and without the values
 // of the request, apart from the appid of [ReasonAppID].
 func (e *Error) Error() string { return "callback: " + e.text }
+
+// Status is the status to answer a refused request with: 403, or 500 where WeChat is not to
+// blame but this program, or what stands in front of it.
+func (e *Error) Status() int {
+	switch e.Reason {
+	case ReasonBodyRead, ReasonCompressed:
+		return http.StatusInternalServerError
+	default:
+		return http.StatusForbidden
+	}
+}
 
 func refuse(reason Reason, text string) error {
 	return &Error{Reason: reason, text: text}

@@ -49,7 +49,7 @@ func (g *Gateway) serveCallback(w *observed, r *http.Request, appID string) {
 	switch {
 	case err == nil:
 	case errors.As(err, &refusal):
-		g.refusePush(w, r, refusal.Reason, err)
+		g.refusePush(w, r, refusal)
 	default: // WeChat asks again
 		g.cfg.Logger.Warn("a push is not taken: WeChat asks again", "appid", appID, "error", err)
 		plainText(w, http.StatusServiceUnavailable, "wrong")
@@ -57,8 +57,8 @@ func (g *Gateway) serveCallback(w *observed, r *http.Request, appID string) {
 }
 
 // refusePush says nothing but the status. A GET without a signature is somebody's browser.
-func (g *Gateway) refusePush(w *observed, r *http.Request, reason callback.Reason, err error) {
-	browser := r.Method == http.MethodGet && reason == callback.ReasonMissing
+func (g *Gateway) refusePush(w *observed, r *http.Request, refusal *callback.Error) {
+	browser := r.Method == http.MethodGet && refusal.Reason == callback.ReasonMissing
 	switch {
 	case !browser && !g.failures.add(r.RemoteAddr, time.Now()):
 		w.Header().Set("Connection", "close")
@@ -67,14 +67,10 @@ func (g *Gateway) refusePush(w *observed, r *http.Request, reason callback.Reaso
 		if browser {
 			level = slog.LevelDebug
 		}
-		g.cfg.Logger.LogAttrs(r.Context(), level, "refused a push", slog.String("appid", w.appID), slog.String("reason", string(reason)),
-			slog.String("remote", r.RemoteAddr), slog.Any("error", err))
+		g.cfg.Logger.LogAttrs(r.Context(), level, "refused a push", slog.String("appid", w.appID), slog.String("reason", string(refusal.Reason)),
+			slog.String("remote", r.RemoteAddr), slog.Any("error", refusal))
 	}
-	status := http.StatusForbidden
-	if reason == callback.ReasonBodyRead {
-		status = http.StatusInternalServerError
-	}
-	plainText(w, status, "wrong")
+	plainText(w, refusal.Status(), "wrong")
 }
 
 func plainText(w http.ResponseWriter, status int, text string) {

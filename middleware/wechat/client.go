@@ -140,6 +140,7 @@ func (c *Client) keep(cfg Config, store custody.Store) error {
 // without Close loses nothing either, since its lease runs out. Closing twice is
 // safe.
 func (c *Client) Close() error {
+	used.remove(c)
 	err := c.messages.end() // first, as handlers need the token
 	c.tickets.close()       // before the token, with which they are fetched
 	err = errors.Join(err, c.keeper.Close())

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/gin-gonic/gin"
 
@@ -33,6 +34,10 @@ func Middleware(cfg Config) gin.HandlerFunc {
 // A slash at the end of the path does not matter. Gin runs the middlewares of an engine, and not those of a group, for paths without a route. In
 // a group, register [Client.Callback] instead, for GET and POST.
 func (c *Client) Middleware() gin.HandlerFunc {
+	if other := used.add(c); other != nil {
+		c.log.Warn("two accounts of this program have one CallbackPath: on one engine the first one would refuse the other one's messages; "+
+			"give each a Config.CallbackPath of its own", "appid", c.appID, "other_appid", other.appID, "callback_path", c.path)
+	}
 	return func(ctx *gin.Context) {
 		c.enter(ctx)
 		if c.shared.Load() < shareChecks {
@@ -52,6 +57,34 @@ func (c *Client) Middleware() gin.HandlerFunc {
 			})
 		}
 	}
+}
+
+// used are the open clients of this process whose Middleware was made. Which engine it
+// belongs to, nobody can tell before a request comes.
+var used registry
+
+type registry struct {
+	mu      sync.Mutex
+	clients []*Client
+}
+
+// add returns the client of another account that has the same CallbackPath, nil for none.
+func (r *registry) add(c *Client) (other *Client) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, o := range r.clients {
+		if o.appID != c.appID && samePath(o.path, c.path) {
+			other = o
+		}
+	}
+	r.clients = append(r.clients, c)
+	return other
+}
+
+func (r *registry) remove(c *Client) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.clients = slices.DeleteFunc(r.clients, func(o *Client) bool { return o == c })
 }
 
 // samePath compares paths, but for a slash at the end.
@@ -236,10 +269,6 @@ func (c *Client) open(ctx *gin.Context) (*Push, error) {
 	switch {
 	case err == nil:
 	case errors.As(err, &refusal):
-		if encoding := r.Header.Get("Content-Encoding"); encoding != "" {
-			return nil, fmt.Errorf("the body is compressed (Content-Encoding %.20q) by a proxy in front of this program, as WeChat compresses none: %w",
-				encoding, err)
-		}
 		return nil, err
 	default:
 		return nil, fmt.Errorf("the body could not be read to its end: %w", err)
@@ -249,8 +278,7 @@ func (c *Client) open(ctx *gin.Context) (*Push, error) {
 	return &Push{Message: message, Query: query, Pair: pair}, nil
 }
 
-// refuse turns a request away. Its sender learns nothing, the log why. The status is 403,
-// or 500 where the fault is this program's.
+// refuse turns a request away. Its sender learns nothing, the log why.
 func (c *Client) refuse(ctx *gin.Context, err error) {
 	level := slog.LevelWarn
 	attrs := []slog.Attr{
@@ -258,8 +286,8 @@ func (c *Client) refuse(ctx *gin.Context, err error) {
 	}
 	status := http.StatusForbidden
 	if refusal, ok := errors.AsType[*callback.Error](err); ok {
-		if refusal.Reason == callback.ReasonBodyRead {
-			status, level = http.StatusInternalServerError, slog.LevelError
+		if status = refusal.Status(); status != http.StatusForbidden {
+			level = slog.LevelError
 		}
 		attrs = append(attrs, slog.String("reason", string(refusal.Reason)), slog.String("parameter", refusal.Parameter))
 		if c.refused != nil {

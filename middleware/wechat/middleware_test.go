@@ -337,7 +337,7 @@ func TestBodyBreaksOff(t *testing.T) {
 	}
 }
 
-// TestWithoutBody: a request that another program made by hand may have none.
+// TestWithoutBody: WeChat sends no push without a body, so something has taken it away.
 func TestWithoutBody(t *testing.T) {
 	engine := gin.New()
 	engine.Use(newClient(t, config()).Middleware())
@@ -347,7 +347,7 @@ func TestWithoutBody(t *testing.T) {
 	}
 	answer := httptest.NewRecorder()
 	engine.ServeHTTP(answer, r)
-	mustAnswer(t, answer, says(200, "success"))
+	mustAnswer(t, answer, says(500, "wrong"))
 }
 
 // TestElsewhere: other paths and methods go on, with the client.
@@ -431,6 +431,29 @@ func TestSeveralAccounts(t *testing.T) {
 	}
 	mustAnswer(t, serve(engine, http.MethodGet, verificationURL("/news", testToken), ""), says(403, "wrong"))
 	serve(engine, http.MethodGet, "/both", "")
+}
+
+// TestOnePath: that two accounts have one path is said at the start, to whom it may concern.
+func TestOnePath(t *testing.T) {
+	log := new(logtest.Log)
+	first, second := config(), config()
+	first.CallbackPath = "/one-path"
+	second.AppID, second.ContextKey, second.CallbackPath, second.Logger = "wxfedcba9876543210", "second", "/one-path/", log.Logger(slog.LevelWarn)
+	client := newClient(t, first)
+	client.Middleware()
+	newClient(t, second).Middleware()
+	if !strings.Contains(log.String(), "CallbackPath") || !strings.Contains(log.String(), testAppID) {
+		t.Errorf("the log: %s", log.String())
+	}
+	if err := client.Close(); err != nil {
+		t.Fatal(err)
+	}
+	quiet := new(logtest.Log)
+	second.Logger = quiet.Logger(slog.LevelWarn)
+	newClient(t, second).Middleware()
+	if strings.Contains(quiet.String(), "CallbackPath") {
+		t.Errorf("after the first one was closed: %s", quiet.String())
+	}
 }
 
 func TestSameKeyTwice(t *testing.T) {

@@ -232,8 +232,8 @@ func (t trouble) remedy(cause string) Text {
 			"请让程序在该路径上响应 %s 请求：中间件注册在 engine 上时，检查 Config.CallbackPath；注册在 Gin 的 group 上时，请在该 group 中为 GET 和 POST 注册 client.Callback()，因为 group 的中间件只对已有路由生效。", method)
 	case "callback_app_fails":
 		if t.stage == Message {
-			return text("The app, or a proxy in front of it, fails: look into their logs. If the app has the middleware and its log says that the body was read before, register the middleware before the one that reads bodies.",
-				"程序或它前面的代理出错了：请查看它们的日志。如果使用了中间件且日志提示请求体已被读取，请把中间件注册在读取请求体的中间件之前。")
+			return text("The app, or a proxy in front of it, fails: look into their logs. If the app has the middleware, its log may say that the body was read before: then register the middleware before the one that reads bodies; or that a proxy compresses it: switch that off.",
+				"程序或它前面的代理出错了：请查看它们的日志。如果使用了中间件，日志可能提示请求体已被读取：请把中间件注册在读取请求体的中间件之前；也可能提示请求体被代理压缩：请关闭压缩。")
 		}
 		return text("The app, or a proxy in front of it, fails: look into their logs.", "程序或它前面的代理出错了：请查看它们的日志。")
 	case "callback_compressed":

@@ -15,6 +15,7 @@ import (
 	"github.com/zhongkong-go/zhongkong/middleware/wechat"
 	"github.com/zhongkong-go/zhongkong/platform"
 	"github.com/zhongkong-go/zhongkong/store/open"
+	"github.com/zhongkong-go/zhongkong/store/sqlite"
 )
 
 // tokenCmd works on the token that the programs of a store share.
@@ -79,16 +80,19 @@ func fromEnvironment(ctx context.Context, t *terminal, look bool) (*custodian, e
 // placeOf says where a store is, without the password that its URL may hold. With
 // mustExist a file that is not there is an error.
 func placeOf(address string, mustExist bool) (string, error) {
-	scheme, rest, _ := strings.Cut(address, ":")
+	scheme, _, _ := strings.Cut(address, ":")
 	switch strings.ToLower(scheme) {
 	case "memory":
 		return "", mistake("ZHONGKONG_STORE is memory:, which other programs do not share: nothing of theirs can be seen or changed")
 	case "sqlite":
-		path, err := filepath.Abs(rest)
+		path, err := sqlite.ParseURL(address)
 		if err != nil {
+			return "", mistake("ZHONGKONG_STORE: %s", strings.TrimPrefix(err.Error(), "zhongkong: "))
+		}
+		if path, err = filepath.Abs(path); err != nil {
 			return "", err
 		}
-		if _, err := os.Stat(path); mustExist && rest != "" && errors.Is(err, os.ErrNotExist) {
+		if _, err := os.Stat(path); mustExist && errors.Is(err, os.ErrNotExist) {
 			return "", fmt.Errorf("there is no database %s: set ZHONGKONG_STORE to your program's, or run this in its working directory", path)
 		}
 		return path, nil

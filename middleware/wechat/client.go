@@ -33,8 +33,9 @@ type Client struct {
 	refused   func(*callback.Error) // of Config.Endpoint
 	messages  messages
 	bot       *callback.Router // Config.Messages, nil without
-	store     custody.Store    // nil when somebody else closes it
-	idle      func()           // closes kept connections; of a foreign transport, nothing
+	store     *pooled
+	left      sync.Once // Close has left the store
+	idle      func()    // closes kept connections; of a foreign transport, nothing
 
 	misplaced, unhandled sync.Once    // what the log is told of callbacks
 	shared               atomic.Int32 // requests without a second account at the path, see share
@@ -65,20 +66,17 @@ func New(cfg Config) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("wechat: %w", err)
 	}
-	store, opened := cfg.Store, custody.Store(nil)
-	if store == nil {
-		open, err := parseStoreURL(cfg.StoreURL)
-		if err != nil {
-			return nil, err
-		}
-		if opened, err = open(context.Background(), cfg.Logger); err != nil {
-			return nil, fmt.Errorf("wechat: Config.StoreURL (ZHONGKONG_STORE): %w", err)
-		}
-		store = opened
+	pooled, err := stores.get(cfg)
+	if err != nil {
+		return nil, err
 	}
+	if cfg.Scheduler == nil {
+		cfg.Scheduler = pooled.scheduler
+	}
+	store := pooled.store
 	c := &Client{
 		appID: cfg.AppID, path: cfg.CallbackPath, key: cfg.ContextKey, log: cfg.Logger,
-		verifier: verifier, envelopes: envelopes, store: opened, idle: func() {},
+		verifier: verifier, envelopes: envelopes, store: pooled, idle: func() {},
 		refused: cfg.Endpoint.Refused, bot: cfg.Messages,
 	}
 	if cfg.Gateway == "" {
@@ -87,9 +85,7 @@ func New(cfg Config) (*Client, error) {
 		err = c.keepFromGateway(cfg, timing, store)
 	}
 	if err != nil {
-		if opened != nil {
-			_ = opened.Close()
-		}
+		_ = stores.leave(pooled)
 		return nil, err
 	}
 	c.messages.config, c.messages.forgets = cfg.endpointConfig(c, store), forgets
@@ -133,7 +129,7 @@ func (c *Client) keep(cfg Config, store custody.Store) error {
 	return nil
 }
 
-// Close ends the client and the store that New opened. Handlers of messages have
+// Close ends the client, and the store that New opened if no other client has it. Handlers of messages have
 // 5 s to end; then their Context does, and what is not handled is left in the
 // store for another process or the next start. A fetch that is on its way is
 // awaited and saved, which may take 10 s, with tickets 20 s; a program that ends
@@ -145,9 +141,7 @@ func (c *Client) Close() error {
 	c.tickets.close()       // before the token, with which they are fetched
 	err = errors.Join(err, c.keeper.Close())
 	c.idle()
-	if c.store != nil {
-		err = errors.Join(err, c.store.Close())
-	}
+	c.left.Do(func() { err = errors.Join(err, stores.leave(c.store)) })
 	return err
 }
 

@@ -81,10 +81,11 @@ type Config struct {
 	// Store keeps the token, in place of StoreURL. Close does not close it.
 	Store custody.Store
 
-	// StoreURL names a store that New opens and Close closes:
+	// StoreURL names a store that New opens and Close closes. Clients of one process that
+	// name the same file share it; the last one to be closed closes it:
 	//
 	//	sqlite:zhongkong.db    a file in the working directory; the default
-	//	sqlite:/abs/path.db    a file
+	//	sqlite:/abs/path.db    a file; sqlite:///abs/path.db is the same
 	//	memory:                nothing that outlives the client: a fetch at every start;
 	//	                       the default with a Gateway
 	//
@@ -133,8 +134,8 @@ type Config struct {
 	// is away; set it in one process at most. See custody.Config.
 	FetchWithoutStore bool
 
-	// Scheduler is shared by programs with many accounts. Nil gives the client one
-	// of its own.
+	// Scheduler sets the pace of renewals for many accounts. Nil gives one to all clients
+	// on the same store.
 	Scheduler *custody.Scheduler
 
 	// Timing bounds the steps of a renewal. The zero value is right for WeChat over a
@@ -205,7 +206,7 @@ func (c Config) validate() error {
 		return errors.New("wechat: Config.Endpoint has a Verifier or a Router: set Config.Token, Config.AESKey and Config.Messages instead")
 	}
 	if c.Store == nil {
-		if _, err := parseStoreURL(c.StoreURL); err != nil {
+		if _, _, err := parseStoreURL(c.StoreURL); err != nil {
 			return err
 		}
 	}

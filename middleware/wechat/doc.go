@@ -45,8 +45,9 @@
 //	other GETs and POSTs    403 "wrong", and a line in the log that says why
 //	other methods           go on to the handlers
 //
-// [Client.Push] tells a handler what was verified. Several accounts live on one
-// engine when each has a ContextKey and a CallbackPath of its own.
+// [Client.Push] tells a handler what was verified. Two or three accounts live on one
+// engine when each has a ContextKey and a CallbackPath of its own; for more there is
+// [Accounts], one middleware for all of them.
 //
 // # Messages
 //

@@ -43,10 +43,8 @@ func (c *Client) Middleware() gin.HandlerFunc {
 		if c.shared.Load() < shareChecks {
 			c.share(ctx)
 		}
-		// FullPath too: an engine may be told to route //wx to /wx.
-		path, route := ctx.Request.URL.Path, ctx.FullPath()
 		switch {
-		case path == c.path, samePath(route, c.path), route == "" && samePath(path, c.path):
+		case c.calledBack(ctx):
 			c.serve(ctx)
 		case looksLikeWeChat(ctx.Request):
 			c.misplaced.Do(func() {
@@ -57,6 +55,13 @@ func (c *Client) Middleware() gin.HandlerFunc {
 			})
 		}
 	}
+}
+
+// calledBack reports whether a request came to CallbackPath: by its route too, as an
+// engine may be told to route //wx to /wx.
+func (c *Client) calledBack(ctx *gin.Context) bool {
+	path, route := ctx.Request.URL.Path, ctx.FullPath()
+	return path == c.path || samePath(route, c.path) || route == "" && samePath(path, c.path)
 }
 
 // used are the open clients of this process whose Middleware was made. Which engine it

@@ -5,7 +5,7 @@
 // It links the drivers of all of them. A program that knows its store imports
 // that one's package alone.
 //
-//	sqlite:zhongkong.db    a file, for the processes of one machine; sqlite:/absolute/path
+//	sqlite:zhongkong.db    a file, for the processes of one machine; sqlite:/absolute/path, or sqlite:///absolute/path
 //	memory:                nothing lasts; for one process
 //	redis://, rediss://    package store/redis says what may stand behind
 //	postgres://            package store/postgres
@@ -47,7 +47,11 @@ var ErrNoSchema = errors.New("zhongkong: this kind of store has no schema, so th
 func Open(ctx context.Context, address string, options Options) (custody.Store, error) {
 	switch scheme, rest := split(address); scheme {
 	case "sqlite":
-		return checked(sqlite.Open(ctx, rest, sqlite.Options{Logger: options.Logger, NoMigrate: options.NoMigrate}))
+		path, err := sqlite.ParseURL(address)
+		if err != nil {
+			return nil, err
+		}
+		return checked(sqlite.Open(ctx, path, sqlite.Options{Logger: options.Logger, NoMigrate: options.NoMigrate}))
 	case "memory":
 		if rest != "" {
 			return nil, errors.New("zhongkong: the URL of the memory store is memory: and nothing more")
@@ -68,9 +72,13 @@ func Open(ctx context.Context, address string, options Options) (custody.Store, 
 // (migrations.Up), takes its last step back with the data in it (Down), or only
 // looks (Look), and returns how far it is then. [ErrNoSchema] where there is none.
 func Migrate(ctx context.Context, address string, action migrations.Action) (migrations.Status, error) {
-	switch scheme, rest := split(address); scheme {
+	switch scheme, _ := split(address); scheme {
 	case "sqlite":
-		return sqlite.Migrate(ctx, rest, sqlite.Options{}, action)
+		path, err := sqlite.ParseURL(address)
+		if err != nil {
+			return migrations.Status{}, err
+		}
+		return sqlite.Migrate(ctx, path, sqlite.Options{}, action)
 	case "memory", "redis", "rediss":
 		return migrations.Status{}, ErrNoSchema
 	case "postgres", "postgresql":

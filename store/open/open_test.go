@@ -10,6 +10,7 @@ import (
 	"github.com/zhongkong-go/zhongkong/internal/test/testserver"
 	"github.com/zhongkong-go/zhongkong/migrations"
 	"github.com/zhongkong-go/zhongkong/store/open"
+	"github.com/zhongkong-go/zhongkong/store/sqlite"
 )
 
 func TestMain(m *testing.M) { testserver.Main(m) }
@@ -89,6 +90,43 @@ func TestUnknown(t *testing.T) {
 		if !strings.Contains(address, "memory") && !strings.Contains(address, "redis") {
 			_, err = open.Migrate(t.Context(), address, migrations.Look)
 			remotetest.MustSay(t, err, "zhongkong:")
+		}
+	}
+}
+
+// TestSQLiteURL: one file has the same name in each form, and what would be taken for a
+// part of its name is refused.
+func TestSQLiteURL(t *testing.T) {
+	t.Parallel()
+	for address, want := range map[string]string{
+		"sqlite:zhongkong.db": "zhongkong.db", "SQLite:a/b.db": "a/b.db", "sqlite:/a/b.db": "/a/b.db", "sqlite:///a/b.db": "/a/b.db",
+		"sqlite:a%20b.db": "a%20b.db",
+	} {
+		if path, err := sqlite.ParseURL(address); err != nil || path != want {
+			t.Errorf("%s: %q, %v, want %q", address, path, err, want)
+		}
+	}
+	for address, want := range map[string]string{
+		"sqlite:": "has no path", "sqlite://": "has no path", "sqlite://a.db": "write sqlite:a.db", "sqlite:a.db?mode=ro": "no parameters",
+		"sqlite:a.db#x": "no parameters", "a.db": "begins with sqlite:",
+	} {
+		_, err := sqlite.ParseURL(address)
+		remotetest.MustSay(t, err, want)
+		_, err = open.Open(t.Context(), address, open.Options{})
+		remotetest.MustSay(t, err, "zhongkong:")
+	}
+	file := filepath.Join(t.TempDir(), "zhongkong.db")
+	for i, scheme := range []string{"sqlite:", "sqlite://"} {
+		s, err := open.Open(t.Context(), scheme+file, open.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i == 0 {
+			remotetest.Save(t, s, "value")
+		}
+		remotetest.MustLoad(t, s, "value")
+		if err := s.Close(); err != nil {
+			t.Error(err)
 		}
 	}
 }

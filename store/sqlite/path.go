@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"net/url"
 	"os"
@@ -35,6 +36,29 @@ func dsn(path, query string) string {
 		path = "/" + path // C:/folder/file
 	}
 	return (&url.URL{Scheme: "file", Path: path, RawQuery: query}).String()
+}
+
+// ParseURL returns the path of a store's URL, for programs that are told their store in
+// one word: sqlite:zhongkong.db, sqlite:/var/lib/zhongkong.db or, the same,
+// sqlite:///var/lib/zhongkong.db. Percent signs mean nothing, and parameters there are
+// none.
+func ParseURL(address string) (path string, err error) {
+	scheme, rest, _ := strings.Cut(address, ":")
+	path = rest
+	if after, ok := strings.CutPrefix(rest, "//"); ok {
+		path = after
+	}
+	switch {
+	case !strings.EqualFold(scheme, "sqlite"):
+		return "", errors.New("zhongkong: the URL of an SQLite database begins with sqlite: and this one does not")
+	case path == "":
+		return "", errors.New("zhongkong: the URL of the SQLite database has no path: write sqlite:zhongkong.db or sqlite:/abs/path.db")
+	case path != rest && !strings.HasPrefix(path, "/"):
+		return "", fmt.Errorf("zhongkong: the URL of the SQLite database, %s, has two slashes and no absolute path: write sqlite:%s or sqlite:///abs/path.db", address, path)
+	case strings.ContainsAny(path, "?#"):
+		return "", fmt.Errorf("zhongkong: the URL of the SQLite database, %s, has a ? or a #: it takes no parameters, so leave them out", address)
+	}
+	return path, nil
 }
 
 // absolute checks what a person wrote and makes it independent of the working

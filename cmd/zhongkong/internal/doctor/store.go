@@ -28,12 +28,11 @@ var probeKey = custody.Key{Kind: "doctor", AppID: "probe"}
 
 // Place names a store without the password that its URL may hold.
 func Place(address string) string {
-	scheme, rest, _ := strings.Cut(address, ":")
-	if strings.EqualFold(scheme, "sqlite") {
-		if path, err := filepath.Abs(rest); err == nil && rest != "" {
-			return path
+	if path, err := sqlite.ParseURL(address); err == nil {
+		if abs, err := filepath.Abs(path); err == nil {
+			return abs
 		}
-		return rest
+		return path
 	}
 	u, err := url.Parse(address)
 	switch {
@@ -115,11 +114,11 @@ func (x *examination) lookAtStore(ctx context.Context) []Finding {
 
 // database returns the path of the store where that is a file.
 func (x *examination) database() (path string, isFile bool) {
-	scheme, rest, _ := strings.Cut(x.StoreURL, ":")
-	if !strings.EqualFold(scheme, "sqlite") || rest == "" {
+	path, err := sqlite.ParseURL(x.StoreURL)
+	if err != nil {
 		return "", false
 	}
-	path, err := filepath.Abs(rest)
+	path, err = filepath.Abs(path)
 	return path, err == nil
 }
 

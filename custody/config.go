@@ -106,7 +106,7 @@ func (c Config) WithDefaults() Config {
 
 // validate names the field that is wrong and the rule it breaks.
 func (c Config) validate() error {
-	if err := c.Key.validate(); err != nil {
+	if err := c.Key.Check(); err != nil {
 		return err
 	}
 	if c.Kind.Fetch == nil {

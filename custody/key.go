@@ -40,22 +40,24 @@ func (k Key) String() string {
 	return b.String()
 }
 
-func (k Key) validate() error {
+// Check returns an error for a key under which no store keeps anything: Kind or AppID is
+// missing, a part holds what would make another name of it, or the name is too long.
+func (k Key) Check() error {
 	for _, part := range []struct{ name, value string }{
 		{"Kind", k.Kind}, {"AppID", k.AppID}, {"API", k.API}, {"Host", k.Host},
 	} {
 		if part.value == "" && (part.name == "Kind" || part.name == "AppID") {
-			return fmt.Errorf("zhongkong: Config.Key.%s is empty", part.name)
+			return fmt.Errorf("zhongkong: Key.%s is empty", part.name)
 		}
 		bad := func(r rune) bool {
 			return r == '/' || r == '@' || r == utf8.RuneError || unicode.IsControl(r) || unicode.IsSpace(r)
 		}
 		if strings.ContainsFunc(part.value, bad) {
-			return fmt.Errorf("zhongkong: Config.Key.%s is %q: it must not contain '/', '@', white space or control characters", part.name, part.value)
+			return fmt.Errorf("zhongkong: Key.%s is %q: it must not contain '/', '@', white space or control characters", part.name, part.value)
 		}
 	}
 	if n := len(k.String()); n > maxKeyBytes {
-		return fmt.Errorf("zhongkong: the name of Config.Key has %d bytes, more than %d", n, maxKeyBytes)
+		return fmt.Errorf("zhongkong: the name of Key has %d bytes, more than %d", n, maxKeyBytes)
 	}
 	return nil
 }

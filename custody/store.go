@@ -44,6 +44,12 @@ const MaxLoadMany = 500
 // goroutines and by processes. A call returns at most one second after its
 // ctx ended; it may then have happened or not, and the caller assumes neither.
 //
+// # Limits
+//
+// What is larger than the limits above, a key that [Key.Check] refuses, and texts that
+// are not UTF-8 or hold NUL, are errors before anything happens, the same for every store.
+// A journal's detail is cut instead.
+//
 // [Row] holds these rules as code. A store that can read and write a few
 // columns or one blob atomically needs nothing more.
 type Store interface {

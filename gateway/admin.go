@@ -286,11 +286,7 @@ func (g *Gateway) adminReplace(r *http.Request, actor string, body []byte) (any,
 	if doc.Version, err = g.version(r.Context(), doc); err != nil {
 		return nil, err
 	}
-	detail := strings.Join(names, " ")
-	if len(detail) > 512 {
-		detail = detail[:512] + "…"
-	}
-	if err := g.mustNote(r.Context(), actor, "replace accounts", strconv.Itoa(len(list))+" accounts", detail); err != nil {
+	if err := g.mustNote(r.Context(), actor, "replace accounts", strconv.Itoa(len(list))+" accounts", strings.Join(names, " ")); err != nil {
 		return nil, err
 	}
 	if _, err := g.ledger.Put(r.Context(), doc); err != nil {

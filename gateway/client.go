@@ -259,7 +259,7 @@ func (c *Clients) put(ctx context.Context, doc store.Document, value any) error 
 }
 
 func (c *Clients) note(ctx context.Context, act, name, detail string) error {
-	if err := c.ledger.Note(ctx, store.Use{Actor: c.actor, Act: act, Subject: name, Detail: detail}); err != nil {
+	if err := c.ledger.Note(ctx, store.Use{Actor: c.actor, Act: act, Subject: name, Detail: detail}.Fit()); err != nil {
 		return fmt.Errorf("gateway: the journal cannot be written, so nothing was changed: %w", err)
 	}
 	return nil

@@ -271,3 +271,23 @@ func TestHistory(t *testing.T) {
 		}
 	})
 }
+
+// TestClientOfManyAccounts: the journal's line about it is cut, and the client is whole.
+func TestClientOfManyAccounts(t *testing.T) {
+	t.Parallel()
+	clients, err := gateway.NewClients(memory.New(), "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	many := make([]string, 1000)
+	for i := range many {
+		many[i] = fmt.Sprintf("wx%016x", i)
+	}
+	if _, err := clients.Add(t.Context(), gateway.Client{Name: "many", Accounts: many}); err != nil {
+		t.Fatal(err)
+	}
+	list, err := clients.List(t.Context())
+	if err != nil || len(list) != 1 || len(list[0].Accounts) != len(many) {
+		t.Errorf("%d clients, %v", len(list), err)
+	}
+}

@@ -1,11 +1,6 @@
 package store
 
-import (
-	"errors"
-	"fmt"
-	"io/fs"
-	"time"
-)
+import "time"
 
 // The limits of the arguments of callback.Once, in bytes.
 const (
@@ -14,9 +9,18 @@ const (
 )
 
 // ErrAnswerGone is what Wait and Keep of callback.Once return where the answer of a
-// message was dropped because there was no room for it. It is fs.ErrNotExist, by which
-// package callback knows it.
-var ErrAnswerGone = fmt.Errorf("zhongkong: this message was handled, and its answer is not kept any more: %w", fs.ErrNotExist)
+// message was dropped because there was no room for it. Package callback knows it by its
+// method.
+var ErrAnswerGone error = answerGone{}
+
+type answerGone struct{}
+
+func (answerGone) Error() string {
+	return "zhongkong: this message was handled, and its answer is not kept any more"
+}
+
+// AnswerGone says that it is this error.
+func (answerGone) AnswerGone() {}
 
 // Claim is the state of one message inside a store, and its methods are the rules of
 // callback.Once: pure functions of the state and the store's time, without lock, clock
@@ -134,22 +138,3 @@ func (c *Claim) Finish(nowUS int64, owner string, answer []byte, keep time.Durat
 
 // Waits reports whether the message waits in the inbox and is free to be taken.
 func (c *Claim) Waits(nowUS int64) bool { return c.KeptUS > 0 && c.Free(nowUS) }
-
-// CheckClaim returns an error for names and contents that no store takes. Names that a
-// call does not have are "".
-func CheckClaim(account, key, owner string, content []byte) error {
-	for _, field := range []struct{ name, value string }{{"account", account}, {"key", key}, {"owner", owner}} {
-		if len(field.value) > MaxClaimName {
-			return fmt.Errorf("zhongkong: the %s of a message has %d bytes: at most %d", field.name, len(field.value), MaxClaimName)
-		}
-	}
-	for i := range len(key) {
-		if key[i] < ' ' || key[i] >= 0x7f {
-			return errors.New("zhongkong: the key of a message holds other characters than printable ASCII")
-		}
-	}
-	if n := len(content); n > MaxClaimAnswer {
-		return fmt.Errorf("zhongkong: an answer or a message of %d bytes: at most %d", n, MaxClaimAnswer)
-	}
-	return nil
-}

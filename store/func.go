@@ -65,6 +65,9 @@ type document struct {
 }
 
 func (s *funcStore) Load(ctx context.Context, key custody.Key) (custody.Record, error) {
+	if err := key.Check(); err != nil {
+		return custody.Record{}, err
+	}
 	var record custody.Record
 	err := s.do(ctx, key, func(now time.Time, row *Row) error {
 		if row.Value == "" && row.Notes == nil {
@@ -127,6 +130,9 @@ func (s *funcStore) Close() error {
 // do applies change to the row of key as it is stored now, and saves what of it
 // is to be kept. Nothing is remembered of a change that could not be saved.
 func (s *funcStore) do(ctx context.Context, key custody.Key, change func(now time.Time, row *Row) error) error {
+	if err := key.Check(); err != nil {
+		return err
+	}
 	select {
 	case s.turn <- struct{}{}:
 		defer func() { <-s.turn }()

@@ -6,12 +6,6 @@ import (
 	"time"
 )
 
-// The limits of a [Ledger], in bytes. Names and actors are ASCII.
-const (
-	MaxDocumentNameBytes = 255
-	MaxDocumentBytes     = 1 << 20 // Document.Body
-)
-
 // ErrConflict is returned by Ledger.Put when the document is not, or no longer,
 // the one that was read: read it again, and decide again.
 var ErrConflict = errors.New("zhongkong: the document was changed meanwhile")
@@ -21,7 +15,8 @@ var ErrConflict = errors.New("zhongkong: the document was changed meanwhile")
 // it, so that all gateways of a store know them.
 //
 // What the contract of [Store] says about time, atomicity, concurrency and
-// cancellation holds here as well.
+// cancellation holds here as well. What [Document.Check] and [Use.Check] refuse is an
+// error before anything happens.
 type Ledger interface {
 	// Documents returns the documents whose Version is above after, lowest version
 	// first, removed ones with a nil Body; 0 returns all that exist or did. A caller

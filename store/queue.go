@@ -2,17 +2,7 @@ package store
 
 import (
 	"context"
-	"fmt"
 	"time"
-)
-
-// The limits of a [Queue], in bytes. Lines, lanes, ids and owners are printable
-// ASCII without white space.
-const (
-	MaxLineBytes     = 255     // Delivery.Line
-	MaxDeliveryName  = 64      // Delivery.Lane, Delivery.ID and owners
-	MaxDeliveryBytes = 1 << 20 // Delivery.Body
-	MaxPush          = 100     // deliveries of one Push
 )
 
 // Queue is an optional ability of a Store: it keeps what has to be delivered until
@@ -25,7 +15,9 @@ const (
 // whoever tries to deliver at the moment, with a lease.
 //
 // What the contract of [Store] says about time, concurrency and cancellation holds
-// here as well, and about atomicity for each delivery by itself.
+// here as well, and about atomicity for each delivery by itself. Lines, lanes, ids and
+// owners are printable ASCII without white space; what [Delivery.Check] and
+// [CheckDelivery] refuse is an error before anything happens.
 type Queue interface {
 	// Push appends deliveries, each to the end of its lane. One whose Line and ID are
 	// in the queue is left as it is there, so that a Push that failed can be repeated.
@@ -80,47 +72,4 @@ type Line struct {
 	Waiting int           // deliveries, those that are lent too
 	Oldest  time.Duration // since the first of them was pushed
 	Free    time.Duration // until one of them is free, first of its lane or not; 0 when one is
-}
-
-// Check returns an error for a delivery that no Queue takes.
-func (d Delivery) Check() error {
-	for _, field := range []struct {
-		name, value string
-		most        int
-		empty       bool
-	}{
-		{"Line", d.Line, MaxLineBytes, false},
-		{"Lane", d.Lane, MaxDeliveryName, false},
-		{"ID", d.ID, MaxDeliveryName, false},
-		{"Owner", d.Owner, MaxDeliveryName, true},
-	} {
-		if field.value == "" && !field.empty || len(field.value) > field.most {
-			return fmt.Errorf("zhongkong: Delivery.%s has %d bytes: it needs 1 to %d", field.name, len(field.value), field.most)
-		}
-		for i := range len(field.value) {
-			if c := field.value[i]; c <= ' ' || c >= 0x7f {
-				return fmt.Errorf("zhongkong: Delivery.%s holds other characters than printable ASCII", field.name)
-			}
-		}
-	}
-	switch n := len(d.Body); {
-	case n == 0 || n > MaxDeliveryBytes:
-		return fmt.Errorf("zhongkong: Delivery.Body has %d bytes: it needs 1 to %d", n, MaxDeliveryBytes)
-	case d.Wait < 0:
-		return fmt.Errorf("zhongkong: Delivery.Wait is %s: it must not be negative", d.Wait)
-	}
-	return nil
-}
-
-// CheckPush returns an error for deliveries that no Queue takes in one Push.
-func CheckPush(deliveries []Delivery) error {
-	if n := len(deliveries); n > MaxPush {
-		return fmt.Errorf("zhongkong: %d deliveries in one Push: at most %d", n, MaxPush)
-	}
-	for _, d := range deliveries {
-		if err := d.Check(); err != nil {
-			return err
-		}
-	}
-	return nil
 }

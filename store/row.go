@@ -42,6 +42,9 @@ func (r *Row) Record(now time.Time) custody.Record {
 
 // Acquire is [custody.Store.Acquire] at now.
 func (r *Row) Acquire(now time.Time, key custody.Key, attempt string, ttl time.Duration) (custody.Lease, error) {
+	if err := first(key.Check(), field{"the id of an attempt", attempt, custody.MaxAttemptBytes, false}.checkName()); err != nil {
+		return custody.Lease{}, err
+	}
 	if left := r.LeaseEnd.Sub(now); r.Attempt != "" && left > 0 {
 		if r.Attempt != attempt {
 			return custody.Lease{}, &custody.HeldError{Left: left}
@@ -69,6 +72,9 @@ func (r *Row) Acquire(now time.Time, key custody.Key, attempt string, ttl time.D
 
 // Begin is [custody.Store.Begin] at now.
 func (r *Row) Begin(now time.Time, lease custody.Lease, notes []byte) error {
+	if err := checkNotes(notes); err != nil {
+		return err
+	}
 	if lease.Fence != r.Top || r.Attempt != lease.Attempt || !now.Before(r.LeaseEnd) {
 		return custody.ErrFenced
 	}
@@ -85,6 +91,9 @@ func (r *Row) Begin(now time.Time, lease custody.Lease, notes []byte) error {
 
 // Save is [custody.Store.Save].
 func (r *Row) Save(lease custody.Lease, record custody.Record) error {
+	if err := first(lease.Key.Check(), CheckRecord(record)); err != nil {
+		return err
+	}
 	if lease.Fence < r.Top {
 		return custody.ErrFenced
 	}
@@ -100,6 +109,9 @@ func (r *Row) Save(lease custody.Lease, record custody.Record) error {
 
 // Release is [custody.Store.Release].
 func (r *Row) Release(lease custody.Lease, notes []byte) error {
+	if err := first(lease.Key.Check(), checkNotes(notes)); err != nil {
+		return err
+	}
 	if lease.Fence < r.Top {
 		return custody.ErrFenced
 	}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"fmt"
 	"slices"
 
 	"github.com/zhongkong-go/zhongkong/store"
@@ -42,8 +41,8 @@ func (s *Store) Documents(ctx context.Context, after int64) ([]store.Document, e
 
 // Put implements [store.Ledger].
 func (s *Store) Put(ctx context.Context, doc store.Document) (int64, error) {
-	if n := len(doc.Body); n > store.MaxDocumentBytes {
-		return 0, fmt.Errorf("zhongkong: the document %s %s has %d bytes, more than %d", doc.Kind, doc.Name, n, store.MaxDocumentBytes)
+	if err := doc.Check(); err != nil {
+		return 0, err
 	}
 	err := s.do(ctx, func(now moment) error {
 		l, name := &s.ledger, documentName{doc.Kind, doc.Name}
@@ -68,6 +67,9 @@ func (s *Store) Put(ctx context.Context, doc store.Document) (int64, error) {
 
 // Note implements [store.Ledger].
 func (s *Store) Note(ctx context.Context, use store.Use) error {
+	if err := use.Check(); err != nil {
+		return err
+	}
 	return s.do(ctx, func(now moment) error {
 		use.At = now.time
 		s.ledger.uses = append(s.ledger.uses, use)

@@ -10,6 +10,11 @@ var _ custody.ManyLoader = (*Store)(nil)
 
 // LoadMany implements [custody.ManyLoader].
 func (s *Store) LoadMany(ctx context.Context, keys []custody.Key) (map[custody.Key]custody.Record, error) {
+	for _, key := range keys {
+		if err := key.Check(); err != nil {
+			return nil, err
+		}
+	}
 	records := make(map[custody.Key]custody.Record, len(keys))
 	err := s.do(ctx, func(now moment) error {
 		for _, key := range keys {

@@ -90,6 +90,9 @@ func New() *Store {
 
 // Load implements [custody.Store].
 func (s *Store) Load(ctx context.Context, key custody.Key) (custody.Record, error) {
+	if err := key.Check(); err != nil {
+		return custody.Record{}, err
+	}
 	var record custody.Record
 	err := s.do(ctx, func(now moment) error {
 		e := s.entries[key]
@@ -178,6 +181,9 @@ func (s *Store) Release(ctx context.Context, lease custody.Lease, notes []byte) 
 
 // Shorten implements [custody.Store].
 func (s *Store) Shorten(ctx context.Context, key custody.Key, fence int64, end time.Time) error {
+	if err := key.Check(); err != nil {
+		return err
+	}
 	return s.do(ctx, func(moment) error {
 		if e := s.entries[key]; e != nil && e.row.Shorten(fence, wall(end)) {
 			s.tell(key)
@@ -188,6 +194,9 @@ func (s *Store) Shorten(ctx context.Context, key custody.Key, fence int64, end t
 
 // Journal implements [custody.Journal].
 func (s *Store) Journal(ctx context.Context, key custody.Key, limit int) ([]custody.Entry, error) {
+	if err := key.Check(); err != nil {
+		return nil, err
+	}
 	var entries []custody.Entry
 	err := s.do(ctx, func(now moment) error {
 		e := s.entries[key]
@@ -266,7 +275,7 @@ func (s *Store) change(ctx context.Context, key custody.Key, f func(now moment, 
 // write adds a line to the journal.
 func (e *entry) write(now moment, event custody.Event, lease custody.Lease) {
 	e.journal = append(e.journal, custody.Entry{
-		At: now.time, Event: event, Fence: lease.Fence, Attempt: lease.Attempt, Detail: lease.Detail,
+		At: now.time, Event: event, Fence: lease.Fence, Attempt: lease.Attempt, Detail: store.JournalDetail(lease.Detail),
 	})
 	e.trim(now)
 }

@@ -64,6 +64,9 @@ func (s *Store) Push(ctx context.Context, deliveries []store.Delivery) error {
 
 // Turn implements [store.Queue].
 func (s *Store) Turn(ctx context.Context, line, id, owner string) (turn, waits bool, err error) {
+	if err := store.CheckDelivery(line, id, owner); err != nil {
+		return false, false, err
+	}
 	err = s.queued(ctx, line, func(_ moment, l *queue) error {
 		if i := l.items[id]; i != nil {
 			turn, waits = i.Owner == owner && l.first(i), true
@@ -75,6 +78,9 @@ func (s *Store) Turn(ctx context.Context, line, id, owner string) (turn, waits b
 
 // Lend implements [store.Queue].
 func (s *Store) Lend(ctx context.Context, line, owner string, lease time.Duration, most int) ([]store.Delivery, error) {
+	if err := store.CheckDelivery(line, "", owner); err != nil {
+		return nil, err
+	}
 	var lent []store.Delivery
 	err := s.queued(ctx, line, func(now moment, l *queue) error {
 		var free []*item
@@ -100,6 +106,9 @@ func (s *Store) Lend(ctx context.Context, line, owner string, lease time.Duratio
 
 // Done implements [store.Queue].
 func (s *Store) Done(ctx context.Context, line, id string) error {
+	if err := store.CheckDelivery(line, id, ""); err != nil {
+		return err
+	}
 	return s.queued(ctx, line, func(_ moment, l *queue) error {
 		if i := l.items[id]; i != nil {
 			l.remove(i)
@@ -110,6 +119,9 @@ func (s *Store) Done(ctx context.Context, line, id string) error {
 
 // Later implements [store.Queue].
 func (s *Store) Later(ctx context.Context, line, id, owner string, wait time.Duration) error {
+	if err := store.CheckDelivery(line, id, owner); err != nil {
+		return err
+	}
 	return s.queued(ctx, line, func(now moment, l *queue) error {
 		if i := l.items[id]; i != nil && i.Owner == owner {
 			i.Owner, i.free = "", now.mono+wait
@@ -142,6 +154,9 @@ func (s *Store) Lines(ctx context.Context) ([]store.Line, error) {
 
 // Trim implements [store.Queue].
 func (s *Store) Trim(ctx context.Context, line string, keep time.Duration, most int) (dropped int, err error) {
+	if err := store.CheckDelivery(line, "", ""); err != nil {
+		return 0, err
+	}
 	err = s.queued(ctx, line, func(now moment, l *queue) error {
 		all := make([]*item, 0, len(l.items))
 		for _, i := range l.items {

@@ -35,6 +35,9 @@ type sight struct {
 
 // Load implements [custody.Store].
 func (s *Store) Load(ctx context.Context, key custody.Key) (custody.Record, error) {
+	if err := key.Check(); err != nil {
+		return custody.Record{}, err
+	}
 	var record custody.Record
 	err := s.call(ctx, func(ctx context.Context, f *file) error {
 		return s.persist(ctx, func() error {
@@ -119,6 +122,9 @@ func (s *Store) Release(ctx context.Context, lease custody.Lease, notes []byte) 
 
 // Shorten implements [custody.Store].
 func (s *Store) Shorten(ctx context.Context, key custody.Key, fence int64, end time.Time) error {
+	if err := key.Check(); err != nil {
+		return err
+	}
 	return s.change(ctx, key, func(_ time.Time, row *store.Row) (custody.Event, error) {
 		row.Shorten(fence, end)
 		return "", nil
@@ -127,6 +133,9 @@ func (s *Store) Shorten(ctx context.Context, key custody.Key, fence int64, end t
 
 // Journal implements [custody.Journal].
 func (s *Store) Journal(ctx context.Context, key custody.Key, limit int) ([]custody.Entry, error) {
+	if err := key.Check(); err != nil {
+		return nil, err
+	}
 	var entries []custody.Entry
 	err := s.call(ctx, func(ctx context.Context, f *file) error {
 		var lines []columns.Line
@@ -209,6 +218,9 @@ func (s *Store) change(ctx context.Context, key custody.Key, edit edit) error {
 
 // changeAs is change with the lease that the journal's line is about.
 func (s *Store) changeAs(ctx context.Context, lease custody.Lease, edit edit) error {
+	if err := lease.Key.Check(); err != nil {
+		return err
+	}
 	return s.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error { return s.edit(ctx, tx, lease, edit) })
 }
 
@@ -273,7 +285,7 @@ func (s *Store) edit(ctx context.Context, tx *sqlx.Tx, lease custody.Lease, edit
 	_, err = tx.NamedExecContext(ctx,
 		`INSERT INTO zhongkong_journal (name, at_us, event, fence, attempt, detail)
 		VALUES (:name, :at_us, :event, :fence, :attempt, :detail)`,
-		columns.LineOf(name, custody.Entry{At: now, Event: event, Fence: lease.Fence, Attempt: lease.Attempt, Detail: lease.Detail}))
+		columns.LineOf(name, custody.Entry{At: now, Event: event, Fence: lease.Fence, Attempt: lease.Attempt, Detail: store.JournalDetail(lease.Detail)}))
 	if err != nil || !s.untidy(name) {
 		return err
 	}

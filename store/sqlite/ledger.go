@@ -5,7 +5,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -38,8 +37,8 @@ func (s *Store) Documents(ctx context.Context, after int64) ([]store.Document, e
 
 // Put implements [store.Ledger].
 func (s *Store) Put(ctx context.Context, doc store.Document) (int64, error) {
-	if n := len(doc.Body); n > store.MaxDocumentBytes {
-		return 0, fmt.Errorf("zhongkong: the document %s %s has %d bytes, more than %d", doc.Kind, doc.Name, n, store.MaxDocumentBytes)
+	if err := doc.Check(); err != nil {
+		return 0, err
 	}
 	var version int64
 	err := s.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
@@ -72,6 +71,9 @@ func (s *Store) Put(ctx context.Context, doc store.Document) (int64, error) {
 
 // Note implements [store.Ledger].
 func (s *Store) Note(ctx context.Context, use store.Use) error {
+	if err := use.Check(); err != nil {
+		return err
+	}
 	return s.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
 		now := s.time()
 		result, err := tx.ExecContext(ctx, `INSERT INTO zhongkong_uses (at_us, actor, act, subject, detail) VALUES (?, ?, ?, ?, ?)`,

@@ -21,6 +21,11 @@ const selectRows = `SELECT name, value, seal_key, end_us, life_us, fence, notes,
 // LoadMany implements [custody.ManyLoader] with one statement. A row that is
 // damaged is left out, as one that is not there.
 func (s *Store) LoadMany(ctx context.Context, keys []custody.Key) (map[custody.Key]custody.Record, error) {
+	for _, key := range keys {
+		if err := key.Check(); err != nil {
+			return nil, err
+		}
+	}
 	byName := make(map[string]custody.Key, len(keys))
 	names := make([]string, 0, len(keys))
 	for _, key := range keys {

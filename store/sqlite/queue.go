@@ -31,6 +31,9 @@ func (s *Store) Push(ctx context.Context, deliveries []store.Delivery) error {
 
 // Turn implements [store.Queue].
 func (s *Store) Turn(ctx context.Context, line, id, owner string) (turn, waits bool, err error) {
+	if err := store.CheckDelivery(line, id, owner); err != nil {
+		return false, false, err
+	}
 	err = s.queued(ctx, func(ctx context.Context, q sqlqueue.Queue) (err error) {
 		turn, waits, err = q.Turn(ctx, line, id, owner)
 		return err
@@ -40,6 +43,9 @@ func (s *Store) Turn(ctx context.Context, line, id, owner string) (turn, waits b
 
 // Lend implements [store.Queue].
 func (s *Store) Lend(ctx context.Context, line, owner string, lease time.Duration, most int) (lent []store.Delivery, err error) {
+	if err := store.CheckDelivery(line, "", owner); err != nil {
+		return nil, err
+	}
 	err = s.write(ctx, func(ctx context.Context, tx *sqlx.Tx) (err error) {
 		lent, err = s.queue(tx).Lend(ctx, line, owner, lease, most)
 		return err
@@ -52,11 +58,17 @@ func (s *Store) Lend(ctx context.Context, line, owner string, lease time.Duratio
 
 // Done implements [store.Queue].
 func (s *Store) Done(ctx context.Context, line, id string) error {
+	if err := store.CheckDelivery(line, id, ""); err != nil {
+		return err
+	}
 	return s.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error { return s.queue(tx).Done(ctx, line, id) })
 }
 
 // Later implements [store.Queue].
 func (s *Store) Later(ctx context.Context, line, id, owner string, wait time.Duration) error {
+	if err := store.CheckDelivery(line, id, owner); err != nil {
+		return err
+	}
 	return s.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error { return s.queue(tx).Later(ctx, line, id, owner, wait) })
 }
 
@@ -71,6 +83,9 @@ func (s *Store) Lines(ctx context.Context) (lines []store.Line, err error) {
 
 // Trim implements [store.Queue].
 func (s *Store) Trim(ctx context.Context, line string, keep time.Duration, most int) (dropped int, err error) {
+	if err := store.CheckDelivery(line, "", ""); err != nil {
+		return 0, err
+	}
 	err = s.write(ctx, func(ctx context.Context, tx *sqlx.Tx) (err error) {
 		dropped, err = s.queue(tx).Trim(ctx, line, keep, most)
 		return err

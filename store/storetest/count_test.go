@@ -130,7 +130,7 @@ func TestCountKeepsAbilities(t *testing.T) {
 		}
 		_, _ = counted.Load(t.Context(), custody.Key{Kind: "x", AppID: "y"})
 		if j, ok := counted.(custody.Journal); ok {
-			if _, err := j.Journal(t.Context(), custody.Key{}, 1); err != nil || counts.Of("Journal") != 1 {
+			if _, err := j.Journal(t.Context(), custody.Key{Kind: "x", AppID: "y"}, 1); err != nil || counts.Of("Journal") != 1 {
 				t.Errorf("store %d: Journal: %v, counted %d times", i, err, counts.Of("Journal"))
 			}
 		}

@@ -51,6 +51,7 @@ func RunOnce(t *testing.T, options Options) {
 		{"Age", checkOnceAge},
 		{"KeysApart", checkOnceKeysApart},
 		{"Sizes", checkOnceSizes},
+		{"Limits", checkOnceLimits},
 		{"CallersBytes", checkOnceCallersBytes},
 		{"Unknown", checkOnceUnknown},
 		{"EndedContext", checkOnceEndedContext},

@@ -77,6 +77,7 @@ func RunWith(t *testing.T, options Options) {
 		{"SaveAndLoad", checkSaveAndLoad},
 		{"KeysApart", checkKeysApart},
 		{"Sizes", checkSizes},
+		{"Limits", checkLimits},
 		{"Precision", checkPrecision},
 		{"CallersBytes", checkCallersBytes},
 		{"OneWinner", checkOneWinner},

@@ -6,9 +6,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"reflect"
-	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/store"
@@ -17,6 +15,9 @@ import (
 
 // Load implements [custody.Store].
 func (s *Store) Load(ctx context.Context, key custody.Key) (custody.Record, error) {
+	if err := key.Check(); err != nil {
+		return custody.Record{}, err
+	}
 	return call(ctx, s, func(ctx context.Context) (custody.Record, error) {
 		state, err := s.read(ctx, key.String())
 		if err == nil && !state.Found {
@@ -28,6 +29,11 @@ func (s *Store) Load(ctx context.Context, key custody.Key) (custody.Record, erro
 
 // LoadMany returns the records of those keys that have one, in one round trip.
 func (s *Store) LoadMany(ctx context.Context, keys []custody.Key) (map[custody.Key]custody.Record, error) {
+	for _, key := range keys {
+		if err := key.Check(); err != nil {
+			return nil, err
+		}
+	}
 	if len(keys) == 0 {
 		return nil, ctx.Err()
 	}
@@ -83,6 +89,9 @@ func (s *Store) Release(ctx context.Context, lease custody.Lease, notes []byte) 
 
 // Shorten implements [custody.Store].
 func (s *Store) Shorten(ctx context.Context, key custody.Key, fence int64, end time.Time) error {
+	if err := key.Check(); err != nil {
+		return err
+	}
 	end = tellable(end)
 	return s.as(ctx, custody.Lease{Key: key}, func(_ time.Time, row *store.Row) (effect, error) {
 		return effect{tell: row.Shorten(fence, end)}, nil
@@ -91,6 +100,9 @@ func (s *Store) Shorten(ctx context.Context, key custody.Key, fence int64, end t
 
 // Journal implements [custody.Journal].
 func (s *Store) Journal(ctx context.Context, key custody.Key, limit int) ([]custody.Entry, error) {
+	if err := key.Check(); err != nil {
+		return nil, err
+	}
 	return call(ctx, s, func(ctx context.Context) ([]custody.Entry, error) {
 		return again(ctx, func() ([]custody.Entry, error) {
 			return s.engine.Lines(ctx, key.String(), min(max(limit, 0), JournalLines))
@@ -118,6 +130,9 @@ func (s *Store) as(ctx context.Context, lease custody.Lease, edit edit) error {
 
 // change reads, edits and swaps the row of lease's key until nobody came between.
 func (s *Store) change(ctx context.Context, lease custody.Lease, edit edit) error {
+	if err := lease.Key.Check(); err != nil {
+		return err
+	}
 	name := lease.Key.String()
 	for pause := time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
 		state, err := s.read(ctx, name)
@@ -142,7 +157,7 @@ func (s *Store) change(ctx context.Context, lease custody.Lease, edit edit) erro
 		}
 		if effect.event != "" {
 			change.Entry = &custody.Entry{
-				At: state.Now, Event: effect.event, Fence: lease.Fence, Attempt: lease.Attempt, Detail: detail(lease.Detail),
+				At: state.Now, Event: effect.event, Fence: lease.Fence, Attempt: lease.Attempt, Detail: store.JournalDetail(lease.Detail),
 			}
 		}
 		if effect.tell {
@@ -232,16 +247,3 @@ func (s *Store) readMany(ctx context.Context, names []string) ([]State, error) {
 
 // tellable is t as every engine can keep it: to the microsecond.
 func tellable(t time.Time) time.Time { return columns.Time(columns.Micros(t)) }
-
-// detail is a detail as every engine can keep it.
-func detail(text string) string {
-	text = strings.ReplaceAll(strings.ToValidUTF8(text, "\uFFFD"), "\x00", "\uFFFD")
-	if len(text) <= detailBytes {
-		return text
-	}
-	cut := detailBytes
-	for !utf8.RuneStart(text[cut]) {
-		cut--
-	}
-	return text[:cut]
-}

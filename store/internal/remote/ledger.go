@@ -2,7 +2,6 @@ package remote
 
 import (
 	"context"
-	"fmt"
 	"math/rand/v2"
 	"time"
 
@@ -47,14 +46,17 @@ func (l *Ledger) Documents(ctx context.Context, after int64) ([]store.Document, 
 
 // Put implements [store.Ledger].
 func (l *Ledger) Put(ctx context.Context, doc store.Document) (int64, error) {
-	if n := len(doc.Body); n > store.MaxDocumentBytes {
-		return 0, fmt.Errorf("zhongkong: the document %s %s has %d bytes, more than %d", doc.Kind, doc.Name, n, store.MaxDocumentBytes)
+	if err := doc.Check(); err != nil {
+		return 0, err
 	}
 	return call(ctx, l.store, func(ctx context.Context) (int64, error) { return l.engine.Put(ctx, doc) })
 }
 
 // Note implements [store.Ledger].
 func (l *Ledger) Note(ctx context.Context, use store.Use) error {
+	if err := use.Check(); err != nil {
+		return err
+	}
 	_, err := call(ctx, l.store, func(ctx context.Context) (struct{}, error) {
 		err := l.engine.Note(ctx, use)
 		if err == nil && rand.IntN(usePace) == 0 {

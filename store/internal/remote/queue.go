@@ -58,6 +58,9 @@ func (q *Queue) Push(ctx context.Context, deliveries []store.Delivery) error {
 
 // Turn implements [store.Queue].
 func (q *Queue) Turn(ctx context.Context, line, id, owner string) (turn, waits bool, err error) {
+	if err := store.CheckDelivery(line, id, owner); err != nil {
+		return false, false, err
+	}
 	answer, err := queued(ctx, q, func(ctx context.Context) (a [2]bool, err error) {
 		a[0], a[1], err = q.engine.Turn(ctx, line, id, owner)
 		return a, err
@@ -67,6 +70,9 @@ func (q *Queue) Turn(ctx context.Context, line, id, owner string) (turn, waits b
 
 // Lend implements [store.Queue].
 func (q *Queue) Lend(ctx context.Context, line, owner string, lease time.Duration, most int) ([]store.Delivery, error) {
+	if err := store.CheckDelivery(line, "", owner); err != nil {
+		return nil, err
+	}
 	return queued(ctx, q, func(ctx context.Context) ([]store.Delivery, error) {
 		return q.engine.Lend(ctx, line, owner, lease, most)
 	})
@@ -74,6 +80,9 @@ func (q *Queue) Lend(ctx context.Context, line, owner string, lease time.Duratio
 
 // Done implements [store.Queue].
 func (q *Queue) Done(ctx context.Context, line, id string) error {
+	if err := store.CheckDelivery(line, id, ""); err != nil {
+		return err
+	}
 	_, err := queued(ctx, q, func(ctx context.Context) (struct{}, error) {
 		return struct{}{}, q.engine.Done(ctx, line, id)
 	})
@@ -82,6 +91,9 @@ func (q *Queue) Done(ctx context.Context, line, id string) error {
 
 // Later implements [store.Queue].
 func (q *Queue) Later(ctx context.Context, line, id, owner string, wait time.Duration) error {
+	if err := store.CheckDelivery(line, id, owner); err != nil {
+		return err
+	}
 	_, err := queued(ctx, q, func(ctx context.Context) (struct{}, error) {
 		return struct{}{}, q.engine.Later(ctx, line, id, owner, wait)
 	})
@@ -95,5 +107,8 @@ func (q *Queue) Lines(ctx context.Context) ([]store.Line, error) {
 
 // Trim implements [store.Queue].
 func (q *Queue) Trim(ctx context.Context, line string, keep time.Duration, most int) (int, error) {
+	if err := store.CheckDelivery(line, "", ""); err != nil {
+		return 0, err
+	}
 	return queued(ctx, q, func(ctx context.Context) (int, error) { return q.engine.Trim(ctx, line, keep, most) })
 }

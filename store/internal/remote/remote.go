@@ -55,9 +55,6 @@ const (
 	// decisionTime is how long after the reading of a row it may be swapped. A
 	// process that was frozen in between decides anew.
 	decisionTime = time.Second
-
-	// detailBytes is what the journal keeps of a detail.
-	detailBytes = 1000
 )
 
 // What the journal keeps of each key. It is trimmed after the first line that a

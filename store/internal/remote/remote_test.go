@@ -381,19 +381,3 @@ func TestTrimming(t *testing.T) {
 		t.Errorf("trimmed %d times, want 3", f.trims)
 	}
 }
-
-// TestDetail: what the journal cannot keep is cut to what it can.
-func TestDetail(t *testing.T) {
-	t.Parallel()
-	for in, want := range map[string]string{
-		"a line: 窗口":                   "a line: 窗口",
-		"a\x00b\xffc":                  "a\uFFFDb\uFFFDc",
-		strings.Repeat("中", 400):       strings.Repeat("中", 333),
-		strings.Repeat("x", 5000):      strings.Repeat("x", 1000),
-		"x" + strings.Repeat("é", 600): "x" + strings.Repeat("é", 499),
-	} {
-		if got := detail(in); got != want {
-			t.Errorf("%.20q... comes as %d bytes, want %d", in, len(got), len(want))
-		}
-	}
-}

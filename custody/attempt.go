@@ -12,7 +12,7 @@ import (
 type attempt struct {
 	id    string
 	lease *Lease
-	until time.Time // the lease lasts at least so long
+	until time.Time // the lease lasts at least so long, unless it is extended
 
 	why     Reason
 	begun   int // fetches under this lease
@@ -133,13 +133,15 @@ func (f renewal) overtaken(err error) bool {
 
 // extend makes the lease last while a fetch is under way. The function that it
 // returns ends that, and waits for the call that is under way: one that reached the
-// store after the lease was given back would take it anew.
+// store after the lease was given back would take it anew. So would one after the lease
+// has ended, and its new fence would keep this process's own answer out; without that,
+// a holder who is late and was not replaced still saves.
 func (f renewal) extend() (stop func()) {
 	k := f.k
 	every := k.cfg.Timing.LeaseTTL / 3
 	ended := make(chan struct{})
 	var done sync.WaitGroup
-	id := f.attempt.id
+	id, until := f.attempt.id, f.attempt.until
 	done.Go(func() {
 		timer := time.NewTimer(every)
 		defer timer.Stop()
@@ -149,7 +151,13 @@ func (f renewal) extend() (stop func()) {
 				return
 			case <-timer.C:
 			}
-			if _, _, err := k.calls.acquire(context.Background(), id); isAnswer(err) {
+			if !time.Now().Before(until) {
+				return
+			}
+			switch _, sent, err := k.calls.acquire(context.Background(), id); {
+			case err == nil:
+				until = sent.Add(k.cfg.Timing.LeaseTTL)
+			case isAnswer(err):
 				return // it is another's: the answer, when it comes, is fenced off if that one renewed
 			}
 			timer.Reset(every)
@@ -206,7 +214,8 @@ func (f renewal) fetchFailed(sent time.Time, err error, v *view) {
 		Count: failed.count, Next: f.storeNow().Add(wait).UnixMicro(), Address: cause.Address,
 	})
 	f.attempt.lease.Detail = clip(failed.err.Text, maxFailureText)
-	if f.overtaken(f.release(f.notes.bytes())) {
+	err = f.release(f.notes.bytes())
+	if f.overtaken(err) {
 		f.lookAgain()
 		if superseded {
 			f.lateFetch(sent)
@@ -214,6 +223,9 @@ func (f renewal) fetchFailed(sent time.Time, err error, v *view) {
 		return
 	}
 	_ = f.fail(failed)
+	if err != nil {
+		f.lookAgain() // what the lease came with may be old by now
+	}
 }
 
 // otherAddress names the address that an earlier try came from, when that was another:
@@ -358,6 +370,10 @@ func (f renewal) alone(v *view) {
 	}
 	if v.doubt && grant.Value.Equal(v.held.value) {
 		f.notes.trip(f.storeNow(), minForcedGap, v.held.fence)
+		_ = f.fail(&failure{
+			err:   Error{Class: ClassBlocked, Text: refusedTexts[refusedUnforced], Err: ErrRefused},
+			count: k.state.failures() + 1, until: time.Now().Add(minForcedGap),
+		})
 		return
 	}
 	fence := time.Now().UnixMicro()

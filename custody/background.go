@@ -88,8 +88,11 @@ func (b background) seed(record Record, sent time.Time, err error) {
 	f.began, f.looked = sent, sent
 	f.adopt(record, sent)
 	v := f.view()
-	f.land(nil)
-	if !v.needed(time.Now()) {
+	switch {
+	case !f.land(nil): // there is news
+		k.flights.Go(f.run)
+		return
+	case !v.needed(time.Now()):
 		return
 	}
 	var wait time.Duration

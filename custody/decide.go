@@ -50,7 +50,7 @@ type action struct {
 // about it now.
 type refusal struct {
 	reason refusedReason
-	wait   time.Duration // until it may lead to one
+	wait   time.Duration // until something may be done about it
 }
 
 type refusedReason int
@@ -223,11 +223,11 @@ func storeFails(v *view, now time.Time) action {
 	}
 	var left time.Duration
 	switch t := v.timing; {
+	case v.doubt || v.reports:
+		left = 2*t.StoreTimeout - now.Sub(v.began)
 	case v.live(now) && v.looked.IsZero():
 	case v.live(now): // the lease, which was asked for in vain
 		left = t.FetchTimeout/2 - now.Sub(v.began)
-	case v.doubt || v.reports:
-		left = 2*t.StoreTimeout - now.Sub(v.began)
 	default:
 		left = t.StorePatience - max(v.silent, v.stuck)
 	}
@@ -343,7 +343,7 @@ func (v *view) tripped(now time.Time) bool {
 // blocked says why no attempt is allowed now.
 func blocked(v *view, now time.Time) (action, bool) {
 	if f := v.failure; f.lasts(now) {
-		if f.soon && v.callers {
+		if f.soon && (v.callers || v.reports) {
 			return action{do: doWait, until: f.until}, true
 		}
 		return action{do: doGiveUp, failure: f, known: true}, true

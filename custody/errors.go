@@ -15,7 +15,8 @@ var (
 	// ErrRefused is returned by Reject when the refusal leads to no other value
 	// now and sending the call again does not help: the call's path is refused while the
 	// issuer accepts the token when asked directly, or the issuer refuses every token
-	// of the account, or a forced renewal is not allowed yet. See Error.RetryAfter.
+	// of the account, or a forced renewal is not allowed yet, or the issuer did not say
+	// whether it accepts the token. See Error.RetryAfter.
 	ErrRefused = errors.New("the issuer refuses this account's token")
 
 	// ErrSealKey is returned by Token and Reject when a live value is stored but
@@ -37,7 +38,8 @@ var (
 	ErrNotFound = errors.New("no record")
 
 	// ErrFenced is returned by Store.Begin, Save and Release when a higher fence
-	// was given out: somebody else renews by now.
+	// was given out, so that somebody else renews by now, and by Begin when the
+	// lease has ended.
 	ErrFenced = errors.New("a later lease was given out")
 )
 
@@ -93,7 +95,7 @@ type Error struct {
 	Key        Key
 	Class      Class
 	Code       int           // the issuer's error code, 0 when there was none
-	RetryAfter time.Duration // until the next attempt; earlier calls get the same error without one; 0 when none is planned
+	RetryAfter time.Duration // until the next attempt, before which calls get this error and nothing is fetched; 0 when none is planned
 	Text       string        // what happened and what to do, in plain words, without secrets
 	Err        error         // the cause; nil when another process met it
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/store/memory"
+	"github.com/zhongkong-go/zhongkong/store/storetest"
 )
 
 // The tests of this file are about law 12: what a process remembers limits probes and
@@ -390,6 +391,99 @@ func TestManyFailingAccounts(t *testing.T) {
 		store.mu.Unlock()
 		if rate := float64(calls) / took; rate > 20 || rate < 1 {
 			t.Errorf("%.1f calls of the store a second for %d failing accounts, want at most 20, and some", rate, n)
+		}
+	})
+}
+
+// TestTwoWaysOutOfARefusal: a call whose token was refused waits for the second try, too.
+func TestTwoWaysOutOfARefusal(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, i *issuer, store *memory.Store) {
+		k := open(t, config(i, store))
+		mustToken(t, k, value(1))
+		i.answers(func(n int, _ custody.Mode) (custody.Grant, error) {
+			if n == 2 {
+				return custody.Grant{}, &custody.FetchError{Class: custody.ClassBlocked, Code: 40164, PerHost: true, Err: errors.New("not in the whitelist")}
+			}
+			return grant(n), nil
+		})
+		i.says(func(v string) custody.Verdict {
+			if v == value(1) {
+				return custody.Rejected
+			}
+			return custody.Accepted
+		})
+		if token, err := k.Reject(called(t, "/a", time.Time{}), value(1)); err != nil || token.Value() != value(3) {
+			t.Errorf("Reject: %q, %v; want what the second try brought", token.Value(), err)
+		}
+	})
+}
+
+// TestRefusalsUnderTheBreaker: what cannot be helped is looked up once a second, however
+// many calls are refused.
+func TestRefusalsUnderTheBreaker(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, i *issuer, store *memory.Store) {
+		counted, counts := storetest.Count(silent(store))
+		stubborn(i)
+		k := open(t, config(i, counted))
+		mustToken(t, k, value(1))
+		i.says(func(string) custody.Verdict { return custody.Rejected })
+		_, _ = k.Reject(called(t, "/a", time.Time{}), value(1))
+		pass(10 * time.Second)
+		token, err := k.Token(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		before := counts.Of("Load")
+		const seconds, calls = 10, 20
+		for range seconds * calls {
+			if _, err := k.Reject(called(t, "/a", time.Time{}), token.Value()); err == nil {
+				t.Fatal("a refusal under the breaker led to a token")
+			}
+			pass(time.Second / calls)
+		}
+		if looks := counts.Of("Load") - before; looks > seconds+2 {
+			t.Errorf("%d looks in %d s for %d refusals", looks, seconds, seconds*calls)
+		}
+	})
+}
+
+// lateWatcher is a store whose subscription takes a moment to begin.
+type lateWatcher struct{ *memory.Store }
+
+func (s lateWatcher) Watch(ctx context.Context) (<-chan custody.Key, error) {
+	time.Sleep(100 * time.Millisecond)
+	return s.Store.Watch(ctx)
+}
+
+// TestNoticeWhileSeeded: what a subscription tells of while a Keeper adopts its first record
+// is looked up, and the Keeper goes on renewing.
+func TestNoticeWhileSeeded(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, i *issuer, store *memory.Store) {
+		mustToken(t, open(t, config(i, store)), value(1))
+		s := custody.NewScheduler(custody.SchedulerConfig{})
+		t.Cleanup(s.Close)
+		cfg := config(i, lateWatcher{store})
+		cfg.Scheduler = s
+		adopted := false
+		cfg.Trace = &custody.Trace{Adopted: func(custody.AdoptedInfo) {
+			if !adopted {
+				adopted = true
+				time.Sleep(200 * time.Millisecond) // the subscription begins in the meantime
+			}
+		}}
+		k := open(t, cfg)
+		pass(time.Second)
+		if !adopted {
+			t.Fatal("no record was adopted")
+		}
+		pass(life + time.Hour)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if token, err := k.Token(ctx); err != nil || token.Value() == value(1) {
+			t.Errorf("after the token's end: %q, %v", token.Value(), err)
 		}
 	})
 }

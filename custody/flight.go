@@ -70,7 +70,7 @@ func (f *flight) land(err error) bool {
 	if err == nil && h.live(now) && s.failure.overcome(h) {
 		s.failure = nil
 	}
-	s.flight = nil
+	s.flight, s.back = nil, false
 	f.cancel()
 	f.err = err
 	if !s.closed {
@@ -159,7 +159,9 @@ func (f *flight) giveUp(a action) (bool, error) {
 	}
 	switch {
 	case a.failure == nil:
-		return true, f.k.refusedError(a.refused)
+		err := f.k.refusedError(a.refused)
+		f.k.state.deny(err)
+		return true, err
 	case a.known:
 		return true, f.k.named(a.failure.at(time.Now()))
 	default:
@@ -306,7 +308,9 @@ func (f *flight) prepare() (bool, error) {
 	}
 	failed, wait := judge(fetchError(err), f.k.state.failures()+1, f.storeNow())
 	failed.soon, failed.until = false, time.Now().Add(wait)
-	return true, f.fail(failed)
+	_ = f.fail(failed)
+	renewal{f}.lookAgain() // another process may have renewed while this one waited
+	return false, nil
 }
 
 // acquire asks for the lease and adopts the record that comes with it. A call without
@@ -353,6 +357,9 @@ func (f *flight) giveBack() {
 		return // the holder renews, or the store takes nothing
 	}
 	f.adopt(lease.Record, sent)
+	if !k.cfg.Kind.Idempotent && !lease.Unfinished.IsZero() {
+		renewal{f}.cut(f.at.Add(lease.Unfinished.Sub(f.rec.Now))) // a holder of whom nothing more was heard may have superseded it
+	}
 	v := f.view()
 	now := time.Now()
 	if !v.lost(now) {

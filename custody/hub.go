@@ -96,7 +96,7 @@ func (h *hub) goes(do func()) bool {
 	return true
 }
 
-// follow lets f hear of changes of key's record.
+// follow tells f of changes of key's record from now on.
 func (h *hub) follow(key Key, f follower) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -153,7 +153,10 @@ func (k *Keeper) await(ctx context.Context) (Token, error) {
 		if ended != nil {
 			return Token{}, k.gaveUp(ended)
 		}
-		if err := f.result(); err != nil && !h.live(time.Now()) && h.lastResort(time.Now()) == nil {
+		if err := f.result(); err != nil && !h.live(time.Now()) {
+			if last := h.lastResort(time.Now()); last != nil {
+				return Token{last}, nil
+			}
 			return Token{}, err
 		}
 	}
@@ -208,12 +211,21 @@ func (k *Keeper) reject(ctx context.Context, refused string) (t Token, waited bo
 				return t, waited, err
 			}
 			continue // the store still has the refused value: now it is the current one
-		case s.flight == nil && s.book(h.value).doubt && s.failure.lasts(now) && now.Sub(s.asked) < lookGap:
+		case s.flight == nil && s.book(h.value).doubt && s.failure.lasts(now) && !s.failure.soon && now.Sub(s.asked) < lookGap:
 			err := k.named(s.failure.at(now))
 			s.mu.Unlock()
 			return Token{}, waited, err
 		}
-		report := s.book(h.value).add(call, now)
+		book := s.book(h.value)
+		evident := s.flight == nil && now.Sub(s.asked) < lookGap
+		if d := book.denied; evident && d != nil && call.Lived.Before(d.at) {
+			s.mu.Unlock()
+			return Token{}, waited, d.err
+		}
+		report := book.add(call, now)
+		if report.look && evident {
+			book.end(true, k.refusedError(refusal{refusedAccepted, quarantineGap}))
+		}
 		if !report.answered() {
 			if s.flight == nil {
 				background{k}.start()
@@ -329,19 +341,24 @@ func (k *Keeper) Close() error {
 	}
 	s.mu.Unlock()
 	k.flights.Wait()
-	if u := k.unsaved; u != nil && u.forget(s.current()) {
+	k.leaving.Do(k.leave)
+	return nil
+}
+
+// leave is the end of Close.
+func (k *Keeper) leave() {
+	if u := k.unsaved; u != nil && u.forget(k.state.current()) {
 		if err := k.calls.save(u.save.lease, u.save.record); err != nil && !errors.Is(err, ErrFenced) {
 			k.log().Warn("the token in use was never saved: the next start renews it", "error", err)
 		}
 		k.unsaved = nil
 	}
-	s.held.Store(nil)
-	k.leaving.Do(func() { k.scheduler.leave(k.calls.hub, k.cfg.Key, background{k}) })
+	k.state.held.Store(nil)
+	k.scheduler.leave(k.calls.hub, k.cfg.Key, background{k})
 	k.scheduler.remove(&k.task)
 	if k.private {
 		k.scheduler.Close()
 	}
-	return nil
 }
 
 // log returns a logger that names the credential.

@@ -18,7 +18,7 @@ type report struct {
 
 	done  chan struct{} // closed with the answer
 	again bool          // the issuer accepts the value: send the call again with it
-	err   error         // there is nothing else to be had; neither: see what is current now
+	err   error         // there is nothing else to be had; with neither, the current value is looked at again
 }
 
 func (r *report) answer(again bool, err error) {
@@ -44,7 +44,14 @@ type refusals struct {
 	doubt   bool      // the issuer refuses it
 	lived   time.Time // the last evidence that it works
 	reports []*report // that wait for an answer
+	denied  *denial   // what the last ones were told where nothing could be done; nil for none
 	paths   map[string]*quarantine
+}
+
+// denial is the answer to refusals about which nothing can be done for now.
+type denial struct {
+	err error
+	at  time.Time
 }
 
 // quarantine is what is known of a path that was refused although probes accept.
@@ -101,7 +108,7 @@ func (r *refusals) probing() (reports []*report) {
 // that meets this twice is on a path with a reason of its own, and the path is
 // quarantined.
 func (r *refusals) accepted(asked []*report, now time.Time, refusedError error) {
-	r.doubt, r.lived = false, now
+	r.doubt, r.lived, r.denied = false, now, nil
 	for _, report := range asked {
 		call := report.call
 		call.accepted++

@@ -22,7 +22,7 @@ type sealer struct {
 }
 
 type sealKey struct {
-	id   string // 8 bytes of the key's SHA-256, in hex; stands in the clear beside what it sealed
+	id   string // 8 bytes of the key's SHA-256, in hex; stored in the clear beside what it sealed
 	aead cipher.AEAD
 }
 
@@ -94,7 +94,7 @@ func (s sealer) ids() string {
 }
 
 // Seal seals text with the first of keys, 32 bytes each, for a place where others
-// may read, such as a [Ledger]: as a Keeper seals its value, bound to name. Unseal
+// may read, such as a ledger: as a Keeper seals its value, bound to name. Unseal
 // reverses it and needs the id of the key, which is no secret.
 func Seal(keys []Secret, name string, text Secret) (sealed, keyID string, err error) {
 	s, err := newSealer(keys)

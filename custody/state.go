@@ -147,7 +147,7 @@ func (s *state) probing() (Secret, []*report) {
 	defer s.mu.Unlock()
 	h := s.current()
 	r := s.book(h.value)
-	r.probed = time.Now()
+	r.probed, r.verdict = time.Now(), NoVerdict
 	return h.value, r.probing()
 }
 
@@ -170,6 +170,15 @@ func (s *state) settle(value Secret, asked []*report, verdict Verdict, refused e
 	case Rejected:
 		r.doubt = true
 		s.held.Store(h.suspected())
+	}
+}
+
+// deny keeps what reports were told about the current value.
+func (s *state) deny(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if h := s.current(); h != nil {
+		s.book(h.value).denied = &denial{err, time.Now()}
 	}
 }
 

@@ -68,7 +68,7 @@ type Store interface {
 
 	// Begin says that a fetch is about to be sent: it counts the fetch, remembers
 	// the time and writes notes (nil: leaves them as they are). ErrFenced when the
-	// lease is over or a higher fence was given out; the fetch must then not be
+	// lease has ended or a higher fence was given out; the fetch must then not be
 	// sent. Each call counts.
 	Begin(ctx context.Context, lease Lease, notes []byte) error
 

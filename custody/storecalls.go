@@ -21,6 +21,7 @@ type storeCalls struct {
 type trouble struct {
 	silent time.Time // since when no call is answered; zero while they are
 	stuck  time.Time // since when no call that writes succeeds; zero while they do
+	wrote  time.Time // the last call that writes and failed
 	queue  int       // how many Keepers waited for the store when the last call failed
 }
 
@@ -129,6 +130,12 @@ func (c *storeCalls) note(call StoreCall, sent time.Time, err error) {
 	if failed && c.trouble == nil {
 		c.trouble = &trouble{}
 	}
+	if failed && write {
+		if c.trouble.forgets(sent, c.cfg.Timing) {
+			c.trouble.stuck = time.Time{}
+		}
+		c.trouble.wrote = sent
+	}
 	switch t := c.trouble; {
 	case t == nil:
 	case !failed:
@@ -176,10 +183,16 @@ func (c *storeCalls) health(now time.Time) (silent, stuck time.Duration) {
 	if t := c.trouble.silent; !t.IsZero() {
 		silent = now.Sub(t)
 	}
-	if t := c.trouble.stuck; !t.IsZero() {
+	if t := c.trouble.stuck; !t.IsZero() && !c.trouble.forgets(now, c.cfg.Timing) {
 		stuck = now.Sub(t)
 	}
 	return silent, stuck
+}
+
+// forgets reports whether no write has failed for so long that the store may have been
+// well in between: nobody had anything to write.
+func (t *trouble) forgets(now time.Time, timing Timing) bool {
+	return now.Sub(t.wrote) > timing.StorePatience+maxBackOff
 }
 
 // retry returns when to retry what the store failed: one Keeper a second does,

@@ -80,7 +80,7 @@ func (r Reason) detail() string {
 	case ReasonMissing:
 		return "there was no token"
 	case ReasonExpired:
-		return "the token was over"
+		return "the token had expired"
 	default:
 		return "ahead of the token's end"
 	}

@@ -129,3 +129,44 @@ func TestEndedWhileTheStoreFails(t *testing.T) {
 		mustToken(t, k, value(2))
 	})
 }
+
+// TestStoreSilentDuringAFetch: the lease of a holder whose store is silent while the
+// issuer takes its time ends, and nobody takes it. The answer is saved under it, since an
+// extension after its end would have made it another.
+func TestStoreSilentDuringAFetch(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, i *issuer, store *memory.Store) {
+		f := &faulty{Store: silent(store)}
+		i.answers(func(n int, _ custody.Mode) (custody.Grant, error) {
+			f.acquire.Store(&errAway)
+			time.AfterFunc(custody.Timing{}.WithDefaults().LeaseTTL+400*time.Millisecond, func() { f.acquire.Store(nil) })
+			time.Sleep(7500 * time.Millisecond)
+			return grant(n), nil
+		})
+		k := open(t, config(i, f))
+		mustToken(t, k, value(1))
+		mustFetches(t, i, 1)
+		if record, err := store.Load(t.Context(), config(i, store).Key); err != nil || record.Value != value(1) {
+			t.Errorf("the store has %q, %v; want the value that was fetched", record.Value, err)
+		}
+	})
+}
+
+// TestRefusedWhileLoadsFail: a call whose token was refused gets another process's newer one
+// although the first look fails.
+func TestRefusedWhileLoadsFail(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, i *issuer, store *memory.Store) {
+		f := &faulty{Store: silent(store)}
+		a, b := open(t, config(i, f)), open(t, config(i, store))
+		mustToken(t, a, value(1))
+		b.Renew()
+		pass(5 * time.Second)
+		mustToken(t, b, value(2))
+		f.load.Store(&errAway)
+		time.AfterFunc(time.Second, func() { f.load.Store(nil) })
+		if token, err := a.Reject(called(t, "/a", time.Time{}), value(1)); err != nil || token.Value() != value(2) {
+			t.Errorf("Reject: %q, %v; want the newer value", token.Value(), err)
+		}
+	})
+}

@@ -52,7 +52,7 @@
 //	stores do not compare fences          a late holder saved over a newer token
 //	the store gives a lease to everybody  more tokens issued than saved
 //	no second look under the lease        a new token although the stored one was good
-//	refusals are not by value             the refusal of an older token reached a user
+//	refusals are not by value             a new token although the stored one was good
 //	an unknown outcome shortens nothing   a token was handed out that WeChat refuses
 //	no probe                              a new token although the stored one was good
 //	readers wait for a renewal            a reader waited while a live token existed

@@ -152,7 +152,7 @@ var chinese = page.Words{ //nolint:gosec // words about secrets, and none among 
 	"grace":                              "旧密钥保留",
 	"the token was refused":              "原 token 被微信拒绝",
 	"there was no token":                 "之前没有 token",
-	"the token was over":                 "原 token 已过期",
+	"the token had expired":              "原 token 已过期",
 	"ahead of the token's end":           "临近到期，提前刷新",
 	"the stored token was sealed with another key":                                                                          "存储中的 token 是用另一把密钥加密的",
 	"Renewals, failures and what is done by hand stand here.":                                                               "刷新、失败和人工操作都会出现在这里。",

@@ -106,7 +106,7 @@ func lively(t *testing.T) *consoletest.Desk {
 		case 3, 4:
 			for minutes := 11 + 740*(4-n); minutes < 55+800*(4-n); minutes += 10 {
 				event(minutes, 0, custody.EventRelease, "WeChat refuses /cgi-bin/stable_token for "+consoletest.AppID(n)+": errcode 40164, invalid ip 203.0.113.7 ipv6 ::ffff:203.0.113.7, not in whitelist. The address is 203.0.113.7. Add it.")
-				event(minutes, time.Second, custody.EventBegin, "the token was over")
+				event(minutes, time.Second, custody.EventBegin, "the token had expired")
 			}
 		}
 		if n == 4 {

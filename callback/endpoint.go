@@ -81,6 +81,8 @@ type times struct {
 	call   time.Duration // to the store
 	retry  time.Duration // of a call to the store that failed
 	grace  time.Duration // for handlers after Shutdown's limit
+
+	unreadable time.Duration // before the next look after a message that this process cannot open
 }
 
 var wechatTimes = times{
@@ -92,6 +94,8 @@ var wechatTimes = times{
 	call:   2 * time.Second,
 	retry:  250 * time.Millisecond,
 	grace:  time.Second,
+
+	unreadable: 10 * time.Minute,
 }
 
 const (
@@ -248,7 +252,7 @@ func (e *Endpoint) serve(w http.ResponseWriter, r *http.Request, query Query, pa
 	}
 	if !pair.Encrypted && !e.bound(r.Context(), query, message) {
 		e.config.Verifier.Forget(query) // or the forgery would keep the message out
-		e.refuse(w, errReused)
+		e.refuse(w, ErrReused)
 		return
 	}
 	reply, ok := e.answer(r.Context(), delivery{m: m, message: message, late: stale != nil})
@@ -278,7 +282,9 @@ func (e *Endpoint) unreadable(w http.ResponseWriter, pair Pair, err error) {
 
 // MayBeLate reports whether an encrypted push with an old timestamp may be taken: WeChat
 // may still be repeating its message, and once has known since that timestamp whether it
-// was handled. once may be nil, which knows nothing.
+// was handled. once may be nil, which knows nothing. One that is not [Recent] counts as
+// having known for ever: with a new database in the place of an old one, an order of the
+// last hours may be handled again.
 func MayBeLate(once Once, m *Message, query Query, now time.Time) bool {
 	seconds, err := strconv.ParseInt(query.Timestamp, 10, 64)
 	if once == nil || err != nil {

@@ -3,8 +3,6 @@ package callback
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io/fs"
 	"slices"
 	"strings"
 	"sync"
@@ -38,7 +36,7 @@ type Once interface {
 	// Wait returns the answer of a finished key, with attempt 0. It waits for
 	// that, and if the lease of the holder ends before, makes owner the holder as
 	// Claim does and returns the attempt. A store that bounds the answers it keeps
-	// returns an error that is [fs.ErrNotExist] for one that it has dropped, here and
+	// returns an error with a method AnswerGone() for one that it has dropped, here and
 	// in Keep; that the key is finished it knows all the same.
 	Wait(ctx context.Context, key, owner string, lease time.Duration) (attempt int, answer []byte, err error)
 
@@ -75,8 +73,23 @@ const (
 	maxShare   = maxAnswers / 16
 )
 
-// errAnswerGone is what local returns for an answer that it has dropped.
-var errAnswerGone = fmt.Errorf("callback: this message was handled, and its answer is not kept any more: %w", fs.ErrNotExist)
+// goneError is what local returns for an answer that it has dropped.
+type goneError struct{}
+
+func (goneError) Error() string {
+	return "callback: this message was handled, and its answer is not kept any more"
+}
+
+func (goneError) AnswerGone() {}
+
+// isGone reports whether err says that a message was handled and its answer dropped.
+func isGone(err error) bool {
+	_, ok := errors.AsType[interface {
+		error
+		AnswerGone()
+	}](err)
+	return ok
+}
 
 // local is the Once of one process, without leases: the holder of a message is alive,
 // and what it holds ends with the process.
@@ -173,6 +186,14 @@ func (l *local) drop(c *claim) {
 	c.answer, c.gone = nil, true
 }
 
+// holds reports whether a message is handled, or was, without the store.
+func (l *local) holds(key string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	c := l.find(key)
+	return c != nil && !c.free
+}
+
 func (l *local) Claim(_ context.Context, _, key, owner string, _, _ time.Duration) (attempt, delivery int, age time.Duration, err error) { //nolint:revive,lll // the contract of messages, which all stores implement
 	now := time.Now()
 	l.mu.Lock()
@@ -226,7 +247,7 @@ func (l *local) look(key, owner string) (done <-chan struct{}, attempt int, answ
 	case c == nil:
 		return nil, 0, nil, errUnknown
 	case c.gone:
-		return nil, 0, nil, errAnswerGone
+		return nil, 0, nil, goneError{}
 	case c.finished:
 		return nil, 0, c.answer, nil
 	case c.free:
@@ -269,7 +290,7 @@ func (l *local) Keep(_ context.Context, key string, _ []byte) (finished bool, an
 	case c == nil:
 		return false, nil, errUnknown
 	case c.gone:
-		return true, nil, errAnswerGone
+		return true, nil, goneError{}
 	case c.finished:
 		return true, c.answer, nil
 	default:

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
@@ -853,6 +854,110 @@ func TestSoak(t *testing.T) {
 			count, s.kills, len(s.answered), len(s.finished), again)
 		if s.kills < count/250 || again == 0 || len(s.answered) < count*95/100 {
 			t.Error("the soak did not do what it is for")
+		}
+	})
+}
+
+// TestStoreComesAndGoes: what begins with the store is handled with it to its end, and what
+// begins without it without it, whichever delivery finds it in which state.
+func TestStoreComesAndGoes(t *testing.T) {
+	for name, deadAtFirst := range map[string]bool{"it goes": false, "it comes": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				store := &process{Once: memory.New()}
+				var runs atomic.Int32
+				bot := NewRouter()
+				bot.Default(func(c *Context) error { runs.Add(1); time.Sleep(8 * time.Second); return c.ReplyText("done") })
+				e := mustEndpoint(t, EndpointConfig{Router: bot, Once: store, Sender: new(messages)})
+				defer mustShutdown(t, e)
+				store.dead.Store(deadAtFirst)
+				time.AfterFunc(2*time.Second, func() { store.dead.Store(!deadAtFirst) })
+				if _, delivery := wechat(t, true, textPush(1, "a"), e); delivery != 2 && delivery != 3 {
+					t.Errorf("answered in delivery %d", delivery)
+				}
+				store.dead.Store(false)
+				time.Sleep(20 * time.Second)
+				serve(t, e, true, textPush(1, "a")) // a repetition afterwards
+				if runs.Load() != 1 {
+					t.Errorf("%d runs", runs.Load())
+				}
+			})
+		})
+	}
+}
+
+// absent is a store whose file is gone.
+type absent struct{ Once }
+
+func (absent) Keep(context.Context, string, []byte) (bool, []byte, error) {
+	return false, nil, fmt.Errorf("store: %w", fs.ErrNotExist)
+}
+
+// TestAbsentIsNotGone: a file that does not exist is an outage, and no answer that was
+// dropped: the late reply is sent.
+func TestAbsentIsNotGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		sender := new(messages)
+		bot := NewRouter()
+		bot.Default(func(c *Context) error { time.Sleep(20 * time.Second); return c.ReplyText("done") })
+		e := mustEndpoint(t, EndpointConfig{Router: bot, Once: absent{memory.New()}, Sender: sender, Logger: slog.New(slog.NewTextHandler(&out, nil))})
+		defer mustShutdown(t, e)
+		wechat(t, true, textPush(1, "a"), e)
+		time.Sleep(time.Minute)
+		if sender.String() != "done" || strings.Contains(out.String(), "was handled") {
+			t.Errorf("sent %q; the log is %s", sender, &out)
+		}
+	})
+}
+
+// TestShutdownLeavesAnOrder: an event that wants the handler's own answer and is cut off by
+// a shutdown is left to its next delivery, and not to the inbox, whose reply nobody takes.
+func TestShutdownLeavesAnOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := memory.New()
+		slow := NewRouter()
+		slow.Default(func(c *Context) error { <-c.Done(); return c.Err() })
+		e := mustEndpoint(t, EndpointConfig{Router: slow, Once: store})
+		message := eventPush("xpay_goods_deliver_notify", "OutTradeNo", "1")
+		codes := make(chan int, 1)
+		go func() { codes <- serve(t, e, true, message).Code }()
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_ = e.Shutdown(ctx)
+		if code := <-codes; code != http.StatusServiceUnavailable {
+			t.Errorf("the delivery that was cut off is answered with %d", code)
+		}
+		bot := NewRouter()
+		bot.Default(func(c *Context) error { return c.ReplyJSON(map[string]int{"ErrCode": 0}) })
+		next := mustEndpoint(t, EndpointConfig{Router: bot, Once: store})
+		defer mustShutdown(t, next)
+		time.Sleep(time.Minute)
+		if recorder := serve(t, next, true, message); recorder.Code != http.StatusOK || !strings.Contains(recorder.Body.String(), "Encrypt") {
+			t.Errorf("the next delivery is answered with %d %s", recorder.Code, recorder.Body)
+		}
+	})
+}
+
+// TestNeverBegun: what a process claims and cannot begin, because it shuts down, is handled
+// by the next one, even if it may be handled once only.
+func TestNeverBegun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := memory.New()
+		var runs atomic.Int32
+		bot := NewRouter()
+		bot.Default(func(*Context) error { runs.Add(1); return nil })
+		closed := mustEndpoint(t, EndpointConfig{Router: bot, Once: store, AtMostOnce: true})
+		mustShutdown(t, closed)
+		if recorder := serve(t, closed, true, textPush(1, "a")); recorder.Code == http.StatusOK {
+			t.Errorf("a closed endpoint answers %d", recorder.Code)
+		}
+		e := mustEndpoint(t, EndpointConfig{Router: bot, Once: store, AtMostOnce: true})
+		defer mustShutdown(t, e)
+		serve(t, e, true, textPush(1, "a"))
+		if runs.Load() != 1 {
+			t.Errorf("%d runs", runs.Load())
 		}
 	})
 }

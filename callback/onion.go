@@ -41,8 +41,8 @@ func (e *againError) Unwrap() error { return e.err }
 // this delivery is answered with 503, and the next one runs the handler again. What it
 // replied before is taken back. That WeChat delivers again after a 503 is an assumption:
 // it does so when there is no answer, and is treated here as if a 503 were none. A
-// message whose deliveries are answered by now is taken up from the inbox after a pause,
-// five times at most.
+// message whose deliveries are answered by now is taken up from the inbox after a pause.
+// It is given up after five attempts, those for earlier deliveries included.
 func Again(err error) error { return &againError{err} }
 
 // protect turns a panic of f into an error.
@@ -110,9 +110,9 @@ func Logger(log *slog.Logger) Handler {
 	}
 }
 
-// Timeout ends the Context of the handlers after it when d is over, and makes an
-// error of it that they were not done. It can only ask: a handler has to pass its
-// Context on to what it waits for.
+// Timeout ends the Context of the handlers after it when d has passed. It can only ask: a
+// handler has to pass its Context on to what it waits for. One that returns later has
+// failed, whatever it returns, and its message may be handled again.
 func Timeout(d time.Duration) Handler {
 	return func(c *Context) error {
 		outer := c.Context

@@ -6,7 +6,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	mathrand "math/rand/v2"
 	"sync"
@@ -91,7 +90,7 @@ func (e *Endpoint) wait(ctx context.Context, once Once, key, owner string, deadl
 	for {
 		attempt, sealed, err := once.Wait(ctx, key, owner, e.leaseFor())
 		switch {
-		case errors.Is(err, fs.ErrNotExist):
+		case isGone(err):
 			e.answerGone()
 			return 0, nil, nil
 		case err == nil && attempt > 0:
@@ -133,15 +132,22 @@ func (e *Endpoint) remember(m *Message) time.Duration {
 func (e *Endpoint) claim(
 	ctx context.Context, d delivery, key, owner string,
 ) (once Once, attempt, number int, age time.Duration, err error) {
-	if once = e.config.Once; once != nil {
+	r := e.here(key)
+	if once = e.config.Once; once != nil && (r == nil || r.once == once) && !e.local.holds(key) { // one that began without the store stays here
 		short, cancel := context.WithTimeout(ctx, e.times.call)
 		defer cancel()
 		attempt, number, age, err = once.Claim(short, e.config.Account, key, owner, e.leaseFor(), e.remember(d.m))
 		if ctx.Err() == nil {
 			e.storeAnswered(err)
 		}
+		if err != nil && e.config.AtMostOnce {
+			e.leaveUnbegun(once, key, owner)
+		}
 		if err == nil || e.config.AtMostOnce || d.late || ctx.Err() != nil {
 			return once, attempt, number, age, err
+		}
+		if r != nil {
+			return once, 0, lastDelivery, 0, nil // it is handled here already; which delivery this is nobody knows
 		}
 	}
 	attempt, number, age, err = e.local.Claim(ctx, "", key, owner, 0, 0)
@@ -168,14 +174,14 @@ func (e *Endpoint) storeAnswered(err error) {
 // inbox. What WeChat delivers for hours is left to its next delivery, which gets the
 // handler's own answer: "success" would be another one, and the last.
 func (e *Endpoint) early(ctx context.Context, once Once, key string, d delivery) (reply []byte, ok bool) {
-	if d.m.insists() && !e.config.AtMostOnce {
+	if d.m.insists() {
 		return nil, false
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), e.times.call)
 	defer cancel()
 	finished, sealed, err := once.Keep(ctx, key, e.toKeep(once, key, d.message))
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
+	case isGone(err):
 		e.answerGone()
 		return nil, true
 	case err != nil:
@@ -295,7 +301,7 @@ func (r *run) start(parent context.Context) bool {
 	r.cancel = cancel
 	if !r.e.enter(r) {
 		cancel(nil)
-		r.release()
+		r.e.leaveUnbegun(r.once, r.key, r.holder())
 		return false
 	}
 	go func() {
@@ -509,11 +515,16 @@ func (r *run) send(ctx context.Context, reply *Reply) error {
 // leasable reports whether another process can take the message over.
 func (r *run) leasable() bool { return r.once != &r.e.local && !r.e.config.AtMostOnce }
 
+// leaveUnbegun gives back what owner claimed, or may have claimed, and never began to
+// handle. That is no second run, not even of what may run only once.
+func (e *Endpoint) leaveUnbegun(once Once, key, owner string) {
+	ctx, cancel := context.WithTimeout(context.Background(), e.times.call)
+	defer cancel()
+	_, _, _ = once.Hold(ctx, key, owner, 0)
+}
+
 // release ends the lease, so that others need not wait for its end.
 func (r *run) release() {
-	if !r.leasable() {
-		return
-	}
 	ctx, cancel := context.WithTimeout(context.Background(), r.e.times.call)
 	defer cancel()
 	if _, _, err := r.once.Hold(ctx, r.key, r.holder(), 0); err != nil {
@@ -521,13 +532,18 @@ func (r *run) release() {
 	}
 }
 
-// leave puts the message into the inbox for whoever looks there next, and
-// reports whether it is there.
+// leave leaves the message to its next delivery if WeChat insists on the handler's own
+// answer, else puts it into the inbox for whoever looks there next. It reports whether the
+// message is in good hands.
 func (r *run) leave() bool {
 	if !r.leasable() {
 		return false
 	}
 	r.left.Store(true)
+	if !r.late.Load() && r.m.insists() {
+		r.release()
+		return true
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), r.e.times.call)
 	defer cancel()
 	_, _, err := r.once.Keep(ctx, r.key, r.e.toKeep(r.once, r.key, r.message))
@@ -548,6 +564,11 @@ func (e *Endpoint) takeUp() {
 			return
 		}
 		r, err := e.take()
+		if errors.Is(err, errUnreadable) {
+			<-slots
+			pause(e.taking, e.times.unreadable)
+			continue
+		}
 		if e.taking.Err() == nil {
 			e.storeAnswered(err)
 		}
@@ -563,6 +584,10 @@ func (e *Endpoint) takeUp() {
 	}
 }
 
+// errUnreadable is what take met: the store did answer, and others may read the message.
+// They have time to: each look counts as an attempt.
+var errUnreadable = errors.New("callback: a message from before cannot be read")
+
 // take returns the next message that nobody handles, nil if there is none.
 func (e *Endpoint) take() (*run, error) {
 	owner := NewOwner("")
@@ -573,14 +598,9 @@ func (e *Endpoint) take() (*run, error) {
 		return nil, err
 	}
 	if r := e.here(key); r != nil && r.adopt(e.config.Once, owner) {
-		return nil, nil // it is being handled here, and was only not heard of
+		return nil, nil // it is being handled here; the store had lost sight of that
 	}
 	r := &run{e: e, once: e.config.Once, key: key, owner: owner, attempt: attempt, done: make(chan struct{})}
-	if attempt > maxAttempts {
-		e.log.Error("wechat: a message is given up: the process ended each time that it was handled", slog.Int("attempts", attempt-1))
-		_, _, err = r.finish(ctx, nil)
-		return nil, err
-	}
 	message, err := e.vault.open(key, sealed)
 	if err == nil {
 		r.message = string(message)
@@ -588,7 +608,12 @@ func (e *Endpoint) take() (*run, error) {
 	}
 	if err != nil {
 		e.log.Error("wechat: a message from before cannot be taken up", slog.Any("error", err))
-		return nil, nil // the store did answer, and others may read the message
+		return nil, errUnreadable
+	}
+	if attempt > maxAttempts {
+		e.log.Error("wechat: a message is given up: it was handled several times without an end", slog.Int("attempts", attempt-1))
+		_, _, err = r.finish(ctx, nil)
+		return nil, err
 	}
 	r.late.Store(true)
 	e.log.Info("wechat: a message from before is taken up", slog.Int("attempt", attempt))

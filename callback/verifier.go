@@ -208,13 +208,13 @@ func (v *Verifier) openPlain(r *ring, q Query, body []byte) ([]byte, Pair, error
 			"set it to the EncodingAESKey of the console, or choose plain mode (明文模式) there")
 	}
 	if !v.seen.same(v.now(), v.memory(), q.Signature, body) {
-		return nil, Pair{}, errReused
+		return nil, Pair{}, ErrReused
 	}
 	return body, Pair{TokenPrevious: token > 0}, nil
 }
 
-// errReused is the refusal of a body that came second under one signature.
-var errReused = refuse(ReasonReused, "another body came under the same timestamp and nonce: somebody saw a signature of "+
+// ErrReused is the refusal of a body that came second under one signature.
+var ErrReused = refuse(ReasonReused, "another body came under the same timestamp and nonce: somebody saw a signature of "+
 	"WeChat's and uses it; choose safe mode (安全模式) in the console, in which msg_signature covers the body")
 
 // memory is how long a plain signature could be used again.

@@ -341,6 +341,15 @@ func TestFanoutFollowerIsQuick(t *testing.T) {
 // TestFanoutOneFollowerFails: a message that is never taken stops what its follower
 // writes afterwards, and nobody else's.
 func TestFanoutOneFollowerFails(t *testing.T) {
+	for _, status := range []int{http.StatusInternalServerError, http.StatusServiceUnavailable} {
+		t.Run(http.StatusText(status), func(t *testing.T) { fanoutOneFollowerFails(t, status) })
+	}
+}
+
+// fanoutOneFollowerFails fails with a status; 503 is what an Endpoint answers about an event
+// that it wants again.
+func fanoutOneFollowerFails(t *testing.T, status int) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		p := pushWeChat(t, nil)
 		bot, crm := newSystem("bot", gateway.Plain), newSystem("crm", gateway.Plain)
@@ -351,7 +360,7 @@ func TestFanoutOneFollowerFails(t *testing.T) {
 			text := make([]byte, 1<<12)
 			n, _ := body.Read(text)
 			if poisoned.Load() && strings.Contains(string(text[:n]), "poison") && r.URL.Path == "/crm" {
-				return &http.Response{StatusCode: http.StatusInternalServerError, Body: http.NoBody}, nil
+				return &http.Response{StatusCode: status, Body: http.NoBody}, nil
 			}
 			return company{bot, crm}.RoundTrip(r)
 		})

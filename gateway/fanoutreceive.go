@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"log/slog"
 	"net/http"
 	"strconv"
@@ -106,7 +105,7 @@ func (g *Gateway) receive(w *observed, r *http.Request, rc *receiver, query call
 	p.key = digest("push", rc.appID, p.message.Key())
 	if !pair.Encrypted && !p.bound(ctx, query) {
 		rc.verifier.Forget(query)
-		return &reusedError{callback.Error{Reason: callback.ReasonReused}}
+		return callback.ErrReused
 	}
 	reply, err := p.take(ctx)
 	if err != nil {
@@ -175,15 +174,15 @@ func (p *push) bound(ctx context.Context, query callback.Query) bool {
 	return err != nil || attempt > 0 // this gateway's Verifier remembers in any case
 }
 
-// reusedError is the refusal of a plain push whose signature another body has.
-type reusedError struct{ refusal callback.Error }
-
-func (*reusedError) Error() string {
-	return "another body came to another gateway under the same timestamp and nonce: somebody has seen that push, and sends one of his own"
+// isGone reports whether err says that a push was handled and its answer dropped; see
+// callback.Once.
+func isGone(err error) bool {
+	_, ok := errors.AsType[interface {
+		error
+		AnswerGone()
+	}](err)
+	return ok
 }
-
-// Unwrap is for [errors.As].
-func (e *reusedError) Unwrap() error { return &e.refusal }
 
 // take sees to it that every subscriber that wants the push has it, or will be given
 // it, and returns what to reply in plain text, nil for nothing. With an error, WeChat
@@ -212,7 +211,7 @@ func (p *push) take(ctx context.Context) (reply []byte, err error) {
 		var sealed []byte
 		attempt, sealed, err = p.f.once.Wait(ctx, p.key, owner, claimTime)
 		switch {
-		case errors.Is(err, fs.ErrNotExist):
+		case isGone(err):
 			p.f.log.Warn("a push is repeated that was handled, and its answer is not kept any more: it is answered with success",
 				"appid", p.rc.appID)
 			return nil, nil

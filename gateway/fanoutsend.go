@@ -45,8 +45,7 @@ func (f *fanout) send(ctx context.Context, s *subscriber, m *callback.Message, t
 	defer func() { _ = res.Body.Close() }()
 	body, err := io.ReadAll(io.LimitReader(res.Body, callback.MaxBody+1))
 	switch status := res.StatusCode; {
-	case status == http.StatusBadGateway, status == http.StatusServiceUnavailable,
-		status == http.StatusGatewayTimeout, status == http.StatusTooManyRequests:
+	case status == http.StatusBadGateway, status == http.StatusGatewayTimeout, status == http.StatusTooManyRequests:
 		return nil, awayError{fmt.Errorf("it answered %d %s", status, http.StatusText(status))}
 	case status >= 300 && status < 400:
 		return nil, fmt.Errorf("it answered %d, and redirects are not followed: configure the address that it leads to", status)

@@ -120,6 +120,7 @@ func (c *Client) share(ctx *gin.Context) {
 		case other == c:
 			return
 		case samePath(other.path, c.path):
+			other.shared.Store(0) // so that the next request is refused, too
 			panic(fmt.Sprintf("wechat: the accounts %s and %s both have the CallbackPath %q: give each a Config.CallbackPath of its own",
 				other.appID, c.appID, c.path))
 		}
@@ -260,7 +261,8 @@ func (c *Client) open(ctx *gin.Context) (*Push, error) {
 		return nil, err
 	}
 	// Gin's ShouldBindBodyWith of an earlier middleware reads the body and keeps it.
-	if value, ok := ctx.Get(gin.BodyBytesKey); ok {
+	value, bound := ctx.Get(gin.BodyBytesKey)
+	if bound {
 		if body, ok := value.([]byte); ok && len(body) > 0 {
 			r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 		}
@@ -280,6 +282,9 @@ func (c *Client) open(ctx *gin.Context) (*Push, error) {
 	}
 	r.Body, r.ContentLength, r.TransferEncoding = io.NopCloser(bytes.NewReader(message)), int64(len(message)), nil
 	r.Header.Set("Content-Length", strconv.Itoa(len(message)))
+	if bound {
+		ctx.Set(gin.BodyBytesKey, message) // a later one finds the message, too
+	}
 	return &Push{Message: message, Query: query, Pair: pair}, nil
 }
 

@@ -1,6 +1,7 @@
 package wechat_test
 
 import (
+	"bytes"
 	"io"
 	"log/slog"
 	"net/http"
@@ -188,6 +189,9 @@ func TestBodyReadBefore(t *testing.T) {
 				r.Use(test.before, newClient(t, cfg).Middleware())
 				r.POST("/", func(c *gin.Context) {
 					body, _ := io.ReadAll(c.Request.Body)
+					if kept, ok := c.Get(gin.BodyBytesKey); ok && !bytes.Equal(kept.([]byte), body) {
+						t.Errorf("%s: Gin keeps another body than the message", name)
+					}
 					if strings.Contains(string(body), "xpay_goods_deliver_notify") {
 						got = "xpay_goods_deliver_notify"
 					}

@@ -133,7 +133,8 @@ func (e *Endpoint) claim(
 	ctx context.Context, d delivery, key, owner string,
 ) (once Once, attempt, number int, age time.Duration, err error) {
 	r := e.here(key)
-	if once = e.config.Once; once != nil && (r == nil || r.once == once) && !e.local.holds(key) { // one that began without the store stays here
+	alone := r != nil && r.once == &e.local || e.local.holds(key) // it began without the store
+	if once = e.config.Once; once != nil && !alone {
 		short, cancel := context.WithTimeout(ctx, e.times.call)
 		defer cancel()
 		attempt, number, age, err = once.Claim(short, e.config.Account, key, owner, e.leaseFor(), e.remember(d.m))

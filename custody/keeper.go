@@ -211,29 +211,12 @@ func (k *Keeper) reject(ctx context.Context, refused string) (t Token, waited bo
 				return t, waited, err
 			}
 			continue // the store still has the refused value: now it is the current one
-		case s.flight == nil && s.book(h.value).doubt && s.failure.lasts(now) && !s.failure.soon && now.Sub(s.asked) < lookGap:
-			err := k.named(s.failure.at(now))
-			s.mu.Unlock()
+		}
+		report, err := k.report(h, call, now)
+		s.mu.Unlock()
+		if err != nil {
 			return Token{}, waited, err
 		}
-		book := s.book(h.value)
-		evident := s.flight == nil && now.Sub(s.asked) < lookGap
-		if d := book.denied; evident && d != nil && call.Lived.Before(d.at) {
-			s.mu.Unlock()
-			return Token{}, waited, d.err
-		}
-		report := book.add(call, now)
-		if report.look && evident {
-			book.end(true, k.refusedError(refusal{refusedAccepted, quarantineGap}))
-		}
-		if !report.answered() {
-			if s.flight == nil {
-				background{k}.start()
-			} else {
-				s.flight.stir()
-			}
-		}
-		s.mu.Unlock()
 		select {
 		case <-report.done:
 		case <-ctx.Done():
@@ -247,6 +230,31 @@ func (k *Keeper) reject(ctx context.Context, refused string) (t Token, waited bo
 		}
 		waited = true // for another value
 	}
+}
+
+// report takes note that the current value, h, was refused, or says at once why nothing can
+// be done about that. The caller holds mu.
+func (k *Keeper) report(h *held, call *Call, now time.Time) (*report, error) {
+	s := &k.state
+	book, evident := s.book(h.value), s.flight == nil && now.Sub(s.asked) < lookGap
+	switch denied := book.denied; {
+	case evident && book.doubt && s.failure.lasts(now) && !s.failure.soon:
+		return nil, k.named(s.failure.at(now))
+	case evident && denied != nil && call.Lived.Before(denied.at):
+		return nil, denied.err
+	}
+	report := book.add(call, now)
+	if report.look && evident {
+		book.end(true, k.refusedError(refusal{refusedAccepted, quarantineGap}))
+	}
+	switch {
+	case report.answered():
+	case s.flight == nil:
+		background{k}.start()
+	default:
+		s.flight.stir()
+	}
+	return report, nil
 }
 
 // Renew has the credential fetched now, in the background: for an issuer that says

@@ -130,15 +130,11 @@ func (c *storeCalls) note(call StoreCall, sent time.Time, err error) {
 	if failed && c.trouble == nil {
 		c.trouble = &trouble{}
 	}
-	if failed && write {
-		if c.trouble.forgets(sent, c.cfg.Timing) {
-			c.trouble.stuck = time.Time{}
-		}
-		c.trouble.wrote = sent
-	}
 	switch t := c.trouble; {
 	case t == nil:
-	case !failed:
+	case failed:
+		t.failed(write, sent, waiting, c.cfg.Timing)
+	default:
 		t.silent = time.Time{}
 		if err == nil && useful(call) {
 			t.stuck = time.Time{}
@@ -146,16 +142,24 @@ func (c *storeCalls) note(call StoreCall, sent time.Time, err error) {
 		if t.stuck.IsZero() {
 			c.trouble = nil
 		}
-	case write && t.stuck.IsZero():
-		t.stuck, t.queue = sent, waiting
-	case !write && t.silent.IsZero():
-		t.silent, t.queue = sent, waiting
-	default:
-		t.queue = waiting
 	}
 	c.mu.Unlock()
 	if !failed {
 		c.hub.answered(c.who, err == nil && useful(call))
+	}
+}
+
+// failed takes note of a call that failed.
+func (t *trouble) failed(write bool, sent time.Time, waiting int, timing Timing) {
+	t.queue = waiting
+	switch {
+	case write:
+		if t.stuck.IsZero() || t.forgets(sent, timing) {
+			t.stuck = sent
+		}
+		t.wrote = sent
+	case t.silent.IsZero():
+		t.silent = sent
 	}
 }
 

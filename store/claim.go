@@ -11,16 +11,16 @@ const (
 // ErrAnswerGone is what Wait and Keep of callback.Once return where the answer of a
 // message was dropped because there was no room for it. Package callback knows it by its
 // method.
-var ErrAnswerGone error = answerGone{}
+var ErrAnswerGone error = goneError{}
 
-type answerGone struct{}
+type goneError struct{}
 
-func (answerGone) Error() string {
+func (goneError) Error() string {
 	return "zhongkong: this message was handled, and its answer is not kept any more"
 }
 
 // AnswerGone says that it is this error.
-func (answerGone) AnswerGone() {}
+func (goneError) AnswerGone() {}
 
 // Claim is the state of one message inside a store, and its methods are the rules of
 // callback.Once: pure functions of the state and the store's time, without lock, clock

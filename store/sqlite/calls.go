@@ -285,7 +285,9 @@ func (s *Store) edit(ctx context.Context, tx *sqlx.Tx, lease custody.Lease, edit
 	_, err = tx.NamedExecContext(ctx,
 		`INSERT INTO zhongkong_journal (name, at_us, event, fence, attempt, detail)
 		VALUES (:name, :at_us, :event, :fence, :attempt, :detail)`,
-		columns.LineOf(name, custody.Entry{At: now, Event: event, Fence: lease.Fence, Attempt: lease.Attempt, Detail: store.JournalDetail(lease.Detail)}))
+		columns.LineOf(name, custody.Entry{
+			At: now, Event: event, Fence: lease.Fence, Attempt: lease.Attempt, Detail: store.JournalDetail(lease.Detail),
+		}))
 	if err != nil || !s.untidy(name) {
 		return err
 	}

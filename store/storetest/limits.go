@@ -158,13 +158,21 @@ func credentialParts(f *fixture, lease custody.Lease, good custody.Record) []par
 func checkNoKeys(t *testing.T, f *fixture, record custody.Record) {
 	t.Helper()
 	for _, bad := range []custody.Key{
-		{}, {Kind: "a"}, {AppID: "a"}, {Kind: "a", AppID: "b/c"}, {Kind: "a", AppID: "b", Host: "c@d"}, {Kind: "a", AppID: "b\x00"},
-		{Kind: "a", AppID: "b\xff"}, {Kind: "a b", AppID: "c"}, {Kind: "a", AppID: strings.Repeat("b", 255)},
+		{},
+		{Kind: "a"},
+		{AppID: "a"},
+		{Kind: "a", AppID: "b/c"},
+		{Kind: "a", AppID: "b", Host: "c@d"},
+		{Kind: "a", AppID: "b\x00"},
+		{Kind: "a", AppID: "b\xff"},
+		{Kind: "a b", AppID: "c"},
+		{Kind: "a", AppID: strings.Repeat("b", 255)},
 	} {
 		s := f.store(0)
 		_, load := s.Load(in(t), bad)
 		_, acquire := s.Acquire(in(t), bad, "attempt", longLease)
-		errs := []error{load, acquire, s.Save(in(t), custody.Lease{Key: bad, Attempt: "a", Fence: 1}, record), s.Shorten(in(t), bad, 1, record.End)}
+		save := s.Save(in(t), custody.Lease{Key: bad, Attempt: "a", Fence: 1}, record)
+		errs := []error{load, acquire, save, s.Shorten(in(t), bad, 1, record.End)}
 		if many, ok := s.(custody.ManyLoader); ok {
 			_, err := many.LoadMany(in(t), []custody.Key{f.key, bad})
 			errs = append(errs, err)

@@ -10,8 +10,8 @@ import (
 	"strconv"
 )
 
-// ReadBody reads the body of a push, of one that is larger than [MaxBody] not more
-// than a byte too much. It compares what came with the Content-Length: where less
+// ReadBody reads the body of a push. Of one that is larger than [MaxBody] it reads
+// MaxBody+1 bytes, which Open refuses. It compares what came with the Content-Length: where less
 // came although the connection is intact, something in this program has read the body
 // before, or allows less of it, and the error is an [*Error] with [ReasonBodyRead]. Any
 // other error is the connection's.

@@ -22,8 +22,8 @@
 // its deliveries arrive, and gives its answer to each of them. When no time is left it
 // answers "success", writes the message to the inbox of its [Once], and lets the handler
 // continue; an event that WeChat delivers for hours is answered with 503 instead, and its
-// next delivery gets the handler's answer. A message is handled when its handler has returned and its answer is
-// recorded. If a process dies before that, another one begins anew: at least once. So a
+// next delivery gets the handler's answer. A message is handled when its handler has
+// returned and its answer is recorded. If a process dies before that, another one begins anew: at least once. So a
 // handler that pays or orders something has to check whether it did already; or
 // EndpointConfig.AtMostOnce gives up messages rather than begin them again.
 //

@@ -15,8 +15,8 @@ import (
 )
 
 // Sender sends a reply that came too late for the HTTP response, as WeChat's
-// customer-service API (/cgi-bin/message/custom/send) does. It has every Type to
-// translate or to refuse, and is not asked twice for one reply.
+// customer-service API (/cgi-bin/message/custom/send) does. It translates each
+// Type or returns an error, and is called once for one reply.
 type Sender interface {
 	Send(ctx context.Context, openid string, reply *Reply) error
 }

@@ -14,7 +14,7 @@ const space = " \t\r\n"
 
 // findEncrypt returns the Encrypt of an envelope, XML or JSON by its first byte
 // whatever the Content-Type says: WeChat sends text/xml with JSON too. There
-// must be exactly one at the top level; one that is nested deeper is none.
+// must be exactly one at the top level; those that are nested deeper do not count.
 //
 // Both scanners read the form that WeChat sends and refuse everything beyond
 // (attributes, comments, DOCTYPE, entities): they run on bodies that nobody has

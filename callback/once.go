@@ -23,8 +23,8 @@ import (
 // are measured by one clock of the store. A call about a key that is not known
 // is an error, apart from Claim.
 type Once interface {
-	// Claim makes owner the one who handles key, for lease, if nobody has claimed
-	// it yet, or if the lease of who has is over and the key is not finished. It
+	// Claim makes owner the holder of key, for lease, if nobody has claimed it yet,
+	// or if the holder's lease has expired and the key is not finished. It
 	// returns the number of the attempt that owner's is, from 1 on, or 0 if
 	// somebody else holds or has finished it; the number of the delivery, which is
 	// that of the calls for key, this one included; and the time since the first

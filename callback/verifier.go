@@ -256,9 +256,9 @@ func (v *Verifier) openSealed(r *ring, room *room, q Query, body []byte) ([]byte
 	return nil, Pair{}, refusal
 }
 
-// Forget takes back that Open has seen a plain push under q's signature. It is for
-// whoever learns elsewhere that another body came under it first: the forgery would
-// otherwise keep that one out.
+// Forget takes back that Open has seen a plain push under q's signature. Call it if a
+// shared store says that another body came under that signature first: the one that Open
+// has seen is a forgery then, and would keep the first one out.
 func (v *Verifier) Forget(q Query) { v.seen.forget(q.Signature) }
 
 // Envelope is an encrypted message with its signature: as an answer to WeChat

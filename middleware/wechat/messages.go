@@ -26,8 +26,8 @@ const closeTime = 5 * time.Second
 //	bot.Text("天气*", func(c *callback.Context) error { return c.ReplyText("晴, 26°C") })
 //	r.POST("/", wechat.Messages(bot))
 //
-// It goes where a request comes by [Middleware] or [Client.Callback], which have
-// verified and opened the message; [callback.Endpoint] says what happens to it
+// Register it behind [Middleware] or [Client.Callback], which have verified and
+// opened the message; [callback.Endpoint] says what happens to it
 // then. [From] finds the client in a handler's Context, a store of this module is
 // what makes all processes handle a message once, and what is replied too late
 // leaves through [Client.Send].

@@ -31,8 +31,9 @@ func Middleware(cfg Config) gin.HandlerFunc {
 // Middleware puts the client into the context of every request and answers for
 // WeChat's on CallbackPath. It belongs before the routes: r.Use(client.Middleware()).
 //
-// A slash at the end of the path does not matter. Gin runs the middlewares of an engine, and not those of a group, for paths without a route. In
-// a group, register [Client.Callback] instead, for GET and POST.
+// A slash at the end of the path does not matter. Gin runs the middlewares of an engine,
+// and not those of a group, for paths without a route. In a group, register
+// [Client.Callback] instead, for GET and POST.
 func (c *Client) Middleware() gin.HandlerFunc {
 	if other := used.add(c); other != nil {
 		c.log.Warn("two accounts of this program have one CallbackPath: on one engine the first one would refuse the other one's messages; "+

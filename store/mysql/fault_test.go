@@ -35,19 +35,20 @@ func as(t *testing.T, address, user, password string) string {
 func TestWrongURL(t *testing.T) {
 	t.Parallel()
 	for name, address := range map[string]string{
-		"Empty":        "",
-		"Scheme":       "postgres://zhongkong:made-up-pa55word@127.0.0.1/app",
-		"DSN":          "zhongkong:made-up-pa55word@tcp(127.0.0.1:3306)/app",
-		"Escape":       "mysql://zhongkong:made-up-pa55word%@127.0.0.1/app",
-		"Port":         "mysql://zhongkong:made-up-pa55word@127.0.0.1:port/app",
-		"NoHost":       "mysql://zhongkong:made-up-pa55word@/app",
-		"NoDatabase":   "mysql://zhongkong:made-up-pa55word@127.0.0.1/",
-		"TLS":          "mysql://zhongkong:made-up-pa55word@127.0.0.1/app?tls=sometimes",
-		"CA":           "mysql://zhongkong:made-up-pa55word@127.0.0.1/app?tls=true&ca=/no/such/file",
-		"CAWithoutTLS": "mysql://zhongkong:made-up-pa55word@127.0.0.1/app?ca=/x.pem",
-		"Migrate":      "mysql://zhongkong:made-up-pa55word@127.0.0.1/app?migrate=perhaps",
-		"Prefix":       "mysql://zhongkong:made-up-pa55word@127.0.0.1/app?prefix=Shop-",
-		"Parameter":    "mysql://zhongkong:made-up-pa55word@127.0.0.1/app?allowAllFiles=true",
+		"Empty":         "",
+		"Scheme":        "postgres://zhongkong:made-up-pa55word@127.0.0.1/app",
+		"DSN":           "zhongkong:made-up-pa55word@tcp(127.0.0.1:3306)/app",
+		"Escape":        "mysql://zhongkong:made-up-pa55word%@127.0.0.1/app",
+		"Port":          "mysql://zhongkong:made-up-pa55word@127.0.0.1:port/app",
+		"NoHost":        "mysql://zhongkong:made-up-pa55word@/app",
+		"HostAndSocket": "mysql://zhongkong:made-up-pa55word@127.0.0.1/app?socket=/run/x.sock",
+		"NoDatabase":    "mysql://zhongkong:made-up-pa55word@127.0.0.1/",
+		"TLS":           "mysql://zhongkong:made-up-pa55word@127.0.0.1/app?tls=sometimes",
+		"CA":            "mysql://zhongkong:made-up-pa55word@127.0.0.1/app?tls=true&ca=/no/such/file",
+		"CAWithoutTLS":  "mysql://zhongkong:made-up-pa55word@127.0.0.1/app?ca=/x.pem",
+		"Migrate":       "mysql://zhongkong:made-up-pa55word@127.0.0.1/app?migrate=perhaps",
+		"Prefix":        "mysql://zhongkong:made-up-pa55word@127.0.0.1/app?prefix=Shop-",
+		"Parameter":     "mysql://zhongkong:made-up-pa55word@127.0.0.1/app?allowAllFiles=true",
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -56,6 +57,36 @@ func TestWrongURL(t *testing.T) {
 			remotetest.MustSay(t, err, "the MySQL store")
 		})
 	}
+}
+
+// TestSocket: a server of this machine is reached by its socket.
+func TestSocket(t *testing.T) {
+	t.Parallel()
+	address := tests.Place(t, testserver.URL(t, testserver.MySQL))
+	e, err := newEngine(address, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = e.Close() }()
+	var socket string
+	if err := e.db.GetContext(t.Context(), &socket, `SELECT @@socket`); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(socket); err != nil {
+		t.Skipf("the server's socket is on another machine: %v", err)
+	}
+	u, err := url.Parse(remotetest.With(t, address, "socket", socket))
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.Host = ""
+	s, err := Open(t.Context(), u.String(), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Close() }()
+	remotetest.Save(t, s, "value")
+	remotetest.MustLoad(t, s, "value")
 }
 
 // TestFaults: what the server answers to a configuration that cannot work.

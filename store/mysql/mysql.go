@@ -16,6 +16,7 @@
 //	               the server has it, nothing is checked), skip-verify, and false,
 //	               which is what holds without this parameter
 //	ca=/path.pem   the authority that signed the server's certificate, with tls=true
+//	socket=/path   a Unix socket, in place of host and port: mysql://user:password@/app?socket=/run/mysqld/mysqld.sock
 //	prefix=shop_   begins the names of the tables; zhongkong_ unless given
 //	migrate=off    leaves the schema alone at start; see [Migrate]
 //
@@ -144,8 +145,10 @@ func read(address string, options Options) (settings, error) {
 	switch {
 	case u.Scheme != "mysql" && u.Scheme != "mariadb":
 		return wrong("its URL does not begin with mysql://", example)
-	case u.Hostname() == "":
+	case u.Hostname() == "" && u.Query().Get("socket") == "":
 		return wrong("its URL names no host", example)
+	case u.Hostname() != "" && u.Query().Get("socket") != "":
+		return wrong("its URL names a host and a socket", "give the one or the other: mysql://user:password@/app?socket=/run/mysqld/mysqld.sock")
 	case database == "":
 		return wrong("its URL names no database", example)
 	}
@@ -155,6 +158,9 @@ func read(address string, options Options) (settings, error) {
 	c.Net, c.Addr, c.DBName = "tcp", u.Host, database
 	if u.Port() == "" {
 		c.Addr = net.JoinHostPort(u.Hostname(), "3306")
+	}
+	if socket := u.Query().Get("socket"); socket != "" {
+		c.Net, c.Addr = "unix", socket
 	}
 	c.Timeout = connectTime
 	c.Logger = &driver.NopLogger{} // what it would write is in the errors
@@ -187,6 +193,7 @@ func (s *settings) parameters(u *url.URL) (err error) {
 			transport = value
 		case "ca":
 			authority = value
+		case "socket": // see read
 		case "prefix":
 			s.prefix = cmp.Or(s.prefix, value)
 		case "migrate":
@@ -195,7 +202,7 @@ func (s *settings) parameters(u *url.URL) (err error) {
 			}
 			s.noMigrate = s.noMigrate || value == "off"
 		default:
-			return remote.Misconfigured(kind, "its URL has a parameter that does not exist", "use tls, ca, prefix and migrate")
+			return remote.Misconfigured(kind, "its URL has a parameter that does not exist", "use tls, ca, socket, prefix and migrate")
 		}
 	}
 	s.prefix = cmp.Or(s.prefix, migrations.Prefix)

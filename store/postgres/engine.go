@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"hash/fnv"
+	"math/rand/v2"
 	"strings"
 	"time"
 
@@ -130,24 +131,42 @@ func (e *engine) schema() remote.Schema {
 	}
 }
 
-// lock holds an advisory lock of the session while do runs. The lock of a
-// process that dies ends with its connection.
+// lock holds an advisory lock while do runs: one of a transaction, which ends with it
+// however the process does. One of the session would stay behind in a pooler that gives
+// connections away after each transaction; and who waits for the lock inside of a
+// transaction keeps a connection of the pooler, which do may need.
 func (e *engine) lock(ctx context.Context, do func(ctx context.Context) error) error {
-	conn, err := e.db.Connx(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = conn.Close() }()
 	hash := fnv.New64a()
 	_, _ = hash.Write([]byte(migrations.Set{Prefix: e.prefix}.Table()))
-	id := int64(hash.Sum64())
-	if _, err := conn.ExecContext(ctx, `SELECT pg_advisory_lock($1)`, id); err != nil {
-		return err
+	for {
+		locked, err := e.tryLock(ctx, int64(hash.Sum64()), do)
+		if locked || err != nil {
+			return err
+		}
+		timer := time.NewTimer(lockPause/2 + rand.N(lockPause))
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return ctx.Err()
+		}
 	}
-	defer func() {
-		_, _ = conn.ExecContext(context.WithoutCancel(ctx), `SELECT pg_advisory_unlock($1)`, id)
-	}()
-	return do(ctx)
+}
+
+// lockPause is the time between two tries to get the lock.
+const lockPause = 50 * time.Millisecond
+
+// tryLock runs do if nobody has the lock.
+func (e *engine) tryLock(ctx context.Context, id int64, do func(ctx context.Context) error) (locked bool, err error) {
+	tx, err := e.db.BeginTxx(ctx, nil)
+	if err != nil {
+		return false, err
+	}
+	defer func() { _ = tx.Rollback() }()
+	if err := tx.GetContext(ctx, &locked, `SELECT pg_try_advisory_xact_lock($1)`, id); err != nil || !locked {
+		return false, err
+	}
+	return true, do(ctx)
 }
 
 // Read implements [remote.Engine].

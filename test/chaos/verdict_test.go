@@ -98,7 +98,7 @@ func (v *verdict) judge(i *incident, worker int) {
 	case i.Kind == slowCall:
 		if !excused && !v.away(s) && i.Began.Sub(v.r.began) > startTime {
 			v.slow++
-			v.note("slow", i, waited)
+			v.note("slow outside outages", i, waited)
 		}
 	case i.Kind == refusedCall && stray && repeated:
 		v.strayed++

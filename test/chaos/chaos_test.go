@@ -88,7 +88,6 @@ var scenes = []scene{
 }
 
 const (
-	startTime   = 3 * time.Second // of a run, in which the first tokens are fetched
 	repairTime  = 3 * time.Second // after a token was invalidated, calls work again
 	recoverTime = 5 * time.Second // after a store is back, all that wait have a token
 	rest        = recoverTime + time.Second
@@ -105,6 +104,7 @@ type run struct {
 	sims     []*simtest.Sim
 
 	began    time.Time
+	ready    time.Time // each account had its first token: before, eight processes and a server start
 	troubles int
 	windows  []window // of troubles
 	outages  []out
@@ -283,6 +283,7 @@ func chaos(t *testing.T, e engine) *verdict {
 	for _, a := range r.accounts {
 		patience.Until(t, "the first token of "+a.AppID, func() bool { return issued(r.observer.sims[a.AppID], a.AppID) > 0 })
 	}
+	r.ready = time.Now()
 	var outside time.Duration
 	for n := 0; n < len(scenes) || outside < *long; n++ {
 		began := time.Now()

@@ -96,7 +96,7 @@ func (v *verdict) judge(i *incident, worker int) {
 		}
 		return
 	case i.Kind == slowCall:
-		if !excused && !v.away(s) && i.Began.Sub(v.r.began) > startTime {
+		if !excused && !v.away(s) && i.Began.After(v.r.ready) {
 			v.slow++
 			v.note("slow outside outages", i, waited)
 		}

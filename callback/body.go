@@ -11,10 +11,10 @@ import (
 )
 
 // ReadBody reads the body of a push. Of one that is larger than [MaxBody] it reads
-// MaxBody+1 bytes, which Open refuses. It compares what came with the Content-Length: where less
-// came although the connection is intact, something in this program has read the body
-// before, or allows less of it, and the error is an [*Error] with [ReasonBodyRead]. Any
-// other error is the connection's.
+// MaxBody+1 bytes, which Open refuses. It compares what came with the Content-Length:
+// where less came although the connection is intact, something in this program has read
+// the body before, or allows less of it, and the error is an [*Error] with
+// [ReasonBodyRead]. Any other error is the connection's.
 //
 // [Verifier.OpenRequest] reads and opens in one step.
 func ReadBody(r *http.Request) ([]byte, error) { return readBody(r, nil) }

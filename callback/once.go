@@ -82,8 +82,9 @@ func (goneError) Error() string {
 
 func (goneError) AnswerGone() {}
 
-// isGone reports whether err says that a message was handled and its answer dropped.
-func isGone(err error) bool {
+// IsAnswerGone reports whether an error of a [Once] says that a message was handled and
+// its answer dropped.
+func IsAnswerGone(err error) bool {
 	_, ok := errors.AsType[interface {
 		error
 		AnswerGone()

@@ -89,7 +89,7 @@ func (e *Endpoint) wait(ctx context.Context, once Once, key, owner string, deadl
 	for {
 		attempt, sealed, err := once.Wait(ctx, key, owner, e.leaseFor())
 		switch {
-		case isGone(err):
+		case IsAnswerGone(err):
 			e.answerGone()
 			return 0, nil, nil
 		case err == nil && attempt > 0:
@@ -181,7 +181,7 @@ func (e *Endpoint) early(ctx context.Context, once Once, key string, d delivery)
 	defer cancel()
 	finished, sealed, err := once.Keep(ctx, key, e.toKeep(once, key, d.message))
 	switch {
-	case isGone(err):
+	case IsAnswerGone(err):
 		e.answerGone()
 		return nil, true
 	case err != nil:

@@ -174,16 +174,6 @@ func (p *push) bound(ctx context.Context, query callback.Query) bool {
 	return err != nil || attempt > 0 // this gateway's Verifier remembers in any case
 }
 
-// isGone reports whether err says that a push was handled and its answer dropped; see
-// callback.Once.
-func isGone(err error) bool {
-	_, ok := errors.AsType[interface {
-		error
-		AnswerGone()
-	}](err)
-	return ok
-}
-
 // take sees to it that every subscriber that wants the push has it, or will be given
 // it, and returns what to reply in plain text, nil for nothing. With an error, WeChat
 // has to ask again.
@@ -211,7 +201,7 @@ func (p *push) take(ctx context.Context) (reply []byte, err error) {
 		var sealed []byte
 		attempt, sealed, err = p.f.once.Wait(ctx, p.key, owner, claimTime)
 		switch {
-		case isGone(err):
+		case callback.IsAnswerGone(err):
 			p.f.log.Warn("a push is repeated that was handled, and its answer is not kept any more: it is answered with success",
 				"appid", p.rc.appID)
 			return nil, nil

@@ -253,7 +253,7 @@ func TestOtherAnswers(t *testing.T) {
 					recorder := serve(t, e, safe, message)
 					got, contentType := recorder.Body.String(), test.contentType
 					if safe && test.want != "success" {
-						fields, isJSON, wrong := parse(got)
+						fields, isJSON, wrong := readAnswer(got)
 						if wrong != "" || isJSON != inJSON {
 							t.Fatalf("%s: the envelope is %s, JSON %t, want JSON %t", name, got, isJSON, inJSON)
 						}

@@ -74,7 +74,7 @@ func answered(tb testing.TB, recorder *httptest.ResponseRecorder) Fields {
 	if body == "success" {
 		return nil
 	}
-	fields, isJSON, wrong := parse(body)
+	fields, isJSON, wrong := readAnswer(body)
 	if wrong != "" {
 		tb.Fatalf("the answer is %s: %s", body, wrong)
 	}
@@ -85,7 +85,7 @@ func answered(tb testing.TB, recorder *httptest.ResponseRecorder) Fields {
 			tb.Fatalf("the answer does not open: %v", err)
 		}
 		var innerJSON bool
-		if fields, innerJSON, wrong = parse(string(message)); wrong != "" || innerJSON != isJSON {
+		if fields, innerJSON, wrong = readAnswer(string(message)); wrong != "" || innerJSON != isJSON {
 			tb.Fatalf("inside of the answer stands %s: %s", message, wrong)
 		}
 	}
@@ -93,6 +93,15 @@ func answered(tb testing.TB, recorder *httptest.ResponseRecorder) Fields {
 		tb.Errorf("the answer goes to %s from %s", fields.Get("ToUserName"), fields.Get("FromUserName"))
 	}
 	return fields
+}
+
+// readAnswer reads what we answer: XML that is escaped as XML is, unlike a push.
+func readAnswer(body string) (fields Fields, isJSON bool, wrong string) {
+	if body = clean(body); strings.HasPrefix(body, "<") {
+		fields, wrong = decodeXML(body)
+		return fields, false, wrong
+	}
+	return parse(body)
 }
 
 // wechat sends message as WeChat does: three times, 5 s apart, until somebody

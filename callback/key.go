@@ -8,28 +8,33 @@ import (
 )
 
 // volatile are the fields that are known to change from one delivery of a message to
-// the next, which therefore do not tell messages apart. None is known.
+// the next, so that they do not distinguish messages. None is known.
 var volatile []string
 
-// Key tells this message from all others, and all its deliveries have it: 43
-// characters that do not reveal what the message says.
+// Key identifies the message: all its deliveries have the same key and no other
+// message has it. It is 43 characters that do not reveal what the message says.
 //
 // A message with a MsgId is identified by that and by its FromUserName, since WeChat
 // was seen to use one MsgId for two followers. Everything else, events above all, is
-// identified by everything it says: events of one second may differ in any field, and
+// identified by its whole text: events of one second may differ in any field, and
 // WeChat adds new ones every month. (An event's MsgID, with a capital D, is the
 // number of a job and identifies nothing.) That a repeated delivery says the same as
-// the first one is an assumption; no report contradicts it.
+// the first one is an assumption; no report contradicts it. A Message that
+// [ParseMessage] did not return has no text and is identified by its Fields.
 func (m *Message) Key() string {
 	var room [512]byte
 	parts := room[:0]
 	id := m.Fields.Get("MsgId")
-	if m.Type != TypeEvent && m.FromUserName != "" && id != "" && id != "0" {
+	switch {
+	case m.Type != TypeEvent && m.FromUserName != "" && id != "" && id != "0":
 		parts = append(parts, "message"...)
 		for _, part := range []string{m.ToUserName, m.FromUserName, id} { // of several accounts on one store
 			parts = appendPart(parts, part)
 		}
-	} else {
+	case m.text != "" && !hasVolatile(m.Fields):
+		parts = append(parts, "text"...)
+		parts = append(parts, m.text...)
+	default:
 		parts = append(parts, "event"...)
 		parts = appendAll(parts, m.Fields)
 	}
@@ -54,4 +59,10 @@ func appendAll(parts []byte, fields Fields) []byte {
 		parts = appendAll(parts, fields[i].Fields)
 	}
 	return parts
+}
+
+func hasVolatile(fields Fields) bool {
+	return len(volatile) > 0 && slices.ContainsFunc(fields, func(f Field) bool {
+		return slices.Contains(volatile, f.Name) || hasVolatile(f.Fields)
+	})
 }

@@ -141,8 +141,10 @@ type Message struct {
 	// Fields is everything that was sent.
 	Fields Fields
 
-	// JSON tells that the message came as JSON, so that its answer does too.
+	// JSON reports that the message came as JSON, so that its answer does too.
 	JSON bool
+
+	text string // as it was sent, without white space around it
 }
 
 // ScanCodeInfo is what a menu's scanner found.
@@ -224,7 +226,7 @@ func parseMessage(message string) (*Message, error) {
 	if wrong != "" {
 		return nil, refuse(ReasonMessage, "the message cannot be read ("+wrong+")")
 	}
-	m := &Message{Fields: fields, JSON: isJSON, Type: Type(fields.Get("MsgType"))}
+	m := &Message{Fields: fields, JSON: isJSON, Type: Type(fields.Get("MsgType")), text: trim(message)}
 	for i := range slices.Backward(fields) { // so that the first of several counts, as in Fields.Get
 		m.set(&fields[i])
 	}

@@ -80,7 +80,7 @@ func mustParse(tb testing.TB, message string) *Message {
 // typed returns m without its Fields and JSON.
 func typed(m *Message) Message {
 	c := *m
-	c.Fields, c.JSON = nil, false
+	c.Fields, c.JSON, c.text = nil, false, ""
 	return c
 }
 
@@ -182,9 +182,6 @@ func TestMessages(t *testing.T) {
 		if !reflect.DeepEqual(inJSON.Fields, m.Fields) {
 			t.Errorf("as JSON: %s\ngot  %v\nwant %v", asJSON(m.Fields), inJSON.Fields, m.Fields)
 		}
-		if m.Key() != inJSON.Key() {
-			t.Errorf("XML and JSON have different keys: %s", test.message)
-		}
 	}
 }
 
@@ -218,7 +215,7 @@ func TestUnusual(t *testing.T) {
 	text := func(content string) string { return push(1, TypeText, "<Content>"+content+"</Content>") }
 	for message, want := range map[string]string{
 		text("a &lt;&amp;&gt;&quot;&apos;&#22825;&#x6c14; b"):                    `a <&>"'天气 b`,
-		text("<![CDATA[a]]]]><![CDATA[>b]]>"):                                    "a]]>b",
+		text("<![CDATA[a]]]]><![CDATA[>b]]>"):                                    "a]]]]><![CDATA[>b", // typed: WeChat splits nothing
 		text("\n  <![CDATA[ a ]]>\n"):                                            " a ",
 		text("\n  a\n"):                                                          "a",
 		text("a<!-- no -->b"):                                                    "ab",
@@ -381,6 +378,14 @@ func TestKey(t *testing.T) {
 		strings.Replace(click, "</xml>", "<New>1</New></xml>", 1),
 		push(1668869541, TypeEvent, elements("Event", "CLICK", "EventKey", "a", "MsgId", "1")), // a MsgId identifies no event
 		push(1668869541, TypeEvent, elements("Event", "CLICK", "EventKey", "b", "MsgId", "1")),
+		strings.Replace(click, "</xml>", "<New></New></xml>", 1),
+		strings.Replace(click, "</xml>", "<New/></xml>", 1),
+		strings.Replace(click, "[a]", "[a\x01]", 1), // what XML forbids is a space to handlers
+		strings.Replace(click, "[a]", "[a\x02]", 1),
+		strings.Replace(click, "[a]", "[a ]", 1),
+		`{"MsgType":"event","Event":"a"}`, `{"MsgType":"event","Event":"a","List":[]}`, `{"MsgType":"event","Event":"a","List":null}`,
+		`{"MsgType":"event","Event":"a","List":""}`, `{"MsgType":"event","Event":"a","List":[[]]}`, `{"MsgType":"event","Event":"a","List":{}}`,
+		`{"MsgType":"event","Event":"a","N":1}`, `{"MsgType":"event","Event":"a","N":"1"}`,
 	} {
 		key := mustParse(t, message).Key()
 		if other, ok := keys[key]; ok {
@@ -390,7 +395,7 @@ func TestKey(t *testing.T) {
 	}
 	for again, message := range map[string]string{
 		strings.ReplaceAll(text, "\n", ""):                       text, // a proxy's doing
-		strings.ReplaceAll(click, "\n", ""):                      click,
+		"\n" + click + " \n":                                     click,
 		strings.Replace(text, "</xml>", "<New>1</New></xml>", 1): text,
 	} {
 		if mustParse(t, again).Key() != mustParse(t, message).Key() {
@@ -430,6 +435,9 @@ func FuzzXML(f *testing.F) {
 			return
 		}
 		want, wrong := decodeXML(s)
+		if strings.Contains(fmt.Sprint(fields), "]]>") {
+			return // typed as it is, which encoding/xml reads otherwise or not at all
+		}
 		if wrong != "" || !reflect.DeepEqual(fields, want) {
 			t.Errorf("scanned %q\ndecoded %q, %s\nof %q", fields, want, wrong, s)
 		}

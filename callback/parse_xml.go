@@ -14,6 +14,8 @@ import (
 // WeChat writes what a follower types into a CDATA section as it is, a ]]> and tags
 // included. Where such a text ends is known all the same, because each element has a
 // line of its own: at the last ]]></NAME> that can be its end. See [flatXML.section].
+// A text is everything up to there, also where a careful writer would have split it
+// at a ]]>: WeChat does not, so a follower has typed that.
 func parseXML(s string) (fields Fields, wrong string) {
 	if strings.IndexByte(s, '\r') >= 0 { // XML has one end of lines
 		s = strings.ReplaceAll(strings.ReplaceAll(s, "\r\n", "\n"), "\r", "\n")
@@ -139,7 +141,7 @@ func (x *flatXML) section(name, parent string, depth int) (value string, ok bool
 			}
 		}
 	}
-	value = whole(x.rest[:end])
+	value = x.rest[:end]
 	x.rest = strings.TrimLeft(x.rest[end+len("]]>"):], space)
 	return value, true
 }
@@ -201,16 +203,6 @@ func typedEnd(s, closing, name string, texts []string) int {
 		}
 	}
 	return strings.LastIndex(s, closing)
-}
-
-// whole puts a text together again that a careful writer, as WeChat is not, has split
-// at each ]]>. A text that holds other ones was not written by such a writer.
-func whole(s string) string {
-	const split = "]]]]><![CDATA[>"
-	if !strings.Contains(s, "]]>") || strings.Contains(strings.ReplaceAll(s, split, "\x00"), "]]>") {
-		return s
-	}
-	return strings.ReplaceAll(s, split, "]]>")
 }
 
 // text returns what stands before the next tag, without white space around it.

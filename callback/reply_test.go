@@ -95,7 +95,7 @@ func TestReplies(t *testing.T) {
 			{ToUserName: account, FromUserName: follower, JSON: true},
 		} {
 			body := test.reply.render(m, time.Unix(1668869542, 0))
-			got, isJSON, wrong := parse(string(body))
+			got, isJSON, wrong := readAnswer(string(body))
 			if wrong != "" || isJSON != m.JSON || !reflect.DeepEqual(got, want) {
 				t.Errorf("%s\ngot  %q, %s\nwant %q", body, got, wrong, want)
 			}
@@ -151,7 +151,7 @@ func FuzzReply(f *testing.F) {
 	f.Fuzz(func(t *testing.T, openid, content string) {
 		reply := &Reply{Type: TypeText, Content: content}
 		for _, m := range []*Message{{FromUserName: openid}, {FromUserName: openid, JSON: true}} {
-			fields, _, wrong := parse(string(reply.render(m, time.Unix(1, 0))))
+			fields, _, wrong := readAnswer(string(reply.render(m, time.Unix(1, 0))))
 			to, got := clean(openid), clean(content)
 			if !m.JSON { // XML has one kind of line end
 				to, got = lines(to), lines(got)

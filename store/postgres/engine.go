@@ -3,10 +3,13 @@ package postgres
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"encoding/json"
 	"errors"
 	"hash/fnv"
+	"log/slog"
 	"math/rand/v2"
+	"net"
 	"strings"
 	"time"
 
@@ -34,6 +37,7 @@ type engine struct {
 	settings
 	db      *sqlx.DB
 	channel string // of the notices
+	log     *slog.Logger
 
 	readRows, insert, update, lines, trimOld, trimMany string
 }
@@ -87,19 +91,49 @@ func newEngine(address string, options Options) (*engine, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.config.DialFunc = onlyToConnect(s.config.DialFunc)
 	// No ping before a connection is used again: every call begins with reading,
 	// and that is repeated where the connection turns out to be lost.
-	db := stdlib.OpenDB(*s.config, stdlib.OptionShouldPing(func(context.Context, stdlib.ShouldPingParams) bool { return false }))
+	db := sql.OpenDB(connector{
+		stdlib.GetConnector(*s.config, stdlib.OptionShouldPing(func(context.Context, stdlib.ShouldPingParams) bool { return false })),
+	})
 	db.SetMaxOpenConns(connections)
 	db.SetMaxIdleConns(idle)
 	db.SetConnMaxIdleTime(idleTime)
 	db.SetConnMaxLifetime(lifeTime)
+	logger := options.Logger
+	if logger == nil {
+		logger = slog.New(slog.DiscardHandler)
+	}
 	named := func(query string) string { return strings.ReplaceAll(query, migrations.Prefix, s.prefix) }
 	return &engine{
-		settings: s, db: sqlx.NewDb(db, "pgx"), channel: s.prefix + "notices",
+		settings: s, db: sqlx.NewDb(db, "pgx"), channel: s.prefix + "notices", log: logger,
 		readRows: named(readRows), insert: named(insertRow), update: named(updateRow),
 		lines: named(readLines), trimOld: named(trimOldLines), trimMany: named(trimManyLines),
 	}, nil
+}
+
+// connecting marks the ctx under which a connection is made.
+type connecting struct{}
+
+// connector makes the connections of the pool.
+type connector struct{ driver.Connector }
+
+func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
+	return c.Connector.Connect(context.WithValue(ctx, connecting{}, true))
+}
+
+// onlyToConnect dials for connections and not for cancel requests, which pgx sends when
+// the ctx of a statement ends. Ours are short enough to let them finish, and a pooler may
+// hand the server's connection to another client before the request arrives. PgBouncer
+// 1.18 does not survive some of them.
+func onlyToConnect(dial pgconn.DialFunc) pgconn.DialFunc {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		if ctx.Value(connecting{}) == nil {
+			return nil, errors.New("no cancel requests")
+		}
+		return dial(ctx, network, address)
+	}
 }
 
 // Close implements [remote.Engine].
@@ -136,10 +170,8 @@ func (e *engine) schema() remote.Schema {
 // connections away after each transaction; and who waits for the lock inside of a
 // transaction keeps a connection of the pooler, which do may need.
 func (e *engine) lock(ctx context.Context, do func(ctx context.Context) error) error {
-	hash := fnv.New64a()
-	_, _ = hash.Write([]byte(migrations.Set{Prefix: e.prefix}.Table()))
 	for {
-		locked, err := e.tryLock(ctx, int64(hash.Sum64()), do)
+		locked, err := e.tryLock(ctx, e.lockID(), do)
 		if locked || err != nil {
 			return err
 		}
@@ -151,6 +183,12 @@ func (e *engine) lock(ctx context.Context, do func(ctx context.Context) error) e
 			return ctx.Err()
 		}
 	}
+}
+
+func (s *settings) lockID() int64 {
+	hash := fnv.New64a()
+	_, _ = hash.Write([]byte(migrations.Set{Prefix: s.prefix}.Table()))
+	return int64(hash.Sum64())
 }
 
 // lockPause is the time between two tries to get the lock.
@@ -295,15 +333,44 @@ func codeOf(err error) string {
 	return ""
 }
 
-// listen connects and listens to the notices.
+// errPooled is returned where notices do not arrive.
+var errPooled = errors.New("a pooler between gives the connection away after each transaction")
+
+// listen connects and listens to the notices. It fails with errPooled where the
+// connection to the pooler keeps none to the server: a transaction of another one then
+// gets the backend that was this one's a moment ago.
 func (e *engine) listen(ctx context.Context) (*pgx.Conn, error) {
-	conn, err := pgx.ConnectConfig(ctx, e.config.Copy())
+	conn, err := pgx.ConnectConfig(context.WithValue(ctx, connecting{}, true), e.config.Copy())
 	if err != nil {
 		return nil, err
 	}
-	if _, err := conn.Exec(ctx, `LISTEN `+pgx.Identifier{e.channel}.Sanitize()); err != nil {
+	if err := e.listenOn(ctx, conn); err != nil {
 		_ = conn.Close(ctx)
 		return nil, err
 	}
 	return conn, nil
+}
+
+func (e *engine) listenOn(ctx context.Context, conn *pgx.Conn) error {
+	var before, after int
+	const backend = `SELECT pg_backend_pid()`
+	if err := conn.QueryRow(ctx, backend).Scan(&before); err != nil {
+		return err
+	}
+	tx, err := e.db.BeginTxx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback() }()
+	if _, err := tx.ExecContext(ctx, `SELECT 1`); err != nil {
+		return err
+	}
+	if err := conn.QueryRow(ctx, backend).Scan(&after); err != nil {
+		return err
+	}
+	if before != after {
+		return errPooled
+	}
+	_, err = conn.Exec(ctx, `LISTEN `+pgx.Identifier{e.channel}.Sanitize())
+	return err
 }

@@ -56,6 +56,7 @@ func (e *engine) explain(err error) error {
 	case strings.Contains(err.Error(), "server refused TLS connection"):
 		fault.What = "does not speak TLS"
 		fault.Remedy = "switch TLS on (ssl = on), or say sslmode=disable in the URL where the network is your own"
+	case code == "08P01" && e.poolerRefuses(fault): // protocol_violation: PgBouncer's code for everything
 	case code == "", strings.HasPrefix(code, "08"), strings.HasPrefix(code, "57P"): // connection_exception, shutting down or starting
 		fault.What, fault.Passes, fault.Unknown = "cannot be reached", true, code == "" && !remote.Transient(err)
 		fault.Remedy = "see that it runs, and check host, port and sslmode in the URL; it is tried again by itself"
@@ -64,6 +65,26 @@ func (e *engine) explain(err error) error {
 		fault.Remedy = "look at its log and at the cause; it is tried again by itself"
 	}
 	return fault
+}
+
+// poolerRefuses explains what PgBouncer says of a URL or mode that cannot work. Its other
+// errors, such as a server that is down, pass.
+func (e *engine) poolerRefuses(fault *remote.FaultError) bool {
+	text := fault.Err.Error()
+	switch {
+	case strings.Contains(text, "unsupported startup parameter"):
+		fault.What = "is reached through a pooler that refuses a parameter of the URL"
+		fault.Remedy = "leave it out, or name it in PgBouncer's ignore_startup_parameters, which then ignores it"
+	case strings.Contains(text, "no such database"), strings.Contains(text, "no such user"):
+		fault.What = "is not known to the pooler, or user " + e.config.User + " is not"
+		fault.Remedy = "correct them in the URL, or add them to PgBouncer's [databases] and auth_file"
+	case strings.Contains(text, "statement pooling mode"):
+		fault.What = "is reached through a pooler that pools statements"
+		fault.Remedy = "set PgBouncer's pool_mode to session or transaction"
+	default:
+		return false
+	}
+	return true
 }
 
 func (e *engine) lacksSchema(err error) error {

@@ -3,6 +3,8 @@ package postgres
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"log/slog"
 	"math/rand/v2"
 	"time"
 
@@ -63,6 +65,12 @@ func (s *Store) watch(ctx context.Context, keys chan<- custody.Key, tried chan s
 		cancel()
 		if first {
 			close(tried)
+		}
+		if errors.Is(err, errPooled) {
+			s.engine.log.Info("the pooler pools transactions, so changes are not reported; programs look for them as with MySQL",
+				slog.String("server", s.engine.server.String()))
+			<-ctx.Done()
+			return
 		}
 		if err == nil {
 			pause = shortPause

@@ -26,8 +26,10 @@
 // back after a minute without work. Who waits for another process's answer to a
 // message (callback.Once) looks every quarter of a second.
 //
-// A pooler in between (PgBouncer) has to pool sessions, not transactions: LISTEN
-// and the lock under which tables are made belong to a session.
+// A pooler in between (PgBouncer) may pool sessions or transactions. LISTEN does not work
+// behind one that pools transactions; that is noticed, said at Info, and processes then
+// see a change when they look, as with MySQL. A statement is never cancelled: one whose
+// caller has left finishes on the server.
 //
 // # Fail-over
 //

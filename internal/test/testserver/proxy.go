@@ -23,6 +23,7 @@ type Proxy struct {
 	conns  map[net.Conn]struct{}
 	closed bool
 	trips  int
+	made   int // ends of connections
 	held   int               // how many wait for the network to come back
 	spare  int               // answers that a deaf proxy still lets pass
 	asked  map[net.Conn]bool // a request passed since the last answer
@@ -84,6 +85,13 @@ func (p *Proxy) Held() int {
 	return p.held
 }
 
+// Connections counts the connections that were made and those that are open.
+func (p *Proxy) Connections() (made, open int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.made / 2, len(p.conns) / 2 // each has two ends
+}
+
 // Trips counts how often an answer followed a request: round trips.
 func (p *Proxy) Trips() int {
 	p.mu.Lock()
@@ -134,6 +142,7 @@ func (p *Proxy) add(conn net.Conn) bool {
 	if p.closed || p.mode == cut {
 		return false
 	}
+	p.made++
 	p.conns[conn] = struct{}{}
 	return true
 }

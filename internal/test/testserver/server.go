@@ -43,12 +43,16 @@ var Engines = []Engine{Redis, Postgres, MySQL}
 
 // Variable is the environment variable with the URL of a server to use.
 func (e Engine) Variable() string {
-	return "ZHONGKONG_TEST_" + strings.ToUpper(map[Engine]string{Postgres: "postgres", Redis: "redis", MySQL: "mysql"}[e])
+	return "ZHONGKONG_TEST_" + strings.ToUpper(map[Engine]string{
+		Postgres: "postgres", Redis: "redis", MySQL: "mysql", PgBouncer: "pgbouncer",
+	}[e])
 }
 
 // Package is what to install with apt.
 func (e Engine) Package() string {
-	return map[Engine]string{Postgres: "postgresql", Redis: "redis-server", MySQL: "mariadb-server"}[e]
+	return map[Engine]string{
+		Postgres: "postgresql", Redis: "redis-server", MySQL: "mariadb-server", PgBouncer: "pgbouncer",
+	}[e]
 }
 
 // ErrNotInstalled is returned by Start when there is no program to start.

@@ -171,6 +171,10 @@ var tools = []tool{
 		"promtool", testserver.PromtoolVariable, testserver.PromtoolPackage,
 		testserver.FindPromtool, testserver.PromtoolVersion, testserver.PromtoolLeftOut,
 	},
+	{
+		string(testserver.PgBouncer), testserver.PgBouncer.Variable(), testserver.PgBouncer.Package(),
+		testserver.FindPgBouncer, testserver.PgBouncerVersion, func() string { return testserver.LeftOut(testserver.PgBouncer) },
+	},
 }
 
 // get finds a tool. If install, it installs what is missing.

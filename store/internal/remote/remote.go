@@ -45,6 +45,9 @@ const (
 	// callTime bounds a call whose ctx does not.
 	callTime = 5 * time.Second
 
+	// closeTime is how long Close waits for calls that are under way.
+	closeTime = time.Second
+
 	// grace is how long a call waits after its ctx's end for the driver's own
 	// account of what happened.
 	grace = 200 * time.Millisecond
@@ -122,6 +125,7 @@ type Store struct {
 	life  context.Context // ends with Close
 	end   context.CancelFunc
 	calls sync.WaitGroup // calls and attempts to open that are under way
+	asked sync.WaitGroup // those that ask an open server; Close lets them finish
 
 	mu      sync.Mutex // guards what follows; never held while waiting
 	closed  bool
@@ -171,7 +175,8 @@ func Open(ctx context.Context, engine Engine, server Server, logger *slog.Logger
 	return s, nil
 }
 
-// Close implements [custody.Store]. What is under way is broken off.
+// Close implements [custody.Store]. What the server is being asked may finish within
+// closeTime; whatever else is under way is broken off.
 func (s *Store) Close() error {
 	s.mu.Lock()
 	first := !s.closed
@@ -179,6 +184,12 @@ func (s *Store) Close() error {
 	s.mu.Unlock()
 	var err error
 	if first {
+		finished := make(chan struct{})
+		go func() { s.asked.Wait(); close(finished) }()
+		select {
+		case <-finished:
+		case <-time.After(closeTime):
+		}
 		s.end()
 		err = s.engine.Close()
 	}
@@ -311,7 +322,7 @@ func call[T any](ctx context.Context, s *Store, do func(ctx context.Context) (T,
 		var a answer
 		for range 2 {
 			if a.err = s.prepared(limited); a.err == nil {
-				a.value, a.err = do(limited)
+				a.value, a.err = ask(limited, s, do)
 			}
 			if !errors.Is(a.err, ErrUnprepared) {
 				break
@@ -348,6 +359,19 @@ func call[T any](ctx context.Context, s *Store, do func(ctx context.Context) (T,
 	default:
 		return none, because(a.err, limited.Err())
 	}
+}
+
+// ask runs do unless the store is closed.
+func ask[T any](ctx context.Context, s *Store, do func(ctx context.Context) (T, error)) (answer T, err error) {
+	s.mu.Lock()
+	if s.closed {
+		defer s.mu.Unlock()
+		return answer, s.closedError()
+	}
+	s.asked.Add(1)
+	s.mu.Unlock()
+	defer s.asked.Done()
+	return do(ctx)
 }
 
 // unprepare forgets that the engine was ready.

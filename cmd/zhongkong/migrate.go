@@ -31,7 +31,9 @@ func (c *migrateCmd) Run(ctx context.Context, t *terminal) error {
 		address = "sqlite:zhongkong.db"
 	}
 	action := map[string]migrations.Action{"up": migrations.Up, "down": migrations.Down, "status": migrations.Look}[c.Action]
+	waiting := waitFor(t.err, "the store")
 	status, err := open.Migrate(ctx, address, action)
+	waiting.end()
 	if errors.Is(err, open.ErrNoSchema) {
 		t.say("This kind of store has no schema: there is nothing to migrate.")
 		return nil

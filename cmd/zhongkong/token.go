@@ -41,11 +41,13 @@ type custodian struct {
 	api   *platform.API
 	store custody.Store
 	place string // the store's, for people
+
+	waiting *waiting
 }
 
 // fromEnvironment opens the store. For a look, one that is not there is an error,
 // and nothing is made or migrated.
-func fromEnvironment(ctx context.Context, t *terminal, look bool) (*custodian, error) {
+func fromEnvironment(ctx context.Context, t *terminal, look bool) (_ *custodian, err error) {
 	get := func(name string) string { value, _ := t.env(name); return value }
 	cfg, err := wechat.ConfigFrom(func(name string) string {
 		if name == "ZHONGKONG_STORE" { // any will do here
@@ -57,11 +59,16 @@ func fromEnvironment(ctx context.Context, t *terminal, look bool) (*custodian, e
 		return nil, mistake("%s", strings.TrimPrefix(err.Error(), "wechat: "))
 	}
 	cfg = cfg.WithDefaults()
+	c := &custodian{cfg: cfg, waiting: waitFor(t.err, "the store and a token")}
 	if get("ZHONGKONG_LOG_LEVEL") == "" {
-		cfg.Logger = slog.New(slog.DiscardHandler) // what fails is said once, at the end
+		c.cfg.Logger = slog.New(c.waiting) // what fails in the end is said once, at the end
 	}
-	c := &custodian{cfg: cfg}
-	if c.api, err = platform.New(platform.Config{Base: cfg.APIBase, Logger: cfg.Logger}); err != nil {
+	defer func() {
+		if err != nil {
+			c.waiting.end()
+		}
+	}()
+	if c.api, err = platform.New(platform.Config{Base: cfg.APIBase, Logger: c.cfg.Logger}); err != nil {
 		return nil, mistake("WECHAT_API_BASE: %v", err)
 	}
 	address := get("ZHONGKONG_STORE")
@@ -71,7 +78,7 @@ func fromEnvironment(ctx context.Context, t *terminal, look bool) (*custodian, e
 	if c.place, err = placeOf(address, look); err != nil {
 		return nil, err
 	}
-	if c.store, err = open.Open(ctx, address, open.Options{Logger: cfg.Logger, NoMigrate: look}); err != nil {
+	if c.store, err = open.Open(ctx, address, open.Options{Logger: c.cfg.Logger, NoMigrate: look}); err != nil {
 		return nil, mistake("ZHONGKONG_STORE: %s", strings.TrimPrefix(err.Error(), "zhongkong: "))
 	}
 	return c, nil
@@ -106,6 +113,7 @@ func placeOf(address string, mustExist bool) (string, error) {
 }
 
 func (c *custodian) close() {
+	c.waiting.end()
 	_ = c.store.Close()
 	c.api.CloseIdleConnections()
 }
@@ -176,6 +184,7 @@ func withToken(
 		}
 		defer func() { _ = keeper.Close() }()
 		token, err := patiently(limited, keeper)
+		c.waiting.end()
 		if err != nil {
 			return failure(ctx, err)
 		}
@@ -204,6 +213,7 @@ func withTicket(
 		}
 		defer func() { _ = keeper.Close() }()
 		ticket, err := patiently(limited, keeper)
+		c.waiting.end()
 		if err != nil {
 			return failure(ctx, err)
 		}

@@ -304,6 +304,22 @@ func TestTokenStoreAway(t *testing.T) {
 	}
 }
 
+// TestTokenSaysWhatItWaitsFor: a store that is unavailable is named while get waits for it.
+func TestTokenSaysWhatItWaitsFor(t *testing.T) {
+	t.Parallel()
+	s := newShop(t, "stable")
+	s.env["ZHONGKONG_STORE"] = "redis://127.0.0.1:1"
+	var out, errs bytes.Buffer
+	code := run(t.Context(), []string{"token", "get", "--wait", "3s"}, newTerminal(strings.NewReader(""), &out, &errs, func(name string) (string, bool) {
+		value, found := s.env[name]
+		return value, found
+	}))
+	if code != exitFailed || out.Len() > 0 {
+		t.Errorf("exit code %d, printed %q", code, &out)
+	}
+	s.mustSay(errs.String(), "zhongkong: waiting for the store and a token: the Redis server 127.0.0.1:1 cannot be reached", "the store does not answer")
+}
+
 // TestTokenWaits for what passes by itself, as long as --wait says.
 func TestTokenWaits(t *testing.T) {
 	t.Parallel()

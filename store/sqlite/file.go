@@ -251,6 +251,9 @@ func (s *Store) prepare(ctx context.Context, f *file) error {
 // because the header speaks of a format that never was.
 var errHeader = errors.New("the header is damaged")
 
+// set is the tables of a file.
+var set = migrations.Set{Dialect: migrations.SQLite, Prefix: migrations.Prefix}
+
 // ready reports whether the database can be used as it is. It writes nothing.
 func (f *file) ready(ctx context.Context) (bool, error) {
 	ctx = context.WithoutCancel(ctx)
@@ -258,21 +261,17 @@ func (f *file) ready(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	var known bool
-	var version int64
-	var mode string
-	if err := f.db.GetContext(ctx, &known, `SELECT count(*) > 0 FROM sqlite_schema WHERE type = 'table' AND name = ?`, migrations.Table); err != nil {
+	version, err := set.Version(ctx, f.db.DB)
+	if err != nil {
 		if codeOf(err) == schema {
 			err = fmt.Errorf("%w: %w", errHeader, err)
 		}
 		return false, err
 	}
-	if known {
-		if err := f.db.GetContext(ctx, &version, `SELECT coalesce(max(version_id), 0) FROM `+migrations.Table+` WHERE is_applied`); err != nil {
-			return false, err
-		}
-	}
-	if version > newest {
+	var mode string
+	if tooNew, err := set.TooNew(ctx, f.db.DB, version); err != nil {
+		return false, err
+	} else if tooNew {
 		return false, &fault{
 			path: f.path, what: fmt.Sprintf("has the schema version %d, and this program knows %d", version, newest),
 			remedy: "a newer release wrote it: update this program, or give it another path",

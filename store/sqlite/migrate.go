@@ -21,7 +21,6 @@ func Migrate(ctx context.Context, path string, options Options, action migration
 		return migrations.Status{}, err
 	}
 	defer func() { _ = s.Close() }()
-	set := migrations.Set{Dialect: migrations.SQLite, Prefix: migrations.Prefix}
 	if action == migrations.Up {
 		f, err := s.opened(ctx, false)
 		if err != nil {

@@ -306,7 +306,7 @@ func TestWrongConfiguration(t *testing.T) {
 		{"NotADatabase", at("letter.txt"), "is not a SQLite database: give another path"},
 		{"Short", at("short.txt"), "is not a SQLite database: give another path"},
 		{"UnderAFile", at("letter.txt/zhongkong.db"), "give another path"},
-		{"NewerSchema", at("newer.db"), "has the schema version 4711, and this program knows 4: a newer release wrote it: update"},
+		{"NewerSchema", at("newer.db"), "has the schema version 4711, and this program knows 5: a newer release wrote it: update"},
 		{"Device", os.DevNull, "not an ordinary file"},
 		{"LongName", at(strings.Repeat("x", 300)), "shorter"},
 	} {
@@ -332,6 +332,30 @@ func TestWrongConfiguration(t *testing.T) {
 	before = slices.DeleteFunc(before, func(name string) bool { return strings.HasPrefix(name, "newer.db-") })
 	if !slices.Equal(before, after) {
 		t.Errorf("the folder held %q and holds %q", before, after)
+	}
+}
+
+// TestNewerThatOnlyAdded: a newer program whose tables this one may use noted that.
+func TestNewerThatOnlyAdded(t *testing.T) {
+	t.Parallel()
+	path := newPath(t)
+	s := open(t, path, nil)
+	save(t, s, "value")
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	other := raw(t, path)
+	run(t, other, "INSERT INTO zhongkong_schema (version_id, is_applied) VALUES (4711, 1)")
+	for oldest, opens := range map[int]bool{4711: false, 5: true} {
+		run(t, other, fmt.Sprintf("INSERT OR REPLACE INTO zhongkong_oldest (version, oldest) VALUES (4711, %d)", oldest))
+		s, err := Open(t.Context(), path, Options{})
+		if (err == nil) != opens {
+			t.Errorf("opening tables for programs from %d on: %v", oldest, err)
+		}
+		if err == nil {
+			mustLoad(t, s, "value")
+			_ = s.Close()
+		}
 	}
 }
 

@@ -221,47 +221,10 @@ func (s *Store) changeAs(ctx context.Context, lease custody.Lease, edit edit) er
 	if err := lease.Key.Check(); err != nil {
 		return err
 	}
-	return s.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error { return s.edit(ctx, tx, lease, edit) })
+	return s.write(ctx, true, func(ctx context.Context, tx *tx) error { return s.edit(ctx, tx, lease, edit) })
 }
 
-// write runs do in one transaction.
-func (s *Store) write(ctx context.Context, do func(ctx context.Context, tx *sqlx.Tx) error) error {
-	return s.call(ctx, func(ctx context.Context, f *file) error {
-		// SQLite has one writer at a time anyway. Who waits here is served in the
-		// order of arrival and leaves when its ctx ends; SQLite knows neither.
-		if err := s.take(ctx, s.writing); err != nil {
-			return isBusy(f.path, err)
-		}
-		defer func() { <-s.writing }()
-		return s.persist(ctx, func() error { return transact(ctx, f, do) })
-	})
-}
-
-// transact makes one attempt.
-func transact(ctx context.Context, f *file, do func(ctx context.Context, tx *sqlx.Tx) error) error {
-	conn, err := f.db.Connx(ctx)
-	if err != nil && ctx.Err() != nil {
-		return isBusy(f.path, err)
-	}
-	if err != nil {
-		return err
-	}
-	defer func() { _ = conn.Close() }()
-	// From here on it is a matter of milliseconds, and a transaction that is
-	// broken off in the middle would cost more than it saves.
-	ctx = context.WithoutCancel(ctx)
-	tx, err := conn.BeginTxx(ctx, nil)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = tx.Rollback() }()
-	if err := do(ctx, tx); err != nil {
-		return err
-	}
-	return tx.Commit()
-}
-
-func (s *Store) edit(ctx context.Context, tx *sqlx.Tx, lease custody.Lease, edit edit) error {
+func (s *Store) edit(ctx context.Context, tx *tx, lease custody.Lease, edit edit) error {
 	name := lease.Key.String()
 	row, _, err := s.row(ctx, tx, name)
 	if err != nil {
@@ -310,9 +273,14 @@ func (s *Store) untidy(name string) bool {
 	return n%journalPace == 0
 }
 
+// rowReader is a database or a transaction.
+type rowReader interface {
+	QueryRowxContext(ctx context.Context, query string, args ...any) *sqlx.Row
+}
+
 // row reads the row of a key. One that is damaged counts as empty, so that the
 // credential is renewed and the row written anew.
-func (s *Store) row(ctx context.Context, q sqlx.QueryerContext, name string) (row store.Row, found bool, err error) {
+func (s *Store) row(ctx context.Context, q rowReader, name string) (row store.Row, found bool, err error) {
 	values, err := q.QueryRowxContext(ctx, selectRow, name).SliceScan()
 	if errors.Is(err, sql.ErrNoRows) {
 		return store.Row{}, false, nil

@@ -10,6 +10,7 @@ import (
 	"os"
 	"runtime"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -35,9 +36,22 @@ type file struct {
 	name string      // what the Store was opened with
 	path string      // the same with links followed
 	info os.FileInfo // tells whether name still names this file
+
+	using  sync.Mutex // held while a transaction is carried out; guards what follows
+	writes *writer    // nil until something is written
+	gone   bool       // closed
 }
 
-func (f *file) close() error { return f.db.Close() }
+// close lets the transaction that is under way end.
+func (f *file) close() error {
+	f.using.Lock()
+	if f.writes != nil {
+		f.writes.close()
+	}
+	f.writes, f.gone = nil, true
+	f.using.Unlock()
+	return f.db.Close()
+}
 
 // current reports whether a new connection would meet the same file.
 func (f *file) current() bool {

@@ -7,8 +7,6 @@ import (
 	"errors"
 	"time"
 
-	"github.com/jmoiron/sqlx"
-
 	"github.com/zhongkong-go/zhongkong/store"
 	"github.com/zhongkong-go/zhongkong/store/internal/columns"
 )
@@ -41,7 +39,7 @@ func (s *Store) Put(ctx context.Context, doc store.Document) (int64, error) {
 		return 0, err
 	}
 	var version int64
-	err := s.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
+	err := s.write(ctx, false, func(ctx context.Context, tx *tx) error {
 		var there struct {
 			Version int64 `db:"version"`
 			Live    bool  `db:"live"`
@@ -74,7 +72,7 @@ func (s *Store) Note(ctx context.Context, use store.Use) error {
 	if err := use.Check(); err != nil {
 		return err
 	}
-	return s.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
+	return s.write(ctx, false, func(ctx context.Context, tx *tx) error {
 		now := s.time()
 		result, err := tx.ExecContext(ctx, `INSERT INTO zhongkong_uses (at_us, actor, act, subject, detail) VALUES (?, ?, ?, ?, ?)`,
 			columns.Micros(now), use.Actor, use.Act, use.Subject, use.Detail)

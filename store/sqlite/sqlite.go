@@ -79,10 +79,11 @@ type Store struct {
 
 	mu      sync.Mutex // guards what follows; never held while waiting
 	closed  bool
-	file    *file     // nil while the database is not open
-	failure error     // of the last attempt to open it; nil when that worked
-	retry   time.Time // when to try again after failure
-	warned  bool      // the failure was said
+	file    *file        // nil while the database is not open
+	failure error        // of the last attempt to open it; nil when that worked
+	retry   time.Time    // when to try again after failure
+	warned  bool         // the failure was said
+	waiting []*operation // to be carried out, in the order of arrival
 	sights  map[custody.Key]sight
 	lines   map[string]int // written by this process to each key's journal
 

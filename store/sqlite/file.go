@@ -136,16 +136,12 @@ func (s *Store) unopened(ctx context.Context, err error) error {
 	return cause
 }
 
-// present returns the database when it is open and still the one at its path.
+// present returns the database when it is open. Whether it is still the one at its path
+// is looked at when it was used.
 func (s *Store) present() *file {
 	s.mu.Lock()
-	f := s.file
-	s.mu.Unlock()
-	if f == nil || f.current() {
-		return f
-	}
-	s.retire(f)
-	return nil
+	defer s.mu.Unlock()
+	return s.file
 }
 
 // retire closes a database that is no longer the one to use. Calls that still

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"time"
 
+	"github.com/jmoiron/sqlx"
+
 	"github.com/zhongkong-go/zhongkong/store"
 	"github.com/zhongkong-go/zhongkong/store/internal/columns"
 )
@@ -23,12 +25,10 @@ const (
 // Documents implements [store.Ledger].
 func (s *Store) Documents(ctx context.Context, after int64) ([]store.Document, error) {
 	var docs []store.Document
-	err := s.call(ctx, func(ctx context.Context, f *file) error {
-		return s.persist(ctx, func() error {
-			docs = nil
-			return f.db.SelectContext(context.WithoutCancel(ctx), &docs,
-				`SELECT kind, name, body, version FROM zhongkong_documents WHERE version > ? ORDER BY version`, after)
-		})
+	err := s.read(ctx, func(ctx context.Context, db *sqlx.DB) error {
+		docs = nil
+		return db.SelectContext(ctx, &docs,
+			`SELECT kind, name, body, version FROM zhongkong_documents WHERE version > ? ORDER BY version`, after)
 	})
 	return docs, err
 }
@@ -96,25 +96,21 @@ func (s *Store) Note(ctx context.Context, use store.Use) error {
 
 // Uses implements [store.Ledger].
 func (s *Store) Uses(ctx context.Context, limit int) ([]store.Use, error) {
-	var uses []store.Use
-	err := s.call(ctx, func(ctx context.Context, f *file) error {
-		var lines []struct {
-			AtUS    int64  `db:"at_us"`
-			Actor   string `db:"actor"`
-			Act     string `db:"act"`
-			Subject string `db:"subject"`
-			Detail  string `db:"detail"`
-		}
-		err := s.persist(ctx, func() error {
-			lines = nil
-			return f.db.SelectContext(context.WithoutCancel(ctx), &lines,
-				`SELECT at_us, actor, act, subject, detail FROM zhongkong_uses ORDER BY id DESC LIMIT ?`, max(limit, 0))
-		})
-		uses = make([]store.Use, 0, len(lines))
-		for _, l := range lines {
-			uses = append(uses, store.Use{At: time.UnixMicro(l.AtUS), Actor: l.Actor, Act: l.Act, Subject: l.Subject, Detail: l.Detail})
-		}
-		return err
+	var lines []struct {
+		AtUS    int64  `db:"at_us"`
+		Actor   string `db:"actor"`
+		Act     string `db:"act"`
+		Subject string `db:"subject"`
+		Detail  string `db:"detail"`
+	}
+	err := s.read(ctx, func(ctx context.Context, db *sqlx.DB) error {
+		lines = nil
+		return db.SelectContext(ctx, &lines,
+			`SELECT at_us, actor, act, subject, detail FROM zhongkong_uses ORDER BY id DESC LIMIT ?`, max(limit, 0))
 	})
+	uses := make([]store.Use, 0, len(lines))
+	for _, l := range lines {
+		uses = append(uses, store.Use{At: time.UnixMicro(l.AtUS), Actor: l.Actor, Act: l.Act, Subject: l.Subject, Detail: l.Detail})
+	}
 	return uses, err
 }

@@ -8,6 +8,8 @@ import (
 	"reflect"
 	"time"
 
+	"github.com/jmoiron/sqlx"
+
 	"github.com/zhongkong-go/zhongkong/store"
 )
 
@@ -224,15 +226,13 @@ func (s *Store) editClaim(ctx context.Context, key string, edit func(now int64, 
 
 // lookAt reads a message that was claimed, and the time.
 func (s *Store) lookAt(ctx context.Context, key string) (c store.Claim, now int64, err error) {
-	err = s.call(ctx, func(ctx context.Context, f *file) error {
-		return s.persist(ctx, func() error {
-			c, now = store.Claim{}, s.now().UnixMicro()
-			there, err := foundRow(f.db.GetContext(context.WithoutCancel(ctx), &c, readClaim, key))
-			if err == nil && !there {
-				err = errUnknown
-			}
-			return err
-		})
+	err = s.read(ctx, func(ctx context.Context, db *sqlx.DB) error {
+		c, now = store.Claim{}, s.now().UnixMicro()
+		there, err := foundRow(db.GetContext(ctx, &c, readClaim, key))
+		if err == nil && !there {
+			err = errUnknown
+		}
+		return err
 	})
 	return c, now, err
 }
@@ -248,12 +248,10 @@ func foundRow(err error) (bool, error) {
 // get reads the row that a query returns into into, if there is one. It adds the time to
 // args.
 func (s *Store) get(ctx context.Context, into any, query string, args ...any) (found bool, err error) {
-	err = s.call(ctx, func(ctx context.Context, f *file) error {
-		return s.persist(ctx, func() error {
-			all := append([]any{sql.Named("now", s.time().UnixMicro())}, args...)
-			found, err = foundRow(f.db.GetContext(context.WithoutCancel(ctx), into, query, all...))
-			return err
-		})
+	err = s.read(ctx, func(ctx context.Context, db *sqlx.DB) error {
+		all := append([]any{sql.Named("now", s.time().UnixMicro())}, args...)
+		found, err = foundRow(db.GetContext(ctx, into, query, all...))
+		return err
 	})
 	return found && err == nil, err
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	"github.com/jmoiron/sqlx"
+
 	"github.com/zhongkong-go/zhongkong/migrations"
 	"github.com/zhongkong-go/zhongkong/store"
 	"github.com/zhongkong-go/zhongkong/store/internal/sqlqueue"
@@ -95,7 +97,5 @@ func (s *Store) Trim(ctx context.Context, line string, keep time.Duration, most 
 
 // queued is a call that only reads.
 func (s *Store) queued(ctx context.Context, do func(ctx context.Context, q sqlqueue.Queue) error) error {
-	return s.call(ctx, func(ctx context.Context, f *file) error {
-		return s.persist(ctx, func() error { return do(context.WithoutCancel(ctx), s.queue(f.db)) })
-	})
+	return s.read(ctx, func(ctx context.Context, db *sqlx.DB) error { return do(ctx, s.queue(db)) })
 }

@@ -86,12 +86,12 @@ func (s *Store) leave(op *operation) bool {
 // out by then waits for the next leader.
 func (s *Store) lead(ctx context.Context, op *operation) {
 	batch := s.batch(op.f)
-	err := s.persist(ctx, func() error { return op.f.transact(batch) })
+	err := s.persist(ctx, func() error { return op.f.unlessMoved(op.f.transact(batch)) })
 	switch {
 	case errors.Is(err, errAlone):
 		for _, one := range batch {
 			alone := []*operation{one}
-			one.finish(s.persist(ctx, func() error { return op.f.transact(alone) }))
+			one.finish(s.persist(ctx, func() error { return op.f.unlessMoved(op.f.transact(alone)) }))
 		}
 	case codeOf(err) == busy:
 		s.mu.Lock()

@@ -1,5 +1,3 @@
-//go:build cgo
-
 package wechat_test
 
 import (

@@ -24,13 +24,26 @@ const (
 
 // Documents implements [store.Ledger].
 func (s *Store) Documents(ctx context.Context, after int64) ([]store.Document, error) {
-	var docs []store.Document
+	var rows []struct {
+		store.Document
+		Live bool `db:"live"` // a driver may read an empty body as nil, which is a removed one
+	}
 	err := s.read(ctx, func(ctx context.Context, db *sqlx.DB) error {
-		docs = nil
-		return db.SelectContext(ctx, &docs,
-			`SELECT kind, name, body, version FROM zhongkong_documents WHERE version > ? ORDER BY version`, after)
+		rows = nil
+		return db.SelectContext(ctx, &rows,
+			`SELECT kind, name, body, version, body IS NOT NULL AS live FROM zhongkong_documents WHERE version > ? ORDER BY version`, after)
 	})
-	return docs, err
+	if err != nil || len(rows) == 0 {
+		return nil, err
+	}
+	docs := make([]store.Document, len(rows))
+	for i, row := range rows {
+		docs[i] = row.Document
+		if row.Live && docs[i].Body == nil {
+			docs[i].Body = []byte{}
+		}
+	}
+	return docs, nil
 }
 
 // Put implements [store.Ledger].

@@ -38,7 +38,6 @@ func addDocuments(ctx context.Context, s *Store) int {
 // otherKind builds these tests with the driver that this program has not.
 func otherKind(t *testing.T) (binary, otherDriver string) {
 	t.Helper()
-	tier.Full(t)
 	cgo, name := "0", "sqlite"
 	if driver == name {
 		cgo, name = "1", "sqlite3"
@@ -55,11 +54,14 @@ func otherKind(t *testing.T) (binary, otherDriver string) {
 	return binary, name
 }
 
-// TestBothDrivers: processes with both drivers start at once on one missing file and add
-// documents to it as fast as they can. None is lost, and each reads what the other wrote.
+// TestBothDrivers: processes with both drivers share a file.
 func TestBothDrivers(t *testing.T) {
+	tier.Full(t)
 	t.Parallel()
 	binary, otherDriver := otherKind(t)
+
+	// They start at once on one missing file and add documents to it as fast as they can.
+	// None is lost, and each is read with either driver.
 	for round := range 3 {
 		path := newPath(t)
 		var all sync.WaitGroup
@@ -89,13 +91,8 @@ func TestBothDrivers(t *testing.T) {
 			t.Errorf("round %d: the file has %v documents, want %d of each driver", round, by, 2*documents)
 		}
 	}
-}
 
-// TestOtherDriverDies: a process with the other driver that is killed while it holds a lock
-// hinders nobody, as TestLockDiesWithItsProcess wants it of one with the same.
-func TestOtherDriverDies(t *testing.T) {
-	t.Parallel()
-	binary, _ := otherKind(t)
+	// One that is killed while it holds a lock hinders nobody.
 	path := newPath(t)
 	cmd := process(t, "hold", filepath.Dir(path))
 	cmd.Path, cmd.Args = binary, []string{binary}

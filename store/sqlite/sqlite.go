@@ -34,8 +34,11 @@
 // The store's clock is the process's wall clock. A lease is measured on the
 // monotonic clock too, so setting the wall clock back makes none longer.
 //
-// SQLite is C: the program has to be built with CGO_ENABLED=1. Without it Open
-// fails, and says so.
+// # With and without cgo
+//
+// A program that is built with cgo has SQLite in C (mattn/go-sqlite3), one that is built
+// without has the same translated into Go (modernc.org/sqlite). Programs of both kinds
+// share a file. On the few platforms that have neither, Open fails and says so.
 package sqlite
 
 import (

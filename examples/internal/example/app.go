@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"syscall"
 	"time"
@@ -25,14 +26,32 @@ import (
 )
 
 // Main runs the program until it returns or gets SIGINT or SIGTERM, which cancels its
-// context. An error is printed and gives the exit status 1.
+// context. An error is printed and gives the exit status 1, and so does an error that
+// wechat.Middleware panics with: a configuration that cannot work needs no stack.
 func Main(run func(context.Context) error) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx); err != nil && ctx.Err() == nil {
+	if err := caught(ctx, run); err != nil && ctx.Err() == nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1) //nolint:gocritic // the process ends, and with it what stop would undo
 	}
+}
+
+// caught runs the program and returns the error that it panics with. A fault of the
+// program itself, or a panic with something else, goes on.
+func caught(ctx context.Context, run func(context.Context) error) (err error) {
+	defer func() {
+		switch cause := recover().(type) {
+		case nil:
+		case runtime.Error:
+			panic(cause)
+		case error:
+			err = cause
+		default:
+			panic(cause)
+		}
+	}()
+	return run(ctx)
 }
 
 // Options describe an example.

@@ -3,8 +3,10 @@ package gateway
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/internal/shape"
 )
 
 // What of a configuration file is about callbacks.
@@ -68,7 +70,7 @@ func (f accountFile) foreign() (path string, found bool) {
 // read returns the Callback of a file, checked. at puts the line in front of an error
 // about a field below callback.
 func (c *callbackFile) read(
-	appID, folder string, env func(string) (string, bool), at func(field string, err error) error,
+	a Account, folder string, env func(string) (string, bool), at func(field string, err error) error,
 ) (*Callback, error) {
 	var failed error
 	read := func(path string, s secretSource) (secret custody.Secret) {
@@ -96,11 +98,37 @@ func (c *callbackFile) read(
 	if failed != nil {
 		return nil, failed
 	}
-	_, err := newReceiver(appID, out)
+	if field, err := out.typed(a); err != nil {
+		return nil, at(field, err)
+	}
+	_, err := newReceiver(a.AppID, out)
 	if field, ok := errors.AsType[*fieldError](err); ok {
 		return nil, at(field.field, field.err)
 	}
 	return out, err
+}
+
+// typed finds values that are in each other's place, in a callback of the account a, and
+// returns the field where it found one.
+func (c *Callback) typed(a Account) (field string, err error) {
+	a.Callback = c
+	if e, ok := errors.AsType[*shape.Error](a.typed()); ok {
+		if below, ok := strings.CutPrefix(accountFields[e.Index], "callback"); ok {
+			field = below
+		}
+		return field, e
+	}
+	for i, s := range c.Subscribers {
+		names := [...]string{"token", "aes_key"}
+		err := shape.Check(
+			shape.Field{Name: names[0], Kind: shape.Token, Value: s.Token.Reveal()},
+			shape.Field{Name: names[1], Kind: shape.AESKey, Value: s.AESKey.Reveal()},
+		)
+		if e, ok := errors.AsType[*shape.Error](err); ok {
+			return fmt.Sprintf(".subscribers[%d].%s", i, names[e.Index]), e
+		}
+	}
+	return "", nil
 }
 
 // storedCallback is a Callback of the admin API, inside the seal.

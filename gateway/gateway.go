@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/internal/shape"
 	"github.com/zhongkong-go/zhongkong/platform"
 	"github.com/zhongkong-go/zhongkong/store"
 )
@@ -241,6 +242,11 @@ func New(ctx context.Context, cfg Config) (*Gateway, error) {
 func (g *Gateway) Replace(list []Account) error {
 	g.replacing.Lock()
 	defer g.replacing.Unlock()
+	for _, a := range list {
+		if err := a.typed(); err != nil {
+			return fmt.Errorf("gateway: account %s: %w", shape.Show(a.AppID), err)
+		}
+	}
 	if err := overlap(list, g.admin, "the admin API has brought it: take it away there or here"); err != nil {
 		return err
 	}
@@ -281,7 +287,7 @@ func (g *Gateway) apply(list []Account) error {
 	}
 	for _, spec := range list {
 		if !isAppID(spec.AppID) {
-			return giveUp(fmt.Errorf("gateway: %q is no appid", spec.AppID))
+			return giveUp(fmt.Errorf("gateway: %s is no appid", shape.Show(spec.AppID)))
 		}
 		if _, twice := next[spec.AppID]; twice {
 			return giveUp(fmt.Errorf("gateway: the account %s stands there twice", spec.AppID))

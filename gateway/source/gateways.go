@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/internal/shape"
 )
 
 const (
@@ -53,12 +54,21 @@ func newGateways(cfg Config) (*gateways, error) {
 			return nil, errors.New("source: Config.Gateway (ZHONGKONG_GATEWAY): an address must hold no user name, password, query or fragment: the key goes into ZHONGKONG_GATEWAY_KEY")
 		}
 		base.Path, base.RawPath = strings.TrimRight(base.Path, "/"), ""
+		if strings.HasSuffix(base.Path, "/cgi-bin") {
+			return nil, errors.New("source: Config.Gateway (ZHONGKONG_GATEWAY): an address must not end in /cgi-bin: take it away")
+		}
 		if ip := net.ParseIP(base.Hostname()); base.Scheme == "http" && base.Hostname() != "localhost" && (ip == nil || !ip.IsLoopback()) {
 			cfg.Logger.Warn("the gateway is reached in plain HTTP: whoever reads along has the key and the token", "gateway", base.String(), "appid", cfg.AppID)
 		}
 		g.bases = append(g.bases, base)
 	}
+	err := shape.Check(
+		shape.Field{Name: "Config.AppID (WECHAT_APPID)", Kind: shape.AppID, Value: cfg.AppID},
+		shape.Field{Name: "Config.Key (ZHONGKONG_GATEWAY_KEY)", Kind: shape.ClientKey, Value: cfg.Key.Reveal()},
+	)
 	switch {
+	case err != nil:
+		return nil, fmt.Errorf("source: %w", err)
 	case len(g.bases) == 0:
 		return nil, errors.New("source: Config.Gateway (ZHONGKONG_GATEWAY) is empty: it is the gateway's address, such as https://zhongkong:8300")
 	case cfg.Key.IsZero():

@@ -85,6 +85,11 @@ func (s *Store) leave(op *operation) bool {
 // another program is waited for until ctx, which is op's, ends; what else was not carried
 // out by then waits for the next leader.
 func (s *Store) lead(ctx context.Context, op *operation) {
+	select {
+	case <-op.done: // the leader before has carried it out, and has just gone
+		return
+	default:
+	}
 	batch := s.batch(op.f)
 	err := s.persist(ctx, func() error { return op.f.unlessMoved(op.f.transact(batch)) })
 	switch {

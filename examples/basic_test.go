@@ -192,6 +192,8 @@ func TestBasicDoesNotStart(t *testing.T) {
 	port := takenPort(t)
 	basic.mustNotStart(t, []string{"PORT=" + port}, "port "+port, "PORT=3101 go run ./examples/basic")
 	basic.mustNotStart(t, []string{"PORT=0", "WECHAT_APPID=" + appid}, "WECHAT_APPSECRET")
+	basic.mustNotStart(t, []string{"PORT=abc"}, `PORT is "abc": it has to be the number of a port alone, such as 3100`)
+	basic.mustNotStart(t, []string{"PORT=0", "WECHAT_APPID=" + secret, "WECHAT_APPSECRET=" + appid}, "look swapped")
 	// What the middleware finds is an error of one line too, and no panic.
 	basic.mustNotStart(t, []string{"PORT=0", "WECHAT_APPID=" + appid, "WECHAT_APPSECRET=" + secret, "ZHONGKONG_STORE=sqlite:" + t.TempDir()},
 		"wechat.Middleware: ", "is a folder")

@@ -3,7 +3,6 @@ package gateway
 import (
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/internal/shape"
@@ -67,19 +66,16 @@ func (f accountFile) foreign() (path string, found bool) {
 	return "", false
 }
 
-// read returns the Callback of a file, checked. at puts the line in front of an error
-// about a field below callback.
-func (c *callbackFile) read(
-	a Account, folder string, env func(string) (string, bool), at func(field string, err error) error,
-) (*Callback, error) {
+// read returns the Callback of a file. An error is a [*fieldError].
+func (c *callbackFile) read(folder string, env func(string) (string, bool)) (*Callback, error) {
 	var failed error
 	read := func(path string, s secretSource) (secret custody.Secret) {
-		if s.isZero() || failed != nil {
+		if s.isZero() {
 			return secret
 		}
 		secret, err := s.read(folder, env)
-		if err != nil {
-			failed = at(path, err)
+		if err != nil && failed == nil {
+			failed = &fieldError{path, err}
 		}
 		return secret
 	}
@@ -95,29 +91,11 @@ func (c *callbackFile) read(
 			When: Rule{Types: s.When.Type, Events: s.When.Event, Key: s.When.Key, Followers: s.When.Follower},
 		})
 	}
-	if failed != nil {
-		return nil, failed
-	}
-	if field, err := out.typed(a); err != nil {
-		return nil, at(field, err)
-	}
-	_, err := newReceiver(a.AppID, out)
-	if field, ok := errors.AsType[*fieldError](err); ok {
-		return nil, at(field.field, field.err)
-	}
-	return out, err
+	return out, failed
 }
 
-// typed finds values that are in each other's place, in a callback of the account a, and
-// returns the field where it found one.
-func (c *Callback) typed(a Account) (field string, err error) {
-	a.Callback = c
-	if e, ok := errors.AsType[*shape.Error](a.typed()); ok {
-		if below, ok := strings.CutPrefix(accountFields[e.Index], "callback"); ok {
-			field = below
-		}
-		return field, e
-	}
+// check says what is wrong with a callback that somebody wrote, by a [*fieldError].
+func (c *Callback) check(appID string) error {
 	for i, s := range c.Subscribers {
 		names := [...]string{"token", "aes_key"}
 		err := shape.Check(
@@ -125,10 +103,11 @@ func (c *Callback) typed(a Account) (field string, err error) {
 			shape.Field{Name: names[1], Kind: shape.AESKey, Value: s.AESKey.Reveal()},
 		)
 		if e, ok := errors.AsType[*shape.Error](err); ok {
-			return fmt.Sprintf(".subscribers[%d].%s", i, names[e.Index]), e
+			return &fieldError{fmt.Sprintf(".subscribers[%d].%s", i, names[e.Index]), e}
 		}
 	}
-	return "", nil
+	_, err := newReceiver(appID, c)
+	return err
 }
 
 // storedCallback is a Callback of the admin API, inside the seal.

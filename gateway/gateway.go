@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -230,6 +231,9 @@ func New(ctx context.Context, cfg Config) (*Gateway, error) {
 		g.scheduler.Close()
 		return nil, err
 	}
+	if text := shape.Proxy(os.Getenv); text != "" && cfg.Transport == nil {
+		cfg.Logger.Warn(text)
+	}
 	g.registry.look(ctx)
 	g.background.Go(func() { g.registry.run(g.ctx) })
 	return g, nil
@@ -242,9 +246,9 @@ func New(ctx context.Context, cfg Config) (*Gateway, error) {
 func (g *Gateway) Replace(list []Account) error {
 	g.replacing.Lock()
 	defer g.replacing.Unlock()
-	for _, a := range list {
+	for i, a := range list {
 		if err := a.typed(); err != nil {
-			return fmt.Errorf("gateway: account %s: %w", shape.Show(a.AppID), err)
+			return fmt.Errorf("gateway: account %d of %d: %w", i+1, len(list), err)
 		}
 	}
 	if err := overlap(list, g.admin, "the admin API has brought it: take it away there or here"); err != nil {

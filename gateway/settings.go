@@ -375,9 +375,12 @@ func readAccounts(files []accountFile, folder string, env func(string) (string, 
 // places, no error shows one.
 func (f accountFile) read(folder string, env func(string) (string, bool), at func(field string, err error) error) (Account, error) {
 	a := Account{AppID: f.AppID, DailyFetches: f.DailyFetches}
-	var secretErr, err error
+	var secretErr, callbackErr, err error
 	if !f.Secret.isZero() {
 		a.Secret, secretErr = f.Secret.read(folder, env)
+	}
+	if f.Callback != nil {
+		a.Callback, callbackErr = f.Callback.read(folder, env)
 	}
 	misplaced, _ := errors.AsType[*shape.Error](a.typed())
 	switch {
@@ -395,13 +398,13 @@ func (f accountFile) read(folder string, env func(string) (string, bool), at fun
 	if a.TokenAPI, err = platform.ParseTokenAPI(f.TokenAPI); err != nil {
 		return a, at(".token_api", fmt.Errorf("%s", strings.TrimPrefix(err.Error(), "platform: ")))
 	}
-	if f.Callback != nil {
-		inside := func(field string, err error) error {
-			return at(".callback"+field, fmt.Errorf("callback of %s: %w", f.AppID, err))
-		}
-		a.Callback, err = f.Callback.read(a, folder, env, inside)
+	if callbackErr == nil && a.Callback != nil {
+		callbackErr = a.Callback.check(a.AppID)
 	}
-	return a, err
+	if field, ok := errors.AsType[*fieldError](callbackErr); ok {
+		return a, at(".callback"+field.field, fmt.Errorf("callback of %s: %w", f.AppID, field.err))
+	}
+	return a, callbackErr
 }
 
 var errEmpty = errors.New("the configuration is empty")

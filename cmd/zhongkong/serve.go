@@ -20,6 +20,7 @@ import (
 	"github.com/zhongkong-go/zhongkong/gateway"
 	"github.com/zhongkong-go/zhongkong/gateway/console"
 	"github.com/zhongkong-go/zhongkong/gateway/metrics"
+	"github.com/zhongkong-go/zhongkong/internal/shape"
 	"github.com/zhongkong-go/zhongkong/middleware/wechat"
 	"github.com/zhongkong-go/zhongkong/platform"
 	"github.com/zhongkong-go/zhongkong/simulator"
@@ -90,6 +91,12 @@ func (c *serveCmd) settings(t *terminal) (*gateway.Settings, error) {
 	} else {
 		if env("WECHAT_APPID") == "" || env("WECHAT_APPSECRET") == "" {
 			return nil, errors.New("there is no account: give --config FILE, or set WECHAT_APPID and WECHAT_APPSECRET; --demo needs neither")
+		}
+		if err := shape.Check(
+			shape.Field{Name: "WECHAT_APPID", Kind: shape.AppID, Value: env("WECHAT_APPID")},
+			shape.Field{Name: "WECHAT_APPSECRET", Kind: shape.AppSecret, Value: env("WECHAT_APPSECRET")},
+		); err != nil {
+			return nil, err
 		}
 		tokenAPI, err := platform.ParseTokenAPI(env("WECHAT_TOKEN_API"))
 		if err != nil {
@@ -165,7 +172,7 @@ func sealKeys(env func(string) (string, bool)) ([]custody.Secret, error) {
 func newLogger(t *terminal, l gateway.Log) (*slog.Logger, error) {
 	if text, _ := t.env("ZHONGKONG_LOG_LEVEL"); text != "" {
 		if err := l.Level.UnmarshalText([]byte(text)); err != nil {
-			return nil, fmt.Errorf("ZHONGKONG_LOG_LEVEL is %q: it must be debug, info, warn or error", text)
+			return nil, fmt.Errorf("ZHONGKONG_LOG_LEVEL is %s: it must be debug, info, warn or error", shape.Show(text))
 		}
 	}
 	options := &slog.HandlerOptions{Level: l.Level}

@@ -17,7 +17,7 @@ func Port(name, value string) error {
 // Path checks the path of a file, which is called name: a program takes a ~ for the name of a
 // folder, where a shell would have put the home folder.
 func Path(name, path string) error {
-	if path == "~" || strings.HasPrefix(path, "~/") || strings.HasPrefix(path, `~\`) {
+	if strings.HasPrefix(path, "~/") || strings.HasPrefix(path, `~\`) {
 		return fmt.Errorf("%s begins with ~, which only a shell replaces: write the home folder's path in its place", name)
 	}
 	return nil

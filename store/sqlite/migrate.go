@@ -22,6 +22,7 @@ func Migrate(ctx context.Context, path string, options Options, action migration
 	}
 	defer func() { _ = s.Close() }()
 	if action == migrations.Up {
+		s.makeFolder()
 		f, err := s.opened(ctx, false)
 		if err != nil {
 			return migrations.Status{}, err

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -244,7 +245,7 @@ func TestLockedAtStart(t *testing.T) {
 // TestMissingFolder: the same for a folder that comes later.
 func TestMissingFolder(t *testing.T) {
 	t.Parallel()
-	folder := filepath.Join(t.TempDir(), "later")
+	folder := filepath.Join(t.TempDir(), "parent", "later")
 	var log *logtest.Log
 	var s *Store
 	patience.InTime(t, "Open where the folder is missing", openTime/2, func() time.Duration {
@@ -261,7 +262,7 @@ func TestMissingFolder(t *testing.T) {
 	made := make(chan error)
 	go func() {
 		patience.Wait(func() bool { return len(s.opening) > 0 }) // a call waits
-		made <- os.Mkdir(folder, 0o700)
+		made <- os.MkdirAll(folder, 0o700)
 	}()
 	save(t, s, "value")
 	if err := <-made; err != nil {
@@ -269,6 +270,31 @@ func TestMissingFolder(t *testing.T) {
 	}
 	mustLoad(t, s, "value")
 	log.MustWarnOnce(t)
+}
+
+// TestFolderIsMade: the last folder of the path alone, which only its owner enters.
+func TestFolderIsMade(t *testing.T) {
+	t.Parallel()
+	log := new(logtest.Log)
+	folder := filepath.Join(t.TempDir(), "data")
+	save(t, open(t, filepath.Join(folder, "zhongkong.db"), log), "value")
+	info, err := os.Stat(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info.Mode().Perm() != 0o700 && runtime.GOOS != "windows" {
+		t.Errorf("the folder has the mode %v", info.Mode())
+	}
+	if lines := log.Lines(slog.LevelWarn); len(lines) > 0 || !strings.Contains(log.String(), "is made") {
+		t.Errorf("the log: %s", log)
+	}
+	folder = filepath.Join(t.TempDir(), "data")
+	if _, err := Migrate(t.Context(), filepath.Join(folder, "zhongkong.db"), Options{}, migrations.Look); err != nil || exists(folder) {
+		t.Errorf("a look: %v, and the folder exists: %t", err, exists(folder))
+	}
+	if _, err := Migrate(t.Context(), filepath.Join(folder, "zhongkong.db"), Options{}, migrations.Up); err != nil {
+		t.Error(err)
+	}
 }
 
 // TestWrongConfiguration: what no waiting mends is an error of Open, which says
@@ -301,6 +327,7 @@ func TestWrongConfiguration(t *testing.T) {
 		{"Folder", folder, "is a folder: give the path of a file"},
 		{"Slash", at("x") + "/", "is a folder: give the path of a file"},
 		{"NUL", at("x\x00y"), "NUL"},
+		{"Tilde", "~/zhongkong.db", "which only a shell replaces"},
 		{"NotADatabase", at("letter.txt"), "is not a SQLite database: give another path"},
 		{"Short", at("short.txt"), "is not a SQLite database: give another path"},
 		{"UnderAFile", at("letter.txt/zhongkong.db"), "give another path"},

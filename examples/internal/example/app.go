@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/internal/shape"
 	"github.com/zhongkong-go/zhongkong/middleware/wechat"
 	"github.com/zhongkong-go/zhongkong/simulator"
 	"github.com/zhongkong-go/zhongkong/store/sqlite"
@@ -109,6 +110,9 @@ func (app *App) listen(ctx context.Context, o Options) error {
 	port := os.Getenv("PORT")
 	if port == "" {
 		port = o.Port
+	}
+	if err := shape.Port("PORT", port); err != nil {
+		return err
 	}
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", ":"+port)
 	if err != nil {

@@ -100,7 +100,7 @@ func (s *Store) lead(ctx context.Context, op *operation) {
 		}
 	case codeOf(err) == busy:
 		s.mu.Lock()
-		s.waiting = append(slices.DeleteFunc(batch, func(one *operation) bool { return one == op }), s.waiting...)
+		s.waiting = slices.DeleteFunc(append(batch, s.waiting...), func(one *operation) bool { return one == op })
 		s.mu.Unlock()
 		op.finish(err)
 	default:

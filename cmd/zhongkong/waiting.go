@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -77,10 +78,8 @@ func (w *waiting) Handle(_ context.Context, record slog.Record) error {
 		}
 		return true
 	})
-	for _, known := range w.causes {
-		if known == text {
-			return nil
-		}
+	if slices.Contains(w.causes, text) {
+		return nil
 	}
 	w.causes = append(w.causes, text)
 	if w.late {

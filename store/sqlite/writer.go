@@ -208,28 +208,52 @@ func (w *writer) close() {
 	_ = w.conn.Close()
 }
 
-// statement returns a prepared one, nil where there are too many to keep.
-func (w *writer) statement(ctx context.Context, query string) (*sqlx.Stmt, error) {
-	if kept := w.kept[query]; kept != nil || len(w.kept) >= keptStatements {
-		return kept, nil
+// statement is a query that was prepared, or is each time it runs.
+type statement interface {
+	ExecContext(ctx context.Context, args ...any) (sql.Result, error)
+	GetContext(ctx context.Context, dest any, args ...any) error
+	SelectContext(ctx context.Context, dest any, args ...any) error
+	QueryRowxContext(ctx context.Context, args ...any) *sqlx.Row
+}
+
+// unprepared is one of too many statements to keep, or one that cannot be prepared and
+// says so when it runs.
+type unprepared struct {
+	conn  *sqlx.Conn
+	query string
+}
+
+func (u unprepared) ExecContext(ctx context.Context, args ...any) (sql.Result, error) {
+	return u.conn.ExecContext(ctx, u.query, args...)
+}
+
+func (u unprepared) GetContext(ctx context.Context, dest any, args ...any) error {
+	return u.conn.GetContext(ctx, dest, u.query, args...)
+}
+
+func (u unprepared) SelectContext(ctx context.Context, dest any, args ...any) error {
+	return u.conn.SelectContext(ctx, dest, u.query, args...)
+}
+
+func (u unprepared) QueryRowxContext(ctx context.Context, args ...any) *sqlx.Row {
+	return u.conn.QueryRowxContext(ctx, u.query, args...)
+}
+
+func (w *writer) statement(ctx context.Context, query string) statement {
+	if kept := w.kept[query]; kept != nil {
+		return kept
 	}
-	prepared, err := w.conn.PreparexContext(ctx, query)
-	if err == nil {
-		w.kept[query] = prepared
+	if len(w.kept) < keptStatements {
+		if prepared, err := w.conn.PreparexContext(ctx, query); err == nil {
+			w.kept[query] = prepared
+			return prepared
+		}
 	}
-	return prepared, err
+	return unprepared{w.conn, query}
 }
 
 func (w *writer) run(ctx context.Context, query string) error {
-	statement, err := w.statement(ctx, query)
-	if err != nil {
-		return err
-	}
-	if statement == nil {
-		_, err = w.conn.ExecContext(ctx, query)
-		return err
-	}
-	_, err = statement.ExecContext(ctx)
+	_, err := w.statement(ctx, query).ExecContext(ctx)
 	return err
 }
 
@@ -244,15 +268,7 @@ var _ sqlqueue.DB = (*tx)(nil)
 // ExecContext changes something.
 func (t *tx) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
 	t.wrote = true
-	statement, err := t.statement(ctx, query)
-	switch {
-	case err != nil:
-		return nil, err
-	case statement == nil:
-		return t.conn.ExecContext(ctx, query, args...)
-	default:
-		return statement.ExecContext(ctx, args...)
-	}
+	return t.statement(ctx, query).ExecContext(ctx, args...)
 }
 
 // fields finds the fields of a struct by their tags.
@@ -280,36 +296,17 @@ func (t *tx) NamedExecContext(ctx context.Context, query string, arg any) (sql.R
 
 // GetContext reads one row into dest.
 func (t *tx) GetContext(ctx context.Context, dest any, query string, args ...any) error {
-	statement, err := t.statement(ctx, query)
-	switch {
-	case err != nil:
-		return err
-	case statement == nil:
-		return t.conn.GetContext(ctx, dest, query, args...)
-	default:
-		return statement.GetContext(ctx, dest, args...)
-	}
+	return t.statement(ctx, query).GetContext(ctx, dest, args...)
 }
 
 // SelectContext reads rows into dest.
 func (t *tx) SelectContext(ctx context.Context, dest any, query string, args ...any) error {
-	statement, err := t.statement(ctx, query)
-	switch {
-	case err != nil:
-		return err
-	case statement == nil:
-		return t.conn.SelectContext(ctx, dest, query, args...)
-	default:
-		return statement.SelectContext(ctx, dest, args...)
-	}
+	return t.statement(ctx, query).SelectContext(ctx, dest, args...)
 }
 
 // QueryRowxContext reads one row.
 func (t *tx) QueryRowxContext(ctx context.Context, query string, args ...any) *sqlx.Row {
-	if statement, err := t.statement(ctx, query); err == nil && statement != nil {
-		return statement.QueryRowxContext(ctx, args...)
-	}
-	return t.conn.QueryRowxContext(ctx, query, args...)
+	return t.statement(ctx, query).QueryRowxContext(ctx, args...)
 }
 
 // Rebind has nothing to do: SQLite's placeholders are question marks.

@@ -186,6 +186,20 @@ func TestBasicEndsWhileWeChatHangs(t *testing.T) {
 	})
 }
 
+// TestBasicPage: a browser at the app's address is told what that is, and WeChat is not.
+func TestBasicPage(t *testing.T) {
+	t.Parallel()
+	a := basic.start(t)
+	status, header, body := a.get(a.url + "/")
+	if status != http.StatusOK || !strings.HasPrefix(header.Get("Content-Type"), "text/html") || !strings.Contains(body, "examples/basic") ||
+		!strings.Contains(body, `href="/status"`) || !strings.Contains(body, "simulated") {
+		t.Errorf("%d %v: %s", status, header, body)
+	}
+	if status, _, body := a.get(a.url + "/?signature=x&timestamp=1&nonce=2&echostr=3"); status == http.StatusOK || strings.Contains(body, "<html") {
+		t.Errorf("a forgery gets %d: %s", status, body)
+	}
+}
+
 // TestBasicDoesNotStart, and says why and what to do.
 func TestBasicDoesNotStart(t *testing.T) {
 	t.Parallel()

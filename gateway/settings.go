@@ -146,6 +146,8 @@ type (
 		TokenAPI     string        `yaml:"token_api"`
 		DailyFetches int           `yaml:"daily_fetches"`
 		Callback     *callbackFile `yaml:"callback"`
+
+		without bool // the AppSecret is not needed
 	}
 )
 
@@ -258,14 +260,56 @@ func ReadSettings(path string) (*Settings, error) {
 	return s, nil
 }
 
+// Parts says what [ReadParts] reads of a configuration file.
+type Parts struct {
+	// Secret reports whether the AppSecret of an account is needed. Nil means of none.
+	Secret func(appID string) bool
+}
+
+// ReadParts is [ReadSettings] for a command that needs few of its values: keys of the
+// admin listener, callbacks, and each AppSecret that is not needed are left out, so that
+// their variables and files need not be there.
+func ReadParts(path string, parts Parts) (*Settings, error) {
+	content, err := readLimited(path, 16<<20)
+	if err != nil {
+		return nil, fmt.Errorf("gateway: the configuration cannot be read: %w", err)
+	}
+	s, err := parse(content, filepath.Dir(path), os.LookupEnv, &parts)
+	if err != nil {
+		return nil, fmt.Errorf("gateway: %s: %w", path, err)
+	}
+	return s, nil
+}
+
+// leave takes out of a file what parts does not name.
+func (p *Parts) leave(file *settingsFile) {
+	if p == nil {
+		return
+	}
+	file.Admin = adminFile{}
+	for i := range file.Accounts {
+		a := &file.Accounts[i]
+		a.Callback = nil
+		if p.Secret == nil || !p.Secret(a.AppID) {
+			a.Secret, a.without = secretSource{}, true
+		}
+	}
+}
+
 // ParseSettings reads the content of a configuration file. folder is where its
 // relative paths begin, env is [os.LookupEnv]. Everything in it is checked; an
 // error begins with "line N: " where a line can be named.
 func ParseSettings(content []byte, folder string, env func(string) (string, bool)) (*Settings, error) {
+	return parse(content, folder, env, nil)
+}
+
+// parse reads all, or the parts that are named.
+func parse(content []byte, folder string, env func(string) (string, bool), parts *Parts) (*Settings, error) {
 	var file settingsFile
 	if err := unmarshal(content, &file); err != nil && !errors.Is(err, errEmpty) {
 		return nil, err
 	}
+	parts.leave(&file)
 	at := func(path string, err error) error { return lineError(content, path, err) }
 	s := &Settings{
 		Listen: file.Listen, PlainHTTP: file.PlainHTTP, TLS: TLS(file.TLS), Store: file.Store, APIBase: file.APIBase,
@@ -390,7 +434,7 @@ func (f accountFile) read(folder string, env func(string) (string, bool), at fun
 		return a, at("."+accountFields[misplaced.Index], misplaced)
 	case !isAppID(f.AppID):
 		return a, at(".appid", errors.New("the appid holds other characters than letters, digits, '-' and '_', or is too long"))
-	case f.Secret.isZero():
+	case f.Secret.isZero() && !f.without:
 		return a, at("", fmt.Errorf("the account %s has no secret: its AppSecret is in the console (开发密钥)", plainly(f.AppID)))
 	case secretErr != nil:
 		return a, at(".secret", fmt.Errorf("the secret of %s: %w", plainly(f.AppID), secretErr))

@@ -32,7 +32,7 @@ type storeFlags struct {
 func (f storeFlags) with(ctx context.Context, t *terminal, do func(*gateway.Clients) error) (err error) {
 	url := f.Store
 	if url == "" && f.Config != "" {
-		settings, err := gateway.ReadSettings(f.Config)
+		settings, err := gateway.ReadParts(f.Config, gateway.Parts{})
 		if err != nil {
 			return usageError{err}
 		}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"html/template"
 	"io"
 	"log/slog"
 	"math"
@@ -18,6 +19,8 @@ import (
 	"strconv"
 	"syscall"
 	"time"
+
+	"github.com/gin-gonic/gin"
 
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/internal/shape"
@@ -191,6 +194,32 @@ func (app *App) Close() {
 		last := len(app.undo) - 1
 		app.undo[last]()
 		app.undo = app.undo[:last]
+	}
+}
+
+// page is what a browser gets at the address of an example.
+var page = template.Must(template.New("").Parse(`<!doctype html>
+<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>zhongkong: {{.Name}}</title>
+<style>body{font:16px/1.5 system-ui,sans-serif;max-width:40rem;margin:3rem auto;padding:0 1rem}code{background:#8882;padding:.1em .3em}</style>
+<h1>zhongkong: examples/{{.Name}}</h1>
+<p>This is a Gin app with the WeChat account <code>{{.AppID}}</code>{{if .Simulated}}, of a WeChat that is simulated in the same process{{end}}.
+This address is the one that WeChat pushes messages to; a browser has nothing to send here.</p>
+<p>这是一个接入了微信账号 <code>{{.AppID}}</code> 的 Gin 程序{{if .Simulated}}，微信服务端是在同一进程里模拟的{{end}}。这个地址接收微信推送的消息。</p>
+<ul>{{range .Paths}}<li><a href="{{.}}">{{.}}</a></li>{{end}}</ul>
+</html>`))
+
+// Page answers a browser that opens the app's address, which is WeChat's callback address
+// too: what has no signature is not from there. It belongs before the middleware.
+func (app *App) Page(name string, paths ...string) gin.HandlerFunc {
+	return func(c *gin.Context) {
+		query := c.Request.URL.Query()
+		if c.Request.Method != http.MethodGet || c.Request.URL.Path != "/" || query.Has("signature") || query.Has("echostr") {
+			return
+		}
+		c.Status(http.StatusOK) // there is no route
+		c.Header("Content-Type", "text/html; charset=utf-8")
+		_ = page.Execute(c.Writer, map[string]any{"Name": name, "AppID": app.Config.AppID, "Simulated": app.Simulated, "Paths": paths})
+		c.Abort()
 	}
 }
 

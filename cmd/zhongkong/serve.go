@@ -113,7 +113,8 @@ func (c *serveCmd) check(t *terminal, settings *gateway.Settings) error {
 			return mistake("%s is %s: it has to be an address such as %s", l.name, shape.Show(l.address), defaultListen)
 		}
 		ip := net.ParseIP(host)
-		if loopback := host == "localhost" || ip != nil && ip.IsLoopback(); !loopback && settings.TLS.Cert == "" && !c.PlainHTTP && !settings.PlainHTTP {
+		loopback := host == "localhost" || ip != nil && ip.IsLoopback()
+		if !loopback && settings.TLS.Cert == "" && !c.PlainHTTP && !settings.PlainHTTP {
 			return mistake("%s can be reached from other machines, and keys would travel in the clear: configure tls, or listen at 127.0.0.1, or say --plain-http", l.address)
 		}
 	}

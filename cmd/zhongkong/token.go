@@ -28,9 +28,9 @@ type tokenCmd struct {
 
 // Help is what stands below the flags' list.
 func (*tokenCmd) Help() string {
-	return `With ZHONGKONG_GATEWAY set, get and status ask that gateway with ZHONGKONG_GATEWAY_KEY. With --config, account and store are those of a gateway's
-configuration; status needs no AppSecret. Otherwise the account and the store come from the environment, as a program's with wechat.ConfigFromEnv: WECHAT_APPID,
-WECHAT_APPSECRET, WECHAT_TOKEN_API, WECHAT_API_BASE, ZHONGKONG_STORE (any store's URL), ZHONGKONG_SEAL_KEY, ZHONGKONG_FETCH_TIMEOUT
+	return `With ZHONGKONG_GATEWAY set, get and status ask that gateway with ZHONGKONG_GATEWAY_KEY. With --config, account and store
+are those of a gateway's configuration. Otherwise they come from the environment, as a program's with wechat.ConfigFromEnv:
+WECHAT_APPID, WECHAT_APPSECRET (status needs none), WECHAT_TOKEN_API, WECHAT_API_BASE, ZHONGKONG_STORE (any store's URL), ZHONGKONG_SEAL_KEY, ZHONGKONG_FETCH_TIMEOUT
 and its kin. Use the program's own values, and its working directory where ZHONGKONG_STORE is relative.
 ZHONGKONG_LOG_LEVEL=debug shows on standard error what is done.
 
@@ -69,7 +69,10 @@ func (f accountFlags) variables(t *terminal, look bool) (func(name string) strin
 		}
 		over["WECHAT_APPID"], over["WECHAT_TOKEN_API"], over["WECHAT_API_BASE"] = account.AppID, string(account.TokenAPI), settings.APIBase
 		over["WECHAT_APPSECRET"] = account.Secret.Reveal()
-		for _, name := range []string{"ZHONGKONG_GATEWAY", "ZHONGKONG_GATEWAY_KEY", "WECHAT_TOKEN", "WECHAT_AES_KEY", "WECHAT_TOKEN_PREVIOUS", "WECHAT_AES_KEY_PREVIOUS"} {
+		for _, name := range []string{
+			"ZHONGKONG_GATEWAY", "ZHONGKONG_GATEWAY_KEY",
+			"WECHAT_TOKEN", "WECHAT_AES_KEY", "WECHAT_TOKEN_PREVIOUS", "WECHAT_AES_KEY_PREVIOUS",
+		} {
 			over[name] = "" // of another program
 		}
 		if settings.Store != "" {
@@ -101,7 +104,8 @@ func (f accountFlags) read(look bool) (*gateway.Settings, gateway.Account, error
 		case err != nil:
 			return nil, gateway.Account{}, mistake("%s", strings.TrimPrefix(err.Error(), "gateway: "))
 		case meant == "" && len(settings.Accounts) != 1:
-			return nil, gateway.Account{}, mistake("--config names %s: say which with --account", count(len(settings.Accounts), "account", "accounts"))
+			accounts := count(len(settings.Accounts), "account", "accounts")
+			return nil, gateway.Account{}, mistake("--config names %s: say which with --account", accounts)
 		case meant == "":
 			meant = settings.Accounts[0].AppID
 			continue

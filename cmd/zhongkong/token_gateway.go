@@ -117,8 +117,7 @@ func ask(ctx context.Context, address string, key custody.Secret) ([]gatewayAcco
 	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	resp, err := client.Do(request)
 	if err != nil {
-		var cause *url.Error
-		if errors.As(err, &cause) {
+		if cause, ok := errors.AsType[*url.Error](err); ok {
 			err = cause.Err
 		}
 		return nil, fmt.Errorf("the gateway %s does not answer: %w", address, err)

@@ -256,7 +256,8 @@ func (c Config) validateAccount() error {
 		return errors.New("wechat: Config.AppSecret (WECHAT_APPSECRET) holds white space or a control character: copy it again")
 	}
 	if c.TokenAPI != platform.Stable && c.TokenAPI != platform.Classic {
-		return fmt.Errorf("wechat: Config.TokenAPI (WECHAT_TOKEN_API) is %s: it must be %q or %q", shape.Show(string(c.TokenAPI)), platform.Stable, platform.Classic)
+		return fmt.Errorf("wechat: Config.TokenAPI (WECHAT_TOKEN_API) is %s: it must be %q or %q",
+			shape.Show(string(c.TokenAPI)), platform.Stable, platform.Classic)
 	}
 	return nil
 }

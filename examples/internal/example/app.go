@@ -200,9 +200,10 @@ func (app *App) Close() {
 // page is what a browser gets at the address of an example.
 var page = template.Must(template.New("").Parse(`<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>zhongkong: {{.Name}}</title>
-<style>body{font:16px/1.5 system-ui,sans-serif;max-width:40rem;margin:3rem auto;padding:0 1rem}code{background:#8882;padding:.1em .3em}</style>
+<style>body{font:16px/1.5 system-ui,sans-serif;max-width:40rem;margin:3rem auto;padding:0 1rem}</style>
 <h1>zhongkong: examples/{{.Name}}</h1>
-<p>This is a Gin app with the WeChat account <code>{{.AppID}}</code>{{if .Simulated}}, of a WeChat that is simulated in the same process{{end}}.
+<p>This is a Gin app with the WeChat account <code>{{.AppID}}</code>{{if .Simulated}}, of a WeChat
+that is simulated in the same process{{end}}.
 This address is the one that WeChat pushes messages to; a browser has nothing to send here.</p>
 <p>这是一个接入了微信账号 <code>{{.AppID}}</code> 的 Gin 程序{{if .Simulated}}，微信服务端是在同一进程里模拟的{{end}}。这个地址接收微信推送的消息。</p>
 <ul>{{range .Paths}}<li><a href="{{.}}">{{.}}</a></li>{{end}}</ul>

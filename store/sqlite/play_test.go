@@ -2,10 +2,7 @@
 
 package sqlite
 
-const (
-	roleVariable = "ZHONGKONG_SQLITE_TEST_ROLE"
-	base         = "zhongkong.db"
-)
+const roleVariable = "ZHONGKONG_SQLITE_TEST_ROLE"
 
 // play is for tests with processes, which need signals.
 func play(string) int { return 2 }

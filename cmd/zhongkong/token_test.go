@@ -257,7 +257,7 @@ func TestTokenMistakes(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct{ args, name, value, want string }{
 		{"get", "WECHAT_APPID", "", "Config.AppID (WECHAT_APPID) is empty"},
-		{"status", "WECHAT_APPSECRET", "", "(WECHAT_APPSECRET) is empty"},
+		{"get", "WECHAT_APPSECRET", "", "(WECHAT_APPSECRET) is empty"},
 		{"refresh", "WECHAT_TOKEN_API", "new", "(WECHAT_TOKEN_API) is"},
 		{"get", "WECHAT_API_BASE", "ftp://x", "(WECHAT_API_BASE)"},
 		{"get", "ZHONGKONG_STORE", "memory:", "ZHONGKONG_STORE is memory:, which other programs do not share"},

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"regexp"
@@ -37,8 +39,11 @@ func findAccounts(name string, env func(string) (string, bool)) ([]values, error
 		}
 	}
 	content, err := os.ReadFile(name) //nolint:gosec // the user names the file
+	if pathErr, ok := errors.AsType[*fs.PathError](err); ok {
+		err = pathErr.Err // which does not name the file
+	}
 	if err != nil {
-		return nil, mistake("--account %s is neither a name such as %s nor a file that can be read: %v", name, usualAccount, err)
+		return nil, mistake("--account %s is neither a name such as %s nor a file that can be read: %v", argument(name), usualAccount, err)
 	}
 	lines, err := parseLines(string(content))
 	if err != nil {

@@ -157,7 +157,7 @@ func (c *doctorAllCmd) choose(o *doctor.Options) error {
 			}
 		}
 		if !found {
-			return mistake("--account %s: the configuration has no such account", printable(appid))
+			return mistake("--account %s: the configuration has no such account", argument(appid))
 		}
 	}
 	o.Accounts = chosen

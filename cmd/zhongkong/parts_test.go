@@ -56,6 +56,12 @@ func TestPartsOfAConfiguration(t *testing.T) {
 	s.mustSay(errs, "--config names 2 accounts: say which with --account")
 	_, errs = s.run("status --config "+file+" --account wx1", exitMistake)
 	s.mustSay(errs, "--account wx1: the configuration has no such account")
+	for _, args := range []string{"token status --config " + file, "simulate"} {
+		_, out, errs := started(t.Context(), nil, append(strings.Fields(args), "--account", shapetest.Secret)...)
+		if !strings.Contains(out+errs, "(not shown") || strings.Contains(out+errs, shapetest.Secret) {
+			t.Errorf("%s with a secret for --account: %s%s", args, out, errs)
+		}
+	}
 	_, errs = s.run("status --account wx1", exitMistake)
 	s.mustSay(errs, "--account goes with --config")
 

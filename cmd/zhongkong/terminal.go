@@ -7,6 +7,8 @@ import (
 	"os"
 	"strings"
 	"sync"
+
+	"github.com/zhongkong-go/zhongkong/internal/shape"
 )
 
 // terminal is where a command reads and writes.
@@ -98,6 +100,15 @@ func printable(s string) string {
 		}
 		return r
 	}, s)
+}
+
+// argument is what somebody typed, for an error: printable, and not shown where it may be a
+// secret.
+func argument(s string) string {
+	if shape.IsSecret(s) {
+		return shape.Show(s)
+	}
+	return printable(s)
 }
 
 // oneLine is printable on one line and at most so many characters long.

@@ -115,7 +115,7 @@ func (f accountFlags) read(look bool) (*gateway.Settings, gateway.Account, error
 				return settings, a, nil
 			}
 		}
-		return nil, gateway.Account{}, mistake("--account %s: the configuration has no such account", printable(meant))
+		return nil, gateway.Account{}, mistake("--account %s: the configuration has no such account", argument(meant))
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 	"unicode"
@@ -20,6 +21,7 @@ const Key = "wechat"
 const (
 	defaultStore     = "sqlite:zhongkong.db"
 	defaultFreshness = 5 * time.Minute
+	defaultOpenBase  = "https://open.weixin.qq.com"
 )
 
 // Secret wraps a string for the fields of Config that must not print.
@@ -77,6 +79,16 @@ type Config struct {
 	// APIBase is where WeChat's API is: another of its hosts, a gateway, a
 	// simulator. Empty means https://api.weixin.qq.com.
 	APIBase string
+
+	// Origin is this program's public address, such as https://shop.example, to which
+	// WeChat sends browsers back after Client.Login. Its host has to be in the console
+	// (网页授权域名). With https, cookies are Secure. Empty is enough on one's own machine
+	// alone: what a request says about its host is not believed.
+	Origin string
+
+	// OpenBase is where WeChat's pages for logins are: a simulator. Empty means
+	// https://open.weixin.qq.com.
+	OpenBase string
 
 	// Store keeps the token, in place of StoreURL. Close does not close it.
 	Store custody.Store
@@ -164,6 +176,9 @@ func (c Config) WithDefaults() Config {
 	if c.APIBase == "" {
 		c.APIBase = platform.DefaultBase
 	}
+	if c.OpenBase == "" {
+		c.OpenBase = defaultOpenBase
+	}
 	switch {
 	case c.Store != nil || c.StoreURL != "":
 	case c.Gateway != "":
@@ -198,6 +213,9 @@ func (c Config) validate() error {
 	}
 	if _, err := platform.New(platform.Config{Base: c.APIBase}); err != nil {
 		return fmt.Errorf("wechat: Config.APIBase (WECHAT_API_BASE) %s", strings.TrimPrefix(err.Error(), "platform: Config.Base "))
+	}
+	if err := c.validateLogin(); err != nil {
+		return err
 	}
 	if c.Store != nil && c.StoreURL != "" {
 		return errors.New("wechat: Config.Store and Config.StoreURL are both set: give the one or the other")
@@ -235,6 +253,23 @@ func (c Config) validateAccount() error {
 	}
 	if c.TokenAPI != platform.Stable && c.TokenAPI != platform.Classic {
 		return fmt.Errorf("wechat: Config.TokenAPI (WECHAT_TOKEN_API) is %q: it must be %q or %q", c.TokenAPI, platform.Stable, platform.Classic)
+	}
+	return nil
+}
+
+func (c Config) validateLogin() error {
+	for _, f := range []struct{ name, value, example string }{
+		{"Origin (WECHAT_ORIGIN)", c.Origin, "https://shop.example"},
+		{"OpenBase (WECHAT_OPEN_BASE)", c.OpenBase, defaultOpenBase},
+	} {
+		u, err := url.Parse(f.value)
+		if f.value == "" {
+			continue
+		}
+		if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "" || f.value != u.Scheme+"://"+u.Host ||
+			strings.ContainsFunc(u.Host, func(r rune) bool { return r <= ' ' || r > '~' }) {
+			return fmt.Errorf("wechat: Config.%s has to be https:// or http:// and a host, with nothing behind, such as %s", f.name, f.example)
+		}
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -26,8 +27,8 @@ const (
 
 // logins are what all Login of a client share.
 type logins struct {
-	apis     []*platform.API // in turn, where one cannot be reached
-	foreign  bool            // their transport is the caller's
+	apis     []loginAPI // in turn, where one cannot be reached
+	direct   []loginAPI // WeChat's own; apis without a gateway
 	account  platform.Account
 	origin   string
 	openBase string
@@ -40,28 +41,45 @@ type logins struct {
 func newLogins(cfg Config, store any) (*logins, error) {
 	l := &logins{account: platform.Account{AppID: cfg.AppID, Secret: cfg.AppSecret}, origin: cfg.Origin, openBase: cfg.OpenBase}
 	l.once, _ = store.(callback.Once)
-	bases, transport := []string{cfg.APIBase}, cfg.Transport
+	direct, err := newLoginAPI(cfg.APIBase, cfg.Transport, cfg)
+	if err != nil {
+		return nil, err
+	}
+	l.direct = []loginAPI{direct}
+	l.apis = l.direct
 	if cfg.Gateway != "" { // which puts the AppSecret in the place of the client's key
-		l.account.Secret = cfg.GatewayKey
-		bases, transport = strings.Split(cfg.Gateway, ","), cfg.GatewayTransport
-	}
-	l.foreign = transport != nil
-	for _, base := range bases {
-		api, err := platform.New(platform.Config{Base: strings.TrimSpace(base), Transport: transport, Logger: cfg.Logger})
-		if err != nil {
-			return nil, fmt.Errorf("wechat: %w", err)
+		l.account.Secret, l.apis = cfg.GatewayKey, nil
+		for gateway := range strings.SplitSeq(cfg.Gateway, ",") {
+			api, err := newLoginAPI(strings.TrimSpace(gateway), cfg.GatewayTransport, cfg)
+			if err != nil {
+				return nil, err
+			}
+			l.apis = append(l.apis, api)
 		}
-		l.apis = append(l.apis, api)
 	}
-	var err error
 	l.seals, err = newSeals(cfg.SealKeys, l.account.Secret)
 	return l, err
 }
 
+// loginAPI is an API at one address.
+type loginAPI struct {
+	*platform.API
+
+	foreign bool // its transport is the caller's
+}
+
+func newLoginAPI(base string, transport http.RoundTripper, cfg Config) (loginAPI, error) {
+	api, err := platform.New(platform.Config{Base: base, Transport: transport, Logger: cfg.Logger})
+	if err != nil {
+		return loginAPI{}, fmt.Errorf("wechat: %w", err)
+	}
+	return loginAPI{api, transport != nil}, nil
+}
+
 // try calls do with one API after the other, as long as nothing has left for the one before.
-func try[T any](apis []*platform.API, do func(*platform.API) (T, error)) (result T, err error) {
+func try[T any](apis []loginAPI, do func(*platform.API) (T, error)) (result T, err error) {
 	for _, api := range apis {
-		result, err = do(api)
+		result, err = do(api.API)
 		if conn, ok := errors.AsType[*platform.ConnError](err); !ok || conn.Sent {
 			break
 		}
@@ -71,11 +89,10 @@ func try[T any](apis []*platform.API, do func(*platform.API) (T, error)) (result
 
 // close ends idle connections, of a foreign transport none.
 func (l *logins) close() {
-	if l.foreign {
-		return
-	}
-	for _, api := range l.apis {
-		api.CloseIdleConnections()
+	for _, api := range append(slices.Clip(l.apis), l.direct...) {
+		if !api.foreign {
+			api.CloseIdleConnections()
+		}
 	}
 }
 
@@ -269,6 +286,9 @@ func anotherCodeHelps(err error) bool {
 // exchange asks WeChat who the user is.
 func (l *login) exchange(ctx context.Context, p pending, code string) outcome {
 	account, apis := l.account(p), l.client.logins.apis
+	if p.Website {
+		apis = l.client.logins.direct // a gateway does not know this account
+	}
 	grant, err := try(apis, func(a *platform.API) (platform.UserGrant, error) { return a.ExchangeCode(ctx, account, code) })
 	if err != nil {
 		again := anotherCodeHelps(err)

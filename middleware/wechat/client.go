@@ -89,6 +89,10 @@ func New(cfg Config) (*Client, error) {
 		_ = stores.leave(pooled)
 		return nil, err
 	}
+	if signer, err := cfg.signer(); err == nil && signer != nil {
+		c.calls = c.calls.WithSigner(signer)
+		cfg.warnExpiry(signer.Expires())
+	}
 	if c.logins, err = newLogins(cfg, store); err != nil {
 		return nil, errors.Join(err, c.Close())
 	}

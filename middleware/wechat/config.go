@@ -80,6 +80,11 @@ type Config struct {
 	// simulator. Empty means https://api.weixin.qq.com.
 	APIBase string
 
+	// Signing signs and encrypts the calls of its paths (服务端 API 签名加密), also those that a
+	// gateway carries, and verifies the answers. Its AppID may be left empty. Nil does
+	// nothing.
+	Signing *platform.Signing
+
 	// Origin is this program's public address, such as https://shop.example, to which
 	// WeChat sends browsers back after Client.Login. Its host has to be in the console
 	// (网页授权域名). With https, cookies are Secure. Empty is enough on one's own machine
@@ -217,6 +222,9 @@ func (c Config) validate() error {
 	if err := c.validateLogin(); err != nil {
 		return err
 	}
+	if _, err := c.signer(); err != nil {
+		return err
+	}
 	if c.Store != nil && c.StoreURL != "" {
 		return errors.New("wechat: Config.Store and Config.StoreURL are both set: give the one or the other")
 	}
@@ -255,6 +263,25 @@ func (c Config) validateAccount() error {
 		return fmt.Errorf("wechat: Config.TokenAPI (WECHAT_TOKEN_API) is %q: it must be %q or %q", c.TokenAPI, platform.Stable, platform.Classic)
 	}
 	return nil
+}
+
+// signer is made of Config.Signing; nil without it.
+func (c Config) signer() (*platform.Signer, error) {
+	if c.Signing == nil {
+		return nil, nil //nolint:nilnil // a nil Signer signs nothing
+	}
+	signing := *c.Signing
+	if signing.AppID == "" {
+		signing.AppID = c.AppID
+	}
+	if signing.AppID != c.AppID {
+		return nil, fmt.Errorf("wechat: Config.Signing.AppID is %q, and Config.AppID %q: leave it empty", signing.AppID, c.AppID)
+	}
+	signer, err := platform.NewSigner(signing)
+	if err != nil {
+		return nil, fmt.Errorf("wechat: Config.%s", strings.TrimPrefix(err.Error(), "platform: "))
+	}
+	return signer, nil
 }
 
 func (c Config) validateLogin() error {
@@ -319,6 +346,17 @@ func (c Config) verifier(freshness time.Duration) (*callback.Verifier, error) {
 		AESKey: c.AESKey, AESKeyPrevious: c.PreviousAESKey,
 		Freshness: freshness,
 	})
+}
+
+// certificateWarning is how long before the end of WeChat's certificate the log says so: a
+// person has to download the next one.
+const certificateWarning = 60 * 24 * time.Hour
+
+func (c Config) warnExpiry(end time.Time) {
+	if !end.IsZero() && time.Until(end) < certificateWarning {
+		c.Logger.Warn("WeChat's certificate in Config.Signing expires: download the next one from the console and add it to Certificates",
+			"appid", c.AppID, "end", end.UTC().Format(time.DateOnly))
+	}
 }
 
 // warn says what works, though hardly as it was meant.

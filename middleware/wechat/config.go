@@ -92,7 +92,7 @@ type Config struct {
 	Origin string
 
 	// OpenBase is where WeChat's pages for logins are: a simulator. Empty means
-	// https://open.weixin.qq.com.
+	// https://open.weixin.qq.com, or APIBase if that is on this machine, as a simulator is.
 	OpenBase string
 
 	// Store keeps the token, in place of StoreURL. Close does not close it.
@@ -183,6 +183,9 @@ func (c Config) WithDefaults() Config {
 	}
 	if c.OpenBase == "" {
 		c.OpenBase = defaultOpenBase
+		if u, err := url.Parse(c.APIBase); err == nil && isLoopback(u.Hostname()) {
+			c.OpenBase = u.Scheme + "://" + u.Host
+		}
 	}
 	switch {
 	case c.Store != nil || c.StoreURL != "":

@@ -356,14 +356,19 @@ func (l *login) origin(c *gin.Context) (string, bool) {
 	if err != nil {
 		name = host
 	}
-	ip := net.ParseIP(strings.Trim(name, "[]"))
-	if name != "localhost" && (ip == nil || !ip.IsLoopback()) {
+	if !isLoopback(strings.Trim(name, "[]")) {
 		return "", false
 	}
 	if c.Request.TLS != nil {
 		return "https://" + host, true
 	}
 	return "http://" + host, true
+}
+
+// isLoopback reports whether a host is this machine, without asking anybody.
+func isLoopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 // private keeps an answer out of caches, and this address, which may hold a code, out of the

@@ -170,7 +170,7 @@ func (b *browser) open(s *shop, address string) (status int, page string) {
 func (b *browser) follow(s *shop, location string) string {
 	b.t.Helper()
 	b.seen = append(b.seen, location)
-	if !strings.HasPrefix(location, "https://open.weixin.qq.com/") {
+	if !strings.HasPrefix(location, "https://open.weixin.qq.com/") && !strings.HasPrefix(location, s.wx.URL+"/connect/") {
 		return location
 	}
 	back, err := s.wx.Authorize(location, b.consent)

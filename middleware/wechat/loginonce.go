@@ -18,11 +18,12 @@ import (
 )
 
 const (
-	exchangeTime = 10 * time.Second             // for an exchange, the profile and OnLogin together
-	codeLease    = exchangeTime + 2*time.Second // for which the process that does it holds the code
-	codeMemory   = loginTime + codeLease        // how long a code is remembered
-	storeTime    = 3 * time.Second              // for one call of the store
-	maxRemember  = 4096                         // codes, in this process
+	exchangeTime = 10 * time.Second           // for an exchange, the profile and OnLogin together
+	codeLease    = 5 * time.Second            // for which a process holds the code, extended while it works
+	waitTime     = exchangeTime + 2*codeLease // for another process
+	codeMemory   = loginTime + waitTime       // how long a code is remembered
+	storeTime    = 3 * time.Second            // for one call of the store
+	maxRemember  = 4096                       // codes, in this process
 )
 
 // logins are what all Login of a client share.
@@ -208,7 +209,7 @@ func (c *Client) codeInStore(ctx context.Context, key string, exchange func(cont
 		return exchange(ctx), true
 	}
 	if attempt == 0 {
-		within, cancel := context.WithTimeout(ctx, codeLease+storeTime)
+		within, cancel := context.WithTimeout(ctx, waitTime)
 		defer cancel()
 		var sealed []byte
 		attempt, sealed, err = once.Wait(within, key, owner, codeLease)
@@ -222,8 +223,9 @@ func (c *Client) codeInStore(ctx context.Context, key string, exchange func(cont
 			return c.openOutcome(key, sealed), true
 		}
 	}
-	finished := false
+	finished, release := false, c.holdCode(ctx, key, owner)
 	defer func() {
+		release()
 		if !finished { // a hook has panicked
 			within, cancel := context.WithTimeout(ctx, storeTime)
 			defer cancel()
@@ -234,6 +236,26 @@ func (c *Client) codeInStore(ctx context.Context, key string, exchange func(cont
 	finished = true
 	c.recordOutcome(ctx, key, owner, out)
 	return out, true
+}
+
+// holdCode extends the lease of a code until release is called: a process that is killed is
+// noticed soon, and a slow one keeps its code.
+func (c *Client) holdCode(ctx context.Context, key, owner string) (release func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var done sync.WaitGroup
+	done.Go(func() {
+		ticker := time.NewTicker(codeLease / 3)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-ticker.C:
+				_, _, _ = c.logins.once.Hold(ctx, key, owner, codeLease) // the next one may succeed
+			}
+		}
+	})
+	return func() { cancel(); done.Wait() }
 }
 
 // recordOutcome tells the other processes.

@@ -59,10 +59,8 @@ type authorization struct {
 }
 
 // authorizeOrder is the order in which the page takes its parameters. WeChat warns that
-// it is matched strictly.
-var authorizeOrder = []string{
-	"appid", "redirect_uri", "response_type", "scope", "state", "component_appid", "forcePopup", "connect_redirect",
-}
+// it is matched strictly. Others, such as connect_redirect, SDKs put anywhere.
+var authorizeOrder = []string{"appid", "redirect_uri", "response_type", "scope", "state"}
 
 // readAuthorization checks the address of the page.
 func (s *Simulator) readAuthorization(u *url.URL) (*authorization, error) {
@@ -80,7 +78,7 @@ func (s *Simulator) readAuthorization(u *url.URL) (*authorization, error) {
 	case query.Get("scope") == "":
 		return nil, &pageError{pageNoScope, "the scope is missing"}
 	case !inOrder(u.RawQuery):
-		return nil, &pageError{0, "the parameters have to be " + strings.Join(authorizeOrder[:5], ", ") + ", in this order and once each"}
+		return nil, &pageError{0, "the parameters have to be " + strings.Join(authorizeOrder, ", ") + ", in this order and once each"}
 	case query.Get("response_type") != "code":
 		return nil, &pageError{0, "response_type has to be code"}
 	}
@@ -119,18 +117,16 @@ func (z *authorization) check(path string, conf Account) error {
 	return nil
 }
 
-// inOrder reports whether each parameter is there once, in the order that WeChat wants.
+// inOrder reports whether the parameters are there once each, in the order that WeChat
+// wants.
 func inOrder(query string) bool {
-	at := -1
+	var names []string
 	for pair := range strings.SplitSeq(query, "&") {
-		name, _, _ := strings.Cut(pair, "=")
-		i := slices.Index(authorizeOrder, name)
-		if i <= at {
-			return false
+		if name, _, _ := strings.Cut(pair, "="); slices.Contains(authorizeOrder, name) {
+			names = append(names, name)
 		}
-		at = i
 	}
-	return true
+	return slices.Equal(names, authorizeOrder)
 }
 
 // person returns the openid that a choice means. The account's mutex is held.

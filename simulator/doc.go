@@ -159,8 +159,8 @@
 //
 // Logins:
 //
-//   - The authorize page wants its parameters in the documented order, a state of letters
-//     and digits and #wechat_redirect. It shows errors with HTTP status 400, and with a
+//   - The authorize page wants its five parameters in the documented order, others
+//     anywhere, a state of letters and digits and #wechat_redirect. It shows errors with HTTP status 400, and with a
 //     number where WeChat documents one. It does not look at the User-Agent.
 //   - The browser is sent back with the parameters code and state behind those that the
 //     address has. A person who refuses is sent back with the state alone.

@@ -257,7 +257,7 @@ func TestAuthorizePageIsStrict(t *testing.T) {
 		{"state=s", "state=a-b", "10013"},
 		{"response_type=code&scope=snsapi_base", "scope=snsapi_base&response_type=code", "in this order"},
 		{"state=s", "state=s&state=s", "in this order"},
-		{"state=s", "state=s&unknown=1", "in this order"},
+		{"&state=s", "", "in this order"},
 		{"oauth2/authorize", "qrconnect", "10005"},
 	} {
 		address := strings.Replace(good, row.old, row.to, 1)
@@ -272,9 +272,11 @@ func TestAuthorizePageIsStrict(t *testing.T) {
 	if _, err := wx.Authorize(strings.TrimSuffix(good, "#wechat_redirect"), simulator.Consent{}); err == nil {
 		t.Error("an address without #wechat_redirect opens")
 	}
-	for _, further := range []string{"&forcePopup=true", "&connect_redirect=1"} {
-		if _, err := wx.Authorize(strings.Replace(good, "#", further+"#", 1), simulator.Consent{}); err != nil {
-			t.Errorf("%s: %v", further, err)
+	for _, further := range []string{"forcePopup=true", "connect_redirect=1"} {
+		for _, address := range []string{strings.Replace(good, "#", "&"+further+"#", 1), strings.Replace(good, "?", "?"+further+"&", 1)} {
+			if _, err := wx.Authorize(address, simulator.Consent{}); err != nil {
+				t.Errorf("%s: %v", address, err)
+			}
 		}
 	}
 	if _, err := wx.Authorize(good, simulator.Consent{Follower: "oNobody"}); err == nil {

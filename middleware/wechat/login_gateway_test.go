@@ -1,12 +1,15 @@
 package wechat_test
 
 import (
+	"errors"
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/zhongkong-go/zhongkong/gateway"
 	"github.com/zhongkong-go/zhongkong/middleware/wechat"
+	"github.com/zhongkong-go/zhongkong/platform"
 	"github.com/zhongkong-go/zhongkong/simulator"
 	"github.com/zhongkong-go/zhongkong/simulator/simtest"
 )
@@ -41,5 +44,24 @@ func TestLoginWebsiteBesideGateway(t *testing.T) {
 	desk.agent = "Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0"
 	if status, page := desk.open(s, "/me"); status != http.StatusOK || !strings.Contains(page, "name=小明") {
 		t.Errorf("%d %s", status, page)
+	}
+}
+
+// TestSigningThroughGateway: a gateway carries a signed call as it is.
+func TestSigningThroughGateway(t *testing.T) {
+	t.Chdir(t.TempDir())
+	b := newBehind(t)
+	cfg := b.config(b.client(gateway.Client{Name: "shop"}))
+	cfg.Signing = signing(t, time.Now().Add(365*24*time.Hour))
+	cfg.Signing.Paths = []string{"/cgi-bin/openapi/rid/get"}
+	var refusal *platform.Error
+	err := newClient(t, cfg).Post(t.Context(), cfg.Signing.Paths[0], map[string]string{"rid": "private"}, nil)
+	if !errors.As(err, &refusal) || refusal.Code != 76002 { // which the simulator, who signs nothing, may say unsigned
+		t.Errorf("%v", err)
+	}
+	for _, e := range b.wx.Events() {
+		if e.Path == cfg.Signing.Paths[0] && (!strings.HasPrefix(e.Request, `{"iv":"`) || strings.Contains(e.Request, "private")) {
+			t.Errorf("WeChat got %s", e.Request)
+		}
 	}
 }

@@ -227,6 +227,19 @@ func TestLoginSilent(t *testing.T) {
 	}
 }
 
+// TestLoginPathEscapes: WeChat may escape the return address in its own way.
+func TestLoginPathEscapes(t *testing.T) {
+	s := newShop(t, wechat.LoginConfig{})
+	b := newBrowser(t)
+	back := b.begin(s, "/any/%E5%95%86%E5%93%81?q=1")
+	if status, page := b.open(s, strings.Replace(back, "%E5%95%86%E5%93%81", "%e5%95%86%E5%93%81", 1)); status != 200 || !strings.HasSuffix(page, "query=q=1") {
+		t.Errorf("%d %s", status, page)
+	}
+	if got := b.seen[len(b.seen)-1]; got != shopOrigin+"/any/%E5%95%86%E5%93%81?q=1" {
+		t.Errorf("it was sent to %s", got)
+	}
+}
+
 func TestLoginAsksForUserinfo(t *testing.T) {
 	s := newShop(t, wechat.LoginConfig{})
 	b := newBrowser(t)

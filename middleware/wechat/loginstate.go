@@ -12,6 +12,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -147,12 +148,19 @@ func (l *login) recall(c *gin.Context, state string) (pending, *loginPage) {
 	switch {
 	case err != nil || p.ID != id:
 		return pending{}, pageForeign
-	case p.Path != c.Request.URL.EscapedPath():
+	case !samePage(p.Path, c.Request.URL):
 		return pending{}, pageElsewhere
 	case p.Website && l.cfg.Website == nil:
 		return pending{}, pageElsewhere
 	}
 	return p, nil
+}
+
+// samePage compares an escaped path with that of a request, however it is escaped: WeChat
+// may write it in its own way.
+func samePage(escaped string, u *url.URL) bool {
+	path, err := url.PathUnescape(escaped)
+	return err == nil && path == u.Path
 }
 
 // cookieName has the prefix by which browsers take a cookie from this very host alone.

@@ -1,7 +1,6 @@
 package wechat_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -21,6 +20,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/internal/test/logtest"
 	"github.com/zhongkong-go/zhongkong/middleware/wechat"
 	"github.com/zhongkong-go/zhongkong/platform"
 	"github.com/zhongkong-go/zhongkong/simulator"
@@ -469,9 +469,9 @@ func TestLoginErrors(t *testing.T) {
 		"profile":    {fault: simulator.Fault{Path: "/sns/userinfo", Errcode: 48001}, says: "48001"},
 		"OnLogin":    {onLogin: errors.New("no room left"), says: "no room left"},
 	} {
-		var log bytes.Buffer
+		log := new(logtest.Log)
 		cfg, wx := inMemory(t, loginConfig(), simulator.Options{Accounts: loginAccounts()})
-		cfg.Logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+		cfg.Logger = log.Logger(slog.LevelDebug)
 		s := &shop{wx, engine(newClient(t, cfg), wechat.LoginConfig{
 			Userinfo: true, OnLogin: func(context.Context, *wechat.User, platform.UserGrant) error { return row.onLogin },
 		})}
@@ -488,11 +488,11 @@ func TestLoginErrors(t *testing.T) {
 			t.Errorf("%s: %d", name, res.status)
 		}
 		if !strings.Contains(log.String(), row.says) {
-			t.Errorf("%s: the log does not say %q: %s", name, row.says, &log)
+			t.Errorf("%s: the log does not say %q: %s", name, row.says, log)
 		}
 		for _, private := range []string{u.Query().Get("code"), u.Query().Get("state"), wx.Account().Followers[0], testSecret} {
 			if strings.Contains(log.String(), private) {
-				t.Errorf("%s: the log says %s: %s", name, private, &log)
+				t.Errorf("%s: the log says %s: %s", name, private, log)
 			}
 		}
 	}

@@ -1,7 +1,6 @@
 package wechat_test
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -19,6 +18,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"github.com/zhongkong-go/zhongkong/internal/test/logtest"
 	"github.com/zhongkong-go/zhongkong/middleware/wechat"
 	"github.com/zhongkong-go/zhongkong/platform"
 	"github.com/zhongkong-go/zhongkong/simulator"
@@ -64,9 +64,9 @@ func getMe(t *testing.T, r *gin.Engine, authorization string) (int, string) {
 
 func TestMiniLoginHandler(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var log bytes.Buffer
+		log := new(logtest.Log)
 		cfg, wx := inMemory(t, config(), simulator.Options{Accounts: miniAccount()})
-		cfg.Logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+		cfg.Logger = log.Logger(slog.LevelDebug)
 		var sessions []platform.MiniSession
 		r := miniEngine(newClient(t, cfg), func(_ context.Context, u *wechat.User, s platform.MiniSession) error {
 			if sessions = append(sessions, s); u.OpenID != s.OpenID || u.UnionID == "" {
@@ -92,7 +92,7 @@ func TestMiniLoginHandler(t *testing.T) {
 		}
 		if strings.Contains(body, key) || strings.Contains(body, openid) || strings.Contains(log.String(), key) || strings.Contains(log.String(), code) ||
 			strings.Contains(log.String(), openid) {
-			t.Errorf("the session_key, code or openid is in %s or %s", body, &log)
+			t.Errorf("the session_key, code or openid is in %s or %s", body, log)
 		}
 		for _, bad := range []string{"", token, "Bearer", "Bearer ", "Bearer x", "Bearer " + token[:len(token)-2] + "AA", "bearer " + token} {
 			if status, page := getMe(t, r, bad); status != http.StatusUnauthorized || !strings.Contains(page, `"error":"login_required"`) {

@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/zhongkong-go/zhongkong/internal/test/logtest"
 	"github.com/zhongkong-go/zhongkong/middleware/wechat"
 	"github.com/zhongkong-go/zhongkong/platform"
 	"github.com/zhongkong-go/zhongkong/simulator"
@@ -65,9 +66,9 @@ func (r *recorder) RoundTrip(req *http.Request) (*http.Response, error) {
 
 // TestSigning: a call is encrypted on its way, and an answer that is not signed is an error.
 func TestSigning(t *testing.T) {
-	var log bytes.Buffer
+	log := new(logtest.Log)
 	cfg, _ := inMemory(t, config(), simulator.Options{Accounts: miniAccount()})
-	cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
+	cfg.Logger = log.Logger(slog.LevelInfo)
 	cfg.Signing = signing(t, time.Now().Add(59*24*time.Hour))
 	wire := &recorder{RoundTripper: cfg.Transport, path: "/wxa/getuserriskrank"}
 	cfg.Transport = wire
@@ -84,7 +85,7 @@ func TestSigning(t *testing.T) {
 		t.Errorf("another path: %v", err)
 	}
 	if !strings.Contains(log.String(), "certificate in Config.Signing expires") {
-		t.Errorf("the log does not say that the certificate expires: %s", &log)
+		t.Errorf("the log does not say that the certificate expires: %s", log)
 	}
 
 	cfg = config()

@@ -154,7 +154,7 @@ func (f renewal) extend() (stop func()) {
 			if !time.Now().Before(until) {
 				return
 			}
-			switch _, sent, err := k.calls.acquire(context.Background(), id); {
+			switch _, sent, err := k.calls.acquire(context.Background(), id, true); {
 			case err == nil:
 				until = sent.Add(k.cfg.Timing.LeaseTTL)
 			case isAnswer(err):

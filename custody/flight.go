@@ -320,7 +320,7 @@ func (f *flight) acquire() {
 		f.attempt.id = attemptID()
 	}
 	f.k.state.heed()
-	lease, sent, err := f.k.calls.acquire(f.ctx, f.attempt.id)
+	lease, sent, err := f.k.calls.acquire(f.ctx, f.attempt.id, false)
 	if busy, ok := errors.AsType[*HeldError](err); ok {
 		f.tried(sent, nil)
 		f.tries, f.polls, f.heldUntil = 0, 0, time.Now().Add(busy.Left)
@@ -352,7 +352,7 @@ func (f *flight) release(notes []byte) error {
 func (f *flight) giveBack() {
 	k := f.k
 	f.gaveBack = true
-	lease, sent, err := k.calls.acquire(f.ctx, attemptID())
+	lease, sent, err := k.calls.acquire(f.ctx, attemptID(), false)
 	if err != nil {
 		return // the holder renews, or the store takes nothing
 	}

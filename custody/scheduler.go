@@ -10,9 +10,15 @@ import (
 	"time"
 )
 
-// defaultRenewalsPerSecond keeps a process that was just started with many
-// accounts from asking for all of them at once.
-const defaultRenewalsPerSecond = 50
+const (
+	// defaultRenewalsPerSecond keeps a process that was just started with many accounts
+	// from asking for all of them at once.
+	defaultRenewalsPerSecond = 50
+
+	// hurryMost is how many times faster work starts that is behind its time: twice as
+	// fast for a second, three times for two.
+	hurryMost = 10
+)
 
 const (
 	defaultSpreadOver = time.Hour
@@ -29,6 +35,7 @@ const (
 //	defer s.Close()
 type Scheduler struct {
 	pace   time.Duration // between two starts
+	paced  bool          // by the program: late or not
 	spread time.Duration
 
 	mu      sync.Mutex // guards what follows
@@ -47,8 +54,9 @@ type Scheduler struct {
 
 // SchedulerConfig sets a [Scheduler] up.
 type SchedulerConfig struct {
-	// MaxRenewalsPerSecond paces the starts of renewals ahead of time; 0 means 50.
-	// A caller that waits for a token is never paced.
+	// MaxRenewalsPerSecond paces the starts of renewals ahead of time; 0 means 50, and
+	// up to 500 while they are behind their time, as those of 10,000 tokens that live for
+	// a minute would be. A caller that waits for a token is never paced.
 	MaxRenewalsPerSecond float64
 
 	// SpreadOver is the time over which the first fetches of more than 1,000
@@ -76,6 +84,7 @@ func NewScheduler(cfg SchedulerConfig) *Scheduler {
 	}
 	return &Scheduler{
 		pace:   time.Duration(float64(time.Second) / perSecond),
+		paced:  cfg.MaxRenewalsPerSecond > 0,
 		spread: spread,
 		phase:  rand.Float64(),
 		hubs:   map[Store]*hub{},
@@ -234,10 +243,18 @@ func (s *Scheduler) due() (*task, time.Duration) {
 	if wait := start.Sub(now); wait > 0 {
 		return nil, wait
 	}
-	s.next = now.Add(s.pace)
+	s.next = now.Add(s.until(now.Sub(first.when)))
 	heap.Pop(&s.heap)
 	first.planned = false
 	return first, 0
+}
+
+// until returns the time between a start that comes late and the next one.
+func (s *Scheduler) until(late time.Duration) time.Duration {
+	if s.paced || late <= 0 {
+		return s.pace
+	}
+	return time.Duration(float64(s.pace) / min(1+late.Seconds(), hurryMost))
 }
 
 // task is a Keeper's place in the heap, guarded by Scheduler.mu.

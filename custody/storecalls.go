@@ -45,9 +45,13 @@ func (c *storeCalls) first() bool {
 	})
 }
 
-// acquire takes the lease, or extends it when attempt has it.
-func (c *storeCalls) acquire(ctx context.Context, attempt string) (lease Lease, sent time.Time, err error) {
-	sent, err = c.write(ctx, CallAcquire, c.cfg.Timing.StoreTimeout, func(ctx context.Context) error {
+// acquire takes the lease, or extends it when attempt holds it.
+func (c *storeCalls) acquire(ctx context.Context, attempt string, holds bool) (lease Lease, sent time.Time, err error) {
+	turn := first
+	if !holds {
+		turn = inTurn
+	}
+	sent, err = c.write(ctx, turn, CallAcquire, c.cfg.Timing.StoreTimeout, func(ctx context.Context) error {
 		var err error
 		lease, err = c.cfg.Store.Acquire(ctx, c.cfg.Key, attempt, c.cfg.Timing.LeaseTTL)
 		return err
@@ -56,7 +60,7 @@ func (c *storeCalls) acquire(ctx context.Context, attempt string) (lease Lease, 
 }
 
 func (c *storeCalls) begin(ctx context.Context, lease Lease, notes []byte) error {
-	_, err := c.write(ctx, CallBegin, c.cfg.Timing.StoreTimeout, func(ctx context.Context) error {
+	_, err := c.write(ctx, first, CallBegin, c.cfg.Timing.StoreTimeout, func(ctx context.Context) error {
 		return c.cfg.Store.Begin(ctx, lease, notes)
 	})
 	return err
@@ -64,7 +68,7 @@ func (c *storeCalls) begin(ctx context.Context, lease Lease, notes []byte) error
 
 // save is not interrupted by Close, which waits for it.
 func (c *storeCalls) save(lease Lease, record Record) error {
-	_, err := c.write(context.Background(), CallSave, c.cfg.Timing.SaveTimeout, func(ctx context.Context) error {
+	_, err := c.write(context.Background(), first, CallSave, c.cfg.Timing.SaveTimeout, func(ctx context.Context) error {
 		return c.cfg.Store.Save(ctx, lease, record)
 	})
 	return err
@@ -72,27 +76,31 @@ func (c *storeCalls) save(lease Lease, record Record) error {
 
 // release is not interrupted by Close either: others would wait for the lease's end.
 func (c *storeCalls) release(lease Lease, notes []byte) error {
-	_, err := c.write(context.Background(), CallRelease, c.cfg.Timing.StoreTimeout, func(ctx context.Context) error {
+	_, err := c.write(context.Background(), first, CallRelease, c.cfg.Timing.StoreTimeout, func(ctx context.Context) error {
 		return c.cfg.Store.Release(ctx, lease, notes)
 	})
 	return err
 }
 
 func (c *storeCalls) shorten(fence int64, end time.Time) error {
-	_, err := c.write(context.Background(), CallShorten, c.cfg.Timing.StoreTimeout, func(ctx context.Context) error {
+	_, err := c.write(context.Background(), first, CallShorten, c.cfg.Timing.StoreTimeout, func(ctx context.Context) error {
 		return c.cfg.Store.Shorten(ctx, c.cfg.Key, fence, end)
 	})
 	return err
 }
 
-// write makes a call that changes the store.
+// write makes a call that changes the store, when it is its turn; its time begins then.
 func (c *storeCalls) write(
-	ctx context.Context, call StoreCall, timeout time.Duration, do func(context.Context) error,
+	ctx context.Context, turn turn, call StoreCall, timeout time.Duration, do func(context.Context) error,
 ) (sent time.Time, err error) {
+	if err := c.hub.gate.enter(ctx, turn); err != nil {
+		return time.Time{}, err
+	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	sent = time.Now()
 	err = do(ctx)
+	c.hub.gate.leave(time.Since(sent), timeout, storeFailure(err))
 	c.report(call, sent, err)
 	c.note(call, sent, err)
 	return sent, err

@@ -1,4 +1,4 @@
-//go:build cgo && unix
+//go:build unix
 
 package examples_test
 
@@ -186,10 +186,29 @@ func TestBasicEndsWhileWeChatHangs(t *testing.T) {
 	})
 }
 
+// TestBasicPage: a browser at the app's address is told what that is, and WeChat is not.
+func TestBasicPage(t *testing.T) {
+	t.Parallel()
+	a := basic.start(t)
+	status, header, body := a.get(a.url + "/")
+	if status != http.StatusOK || !strings.HasPrefix(header.Get("Content-Type"), "text/html") || !strings.Contains(body, "examples/basic") ||
+		!strings.Contains(body, `href="/status"`) || !strings.Contains(body, "simulated") {
+		t.Errorf("%d %v: %s", status, header, body)
+	}
+	if status, _, body := a.get(a.url + "/?signature=x&timestamp=1&nonce=2&echostr=3"); status == http.StatusOK || strings.Contains(body, "<html") {
+		t.Errorf("a forgery gets %d: %s", status, body)
+	}
+}
+
 // TestBasicDoesNotStart, and says why and what to do.
 func TestBasicDoesNotStart(t *testing.T) {
 	t.Parallel()
 	port := takenPort(t)
 	basic.mustNotStart(t, []string{"PORT=" + port}, "port "+port, "PORT=3101 go run ./examples/basic")
 	basic.mustNotStart(t, []string{"PORT=0", "WECHAT_APPID=" + appid}, "WECHAT_APPSECRET")
+	basic.mustNotStart(t, []string{"PORT=abc"}, `PORT is "abc": it has to be the number of a port alone, such as 3100`)
+	basic.mustNotStart(t, []string{"PORT=0", "WECHAT_APPID=" + secret, "WECHAT_APPSECRET=" + appid}, "look swapped")
+	// What the middleware finds is an error of one line too, and no panic.
+	basic.mustNotStart(t, []string{"PORT=0", "WECHAT_APPID=" + appid, "WECHAT_APPSECRET=" + secret, "ZHONGKONG_STORE=sqlite:" + t.TempDir()},
+		"wechat.Middleware: ", "is a folder")
 }

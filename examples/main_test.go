@@ -1,4 +1,4 @@
-//go:build cgo && unix
+//go:build unix
 
 // Package examples_test runs the examples as processes, as somebody does who tries them.
 package examples_test

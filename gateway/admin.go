@@ -163,7 +163,7 @@ func (g *Gateway) adminAdd(r *http.Request, actor string, body []byte) (any, err
 	if err := decoder.Decode(&c); err != nil {
 		return nil, badRequest("the body is not a client: %v", err)
 	}
-	if err := c.validate(); err != nil {
+	if err := c.typed(); err != nil {
 		return nil, badRequest("%s", strings.TrimPrefix(err.Error(), "gateway: "))
 	}
 	key, err := g.Clients(actor).Add(r.Context(), c)

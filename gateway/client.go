@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/internal/shape"
 	"github.com/zhongkong-go/zhongkong/store"
 )
 
@@ -63,7 +64,7 @@ func (c Client) validate() error {
 	}
 	switch {
 	case c.Name == "" || len(c.Name) > 64 || strings.ContainsFunc(c.Name, odd):
-		return fmt.Errorf("gateway: the client's name %q has to be 1 to 64 letters, digits, '-', '_' and '.'", c.Name)
+		return fmt.Errorf("gateway: the client's name %s has to be 1 to 64 letters, digits, '-', '_' and '.'", shape.Show(c.Name))
 	case len(c.Accounts) == 0:
 		return fmt.Errorf("gateway: client %s has no account: name its appids, or %s for all", c.Name, AllAccounts)
 	case c.Rate < 0 || math.IsNaN(c.Rate) || math.IsInf(c.Rate, 0):
@@ -71,11 +72,30 @@ func (c Client) validate() error {
 	}
 	for _, account := range c.Accounts {
 		if account != AllAccounts && !isAppID(account) {
-			return fmt.Errorf("gateway: client %s: %q is no appid", c.Name, account)
+			return fmt.Errorf("gateway: client %s: %s is no appid", c.Name, shape.Show(account))
 		}
 	}
 	if _, err := newPathList(c.Paths); err != nil {
 		return fmt.Errorf("gateway: client %s: %w", c.Name, err)
+	}
+	return nil
+}
+
+// typed is validate for a client that somebody has just typed: what looks like another
+// kind of value is none of its fields. A stored one goes on.
+func (c Client) typed() error {
+	if err := c.validate(); err != nil {
+		return err
+	}
+	for _, field := range append([]string{c.Name}, c.Accounts...) {
+		if strings.HasPrefix(field, keyPrefix) {
+			return errors.New("gateway: a client's key stands in the place of a name or an appid: keys are made by the gateway, and shown once")
+		}
+	}
+	for i, account := range c.Accounts {
+		if err := shape.Check(shape.Field{Name: fmt.Sprintf("appid %d", i+1), Kind: shape.AppID, Value: account}); err != nil {
+			return fmt.Errorf("gateway: the new client: %w", err)
+		}
 	}
 	return nil
 }
@@ -128,7 +148,7 @@ func NewClients(st custody.Store, actor string) (*Clients, error) {
 // a hash of it. It returns ErrClientExists for a name that is taken.
 func (c *Clients) Add(ctx context.Context, client Client) (custody.Secret, error) {
 	client.Created = time.Now().UTC().Truncate(time.Second)
-	if err := client.validate(); err != nil {
+	if err := client.typed(); err != nil {
 		return custody.Secret{}, err
 	}
 	if !client.Ends.IsZero() && !client.Ends.After(client.Created) {

@@ -37,6 +37,7 @@ const (
 
 const (
 	perLine    = 8                  // deliveries to a subscriber at a time
+	lendLeast  = 3                  // of them that have to be free before more are looked for
 	oddLanes   = 3                  // followers of whom a subscriber takes nothing, until it counts as down
 	firstPause = time.Second        // after a failure, doubling to
 	lastPause  = time.Minute        // which is also the longest that a subscriber that is back is not noticed

@@ -10,6 +10,7 @@ import (
 
 	"github.com/zhongkong-go/zhongkong/callback"
 	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/internal/shape"
 	"github.com/zhongkong-go/zhongkong/store"
 )
 
@@ -236,7 +237,7 @@ func modeOf(mode Mode, aesKey custody.Secret) (Mode, error) {
 			return "", fmt.Errorf("mode is %s, which needs an aes_key", mode)
 		}
 	default:
-		return "", fmt.Errorf("mode is %q: it must be plain, compatible or safe", string(mode))
+		return "", fmt.Errorf("mode is %s: it must be plain, compatible or safe", shape.Show(string(mode)))
 	}
 	return mode, nil
 }

@@ -112,6 +112,8 @@ func (l *line) room(busy int) (sub *subscriber, most int, pause time.Duration) {
 		return l.sub, 0, pause
 	case l.failing > 0: // one delivery finds out
 		return l.sub, max(0, 1-busy), 0
+	case perLine-busy < lendLeast && busy > 0:
+		return l.sub, 0, 0 // a look for each delivery would cost as much as the deliveries
 	default:
 		return l.sub, perLine - busy, 0
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/internal/shape"
 )
 
 // What of a configuration file is about callbacks.
@@ -65,19 +66,16 @@ func (f accountFile) foreign() (path string, found bool) {
 	return "", false
 }
 
-// read returns the Callback of a file, checked. at puts the line in front of an error
-// about a field below callback.
-func (c *callbackFile) read(
-	appID, folder string, env func(string) (string, bool), at func(field string, err error) error,
-) (*Callback, error) {
+// read returns the Callback of a file. An error is a [*fieldError].
+func (c *callbackFile) read(folder string, env func(string) (string, bool)) (*Callback, error) {
 	var failed error
 	read := func(path string, s secretSource) (secret custody.Secret) {
-		if s.isZero() || failed != nil {
+		if s.isZero() {
 			return secret
 		}
 		secret, err := s.read(folder, env)
-		if err != nil {
-			failed = at(path, err)
+		if err != nil && failed == nil {
+			failed = &fieldError{path, err}
 		}
 		return secret
 	}
@@ -93,14 +91,23 @@ func (c *callbackFile) read(
 			When: Rule{Types: s.When.Type, Events: s.When.Event, Key: s.When.Key, Followers: s.When.Follower},
 		})
 	}
-	if failed != nil {
-		return nil, failed
+	return out, failed
+}
+
+// check says what is wrong with a callback that somebody wrote, by a [*fieldError].
+func (c *Callback) check(appID string) error {
+	for i, s := range c.Subscribers {
+		names := [...]string{"token", "aes_key"}
+		err := shape.Check(
+			shape.Field{Name: names[0], Kind: shape.Token, Value: s.Token.Reveal()},
+			shape.Field{Name: names[1], Kind: shape.AESKey, Value: s.AESKey.Reveal()},
+		)
+		if e, ok := errors.AsType[*shape.Error](err); ok {
+			return &fieldError{fmt.Sprintf(".subscribers[%d].%s", i, names[e.Index]), e}
+		}
 	}
-	_, err := newReceiver(appID, out)
-	if field, ok := errors.AsType[*fieldError](err); ok {
-		return nil, at(field.field, field.err)
-	}
-	return out, err
+	_, err := newReceiver(appID, c)
+	return err
 }
 
 // storedCallback is a Callback of the admin API, inside the seal.

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/internal/shape"
 	"github.com/zhongkong-go/zhongkong/platform"
 	"github.com/zhongkong-go/zhongkong/store"
 )
@@ -229,6 +231,9 @@ func New(ctx context.Context, cfg Config) (*Gateway, error) {
 		g.scheduler.Close()
 		return nil, err
 	}
+	if text := shape.Proxy(os.Getenv); text != "" && cfg.Transport == nil {
+		cfg.Logger.Warn(text)
+	}
 	g.registry.look(ctx)
 	g.background.Go(func() { g.registry.run(g.ctx) })
 	return g, nil
@@ -241,6 +246,11 @@ func New(ctx context.Context, cfg Config) (*Gateway, error) {
 func (g *Gateway) Replace(list []Account) error {
 	g.replacing.Lock()
 	defer g.replacing.Unlock()
+	for i, a := range list {
+		if err := a.typed(); err != nil {
+			return fmt.Errorf("gateway: account %d of %d: %w", i+1, len(list), err)
+		}
+	}
 	if err := overlap(list, g.admin, "the admin API has brought it: take it away there or here"); err != nil {
 		return err
 	}
@@ -281,7 +291,7 @@ func (g *Gateway) apply(list []Account) error {
 	}
 	for _, spec := range list {
 		if !isAppID(spec.AppID) {
-			return giveUp(fmt.Errorf("gateway: %q is no appid", spec.AppID))
+			return giveUp(fmt.Errorf("gateway: %s is no appid", shape.Show(spec.AppID)))
 		}
 		if _, twice := next[spec.AppID]; twice {
 			return giveUp(fmt.Errorf("gateway: the account %s stands there twice", spec.AppID))

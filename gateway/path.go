@@ -3,6 +3,8 @@ package gateway
 import (
 	"fmt"
 	"strings"
+
+	"github.com/zhongkong-go/zhongkong/internal/shape"
 )
 
 // maxPath is in bytes; WeChat's longest has about 60.
@@ -45,7 +47,7 @@ func newPathList(paths []string) (l pathList, err error) {
 		prefix, all := strings.CutSuffix(path, "/*")
 		switch {
 		case !cleanPath(prefix):
-			return pathList{}, fmt.Errorf("%q is no path such as /cgi-bin/menu/get or /cgi-bin/message/*", path)
+			return pathList{}, fmt.Errorf("%s is no path such as /cgi-bin/menu/get or /cgi-bin/message/*", shape.Show(path))
 		case all:
 			l.prefixes = append(l.prefixes, prefix+"/")
 		default:

@@ -17,6 +17,7 @@ import (
 	"github.com/goccy/go-yaml/ast"
 
 	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/internal/shape"
 	"github.com/zhongkong-go/zhongkong/platform"
 )
 
@@ -35,6 +36,24 @@ type Account struct {
 	// Callback is what WeChat pushes, and to whom it goes. Nil means that the gateway
 	// takes no pushes of the account.
 	Callback *Callback
+}
+
+// accountFields are the fields of typed, by the names of the configuration file.
+var accountFields = []string{"appid", "secret", "callback.token", "callback.aes_key"}
+
+// typed finds values that are in each other's place, with an error that is a
+// [*shape.Error] over accountFields.
+func (a Account) typed() error {
+	var callback Callback
+	if a.Callback != nil {
+		callback = *a.Callback
+	}
+	return shape.Check(
+		shape.Field{Name: accountFields[0], Kind: shape.AppID, Value: a.AppID},
+		shape.Field{Name: accountFields[1], Kind: shape.AppSecret, Value: a.Secret.Reveal()},
+		shape.Field{Name: accountFields[2], Kind: shape.Token, Value: callback.Token.Reveal()},
+		shape.Field{Name: accountFields[3], Kind: shape.AESKey, Value: callback.AESKey.Reveal()},
+	)
 }
 
 // equal leaves Callback out: its change touches no token.
@@ -127,6 +146,8 @@ type (
 		TokenAPI     string        `yaml:"token_api"`
 		DailyFetches int           `yaml:"daily_fetches"`
 		Callback     *callbackFile `yaml:"callback"`
+
+		without bool // the AppSecret is not needed
 	}
 )
 
@@ -165,6 +186,15 @@ func (s *secretSource) UnmarshalYAML(node ast.Node) error {
 	return nil
 }
 
+// plainly returns a name for an error's text, which somebody may have taken for the field
+// of the value.
+func plainly(name string) string {
+	if shape.IsSecret(name) {
+		return shape.Show(name)
+	}
+	return name
+}
+
 func (s secretSource) isZero() bool { return s.literal.IsZero() && s.env == "" && s.file == "" }
 
 // read returns the secret. Relative files are in folder.
@@ -174,10 +204,16 @@ func (s secretSource) read(folder string, env func(string) (string, bool)) (cust
 	case s.env != "":
 		value, _ := env(s.env)
 		if text = strings.TrimSpace(value); text == "" {
-			return custody.Secret{}, fmt.Errorf("the environment variable %s is not set", s.env)
+			return custody.Secret{}, fmt.Errorf("the environment variable %s is not set", plainly(s.env))
 		}
 	case s.file != "":
 		path := s.file
+		if err := shape.Path("the path of the secret's file", path); err != nil {
+			return custody.Secret{}, err
+		}
+		if shape.IsSecret(path) {
+			return custody.Secret{}, errors.New("the path of the secret's file looks like the secret itself: write that without {file: …}, or name the file")
+		}
 		if !filepath.IsAbs(path) {
 			path = filepath.Join(folder, path)
 		}
@@ -224,14 +260,56 @@ func ReadSettings(path string) (*Settings, error) {
 	return s, nil
 }
 
+// Parts says what [ReadParts] reads of a configuration file.
+type Parts struct {
+	// Secret reports whether the AppSecret of an account is needed. Nil means of none.
+	Secret func(appID string) bool
+}
+
+// ReadParts is [ReadSettings] for a command that needs few of its values: keys of the
+// admin listener, callbacks, and each AppSecret that is not needed are left out, so that
+// their variables and files need not be there.
+func ReadParts(path string, parts Parts) (*Settings, error) {
+	content, err := readLimited(path, 16<<20)
+	if err != nil {
+		return nil, fmt.Errorf("gateway: the configuration cannot be read: %w", err)
+	}
+	s, err := parse(content, filepath.Dir(path), os.LookupEnv, &parts)
+	if err != nil {
+		return nil, fmt.Errorf("gateway: %s: %w", path, err)
+	}
+	return s, nil
+}
+
+// leave takes out of a file what parts does not name.
+func (p *Parts) leave(file *settingsFile) {
+	if p == nil {
+		return
+	}
+	file.Admin = adminFile{}
+	for i := range file.Accounts {
+		a := &file.Accounts[i]
+		a.Callback = nil
+		if p.Secret == nil || !p.Secret(a.AppID) {
+			a.Secret, a.without = secretSource{}, true
+		}
+	}
+}
+
 // ParseSettings reads the content of a configuration file. folder is where its
 // relative paths begin, env is [os.LookupEnv]. Everything in it is checked; an
 // error begins with "line N: " where a line can be named.
 func ParseSettings(content []byte, folder string, env func(string) (string, bool)) (*Settings, error) {
+	return parse(content, folder, env, nil)
+}
+
+// parse reads all, or the parts that are named.
+func parse(content []byte, folder string, env func(string) (string, bool), parts *Parts) (*Settings, error) {
 	var file settingsFile
 	if err := unmarshal(content, &file); err != nil && !errors.Is(err, errEmpty) {
 		return nil, err
 	}
+	parts.leave(&file)
 	at := func(path string, err error) error { return lineError(content, path, err) }
 	s := &Settings{
 		Listen: file.Listen, PlainHTTP: file.PlainHTTP, TLS: TLS(file.TLS), Store: file.Store, APIBase: file.APIBase,
@@ -242,11 +320,11 @@ func ParseSettings(content []byte, folder string, env func(string) (string, bool
 	}
 	if file.Log.Level != "" {
 		if err := s.Log.Level.UnmarshalText([]byte(file.Log.Level)); err != nil {
-			return nil, at("$.log.level", fmt.Errorf("log.level is %q: it must be debug, info, warn or error", file.Log.Level))
+			return nil, at("$.log.level", fmt.Errorf("log.level is %s: it must be debug, info, warn or error", shape.Show(file.Log.Level)))
 		}
 	}
 	if f := s.Log.Format; f != "" && f != "text" && f != "json" {
-		return nil, at("$.log.format", fmt.Errorf("log.format is %q: it must be text or json", f))
+		return nil, at("$.log.format", fmt.Errorf("log.format is %s: it must be text or json", shape.Show(f)))
 	}
 	if _, err := platform.New(platform.Config{Base: s.APIBase}); err != nil {
 		return nil, at("$.api_base", fmt.Errorf("api_base %s", strings.TrimPrefix(err.Error(), "platform: Config.Base ")))
@@ -283,7 +361,7 @@ func (f timingFile) read(at func(string, error) error) (custody.Timing, error) {
 		if err != nil || value <= 0 {
 			return custody.Timing{}, at(
 				"$.timing."+d.name,
-				fmt.Errorf("timing.%s is %q: it must be a positive duration such as 8s or 500ms", d.name, d.text),
+				fmt.Errorf("timing.%s is %s: it must be a positive duration such as 8s or 500ms", d.name, shape.Show(d.text)),
 			)
 		}
 		*d.field = value
@@ -324,36 +402,53 @@ func readAccounts(files []accountFile, folder string, env func(string) (string, 
 	seen := map[string]bool{}
 	for i, f := range files {
 		at := func(field string, err error) error { return at(fmt.Sprintf("$.accounts[%d]%s", i, field), err) }
-		a := Account{AppID: f.AppID, DailyFetches: f.DailyFetches}
-		switch {
-		case f.AppID == "":
-			return nil, at("", errors.New("the account has no appid"))
-		case !isAppID(f.AppID):
-			return nil, at(".appid", errors.New("the appid holds other characters than letters, digits, '-' and '_', or is too long"))
-		case seen[f.AppID]:
-			return nil, at(".appid", fmt.Errorf("the account %s stands there twice", f.AppID))
-		case f.Secret.isZero():
-			return nil, at("", fmt.Errorf("the account %s has no secret: its AppSecret is in the console (开发密钥)", f.AppID))
+		a, err := f.read(folder, env, at)
+		if err != nil {
+			return nil, err
 		}
-		seen[f.AppID] = true
-		var err error
-		if a.Secret, err = f.Secret.read(folder, env); err != nil {
-			return nil, at(".secret", fmt.Errorf("the secret of %s: %w", f.AppID, err))
+		if seen[a.AppID] {
+			return nil, at(".appid", fmt.Errorf("the account %s stands there twice", a.AppID))
 		}
-		if a.TokenAPI, err = platform.ParseTokenAPI(f.TokenAPI); err != nil {
-			return nil, at(".token_api", fmt.Errorf("%s", strings.TrimPrefix(err.Error(), "platform: ")))
-		}
-		if f.Callback != nil {
-			inside := func(field string, err error) error {
-				return at(".callback"+field, fmt.Errorf("callback of %s: %w", f.AppID, err))
-			}
-			if a.Callback, err = f.Callback.read(f.AppID, folder, env, inside); err != nil {
-				return nil, err
-			}
-		}
+		seen[a.AppID] = true
 		accounts = append(accounts, a)
 	}
 	return accounts, nil
+}
+
+// read returns the account of a file, checked. Until its values are known to be in their
+// places, no error shows one.
+func (f accountFile) read(folder string, env func(string) (string, bool), at func(field string, err error) error) (Account, error) {
+	a := Account{AppID: f.AppID, DailyFetches: f.DailyFetches}
+	var secretErr, callbackErr, err error
+	if !f.Secret.isZero() {
+		a.Secret, secretErr = f.Secret.read(folder, env)
+	}
+	if f.Callback != nil {
+		a.Callback, callbackErr = f.Callback.read(folder, env)
+	}
+	misplaced, _ := errors.AsType[*shape.Error](a.typed())
+	switch {
+	case f.AppID == "":
+		return a, at("", errors.New("the account has no appid"))
+	case misplaced != nil:
+		return a, at("."+accountFields[misplaced.Index], misplaced)
+	case !isAppID(f.AppID):
+		return a, at(".appid", errors.New("the appid holds other characters than letters, digits, '-' and '_', or is too long"))
+	case f.Secret.isZero() && !f.without:
+		return a, at("", fmt.Errorf("the account %s has no secret: its AppSecret is in the console (开发密钥)", plainly(f.AppID)))
+	case secretErr != nil:
+		return a, at(".secret", fmt.Errorf("the secret of %s: %w", plainly(f.AppID), secretErr))
+	}
+	if a.TokenAPI, err = platform.ParseTokenAPI(f.TokenAPI); err != nil {
+		return a, at(".token_api", fmt.Errorf("%s", strings.TrimPrefix(err.Error(), "platform: ")))
+	}
+	if callbackErr == nil && a.Callback != nil {
+		callbackErr = a.Callback.check(a.AppID)
+	}
+	if field, ok := errors.AsType[*fieldError](callbackErr); ok {
+		return a, at(".callback"+field.field, fmt.Errorf("callback of %s: %w", f.AppID, field.err))
+	}
+	return a, callbackErr
 }
 
 var errEmpty = errors.New("the configuration is empty")
@@ -394,6 +489,9 @@ func yamlError(err error) error {
 			_, field, _ := strings.Cut(*mismatch.StructFieldName, ".")
 			text = field + " has to be " + plainKind(mismatch.DstType)
 		}
+	}
+	if shape.IsSecret(text) {
+		text = "what stands there is not what was expected, and may be a secret"
 	}
 	if token := e.GetToken(); token != nil {
 		return fmt.Errorf("line %d: %s", token.Position.Line, text)
@@ -437,7 +535,11 @@ func (t *TLS) complete(folder string, at func(string, error) error) error {
 	if t.ClientCA != "" && t.Cert == "" {
 		return at("$.tls.client_ca", errors.New("tls.client_ca needs tls.cert and tls.key"))
 	}
-	for _, path := range []*string{&t.Cert, &t.Key, &t.ClientCA} {
+	for i, path := range []*string{&t.Cert, &t.Key, &t.ClientCA} {
+		name := [...]string{"cert", "key", "client_ca"}[i]
+		if err := shape.Path("tls."+name, *path); err != nil {
+			return at("$.tls."+name, err)
+		}
 		if *path != "" && !filepath.IsAbs(*path) {
 			*path = filepath.Join(folder, *path)
 		}

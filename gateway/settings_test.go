@@ -1,6 +1,8 @@
 package gateway_test
 
 import (
+	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -9,7 +11,9 @@ import (
 
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/gateway"
+	"github.com/zhongkong-go/zhongkong/internal/test/shapetest"
 	"github.com/zhongkong-go/zhongkong/platform"
+	"github.com/zhongkong-go/zhongkong/simulator"
 )
 
 func lookUp(env map[string]string) func(string) (string, bool) {
@@ -114,6 +118,73 @@ func TestSettingsMistakes(t *testing.T) {
 		}
 		if strings.Contains(err.Error(), secret) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%q: the error shows too much: %v", row.text, err)
+		}
+	}
+}
+
+// TestMistakes: values in each other's place, in the file, the admin API and Go.
+func TestMistakes(t *testing.T) {
+	names := []string{"appid", "secret", "callback.token", "callback.aes_key"}
+	w := newWorld(t, simulator.Options{}, func(*gateway.Config) {})
+	admin := w.Admin(custody.NewSecret(adminKey), nil)
+	for _, m := range shapetest.Mistakes {
+		account := map[string]any{"appid": m.AppID, "secret": m.Secret}
+		goes := gateway.Account{AppID: m.AppID, Secret: custody.NewSecret(m.Secret)}
+		if m.Token+m.AESKey != "" {
+			subscriber := map[string]string{"name": "crm", "url": "https://crm.example.org", "token": "anotherToken"}
+			account["callback"] = map[string]any{"token": m.Token, "aes_key": m.AESKey, "subscribers": []any{subscriber}}
+			goes.Callback = &gateway.Callback{Token: custody.NewSecret(m.Token), AESKey: custody.NewSecret(m.AESKey)}
+		}
+		body, err := json.Marshal(map[string]any{"accounts": []any{account}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = gateway.ParseSettings(body, t.TempDir(), lookUp(nil))
+		if problem := m.Judge(err, names...); problem != "" {
+			t.Errorf("the file: %s", problem)
+		}
+		if err := m.Judge(w.Replace([]gateway.Account{goes}), names...); err != "" {
+			t.Errorf("Replace: %s", err)
+		}
+		got := call(admin, "PUT", "/accounts", string(body), adminKey)
+		var answer struct {
+			Error string `json:"error"`
+		}
+		if err := json.Unmarshal(got.Body.Bytes(), &answer); err != nil {
+			t.Fatal(err)
+		}
+		if problem := m.Judge(errors.New(answer.Error), names...); problem != "" || got.Code != 400 {
+			t.Errorf("the admin API: %d: %s", got.Code, problem)
+		}
+	}
+	// Elsewhere a secret is not shown either.
+	for _, text := range []string{
+		"log: {level: SECRET}", "log: {format: SECRET}", "timing: {lease_ttl: SECRET}", "api_base: SECRET", "SECRET: x", "plain_http: SECRET",
+		"accounts: [{appid: wx1, secret: {env: SECRET}}]", "accounts: [{appid: wx1, secret: {file: SECRET}}]", "accounts: [{appid: SECRET}]",
+		"accounts: [{appid: wx1, secret: x, token_api: SECRET}]", "accounts: [{appid: wx1, secret: x, daily_fetches: SECRET}]",
+		"accounts: [{appid: wx1, secret: x, callback: {token: abc, mode: SECRET, subscribers: [{name: a, url: SECRET, token: abc}]}}]",
+	} {
+		_, err := gateway.ParseSettings([]byte(strings.ReplaceAll(text, "SECRET", shapetest.Secret)), t.TempDir(), lookUp(nil))
+		if err == nil || strings.Contains(err.Error(), shapetest.Secret) {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+	for _, body := range []string{
+		`{"name":"shop","accounts":["SECRET"]}`, `{"name":"SECRET!","accounts":["*"]}`, `{"name":"crm","accounts":["*"],"paths":["SECRET"]}`,
+		`{"name":"zkkey_x","accounts":["*"]}`, `{"name":"crm","accounts":["zkkey_x"]}`,
+	} {
+		got := call(admin, "POST", "/clients", strings.ReplaceAll(body, "SECRET", shapetest.Secret), adminKey)
+		if got.Code != 400 || strings.Contains(got.Body.String(), shapetest.Secret) {
+			t.Errorf("%s: %d %s", body, got.Code, got.Body)
+		}
+	}
+	for _, row := range []struct{ text, want string }{
+		{"tls: {cert: ~/cert.pem, key: key.pem}", "tls.cert begins with ~"},
+		{"accounts: [{appid: wx1, secret: {file: ~/secret}}]", "begins with ~"},
+		{"api_base: https://api.weixin.qq.com/cgi-bin", "api_base must not end in /cgi-bin"},
+	} {
+		if _, err := gateway.ParseSettings([]byte(row.text), t.TempDir(), lookUp(nil)); err == nil || !strings.Contains(err.Error(), row.want) {
+			t.Errorf("%s: %v", row.text, err)
 		}
 	}
 }

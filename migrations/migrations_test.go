@@ -1,6 +1,7 @@
 package migrations_test
 
 import (
+	"fmt"
 	"io/fs"
 	"regexp"
 	"strings"
@@ -51,6 +52,10 @@ func TestFiles(t *testing.T) {
 				if !strings.Contains(string(text), mark) {
 					t.Errorf("%s/%s lacks %q", dialect.Name(), entry.Name(), mark)
 				}
+			}
+			if row := fmt.Sprintf("INTO zhongkong_oldest (version, oldest) VALUES (%s,", strings.TrimLeft(entry.Name()[:5], "0")); entry.Name() >= "00005" &&
+				!strings.Contains(string(text), row) {
+				t.Errorf("%s/%s does not note the oldest program that may run on it: %s", dialect.Name(), entry.Name(), row)
 			}
 		}
 	}

@@ -160,6 +160,23 @@ func (s Set) Version(ctx context.Context, db *sql.DB) (int64, error) {
 	return version, err
 }
 
+// TooNew reports whether a database of a version must not be used by this program: a
+// newer one made its tables, and has not noted there that this one may run on them.
+func (s Set) TooNew(ctx context.Context, db *sql.DB, version int64) (bool, error) {
+	_, newest, err := Of(s.Dialect)
+	if err != nil || version <= newest {
+		return false, err
+	}
+	table := s.Prefix + "oldest"
+	var known bool
+	if err := db.QueryRowContext(ctx, dialects[s.Dialect].known, table).Scan(&known); err != nil || !known {
+		return true, err
+	}
+	var noted, oldest int64
+	err = db.QueryRowContext(ctx, `SELECT coalesce(max(version), 0), coalesce(max(oldest), 0) FROM `+table).Scan(&noted, &oldest)
+	return noted < version || oldest > newest, err
+}
+
 // dialects: known tells whether there is a table of a name.
 var dialects = map[string]struct {
 	goose goose.Dialect

@@ -183,6 +183,8 @@ func parseBase(text string) (*url.URL, error) {
 		err = errors.New("must not hold a query")
 	case base.Fragment != "":
 		err = errors.New("must not hold a fragment")
+	case strings.HasSuffix(base.Path, "/cgi-bin"):
+		err = errors.New("must not end in /cgi-bin, with which the paths of the calls begin: take it away")
 	case climbs(base.Path):
 		err = errors.New("must not hold . or .. in its path")
 	case base.Scheme == "http" && slices.Contains(wechatHosts, base.Hostname()):

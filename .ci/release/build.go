@@ -15,7 +15,7 @@ import (
 // target is a binary of the release.
 type target struct {
 	os, arch string
-	cgo      bool // with SQLite, which is written in C
+	cgo      bool // with SQLite in C, which is faster than SQLite in Go
 }
 
 // targets are all of them. Only this machine's C compiler is counted on, so there is

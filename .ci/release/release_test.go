@@ -64,7 +64,7 @@ func TestRelease(t *testing.T) {
 	binary := filepath.Join(folder, "zhongkong")
 	output, err := exec.CommandContext(t.Context(), binary, "--version").CombinedOutput()
 	if err != nil || !strings.HasPrefix(string(output), "zhongkong "+version+"\n") ||
-		!strings.Contains(string(output), "without cgo: no SQLite") {
+		!strings.Contains(string(output), "without cgo: SQLite in Go") {
 		t.Errorf("--version: %v\n%s", err, output)
 	}
 	if runtime.GOOS == "linux" {

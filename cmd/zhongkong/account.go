@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/zhongkong-go/zhongkong/internal/shape"
 	"github.com/zhongkong-go/zhongkong/simulator"
 )
 
@@ -94,6 +95,24 @@ func (v values) need(suffix, what string) (string, error) {
 	return "", mistake("%s%s_%s is not set: %s", v.source, v.name, suffix, what)
 }
 
+// typed finds values that are in each other's place.
+func (v values) typed(a simulator.Account, serves bool) error {
+	secret := ""
+	if serves {
+		secret = a.Secret
+	}
+	err := shape.Check(
+		shape.Field{Name: v.source + v.name + "_APPID", Kind: shape.AppID, Value: a.AppID},
+		shape.Field{Name: v.source + v.name + "_APPSECRET", Kind: shape.AppSecret, Value: secret},
+		shape.Field{Name: v.source + v.name + "_TOKEN", Kind: shape.Token, Value: a.Token},
+		shape.Field{Name: v.source + v.name + "_AES_KEY", Kind: shape.AESKey, Value: a.AESKey},
+	)
+	if err != nil {
+		return usageError{err}
+	}
+	return nil
+}
+
 // account makes the account that the variables tell of. Who serves the API needs
 // the AppSecret, who pushes the Token.
 func (v values) account(serves, pushes bool) (simulator.Account, error) {
@@ -115,6 +134,9 @@ func (v values) account(serves, pushes bool) (simulator.Account, error) {
 		if a.Token, err = v.need("TOKEN", "it is the Token with which your app checks signatures"); err != nil {
 			return a, err
 		}
+	}
+	if err := v.typed(a, serves); err != nil {
+		return a, err
 	}
 	if kind := v.get("KIND"); kind != "" {
 		if err := a.Kind.UnmarshalText([]byte(kind)); err != nil {

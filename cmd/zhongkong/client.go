@@ -32,7 +32,7 @@ type storeFlags struct {
 func (f storeFlags) with(ctx context.Context, t *terminal, do func(*gateway.Clients) error) (err error) {
 	url := f.Store
 	if url == "" && f.Config != "" {
-		settings, err := gateway.ReadSettings(f.Config)
+		settings, err := gateway.ReadParts(f.Config, gateway.Parts{})
 		if err != nil {
 			return usageError{err}
 		}
@@ -44,7 +44,9 @@ func (f storeFlags) with(ctx context.Context, t *terminal, do func(*gateway.Clie
 	if url == "memory:" {
 		return mistake("memory: is the running gateway's own; its admin API adds clients there")
 	}
-	store, err := open.Open(ctx, url, open.Options{Logger: slog.New(slog.NewTextHandler(t.err, &slog.HandlerOptions{Level: slog.LevelWarn}))})
+	waiting := waitFor(t.err, "the store")
+	defer waiting.end()
+	store, err := open.Open(ctx, url, open.Options{Logger: slog.New(waiting)})
 	if err != nil {
 		return usageError{err}
 	}

@@ -1,5 +1,3 @@
-//go:build cgo
-
 package main
 
 import (
@@ -14,6 +12,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -31,11 +30,19 @@ const (
 	otherSealKey = "ZmVkY2JhOTg3NjU0MzIxMGZlZGNiYTk4NzY1NDMyMTA="
 )
 
+// sqliteDriver is the name of the one that this program has, with or without cgo.
+func sqliteDriver() string {
+	if slices.Contains(sql.Drivers(), "sqlite3") {
+		return "sqlite3"
+	}
+	return "sqlite"
+}
+
 // TestDoctorStores: what is wrong with a store is named, and left as it is.
 func TestDoctorStores(t *testing.T) {
 	t.Parallel()
 	run := func(s *shop, statement string) {
-		db, err := sql.Open("sqlite3", s.database)
+		db, err := sql.Open(sqliteDriver(), s.database)
 		if err == nil {
 			_, err = db.ExecContext(s.t.Context(), statement)
 			_ = db.Close()
@@ -62,7 +69,7 @@ func TestDoctorStores(t *testing.T) {
 		"not migrated": {do: func(s *shop) { run(s, `DELETE FROM zhongkong_schema WHERE version_id > 1`) }, check: "store", cause: "store_not_migrated", says: "zhongkong migrate up"},
 		"empty":        {do: func(s *shop) { s.wipe(); write(s, "") }, check: "store", cause: "store_empty", state: "warning", says: "has no tables yet"},
 		"locked": {do: func(s *shop) {
-			db, err := sql.Open("sqlite3", "file:"+s.database+"?_txlock=exclusive")
+			db, err := sql.Open(sqliteDriver(), "file:"+s.database+"?_txlock=exclusive")
 			if err != nil {
 				s.t.Fatal(err)
 			}

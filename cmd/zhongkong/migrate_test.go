@@ -20,7 +20,7 @@ func TestMigrate(t *testing.T) {
 		{"up", exitOK, "the newest"},
 		{"status", exitOK, "applied 00001_credentials.sql"},
 		{"down", exitOK, "run zhongkong migrate up"},
-		{"status", exitFailed, "missing 00004_queue.sql"},
+		{"status", exitFailed, "missing 00005_oldest.sql"},
 		{"up", exitOK, "the newest"},
 	} {
 		code, out, errs := started(t.Context(), env, "migrate", c.action)

@@ -20,6 +20,7 @@ import (
 	"github.com/zhongkong-go/zhongkong/gateway"
 	"github.com/zhongkong-go/zhongkong/gateway/console"
 	"github.com/zhongkong-go/zhongkong/gateway/metrics"
+	"github.com/zhongkong-go/zhongkong/internal/shape"
 	"github.com/zhongkong-go/zhongkong/middleware/wechat"
 	"github.com/zhongkong-go/zhongkong/platform"
 	"github.com/zhongkong-go/zhongkong/simulator"
@@ -38,6 +39,7 @@ type serveCmd struct {
 	Config    string `help:"The configuration, in YAML. Without it, the account is the environment's: WECHAT_APPID, WECHAT_APPSECRET, WECHAT_TOKEN_API, WECHAT_API_BASE." placeholder:"FILE" short:"c"`
 	Listen    string `help:"Where to listen, in place of the configuration's; 127.0.0.1:8300 unless told." placeholder:"HOST:PORT"`
 	PlainHTTP bool   `name:"plain-http" help:"Serve plain HTTP to other machines too, where something in front speaks TLS or the network is trusted."`
+	Check     bool   `help:"Read the configuration, say what is wrong with it or how it is understood, and serve nothing. The store is not opened."`
 	Demo      bool   `help:"Show it with nothing configured: a simulated WeChat, a temporary database, a client key and lines to try."`
 	Seed      uint64 `hidden:"" help:"Makes the same things up in every demo, for tests."`
 }
@@ -65,6 +67,9 @@ func (c *serveCmd) Run(ctx context.Context, t *terminal) error {
 	if err != nil {
 		return usageError{err}
 	}
+	if c.Check {
+		return c.check(t, settings)
+	}
 	s := &service{
 		settings: settings,
 		log:      log,
@@ -76,6 +81,57 @@ func (c *serveCmd) Run(ctx context.Context, t *terminal) error {
 		t.say("%s %s", t.bold("The gateway is at"), t.bold(base))
 		t.say("%s", t.dim(`Programs that may use it: zhongkong client add NAME --account APPID`))
 	})
+}
+
+// check looks at what is found only when a gateway starts, and says how the configuration
+// is understood.
+func (c *serveCmd) check(t *terminal, settings *gateway.Settings) error {
+	if err := open.Check(settings.Store); err != nil {
+		return usageError{err}
+	}
+	place := "memory:"
+	if settings.Store != place {
+		var err error
+		if place, err = placeOf(settings.Store, false); err != nil {
+			return err
+		}
+	}
+	if settings.TLS.Cert != "" {
+		if _, err := settings.TLS.Config(slog.New(slog.DiscardHandler)); err != nil {
+			return usageError{err}
+		}
+	}
+	for _, l := range []struct{ name, address string }{{"listen", settings.Listen}, {"admin.listen", settings.Admin.Listen}} {
+		if l.address == "" {
+			continue
+		}
+		host, port, err := net.SplitHostPort(l.address)
+		if err == nil {
+			err = shape.Port("its port", port)
+		}
+		if err != nil {
+			return mistake("%s is %s: it has to be an address such as %s", l.name, shape.Show(l.address), defaultListen)
+		}
+		ip := net.ParseIP(host)
+		loopback := host == "localhost" || ip != nil && ip.IsLoopback()
+		if !loopback && settings.TLS.Cert == "" && !c.PlainHTTP && !settings.PlainHTTP {
+			return mistake("%s can be reached from other machines, and keys would travel in the clear: configure tls, or listen at 127.0.0.1, or say --plain-http", l.address)
+		}
+	}
+	t.say("%s The configuration is good.", t.tick(true))
+	t.say("  listens at %s", settings.Listen)
+	if settings.Admin.Listen != "" {
+		t.say("  admins at %s", settings.Admin.Listen)
+	}
+	t.say("  keeps tokens in %s", place)
+	for _, a := range settings.Accounts {
+		pushes := ""
+		if a.Callback != nil {
+			pushes = fmt.Sprintf(", pushes to %s", count(len(a.Callback.Subscribers), "subscriber", "subscribers"))
+		}
+		t.say("  %s, %s%s", a.AppID, a.TokenAPI, pushes)
+	}
+	return nil
 }
 
 // settings are those of the file, or of the environment, with the flags over them.
@@ -90,6 +146,12 @@ func (c *serveCmd) settings(t *terminal) (*gateway.Settings, error) {
 	} else {
 		if env("WECHAT_APPID") == "" || env("WECHAT_APPSECRET") == "" {
 			return nil, errors.New("there is no account: give --config FILE, or set WECHAT_APPID and WECHAT_APPSECRET; --demo needs neither")
+		}
+		if err := shape.Check(
+			shape.Field{Name: "WECHAT_APPID", Kind: shape.AppID, Value: env("WECHAT_APPID")},
+			shape.Field{Name: "WECHAT_APPSECRET", Kind: shape.AppSecret, Value: env("WECHAT_APPSECRET")},
+		); err != nil {
+			return nil, err
 		}
 		tokenAPI, err := platform.ParseTokenAPI(env("WECHAT_TOKEN_API"))
 		if err != nil {
@@ -165,7 +227,7 @@ func sealKeys(env func(string) (string, bool)) ([]custody.Secret, error) {
 func newLogger(t *terminal, l gateway.Log) (*slog.Logger, error) {
 	if text, _ := t.env("ZHONGKONG_LOG_LEVEL"); text != "" {
 		if err := l.Level.UnmarshalText([]byte(text)); err != nil {
-			return nil, fmt.Errorf("ZHONGKONG_LOG_LEVEL is %q: it must be debug, info, warn or error", text)
+			return nil, fmt.Errorf("ZHONGKONG_LOG_LEVEL is %s: it must be debug, info, warn or error", shape.Show(text))
 		}
 	}
 	options := &slog.HandlerOptions{Level: l.Level}

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"regexp"
+	"runtime"
 	"strings"
 	"sync"
 	"time"
@@ -27,6 +28,7 @@ type simulateCmd struct {
 	Overlap time.Duration `help:"How long a superseded token works on. Without it, a 24th of the life, at most 5m; --overlap=-1s: not at all."`
 	Skew    time.Duration `help:"How far WeChat's clock is ahead of this machine's, in pushes and rids; --skew=-10m: behind."`
 	Seed    uint64        `help:"Makes up the same account, tokens and faults in every run. Without it, others each time." placeholder:"NUMBER"`
+	EnvFile string        `name:"env-file" help:"Write the variables of the account to a file too, for programs that read one: lines of NAME=value, readable by you alone." placeholder:"FILE"`
 	Log     string        `help:"Append every call and push to a file, a line of JSON each." placeholder:"FILE"`
 }
 
@@ -74,6 +76,13 @@ func (c *simulateCmd) Run(ctx context.Context, t *terminal) (err error) {
 			return mistake("--log: %v", err)
 		}
 		defer func() { err = errors.Join(err, calls.file.Close()) }()
+	}
+	if c.EnvFile != "" {
+		base, _ := baseOf(listener.Addr())
+		if err := c.writeEnv(wx.Accounts()[0], base, names == nil); err != nil {
+			_ = listener.Close()
+			return err
+		}
 	}
 	c.greet(t, wx, listener.Addr(), names, options.Seed)
 	return c.serve(ctx, t, desk, listener)
@@ -160,7 +169,6 @@ func (c *simulateCmd) greet(t *terminal, wx *simulator.Simulator, at net.Addr, n
 	first := wx.Accounts()[0]
 	if names == nil {
 		t.say("\n%s\n", t.dim(fmt.Sprintf("A made-up account (--seed %d makes it up again). Paste this where your program runs:", seed)))
-		t.say("export WECHAT_APPID=%s\nexport WECHAT_APPSECRET=%s\nexport WECHAT_TOKEN=%s\nexport WECHAT_AES_KEY=%s", first.AppID, first.Secret, first.Token, first.AESKey)
 	} else {
 		t.say("")
 		for i, a := range wx.Accounts() {
@@ -168,7 +176,9 @@ func (c *simulateCmd) greet(t *terminal, wx *simulator.Simulator, at net.Addr, n
 		}
 		t.say("\n%s\n", t.dim("Your program has the accounts already. What it still needs is the API's address:"))
 	}
-	t.say("export WECHAT_API_BASE=%s", base)
+	for _, v := range variables(first, base, names == nil) {
+		t.say("%s", exporting(runtime.GOOS, v))
+	}
 
 	appid, secret, app := first.AppID, first.Secret, c.App
 	if names != nil { // it need not be made up
@@ -193,6 +203,35 @@ func (c *simulateCmd) greet(t *terminal, wx *simulator.Simulator, at net.Addr, n
 	default:
 		t.say("\nWith %s your app gets messages as well. Ctrl-C ends it.\n", t.bold("--app "+app))
 	}
+}
+
+// variables are what a program needs to meet the simulator instead of WeChat: the API's
+// address, and the account where that is made up.
+func variables(a simulator.Account, base string, madeUp bool) (all [][2]string) {
+	if madeUp {
+		all = [][2]string{{"WECHAT_APPID", a.AppID}, {"WECHAT_APPSECRET", a.Secret}, {"WECHAT_TOKEN", a.Token}, {"WECHAT_AES_KEY", a.AESKey}}
+	}
+	return append(all, [2]string{"WECHAT_API_BASE", base})
+}
+
+// exporting is the line that sets a variable in the usual shell of a system.
+func exporting(system string, v [2]string) string {
+	if system == "windows" {
+		return fmt.Sprintf(`$env:%s = "%s"`, v[0], v[1])
+	}
+	return fmt.Sprintf("export %s=%s", v[0], v[1])
+}
+
+// writeEnv writes the variables to the file of --env-file. One that is there is written anew.
+func (c *simulateCmd) writeEnv(a simulator.Account, base string, madeUp bool) error {
+	var text strings.Builder
+	for _, v := range variables(a, base, madeUp) {
+		text.WriteString(v[0] + "=" + v[1] + "\n")
+	}
+	if err := os.WriteFile(c.EnvFile, []byte(text.String()), 0o600); err != nil {
+		return mistake("--env-file: %v", err)
+	}
+	return nil
 }
 
 // part says how much was done.

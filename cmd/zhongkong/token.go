@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/gateway"
 	"github.com/zhongkong-go/zhongkong/middleware/wechat"
 	"github.com/zhongkong-go/zhongkong/platform"
 	"github.com/zhongkong-go/zhongkong/store/open"
@@ -27,8 +28,9 @@ type tokenCmd struct {
 
 // Help is what stands below the flags' list.
 func (*tokenCmd) Help() string {
-	return `The account and the store come from the environment, as a program's with wechat.ConfigFromEnv: WECHAT_APPID,
-WECHAT_APPSECRET, WECHAT_TOKEN_API, WECHAT_API_BASE, ZHONGKONG_STORE (any store's URL), ZHONGKONG_SEAL_KEY, ZHONGKONG_FETCH_TIMEOUT
+	return `With ZHONGKONG_GATEWAY set, get and status ask that gateway with ZHONGKONG_GATEWAY_KEY. With --config, account and store
+are those of a gateway's configuration. Otherwise they come from the environment, as a program's with wechat.ConfigFromEnv:
+WECHAT_APPID, WECHAT_APPSECRET (status needs none), WECHAT_TOKEN_API, WECHAT_API_BASE, ZHONGKONG_STORE (any store's URL), ZHONGKONG_SEAL_KEY, ZHONGKONG_FETCH_TIMEOUT
 and its kin. Use the program's own values, and its working directory where ZHONGKONG_STORE is relative.
 ZHONGKONG_LOG_LEVEL=debug shows on standard error what is done.
 
@@ -41,12 +43,89 @@ type custodian struct {
 	api   *platform.API
 	store custody.Store
 	place string // the store's, for people
+
+	waiting *waiting
 }
 
-// fromEnvironment opens the store. For a look, one that is not there is an error,
+// accountFlags say whose token is meant.
+type accountFlags struct {
+	Config  string `help:"A gateway's configuration: the account and the store are in it." placeholder:"FILE" short:"c"`
+	Account string `help:"The account of the configuration; needed where it has several." placeholder:"APPID"`
+}
+
+// unneeded is an AppSecret that nothing is done with.
+const unneeded = "not-needed"
+
+// variables returns what stands for the environment: with --config, the file's values are
+// over it. For a look the AppSecret need not be there.
+func (f accountFlags) variables(t *terminal, look bool) (func(name string) string, error) {
+	env := func(name string) string { value, _ := t.env(name); return value }
+	over := map[string]string{}
+	switch {
+	case f.Config != "":
+		settings, account, err := f.read(look)
+		if err != nil {
+			return nil, err
+		}
+		over["WECHAT_APPID"], over["WECHAT_TOKEN_API"], over["WECHAT_API_BASE"] = account.AppID, string(account.TokenAPI), settings.APIBase
+		over["WECHAT_APPSECRET"] = account.Secret.Reveal()
+		for _, name := range []string{
+			"ZHONGKONG_GATEWAY", "ZHONGKONG_GATEWAY_KEY",
+			"WECHAT_TOKEN", "WECHAT_AES_KEY", "WECHAT_TOKEN_PREVIOUS", "WECHAT_AES_KEY_PREVIOUS",
+		} {
+			over[name] = "" // of another program
+		}
+		if settings.Store != "" {
+			over["ZHONGKONG_STORE"] = settings.Store
+		}
+	case f.Account != "":
+		return nil, mistake("--account goes with --config: without it the account is that of WECHAT_APPID")
+	}
+	return func(name string) string {
+		value, there := over[name]
+		if !there {
+			value = env(name)
+		}
+		if name == "WECHAT_APPSECRET" && value == "" && look {
+			return unneeded
+		}
+		return value
+	}, nil
+}
+
+// read returns the configuration and the account that is meant, which is the only one
+// whose AppSecret has to be there.
+func (f accountFlags) read(look bool) (*gateway.Settings, gateway.Account, error) {
+	meant := f.Account
+	parts := gateway.Parts{Secret: func(appID string) bool { return appID == meant && !look }}
+	for {
+		settings, err := gateway.ReadParts(f.Config, parts)
+		switch {
+		case err != nil:
+			return nil, gateway.Account{}, mistake("%s", strings.TrimPrefix(err.Error(), "gateway: "))
+		case meant == "" && len(settings.Accounts) != 1:
+			accounts := count(len(settings.Accounts), "account", "accounts")
+			return nil, gateway.Account{}, mistake("--config names %s: say which with --account", accounts)
+		case meant == "":
+			meant = settings.Accounts[0].AppID
+			continue
+		}
+		for _, a := range settings.Accounts {
+			if a.AppID == meant {
+				return settings, a, nil
+			}
+		}
+		return nil, gateway.Account{}, mistake("--account %s: the configuration has no such account", printable(meant))
+	}
+}
+
+// open opens the store of the account. For a look, one that is not there is an error,
 // and nothing is made or migrated.
-func fromEnvironment(ctx context.Context, t *terminal, look bool) (*custodian, error) {
-	get := func(name string) string { value, _ := t.env(name); return value }
+func (f accountFlags) open(ctx context.Context, t *terminal, look bool) (_ *custodian, err error) {
+	get, err := f.variables(t, look)
+	if err != nil {
+		return nil, err
+	}
 	cfg, err := wechat.ConfigFrom(func(name string) string {
 		if name == "ZHONGKONG_STORE" { // any will do here
 			return ""
@@ -57,11 +136,16 @@ func fromEnvironment(ctx context.Context, t *terminal, look bool) (*custodian, e
 		return nil, mistake("%s", strings.TrimPrefix(err.Error(), "wechat: "))
 	}
 	cfg = cfg.WithDefaults()
+	c := &custodian{cfg: cfg, waiting: waitFor(t.err, "the store and a token")}
 	if get("ZHONGKONG_LOG_LEVEL") == "" {
-		cfg.Logger = slog.New(slog.DiscardHandler) // what fails is said once, at the end
+		c.cfg.Logger = slog.New(c.waiting) // what fails in the end is said once, at the end
 	}
-	c := &custodian{cfg: cfg}
-	if c.api, err = platform.New(platform.Config{Base: cfg.APIBase, Logger: cfg.Logger}); err != nil {
+	defer func() {
+		if err != nil {
+			c.waiting.end()
+		}
+	}()
+	if c.api, err = platform.New(platform.Config{Base: cfg.APIBase, Logger: c.cfg.Logger}); err != nil {
 		return nil, mistake("WECHAT_API_BASE: %v", err)
 	}
 	address := get("ZHONGKONG_STORE")
@@ -71,7 +155,7 @@ func fromEnvironment(ctx context.Context, t *terminal, look bool) (*custodian, e
 	if c.place, err = placeOf(address, look); err != nil {
 		return nil, err
 	}
-	if c.store, err = open.Open(ctx, address, open.Options{Logger: cfg.Logger, NoMigrate: look}); err != nil {
+	if c.store, err = open.Open(ctx, address, open.Options{Logger: c.cfg.Logger, NoMigrate: look}); err != nil {
 		return nil, mistake("ZHONGKONG_STORE: %s", strings.TrimPrefix(err.Error(), "zhongkong: "))
 	}
 	return c, nil
@@ -106,6 +190,7 @@ func placeOf(address string, mustExist bool) (string, error) {
 }
 
 func (c *custodian) close() {
+	c.waiting.end()
 	_ = c.store.Close()
 	c.api.CloseIdleConnections()
 }
@@ -151,31 +236,50 @@ func failure(ctx context.Context, err error) error {
 // tokenGetCmd prints the token.
 type tokenGetCmd struct {
 	Wait time.Duration `help:"How long to wait for a token." default:"30s"`
+
+	accountFlags `embed:""`
 }
 
 // Run prints.
 func (c *tokenGetCmd) Run(ctx context.Context, t *terminal) error {
-	return withToken(ctx, t, c.Wait, false, func(_ context.Context, _ *custody.Keeper, token custody.Token) error {
+	if c.Wait <= 0 {
+		return mistake("--wait %s: it has to be positive", c.Wait)
+	}
+	if c.Config == "" {
+		if remote, err := viaSource(t); remote != nil || err != nil {
+			return firstOf(err, func() error { return remote.get(ctx, t, c.Wait) })
+		}
+	}
+	return c.withToken(ctx, t, c.Wait, false, func(_ context.Context, _ *custody.Keeper, token custody.Token) error {
 		_, err := fmt.Fprintln(t.out, token.Value())
 		return err
 	})
 }
 
+// firstOf is err, or what do returns without one.
+func firstOf(err error, do func() error) error {
+	if err != nil {
+		return err
+	}
+	return do()
+}
+
 // withToken gives do the live token and its Keeper.
-func withToken(
+func (f accountFlags) withToken(
 	ctx context.Context,
 	t *terminal,
 	wait time.Duration,
 	trusting bool,
 	do func(context.Context, *custody.Keeper, custody.Token) error,
 ) error {
-	return withAccount(ctx, t, wait, func(limited context.Context, c *custodian) error {
+	return f.withAccount(ctx, t, wait, func(limited context.Context, c *custodian) error {
 		keeper, err := c.keep(trusting)
 		if err != nil {
 			return err
 		}
 		defer func() { _ = keeper.Close() }()
 		token, err := patiently(limited, keeper)
+		c.waiting.end()
 		if err != nil {
 			return failure(ctx, err)
 		}
@@ -185,14 +289,14 @@ func withToken(
 
 // withTicket gives do a live ticket and its Keeper, which fetches with the token of
 // another one.
-func withTicket(
+func (f accountFlags) withTicket(
 	ctx context.Context,
 	t *terminal,
 	wait time.Duration,
 	kind platform.TicketType,
 	do func(context.Context, *custody.Keeper, custody.Token) error,
 ) error {
-	return withAccount(ctx, t, wait, func(limited context.Context, c *custodian) error {
+	return f.withAccount(ctx, t, wait, func(limited context.Context, c *custodian) error {
 		tokens, err := c.keep(false)
 		if err != nil {
 			return err
@@ -204,6 +308,7 @@ func withTicket(
 		}
 		defer func() { _ = keeper.Close() }()
 		ticket, err := patiently(limited, keeper)
+		c.waiting.end()
 		if err != nil {
 			return failure(ctx, err)
 		}
@@ -212,11 +317,11 @@ func withTicket(
 }
 
 // withAccount gives do the account of the environment, for no longer than wait.
-func withAccount(ctx context.Context, t *terminal, wait time.Duration, do func(context.Context, *custodian) error) error {
+func (f accountFlags) withAccount(ctx context.Context, t *terminal, wait time.Duration, do func(context.Context, *custodian) error) error {
 	if wait <= 0 {
 		return mistake("--wait %s: it has to be positive", wait)
 	}
-	c, err := fromEnvironment(ctx, t, false)
+	c, err := f.open(ctx, t, false)
 	if err != nil {
 		return err
 	}
@@ -249,6 +354,8 @@ type tokenRefreshCmd struct {
 	Force  bool          `help:"Have WeChat issue a new token although one lives. For a token that leaked."`
 	Ticket string        `help:"Renew the account's ticket and not its token: jsapi or wx_card. With --force, although one lives: for a ticket that a page finds invalid." placeholder:"TYPE"`
 	Wait   time.Duration `help:"How long to wait for a token." default:"30s"`
+
+	accountFlags `embed:""`
 }
 
 // Run renews. A forced renewal is that of a token which was refused: under the
@@ -257,7 +364,7 @@ func (c *tokenRefreshCmd) Run(ctx context.Context, t *terminal) error {
 	if c.Ticket != "" {
 		return c.ticket(ctx, t)
 	}
-	return withToken(ctx, t, c.Wait, c.Force, func(limited context.Context, keeper *custody.Keeper, token custody.Token) error {
+	return c.withToken(ctx, t, c.Wait, c.Force, func(limited context.Context, keeper *custody.Keeper, token custody.Token) error {
 		switch {
 		case token.Origin() == custody.OriginFetched:
 			t.say("%s There was no token; the new one lives for %s.", t.tick(true), lasting(token.Left()))
@@ -292,7 +399,7 @@ func (c *tokenRefreshCmd) ticket(ctx context.Context, t *terminal) error {
 	if err != nil {
 		return mistake("--ticket %q: it has to be jsapi or wx_card", c.Ticket)
 	}
-	return withTicket(ctx, t, c.Wait, kind, func(limited context.Context, keeper *custody.Keeper, ticket custody.Token) error {
+	return c.withTicket(ctx, t, c.Wait, kind, func(limited context.Context, keeper *custody.Keeper, ticket custody.Token) error {
 		switch {
 		case ticket.Origin() == custody.OriginFetched:
 			t.say("%s There was no %s ticket; the new one lives for %s.", t.tick(true), kind, lasting(ticket.Left()))
@@ -336,6 +443,8 @@ func lasting(d time.Duration) string {
 // tokenStatusCmd shows what the store has.
 type tokenStatusCmd struct {
 	Lines int `help:"How many lines of the journal to show." default:"5" placeholder:"NUMBER"`
+
+	accountFlags `embed:""`
 }
 
 // Run shows.
@@ -345,7 +454,12 @@ func (c *tokenStatusCmd) Run(ctx context.Context, t *terminal) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, 15*time.Second) // a server may hang
 	defer cancel()
-	account, err := fromEnvironment(ctx, t, true)
+	if c.Config == "" {
+		if remote, err := viaSource(t); remote != nil || err != nil {
+			return firstOf(err, func() error { return remote.status(ctx, t) })
+		}
+	}
+	account, err := c.open(ctx, t, true)
 	if err != nil {
 		return err
 	}

@@ -1,5 +1,3 @@
-//go:build cgo
-
 package main
 
 import (
@@ -259,7 +257,7 @@ func TestTokenMistakes(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct{ args, name, value, want string }{
 		{"get", "WECHAT_APPID", "", "Config.AppID (WECHAT_APPID) is empty"},
-		{"status", "WECHAT_APPSECRET", "", "(WECHAT_APPSECRET) is empty"},
+		{"get", "WECHAT_APPSECRET", "", "(WECHAT_APPSECRET) is empty"},
 		{"refresh", "WECHAT_TOKEN_API", "new", "(WECHAT_TOKEN_API) is"},
 		{"get", "WECHAT_API_BASE", "ftp://x", "(WECHAT_API_BASE)"},
 		{"get", "ZHONGKONG_STORE", "memory:", "ZHONGKONG_STORE is memory:, which other programs do not share"},
@@ -302,6 +300,22 @@ func TestTokenStoreAway(t *testing.T) {
 			t.Errorf("%s shows the password: %s%s", args, out, errs)
 		}
 	}
+}
+
+// TestTokenSaysWhatItWaitsFor: a store that is unavailable is named while get waits for it.
+func TestTokenSaysWhatItWaitsFor(t *testing.T) {
+	t.Parallel()
+	s := newShop(t, "stable")
+	s.env["ZHONGKONG_STORE"] = "redis://127.0.0.1:1"
+	var out, errs bytes.Buffer
+	code := run(t.Context(), []string{"token", "get", "--wait", "3s"}, newTerminal(strings.NewReader(""), &out, &errs, func(name string) (string, bool) {
+		value, found := s.env[name]
+		return value, found
+	}))
+	if code != exitFailed || out.Len() > 0 {
+		t.Errorf("exit code %d, printed %q", code, &out)
+	}
+	s.mustSay(errs.String(), "zhongkong: waiting for the store and a token: the Redis server 127.0.0.1:1 cannot be reached", "the store does not answer")
 }
 
 // TestTokenWaits for what passes by itself, as long as --wait says.

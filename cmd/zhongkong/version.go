@@ -37,7 +37,7 @@ func shortVersion() string {
 	return info.Main.Version
 }
 
-// describe tells version, commit, Go and what cgo decides: whether there is SQLite.
+// describe tells version, commit, Go and what cgo decides: which SQLite there is.
 func describe(stamped, commit string, info *debug.BuildInfo) string {
 	settings := make(map[string]string)
 	for _, s := range info.Settings {
@@ -59,9 +59,9 @@ func describe(stamped, commit string, info *debug.BuildInfo) string {
 	if commit != "" {
 		text += "commit " + commit + "\n"
 	}
-	c := "with cgo"
+	c := "with cgo: SQLite in C"
 	if settings["CGO_ENABLED"] != "1" {
-		c = "without cgo: no SQLite, so set ZHONGKONG_STORE to another store"
+		c = "without cgo: SQLite in Go"
 	}
 	return text + fmt.Sprintf("%s %s/%s, %s", info.GoVersion, settings["GOOS"], settings["GOARCH"], c)
 }

@@ -20,12 +20,12 @@ func TestDescribe(t *testing.T) {
 	}{
 		"make release": {
 			"v0.1.0", "abc", built("(devel)", without),
-			"zhongkong v0.1.0\ncommit abc\ngo1.25.0 linux/amd64, without cgo: no SQLite, so set ZHONGKONG_STORE to another store",
+			"zhongkong v0.1.0\ncommit abc\ngo1.25.0 linux/amd64, without cgo: SQLite in Go",
 		},
-		"go install": {"", "", built("v0.1.0", with), "zhongkong v0.1.0\ngo1.25.0 linux/amd64, with cgo"},
+		"go install": {"", "", built("v0.1.0", with), "zhongkong v0.1.0\ngo1.25.0 linux/amd64, with cgo: SQLite in C"},
 		"a checkout": {
 			"", "", built("", with, debug.BuildSetting{Key: "vcs.revision", Value: "abc"}, debug.BuildSetting{Key: "vcs.modified", Value: "true"}),
-			"zhongkong (devel)\ncommit abc-dirty\ngo1.25.0 linux/amd64, with cgo",
+			"zhongkong (devel)\ncommit abc-dirty\ngo1.25.0 linux/amd64, with cgo: SQLite in C",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -36,6 +36,7 @@ func run(ctx context.Context) error {
 	gin.SetMode(gin.ReleaseMode)
 	r := gin.New()
 	r.Use(gin.LoggerWithFormatter(wechat.LogFormatter), gin.Recovery())
+	r.Use(app.Page("basic", "/status", "/ip", "/healthz"))
 	r.Use(wechat.Middleware(app.Config))
 	r.GET("/status", status)
 	r.GET("/ip", ip)

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/internal/shape"
 )
 
 const (
@@ -36,6 +37,24 @@ type gateways struct {
 	last  atomic.Int32 // the one that answered last is asked first
 }
 
+// parseBase reads the address of a gateway.
+func parseBase(text string) (*url.URL, error) {
+	base, err := url.Parse(text)
+	switch {
+	case err != nil:
+		return nil, errors.New("source: Config.Gateway (ZHONGKONG_GATEWAY) holds what is no URL: write https://host:8300, several separated by commas")
+	case base.Scheme != "https" && base.Scheme != "http" || base.Hostname() == "":
+		return nil, errors.New("source: Config.Gateway (ZHONGKONG_GATEWAY): each address must begin with https:// or http:// and a host")
+	case base.User != nil || base.RawQuery != "" || base.Fragment != "":
+		return nil, errors.New("source: Config.Gateway (ZHONGKONG_GATEWAY): an address must hold no user name, password, query or fragment: the key goes into ZHONGKONG_GATEWAY_KEY")
+	}
+	base.Path, base.RawPath = strings.TrimRight(base.Path, "/"), ""
+	if strings.HasSuffix(base.Path, "/cgi-bin") {
+		return nil, errors.New("source: Config.Gateway (ZHONGKONG_GATEWAY): an address must not end in /cgi-bin: take it away")
+	}
+	return base, nil
+}
+
 func newGateways(cfg Config) (*gateways, error) {
 	g := &gateways{key: cfg.Key, rt: cfg.Transport, idle: func() {}}
 	for text := range strings.SplitSeq(cfg.Gateway, ",") {
@@ -43,22 +62,22 @@ func newGateways(cfg Config) (*gateways, error) {
 		if text == "" {
 			continue
 		}
-		base, err := url.Parse(text)
-		switch {
-		case err != nil:
-			return nil, errors.New("source: Config.Gateway (ZHONGKONG_GATEWAY) holds what is no URL: write https://host:8300, several separated by commas")
-		case base.Scheme != "https" && base.Scheme != "http" || base.Hostname() == "":
-			return nil, errors.New("source: Config.Gateway (ZHONGKONG_GATEWAY): each address must begin with https:// or http:// and a host")
-		case base.User != nil || base.RawQuery != "" || base.Fragment != "":
-			return nil, errors.New("source: Config.Gateway (ZHONGKONG_GATEWAY): an address must hold no user name, password, query or fragment: the key goes into ZHONGKONG_GATEWAY_KEY")
+		base, err := parseBase(text)
+		if err != nil {
+			return nil, err
 		}
-		base.Path, base.RawPath = strings.TrimRight(base.Path, "/"), ""
 		if ip := net.ParseIP(base.Hostname()); base.Scheme == "http" && base.Hostname() != "localhost" && (ip == nil || !ip.IsLoopback()) {
 			cfg.Logger.Warn("the gateway is reached in plain HTTP: whoever reads along has the key and the token", "gateway", base.String(), "appid", cfg.AppID)
 		}
 		g.bases = append(g.bases, base)
 	}
+	err := shape.Check(
+		shape.Field{Name: "Config.AppID (WECHAT_APPID)", Kind: shape.AppID, Value: cfg.AppID},
+		shape.Field{Name: "Config.Key (ZHONGKONG_GATEWAY_KEY)", Kind: shape.ClientKey, Value: cfg.Key.Reveal()},
+	)
 	switch {
+	case err != nil:
+		return nil, fmt.Errorf("source: %w", err)
 	case len(g.bases) == 0:
 		return nil, errors.New("source: Config.Gateway (ZHONGKONG_GATEWAY) is empty: it is the gateway's address, such as https://zhongkong:8300")
 	case cfg.Key.IsZero():

@@ -10,6 +10,8 @@ import (
 	"sync"
 
 	"github.com/gin-gonic/gin"
+
+	"github.com/zhongkong-go/zhongkong/internal/shape"
 )
 
 // AccountsKey is where handlers find the accounts: c.MustGet(AccountsKey).
@@ -48,7 +50,7 @@ func NewAccounts(configs ...Config) (*Accounts, error) {
 	for i, cfg := range configs {
 		c, err := New(cfg)
 		if err != nil {
-			return nil, errors.Join(fmt.Errorf("account %d of %d, %q: %w", i+1, len(configs), cfg.AppID, err), a.Close())
+			return nil, errors.Join(fmt.Errorf("account %d of %d, %s: %w", i+1, len(configs), shape.Show(cfg.AppID), err), a.Close())
 		}
 		path := strings.TrimSuffix(c.path, "/")
 		a.order = append(a.order, c)

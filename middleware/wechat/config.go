@@ -6,12 +6,14 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
 	"time"
 	"unicode"
 
 	"github.com/zhongkong-go/zhongkong/callback"
 	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/internal/shape"
 	"github.com/zhongkong-go/zhongkong/platform"
 )
 
@@ -213,6 +215,9 @@ func (c Config) WithDefaults() Config {
 // validate names the field that is wrong, the variable that ConfigFromEnv fills
 // it from, and the rule it breaks; never the value of a secret.
 func (c Config) validate() error {
+	if err := c.validateShapes(); err != nil {
+		return err
+	}
 	if err := c.validateAccount(); err != nil {
 		return err
 	}
@@ -242,12 +247,29 @@ func (c Config) validate() error {
 	return nil
 }
 
+// validateShapes finds values that are in each other's place.
+func (c Config) validateShapes() error {
+	err := shape.Check(
+		shape.Field{Name: "Config.AppID (WECHAT_APPID)", Kind: shape.AppID, Value: c.AppID},
+		shape.Field{Name: "Config.AppSecret (WECHAT_APPSECRET)", Kind: shape.AppSecret, Value: c.AppSecret.Reveal()},
+		shape.Field{Name: "Config.Token (WECHAT_TOKEN)", Kind: shape.Token, Value: c.Token.Reveal()},
+		shape.Field{Name: "Config.AESKey (WECHAT_AES_KEY)", Kind: shape.AESKey, Value: c.AESKey.Reveal()},
+		shape.Field{Name: "Config.GatewayKey (ZHONGKONG_GATEWAY_KEY)", Kind: shape.ClientKey, Value: c.GatewayKey.Reveal()},
+		shape.Field{Name: "Config.PreviousToken (WECHAT_TOKEN_PREVIOUS)", Kind: shape.Token, Value: c.PreviousToken.Reveal()},
+		shape.Field{Name: "Config.PreviousAESKey (WECHAT_AES_KEY_PREVIOUS)", Kind: shape.AESKey, Value: c.PreviousAESKey.Reveal()},
+	)
+	if err != nil {
+		return fmt.Errorf("wechat: %w", err)
+	}
+	return nil
+}
+
 func (c Config) validateAccount() error {
 	if c.AppID == "" {
 		return errors.New("wechat: Config.AppID (WECHAT_APPID) is empty: take it from the console, it begins with wx")
 	}
 	if strings.ContainsFunc(c.AppID, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) && r != '_' && r != '-' }) {
-		return fmt.Errorf("wechat: Config.AppID (WECHAT_APPID) is %q: it has other characters than letters and digits", c.AppID)
+		return fmt.Errorf("wechat: Config.AppID (WECHAT_APPID) is %s: it has other characters than letters and digits", shape.Show(c.AppID))
 	}
 	switch secret := c.AppSecret.Reveal(); {
 	case c.Gateway == "" && !c.GatewayKey.IsZero():
@@ -263,7 +285,8 @@ func (c Config) validateAccount() error {
 		return errors.New("wechat: Config.AppSecret (WECHAT_APPSECRET) holds white space or a control character: copy it again")
 	}
 	if c.TokenAPI != platform.Stable && c.TokenAPI != platform.Classic {
-		return fmt.Errorf("wechat: Config.TokenAPI (WECHAT_TOKEN_API) is %q: it must be %q or %q", c.TokenAPI, platform.Stable, platform.Classic)
+		return fmt.Errorf("wechat: Config.TokenAPI (WECHAT_TOKEN_API) is %s: it must be %q or %q",
+			shape.Show(string(c.TokenAPI)), platform.Stable, platform.Classic)
 	}
 	return nil
 }
@@ -326,7 +349,7 @@ func (c Config) validateCallback() error {
 		}
 	}
 	if !strings.HasPrefix(c.CallbackPath, "/") || strings.ContainsAny(c.CallbackPath, "?#") {
-		return fmt.Errorf("wechat: Config.CallbackPath is %q: it must begin with a slash and hold no query", c.CallbackPath)
+		return fmt.Errorf("wechat: Config.CallbackPath is %s: it must begin with a slash and hold no query", shape.Show(c.CallbackPath))
 	}
 	for segment := range strings.SplitSeq(c.CallbackPath, "/") {
 		if strings.HasPrefix(segment, ":") || strings.HasPrefix(segment, "*") {
@@ -364,6 +387,9 @@ func (c Config) warnExpiry(end time.Time) {
 
 // warn says what works, though hardly as it was meant.
 func (c Config) warn() {
+	if text := shape.Proxy(os.Getenv); text != "" && c.Transport == nil {
+		c.Logger.Warn(text, "appid", c.AppID)
+	}
 	token := c.Token.Reveal()
 	switch odd := func(r rune) bool { return r > 'z' || !unicode.IsLetter(r) && !unicode.IsDigit(r) }; {
 	case token == "":

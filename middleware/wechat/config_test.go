@@ -11,6 +11,7 @@ import (
 
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/internal/test/logtest"
+	"github.com/zhongkong-go/zhongkong/internal/test/shapetest"
 	"github.com/zhongkong-go/zhongkong/middleware/wechat"
 	"github.com/zhongkong-go/zhongkong/platform"
 	"github.com/zhongkong-go/zhongkong/store/memory"
@@ -42,6 +43,7 @@ func TestConfigErrors(t *testing.T) {
 		"CallbackPath":        {func(c *wechat.Config) { c.CallbackPath = "wechat" }, []string{"Config.CallbackPath", "slash"}},
 		"CallbackPath, query": {func(c *wechat.Config) { c.CallbackPath = "/wechat?a=b" }, []string{"Config.CallbackPath", "no query"}},
 		"APIBase":             {func(c *wechat.Config) { c.APIBase = "api.weixin.qq.com" }, []string{"Config.APIBase (WECHAT_API_BASE) must begin with https://"}},
+		"APIBase, /cgi-bin":   {func(c *wechat.Config) { c.APIBase = "https://api.weixin.qq.com/cgi-bin/" }, []string{"Config.APIBase", "must not end in /cgi-bin"}},
 		"APIBase, password":   {func(c *wechat.Config) { c.APIBase = "https://user:" + testSecret + "@example.org" }, []string{"Config.APIBase", "user name"}},
 		"two stores":          {func(c *wechat.Config) { c.Store = memory.New() }, []string{"Config.Store", "Config.StoreURL"}},
 		"StoreURL, a path":    {func(c *wechat.Config) { c.StoreURL = "zhongkong.db" }, []string{"Config.StoreURL", "ZHONGKONG_STORE", "sqlite:"}},
@@ -53,6 +55,7 @@ func TestConfigErrors(t *testing.T) {
 		"StoreURL, rediss":    {func(c *wechat.Config) { c.StoreURL = "rediss://:" + testSecret + "@localhost/0" }, []string{"store/redis"}},
 		"StoreURL, postgres":  {func(c *wechat.Config) { c.StoreURL = "postgres://u:" + testSecret + "@localhost/db" }, []string{"store/postgres"}},
 		"StoreURL, mysql":     {func(c *wechat.Config) { c.StoreURL = "mysql://u:" + testSecret + "@localhost/db" }, []string{"store/mysql"}},
+		"StoreURL, ~":         {func(c *wechat.Config) { c.StoreURL = "sqlite:~/zhongkong.db" }, []string{"Config.StoreURL", "which only a shell replaces"}},
 		"StoreURL, another":   {func(c *wechat.Config) { c.StoreURL = "mongodb://u:" + testSecret + "@localhost/db" }, []string{"sqlite:", "memory:"}},
 		"SealKeys":            {func(c *wechat.Config) { c.SealKeys = []custody.Secret{wechat.Secret("short")} }, []string{"Config.SealKeys[0]", "5 bytes", "32"}},
 		"Overlap":             {func(c *wechat.Config) { c.Overlap = -1 }, []string{"Config.Overlap", "negative"}},
@@ -73,6 +76,43 @@ func TestConfigErrors(t *testing.T) {
 			}
 			mustNotTell(t, err.Error())
 		})
+	}
+}
+
+// TestMistakes: values in each other's place, in a Config and in the environment.
+func TestMistakes(t *testing.T) {
+	names := []string{"Config.AppID (WECHAT_APPID)", "Config.AppSecret (WECHAT_APPSECRET)", "Config.Token (WECHAT_TOKEN)", "Config.AESKey (WECHAT_AES_KEY)"}
+	for _, m := range shapetest.Mistakes {
+		client, err := wechat.New(wechat.Config{
+			AppID: m.AppID, AppSecret: wechat.Secret(m.Secret), Token: wechat.Secret(m.Token), AESKey: wechat.Secret(m.AESKey),
+			StoreURL: "memory:", Logger: slog.New(slog.DiscardHandler),
+		})
+		if err == nil {
+			_ = client.Close()
+		}
+		if problem := m.Judge(err, names...); problem != "" {
+			t.Errorf("New: %s", problem)
+		}
+		_, err = wechat.ConfigFrom(func(name string) string {
+			return map[string]string{
+				"WECHAT_APPID": m.AppID, "WECHAT_APPSECRET": m.Secret, "WECHAT_TOKEN": m.Token, "WECHAT_AES_KEY": m.AESKey,
+			}[name]
+		})
+		if problem := m.Judge(err, names...); problem != "" {
+			t.Errorf("ConfigFrom: %s", problem)
+		}
+	}
+	// Elsewhere than in the fields of an account, a secret is not shown either.
+	for _, name := range []string{
+		"WECHAT_TOKEN_API", "WECHAT_API_BASE", "WECHAT_FRESHNESS", "ZHONGKONG_STORE", "ZHONGKONG_SEAL_KEY", "ZHONGKONG_LOG_LEVEL",
+		"ZHONGKONG_GATEWAY", "ZHONGKONG_GATEWAY_KEY", "ZHONGKONG_FETCH_TIMEOUT",
+	} {
+		_, err := wechat.ConfigFrom(func(asked string) string {
+			return map[string]string{"WECHAT_APPID": testAppID, "WECHAT_APPSECRET": shapetest.Secret, name: shapetest.Secret}[asked]
+		})
+		if err == nil || strings.Contains(err.Error(), shapetest.Secret) || !strings.Contains(err.Error(), name) {
+			t.Errorf("the AppSecret in %s: %v", name, err)
+		}
 	}
 }
 

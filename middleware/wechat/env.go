@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/internal/shape"
 	"github.com/zhongkong-go/zhongkong/platform"
 )
 
@@ -109,7 +110,7 @@ func TimingFrom(get func(name string) string) (custody.Timing, error) {
 		}
 		d, err := time.ParseDuration(text)
 		if err != nil || d <= 0 {
-			return custody.Timing{}, fmt.Errorf("%s is %q: it must be a positive duration such as 8s or 500ms", f.name, text)
+			return custody.Timing{}, fmt.Errorf("%s is %s: it must be a positive duration such as 8s or 500ms", f.name, shape.Show(text))
 		}
 		*f.field = d
 	}
@@ -123,7 +124,7 @@ func freshnessFrom(get func(string) string) (time.Duration, error) {
 	}
 	d, err := time.ParseDuration(text)
 	if err != nil || d < 0 {
-		return 0, fmt.Errorf("wechat: WECHAT_FRESHNESS is %q: it must be a duration such as 5m, or 0 to accept pushes of any age", text)
+		return 0, fmt.Errorf("wechat: WECHAT_FRESHNESS is %s: it must be a duration such as 5m, or 0 to accept pushes of any age", shape.Show(text))
 	}
 	if d == 0 {
 		return -1, nil
@@ -151,7 +152,7 @@ func loggerFrom(get func(string) string) (*slog.Logger, error) {
 	level := slog.LevelInfo
 	if text := get("ZHONGKONG_LOG_LEVEL"); text != "" {
 		if err := level.UnmarshalText([]byte(text)); err != nil {
-			return nil, fmt.Errorf("wechat: ZHONGKONG_LOG_LEVEL is %q: it must be debug, info, warn or error", text)
+			return nil, fmt.Errorf("wechat: ZHONGKONG_LOG_LEVEL is %s: it must be debug, info, warn or error", shape.Show(text))
 		}
 	}
 	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})), nil

@@ -18,12 +18,12 @@ import (
 )
 
 // Middleware is [New] and [Client.Middleware], for a client that lives as long
-// as the process. It panics when cfg cannot work: that is found when a program
-// starts, or never.
+// as the process. It panics with the error of New when cfg cannot work: that is found
+// when a program starts, or never. A program that would rather print one line calls New.
 func Middleware(cfg Config) gin.HandlerFunc {
 	client, err := New(cfg)
 	if err != nil {
-		panic("wechat.Middleware: the configuration cannot work: " + err.Error())
+		panic(fmt.Errorf("wechat.Middleware: %w", err))
 	}
 	return client.Middleware()
 }

@@ -1,6 +1,6 @@
-//go:build !cgo || !unix
+//go:build !unix
 
 package wechat_test
 
-// play is for tests with processes, which need SQLite and signals.
+// play is for tests with processes, which need signals.
 func play(string) int { return 2 }

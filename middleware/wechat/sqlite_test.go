@@ -1,5 +1,3 @@
-//go:build cgo
-
 package wechat_test
 
 import (
@@ -138,10 +136,10 @@ func filesThatHold(t *testing.T, folder string, texts ...string) []string {
 func TestStartsOnWhatIsNotReady(t *testing.T) {
 	log := new(logtest.Log)
 	cfg, wx := inMemory(t, config(), simulatorOptions())
-	folder := filepath.Join(t.TempDir(), "later")
+	folder := filepath.Join(t.TempDir(), "parent", "later")
 	cfg.StoreURL, cfg.Logger = "sqlite:"+filepath.Join(folder, "zhongkong.db"), log.Logger(slog.LevelDebug)
 	client := newClient(t, cfg)
-	if err := os.Mkdir(folder, 0o700); err != nil {
+	if err := os.MkdirAll(folder, 0o700); err != nil {
 		t.Fatal(err)
 	}
 	if value := mustToken(t, client); !wx.Accepts(value) {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -67,7 +68,8 @@ type JSConfig struct {
 // it, location.href: with scheme, host and query, not decoded or encoded again;
 // what follows # does not count. WeChat takes the signature for this very URL, on
 // domains that are entered in the console (JS接口安全域名), and answers "invalid
-// signature" in the browser otherwise.
+// signature" in the browser otherwise. An address that no browser has, such as one with
+// raw Chinese characters or without a path, is an error that says what differs.
 //
 // Sign URLs of your own pages, not whatever a request asks for. Errors are those of
 // [Client.Ticket], and one for a pageURL that is no page's.
@@ -97,7 +99,42 @@ func checkPage(pageURL string) error {
 	case u.User != nil:
 		return errors.New("wechat: JSConfig: the page's URL holds a user name, which location.href never does")
 	}
+	if text := unlike(pageURL, u); text != "" {
+		return errors.New("wechat: JSConfig: the page's URL " + text + ": give location.href as the browser has it")
+	}
 	return nil
+}
+
+// unlike returns what no browser's location.href has (https://url.spec.whatwg.org), "" for
+// nothing. WeChat hashes the address as it stands, so each such difference is an invalid
+// signature.
+func unlike(pageURL string, u *url.URL) string {
+	dots := func(path string) bool {
+		return slices.ContainsFunc(strings.Split(strings.ToLower(path), "/"), func(segment string) bool {
+			segment = strings.ReplaceAll(segment, "%2e", ".")
+			return segment == "." || segment == ".."
+		})
+	}
+	port := u.Port()
+	switch {
+	case !strings.HasPrefix(pageURL, u.Scheme+"://") || strings.ToLower(u.Host) != u.Host:
+		return "has capital letters in its scheme or host, which a browser makes small"
+	case u.Path == "":
+		return "has no path, where a browser puts a slash after the host"
+	case strings.HasSuffix(u.Host, ":"), u.Scheme == "https" && port == "443", u.Scheme == "http" && port == "80":
+		return "has the port that its scheme has anyway, which a browser leaves out"
+	case strings.Contains(pageURL, "&amp;"):
+		return "has &amp; in it, which is an & as HTML writes it"
+	case strings.ContainsFunc(pageURL, func(r rune) bool { return r > '~' }):
+		return "has characters in it that a browser encodes, such as 中 as %E4%B8%AD"
+	case strings.ContainsAny(pageURL, " \"<>"):
+		return `has a space or one of " < > in it, which a browser encodes`
+	case strings.Contains(pageURL, `\`):
+		return `has a \ in it, which a browser makes a / or encodes`
+	case dots(u.EscapedPath()):
+		return "has . or .. in its path, which a browser resolves"
+	}
+	return ""
 }
 
 // tickets are the Keepers of an account's tickets, made when they are asked for.

@@ -251,7 +251,7 @@ func TestJSConfig(t *testing.T) {
 		client := newClient(t, cfg)
 		nonces := map[string]bool{}
 		var told []string
-		for _, page := range []string{"http://mp.weixin.qq.com?params=value", "https://example.com/%E5%95%86?a=b+c&d=%20", "https://example.com:8443"} {
+		for _, page := range []string{"http://mp.weixin.qq.com/?params=value", "https://example.com/%E5%95%86?a=b+c&d=%20", "https://example.com:8443/", "http://example.com:443/a.b/..c?q=../x&amp=1"} {
 			for _, fragment := range []string{"", "#", "#/route?x=1#y"} {
 				got, err := client.JSConfig(t.Context(), page+fragment)
 				if err != nil {
@@ -292,6 +292,25 @@ func TestJSConfigOfNoPage(t *testing.T) {
 		"javascript:alert(1)?code=made-up":     "must begin with https://",
 		"https://a b/cart?code=made-up":        "cannot be parsed",
 		"https://u:p@example.com?code=made-up": "holds a user name",
+
+		"https://example.com?code=made-up":            "has no path",
+		"https://example.com#code=made-up":            "has no path",
+		"HTTPS://example.com/?code=made-up":           "capital letters",
+		"https://Example.com/?code=made-up":           "capital letters",
+		"https://example.com:443/?code=made-up":       "has the port",
+		"http://example.com:80/?code=made-up":         "has the port",
+		"https://example.com:/?code=made-up":          "has the port",
+		"https://example.com/?a=b&amp;code=made-up":   "&amp;",
+		"https://example.com/商品?code=made-up":         "%E4%B8%AD",
+		"https://example.com/?q=商品&code=made-up":      "%E4%B8%AD",
+		"https://商店.example.com/?code=made-up":        "a browser encodes",
+		"https://example.com/a b?code=made-up":        "a space",
+		"https://example.com/?q=a b&code=made-up":     "a space",
+		`https://example.com/?q="a"&code=made-up`:     "a space or one of",
+		`https://example.com/a\b?code=made-up`:        `has a \`,
+		"https://example.com/a/../b?code=made-up":     "has . or ..",
+		"https://example.com/./b?code=made-up":        "has . or ..",
+		"https://example.com/a/%2E%2e/b?code=made-up": "has . or ..",
 	} {
 		if _, err := client.JSConfig(t.Context(), page); err == nil || !strings.Contains(err.Error(), says) || strings.Contains(err.Error(), "made-up") {
 			t.Errorf("%q: %v, want %q", page, err, says)

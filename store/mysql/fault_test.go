@@ -102,16 +102,18 @@ func TestFaults(t *testing.T) {
 	tests.MustNotOpen(t, u.String(), "database nowhere", "does not exist", "CREATE DATABASE")
 
 	address := tests.Place(t, server)
-	tests.MustNotOpen(t, remotetest.With(t, address, "migrate", "off"), "schema version 0 where this program needs 4", "zhongkong migrate up")
+	tests.MustNotOpen(t, remotetest.With(t, address, "migrate", "off"), "schema version 0 where this program needs 5", "zhongkong migrate up")
 	if _, err := Migrate(t.Context(), address, Options{}, migrations.Up); err != nil {
 		t.Fatal(err)
 	}
 	s := tests.OpenAt(t, remotetest.With(t, address, "migrate", "off"), nil)
 	raw(t, address, `INSERT INTO PREFIX_schema (version_id, is_applied) VALUES (4711, true)`)
-	tests.MustNotOpen(t, address, "schema version 4711, and this program knows 4", "update this program")
+	tests.MustNotOpen(t, address, "schema version 4711, and this program knows 5", "update this program")
 	remotetest.MustLoad(t, s, "") // who runs goes on
 	_, err = Migrate(t.Context(), address, Options{}, migrations.Up)
 	remotetest.MustSay(t, err, "update this program")
+	raw(t, address, `INSERT INTO PREFIX_oldest (version, oldest) VALUES (4711, 5)`) // it only added tables
+	tests.OpenAt(t, address, nil)
 	raw(t, address, `DELETE FROM PREFIX_schema WHERE version_id = 4711`)
 
 	if err := tests.Remove(t.Context(), address); err != nil {
@@ -255,7 +257,7 @@ func TestExplain(t *testing.T) {
 func TestMigrate(t *testing.T) {
 	t.Parallel()
 	address := tests.Place(t, testserver.URL(t, testserver.MySQL))
-	const newest = 4
+	const newest = 5
 	run := func(action migrations.Action, version int64) {
 		t.Helper()
 		status, err := Migrate(t.Context(), address, Options{}, action)

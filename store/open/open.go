@@ -68,6 +68,20 @@ func Open(ctx context.Context, address string, options Options) (custody.Store, 
 	}
 }
 
+// Check says what is wrong with an address as far as that is known without opening
+// anything: a scheme that no store has, or a URL of SQLite that cannot be read.
+func Check(address string) error {
+	switch scheme, _ := split(address); scheme {
+	case "sqlite":
+		_, err := sqlite.ParseURL(address)
+		return err
+	case "memory", "redis", "rediss", "postgres", "postgresql", "mysql", "mariadb":
+		return nil
+	default:
+		return unknown(scheme)
+	}
+}
+
 // Migrate brings the schema of the store that address names up to date
 // (migrations.Up), takes its last step back with the data in it (Down), or only
 // looks (Look), and returns how far it is then. [ErrNoSchema] where there is none.

@@ -73,7 +73,7 @@ func TestFaults(t *testing.T) {
 	})
 	t.Run("MissingSchema", func(t *testing.T) {
 		address := tests.Place(t, server)
-		tests.MustNotOpen(t, remotetest.With(t, address, "migrate", "off"), "schema version 0 where this program needs 4", "zhongkong migrate up")
+		tests.MustNotOpen(t, remotetest.With(t, address, "migrate", "off"), "schema version 0 where this program needs 5", "zhongkong migrate up")
 		s, err := Open(t.Context(), address, Options{NoMigrate: true})
 		if err == nil {
 			_ = s.Close()
@@ -88,13 +88,18 @@ func TestFaults(t *testing.T) {
 		address := tests.Place(t, server)
 		s := tests.OpenAt(t, address, nil)
 		raw(t, address, `INSERT INTO PREFIX_schema (version_id, is_applied) VALUES (4711, true)`)
-		tests.MustNotOpen(t, address, "schema version 4711, and this program knows 4", "update this program")
+		tests.MustNotOpen(t, address, "schema version 4711, and this program knows 5", "update this program")
 		remotetest.MustLoad(t, s, "") // who runs goes on
 		for _, action := range []migrations.Action{migrations.Up, migrations.Down} {
 			_, err := Migrate(t.Context(), address, Options{}, action)
 			remotetest.MustSay(t, err, "update this program")
 		}
+		raw(t, address, `INSERT INTO PREFIX_oldest (version, oldest) VALUES (4711, 4711)`)
+		tests.MustNotOpen(t, address, "schema version 4711, and this program knows 5", "update this program")
+		raw(t, address, `UPDATE PREFIX_oldest SET oldest = 5 WHERE version = 4711`) // it only added tables
+		tests.OpenAt(t, address, nil)
 		raw(t, address, `DELETE FROM PREFIX_schema WHERE version_id = 4711`)
+		raw(t, address, `DELETE FROM PREFIX_oldest WHERE version = 4711`)
 	})
 	t.Run("TablesDropped", func(t *testing.T) {
 		address := tests.Place(t, server)
@@ -222,7 +227,7 @@ func TestExplain(t *testing.T) {
 func TestMigrate(t *testing.T) {
 	t.Parallel()
 	address := tests.Place(t, testserver.URL(t, testserver.Postgres))
-	const newest = 4
+	const newest = 5
 	run := func(action migrations.Action, version int64) {
 		t.Helper()
 		status, err := Migrate(t.Context(), address, Options{}, action)

@@ -44,6 +44,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"regexp"
 	"strings"
 	"time"
 
@@ -160,9 +161,9 @@ func read(address string, options Options) (settings, error) {
 	u.RawQuery = query.Encode()
 
 	s.config, err = pgx.ParseConfig(u.String())
-	password, _ := u.User.Password()
 	if err != nil {
-		return settings{}, remote.Misconfigured(kind, "its URL cannot work", example+" ("+hide(err.Error(), u, password)+")")
+		said := quoted.ReplaceAllString(err.Error(), "the URL")
+		return settings{}, remote.Misconfigured(kind, "its URL cannot work", example+" ("+said+")")
 	}
 	if s.config.ConnectTimeout == 0 {
 		s.config.ConnectTimeout = connectTime
@@ -181,17 +182,8 @@ func read(address string, options Options) (settings, error) {
 	return s, nil
 }
 
-// hide cuts the URL and the password out of what the driver says of them.
-func hide(text string, u *url.URL, password string) string {
-	text = strings.ReplaceAll(text, u.String(), "the URL")
-	text = strings.ReplaceAll(text, u.Redacted(), "the URL")
-	for _, secret := range []string{password, url.QueryEscape(password), url.PathEscape(password)} {
-		if secret != "" {
-			text = strings.ReplaceAll(text, secret, "[secret]")
-		}
-	}
-	return text
-}
+// quoted is the URL in an error of the driver about it.
+var quoted = regexp.MustCompile("`[^`]*`")
 
 // hosts names the servers that config may connect to.
 func hosts(config *pgx.ConnConfig) string {

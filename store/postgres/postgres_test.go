@@ -13,7 +13,6 @@ import (
 	"github.com/zhongkong-go/zhongkong/internal/test/bottest"
 	"github.com/zhongkong-go/zhongkong/internal/test/remotetest"
 	"github.com/zhongkong-go/zhongkong/internal/test/testserver"
-	"github.com/zhongkong-go/zhongkong/migrations"
 )
 
 func TestMain(m *testing.M) {
@@ -26,13 +25,23 @@ var tests = remotetest.Engine{
 	Open: func(ctx context.Context, address string, logger *slog.Logger) (custody.Store, error) {
 		return Open(ctx, address, Options{Logger: logger})
 	},
-	Remove: func(ctx context.Context, address string) error {
-		for {
-			status, err := Migrate(ctx, address, Options{}, migrations.Down)
-			if err != nil || status.Version == 0 {
-				return err
-			}
+	Remove: func(ctx context.Context, address string) error { // all at once: undoing each migration takes ten times as long
+		s, err := read(address, Options{})
+		if err != nil {
+			return err
 		}
+		conn, err := pgx.ConnectConfig(ctx, s.config)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = conn.Close(ctx) }()
+		var tables string
+		const list = `SELECT coalesce(string_agg(tablename, ', '), '') FROM pg_tables WHERE starts_with(tablename, $1)`
+		if err := conn.QueryRow(ctx, list, s.prefix).Scan(&tables); err != nil || tables == "" {
+			return err
+		}
+		_, err = conn.Exec(ctx, `DROP TABLE IF EXISTS `+tables)
+		return err
 	},
 	Start: func(ctx context.Context) (*testserver.Server, error) { return testserver.StartPostgres(ctx) },
 	Damage: func(t *testing.T, address string, top int64) {

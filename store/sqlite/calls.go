@@ -39,15 +39,13 @@ func (s *Store) Load(ctx context.Context, key custody.Key) (custody.Record, erro
 		return custody.Record{}, err
 	}
 	var record custody.Record
-	err := s.call(ctx, func(ctx context.Context, f *file) error {
-		return s.persist(ctx, func() error {
-			row, found, err := s.row(context.WithoutCancel(ctx), f.db, key.String())
-			if err == nil && !found {
-				err = custody.ErrNotFound
-			}
-			record = row.Record(s.time())
-			return err
-		})
+	err := s.read(ctx, func(ctx context.Context, db *sqlx.DB) error {
+		row, found, err := s.row(ctx, db, key.String())
+		if err == nil && !found {
+			err = custody.ErrNotFound
+		}
+		record = row.Record(s.time())
+		return err
 	})
 	if err != nil {
 		return custody.Record{}, err
@@ -136,31 +134,45 @@ func (s *Store) Journal(ctx context.Context, key custody.Key, limit int) ([]cust
 	if err := key.Check(); err != nil {
 		return nil, err
 	}
-	var entries []custody.Entry
-	err := s.call(ctx, func(ctx context.Context, f *file) error {
-		var lines []columns.Line
-		err := s.persist(ctx, func() error {
-			lines = nil
-			return f.db.SelectContext(context.WithoutCancel(ctx), &lines,
-				`SELECT at_us, event, fence, attempt, detail FROM zhongkong_journal
-				WHERE name = ? AND at_us >= ? ORDER BY id DESC LIMIT ?`,
-				key.String(), columns.Micros(s.time().Add(-journalAge)), min(max(limit, 0), journalLines))
-		})
-		entries = make([]custody.Entry, 0, len(lines))
-		for _, l := range lines {
-			entries = append(entries, l.Entry())
-		}
-		return err
+	var lines []columns.Line
+	err := s.read(ctx, func(ctx context.Context, db *sqlx.DB) error {
+		lines = nil
+		return db.SelectContext(ctx, &lines,
+			`SELECT at_us, event, fence, attempt, detail FROM zhongkong_journal
+			WHERE name = ? AND at_us >= ? ORDER BY id DESC LIMIT ?`,
+			key.String(), columns.Micros(s.time().Add(-journalAge)), min(max(limit, 0), journalLines))
 	})
 	if err != nil {
 		return nil, err
 	}
+	entries := make([]custody.Entry, 0, len(lines))
+	for _, l := range lines {
+		entries = append(entries, l.Entry())
+	}
 	return entries, nil
 }
 
-// call runs do on the open database. It comes again when the file was damaged
-// or is no longer the one at its path, which it also asks afterwards: what was
-// written into a file that had just been set aside did not happen.
+// read runs do, which only reads, until no lock stands in its way.
+func (s *Store) read(ctx context.Context, do func(ctx context.Context, db *sqlx.DB) error) error {
+	return s.call(ctx, func(ctx context.Context, f *file) error {
+		return f.unlessMoved(s.persist(ctx, func() error { return do(context.WithoutCancel(ctx), f.db) }))
+	})
+}
+
+// errMoved: the file is no longer the one at its path. What was read from it or written
+// into it does not count.
+var errMoved = errors.New("the file was removed or replaced")
+
+// unlessMoved is err, of something that was done with the file, or errMoved.
+func (f *file) unlessMoved(err error) error {
+	if !f.current() {
+		return errMoved
+	}
+	return err
+}
+
+// call runs do on the open database. It comes again when the file was damaged or is no
+// longer the one at its path.
 func (s *Store) call(ctx context.Context, do func(ctx context.Context, f *file) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -184,7 +196,7 @@ func (s *Store) call(ctx context.Context, do func(ctx context.Context, f *file) 
 				return s.failed(limited, f, err)
 			}
 			s.retire(f)
-		case again && (c == moved || c == schema || !f.current()):
+		case again && (c == moved || c == schema || errors.Is(err, errMoved)):
 			s.retire(f)
 		case again && err != nil && s.retired(f):
 			// Another call retired it under this one.
@@ -221,47 +233,10 @@ func (s *Store) changeAs(ctx context.Context, lease custody.Lease, edit edit) er
 	if err := lease.Key.Check(); err != nil {
 		return err
 	}
-	return s.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error { return s.edit(ctx, tx, lease, edit) })
+	return s.write(ctx, true, func(ctx context.Context, tx *tx) error { return s.edit(ctx, tx, lease, edit) })
 }
 
-// write runs do in one transaction.
-func (s *Store) write(ctx context.Context, do func(ctx context.Context, tx *sqlx.Tx) error) error {
-	return s.call(ctx, func(ctx context.Context, f *file) error {
-		// SQLite has one writer at a time anyway. Who waits here is served in the
-		// order of arrival and leaves when its ctx ends; SQLite knows neither.
-		if err := s.take(ctx, s.writing); err != nil {
-			return isBusy(f.path, err)
-		}
-		defer func() { <-s.writing }()
-		return s.persist(ctx, func() error { return transact(ctx, f, do) })
-	})
-}
-
-// transact makes one attempt.
-func transact(ctx context.Context, f *file, do func(ctx context.Context, tx *sqlx.Tx) error) error {
-	conn, err := f.db.Connx(ctx)
-	if err != nil && ctx.Err() != nil {
-		return isBusy(f.path, err)
-	}
-	if err != nil {
-		return err
-	}
-	defer func() { _ = conn.Close() }()
-	// From here on it is a matter of milliseconds, and a transaction that is
-	// broken off in the middle would cost more than it saves.
-	ctx = context.WithoutCancel(ctx)
-	tx, err := conn.BeginTxx(ctx, nil)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = tx.Rollback() }()
-	if err := do(ctx, tx); err != nil {
-		return err
-	}
-	return tx.Commit()
-}
-
-func (s *Store) edit(ctx context.Context, tx *sqlx.Tx, lease custody.Lease, edit edit) error {
+func (s *Store) edit(ctx context.Context, tx *tx, lease custody.Lease, edit edit) error {
 	name := lease.Key.String()
 	row, _, err := s.row(ctx, tx, name)
 	if err != nil {
@@ -310,9 +285,14 @@ func (s *Store) untidy(name string) bool {
 	return n%journalPace == 0
 }
 
+// rowReader is a database or a transaction.
+type rowReader interface {
+	QueryRowxContext(ctx context.Context, query string, args ...any) *sqlx.Row
+}
+
 // row reads the row of a key. One that is damaged counts as empty, so that the
 // credential is renewed and the row written anew.
-func (s *Store) row(ctx context.Context, q sqlx.QueryerContext, name string) (row store.Row, found bool, err error) {
+func (s *Store) row(ctx context.Context, q rowReader, name string) (row store.Row, found bool, err error) {
 	values, err := q.QueryRowxContext(ctx, selectRow, name).SliceScan()
 	if errors.Is(err, sql.ErrNoRows) {
 		return store.Row{}, false, nil

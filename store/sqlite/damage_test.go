@@ -1,5 +1,3 @@
-//go:build cgo
-
 package sqlite
 
 import (
@@ -235,7 +233,7 @@ func TestOtherFile(t *testing.T) {
 			other := raw(t, path)
 			for _, table := range []string{
 				"zhongkong_credentials", "zhongkong_journal", "zhongkong_messages", "zhongkong_documents",
-				"zhongkong_uses", "zhongkong_queue", "zhongkong_schema",
+				"zhongkong_uses", "zhongkong_queue", "zhongkong_oldest", "zhongkong_schema",
 			} {
 				run(t, other, "DROP TABLE "+table)
 			}

@@ -46,7 +46,7 @@ const (
 	notADB                   // SQLITE_NOTADB
 	moved                    // the file under the handle is not the one at its path
 	noPermission             // the file or its folder may not be written
-	cantOpen                 // SQLITE_CANTOPEN, whatever the cause
+	cantOpen                 // SQLITE_CANTOPEN, whatever the cause, see denied
 	full                     // the disk
 	schema                   // SQLITE_ERROR: of our fixed statements, only the schema can be wrong
 )
@@ -96,7 +96,7 @@ func explain(path string, err error) error {
 			}
 		}
 		return &fault{path: path, what: "was removed while it was opened", passes: true, err: err, remedy: "leave it in place"}
-	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS), c == noPermission:
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS), c == noPermission, c == cantOpen && denied(path):
 		return permission
 	case errors.Is(err, syscall.ENOTDIR):
 		return &fault{path: path, what: "cannot exist, because a part of its path is not a folder", err: err, remedy: "give another path"}

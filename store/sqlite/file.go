@@ -10,6 +10,7 @@ import (
 	"os"
 	"runtime"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -35,9 +36,22 @@ type file struct {
 	name string      // what the Store was opened with
 	path string      // the same with links followed
 	info os.FileInfo // tells whether name still names this file
+
+	using  sync.Mutex // held while a transaction is carried out; guards what follows
+	writes *writer    // nil until something is written
+	gone   bool       // closed
 }
 
-func (f *file) close() error { return f.db.Close() }
+// close lets the transaction that is under way end.
+func (f *file) close() error {
+	f.using.Lock()
+	if f.writes != nil {
+		f.writes.close()
+	}
+	f.writes, f.gone = nil, true
+	f.using.Unlock()
+	return f.db.Close()
+}
 
 // current reports whether a new connection would meet the same file.
 func (f *file) current() bool {
@@ -122,16 +136,12 @@ func (s *Store) unopened(ctx context.Context, err error) error {
 	return cause
 }
 
-// present returns the database when it is open and still the one at its path.
+// present returns the database when it is open. Whether it is still the one at its path
+// is looked at when it was used.
 func (s *Store) present() *file {
 	s.mu.Lock()
-	f := s.file
-	s.mu.Unlock()
-	if f == nil || f.current() {
-		return f
-	}
-	s.retire(f)
-	return nil
+	defer s.mu.Unlock()
+	return s.file
 }
 
 // retire closes a database that is no longer the one to use. Calls that still
@@ -251,6 +261,9 @@ func (s *Store) prepare(ctx context.Context, f *file) error {
 // because the header speaks of a format that never was.
 var errHeader = errors.New("the header is damaged")
 
+// set is the tables of a file.
+var set = migrations.Set{Dialect: migrations.SQLite, Prefix: migrations.Prefix}
+
 // ready reports whether the database can be used as it is. It writes nothing.
 func (f *file) ready(ctx context.Context) (bool, error) {
 	ctx = context.WithoutCancel(ctx)
@@ -258,21 +271,17 @@ func (f *file) ready(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	var known bool
-	var version int64
-	var mode string
-	if err := f.db.GetContext(ctx, &known, `SELECT count(*) > 0 FROM sqlite_schema WHERE type = 'table' AND name = ?`, migrations.Table); err != nil {
+	version, err := set.Version(ctx, f.db.DB)
+	if err != nil {
 		if codeOf(err) == schema {
 			err = fmt.Errorf("%w: %w", errHeader, err)
 		}
 		return false, err
 	}
-	if known {
-		if err := f.db.GetContext(ctx, &version, `SELECT coalesce(max(version_id), 0) FROM `+migrations.Table+` WHERE is_applied`); err != nil {
-			return false, err
-		}
-	}
-	if version > newest {
+	var mode string
+	if tooNew, err := set.TooNew(ctx, f.db.DB, version); err != nil {
+		return false, err
+	} else if tooNew {
 		return false, &fault{
 			path: f.path, what: fmt.Sprintf("has the schema version %d, and this program knows %d", version, newest),
 			remedy: "a newer release wrote it: update this program, or give it another path",

@@ -24,15 +24,26 @@ const (
 
 // Documents implements [store.Ledger].
 func (s *Store) Documents(ctx context.Context, after int64) ([]store.Document, error) {
-	var docs []store.Document
-	err := s.call(ctx, func(ctx context.Context, f *file) error {
-		return s.persist(ctx, func() error {
-			docs = nil
-			return f.db.SelectContext(context.WithoutCancel(ctx), &docs,
-				`SELECT kind, name, body, version FROM zhongkong_documents WHERE version > ? ORDER BY version`, after)
-		})
+	var rows []struct {
+		store.Document
+		Live bool `db:"live"` // a driver may read an empty body as nil, which is a removed one
+	}
+	err := s.read(ctx, func(ctx context.Context, db *sqlx.DB) error {
+		rows = nil
+		return db.SelectContext(ctx, &rows,
+			`SELECT kind, name, body, version, body IS NOT NULL AS live FROM zhongkong_documents WHERE version > ? ORDER BY version`, after)
 	})
-	return docs, err
+	if err != nil || len(rows) == 0 {
+		return nil, err
+	}
+	docs := make([]store.Document, len(rows))
+	for i, row := range rows {
+		docs[i] = row.Document
+		if row.Live && docs[i].Body == nil {
+			docs[i].Body = []byte{}
+		}
+	}
+	return docs, nil
 }
 
 // Put implements [store.Ledger].
@@ -41,7 +52,7 @@ func (s *Store) Put(ctx context.Context, doc store.Document) (int64, error) {
 		return 0, err
 	}
 	var version int64
-	err := s.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
+	err := s.write(ctx, false, func(ctx context.Context, tx *tx) error {
 		var there struct {
 			Version int64 `db:"version"`
 			Live    bool  `db:"live"`
@@ -74,7 +85,7 @@ func (s *Store) Note(ctx context.Context, use store.Use) error {
 	if err := use.Check(); err != nil {
 		return err
 	}
-	return s.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
+	return s.write(ctx, false, func(ctx context.Context, tx *tx) error {
 		now := s.time()
 		result, err := tx.ExecContext(ctx, `INSERT INTO zhongkong_uses (at_us, actor, act, subject, detail) VALUES (?, ?, ?, ?, ?)`,
 			columns.Micros(now), use.Actor, use.Act, use.Subject, use.Detail)
@@ -98,25 +109,21 @@ func (s *Store) Note(ctx context.Context, use store.Use) error {
 
 // Uses implements [store.Ledger].
 func (s *Store) Uses(ctx context.Context, limit int) ([]store.Use, error) {
-	var uses []store.Use
-	err := s.call(ctx, func(ctx context.Context, f *file) error {
-		var lines []struct {
-			AtUS    int64  `db:"at_us"`
-			Actor   string `db:"actor"`
-			Act     string `db:"act"`
-			Subject string `db:"subject"`
-			Detail  string `db:"detail"`
-		}
-		err := s.persist(ctx, func() error {
-			lines = nil
-			return f.db.SelectContext(context.WithoutCancel(ctx), &lines,
-				`SELECT at_us, actor, act, subject, detail FROM zhongkong_uses ORDER BY id DESC LIMIT ?`, max(limit, 0))
-		})
-		uses = make([]store.Use, 0, len(lines))
-		for _, l := range lines {
-			uses = append(uses, store.Use{At: time.UnixMicro(l.AtUS), Actor: l.Actor, Act: l.Act, Subject: l.Subject, Detail: l.Detail})
-		}
-		return err
+	var lines []struct {
+		AtUS    int64  `db:"at_us"`
+		Actor   string `db:"actor"`
+		Act     string `db:"act"`
+		Subject string `db:"subject"`
+		Detail  string `db:"detail"`
+	}
+	err := s.read(ctx, func(ctx context.Context, db *sqlx.DB) error {
+		lines = nil
+		return db.SelectContext(ctx, &lines,
+			`SELECT at_us, actor, act, subject, detail FROM zhongkong_uses ORDER BY id DESC LIMIT ?`, max(limit, 0))
 	})
+	uses := make([]store.Use, 0, len(lines))
+	for _, l := range lines {
+		uses = append(uses, store.Use{At: time.UnixMicro(l.AtUS), Actor: l.Actor, Act: l.Act, Subject: l.Subject, Detail: l.Detail})
+	}
 	return uses, err
 }

@@ -33,15 +33,13 @@ func (s *Store) LoadMany(ctx context.Context, keys []custody.Key) (map[custody.K
 		byName[name], names = key, append(names, name)
 	}
 	var records map[custody.Key]custody.Record
-	err := s.call(ctx, func(ctx context.Context, f *file) error {
-		return s.persist(ctx, func() error {
-			records = make(map[custody.Key]custody.Record, len(keys)) // this may be another try
-			if len(names) == 0 {
-				return nil
-			}
-			return s.rows(context.WithoutCancel(ctx), f.db, names, func(name string, row store.Row) {
-				records[byName[name]] = row.Record(s.time())
-			})
+	err := s.read(ctx, func(ctx context.Context, db *sqlx.DB) error {
+		records = make(map[custody.Key]custody.Record, len(keys)) // this may be another try
+		if len(names) == 0 {
+			return nil
+		}
+		return s.rows(ctx, db, names, func(name string, row store.Row) {
+			records[byName[name]] = row.Record(s.time())
 		})
 	})
 	if err != nil {

@@ -21,8 +21,8 @@ func Migrate(ctx context.Context, path string, options Options, action migration
 		return migrations.Status{}, err
 	}
 	defer func() { _ = s.Close() }()
-	set := migrations.Set{Dialect: migrations.SQLite, Prefix: migrations.Prefix}
 	if action == migrations.Up {
+		s.makeFolder()
 		f, err := s.opened(ctx, false)
 		if err != nil {
 			return migrations.Status{}, err

@@ -78,7 +78,10 @@ func (s *Store) Claim( //nolint:revive // the contract of messages, which all st
 	}
 	if claimed.Delivery == 1 && s.claims.Add(1)%forgetPace == 0 {
 		// Tidying up is nobody's call: if it fails, the next time does it.
-		_, _ = s.get(ctx, true, nil, forgetMessages, sql.Named("most", forgetMost))
+		_ = s.write(ctx, false, func(ctx context.Context, tx *tx) error {
+			_, err := tx.ExecContext(ctx, forgetMessages, sql.Named("now", s.time().UnixMicro()), sql.Named("most", forgetMost))
+			return err
+		})
 	}
 	return claimed.Attempt, claimed.Delivery, claimed.Age, nil
 }
@@ -159,7 +162,7 @@ func (s *Store) Take(ctx context.Context, account, owner string, lease time.Dura
 			Message []byte `db:"message"`
 		}
 		// On most looks there is nothing, and a look needs no writer.
-		if found, err := s.get(ctx, false, &first, firstKept, sql.Named("account", account)); err != nil || !found {
+		if found, err := s.get(ctx, &first, firstKept, sql.Named("account", account)); err != nil || !found {
 			return "", nil, 0, err
 		}
 		err := s.editClaim(ctx, first.Name, func(now int64, c *store.Claim, found bool) ([]byte, error) {
@@ -194,7 +197,7 @@ func (s *Store) about(ctx context.Context, key string, edit func(now int64, c *s
 
 // editClaim reads, edits and writes a message in one transaction.
 func (s *Store) editClaim(ctx context.Context, key string, edit func(now int64, c *store.Claim, found bool) ([]byte, error)) error {
-	return s.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
+	return s.write(ctx, false, func(ctx context.Context, tx *tx) error {
 		row := claimRow{Name: key}
 		found, err := foundRow(tx.GetContext(ctx, &row.Claim, readClaim, key))
 		if err != nil {
@@ -223,15 +226,13 @@ func (s *Store) editClaim(ctx context.Context, key string, edit func(now int64, 
 
 // lookAt reads a message that was claimed, and the time.
 func (s *Store) lookAt(ctx context.Context, key string) (c store.Claim, now int64, err error) {
-	err = s.call(ctx, func(ctx context.Context, f *file) error {
-		return s.persist(ctx, func() error {
-			c, now = store.Claim{}, s.now().UnixMicro()
-			there, err := foundRow(f.db.GetContext(context.WithoutCancel(ctx), &c, readClaim, key))
-			if err == nil && !there {
-				err = errUnknown
-			}
-			return err
-		})
+	err = s.read(ctx, func(ctx context.Context, db *sqlx.DB) error {
+		c, now = store.Claim{}, s.now().UnixMicro()
+		there, err := foundRow(db.GetContext(ctx, &c, readClaim, key))
+		if err == nil && !there {
+			err = errUnknown
+		}
+		return err
 	})
 	return c, now, err
 }
@@ -244,33 +245,13 @@ func foundRow(err error) (bool, error) {
 	return err == nil, err
 }
 
-// get runs one statement and reads the row that it returns into into, if there is
-// one and into is not nil. It adds the time to args.
-func (s *Store) get(ctx context.Context, writes bool, into any, query string, args ...any) (found bool, err error) {
-	err = s.call(ctx, func(ctx context.Context, f *file) error {
-		if writes {
-			if err := s.take(ctx, s.writing); err != nil {
-				return isBusy(f.path, err)
-			}
-			defer func() { <-s.writing }()
-		}
-		return s.persist(ctx, func() error {
-			now := s.time()
-			all := []any{sql.Named("now", now.UnixMicro())}
-			all = append(all, args...)
-			// Without ctx's end, as it is a matter of milliseconds.
-			ctx := context.WithoutCancel(ctx)
-			if into == nil {
-				_, err := f.db.ExecContext(ctx, query, all...)
-				return err
-			}
-			err := f.db.GetContext(ctx, into, query, all...)
-			found = err == nil
-			if errors.Is(err, sql.ErrNoRows) {
-				return nil
-			}
-			return err
-		})
+// get reads the row that a query returns into into, if there is one. It adds the time to
+// args.
+func (s *Store) get(ctx context.Context, into any, query string, args ...any) (found bool, err error) {
+	err = s.read(ctx, func(ctx context.Context, db *sqlx.DB) error {
+		all := append([]any{sql.Named("now", s.time().UnixMicro())}, args...)
+		found, err = foundRow(db.GetContext(ctx, into, query, all...))
+		return err
 	})
 	return found && err == nil, err
 }

@@ -4,11 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
+
+	"github.com/zhongkong-go/zhongkong/internal/shape"
 )
 
 // suffixes of the files that belong to a database. The order is the one in
@@ -72,6 +75,9 @@ func absolute(path string) (string, error) {
 	case strings.ContainsRune(path, 0):
 		return "", errors.New("zhongkong: the path of the SQLite database contains a NUL character")
 	}
+	if err := shape.Path("the path of the SQLite database", path); err != nil {
+		return "", fmt.Errorf("zhongkong: %w", err)
+	}
 	abs, err := filepath.Abs(path)
 	if err != nil {
 		return "", &fault{
@@ -106,6 +112,20 @@ func resolve(path string) (string, error) {
 		return path, err
 	}
 	return filepath.Join(folder, filepath.Base(path)), nil
+}
+
+// makeFolder makes the folder of a database where its parent is there, and leaves it to the
+// opening to say what is wrong. It is for the start alone: a folder that vanishes under a
+// running program is a disk that was unmounted.
+func (s *Store) makeFolder() {
+	path, _ := resolve(s.path)
+	folder := filepath.Dir(path)
+	if exists(folder) || !exists(filepath.Dir(folder)) {
+		return
+	}
+	if err := os.Mkdir(folder, 0o700); err == nil {
+		s.log.Info("the folder of the database was missing and is made", slog.String("folder", folder))
+	}
 }
 
 // creating is held while a file is created and by whoever is about to open one.

@@ -1,4 +1,4 @@
-//go:build cgo && unix
+//go:build unix
 
 package sqlite
 
@@ -47,7 +47,8 @@ func play(role string) int {
 		if err == nil {
 			err = locked(ctx, path, func() error {
 				fmt.Print("held")
-				select {}
+				<-time.After(time.Hour) // without cgo, to wait for nothing is a fatal error
+				return nil
 			})
 		}
 		fmt.Print(err)
@@ -59,8 +60,11 @@ func play(role string) int {
 		return 2
 	}
 	defer func() { _ = s.Close() }()
-	if role == "nobody" {
+	switch role {
+	case "nobody":
 		return 0
+	case "documents":
+		return addDocuments(ctx, s)
 	}
 	var lease custody.Lease
 	err = insist(func() (err error) {
@@ -268,7 +272,12 @@ func TestLinks(t *testing.T) {
 func TestLockDiesWithItsProcess(t *testing.T) {
 	t.Parallel()
 	path := newPath(t)
-	cmd := process(t, "hold", filepath.Dir(path))
+	killedHolder(t, process(t, "hold", filepath.Dir(path)), path)
+}
+
+// killedHolder starts cmd, which holds the sidecar's lock of path, and kills it.
+func killedHolder(t *testing.T, cmd *exec.Cmd, path string) {
+	t.Helper()
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

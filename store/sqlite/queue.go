@@ -2,7 +2,6 @@ package sqlite
 
 import (
 	"context"
-	"strconv"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -17,7 +16,7 @@ var _ store.Queue = (*Store)(nil)
 // queue is the queue in db, at this moment.
 func (s *Store) queue(db sqlqueue.DB) sqlqueue.Queue {
 	return sqlqueue.Queue{
-		DB: db, Prefix: migrations.Prefix, Now: strconv.FormatInt(s.time().UnixMicro(), 10), Ignore: `ON CONFLICT (line, id) DO NOTHING`,
+		DB: db, Prefix: migrations.Prefix, NowUS: s.time().UnixMicro(), Ignore: `ON CONFLICT (line, id) DO NOTHING`,
 	}
 }
 
@@ -26,7 +25,7 @@ func (s *Store) Push(ctx context.Context, deliveries []store.Delivery) error {
 	if err := store.CheckPush(deliveries); err != nil {
 		return err
 	}
-	return s.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error { return s.queue(tx).Push(ctx, deliveries) })
+	return s.write(ctx, false, func(ctx context.Context, tx *tx) error { return s.queue(tx).Push(ctx, deliveries) })
 }
 
 // Turn implements [store.Queue].
@@ -46,7 +45,7 @@ func (s *Store) Lend(ctx context.Context, line, owner string, lease time.Duratio
 	if err := store.CheckDelivery(line, "", owner); err != nil {
 		return nil, err
 	}
-	err = s.write(ctx, func(ctx context.Context, tx *sqlx.Tx) (err error) {
+	err = s.write(ctx, false, func(ctx context.Context, tx *tx) (err error) {
 		lent, err = s.queue(tx).Lend(ctx, line, owner, lease, most)
 		return err
 	})
@@ -61,7 +60,7 @@ func (s *Store) Done(ctx context.Context, line, id string) error {
 	if err := store.CheckDelivery(line, id, ""); err != nil {
 		return err
 	}
-	return s.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error { return s.queue(tx).Done(ctx, line, id) })
+	return s.write(ctx, false, func(ctx context.Context, tx *tx) error { return s.queue(tx).Done(ctx, line, id) })
 }
 
 // Later implements [store.Queue].
@@ -69,7 +68,7 @@ func (s *Store) Later(ctx context.Context, line, id, owner string, wait time.Dur
 	if err := store.CheckDelivery(line, id, owner); err != nil {
 		return err
 	}
-	return s.write(ctx, func(ctx context.Context, tx *sqlx.Tx) error { return s.queue(tx).Later(ctx, line, id, owner, wait) })
+	return s.write(ctx, false, func(ctx context.Context, tx *tx) error { return s.queue(tx).Later(ctx, line, id, owner, wait) })
 }
 
 // Lines implements [store.Queue].
@@ -86,7 +85,7 @@ func (s *Store) Trim(ctx context.Context, line string, keep time.Duration, most 
 	if err := store.CheckDelivery(line, "", ""); err != nil {
 		return 0, err
 	}
-	err = s.write(ctx, func(ctx context.Context, tx *sqlx.Tx) (err error) {
+	err = s.write(ctx, false, func(ctx context.Context, tx *tx) (err error) {
 		dropped, err = s.queue(tx).Trim(ctx, line, keep, most)
 		return err
 	})
@@ -98,7 +97,5 @@ func (s *Store) Trim(ctx context.Context, line string, keep time.Duration, most 
 
 // queued is a call that only reads.
 func (s *Store) queued(ctx context.Context, do func(ctx context.Context, q sqlqueue.Queue) error) error {
-	return s.call(ctx, func(ctx context.Context, f *file) error {
-		return s.persist(ctx, func() error { return do(context.WithoutCancel(ctx), s.queue(f.db)) })
-	})
+	return s.read(ctx, func(ctx context.Context, db *sqlx.DB) error { return do(ctx, s.queue(db)) })
 }

@@ -22,8 +22,8 @@
 //
 // # When the file is not well
 //
-// A database that is locked, or whose folder is missing, does not stop a
-// program: [Open] returns the store, says so once at Warn, and every call tries
+// A missing folder is made when its parent is there. A database that is locked, or that
+// has no such folder, does not stop a program: [Open] returns the store, says so once at Warn, and every call tries
 // again. A file that is found damaged is set aside as zhongkong.db.corrupt-1, -2
 // and so on, and an empty one takes its place: what is lost is a token, which is
 // fetched anew, and the journal. A file that was removed or replaced under a
@@ -34,8 +34,11 @@
 // The store's clock is the process's wall clock. A lease is measured on the
 // monotonic clock too, so setting the wall clock back makes none longer.
 //
-// SQLite is C: the program has to be built with CGO_ENABLED=1. Without it Open
-// fails, and says so.
+// # With and without cgo
+//
+// A program that is built with cgo has SQLite in C (mattn/go-sqlite3), one that is built
+// without has the same translated into Go (modernc.org/sqlite). Programs of both kinds
+// share a file. On the few platforms that have neither, Open fails and says so.
 package sqlite
 
 import (
@@ -79,10 +82,11 @@ type Store struct {
 
 	mu      sync.Mutex // guards what follows; never held while waiting
 	closed  bool
-	file    *file     // nil while the database is not open
-	failure error     // of the last attempt to open it; nil when that worked
-	retry   time.Time // when to try again after failure
-	warned  bool      // the failure was said
+	file    *file        // nil while the database is not open
+	failure error        // of the last attempt to open it; nil when that worked
+	retry   time.Time    // when to try again after failure
+	warned  bool         // the failure was said
+	waiting []*operation // to be carried out, in the order of arrival
 	sights  map[custody.Key]sight
 	lines   map[string]int // written by this process to each key's journal
 
@@ -101,13 +105,14 @@ var errClosed = errors.New("zhongkong: the SQLite store is closed")
 // error when the configuration cannot work: an empty path, a folder in the
 // file's place, a file that is no SQLite database, a schema newer than this
 // program, no permission. When the database cannot be opened now but may be
-// later (it is locked, its folder is missing), Open waits a second at most for
+// later (it is locked, its folder and the parent of that are missing), Open waits a second at most for
 // the lock, returns the store all the same, and the store goes on trying.
 func Open(ctx context.Context, path string, options Options) (*Store, error) {
 	s, err := newStore(path, options)
 	if err != nil {
 		return nil, err
 	}
+	s.makeFolder()
 	if _, err := s.opened(ctx, false); err != nil {
 		if ctx.Err() != nil || !passes(err) {
 			_ = s.Close()

@@ -1,5 +1,3 @@
-//go:build cgo
-
 package sqlite
 
 import (
@@ -10,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -246,7 +245,7 @@ func TestLockedAtStart(t *testing.T) {
 // TestMissingFolder: the same for a folder that comes later.
 func TestMissingFolder(t *testing.T) {
 	t.Parallel()
-	folder := filepath.Join(t.TempDir(), "later")
+	folder := filepath.Join(t.TempDir(), "parent", "later")
 	var log *logtest.Log
 	var s *Store
 	patience.InTime(t, "Open where the folder is missing", openTime/2, func() time.Duration {
@@ -263,7 +262,7 @@ func TestMissingFolder(t *testing.T) {
 	made := make(chan error)
 	go func() {
 		patience.Wait(func() bool { return len(s.opening) > 0 }) // a call waits
-		made <- os.Mkdir(folder, 0o700)
+		made <- os.MkdirAll(folder, 0o700)
 	}()
 	save(t, s, "value")
 	if err := <-made; err != nil {
@@ -271,6 +270,31 @@ func TestMissingFolder(t *testing.T) {
 	}
 	mustLoad(t, s, "value")
 	log.MustWarnOnce(t)
+}
+
+// TestFolderIsMade: the last folder of the path alone, which only its owner enters.
+func TestFolderIsMade(t *testing.T) {
+	t.Parallel()
+	log := new(logtest.Log)
+	folder := filepath.Join(t.TempDir(), "data")
+	save(t, open(t, filepath.Join(folder, "zhongkong.db"), log), "value")
+	info, err := os.Stat(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info.Mode().Perm() != 0o700 && runtime.GOOS != "windows" {
+		t.Errorf("the folder has the mode %v", info.Mode())
+	}
+	if lines := log.Lines(slog.LevelWarn); len(lines) > 0 || !strings.Contains(log.String(), "is made") {
+		t.Errorf("the log: %s", log)
+	}
+	folder = filepath.Join(t.TempDir(), "data")
+	if _, err := Migrate(t.Context(), filepath.Join(folder, "zhongkong.db"), Options{}, migrations.Look); err != nil || exists(folder) {
+		t.Errorf("a look: %v, and the folder exists: %t", err, exists(folder))
+	}
+	if _, err := Migrate(t.Context(), filepath.Join(folder, "zhongkong.db"), Options{}, migrations.Up); err != nil {
+		t.Error(err)
+	}
 }
 
 // TestWrongConfiguration: what no waiting mends is an error of Open, which says
@@ -303,10 +327,11 @@ func TestWrongConfiguration(t *testing.T) {
 		{"Folder", folder, "is a folder: give the path of a file"},
 		{"Slash", at("x") + "/", "is a folder: give the path of a file"},
 		{"NUL", at("x\x00y"), "NUL"},
+		{"Tilde", "~/zhongkong.db", "which only a shell replaces"},
 		{"NotADatabase", at("letter.txt"), "is not a SQLite database: give another path"},
 		{"Short", at("short.txt"), "is not a SQLite database: give another path"},
 		{"UnderAFile", at("letter.txt/zhongkong.db"), "give another path"},
-		{"NewerSchema", at("newer.db"), "has the schema version 4711, and this program knows 4: a newer release wrote it: update"},
+		{"NewerSchema", at("newer.db"), "has the schema version 4711, and this program knows 5: a newer release wrote it: update"},
 		{"Device", os.DevNull, "not an ordinary file"},
 		{"LongName", at(strings.Repeat("x", 300)), "shorter"},
 	} {
@@ -332,6 +357,30 @@ func TestWrongConfiguration(t *testing.T) {
 	before = slices.DeleteFunc(before, func(name string) bool { return strings.HasPrefix(name, "newer.db-") })
 	if !slices.Equal(before, after) {
 		t.Errorf("the folder held %q and holds %q", before, after)
+	}
+}
+
+// TestNewerThatOnlyAdded: a newer program whose tables this one may use noted that.
+func TestNewerThatOnlyAdded(t *testing.T) {
+	t.Parallel()
+	path := newPath(t)
+	s := open(t, path, nil)
+	save(t, s, "value")
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	other := raw(t, path)
+	run(t, other, "INSERT INTO zhongkong_schema (version_id, is_applied) VALUES (4711, 1)")
+	for oldest, opens := range map[int]bool{4711: false, 5: true} {
+		run(t, other, fmt.Sprintf("INSERT OR REPLACE INTO zhongkong_oldest (version, oldest) VALUES (4711, %d)", oldest))
+		s, err := Open(t.Context(), path, Options{})
+		if (err == nil) != opens {
+			t.Errorf("opening tables for programs from %d on: %v", oldest, err)
+		}
+		if err == nil {
+			mustLoad(t, s, "value")
+			_ = s.Close()
+		}
 	}
 }
 

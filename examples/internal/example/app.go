@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"html/template"
 	"io"
 	"log/slog"
 	"math"
@@ -14,25 +15,47 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"syscall"
 	"time"
 
+	"github.com/gin-gonic/gin"
+
 	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/internal/shape"
 	"github.com/zhongkong-go/zhongkong/middleware/wechat"
 	"github.com/zhongkong-go/zhongkong/simulator"
 	"github.com/zhongkong-go/zhongkong/store/sqlite"
 )
 
 // Main runs the program until it returns or gets SIGINT or SIGTERM, which cancels its
-// context. An error is printed and gives the exit status 1.
+// context. An error is printed and gives the exit status 1, and so does an error that
+// wechat.Middleware panics with: a configuration that cannot work needs no stack.
 func Main(run func(context.Context) error) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx); err != nil && ctx.Err() == nil {
+	if err := caught(ctx, run); err != nil && ctx.Err() == nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1) //nolint:gocritic // the process ends, and with it what stop would undo
 	}
+}
+
+// caught runs the program and returns the error that it panics with. A fault of the
+// program itself, or a panic with something else, goes on.
+func caught(ctx context.Context, run func(context.Context) error) (err error) {
+	defer func() {
+		switch cause := recover().(type) {
+		case nil:
+		case runtime.Error:
+			panic(cause)
+		case error:
+			err = cause
+		default:
+			panic(cause)
+		}
+	}()
+	return run(ctx)
 }
 
 // Options describe an example.
@@ -94,6 +117,9 @@ func (app *App) listen(ctx context.Context, o Options) error {
 	port := os.Getenv("PORT")
 	if port == "" {
 		port = o.Port
+	}
+	if err := shape.Port("PORT", port); err != nil {
+		return err
 	}
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", ":"+port)
 	if err != nil {
@@ -173,6 +199,33 @@ func (app *App) Close() {
 		last := len(app.undo) - 1
 		app.undo[last]()
 		app.undo = app.undo[:last]
+	}
+}
+
+// page is what a browser gets at the address of an example.
+var page = template.Must(template.New("").Parse(`<!doctype html>
+<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>zhongkong: {{.Name}}</title>
+<style>body{font:16px/1.5 system-ui,sans-serif;max-width:40rem;margin:3rem auto;padding:0 1rem}</style>
+<h1>zhongkong: examples/{{.Name}}</h1>
+<p>This is a Gin app with the WeChat account <code>{{.AppID}}</code>{{if .Simulated}}, of a WeChat
+that is simulated in the same process{{end}}.
+This address is the one that WeChat pushes messages to; a browser has nothing to send here.</p>
+<p>这是一个接入了微信账号 <code>{{.AppID}}</code> 的 Gin 程序{{if .Simulated}}，微信服务端是在同一进程里模拟的{{end}}。这个地址接收微信推送的消息。</p>
+<ul>{{range .Paths}}<li><a href="{{.}}">{{.}}</a></li>{{end}}</ul>
+</html>`))
+
+// Page answers a browser that opens the app's address, which is WeChat's callback address
+// too: what has no signature is not from there. It belongs before the middleware.
+func (app *App) Page(name string, paths ...string) gin.HandlerFunc {
+	return func(c *gin.Context) {
+		query := c.Request.URL.Query()
+		if c.Request.Method != http.MethodGet || c.Request.URL.Path != "/" || query.Has("signature") || query.Has("echostr") {
+			return
+		}
+		c.Status(http.StatusOK) // there is no route
+		c.Header("Content-Type", "text/html; charset=utf-8")
+		_ = page.Execute(c.Writer, map[string]any{"Name": name, "AppID": app.Config.AppID, "Simulated": app.Simulated, "Paths": paths})
+		c.Abort()
 	}
 }
 

@@ -358,7 +358,7 @@ const soakVariable = "ZHONGKONG_SOAK"
 // What [Soak] sends and how long it waits: a message whose process was killed is
 // taken up within its lease and a look, and is handled for as long as it takes.
 const (
-	soakMessages = 150
+	soakMessages = 100
 	soakRate     = 25 // a second
 	soakLongest  = 20 * time.Second
 	soakKills    = 6 * time.Second

@@ -23,7 +23,7 @@ type Proxy struct {
 	conns  map[net.Conn]struct{}
 	closed bool
 	trips  int
-	made   int // ends of connections
+	made   int               // ends of connections
 	held   int               // how many wait for the network to come back
 	spare  int               // answers that a deaf proxy still lets pass
 	asked  map[net.Conn]bool // a request passed since the last answer

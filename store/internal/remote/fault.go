@@ -18,7 +18,7 @@ import (
 type Server struct {
 	Kind     string         // "PostgreSQL"
 	Place    string         // "database zhongkong on db.example.com:5432"
-	Password custody.Secret // cut out of whatever a driver says
+	Password custody.Secret // hidden in a driver's text
 }
 
 // String names the server for people.
@@ -38,12 +38,27 @@ type FaultError struct {
 func (f *FaultError) Error() string {
 	s := fmt.Sprintf("zhongkong: %v %s: %s", f.Server, f.What, f.Remedy)
 	if f.Err != nil {
-		s += " (" + strings.Join(strings.Fields(f.Err.Error()), " ") + ")"
-	}
-	if password := f.Server.Password.Reveal(); password != "" {
-		s = strings.ReplaceAll(s, password, f.Server.Password.String())
+		s += " (" + strings.Join(strings.Fields(f.Server.hide(f.Err.Error())), " ") + ")"
 	}
 	return s
+}
+
+// hide replaces the password in a driver's text. One that is as short as a word of that
+// text is replaced only in quotes, as Redis quotes the arguments of a command that it does
+// not know.
+func (s Server) hide(text string) string {
+	const long = 8
+	password := s.Password.Reveal()
+	switch {
+	case password == "":
+		return text
+	case len(password) >= long:
+		return strings.ReplaceAll(text, password, s.Password.String())
+	}
+	for _, quote := range []string{"'", `"`, "`"} {
+		text = strings.ReplaceAll(text, quote+password+quote, quote+s.Password.String()+quote)
+	}
+	return text
 }
 
 // Is lets [errors.Is] see the cause. There is no Unwrap: a driver's error may

@@ -292,6 +292,20 @@ func TestOpening(t *testing.T) {
 	})
 }
 
+// TestShortPassword: a password that is a word of a sentence hides no such word, only
+// itself where a driver quotes it.
+func TestShortPassword(t *testing.T) {
+	fault := &FaultError{
+		Server: Server{Kind: "Fake", Place: "server", Password: custody.NewSecret("server")}, What: "cannot be used", Remedy: "ask the server",
+		Err: errors.New("ERR unknown command 'AUTH', with args beginning with: 'server' of this server"),
+	}
+	const want = "zhongkong: the Fake server cannot be used: ask the server " +
+		"(ERR unknown command 'AUTH', with args beginning with: '[secret]' of this server)"
+	if got := fault.Error(); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
 // TestWrongConfiguration: what does not pass is an error of Open, unsaid.
 func TestWrongConfiguration(t *testing.T) {
 	t.Parallel()

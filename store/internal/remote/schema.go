@@ -1,6 +1,7 @@
 package remote
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -67,7 +68,10 @@ func (s Schema) ready(ctx context.Context) (bool, error) {
 	case err != nil:
 		return false, s.explain(err)
 	case version > newest:
-		return false, s.explain(&migrations.NewerError{Version: version, Newest: newest})
+		if tooNew, err := s.Set.TooNew(ctx, s.DB, version); tooNew || err != nil {
+			return false, s.explain(cmp.Or[error](err, &migrations.NewerError{Version: version, Newest: newest}))
+		}
+		return true, nil
 	case version == newest:
 		return true, nil
 	case s.NoMigrate:

@@ -19,7 +19,8 @@ import (
 
 // DB is a database or a transaction.
 type DB interface {
-	sqlx.ExtContext
+	Rebind(query string) string
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
 	GetContext(ctx context.Context, dest any, query string, args ...any) error
 	SelectContext(ctx context.Context, dest any, query string, args ...any) error
 }
@@ -28,7 +29,8 @@ type DB interface {
 type Queue struct {
 	DB     DB
 	Prefix string // of the tables
-	Now    string // the time in µs, as an expression
+	Now    string // the time in µs, as an expression; "" for NowUS
+	NowUS  int64
 	Ignore string // what ends an INSERT that leaves a row alone which is there
 }
 
@@ -69,18 +71,66 @@ const (
 // holds up the others.
 const trimMost = 10_000
 
-func (q Queue) words(query string) string {
-	return strings.NewReplacer("NOW", q.Now, "IGNORE", q.Ignore, migrations.Prefix, q.Prefix).Replace(query)
+// bound is a statement as the database takes it: with the prefix, the time, and each
+// slice among args spread over its IN.
+func (q Queue) bound(query string, args ...any) (string, []any, error) {
+	query = strings.Replace(query, "IGNORE", q.Ignore, 1)
+	if q.Prefix != migrations.Prefix {
+		query = strings.ReplaceAll(query, migrations.Prefix, q.Prefix)
+	}
+	if q.Now != "" {
+		query = strings.ReplaceAll(query, "NOW", q.Now)
+	} else {
+		query, args = withTime(query, q.NowUS, args)
+	}
+	query, args, err := sqlx.In(query, args...)
+	return q.DB.Rebind(query), args, err
+}
+
+// withTime makes each NOW a placeholder for now.
+func withTime(query string, now int64, args []any) (string, []any) {
+	var text strings.Builder
+	all := make([]any, 0, len(args)+strings.Count(query, "NOW"))
+	for {
+		at := strings.IndexAny(query, "?N")
+		switch {
+		case at < 0:
+			text.WriteString(query)
+			return text.String(), append(all, args...)
+		case query[at] == '?':
+			all, args = append(all, args[0]), args[1:]
+		case strings.HasPrefix(query[at:], "NOW"):
+			text.WriteString(query[:at] + "?")
+			all, query = append(all, now), query[at+len("NOW"):]
+			continue
+		}
+		text.WriteString(query[:at+1])
+		query = query[at+1:]
+	}
 }
 
 func (q Queue) exec(ctx context.Context, query string, args ...any) (sql.Result, error) {
-	return q.DB.ExecContext(ctx, q.DB.Rebind(q.words(query)), args...)
+	query, args, err := q.bound(query, args...)
+	if err != nil {
+		return nil, err
+	}
+	return q.DB.ExecContext(ctx, query, args...)
 }
 
-// in spreads the one slice among args over its IN.
-func (q Queue) in(query string, args ...any) (string, []any, error) {
-	query, args, err := sqlx.In(q.words(query), args...)
-	return q.DB.Rebind(query), args, err
+func (q Queue) get(ctx context.Context, into any, query string, args ...any) error {
+	query, args, err := q.bound(query, args...)
+	if err != nil {
+		return err
+	}
+	return q.DB.GetContext(ctx, into, query, args...)
+}
+
+func (q Queue) list(ctx context.Context, into any, query string, args ...any) error {
+	query, args, err := q.bound(query, args...)
+	if err != nil {
+		return err
+	}
+	return q.DB.SelectContext(ctx, into, query, args...)
 }
 
 // Push implements [store.Queue].
@@ -103,7 +153,7 @@ func (q Queue) Turn(ctx context.Context, line, id, owner string) (first, waits b
 		Owner string `db:"owner"`
 		First bool   `db:"first"`
 	}
-	err = q.DB.GetContext(ctx, &row, q.DB.Rebind(q.words(turn)), line, id)
+	err = q.get(ctx, &row, turn, line, id)
 	if errors.Is(err, sql.ErrNoRows) {
 		return false, false, nil
 	}
@@ -113,17 +163,10 @@ func (q Queue) Turn(ctx context.Context, line, id, owner string) (first, waits b
 // Lend implements [store.Queue].
 func (q Queue) Lend(ctx context.Context, line, owner string, lease time.Duration, most int) ([]store.Delivery, error) {
 	var seqs []int64
-	if err := q.DB.SelectContext(ctx, &seqs, q.DB.Rebind(q.words(free)), line, max(most, 0)); err != nil || len(seqs) == 0 {
+	if err := q.list(ctx, &seqs, free, line, max(most, 0)); err != nil || len(seqs) == 0 {
 		return nil, err
 	}
-	query, args, err := q.in(lend, owner, lease.Microseconds(), seqs)
-	if err != nil {
-		return nil, err
-	}
-	if _, err := q.DB.ExecContext(ctx, query, args...); err != nil {
-		return nil, err
-	}
-	if query, args, err = q.in(lent, seqs, owner); err != nil {
+	if _, err := q.exec(ctx, lend, owner, lease.Microseconds(), seqs); err != nil {
 		return nil, err
 	}
 	var rows []struct {
@@ -135,7 +178,7 @@ func (q Queue) Lend(ctx context.Context, line, owner string, lease time.Duration
 		PushedUS int64  `db:"pushed_us"`
 		Body     []byte `db:"body"`
 	}
-	if err := q.DB.SelectContext(ctx, &rows, query, args...); err != nil {
+	if err := q.list(ctx, &rows, lent, seqs, owner); err != nil {
 		return nil, err
 	}
 	deliveries := make([]store.Delivery, len(rows))
@@ -168,7 +211,7 @@ func (q Queue) Lines(ctx context.Context) ([]store.Line, error) {
 		OldestUS int64  `db:"oldest_us"`
 		FreeUS   int64  `db:"free_us"`
 	}
-	if err := q.DB.SelectContext(ctx, &rows, q.words(lines)); err != nil {
+	if err := q.list(ctx, &rows, lines); err != nil {
 		return nil, err
 	}
 	all := make([]store.Line, len(rows))
@@ -190,7 +233,7 @@ func (q Queue) Trim(ctx context.Context, line string, keep time.Duration, most i
 		query  string
 		offset int
 	}{{&last, overfull, max(most, 0)}, {&bound, oldest, trimMost - 1}} {
-		err := q.DB.GetContext(ctx, b.into, q.DB.Rebind(q.words(b.query)), line, b.offset)
+		err := q.get(ctx, b.into, b.query, line, b.offset)
 		if err != nil && !errors.Is(err, sql.ErrNoRows) {
 			return 0, err
 		}

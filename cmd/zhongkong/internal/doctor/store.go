@@ -140,7 +140,7 @@ func missing(path string) (Finding, bool) {
 		return Finding{}, false
 	}
 	folder := filepath.Dir(path)
-	if _, err := os.Stat(folder); err != nil {
+	if _, err := os.Stat(filepath.Dir(folder)); err != nil { // a folder alone is made at the start
 		return Finding{
 			State: Problem, Cause: "store_folder_missing",
 			Found: text("there is no folder %s for the database", "数据库所在的目录 %s 不存在", folder),

@@ -1,0 +1,192 @@
+package main
+
+import (
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/gateway"
+	"github.com/zhongkong-go/zhongkong/internal/test/shapetest"
+	"github.com/zhongkong-go/zhongkong/platform"
+	"github.com/zhongkong-go/zhongkong/simulator"
+	"github.com/zhongkong-go/zhongkong/store/memory"
+)
+
+// configured writes a gateway's configuration with the shop's account, whose AppSecret is in
+// a file, and another one, whose AppSecret is nowhere.
+func (s *shop) configured(more string) (file string) {
+	s.t.Helper()
+	folder := filepath.Dir(s.database)
+	file = filepath.Join(folder, "gateway.yaml")
+	text := more + "store: sqlite:" + s.database + "\napi_base: " + s.URL + `
+admin: {listen: 127.0.0.1:0, key: {env: NO_ADMIN_KEY}}
+accounts:
+  - {appid: ` + tokenAppID + `, secret: {file: secret}}
+  - {appid: wxfedcba9876543210, secret: {env: NO_SECRET}, callback: {token: {env: NO_TOKEN}}}
+`
+	for path, content := range map[string]string{file: text, filepath.Join(folder, "secret"): tokenSecret + "\n"} {
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	return file
+}
+
+// TestPartsOfAConfiguration: commands take --config and need what they use of it.
+func TestPartsOfAConfiguration(t *testing.T) {
+	t.Parallel()
+	s := newShop(t, "stable")
+	file := s.configured("")
+	s.env = map[string]string{}
+	both := " --config " + file + " --account " + tokenAppID
+	if out, _ := s.run("get"+both, exitOK); !s.Accepts(strings.TrimSpace(out)) {
+		t.Errorf("get prints %q", out)
+	}
+	if err := os.Remove(filepath.Join(filepath.Dir(file), "secret")); err != nil {
+		t.Fatal(err)
+	}
+	out, _ := s.run("status"+both, exitOK) // needs no AppSecret
+	s.mustSay(out, "✓ access_token/stable/"+tokenAppID, "in "+s.database)
+	_, errs := s.run("get"+both, exitMistake)
+	s.mustSay(errs, "the file of the secret cannot be read")
+	_, errs = s.run("status --config "+file, exitMistake)
+	s.mustSay(errs, "--config names 2 accounts: say which with --account")
+	_, errs = s.run("status --config "+file+" --account wx1", exitMistake)
+	s.mustSay(errs, "--account wx1: the configuration has no such account")
+	_, errs = s.run("status --account wx1", exitMistake)
+	s.mustSay(errs, "--account goes with --config")
+
+	for command, says := range map[string]string{"client list": "", "migrate status": "the newest"} {
+		code, out, errs := started(t.Context(), nil, append(strings.Fields(command), "--config", file)...)
+		if code != exitOK || errs != "" || !strings.Contains(out, says) {
+			t.Errorf("%s: exit code %d\n%s%s", command, code, out, errs)
+		}
+	}
+}
+
+// TestStatusNeedsNoSecret of the environment either.
+func TestStatusNeedsNoSecret(t *testing.T) {
+	t.Parallel()
+	s := newShop(t, "stable")
+	s.run("get", exitOK)
+	delete(s.env, "WECHAT_APPSECRET")
+	out, _ := s.run("status", exitOK)
+	s.mustSay(out, "✓ access_token/stable/"+tokenAppID)
+	_, errs := s.run("get", exitMistake)
+	s.mustSay(errs, "WECHAT_APPSECRET")
+}
+
+// TestTokenOfAGateway: get and status ask the gateway of a program that has a key and no
+// AppSecret.
+func TestTokenOfAGateway(t *testing.T) {
+	t.Parallel()
+	s := newShop(t, "stable")
+	store := memory.New()
+	clients, err := gateway.NewClients(store, "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := clients.Add(t.Context(), gateway.Client{Name: "shop", Accounts: []string{"*"}, Real: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := gateway.New(t.Context(), gateway.Config{
+		Store: store, SealKeys: []custody.Secret{custody.NewSecret(strings.Repeat("k", 32))}, APIBase: s.URL,
+		Accounts: []gateway.Account{{AppID: tokenAppID, Secret: custody.NewSecret(tokenSecret), TokenAPI: platform.Stable}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = g.Close() })
+	server := httptest.NewServer(g)
+	t.Cleanup(server.Close)
+	s.env = map[string]string{
+		"WECHAT_APPID": tokenAppID, "ZHONGKONG_GATEWAY": "http://127.0.0.1:1," + server.URL, "ZHONGKONG_GATEWAY_KEY": key.Reveal(),
+	}
+	if out, _ := s.run("get", exitOK); out != s.Latest(tokenAppID, simulator.Stable)+"\n" {
+		t.Errorf("get prints %q", out)
+	}
+	out, _ := s.run("status", exitOK)
+	s.mustSay(out, "✓ access_token of "+tokenAppID, "lives for ", "at "+server.URL)
+
+	s.env["WECHAT_APPID"] = "wxfedcba9876543210"
+	_, errs := s.run("status", exitFailed)
+	s.mustSay(errs, "has no account wxfedcba9876543210 for this client")
+	s.env["ZHONGKONG_GATEWAY"] = s.URL // a WeChat
+	_, errs = s.run("status", exitFailed)
+	s.mustSay(errs, "is no gateway (HTTP ")
+	s.env["ZHONGKONG_GATEWAY"] = "http://127.0.0.1:1"
+	_, errs = s.run("status", exitFailed)
+	s.mustSay(errs, "the gateway http://127.0.0.1:1 does not answer")
+	if strings.Contains(errs, key.Reveal()) {
+		t.Error("the key is shown")
+	}
+}
+
+// TestServeCheck: what a start would find, without one.
+func TestServeCheck(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	file := filepath.Join(folder, "gateway.yaml")
+	const one = "accounts: [{appid: wx1, secret: made-up}]\n"
+	for name, c := range map[string]struct {
+		text  string
+		flags string
+		code  int
+		says  string
+	}{
+		"good":         {one, "", exitOK, "The configuration is good.\n  listens at 127.0.0.1:8300\n  keeps tokens in " + filepath.Join(folder, "zhongkong.db") + "\n  wx1, stable\n"},
+		"swapped":      {"accounts: [{appid: " + shapetest.Secret + ", secret: " + shapetest.AppID + "}]\n", "", exitMistake, "line 1: appid and secret look swapped"},
+		"store":        {one + "store: gopher:x\n", "", exitMistake, "there is no store gopher"},
+		"listen":       {one + "listen: here\n", "", exitMistake, `listen is "here": it has to be an address such as 127.0.0.1:8300`},
+		"its port":     {one + "listen: 127.0.0.1:http\n", "", exitMistake, "listen is "},
+		"a secret":     {one + "listen: " + shapetest.Secret + "\n", "", exitMistake, "listen is (not shown"},
+		"in the clear": {one + "listen: 0.0.0.0:8300\n", "", exitMistake, "say --plain-http"},
+		"plain":        {one + "listen: 0.0.0.0:8300\n", "--plain-http", exitOK, "listens at 0.0.0.0:8300"},
+		"no TLS files": {one + "tls: {cert: cert.pem, key: key.pem}\n", "", exitMistake, "cert.pem"},
+	} {
+		if err := os.WriteFile(file, []byte(c.text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		env := map[string]string{"ZHONGKONG_SEAL_KEY": sealKey, "ZHONGKONG_STORE": "sqlite:" + filepath.Join(folder, "zhongkong.db")}
+		code, out, errs := started(t.Context(), env, append([]string{"serve", "--check", "--config", file}, strings.Fields(c.flags)...)...)
+		if code != c.code || !strings.Contains(out+errs, c.says) || strings.Contains(out+errs, shapetest.Secret) {
+			t.Errorf("%s: exit code %d, want %d and %q\n%s%s", name, code, c.code, c.says, out, errs)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(folder, "zhongkong.db")); err == nil {
+		t.Error("the check made a database")
+	}
+}
+
+// TestVariables: the lines to paste are those of the system's shell, and the file has the
+// same values.
+func TestVariables(t *testing.T) {
+	t.Parallel()
+	a := simulator.MakeUpAccount(7)
+	all := variables(a, "http://127.0.0.1:3200", true)
+	if len(all) != 5 || exporting("linux", all[0]) != "export WECHAT_APPID="+a.AppID || exporting("windows", all[4]) != `$env:WECHAT_API_BASE = "http://127.0.0.1:3200"` {
+		t.Errorf("%q", all)
+	}
+	if mine := variables(a, "http://x", false); len(mine) != 1 || mine[0][0] != "WECHAT_API_BASE" {
+		t.Errorf("with an account of one's own: %q", mine)
+	}
+	c := &simulateCmd{EnvFile: filepath.Join(t.TempDir(), ".env")}
+	if err := c.writeEnv(a, "http://127.0.0.1:3200", true); err != nil {
+		t.Fatal(err)
+	}
+	content, err := os.ReadFile(c.EnvFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines, err := parseLines(string(content))
+	if err != nil || lines["WECHAT_APPSECRET"] != a.Secret || lines["WECHAT_API_BASE"] != "http://127.0.0.1:3200" || len(lines) != 5 {
+		t.Errorf("%q, %v", content, err)
+	}
+	if err := (&simulateCmd{EnvFile: t.TempDir()}).writeEnv(a, "", true); err == nil || !strings.Contains(err.Error(), "--env-file: ") {
+		t.Errorf("a folder: %v", err)
+	}
+}

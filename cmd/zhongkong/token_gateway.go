@@ -1,0 +1,138 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/gateway/source"
+	"github.com/zhongkong-go/zhongkong/middleware/wechat"
+)
+
+// remote is the account of a program that takes its token from a gateway.
+type remote struct {
+	cfg wechat.Config
+}
+
+// viaSource returns the account of the environment where ZHONGKONG_GATEWAY is set, nil
+// where it is not.
+func viaSource(t *terminal) (*remote, error) {
+	if address, _ := t.env("ZHONGKONG_GATEWAY"); strings.TrimSpace(address) == "" {
+		return nil, nil //nolint:nilnil // there is none, which is no error
+	}
+	cfg, err := wechat.ConfigFrom(func(name string) string {
+		if name == "ZHONGKONG_STORE" { // the gateway's is meant
+			return ""
+		}
+		value, _ := t.env(name)
+		return value
+	})
+	if err != nil {
+		return nil, mistake("%s", strings.TrimPrefix(err.Error(), "wechat: "))
+	}
+	return &remote{cfg.WithDefaults()}, nil
+}
+
+// get prints the token that the gateway gives the client.
+func (r *remote) get(ctx context.Context, t *terminal, wait time.Duration) error {
+	waiting := waitFor(t.err, "the gateway and a token")
+	defer waiting.end()
+	src, err := source.New(source.Config{
+		Gateway: r.cfg.Gateway, Key: r.cfg.GatewayKey, AppID: r.cfg.AppID, Timing: r.cfg.Timing, Logger: slog.New(waiting),
+	})
+	if err != nil {
+		return mistake("%s", strings.TrimPrefix(err.Error(), "source: "))
+	}
+	defer func() { _ = src.Close() }()
+	limited, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	token, err := src.Token(limited)
+	waiting.end()
+	if err != nil {
+		return failure(ctx, err)
+	}
+	_, err = fmt.Fprintln(t.out, token.Value())
+	return err
+}
+
+// status asks the gateways, one after the other, how the token is. None is handed out.
+func (r *remote) status(ctx context.Context, t *terminal) error {
+	var failed error
+	for address := range strings.SplitSeq(r.cfg.Gateway, ",") {
+		address = strings.TrimRight(strings.TrimSpace(address), "/")
+		if address == "" {
+			continue
+		}
+		accounts, err := ask(ctx, address, r.cfg.GatewayKey)
+		if err != nil {
+			failed = errors.Join(failed, err)
+			continue
+		}
+		return r.show(t, address, accounts)
+	}
+	return failed
+}
+
+// gatewayAccount is what a gateway says of an account.
+type gatewayAccount struct {
+	AppID     string `json:"appid"`
+	Live      bool   `json:"live"`
+	ExpiresIn int64  `json:"expires_in"`
+	Fence     int64  `json:"fence"`
+}
+
+func (r *remote) show(t *terminal, address string, accounts []gatewayAccount) error {
+	for _, a := range accounts {
+		if a.AppID != r.cfg.AppID {
+			continue
+		}
+		t.say("%s %s", t.tick(a.Live), t.bold("access_token of "+a.AppID))
+		if !a.Live {
+			t.say("%s", t.dim("at "+address))
+			return errors.New("the gateway has no live token: its log, and zhongkong token status --config FILE on its machine, say why")
+		}
+		t.say("  lives for %s", lasting(time.Duration(a.ExpiresIn)*time.Second))
+		t.say("  renewal %d", a.Fence)
+		t.say("%s", t.dim("at "+address))
+		return nil
+	}
+	return fmt.Errorf("the gateway %s has no account %s for this client: zhongkong client list on its machine shows which it may use", address, r.cfg.AppID)
+}
+
+// ask asks one gateway. Its answer is bounded, and the key goes nowhere else.
+func ask(ctx context.Context, address string, key custody.Secret) ([]gatewayAccount, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address+"/zhongkong/v1/accounts", http.NoBody)
+	if err != nil {
+		return nil, errors.New("ZHONGKONG_GATEWAY holds what is no URL: write https://host:8300, several separated by commas")
+	}
+	request.Header.Set("Authorization", "Bearer "+key.Reveal())
+	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	resp, err := client.Do(request)
+	if err != nil {
+		if cause, ok := errors.AsType[*url.Error](err); ok {
+			err = cause.Err
+		}
+		return nil, fmt.Errorf("the gateway %s does not answer: %w", address, err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	var answer struct {
+		Accounts []gatewayAccount `json:"accounts"`
+		Error    string           `json:"error"`
+	}
+	err = json.NewDecoder(io.LimitReader(resp.Body, 1<<20)).Decode(&answer)
+	switch {
+	case answer.Error != "":
+		return nil, fmt.Errorf("the gateway %s refuses (HTTP %d): %s", address, resp.StatusCode, printable(answer.Error))
+	case err != nil || resp.StatusCode != http.StatusOK:
+		return nil, fmt.Errorf("what answers at %s is no gateway (HTTP %d): look at ZHONGKONG_GATEWAY", address, resp.StatusCode)
+	}
+	return answer.Accounts, nil
+}

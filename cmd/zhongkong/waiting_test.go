@@ -1,0 +1,57 @@
+package main
+
+import (
+	"errors"
+	"log/slog"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// TestWaiting: nothing is said within a second; then what is waited for, and each cause once.
+func TestWaiting(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var out strings.Builder
+		says := func(want string) {
+			t.Helper()
+			synctest.Wait()
+			if out.String() != want {
+				t.Errorf("got  %q\nwant %q", out.String(), want)
+			}
+		}
+		w := waitFor(&out, "the store")
+		log := slog.New(w).With("account", "wx1")
+		log.Info("nothing of interest")
+		time.Sleep(quiet - time.Millisecond)
+		says("")
+		time.Sleep(time.Millisecond)
+		first := "zhongkong: waiting for the store, which has not answered yet\n"
+		says(first)
+		refused := errors.New("zhongkong: it refuses connections: start it")
+		log.Warn("the store cannot be opened", "cause", refused)
+		log.Warn("the store cannot be opened", "cause", refused)
+		log.Warn("a token was fetched without it")
+		first += "zhongkong: waiting for the store: it refuses connections: start it\nzhongkong: a token was fetched without it\n"
+		says(first)
+		w.end()
+
+		log.Warn("one more")
+		time.Sleep(time.Minute)
+		says(first)
+
+		out.Reset()
+		w = waitFor(&out, "the store") // that answers soon enough
+		slog.New(w).Warn("the store cannot be opened", "cause", refused)
+		w.end()
+		time.Sleep(time.Minute)
+		says("")
+
+		w = waitFor(&out, "the store") // whose cause is known when a second has passed
+		slog.New(w).Warn("the store cannot be opened", "cause", refused)
+		time.Sleep(quiet)
+		says("zhongkong: waiting for the store: it refuses connections: start it\n")
+		w.end()
+	})
+}

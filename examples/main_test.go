@@ -59,8 +59,9 @@ var (
 	basic     = &program{source: "./basic"}
 	bot       = &program{source: "./bot"}
 	fleet     = &program{source: "./fleet"}
+	login     = &program{source: "./login"}
 	zhongkong = &program{source: "../cmd/zhongkong"}
-	programs  = []*program{basic, bot, fleet, zhongkong}
+	programs  = []*program{basic, bot, fleet, login, zhongkong}
 )
 
 // path returns where the built program is. The tests of processes are left to make test.

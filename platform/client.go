@@ -37,6 +37,18 @@ func (a *API) Client(tokens Tokens, appID string) *Client {
 	}
 }
 
+// WithSigner returns a client whose calls to the paths of signer are signed and encrypted;
+// see [Signing]. An answer that is not to be trusted is a [*SignatureError].
+func (c *Client) WithSigner(signer *Signer) *Client {
+	signing := *c
+	old := c.http.Transport.(*Transport)
+	signing.http = &http.Client{
+		Transport: &Transport{Base: old.Base, Tokens: old.Tokens, API: old.API, Signer: signer},
+		Timeout:   c.http.Timeout,
+	}
+	return &signing
+}
+
 // Get calls the API at path, such as "/cgi-bin/menu/get", and decodes the JSON of
 // its answer into out as [json.Unmarshal] does. A nil out drops the answer; a
 // *[]byte or *[json.RawMessage] receives the JSON itself. Ids of messages need an

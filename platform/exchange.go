@@ -81,6 +81,8 @@ func (a *API) send(ctx context.Context, do func(*http.Request) (*http.Response, 
 	switch {
 	case errors.As(err, &withoutToken):
 		return nil, withoutToken.Err
+	case errors.As(err, new(*SignatureError)):
+		return nil, withoutURL(err)
 	case errors.Is(err, ErrForeignHost):
 		return nil, withoutURL(err)
 	case err != nil:

@@ -67,6 +67,10 @@ type Transport struct {
 	// API says which hosts may see the token. Nil means WeChat's own alone.
 	API *API
 
+	// Signer signs and encrypts the requests to its paths, and verifies and decrypts the
+	// answers. Nil does nothing. A request that its program has signed is sent as it is.
+	Signer *Signer
+
 	rejecting sync.Map // refused values with a Reject that no caller waits for
 	evidence  evidence
 }
@@ -144,13 +148,50 @@ func (t *Transport) send(req *http.Request, body io.ReadCloser, token string) (*
 		clone.URL.RawQuery += "&"
 	}
 	clone.URL.RawQuery += tokenQuery(token)
+	path, signed := "", false
+	if t.Signer != nil {
+		path = t.path(req)
+		signed = t.Signer.signs(req, path)
+	}
+	if signed {
+		if err := t.signed(clone, path); err != nil {
+			return nil, err
+		}
+	}
 	resp, err := t.base().RoundTrip(clone)
 	if err != nil {
 		return nil, scrub(err, []string{token})
 	}
 	resp.Request = req
 	hideToken(resp.Header, token)
+	if signed {
+		if err := t.Signer.answer(path, resp); err != nil {
+			return nil, err
+		}
+	}
 	return resp, nil
+}
+
+// path returns the path of a request as WeChat has it, without that of the base.
+func (t *Transport) path(req *http.Request) string {
+	if t.API == nil || origin(req.URL) != origin(t.API.base) {
+		return req.URL.Path
+	}
+	return strings.TrimPrefix(req.URL.Path, t.API.base.Path)
+}
+
+// signed reads the body of a request and signs it.
+func (t *Transport) signed(req *http.Request, path string) error {
+	var body []byte
+	if req.Body != nil {
+		var err error
+		body, err = io.ReadAll(req.Body)
+		closeBody(req.Body)
+		if err != nil {
+			return err
+		}
+	}
+	return t.Signer.request(req, path, body)
 }
 
 // instead returns what to send again with after WeChat refused a value: another one, or

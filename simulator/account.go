@@ -17,9 +17,10 @@ type Kind int
 const (
 	OfficialAccount Kind = iota // 公众号: the whitelist covers the token endpoints and every API
 	MiniProgram                 // 小程序: the whitelist covers only calls that carry the AppSecret
+	Website                     // 网站应用 of the Open Platform, for QR login: has users instead of followers
 )
 
-var kinds = []string{OfficialAccount: "official", MiniProgram: "mini"}
+var kinds = []string{OfficialAccount: "official", MiniProgram: "mini", Website: "website"}
 
 func (k Kind) String() string {
 	if k < 0 || int(k) >= len(kinds) {
@@ -28,14 +29,14 @@ func (k Kind) String() string {
 	return kinds[k]
 }
 
-// MarshalText writes a kind as "official" or "mini".
+// MarshalText writes a kind as "official", "mini" or "website".
 func (k Kind) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
 
 // UnmarshalText reads what MarshalText writes.
 func (k *Kind) UnmarshalText(text []byte) error {
 	i := slices.Index(kinds, string(text))
 	if i < 0 {
-		return fmt.Errorf("%q is no kind of account: official and mini exist", text)
+		return fmt.Errorf("%q is no kind of account: official, mini and website exist", text)
 	}
 	*k = Kind(i)
 	return nil
@@ -105,6 +106,15 @@ type Account struct {
 	// CallbackURL is the console's server address: where messages go that are
 	// pushed without an address of their own.
 	CallbackURL string `json:"callback_url,omitempty"`
+
+	// LoginDomains are the console's 网页授权域名, or a website application's 授权回调域:
+	// hosts that the authorize page returns to. None means every host.
+	LoginDomains []string `json:"login_domains,omitempty"`
+
+	// OpenPlatform is the Open Platform account (开放平台账号) that the account is bound to.
+	// The n-th follower of each account that is bound to the same one is the same person,
+	// with one unionid. "" means none, and users have no unionid.
+	OpenPlatform string `json:"open_platform,omitempty"`
 
 	// ReceiverID is the appid that encrypted messages are for: that of the
 	// third-party platform (第三方平台) which serves the account. "" means AppID.
@@ -177,6 +187,7 @@ func (a Account) receiverID() string {
 func (a Account) clone() Account {
 	a.Whitelist = slices.Clone(a.Whitelist)
 	a.Followers = slices.Clone(a.Followers)
+	a.LoginDomains = slices.Clone(a.LoginDomains)
 	a.DailyCalls = maps.Clone(a.DailyCalls)
 	return a
 }
@@ -189,7 +200,7 @@ func (a Account) check() (whitelist, error) {
 	if a.Secret == "" {
 		return nil, fmt.Errorf("the Secret of %s is empty", a.AppID)
 	}
-	if a.Kind != OfficialAccount && a.Kind != MiniProgram {
+	if a.Kind < OfficialAccount || a.Kind > Website {
 		return nil, fmt.Errorf("the Kind of %s is %d, which does not exist", a.AppID, a.Kind)
 	}
 	if a.State != Normal && !a.State.known() {
@@ -260,6 +271,7 @@ type account struct {
 	tickets   map[TicketType]*ticket
 	menu      string // JSON; "" when there is none
 	media     []media
+	logins    logins
 	msgID     int64 // of the message that was pushed last
 	random    *rand.Rand
 	apiCalls  int
@@ -274,6 +286,7 @@ func newAccount(s *Simulator, conf Account, list whitelist) *account {
 		random: rand.New(source(s.options.Seed, conf.AppID, "all else")),
 	}
 	a.tickets = newTickets(a)
+	a.logins = newLogins(a)
 	a.msgID = 23_000_000_000_000_000 + a.random.Int64N(900_000_000_000_000) // 17 digits, as WeChat's today
 	a.classic = newPool(a, Classic)
 	a.stable = stablePool{pool: newPool(a, Stable)}

@@ -25,6 +25,9 @@ POST   /simulator/accounts/APPID/supersede    another program fetches a token: {
 POST   /simulator/accounts/APPID/kill         ends every token, or one: {"token":"…"}
 POST   /simulator/accounts/APPID/refuse       APIs refuse the current token, stable_token keeps it: {"pool":"stable"}
 POST   /simulator/accounts/APPID/spend        leaves so many calls for today: {"path":"/cgi-bin/token","left":1}
+POST   /simulator/accounts/APPID/code         what a front end gets: {"kind":"login"} (wx.login), {"kind":"phone"}; {"follower":"o…"}
+POST   /simulator/authorize                   opens an authorize page as a follower: {"url":"http://…/connect/oauth2/authorize?…#wechat_redirect"}
+                                              and says where it leads; {"follower":"o…"} {"refuse":true} {"snapshot":true}
 GET    /simulator/clock                       the times
 POST   /simulator/clock                       ages tokens, tickets, quotas: {"advance":"2h"}; moves the time in pushes and rids: {"skew":"-10m"}
 GET    /simulator/faults                      the faults at work
@@ -72,6 +75,8 @@ func (s *Simulator) Admin() http.Handler {
 	handle("POST /accounts/{appid}/kill", s.adminKill)
 	handle("POST /accounts/{appid}/refuse", s.adminRefuse)
 	handle("POST /accounts/{appid}/spend", s.adminSpend)
+	handle("POST /accounts/{appid}/code", s.adminCode)
+	handle("POST /authorize", s.adminAuthorize)
 	handle("GET /clock", func(*http.Request) (any, error) { return s.adminClock(), nil })
 	handle("POST /clock", s.adminMove)
 	handle("GET /faults", func(*http.Request) (any, error) { return s.adminFaults(), nil })
@@ -327,6 +332,43 @@ func (s *Simulator) adminSpend(r *http.Request) (any, error) {
 		return nil, err
 	}
 	return in, nil
+}
+
+// adminCode plays the front end of a mini program.
+func (s *Simulator) adminCode(r *http.Request) (any, error) {
+	a, err := s.adminAccount(r)
+	if err != nil {
+		return nil, err
+	}
+	in := struct {
+		Kind     string `json:"kind"`
+		Follower string `json:"follower"`
+	}{Kind: "login"}
+	if err := read(r, &in); err != nil {
+		return nil, err
+	}
+	kinds := map[string]codeKind{"login": miniCode, "phone": phoneCode}
+	kind, known := kinds[in.Kind]
+	if !known {
+		return nil, fmt.Errorf("there is no kind of code %q: login and phone exist", in.Kind)
+	}
+	code, err := s.frontCode(kind, a.appid, in.Follower)
+	return map[string]string{"code": code}, err
+}
+
+// adminAuthorize plays a browser in WeChat and its user.
+func (s *Simulator) adminAuthorize(r *http.Request) (any, error) {
+	var in struct {
+		URL      string `json:"url"`
+		Follower string `json:"follower"`
+		Refuse   bool   `json:"refuse"`
+		Snapshot bool   `json:"snapshot"`
+	}
+	if err := read(r, &in); err != nil {
+		return nil, err
+	}
+	location, err := s.Authorize(in.URL, Consent{Follower: in.Follower, Refuse: in.Refuse, Snapshot: in.Snapshot})
+	return map[string]string{"location": location}, err
 }
 
 type clockView struct {

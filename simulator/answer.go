@@ -17,6 +17,8 @@ type answer struct {
 	errcode     int
 	contentType string
 	disposition string // Content-Disposition; "" sends none
+	location    string // Location; "" sends none
+	cookie      string // Set-Cookie; "" sends none
 	body        string
 }
 
@@ -27,14 +29,18 @@ func ok(body string) answer {
 // refuse answers with an errcode and its text.
 func (c *call) refuse(errcode int) answer {
 	c.rid = c.sim.rid()
-	return c.refuseWith(errcode, c.text(errcode)+" rid: "+c.rid)
+	return c.refuseWith(errcode, c.text(errcode)+ridMark(c.req.URL.Path)+c.rid)
 }
 
 func (c *call) refuseWith(errcode int, errmsg string) answer {
+	kind := contentType
+	if strings.HasPrefix(c.req.URL.Path, snsPrefix) {
+		kind = snsContentType
+	}
 	return answer{
 		status:      http.StatusOK,
 		errcode:     errcode,
-		contentType: contentType,
+		contentType: kind,
 		body:        fmt.Sprintf(`{"errcode":%d,"errmsg":%s}`, errcode, quote(errmsg)),
 	}
 }
@@ -75,6 +81,12 @@ func (a answer) send(w http.ResponseWriter, cut Cut) {
 	}
 	if a.disposition != "" {
 		h.Set("Content-Disposition", a.disposition)
+	}
+	if a.location != "" {
+		h.Set("Location", a.location)
+	}
+	if a.cookie != "" {
+		h.Set("Set-Cookie", a.cookie)
 	}
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(a.status)

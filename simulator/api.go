@@ -3,6 +3,7 @@ package simulator
 import (
 	"bytes"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"strings"
 )
@@ -19,7 +20,7 @@ const (
 
 // routes returns the paths that have an answer of their own.
 func routes() map[string]endpoint {
-	return map[string]endpoint{
+	all := map[string]endpoint{
 		TokenPath:       {pool: Classic, read: readClassic, serve: serveClassic},
 		StableTokenPath: {pool: Stable, read: readStable, serve: serveStable},
 
@@ -50,10 +51,12 @@ func routes() map[string]endpoint {
 		"/cgi-bin/qrcode/create": post(serveQRCodeCreate).of(onlyOfficial),
 		"/cgi-bin/showqrcode":    {serve: serveShowQRCode},
 	}
+	maps.Copy(all, snsRoutes())
+	return all
 }
 
 // families are the first parts of WeChat's API paths. /sns/ is missing because
-// its tokens are those of web authorization, which are not simulated.
+// its tokens are those of users, see snsRoutes.
 var families = []string{
 	"/cgi-bin/", "/wxa/", "/wxaapi/", "/card/", "/datacube/", "/customservice/", "/semantic/", "/scan/", "/merchant/",
 	"/shakearound/", "/bizwifi/", "/device/", "/tcb/", "/business/", "/product/", "/channels/", "/nontax/", "/intp/",

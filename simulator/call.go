@@ -22,9 +22,10 @@ type call struct {
 	query    url.Values
 	body     []byte
 	caller   string
-	account  *account // whose call it is, or Simulator.nobody
-	fetch    fetch    // what a token endpoint was asked
-	token    *token   // what an API was called with; nil when it is none of ours
+	account  *account   // whose call it is, or Simulator.nobody
+	fetch    fetch      // what a token endpoint was asked
+	token    *token     // what an API was called with; nil when it is none of ours
+	grant    *userGrant // likewise, with a user's token
 	now      time.Time
 	rid      string // of the answer; "" when it has none
 }

@@ -19,7 +19,7 @@
 //
 // # The API
 //
-// It knows official accounts and mini programs, several at once:
+// It knows official accounts, mini programs and website applications, several at once:
 //
 //   - GET /cgi-bin/token: every call issues a token and supersedes the one before,
 //     which works on for the overlap. POST /cgi-bin/stable_token: normal mode and
@@ -28,13 +28,18 @@
 //     its v2, openapi/quota/get and clear, openapi/rid/get, callback/check.
 //   - message/custom/send and typing, message/template/send, menu/create, get and
 //     delete, user/info and get, media/upload and get, qrcode/create and showqrcode.
+//   - The pages connect/oauth2/authorize and connect/qrconnect, with a person who
+//     consents, refuses or sees a snapshot; sns/oauth2/access_token and refresh_token,
+//     sns/userinfo and auth. See [Simulator.Authorize].
+//   - sns/jscode2session, wxa/checksession, resetusersessionkey and
+//     business/getuserphonenumber. See [Simulator.MiniCode] and [Simulator.UserData].
 //   - Any other path of WeChat's families (/cgi-bin/, /wxa/, /card/, /datacube/,
 //     /customservice/ and so on): {"errcode":0,"errmsg":"ok"} after the check of
 //     the token. [Simulator.Events] shows what was sent.
 //
 // Errcodes, texts, rids and the order of checks are WeChat's where they are known.
-// It does not play /sns/ (web authorization, whose tokens are others), WeCom,
-// third-party platforms' own API, and signed or encrypted API calls.
+// It does not play WeCom, third-party platforms' own API, and signed or encrypted API
+// calls.
 //
 // # Pushes
 //
@@ -152,14 +157,38 @@
 //   - 40004, 40007, 40035, 40037, 41005 and 46003 have the texts of WeChat's code
 //     table.
 //
+// Logins:
+//
+//   - The authorize page wants its five parameters in the documented order, others
+//     anywhere, a state of letters and digits and #wechat_redirect. It shows errors with HTTP status 400, and with a
+//     number where WeChat documents one. It does not look at the User-Agent.
+//   - The browser is sent back with the parameters code and state behind those that the
+//     address has. A person who refuses is sent back with the state alone.
+//   - A code belongs to its account. It is looked up after the AppSecret was checked, and
+//     a wrong one leaves it usable. The last 1,024 codes of an account are remembered: 40163 for a
+//     used one, 42003 for an old one of web authorization; any other is 40029, an old one
+//     of a mini program among them, and a used one of a phone number.
+//   - refresh_token stays the same, and its 30 days are those from the login. Before its
+//     end the access_token stays the same with 7200 s again; afterwards there is another
+//     one, and the old one says 40001.
+//   - A snapshot's user has a made-up openid and unionid, which are the same each time,
+//     and userinfo refuses the token with 48001, as it does one of snsapi_base.
+//   - userinfo knows no picture and no place, as of users who have set none; names are
+//     made up.
+//   - The n-th followers of accounts with the same Account.OpenPlatform are one person.
+//     unionid is there with snsapi_userinfo and snsapi_login, and in mini programs.
+//   - jscode2session makes another session_key each time, which lives for 3 days. The
+//     101st call for a user in a minute is refused with 45011, and uses the code up.
+//   - 41008, 87008 and 87009 have the texts of WeChat's code table.
+//
 // On the wire:
 //
-//   - Every errmsg ends in " rid: " and a rid, those included of which no capture
+//   - Every errmsg ends in " rid: ", below /sns/ in ", rid: ", and a rid, those included of which no capture
 //     shows one: 40243, 41004, 43001, 43002, 44002, 45011, 50004, 50007, 61024 and
 //     895xx. 40243, 50007 and 895xx have the Chinese text of the code table.
 //   - 40164 for an IPv6 caller names the same address twice.
 //   - Every JSON answer is "application/json; encoding=utf-8", which was captured
-//     for errors of the token endpoints.
+//     for errors of the token endpoints, and below /sns/ "text/plain".
 //   - A path that is not played is answered 404 with an empty body.
 //   - A request body without Content-Length is always answered 412 with an empty
 //     body; users met that some of the time. See Options.AcceptChunked.

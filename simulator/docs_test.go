@@ -21,16 +21,22 @@ func TestRecipesOfThePages(t *testing.T) {
 			t.Fatal(err)
 		}
 		recipes := row.FindAllStringSubmatch(string(content), -1)
-		if len(recipes) != 18 {
-			t.Errorf("%s: %d recipes found, want 18", page, len(recipes))
+		if len(recipes) != 20 {
+			t.Errorf("%s: %d recipes found, want 20", page, len(recipes))
 		}
-		wx := simtest.New(t, simulator.Options{Accounts: []simulator.Account{pushing()}})
+		wx := simtest.New(t, simulator.Options{Accounts: []simulator.Account{pushing(), {AppID: miniAppID, Secret: "mini", Kind: simulator.MiniProgram}}})
 		app := httptest.NewServer(answering(http.StatusOK, "success"))
 		t.Cleanup(app.Close)
 		for _, r := range recipes {
 			stable(t, wx, false) // there is a token to refuse, whatever came before
 			path := strings.ReplaceAll(r[2], "APPID", appid)
 			body := strings.ReplaceAll(r[3], "http://127.0.0.1:3100/", app.URL)
+			switch {
+			case strings.HasSuffix(path, "/code"):
+				path = strings.ReplaceAll(r[2], "APPID", miniAppID)
+			case path == "/authorize":
+				body = `{"url":"` + authorizeURL(appid, "snsapi_base", "s") + `"}`
+			}
 			if status, answer := admin(t, wx, r[1], path, body); status != http.StatusOK {
 				t.Errorf("%s: %s %s %s: %d %s", page, r[1], path, body, status, answer)
 			}

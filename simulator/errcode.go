@@ -8,39 +8,49 @@ import (
 
 // The errcodes that the simulator gives by itself.
 const (
-	invalidCredential = 40001
-	invalidGrantType  = 40002
-	invalidOpenID     = 40003
-	invalidMediaType  = 40004
-	invalidMediaID    = 40007
-	invalidAppID      = 40013
-	invalidCharset    = 40033
-	invalidParameter  = 40035
-	invalidTemplateID = 40037
-	invalidSecret     = 40125
-	notWhitelisted    = 40164
-	invalidCheckURL   = 40201
-	invalidAction     = 40202
-	invalidOperator   = 40203
-	tokenMissing      = 41001
-	appIDMissing      = 41002
-	secretMissing     = 41004
-	mediaDataMissing  = 41005
-	tokenExpired      = 42001
-	requireGET        = 43001
-	requirePOST       = 43002
-	emptyPostData     = 44002
-	dailyLimit        = 45009
-	minuteLimit       = 45011
-	menuMissing       = 46003
-	dataFormat        = 47001
-	clearLimit        = 48006
-	ridUnknown        = 76001
-	ridMalformed      = 76002
-	ridForeign        = 76003
-	ridTooOld         = 76004
-	pathUnknown       = 76021
-	pathForbidden     = 76022
+	invalidCredential   = 40001
+	invalidGrantType    = 40002
+	invalidOpenID       = 40003
+	invalidMediaType    = 40004
+	invalidMediaID      = 40007
+	invalidAppID        = 40013
+	invalidCode         = 40029
+	invalidRefreshToken = 40030
+	invalidCharset      = 40033
+	invalidParameter    = 40035
+	invalidTemplateID   = 40037
+	invalidSecret       = 40125
+	codeUsed            = 40163
+	notWhitelisted      = 40164
+	invalidCheckURL     = 40201
+	invalidAction       = 40202
+	invalidOperator     = 40203
+	tokenMissing        = 41001
+	appIDMissing        = 41002
+	secretMissing       = 41004
+	mediaDataMissing    = 41005
+	codeMissing         = 41008
+	tokenExpired        = 42001
+	refreshTokenExpired = 42002
+	codeExpired         = 42003
+	authorizationGone   = 42007
+	requireGET          = 43001
+	requirePOST         = 43002
+	emptyPostData       = 44002
+	dailyLimit          = 45009
+	minuteLimit         = 45011
+	menuMissing         = 46003
+	dataFormat          = 47001
+	apiUnauthorized     = 48001
+	clearLimit          = 48006
+	ridUnknown          = 76001
+	ridMalformed        = 76002
+	ridForeign          = 76003
+	ridTooOld           = 76004
+	pathUnknown         = 76021
+	pathForbidden       = 76022
+	invalidSigMethod    = 87008
+	invalidSignature    = 87009
 )
 
 // furtherTexts are the errmsg, up to the rid, of codes that belong to one API
@@ -51,6 +61,9 @@ var furtherTexts = map[int]string{
 	invalidParameter:  "invalid parameter",
 	invalidTemplateID: "invalid template_id",
 	mediaDataMissing:  "media data missing",
+	codeMissing:       "missing code",
+	invalidSigMethod:  "invalid sig_method",
+	invalidSignature:  "invalid signature",
 	menuMissing:       "menu no exist",
 }
 
@@ -62,6 +75,9 @@ func (c *call) text(code int) string {
 			v6 = "::ffff:" + v6
 		}
 		return "invalid ip " + c.caller + " ipv6 " + v6 + ", not in whitelist"
+	}
+	if code == invalidCredential && strings.HasPrefix(c.req.URL.Path, snsPrefix) {
+		return "invalid credential, access_token is invalid or not latest" // as captured there
 	}
 	if text, known := furtherTexts[code]; known {
 		return text

@@ -289,7 +289,7 @@ func TestPaths(t *testing.T) {
 	if a := call(t, wx, simulator.DomainIPPath, token); a.status != 200 || len(a.IPs) == 0 || a.Errmsg != "" {
 		t.Errorf("get_api_domain_ip: %d %s", a.status, a.raw)
 	}
-	for _, path := range []string{"/", "/cgi-bin", "/cgi-bin/", "/favicon.ico", "/sns/userinfo", "/CGI-BIN/token"} {
+	for _, path := range []string{"/", "/cgi-bin", "/cgi-bin/", "/favicon.ico", "/sns/", "/sns/component/access_token", "/CGI-BIN/token"} {
 		if a := call(t, wx, path, token); a.status != http.StatusNotFound || a.raw != "" || a.header.Get("Content-Type") != "" {
 			t.Errorf("%s: %d %q, Content-Type %q", path, a.status, a.raw, a.header.Get("Content-Type"))
 		}

@@ -125,20 +125,21 @@ type Simulator struct {
 	// Clock is the time by which tokens and quotas age.
 	Clock *Clock
 
-	options  Options
-	accounts map[string]*account // never written after New
-	order    []*account
-	nobody   *account // calls that belong to no account are counted here
-	tokens   sync.Map // value → *token
-	faults   faults
-	events   ring[Event]
-	rids     ring[ridRecord]
-	ridCount atomic.Uint64
-	skew     atomic.Int64
-	routes   map[string]endpoint // never written after New
-	scenes   scenes
-	network  http.RoundTripper
-	since    time.Time // when everybody began to follow
+	options    Options
+	accounts   map[string]*account // never written after New
+	order      []*account
+	nobody     *account // calls that belong to no account are counted here
+	tokens     sync.Map // value → *token
+	userTokens sync.Map // value → *userGrant
+	faults     faults
+	events     ring[Event]
+	rids       ring[ridRecord]
+	ridCount   atomic.Uint64
+	skew       atomic.Int64
+	routes     map[string]endpoint // never written after New
+	scenes     scenes
+	network    http.RoundTripper
+	since      time.Time // when everybody began to follow
 }
 
 var _ http.Handler = (*Simulator)(nil)

@@ -32,6 +32,7 @@ type Client struct {
 	envelopes *callback.Verifier    // the same, for answers: of any age
 	refused   func(*callback.Error) // of Config.Endpoint
 	messages  messages
+	logins    *logins
 	bot       *callback.Router // Config.Messages, nil without
 	store     *pooled
 	left      sync.Once // Close has left the store
@@ -88,6 +89,13 @@ func New(cfg Config) (*Client, error) {
 		_ = stores.leave(pooled)
 		return nil, err
 	}
+	if signer, err := cfg.signer(); err == nil && signer != nil {
+		c.calls = c.calls.WithSigner(signer)
+		cfg.warnExpiry(signer.Expires())
+	}
+	if c.logins, err = newLogins(cfg, store); err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
 	c.messages.config, c.messages.forgets = cfg.endpointConfig(c, store), forgets
 	cfg.warn()
 	if c.bot != nil {
@@ -141,6 +149,9 @@ func (c *Client) Close() error {
 	c.tickets.close()       // before the token, with which they are fetched
 	err = errors.Join(err, c.keeper.Close())
 	c.idle()
+	if c.logins != nil {
+		c.logins.close()
+	}
 	c.left.Do(func() { err = errors.Join(err, stores.leave(c.store)) })
 	return err
 }

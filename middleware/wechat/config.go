@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"os"
 	"strings"
 	"time"
@@ -22,6 +23,7 @@ const Key = "wechat"
 const (
 	defaultStore     = "sqlite:zhongkong.db"
 	defaultFreshness = 5 * time.Minute
+	defaultOpenBase  = "https://open.weixin.qq.com"
 )
 
 // Secret wraps a string for the fields of Config that must not print.
@@ -79,6 +81,21 @@ type Config struct {
 	// APIBase is where WeChat's API is: another of its hosts, a gateway, a
 	// simulator. Empty means https://api.weixin.qq.com.
 	APIBase string
+
+	// Signing signs and encrypts the calls of its paths (服务端 API 签名加密), also those that a
+	// gateway carries, and verifies the answers. Its AppID may be left empty. Nil does
+	// nothing.
+	Signing *platform.Signing
+
+	// Origin is this program's public address, such as https://shop.example, to which
+	// WeChat sends browsers back after Client.Login. Its host has to be in the console
+	// (网页授权域名). With https, cookies are Secure. Empty is enough on one's own machine
+	// alone: what a request says about its host is not believed.
+	Origin string
+
+	// OpenBase is where WeChat's pages for logins are: a simulator. Empty means
+	// https://open.weixin.qq.com, or APIBase if that is on this machine, as a simulator is.
+	OpenBase string
 
 	// Store keeps the token, in place of StoreURL. Close does not close it.
 	Store custody.Store
@@ -166,6 +183,12 @@ func (c Config) WithDefaults() Config {
 	if c.APIBase == "" {
 		c.APIBase = platform.DefaultBase
 	}
+	if c.OpenBase == "" {
+		c.OpenBase = defaultOpenBase
+		if u, err := url.Parse(c.APIBase); err == nil && isLoopback(u.Hostname()) {
+			c.OpenBase = u.Scheme + "://" + u.Host
+		}
+	}
 	switch {
 	case c.Store != nil || c.StoreURL != "":
 	case c.Gateway != "":
@@ -203,6 +226,12 @@ func (c Config) validate() error {
 	}
 	if _, err := platform.New(platform.Config{Base: c.APIBase}); err != nil {
 		return fmt.Errorf("wechat: Config.APIBase (WECHAT_API_BASE) %s", strings.TrimPrefix(err.Error(), "platform: Config.Base "))
+	}
+	if err := c.validateLogin(); err != nil {
+		return err
+	}
+	if _, err := c.signer(); err != nil {
+		return err
 	}
 	if c.Store != nil && c.StoreURL != "" {
 		return errors.New("wechat: Config.Store and Config.StoreURL are both set: give the one or the other")
@@ -262,6 +291,42 @@ func (c Config) validateAccount() error {
 	return nil
 }
 
+// signer is made of Config.Signing; nil without it.
+func (c Config) signer() (*platform.Signer, error) {
+	if c.Signing == nil {
+		return nil, nil //nolint:nilnil // a nil Signer signs nothing
+	}
+	signing := *c.Signing
+	if signing.AppID == "" {
+		signing.AppID = c.AppID
+	}
+	if signing.AppID != c.AppID {
+		return nil, fmt.Errorf("wechat: Config.Signing.AppID is %q, and Config.AppID %q: leave it empty", signing.AppID, c.AppID)
+	}
+	signer, err := platform.NewSigner(signing)
+	if err != nil {
+		return nil, fmt.Errorf("wechat: Config.%s", strings.TrimPrefix(err.Error(), "platform: "))
+	}
+	return signer, nil
+}
+
+func (c Config) validateLogin() error {
+	for _, f := range []struct{ name, value, example string }{
+		{"Origin (WECHAT_ORIGIN)", c.Origin, "https://shop.example"},
+		{"OpenBase (WECHAT_OPEN_BASE)", c.OpenBase, defaultOpenBase},
+	} {
+		u, err := url.Parse(f.value)
+		if f.value == "" {
+			continue
+		}
+		if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "" || f.value != u.Scheme+"://"+u.Host ||
+			strings.ContainsFunc(u.Host, func(r rune) bool { return r <= ' ' || r > '~' }) {
+			return fmt.Errorf("wechat: Config.%s has to be https:// or http:// and a host, with nothing behind, such as %s", f.name, f.example)
+		}
+	}
+	return nil
+}
+
 func (c Config) validateCallback() error {
 	if c.Token.IsZero() && !c.PreviousToken.IsZero() {
 		return errors.New("wechat: Config.PreviousToken (WECHAT_TOKEN_PREVIOUS) is set without Config.Token (WECHAT_TOKEN)")
@@ -307,6 +372,17 @@ func (c Config) verifier(freshness time.Duration) (*callback.Verifier, error) {
 		AESKey: c.AESKey, AESKeyPrevious: c.PreviousAESKey,
 		Freshness: freshness,
 	})
+}
+
+// certificateWarning is how long before the end of WeChat's certificate the log says so: a
+// person has to download the next one.
+const certificateWarning = 60 * 24 * time.Hour
+
+func (c Config) warnExpiry(end time.Time) {
+	if !end.IsZero() && time.Until(end) < certificateWarning {
+		c.Logger.Warn("WeChat's certificate in Config.Signing expires: download the next one from the console and add it to Certificates",
+			"appid", c.AppID, "end", end.UTC().Format(time.DateOnly))
+	}
 }
 
 // warn says what works, though hardly as it was meant.

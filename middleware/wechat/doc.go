@@ -66,6 +66,18 @@
 // which is kept like the token from the first call on; [Client.Ticket] gives the
 // tickets themselves to programs.
 //
+// # Logins
+//
+// [Client.Login] in front of a page logs its visitors in with WeChat, and a handler finds
+// them by [UserOf]:
+//
+//	r.GET("/me", client.Login(wechat.LoginConfig{}), func(c *gin.Context) {
+//		c.String(http.StatusOK, "Your openid is %s.", wechat.UserOf(c).OpenID)
+//	})
+//
+// It needs [Config.Origin], the address of the site. For mini programs there are
+// [Client.MiniLoginHandler] and [Client.MiniUser].
+//
 // # From a gateway
 //
 // Where a gateway (zhongkong serve) has the AppSecret, this program needs none: its

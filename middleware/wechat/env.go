@@ -27,6 +27,8 @@ import (
 //	WECHAT_AES_KEY_PREVIOUS  PreviousAESKey
 //	WECHAT_TOKEN_API         TokenAPI: stable or classic
 //	WECHAT_API_BASE          APIBase
+//	WECHAT_ORIGIN            Origin: https://shop.example
+//	WECHAT_OPEN_BASE         OpenBase
 //	WECHAT_FRESHNESS         Freshness: 5m, or 0 to switch the check off
 //	ZHONGKONG_STORE          StoreURL: sqlite:… or memory:
 //	ZHONGKONG_SEAL_KEY       SealKeys: each 32 bytes in base64, separated by commas
@@ -54,6 +56,8 @@ func ConfigFrom(get func(name string) string) (Config, error) {
 		PreviousAESKey: secret("WECHAT_AES_KEY_PREVIOUS"),
 		TokenAPI:       platform.TokenAPI(get("WECHAT_TOKEN_API")),
 		APIBase:        get("WECHAT_API_BASE"),
+		Origin:         get("WECHAT_ORIGIN"),
+		OpenBase:       get("WECHAT_OPEN_BASE"),
 		StoreURL:       get("ZHONGKONG_STORE"),
 	}
 	var err error

@@ -9,9 +9,9 @@ import (
 	"github.com/gin-gonic/gin"
 )
 
-// LogFormatter writes Gin's log as Gin does, without the queries of callbacks:
-// with what they hold, an address verification can be repeated at any time and a
-// push for as long as it is fresh.
+// LogFormatter writes Gin's log as Gin does, without the queries of callbacks and of
+// logins: with what they hold, an address verification can be repeated at any time, a
+// push for as long as it is fresh, and a code may still be good.
 //
 //	r := gin.New()
 //	r.Use(gin.LoggerWithFormatter(wechat.LogFormatter), gin.Recovery())
@@ -27,8 +27,8 @@ func LogFormatter(p gin.LogFormatterParams) string {
 		p.Latency.Round(time.Microsecond), p.ClientIP, method, p.Method, reset, withoutSignature(p.Path), p.ErrorMessage)
 }
 
-// withoutSignature cuts the query off a path when it holds a signature, however
-// its name is spelled.
+// withoutSignature cuts the query off a path when it holds a signature, or the code of
+// a login, however its name is spelled.
 func withoutSignature(path string) string {
 	bare, query, _ := strings.Cut(path, "?")
 	for pair := range strings.SplitSeq(query, "&") {
@@ -36,7 +36,7 @@ func withoutSignature(path string) string {
 		if plain, err := url.QueryUnescape(name); err == nil {
 			name = plain
 		}
-		if strings.HasSuffix(name, "signature") {
+		if strings.HasSuffix(name, "signature") || name == "code" {
 			return bare
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -43,6 +44,9 @@ type job struct {
 	TokenAPI       platform.TokenAPI
 	Timing         custody.Timing
 
+	// Origin is Config.Origin, for logins.
+	Origin string
+
 	// Freeze stops the process with SIGSTOP when the answer to its first fetch is
 	// there, which is before it saves the token.
 	Freeze bool
@@ -50,7 +54,7 @@ type job struct {
 
 // reply is what came of a command.
 type reply struct {
-	Token  string         // of the command token
+	Token  string         // of the command token; of serve, the URL
 	Errors map[string]int // error texts, and how often; without what differs from one to the next
 	OK     int            // calls that succeeded
 	Frozen bool           // not the reply yet: the process is about to stop
@@ -67,6 +71,7 @@ func play(role string) int {
 	cfg := wechat.Config{
 		AppID: j.AppID, AppSecret: wechat.Secret(j.Secret), Token: wechat.Secret(testToken),
 		TokenAPI: j.TokenAPI, APIBase: j.Base, StoreURL: "sqlite:" + j.Database, Timing: j.Timing,
+		Origin: j.Origin,
 		Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)),
 	}
 	if j.Freeze {
@@ -91,6 +96,10 @@ func play(role string) int {
 			token, err := client.Token(context.Background())
 			r.Token = token.Value()
 			r.add(err)
+		case "serve": // pages with a login, until the process ends
+			server := httptest.NewServer(engine(client, wechat.LoginConfig{}))
+			defer server.Close()
+			r.Token = server.URL
 		case "requests": // a of them at once
 			r.requests(client, a)
 		case "calls": // a of them, one after the other

@@ -64,6 +64,10 @@ type Options struct {
 	Port string    // where it listens unless PORT says otherwise
 	Out  io.Writer // nil means standard output
 
+	// Accounts are those of the simulated WeChat, the first of which the example has. None
+	// means one that is made up.
+	Accounts []simulator.Account
+
 	// Observe is notified of every request to the simulated WeChat.
 	Observe func(simulator.Event)
 
@@ -141,7 +145,7 @@ func (app *App) simulate(ctx context.Context, o Options) error {
 		return err
 	}
 	app.undo = append(app.undo, func() { _ = store.Close() })
-	wx, err := Simulator(ctx, simulator.Options{Observe: o.Observe})
+	wx, err := Simulator(ctx, simulator.Options{Observe: o.Observe, Accounts: o.Accounts})
 	if err != nil {
 		return err
 	}
@@ -154,6 +158,7 @@ func (app *App) simulate(ctx context.Context, o Options) error {
 		Token:     wechat.Secret(account.Token),
 		AESKey:    wechat.Secret(account.AESKey),
 		APIBase:   wx.URL,
+		OpenBase:  wx.URL,
 		Store:     store,
 		Logger:    slog.Default(),
 	}
@@ -173,7 +178,7 @@ type WeChat struct {
 	Close func()
 }
 
-// Simulator starts a simulated WeChat on loopback.
+// Simulator starts a simulated WeChat on loopback, with its admin API.
 func Simulator(ctx context.Context, o simulator.Options) (*WeChat, error) {
 	wx, err := simulator.New(o)
 	if err != nil {
@@ -183,7 +188,7 @@ func Simulator(ctx context.Context, o simulator.Options) (*WeChat, error) {
 	if err != nil {
 		return nil, err
 	}
-	server := &http.Server{Handler: wx, ReadHeaderTimeout: 10 * time.Second}
+	server := &http.Server{Handler: wx.Handler(), ReadHeaderTimeout: 10 * time.Second}
 	go func() { _ = server.Serve(listener) }()
 	return &WeChat{Simulator: wx, URL: "http://" + listener.Addr().String(), Close: func() { _ = server.Close() }}, nil
 }

@@ -77,9 +77,10 @@ func TestLeftOut(t *testing.T) {
 			"LEFT OUT: Redis (there is no Redis here: install redis-server",
 			"LEFT OUT: Chromium (there is no Chromium here: install chromium",
 			"LEFT OUT: promtool (there is no promtool here: install prometheus",
+			"LEFT OUT: PgBouncer (there is no PgBouncer here: install pgbouncer",
 		} {
-			if !strings.Contains(out, want) || strings.Count(out, "LEFT OUT") != 5 {
-				t.Errorf("it does not print %q, or not five lines:\n%s", want, out)
+			if !strings.Contains(out, want) || strings.Count(out, "LEFT OUT") != 6 {
+				t.Errorf("it does not print %q, or not six lines:\n%s", want, out)
 			}
 		}
 		if (code == 0) != (require == "") {

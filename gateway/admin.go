@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/internal/gate"
 	"github.com/zhongkong-go/zhongkong/platform"
 	"github.com/zhongkong-go/zhongkong/store"
 )
@@ -62,13 +63,20 @@ func (g *Gateway) Guard(next http.Handler, keys ...custody.Secret) http.Handler 
 		}
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		r = hurry(w, r)
+		var visit gate.Visit
+		r, fits := visit.Enter(w, r, maxAdminBody)
+		defer visit.Leave()
+		if !fits {
+			writeJSON(w, http.StatusRequestEntityTooLarge, map[string]string{"error": fmt.Sprintf("the body has more than %d bytes", maxAdminBody)})
+			return
+		}
 		given := sha256.Sum256([]byte(strings.TrimPrefix(r.Header.Get("Authorization"), bearerPrefix)))
 		right := 0
 		for _, hash := range hashes {
 			right |= subtle.ConstantTimeCompare(hash[:], given[:])
 		}
 		if right == 1 {
+			visit.Prove()
 			next.ServeHTTP(w, r)
 			return
 		}

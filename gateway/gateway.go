@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/internal/gate"
 	"github.com/zhongkong-go/zhongkong/platform"
 	"github.com/zhongkong-go/zhongkong/store"
 )
@@ -137,6 +138,7 @@ type Gateway struct {
 	ledger    store.Ledger
 	registry  *registry
 	failures  *failures
+	keyless   *gate.Room // of calls without a key
 	fanout    *fanout
 	meter     *meter
 	scheduler *custody.Scheduler
@@ -211,6 +213,7 @@ func New(ctx context.Context, cfg Config) (*Gateway, error) {
 		cfg: cfg, api: api, upstream: api.RoundTripper(), tokens: tokens,
 		ledger:    cfg.Store.(store.Ledger),
 		failures:  newFailures(cfg.Logger),
+		keyless:   gate.NewRoom(maxKeyless, 0, nil),
 		fanout:    newFanout(cfg),
 		meter:     newMeter(),
 		scheduler: custody.NewScheduler(custody.SchedulerConfig{}),

@@ -17,6 +17,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/zhongkong-go/zhongkong/internal/gate"
 	"github.com/zhongkong-go/zhongkong/platform"
 )
 
@@ -30,6 +31,7 @@ const (
 	idleTime     = 90 * time.Second
 	callTime     = 10 * time.Minute // a whole call, both bodies included
 	idlePerHost  = 256              // one host takes all calls
+	maxKeyless   = 256              // calls without a key that are under way; of more, the oldest end
 	appIDHeader  = "X-Wechat-Appid"
 	tokenParam   = "access_token"
 	bearerPrefix = "Bearer "
@@ -120,7 +122,7 @@ func (g *Gateway) failed(w http.ResponseWriter, r *http.Request, err error) {
 		refused.status = http.StatusRequestEntityTooLarge
 	}
 	switch {
-	case r.Context().Err() != nil:
+	case r.Context().Err() != nil && !errors.Is(err, errCrowded):
 		refused.why = "the caller has gone"
 	case big == nil && o.sending.may(err):
 		refused.status, refused.text = http.StatusBadGateway, carriedOut
@@ -176,8 +178,6 @@ func (g *Gateway) serveCall(w *observed, r *http.Request, path string) *refusal 
 	switch {
 	case r.Method == http.MethodConnect || r.Header.Get("Upgrade") != "":
 		return refuse(codeURL, "the gateway carries HTTP requests alone")
-	case r.ContentLength > g.cfg.Limits.Body:
-		return &refusal{code: codeTooBig, status: http.StatusRequestEntityTooLarge, why: "the body is longer than the limit"}
 	case userPaths[path]:
 		return g.serveUser(w, out, path, now)
 	case secretPaths[path]:
@@ -293,6 +293,9 @@ func takeToken(query string) (rest, token string, refused *refusal) {
 	return string(kept), token, nil
 }
 
+// errCrowded ends a call without a key when there are too many of them.
+var errCrowded = errors.New("gateway: too many calls without a key are under way, and those of this address the most")
+
 // serveUser carries a call whose access_token is the end user's. Nothing of the
 // gateway's is in it, and what WeChat says about it renews nothing. SDKs send nothing
 // else, so it passes without a key; a key that is there has to be right, and its
@@ -305,11 +308,9 @@ func (g *Gateway) serveUser(w *observed, out *http.Request, path string, now tim
 	if strings.Contains(token, keyPrefix) || strings.HasPrefix(token, tokenPrefix) {
 		return refuse(codeToken, "the access_token is the gateway's, or a key: this path takes the end user's")
 	}
-	if out.ContentLength > maxSecret {
-		return refuse(codeFormat, "the body has more than %d bytes, and these calls have none", maxSecret)
-	}
 	out.Body = http.MaxBytesReader(w, out.Body, maxSecret)
-	if bearer, has := strings.CutPrefix(out.Header.Get("Authorization"), bearerPrefix); has {
+	bearer, has := strings.CutPrefix(out.Header.Get("Authorization"), bearerPrefix)
+	if has {
 		c, _, refused := g.byKey(out.Context(), w, bearer, now)
 		switch {
 		case refused != nil:
@@ -326,6 +327,12 @@ func (g *Gateway) serveUser(w *observed, out *http.Request, path string, now tim
 		return refused
 	}
 	defer done()
+	if !has {
+		ctx, cancel := context.WithCancelCause(out.Context())
+		defer cancel(nil)
+		defer g.keyless.Enter(gate.Address(out.RemoteAddr), func() { cancel(errCrowded) }).Exit()
+		out = out.WithContext(ctx)
+	}
 	g.carry(g.bare, w, out)
 	return nil
 }

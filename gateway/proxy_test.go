@@ -369,7 +369,7 @@ func TestSecretPaths(t *testing.T) {
 	if got := w.get("/sns/auth?access_token=91_end-user&openid=o1", "Authorization", "Bearer "+key); got.body != `{"openid":"o1"}` || seen.Load() != "access_token=91_end-user&openid=o1 " {
 		t.Errorf("with a key: %s, WeChat saw %q", got.body, seen.Load())
 	}
-	if got := w.post("/sns/auth?access_token=91_end-user", strings.Repeat("x", 70<<10)); got.Errcode != 47001 {
+	if got := w.post("/sns/auth?access_token=91_end-user", strings.Repeat("x", 70<<10)); got.Errcode != 45001 {
 		t.Errorf("a body to an end user's API: %d %s", got.status, got.body)
 	}
 	uses, err := w.store.(store.Ledger).Uses(t.Context(), 100)

@@ -3,13 +3,14 @@ package gateway
 import (
 	"context"
 	"errors"
-	"io"
 	"log/slog"
 	"net/http"
 	"strings"
 	"time"
 
+	"github.com/zhongkong-go/zhongkong/callback"
 	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/internal/gate"
 )
 
 const (
@@ -19,21 +20,19 @@ const (
 	healthPath = "/healthz"
 	readyPath  = "/readyz"
 
-	bodyPatience    = 30 * time.Second // for a request's body, and on top of it
-	bodyPace        = 16 << 10         // bytes a second, at least
-	unknownPatience = 10 * time.Minute // for one that does not say how long it is
-	writePatience   = time.Minute      // for a reader to take the next piece of an answer
+	writePatience = time.Minute // for a reader to take the next piece of an answer
 )
 
 // ServeHTTP implements [http.Handler].
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	o := &observed{ResponseWriter: w, start: time.Now()}
-	r = hurry(w, r)
 	path := r.URL.EscapedPath()
 	if !cleanPath(path) {
 		path = ""
 	}
+	r, fits := o.visit.Enter(w, r, g.mostOf(path))
 	defer func() {
+		o.visit.Leave()
 		// ReverseProxy panics with http.ErrAbortHandler when an answer breaks off, whether
 		// WeChat or the caller ended it.
 		cause := recover()
@@ -47,8 +46,29 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			panic(cause)
 		}
 	}()
-	if refused := g.serve(o, r, path); refused != nil {
+	refused := tooLong
+	if fits {
+		refused = g.serve(o, r, path)
+	}
+	if refused != nil {
 		g.refused(o, r, path, refused)
+	}
+}
+
+// tooLong answers a body that is longer, by its own account, than anything on its path.
+var tooLong = &refusal{code: codeTooBig, status: http.StatusRequestEntityTooLarge, why: "the body is longer than the limit"}
+
+// mostOf returns how long a body may be on a path.
+func (g *Gateway) mostOf(path string) int64 {
+	switch {
+	case path == "", path == healthPath, path == readyPath, path == tokenPath, path == stablePath, strings.HasPrefix(path, apiPrefix):
+		return maxFetchBody
+	case userPaths[path], secretPaths[path]:
+		return maxSecret
+	case strings.HasPrefix(path, callbackPath):
+		return callback.MaxBody
+	default:
+		return g.cfg.Limits.Body
 	}
 }
 
@@ -177,10 +197,15 @@ type observed struct {
 	gone    bool     // the caller did not take the answer
 	use     *use
 	tally   *tally
+
+	visit gate.Visit
 }
 
-// of remembers whose call it is.
-func (o *observed) of(c *client) { o.client, o.use = c.Name, c.use }
+// of remembers whose call it is, now that it is proven.
+func (o *observed) of(c *client) {
+	o.client, o.use = c.Name, c.use
+	o.visit.Prove()
+}
 
 // about remembers which account a call is about.
 func (o *observed) about(a *account) { o.appID, o.tally = a.AppID, a.tally }
@@ -214,46 +239,6 @@ func (o *observed) Write(p []byte) (int, error) {
 
 // Unwrap is for [http.ResponseController].
 func (o *observed) Unwrap() http.ResponseWriter { return o.ResponseWriter }
-
-// hurried is a body that has to arrive in a time that its length allows, so that slow
-// clients hold nothing for long.
-type hurried struct {
-	io.ReadCloser
-
-	control *http.ResponseController
-}
-
-// hurry gives the body of r such a time, from now on. It also bounds what net/http
-// reads, before it sends an answer, of a body that nobody wanted. It returns a copy:
-// net/http looks at its own request for a body that waits for "100 Continue", and would
-// wait for it too.
-func hurry(w http.ResponseWriter, r *http.Request) *http.Request {
-	if r.ContentLength == 0 || r.Body == nil {
-		return r
-	}
-	patience := unknownPatience
-	if r.ContentLength > 0 {
-		patience = bodyPatience + time.Duration(r.ContentLength/bodyPace)*time.Second
-	}
-	control := http.NewResponseController(w)
-	if control.SetReadDeadline(time.Now().Add(patience)) != nil {
-		return r // a test's writer has none
-	}
-	in := *r
-	in.Body = &hurried{r.Body, control}
-	return &in
-}
-
-// Read implements [io.Reader]. After the last byte the time is taken off again: the
-// server watches the connection for a caller who leaves, and would take its end for
-// that.
-func (h *hurried) Read(p []byte) (int, error) {
-	n, err := h.ReadCloser.Read(p)
-	if err == io.EOF {
-		_ = h.control.SetReadDeadline(time.Time{})
-	}
-	return n, err
-}
 
 // admit checks the client's rate.
 func admit(c *client) *refusal {

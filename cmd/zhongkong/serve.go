@@ -20,6 +20,7 @@ import (
 	"github.com/zhongkong-go/zhongkong/gateway"
 	"github.com/zhongkong-go/zhongkong/gateway/console"
 	"github.com/zhongkong-go/zhongkong/gateway/metrics"
+	"github.com/zhongkong-go/zhongkong/internal/gate"
 	"github.com/zhongkong-go/zhongkong/middleware/wechat"
 	"github.com/zhongkong-go/zhongkong/platform"
 	"github.com/zhongkong-go/zhongkong/simulator"
@@ -183,6 +184,7 @@ type service struct {
 	plain    bool
 	load     func() (*gateway.Settings, error)
 	store    custody.Store // nil: the one that the settings name
+	gate     *gate.Gate    // of all its listeners
 	page     string        // where the page is, once it is there
 }
 
@@ -204,6 +206,7 @@ func (s *service) run(ctx context.Context, t *terminal, started func(base string
 	}
 	defer func() { err = errors.Join(err, g.Close()) }()
 
+	s.gate = gate.New(gate.Config{Log: s.log})
 	reload := func() error { return s.reload(g) }
 	main, base, err := s.listen(ctx, s.settings.Listen, g)
 	if err != nil {
@@ -316,13 +319,7 @@ func (l *listening) serve() error {
 // listen begins to listen, with TLS where it is configured, and refuses to speak
 // plain HTTP to other machines unless that was asked for.
 func (s *service) listen(ctx context.Context, address string, handler http.Handler) (*listening, string, error) {
-	server := &http.Server{
-		Handler:           handler,
-		ReadHeaderTimeout: 10 * time.Second,
-		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    64 << 10,
-		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
-	}
+	server := s.gate.Server(handler)
 	if s.settings.TLS.Cert != "" {
 		config, err := s.settings.TLS.Config(s.log)
 		if err != nil {
@@ -342,7 +339,7 @@ func (s *service) listen(ctx context.Context, address string, handler http.Handl
 	if server.TLSConfig != nil {
 		base = "https" + strings.TrimPrefix(base, "http")
 	}
-	return &listening{Server: server, on: listener}, base, nil
+	return &listening{Server: server, on: s.gate.Listen(listener)}, base, nil
 }
 
 // demo is the gateway with all that it needs, made up.
@@ -367,8 +364,9 @@ func (c *serveCmd) demo(ctx context.Context, t *terminal) (err error) {
 	if err != nil {
 		return fmt.Errorf("cannot listen for the simulated WeChat: %w", err)
 	}
-	weChat := &http.Server{Handler: wx.Handler(), ReadHeaderTimeout: 10 * time.Second}
-	go func() { _ = weChat.Serve(listener) }()
+	keeper := gate.New(gate.Config{Log: log})
+	weChat := keeper.Server(wx.Handler())
+	go func() { _ = weChat.Serve(keeper.Listen(listener)) }()
 	defer func() { _ = weChat.Close() }()
 
 	path := filepath.Join(folder, "zhongkong.db")

@@ -244,7 +244,9 @@ func TestKeylessCalls(t *testing.T) {
 				conn := dial()
 				defer func() { _ = conn.Close() }()
 				time.Sleep(time.Duration(i) * time.Millisecond)
-				go func() { _, _ = io.WriteString(conn, "GET /sns/userinfo?access_token=91_user HTTP/1.1\r\nHost: x\r\n\r\n") }()
+				go func() {
+					_, _ = io.WriteString(conn, "GET /sns/userinfo?access_token=91_user HTTP/1.1\r\nHost: x\r\n\r\n")
+				}()
 				answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
 				if err != nil {
 					t.Error(err)

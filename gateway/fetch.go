@@ -164,7 +164,7 @@ func (g *Gateway) handOut(w *observed, r *http.Request, c *client, a *account, s
 func (g *Gateway) note(ctx context.Context, actor, act, subject, detail string) *refusal {
 	ctx, cancel := context.WithTimeout(ctx, noteTimeout)
 	defer cancel()
-	err := g.ledger.Note(ctx, store.Use{Actor: actor, Act: act, Subject: subject, Detail: detail}.Fit())
+	err := g.journal.note(ctx, store.Use{Actor: actor, Act: act, Subject: subject, Detail: detail})
 	if err != nil {
 		return refuse(codeBusy, "the journal cannot be written, so it was not done: %v", err)
 	}

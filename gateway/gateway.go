@@ -136,6 +136,7 @@ type Gateway struct {
 	trace     *custody.Trace // of all Keepers
 	tokens    *tokens
 	ledger    store.Ledger
+	journal   *journal // of clients
 	registry  *registry
 	failures  *failures
 	keyless   *gate.Room // of calls without a key
@@ -169,6 +170,8 @@ type account struct {
 	keeper *custody.Keeper
 	proxy  http.Handler
 	tally  *tally
+
+	secrets secrets
 
 	mu       sync.Mutex // guards what follows
 	tickets  map[platform.TicketType]*custody.Keeper
@@ -219,8 +222,12 @@ func New(ctx context.Context, cfg Config) (*Gateway, error) {
 		scheduler: custody.NewScheduler(custody.SchedulerConfig{}),
 		idle:      idle,
 	}
+	g.journal = newJournal(g.ledger, cfg.Logger)
 	g.trace = custody.JoinTraces(g.meter.trace(), g.topics.trace(), cfg.Trace)
-	g.bare = g.reverse(&bare{watched{g.upstream}})
+	g.bare = g.reverse(&bare{watched{g.upstream}}, func(r *http.Request) *account {
+		a, _ := r.Context().Value(accountKey{}).(*account)
+		return a
+	})
 	g.programs = g.newPrograms()
 	g.registry = newRegistry(g.ledger, g.takeAccounts, cfg.Logger)
 	g.registry.changed = g.topics.ringAll
@@ -234,6 +241,7 @@ func New(ctx context.Context, cfg Config) (*Gateway, error) {
 	}
 	g.registry.look(ctx)
 	g.background.Go(func() { g.registry.run(g.ctx) })
+	g.background.Go(func() { g.journal.run(g.ctx) })
 	return g, nil
 }
 
@@ -420,6 +428,9 @@ func (c current) ask(do func(*account) (custody.Token, error)) (custody.Token, e
 			return custody.Token{}, errNoAccount
 		}
 		token, err := do(a)
+		if err == nil {
+			a.secrets.add(a.Secret.Reveal(), token.Value())
+		}
 		if !errors.Is(err, custody.ErrClosed) || c.g.account(c.appID) == a {
 			return token, err
 		}
@@ -464,6 +475,7 @@ func (g *Gateway) Close() error {
 	closing.Wait()
 	g.scheduler.Close()
 	g.failures.tell()
+	g.journal.flush(context.Background())
 	g.idle()
 	g.api.CloseIdleConnections()
 	return nil

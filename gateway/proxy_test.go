@@ -342,11 +342,12 @@ func upstream(t *testing.T, serve http.HandlerFunc) (*world, string, string) {
 // changes; each is in the journal.
 func TestSecretPaths(t *testing.T) {
 	var seen atomic.Value
-	w, key, _ := upstream(t, func(out http.ResponseWriter, r *http.Request) {
+	w, _, _ := upstream(t, func(out http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		seen.Store(r.URL.Query().Encode() + " " + string(body))
 		_, _ = io.WriteString(out, `{"openid":"o1"}`)
 	})
+	key := w.client(gateway.Client{Name: "crm", Real: true})
 	for target, want := range map[string]string{
 		"GET /sns/jscode2session?appid=" + appID + "&secret=" + key +
 			"&js_code=c&grant_type=authorization_code": "appid=" + appID + "&grant_type=authorization_code&js_code=c&secret=" + appSecret + " ",
@@ -375,7 +376,7 @@ func TestSecretPaths(t *testing.T) {
 	uses, err := w.store.(store.Ledger).Uses(t.Context(), 100)
 	n := 0
 	for _, use := range uses {
-		if use.Act == "use AppSecret" && use.Actor == "client shop" {
+		if use.Act == "use AppSecret" && use.Actor == "client crm" {
 			n++
 		}
 	}
@@ -399,19 +400,19 @@ func TestHeaders(t *testing.T) {
 	})
 	w.http.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	got := w.get(domainIP, "Authorization", "Bearer "+key, "X-WeChat-AppID", appID, "Connection", "X-Mine", "X-Mine", "1", "Cookie", "a=b",
-		"X-Forwarded-For", "192.0.2.1", "X-Kept", "1", "Proxy-Authorization", "x", "Accept-Encoding", "gzip")
+		"X-Forwarded-For", "192.0.2.1", "Wechatmp-Kept", "1", "X-Original-URL", "/x", "X-HTTP-Method-Override", "DELETE", "Proxy-Authorization", "x", "Accept-Encoding", "gzip")
 	if got.status != http.StatusFound || strings.Contains(got.header.Get("Location"), "91_real") || got.header.Get("X-Hop") != "" {
 		t.Errorf("%d %v", got.status, got.header)
 	}
 	for _, name := range []string{
-		"Authorization", "X-Wechat-Appid", "X-Mine", "Cookie", "X-Forwarded-For", "Proxy-Authorization",
+		"X-Original-Url", "X-Http-Method-Override", "Authorization", "X-Wechat-Appid", "X-Mine", "Cookie", "X-Forwarded-For", "Proxy-Authorization",
 		"Connection",
 	} {
 		if saw := got.header.Get("Saw-" + name); saw != "" {
 			t.Errorf("WeChat saw %s: %s", name, saw)
 		}
 	}
-	if got.header.Get("Saw-X-Kept") != "1" || !strings.HasPrefix(got.header.Get("Saw-Host"), "127.0.0.1:") {
+	if got.header.Get("Saw-Wechatmp-Kept") != "1" || !strings.HasPrefix(got.header.Get("Saw-Host"), "127.0.0.1:") {
 		t.Error(got.header)
 	}
 	_ = token

@@ -84,7 +84,7 @@ func (g *Gateway) serve(w *observed, r *http.Request, path string) *refusal {
 		writeBytes(w, http.StatusOK, []byte(`{"healthy":true}`))
 		return nil
 	case readyPath:
-		g.ready(w)
+		g.ready(w, r)
 		return nil
 	case tokenPath:
 		return g.serveToken(w, r)
@@ -107,10 +107,6 @@ func (g *Gateway) refused(w *observed, r *http.Request, path string, refused *re
 	told := true
 	if attempt && !g.failures.add(r.RemoteAddr, time.Now()) {
 		told = false
-		w.Header().Set("Connection", "close")
-		if !refused.api { // programs of our own API ask each second whether the key works by now, and read why it does not
-			refused = &refusal{code: codeMinute, why: "too many failed attempts"}
-		}
 	}
 	w.errcode = refused.code
 	rid := refused.write(w)
@@ -212,7 +208,10 @@ func (o *observed) about(a *account) { o.appID, o.tally = a.AppID, a.tally }
 
 // WriteHeader implements [http.ResponseWriter].
 func (o *observed) WriteHeader(status int) {
-	if o.status == 0 && status >= 200 {
+	if status < 200 && status != http.StatusSwitchingProtocols {
+		return // such as 103, whose header nobody has looked through
+	}
+	if o.status == 0 {
 		o.status = status
 	}
 	o.ResponseWriter.WriteHeader(status)
@@ -291,6 +290,12 @@ func (g *Gateway) ofClient(ctx context.Context, w *observed, c *client, appID st
 	return a, nil
 }
 
+// bearer returns the key in the Authorization header.
+func bearer(h http.Header) (key string, found bool) {
+	scheme, key, found := strings.Cut(h.Get("Authorization"), " ")
+	return key, found && strings.EqualFold(scheme, "Bearer")
+}
+
 // noToken says why there is no real token, with the errcode that WeChat gave.
 func noToken(err error) *refusal {
 	r := refuse(codeBusy, "%v", err)
@@ -309,8 +314,13 @@ func noToken(err error) *refusal {
 	return r
 }
 
-// ready answers 200 when every account has a live token, else 503 and which do not.
-func (g *Gateway) ready(w http.ResponseWriter) {
+// ready answers 200 when every account has a live token, else 503. To a client it names
+// those of its accounts that have none, and says why; to others, how many there are.
+func (g *Gateway) ready(w *observed, r *http.Request) {
+	var c *client
+	if key, has := bearer(r.Header); has {
+		c, _, _ = g.registry.byKey(r.Context(), key, time.Now())
+	}
 	const most = 20
 	type lack struct {
 		AppID string `json:"appid"`
@@ -334,7 +344,7 @@ func (g *Gateway) ready(w http.ResponseWriter) {
 		if s.Failure != nil {
 			why = strings.TrimPrefix(s.Failure.Error(), "zhongkong: ")
 		}
-		if len(answer.Lacking) < most {
+		if c != nil && c.uses(s.Key.AppID) && len(answer.Lacking) < most {
 			answer.Lacking = append(answer.Lacking, lack{s.Key.AppID, why})
 		}
 	}

@@ -54,7 +54,7 @@ func (a Account) equal(b Account) bool {
 // All of it is in docs/gateway.md.
 type Settings struct {
 	Listen    string // "" means 127.0.0.1:8300
-	PlainHTTP bool   // plain HTTP may be served on other addresses than loopback
+	PlainHTTP bool   // plain HTTP may be served on other addresses than loopback, by the main listener
 	TLS       TLS
 	Admin     Admin
 	Store     string
@@ -72,8 +72,9 @@ type TLS struct {
 
 // Admin is the admin API's own listener.
 type Admin struct {
-	Listen string         // "" means that there is none
-	Key    custody.Secret // at least 32 characters
+	Listen    string         // "" means that there is none
+	PlainHTTP bool           // as Settings.PlainHTTP, of this one
+	Key       custody.Secret // at least 32 characters
 
 	// MetricsKey opens /metrics and nothing else, for whoever watches. Empty means
 	// that Key alone opens it.
@@ -106,6 +107,7 @@ type (
 	}
 	adminFile struct {
 		Listen     string       `yaml:"listen"`
+		PlainHTTP  bool         `yaml:"plain_http"`
 		Key        secretSource `yaml:"key"`
 		MetricsKey secretSource `yaml:"metrics_key"`
 	}
@@ -235,7 +237,7 @@ func ParseSettings(content []byte, folder string, env func(string) (string, bool
 	at := func(path string, err error) error { return lineError(content, path, err) }
 	s := &Settings{
 		Listen: file.Listen, PlainHTTP: file.PlainHTTP, TLS: TLS(file.TLS), Store: file.Store, APIBase: file.APIBase,
-		Admin: Admin{Listen: file.Admin.Listen}, Log: Log{Format: file.Log.Format},
+		Admin: Admin{Listen: file.Admin.Listen, PlainHTTP: file.Admin.PlainHTTP}, Log: Log{Format: file.Log.Format},
 	}
 	if err := s.TLS.complete(folder, at); err != nil {
 		return nil, err
@@ -376,6 +378,40 @@ func unmarshal(content []byte, into any) (err error) {
 	default:
 		return yamlError(err)
 	}
+}
+
+// maxDepth is how deep what a peer sends may be nested: accounts, their callbacks,
+// subscribers and rules need eight.
+const maxDepth = 24
+
+// shallow refuses what is nested so deep that reading it would take gigabytes, before
+// any parser sees it. It counts brackets that were not closed, be they quoted or not,
+// and the dashes of lists that begin in one line.
+func shallow(content []byte) error {
+	depth, dashes, front := 0, 0, true
+	for _, c := range content {
+		switch c {
+		case '[', '{':
+			depth++
+		case ']', '}':
+			depth = max(0, depth-1)
+		case '\n', '\r':
+			dashes, front = 0, true
+			continue
+		case '-', '?', ':':
+			if front {
+				dashes++
+			}
+		case ' ', '\t':
+			continue
+		default:
+			front = false
+		}
+		if depth > maxDepth || dashes > maxDepth {
+			return fmt.Errorf("the body is nested more than %d deep", maxDepth)
+		}
+	}
+	return nil
 }
 
 // yamlError returns what the parser says without the lines that it would quote.

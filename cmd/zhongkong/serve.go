@@ -208,7 +208,7 @@ func (s *service) run(ctx context.Context, t *terminal, started func(base string
 
 	s.gate = gate.New(gate.Config{Log: s.log})
 	reload := func() error { return s.reload(g) }
-	main, base, err := s.listen(ctx, s.settings.Listen, g)
+	main, base, err := s.listen(ctx, door{s.settings.Listen, s.plain, "say --plain-http (plain_http: true)"}, g)
 	if err != nil {
 		return err
 	}
@@ -220,7 +220,7 @@ func (s *service) run(ctx context.Context, t *terminal, started func(base string
 			return fmt.Errorf("admin.key: %w", err)
 		}
 		defer desk.Close()
-		admin, adminBase, err := s.listen(ctx, s.settings.Admin.Listen, desk.Handler(s.adminHandler(g, reload)))
+		admin, adminBase, err := s.listen(ctx, door{s.settings.Admin.Listen, s.settings.Admin.PlainHTTP, "say admin.plain_http: true"}, desk.Handler(s.adminHandler(g, reload)))
 		if err != nil {
 			_ = main.on.Close()
 			return fmt.Errorf("admin.listen: %w", err)
@@ -288,7 +288,7 @@ func (s *service) reload(g *gateway.Gateway) error {
 		{"listen", before.Listen != after.Listen},
 		{"tls", before.TLS != after.TLS},
 		{"plain_http", before.PlainHTTP != after.PlainHTTP},
-		{"admin", before.Admin.Listen != after.Admin.Listen || !before.Admin.Key.Equal(after.Admin.Key) ||
+		{"admin", before.Admin.Listen != after.Admin.Listen || before.Admin.PlainHTTP != after.Admin.PlainHTTP || !before.Admin.Key.Equal(after.Admin.Key) ||
 			!before.Admin.MetricsKey.Equal(after.Admin.MetricsKey)},
 		{"store", before.Store != after.Store},
 		{"api_base", before.APIBase != after.APIBase},
@@ -316,9 +316,16 @@ func (l *listening) serve() error {
 	return l.Serve(l.on)
 }
 
+// door is where to listen, whether that may be in the clear, and how to say so.
+type door struct {
+	address string
+	plain   bool
+	how     string
+}
+
 // listen begins to listen, with TLS where it is configured, and refuses to speak
 // plain HTTP to other machines unless that was asked for.
-func (s *service) listen(ctx context.Context, address string, handler http.Handler) (*listening, string, error) {
+func (s *service) listen(ctx context.Context, at door, handler http.Handler) (*listening, string, error) {
 	server := s.gate.Server(handler)
 	if s.settings.TLS.Cert != "" {
 		config, err := s.settings.TLS.Config(s.log)
@@ -327,14 +334,14 @@ func (s *service) listen(ctx context.Context, address string, handler http.Handl
 		}
 		server.TLSConfig = config
 	}
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", at.address)
 	if err != nil {
-		return nil, "", fmt.Errorf("cannot listen at %s: %w. Choose another address", address, err)
+		return nil, "", fmt.Errorf("cannot listen at %s: %w. Choose another address", at.address, err)
 	}
 	base, reachable := baseOf(listener.Addr())
-	if reachable && server.TLSConfig == nil && !s.plain {
+	if reachable && server.TLSConfig == nil && !at.plain {
 		_ = listener.Close()
-		return nil, "", mistake("%s can be reached from other machines, and keys would travel in the clear: configure tls, or listen at 127.0.0.1, or say --plain-http", address)
+		return nil, "", mistake("%s can be reached from other machines, and keys would travel in the clear: configure tls, or listen at 127.0.0.1, or %s", at.address, at.how)
 	}
 	if server.TLSConfig != nil {
 		base = "https" + strings.TrimPrefix(base, "http")

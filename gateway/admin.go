@@ -167,6 +167,9 @@ func (g *Gateway) adminClients(r *http.Request, actor string, _ []byte) (any, er
 
 func (g *Gateway) adminAdd(r *http.Request, actor string, body []byte) (any, error) {
 	var c Client
+	if err := readJSON(body, new(map[string]json.RawMessage)); err != nil {
+		return nil, badRequest("the body is not a client: %v", err)
+	}
 	decoder := json.NewDecoder(bytes.NewReader(body))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&c); err != nil {
@@ -187,8 +190,8 @@ func (g *Gateway) adminRotate(r *http.Request, actor string, _ []byte) (any, err
 	var grace time.Duration
 	if text := r.URL.Query().Get("grace"); text != "" {
 		var err error
-		if grace, err = time.ParseDuration(text); err != nil || grace < 0 {
-			return nil, badRequest("grace has to be a duration such as 1h")
+		if grace, err = time.ParseDuration(text); err != nil || grace < 0 || grace > maxGrace {
+			return nil, badRequest("grace has to be a duration such as 1h, at most %s", maxGrace)
 		}
 	}
 	name := r.PathValue("name")

@@ -171,7 +171,7 @@ func (g *Gateway) apiReject(w *observed, r *http.Request, c caller) *refusal {
 	var q struct {
 		AccessToken string `json:"access_token"`
 	}
-	if json.Unmarshal(body, &q) != nil || q.AccessToken == "" {
+	if readJSON(body, &q) != nil || q.AccessToken == "" {
 		return refuse(codeFormat, "the body is not the JSON that was expected")
 	}
 	if !c.Real {

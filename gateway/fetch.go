@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"context"
-	"encoding/json"
 	"io"
 	"net/http"
 	"net/url"
@@ -76,7 +75,7 @@ func (g *Gateway) serveStable(w *observed, r *http.Request) *refusal {
 		return refuse(codeFormat, "the body has more than %d bytes", maxFetchBody)
 	}
 	var q fetchRequest
-	if err := json.Unmarshal(body, &q); err != nil {
+	if err := readJSON(body, &q); err != nil {
 		return refuse(codeFormat, "the body is not the JSON that was expected")
 	}
 	return g.fetch(w, r, q)

@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
+	"net/netip"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -212,6 +214,7 @@ func New(ctx context.Context, cfg Config) (*Gateway, error) {
 	if err != nil {
 		return nil, fmt.Errorf("gateway: Config.APIBase %s", strings.TrimPrefix(err.Error(), "platform: Config.Base "))
 	}
+	warnOfClearText(cfg)
 	g := &Gateway{
 		cfg: cfg, api: api, upstream: api.RoundTripper(), tokens: tokens,
 		ledger:    cfg.Store.(store.Ledger),
@@ -243,6 +246,17 @@ func New(ctx context.Context, cfg Config) (*Gateway, error) {
 	g.background.Go(func() { g.registry.run(g.ctx) })
 	g.background.Go(func() { g.journal.run(g.ctx) })
 	return g, nil
+}
+
+// warnOfClearText says that AppSecrets and tokens travel in the clear to another machine.
+func warnOfClearText(cfg Config) {
+	u, err := url.Parse(cfg.APIBase)
+	if err != nil || u.Scheme != "http" || u.Hostname() == "localhost" {
+		return
+	}
+	if ip, err := netip.ParseAddr(u.Hostname()); err != nil || !ip.IsLoopback() {
+		cfg.Logger.Warn("AppSecrets and tokens go to another machine in the clear: let api_base begin with https", "api_base", u.Scheme+"://"+u.Host)
+	}
 }
 
 // Replace makes list the accounts of the configuration file, all of them or, with an

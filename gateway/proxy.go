@@ -380,7 +380,7 @@ func (g *Gateway) serveSecret(w *observed, out *http.Request, path string, now t
 		return refuse(codeURL, "the query cannot be read")
 	}
 	fields := map[string]json.RawMessage{}
-	if len(bytes.TrimSpace(body)) > 0 && json.Unmarshal(body, &fields) != nil {
+	if len(bytes.TrimSpace(body)) > 0 && readJSON(body, &fields) != nil {
 		return refuse(codeFormat, "the body is no JSON object")
 	}
 	key, refused := theOne(query, fields, secretNames)

@@ -293,7 +293,10 @@ func (g *Gateway) ofClient(ctx context.Context, w *observed, c *client, appID st
 // bearer returns the key in the Authorization header.
 func bearer(h http.Header) (key string, found bool) {
 	scheme, key, found := strings.Cut(h.Get("Authorization"), " ")
-	return key, found && strings.EqualFold(scheme, "Bearer")
+	if !found || !strings.EqualFold(scheme, "Bearer") {
+		return "", false
+	}
+	return key, true
 }
 
 // noToken says why there is no real token, with the errcode that WeChat gave.

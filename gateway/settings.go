@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/url"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -62,6 +63,41 @@ type Settings struct {
 	Log       Log
 	Timing    custody.Timing // of every renewal; a zero field means its default
 	Accounts  []Account
+}
+
+// String shows no password: that of a store stands in its URL. Other secrets hide
+// themselves.
+func (s Settings) String() string {
+	type shown Settings // without this method
+	s.Store, s.APIBase = withoutPassword(s.Store), withoutPassword(s.APIBase)
+	return fmt.Sprintf("%+v", shown(s))
+}
+
+// GoString is String for %#v.
+func (s Settings) GoString() string { return s.String() }
+
+// LogValue implements [slog.LogValuer].
+func (s Settings) LogValue() slog.Value { return slog.StringValue(s.String()) }
+
+// withoutPassword returns a URL without what may be a secret in it: user, password and
+// query. What is no URL is hidden whole.
+func withoutPassword(text string) string {
+	u, err := url.Parse(text)
+	switch {
+	case text == "":
+		return ""
+	case err != nil || u.Scheme == "":
+		return "[hidden]"
+	case u.User == nil && u.RawQuery == "":
+		return text
+	}
+	if u.User != nil {
+		u.User = url.User("hidden")
+	}
+	if u.RawQuery != "" {
+		u.RawQuery = "hidden"
+	}
+	return u.String()
 }
 
 // TLS names files in PEM, which are read again when they change.

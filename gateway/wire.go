@@ -126,12 +126,15 @@ func writeToken(w http.ResponseWriter, value string, expiresIn time.Duration) {
 	body = append(body, middle...)
 	body = strconv.AppendInt(body, int64(expiresIn/time.Second), 10)
 	body = append(body, '}')
+	w.Header()["Cache-Control"] = noStore
 	writeBytes(w, http.StatusOK, body)
 }
 
 // countedByServer is the length in bytes up to which net/http surely finds out the
 // Content-Length of an answer by itself.
 const countedByServer = 1 << 10
+
+var noStore = []string{"no-store"}
 
 var jsonType = []string{"application/json; encoding=utf-8"}
 
@@ -160,5 +163,6 @@ func writeJSON(w http.ResponseWriter, status int, value any) {
 	if err != nil {
 		status, body = http.StatusInternalServerError, []byte(`{"error":"no JSON"}`)
 	}
+	w.Header()["Cache-Control"] = noStore
 	writeBytes(w, status, append(body, '\n'))
 }

@@ -62,7 +62,13 @@ type Settings struct {
 	APIBase   string
 	Log       Log
 	Timing    custody.Timing // of every renewal; a zero field means its default
-	Accounts  []Account
+
+	// DrainGrace is how long new calls are taken after the program was told to end, while
+	// /readyz says 503: whoever distributes calls has to notice. Zero means 5 s, a
+	// negative value not at all.
+	DrainGrace time.Duration
+
+	Accounts []Account
 }
 
 // String shows no password: that of a store stands in its URL. Other secrets hide
@@ -134,6 +140,7 @@ type (
 		APIBase   string        `yaml:"api_base"`
 		Log       logFile       `yaml:"log"`
 		Timing    timingFile    `yaml:"timing"`
+		Drain     string        `yaml:"drain_grace"`
 		Accounts  []accountFile `yaml:"accounts"`
 	}
 	tlsFile struct {
@@ -293,11 +300,31 @@ func ParseSettings(content []byte, folder string, env func(string) (string, bool
 	if s.Timing, err = file.Timing.read(at); err != nil {
 		return nil, err
 	}
+	if file.Drain != "" {
+		if s.DrainGrace, err = ParseDrainGrace(file.Drain); err != nil {
+			return nil, at("$.drain_grace", fmt.Errorf("drain_grace is %q: %w", file.Drain, err))
+		}
+	}
 	if err := file.Admin.read(&s.Admin, folder, env, at); err != nil {
 		return nil, err
 	}
 	s.Accounts, err = readAccounts(file.Accounts, folder, env, at)
 	return s, err
+}
+
+// maxDrain is less than service managers wait for by themselves.
+const maxDrain = time.Minute
+
+// ParseDrainGrace reads a Settings.DrainGrace; 0s means not at all.
+func ParseDrainGrace(text string) (time.Duration, error) {
+	d, err := time.ParseDuration(text)
+	switch {
+	case err != nil || d < 0 || d > maxDrain:
+		return 0, fmt.Errorf("it must be a duration such as 5s, at most %s; 0s means not at all", maxDrain)
+	case d == 0:
+		return -1, nil
+	}
+	return d, nil
 }
 
 // read returns the timing that the file gives.

@@ -31,7 +31,8 @@ import (
 const (
 	defaultListen = "127.0.0.1:8300"
 	defaultStore  = "sqlite:zhongkong.db"
-	drainTime     = 30 * time.Second // for calls that are under way when the program is told to end
+	drainGrace    = 5 * time.Second  // in which new calls are still taken when the program is told to end
+	drainTime     = 30 * time.Second // for calls that are under way after that
 )
 
 // serveCmd is the gateway.
@@ -46,7 +47,8 @@ type serveCmd struct {
 // Help is what stands below the flags' list.
 func (*serveCmd) Help() string {
 	return `Needs ZHONGKONG_SEAL_KEY (openssl rand -base64 32), the same for every gateway of a store. ZHONGKONG_STORE says where tokens, clients and
-the journal are, ZHONGKONG_LOG_LEVEL how much is logged, to standard error, ZHONGKONG_FETCH_TIMEOUT and its kin how long each step of a renewal may take. SIGHUP reads the configuration again; SIGTERM ends it after the calls that are under way.`
+the journal are, ZHONGKONG_LOG_LEVEL how much is logged, to standard error, ZHONGKONG_FETCH_TIMEOUT and its kin how long each step of a renewal may take. SIGHUP reads the configuration again; SIGTERM ends it: for 5 s
+(ZHONGKONG_DRAIN_GRACE) /readyz says 503 and calls are served, then those under way are brought to their end. A second one ends it at once.`
 }
 
 // Run serves until the context ends.
@@ -107,6 +109,11 @@ func (c *serveCmd) settings(t *terminal) (*gateway.Settings, error) {
 		return nil, err
 	}
 	fill(&settings.Timing, timing)
+	if text := env("ZHONGKONG_DRAIN_GRACE"); text != "" && settings.DrainGrace == 0 {
+		if settings.DrainGrace, err = gateway.ParseDrainGrace(text); err != nil {
+			return nil, fmt.Errorf("ZHONGKONG_DRAIN_GRACE is %q: %w", text, err)
+		}
+	}
 	for _, f := range []struct {
 		field *string
 		flag  string
@@ -252,6 +259,9 @@ func (s *service) run(ctx context.Context, t *terminal, started func(base string
 		break
 	}
 	g.Drain()
+	if err == nil {
+		s.linger(failed)
+	}
 	patient, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
 	defer cancel()
 	for _, server := range servers {
@@ -261,6 +271,23 @@ func (s *service) run(ctx context.Context, t *terminal, started func(base string
 		}
 	}
 	return err
+}
+
+// linger goes on serving for a while, so that whoever distributes calls sees that it
+// should send no more. A second signal ends the program at once.
+func (s *service) linger(failed <-chan error) {
+	grace := s.settings.DrainGrace
+	switch {
+	case grace < 0:
+		return
+	case grace == 0:
+		grace = drainGrace
+	}
+	s.log.Info("the gateway is ending: /readyz says 503, and calls are served", "for", grace, "then_under_way_at_most", drainTime)
+	select {
+	case <-time.After(grace):
+	case <-failed:
+	}
 }
 
 // adminHandler is what the admin listener serves: the admin API, and the metrics,
@@ -294,6 +321,7 @@ func (s *service) reload(g *gateway.Gateway) error {
 		{"api_base", before.APIBase != after.APIBase},
 		{"log", before.Log != after.Log},
 		{"timing", before.Timing != after.Timing},
+		{"drain_grace", before.DrainGrace != after.DrainGrace},
 	} {
 		if f.changed {
 			return fmt.Errorf("%s was changed, which needs a restart: accounts alone change without one", f.name)
@@ -394,7 +422,8 @@ func (c *serveCmd) demo(ctx context.Context, t *terminal) (err error) {
 	var seal [32]byte
 	_, _ = rand.Read(seal[:]) // never fails, by its documentation
 	settings := &gateway.Settings{
-		Listen: c.Listen, APIBase: "http://" + listener.Addr().String(),
+		DrainGrace: -1, // nobody distributes calls to it
+		Listen:     c.Listen, APIBase: "http://" + listener.Addr().String(),
 		Accounts: []gateway.Account{{AppID: account.AppID, Secret: custody.NewSecret(account.Secret), TokenAPI: platform.Classic}},
 		Admin:    gateway.Admin{Listen: "127.0.0.1:0", Key: custody.NewSecret(rand.Text() + rand.Text())},
 	}

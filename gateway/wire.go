@@ -32,6 +32,7 @@ const (
 	codeFormat      = 47001
 	codeNotAllowed  = 48001
 	codeParameter   = 40035
+	codeOwn         = -3 // the gateway's own credentials are refused, not the caller's
 	codeAccepted    = -2 // of the gateway's own API alone, which does not show it
 )
 
@@ -95,12 +96,16 @@ func (r *refusal) write(w http.ResponseWriter) (rid string) {
 		_, _ = fmt.Fprintf(w, "%s (zhongkong) rid: %s\n", r.text, rid)
 		return rid
 	}
-	text := texts[r.code]
+	text, code := texts[r.code], r.code
+	if r.class != "" && code != codeBusy && text != "" {
+		// WeChat said so to the gateway. From the gateway it would be about the caller's key.
+		code, text = codeOwn, "zhongkong has no token for this account: WeChat refuses the gateway, not you"
+	}
 	if text == "" {
 		text = "zhongkong has no token for this account" // an errcode of a fetch: WeChat's text may name this machine
 	}
 	rid = newRID(time.Now())
-	body := fmt.Appendf(nil, `{"errcode":%d,"errmsg":"%s (zhongkong) rid: %s"}`, r.code, text, rid)
+	body := fmt.Appendf(nil, `{"errcode":%d,"errmsg":"%s (zhongkong) rid: %s"}`, code, text, rid)
 	status := r.status
 	if status == 0 {
 		status = http.StatusOK

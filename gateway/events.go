@@ -96,8 +96,10 @@ func (g *Gateway) apiEvents(w *observed, r *http.Request, c caller) *refusal {
 	case c.streams.Add(1) > maxStreams:
 		c.streams.Add(-1)
 		g.topics.count.Add(-1)
-		return &refusal{code: codeMinute, why: "the client has too many subscribers", retry: time.Minute,
-			text: "the client has too many streams of events at this gateway: 2500 are enough for any program"}
+		return &refusal{
+			code: codeMinute, why: "the client has too many subscribers", retry: time.Minute,
+			text: "the client has too many streams of events at this gateway: 2500 are enough for any program",
+		}
 	}
 	w.status = http.StatusOK
 	s := &subscription{g: g, caller: c, topic: g.topics.of(c.account.AppID), remote: r.RemoteAddr}

@@ -114,7 +114,8 @@ func TestOneTokenTwoAccounts(t *testing.T) {
 	w := newWorld(t, simulator.Options{}, nil)
 	account := func(id, token string, mode gateway.Mode) gateway.Account {
 		a := gateway.Account{AppID: id, Secret: custody.NewSecret(appSecret), Callback: &gateway.Callback{
-			Token: custody.NewSecret(token), Subscribers: []gateway.Subscriber{newSystem("bot", gateway.Plain).Subscriber}}}
+			Token: custody.NewSecret(token), Subscribers: []gateway.Subscriber{newSystem("bot", gateway.Plain).Subscriber},
+		}}
 		if mode != gateway.Plain {
 			a.Callback.AESKey = custody.NewSecret(pushAESKey)
 		}
@@ -136,19 +137,19 @@ func TestOneTokenTwoAccounts(t *testing.T) {
 func TestReflected(t *testing.T) {
 	const spent = "91_real-token"
 	w, _, token := upstream(t, func(out http.ResponseWriter, r *http.Request) {
-		real := r.URL.Query().Get("access_token")
+		spoken := r.URL.Query().Get("access_token")
 		header := out.Header()
-		header.Set("Link", "</x?access_token="+real+">; rel=preload")
+		header.Set("Link", "</x?access_token="+spoken+">; rel=preload")
 		out.WriteHeader(http.StatusEarlyHints)
 		for _, name := range []string{"Content-Location", "Refresh", "Set-Cookie", "X-Debug"} {
-			header.Set(name, "kept "+real)
+			header.Set(name, "kept "+spoken)
 		}
 		size := 0
 		_, _ = fmt.Sscanf(r.URL.Query().Get("size"), "%d", &size)
 		header.Set("Content-Type", "text/plain")
-		_, _ = io.WriteString(out, strings.Repeat("x", size)+real[:5])
+		_, _ = io.WriteString(out, strings.Repeat("x", size)+spoken[:5])
 		_ = http.NewResponseController(out).Flush()
-		_, _ = io.WriteString(out, real[5:]+" "+appSecret+" the end")
+		_, _ = io.WriteString(out, spoken[5:]+" "+appSecret+" the end")
 	})
 	for _, size := range []int{0, 5000, 32<<10 - 8, 32 << 10, 200_000} {
 		got := w.get(fmt.Sprintf("%s?size=%d&access_token=%s", domainIP, size, token))

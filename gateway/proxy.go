@@ -402,13 +402,7 @@ func (g *Gateway) serveSecret(w *observed, out *http.Request, path string, now t
 	if refused != nil {
 		return refused
 	}
-	if !c.paths.allows(path) {
-		return refuse(codeNotAllowed, "the path is not one of the client's")
-	}
-	if path == componentPath && !c.Real {
-		return refuse(codeNotAllowed, "the answer is a real token of WeChat's: the client is none that gets those (--real)")
-	}
-	if refused := admit(c); refused != nil {
+	if refused := mayUseSecret(c, path); refused != nil {
 		return refused
 	}
 	for _, name := range secretNames {
@@ -446,6 +440,18 @@ func (g *Gateway) serveSecret(w *observed, out *http.Request, path string, now t
 	out = out.WithContext(context.WithValue(out.Context(), accountKey{}, a))
 	g.carry(g.bare, w, out)
 	return nil
+}
+
+// mayUseSecret checks the client's paths and rate.
+func mayUseSecret(c *client, path string) *refusal {
+	switch {
+	case !c.paths.allows(path):
+		return refuse(codeNotAllowed, "the path is not one of the client's")
+	case path == componentPath && !c.Real:
+		return refuse(codeNotAllowed, "the answer is a real token of WeChat's: the client is none that gets those (--real)")
+	default:
+		return admit(c)
+	}
 }
 
 // theOne returns the value that stands under one of names, in the query or in a

@@ -489,7 +489,7 @@ func TestCancelled(t *testing.T) {
 func TestNoWeChat(t *testing.T) {
 	w := newWorld(t, simulator.Options{}, func(c *gateway.Config) { c.Accounts[0].Secret = custody.NewSecret("wrong-" + appSecret) })
 	token := w.token(w.client(gateway.Client{Name: "shop"}))
-	if got := w.get(domainIP + "?access_token=" + token); got.Errcode != 40125 || !strings.Contains(got.Errmsg, "(zhongkong) rid: ") {
+	if got := w.get(domainIP + "?access_token=" + token); got.Errcode != -3 || !strings.Contains(got.Errmsg, "(zhongkong) rid: ") {
 		t.Error(got.body)
 	}
 	down, _, token := upstream(t, func(out http.ResponseWriter, _ *http.Request) {

@@ -46,7 +46,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			panic(cause)
 		}
 	}()
-	refused := tooLong
+	refused := errTooLong
 	if fits {
 		refused = g.serve(o, r, path)
 	}
@@ -55,8 +55,8 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// tooLong answers a body that is longer, by its own account, than anything on its path.
-var tooLong = &refusal{code: codeTooBig, status: http.StatusRequestEntityTooLarge, why: "the body is longer than the limit"}
+// errTooLong answers a body that is longer, by its own account, than anything on its path.
+var errTooLong = &refusal{code: codeTooBig, status: http.StatusRequestEntityTooLarge, why: "the body is longer than the limit"}
 
 // mostOf returns how long a body may be on a path.
 func (g *Gateway) mostOf(path string) int64 {
@@ -104,10 +104,7 @@ func (g *Gateway) refused(w *observed, r *http.Request, path string, refused *re
 	if attempt && w.use == nil {
 		g.meter.wrongKeys.Add(1)
 	}
-	told := true
-	if attempt && !g.failures.add(r.RemoteAddr, time.Now()) {
-		told = false
-	}
+	told := !attempt || g.failures.add(r.RemoteAddr, time.Now())
 	w.errcode = refused.code
 	rid := refused.write(w)
 	if told {

@@ -45,9 +45,13 @@ func behindDoors(t *testing.T) (key string, dial func() net.Conn, end func()) {
 	wx := simtest.InMemory(t, simulator.Options{Accounts: twoAccounts()})
 	store := memory.New()
 	g, err := gateway.New(t.Context(), gateway.Config{
-		Accounts: []gateway.Account{{AppID: appID, Secret: custody.NewSecret(appSecret), TokenAPI: platform.Classic,
-			Callback: &gateway.Callback{Token: custody.NewSecret(pushToken), AESKey: custody.NewSecret(pushAESKey),
-				Subscribers: []gateway.Subscriber{newSystem("shop", gateway.Plain).Subscriber}}}},
+		Accounts: []gateway.Account{{
+			AppID: appID, Secret: custody.NewSecret(appSecret), TokenAPI: platform.Classic,
+			Callback: &gateway.Callback{
+				Token: custody.NewSecret(pushToken), AESKey: custody.NewSecret(pushAESKey),
+				Subscribers: []gateway.Subscriber{newSystem("shop", gateway.Plain).Subscriber},
+			},
+		}},
 		Store: store, SealKeys: []custody.Secret{sealKey}, APIBase: "http://wechat.invalid", Transport: wx.RoundTripper(),
 	})
 	if err != nil {
@@ -108,6 +112,7 @@ func talk(conn net.Conn, head string) (status int, answered, over time.Duration)
 	if err == nil {
 		status, answered = answer.StatusCode, time.Since(began)
 		_, _ = io.Copy(io.Discard, answer.Body)
+		_ = answer.Body.Close()
 		for err == nil {
 			_, err = conn.Read(make([]byte, 1))
 		}

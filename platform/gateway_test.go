@@ -15,12 +15,21 @@ func TestGatewaySpoke(t *testing.T) {
 		says    []string
 		saysNot []string
 	}{
-		{"/cgi-bin/menu/get", 40001, "invalid credential, access_token is invalid or not latest (zhongkong) rid: 6aac005a-01bfdbee-79769285",
-			[]string{"the gateway refuses", "this program's key", "rid 6aac005a"}, []string{"some other program", "WeChat refuses"}},
-		{classicPath, 40125, "invalid appsecret (zhongkong) rid: 6aac005a-01bfdbee-79769285",
-			[]string{"the gateway refuses", "this program's key", "client rotate"}, []string{"WeChat refuses"}},
-		{classicPath, gatewayCode, "zhongkong has no token for this account: WeChat refuses the gateway, not you (zhongkong) rid: 6aac005a-01bfdbee-79769285",
-			[]string{"the gateway refuses", "the gateway's own credentials", "not this program's"}, []string{"this program's key"}},
+		{
+			"/cgi-bin/menu/get", 40001, "invalid credential, access_token is invalid or not latest (zhongkong) rid: 6aac005a-01bfdbee-79769285",
+			[]string{"the gateway refuses", "this program's key", "rid 6aac005a"},
+			[]string{"some other program", "WeChat refuses"},
+		},
+		{
+			classicPath, 40125, "invalid appsecret (zhongkong) rid: 6aac005a-01bfdbee-79769285",
+			[]string{"the gateway refuses", "this program's key", "client rotate"},
+			[]string{"WeChat refuses"},
+		},
+		{
+			classicPath, gatewayCode, "zhongkong has no token for this account: WeChat refuses the gateway, not you (zhongkong) rid: 6aac005a-01bfdbee-79769285",
+			[]string{"the gateway refuses", "the gateway's own credentials", "not this program's"},
+			[]string{"this program's key"},
+		},
 		{"/cgi-bin/menu/get", 40001, "invalid credential rid: 6aac005a-01bfdbee-79769285", []string{"WeChat refuses", "some other program"}, []string{"gateway refuses"}},
 	} {
 		text := newError(request{path: row.path, appID: "wx1"}, row.code, row.errmsg).Error()

@@ -147,8 +147,10 @@ func TestAdminInTheClear(t *testing.T) {
 	for admin, refused := range map[bool]bool{false: true, true: false} {
 		s := newService(true)
 		s.keys = []custody.Secret{custody.NewSecret(strings.Repeat("s", 32))}
-		s.settings = &gateway.Settings{Listen: "127.0.0.1:0", APIBase: "http://127.0.0.1:1", Store: "sqlite:" + filepath.Join(t.TempDir(), "zhongkong.db"), PlainHTTP: true,
-			Admin: gateway.Admin{Listen: "0.0.0.0:0", PlainHTTP: admin, Key: custody.NewSecret(strings.Repeat("k", 32))}}
+		s.settings = &gateway.Settings{
+			Listen: "127.0.0.1:0", APIBase: "http://127.0.0.1:1", Store: "sqlite:" + filepath.Join(t.TempDir(), "zhongkong.db"), PlainHTTP: true,
+			Admin: gateway.Admin{Listen: "0.0.0.0:0", PlainHTTP: admin, Key: custody.NewSecret(strings.Repeat("k", 32))},
+		}
 		ctx, cancel := context.WithCancel(t.Context())
 		err := s.run(ctx, newTerminal(strings.NewReader(""), io.Discard, io.Discard, func(string) (string, bool) { return "", false }), func(string) { cancel() })
 		cancel()

@@ -47,7 +47,8 @@ type serveCmd struct {
 // Help is what stands below the flags' list.
 func (*serveCmd) Help() string {
 	return `Needs ZHONGKONG_SEAL_KEY (openssl rand -base64 32), the same for every gateway of a store. ZHONGKONG_STORE says where tokens, clients and
-the journal are, ZHONGKONG_LOG_LEVEL how much is logged, to standard error, ZHONGKONG_FETCH_TIMEOUT and its kin how long each step of a renewal may take. SIGHUP reads the configuration again; SIGTERM ends it: for 5 s
+the journal are, ZHONGKONG_LOG_LEVEL how much is logged, to standard error, ZHONGKONG_FETCH_TIMEOUT and its kin how long each step of a
+renewal may take. SIGHUP reads the configuration again; SIGTERM ends it: for 5 s
 (ZHONGKONG_DRAIN_GRACE) /readyz says 503 and calls are served, then those under way are brought to their end. A second one ends it at once.`
 }
 
@@ -227,7 +228,8 @@ func (s *service) run(ctx context.Context, t *terminal, started func(base string
 			return fmt.Errorf("admin.key: %w", err)
 		}
 		defer desk.Close()
-		admin, adminBase, err := s.listen(ctx, door{s.settings.Admin.Listen, s.settings.Admin.PlainHTTP, "say admin.plain_http: true"}, desk.Handler(s.adminHandler(g, reload)))
+		at := door{s.settings.Admin.Listen, s.settings.Admin.PlainHTTP, "say admin.plain_http: true"}
+		admin, adminBase, err := s.listen(ctx, at, desk.Handler(s.adminHandler(g, reload)))
 		if err != nil {
 			_ = main.on.Close()
 			return fmt.Errorf("admin.listen: %w", err)
@@ -286,7 +288,8 @@ func (s *service) linger(failed <-chan error) {
 	s.log.Info("the gateway is ending: /readyz says 503, and calls are served", "for", grace, "then_under_way_at_most", drainTime)
 	select {
 	case <-time.After(grace):
-	case <-failed:
+	case err := <-failed:
+		s.log.Warn("a listener ended before its time", "error", err)
 	}
 }
 
@@ -315,7 +318,8 @@ func (s *service) reload(g *gateway.Gateway) error {
 		{"listen", before.Listen != after.Listen},
 		{"tls", before.TLS != after.TLS},
 		{"plain_http", before.PlainHTTP != after.PlainHTTP},
-		{"admin", before.Admin.Listen != after.Admin.Listen || before.Admin.PlainHTTP != after.Admin.PlainHTTP || !before.Admin.Key.Equal(after.Admin.Key) ||
+		{"admin", before.Admin.Listen != after.Admin.Listen || before.Admin.PlainHTTP != after.Admin.PlainHTTP ||
+			!before.Admin.Key.Equal(after.Admin.Key) ||
 			!before.Admin.MetricsKey.Equal(after.Admin.MetricsKey)},
 		{"store", before.Store != after.Store},
 		{"api_base", before.APIBase != after.APIBase},

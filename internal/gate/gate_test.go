@@ -124,7 +124,7 @@ func TestFlood(t *testing.T) {
 	certificate := httptest.NewUnstartedServer(nil)
 	certificate.StartTLS()
 	t.Cleanup(certificate.Close)
-	withTLS := func(s *http.Server) { s.TLSConfig = &tls.Config{Certificates: certificate.TLS.Certificates} } //nolint:gosec // a test's
+	withTLS := func(s *http.Server) { s.TLSConfig = &tls.Config{Certificates: certificate.TLS.Certificates} }
 	for name, row := range map[string]struct {
 		tls  func(*http.Server)
 		says string
@@ -244,16 +244,24 @@ func inBubble(t *testing.T, log *logtest.Log, do func(t *testing.T, p pipes)) {
 }
 
 // ask sends a request and reads the answer to its end.
-func ask(conn net.Conn, in *bufio.Reader, head string) (*http.Response, string, error) {
+func ask(conn net.Conn, in *bufio.Reader, head string) (answered, error) {
 	if _, err := io.WriteString(conn, head); err != nil {
-		return nil, "", err
+		return answered{}, err
 	}
 	res, err := http.ReadResponse(in, nil)
 	if err != nil {
-		return nil, "", err
+		return answered{}, err
 	}
+	defer func() { _ = res.Body.Close() }()
 	text, err := io.ReadAll(res.Body)
-	return res, string(text), err
+	return answered{res.StatusCode, res.Close, string(text)}, err
+}
+
+// answered is what a house said.
+type answered struct {
+	status int
+	closes bool
+	text   string
 }
 
 // TestStranger: a connection on which nothing was proven is told to go, and ends after
@@ -268,11 +276,11 @@ func TestStranger(t *testing.T) {
 			began := time.Now()
 			goes := false
 			for time.Since(began) < 2*time.Minute {
-				res, _, err := ask(ours, in, "GET / HTTP/1.1\r\nHost: x\r\nWord: "+word+"\r\n\r\n")
+				res, err := ask(ours, in, "GET / HTTP/1.1\r\nHost: x\r\nWord: "+word+"\r\n\r\n")
 				if err != nil {
 					break
 				}
-				goes = res.Close
+				goes = res.closes
 				if word == "wrong" && goes != (time.Since(began) > 20*time.Second) {
 					t.Errorf("after %s, told to go: %t", time.Since(began), goes)
 				}
@@ -292,13 +300,13 @@ func TestBehindProxy(t *testing.T) {
 		defer func() { _ = ours.Close() }()
 		p.conns <- theirs
 		in := bufio.NewReader(ours)
-		if _, text, err := ask(ours, in, "GET / HTTP/1.1\r\nHost: x\r\nWord: right\r\n\r\n"); text != "in" {
-			t.Fatal(text, err)
+		if res, err := ask(ours, in, "GET / HTTP/1.1\r\nHost: x\r\nWord: right\r\n\r\n"); res.text != "in" {
+			t.Fatal(res, err)
 		}
 		time.Sleep(time.Minute)
 		began := time.Now()
-		res, _, err := ask(ours, in, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nx")
-		if took := time.Since(began); err != nil || res.StatusCode != http.StatusRequestTimeout || took != gate.Patience {
+		res, err := ask(ours, in, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nx")
+		if took := time.Since(began); err != nil || res.status != http.StatusRequestTimeout || took != gate.Patience {
 			t.Errorf("after %s: %v", took, err)
 		}
 	})
@@ -330,7 +338,7 @@ func TestHTTP2(t *testing.T) {
 	certificate.StartTLS()
 	t.Cleanup(certificate.Close)
 	addr := open(t, gate.Config{Bytes: 100 << 10}, func(s *http.Server) {
-		s.TLSConfig = &tls.Config{Certificates: certificate.TLS.Certificates, NextProtos: []string{"h2"}} //nolint:gosec // a test's
+		s.TLSConfig = &tls.Config{Certificates: certificate.TLS.Certificates, NextProtos: []string{"h2"}}
 	})
 	client := certificate.Client()
 	post := func(word string, size int) error {

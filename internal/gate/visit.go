@@ -138,7 +138,7 @@ func (b *body) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	v := b.v
 	switch {
-	case err == io.EOF: //nolint:errorlint // Reader's own, as io.Reader demands it
+	case err == io.EOF:
 		if v.control != nil {
 			_ = v.control.SetReadDeadline(time.Time{})
 		}

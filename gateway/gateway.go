@@ -251,8 +251,8 @@ func New(ctx context.Context, cfg Config) (*Gateway, error) {
 // warnOfClearText says that AppSecrets and tokens travel in the clear to another machine.
 func warnOfClearText(cfg Config) {
 	u, err := url.Parse(cfg.APIBase)
-	if err != nil || u.Scheme != "http" || u.Hostname() == "localhost" {
-		return
+	if err != nil || cfg.Transport != nil || u.Scheme != "http" || u.Hostname() == "localhost" {
+		return // whose Transport it is knows where that goes
 	}
 	if ip, err := netip.ParseAddr(u.Hostname()); err != nil || !ip.IsLoopback() {
 		cfg.Logger.Warn("AppSecrets and tokens go to another machine in the clear: let api_base begin with https", "api_base", u.Scheme+"://"+u.Host)

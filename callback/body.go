@@ -96,6 +96,9 @@ func (v *Verifier) OpenLate(q Query, r *http.Request) (message []byte, pair Pair
 // openRequest opens an encrypted push of any age and a plain one that is fresh; the
 // message is good until room is used again.
 func (v *Verifier) openRequest(room *room, q Query, r *http.Request) (message []byte, pair Pair, err error) {
+	if _, err := v.Signed(q); err != nil {
+		return nil, Pair{}, err
+	}
 	room.body, err = readBody(r, room.body)
 	if err == nil {
 		err = unsuited(r, room.body)
@@ -111,6 +114,30 @@ func (v *Verifier) openRequest(room *room, q Query, r *http.Request) (message []
 		return nil, Pair{}, err
 	}
 	return v.open(room, q, room.body)
+}
+
+// Signed says what the query alone tells of a push, before its body is read: nothing is
+// to be read after an error. It reports whether the query is surely WeChat's, and of
+// now. One without a signature, as 企业微信 sends it, and one that may be repeated with
+// an old timestamp may be WeChat's too; that is known once the body is open.
+func (v *Verifier) Signed(q Query) (surely bool, err error) {
+	r, err := v.configured()
+	if err != nil {
+		return false, err
+	}
+	if q.Signature == "" && q.MsgSignature != "" && len(r.keys) > 0 {
+		return false, nil
+	}
+	if _, err := r.verify(q); err != nil {
+		return false, err
+	}
+	if err := v.fresh(q.Timestamp); err != nil {
+		if len(r.keys) == 0 {
+			return false, err
+		}
+		return false, nil
+	}
+	return true, nil
 }
 
 // Fresh returns the refusal of a push whose timestamp is not fresh, for callers of

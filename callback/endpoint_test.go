@@ -320,7 +320,7 @@ func TestEndpointRefuses(t *testing.T) {
 		"unsigned, safe":             {query(safe(right), func(string) string { return "" }), ReasonMissing},
 		"no msg_signature":           {query(safe(right), without("msg_signature")), ReasonMissing},
 		"wrong signature, plain":     {query(plain(right), func(q string) string { return strings.Replace(q, "nonce=", "nonce=1", 1) }), ReasonSignature},
-		"wrong signature, safe":      {query(safe(right), func(q string) string { return strings.Replace(q, "nonce=", "nonce=1", 1) }), ReasonMsgSignature},
+		"wrong signature, safe":      {query(safe(right), func(q string) string { return strings.Replace(q, "nonce=", "nonce=1", 1) }), ReasonSignature},
 		"another body, safe":         {query(safe(right), func(string) string { return safe(textPush(2, "another")).URL.RawQuery }), ReasonMsgSignature},
 		"plain text to a safe app":   {plain(right), ReasonPlainText},
 		"plain text that says aes":   {query(plain(right), func(q string) string { return q + "&encrypt_type=aes" }), ReasonPlainText},

@@ -98,7 +98,11 @@ func (f renewal) prologue(v *view) {
 	if f.guess {
 		f.notes.NoVerdictAt = now.UnixMicro()
 	}
-	if f.unreadable != nil {
+	switch {
+	case errors.Is(f.unreadable, errUnsealed):
+		f.notes.UnsealedAt = now.UnixMicro()
+		k.log().Warn("a token that lies in the store in the clear is not used, but replaced: a process that shares the store has no seal key, or somebody else has written it; give all processes the same seal keys")
+	case f.unreadable != nil:
 		f.notes.UnreadableAt = now.UnixMicro()
 		k.log().Warn("a token that was sealed with another key is replaced: give all processes that share the store the same seal keys", "cause", f.unreadable)
 	}

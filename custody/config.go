@@ -29,7 +29,8 @@ type Config struct {
 
 	// SealKeys, 32 bytes each, seal the value in the store with AES-256-GCM. The
 	// first one seals, all open, so a key is rotated by putting a new one in
-	// front. Without keys the value is stored in the clear.
+	// front. Without keys the value is stored in the clear; with keys, one in the
+	// clear is never used, but replaced.
 	SealKeys []Secret
 
 	// Overlap is how long a superseded value still works. Zero means WeChat's

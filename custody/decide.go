@@ -1,6 +1,7 @@
 package custody
 
 import (
+	"errors"
 	"fmt"
 	"time"
 )
@@ -356,7 +357,7 @@ func blocked(v *view, now time.Time) (action, bool) {
 			}}, true
 		}
 	}
-	if wait := unreadableGap - since(v.storeNow, v.notes.UnreadableAt); v.unreadable != nil && wait > 0 {
+	if wait := v.unreadableWait(); wait > 0 {
 		return action{do: doGiveUp, failure: &failure{
 			err: Error{
 				Class: ClassBlocked, Text: ErrSealKey.Error() + ": " + v.unreadable.Error(),
@@ -366,6 +367,18 @@ func blocked(v *view, now time.Time) (action, bool) {
 		}}, true
 	}
 	return action{}, false
+}
+
+// unreadableWait returns how long a stored value that cannot be used is left alone.
+func (v *view) unreadableWait() time.Duration {
+	switch {
+	case v.unreadable == nil:
+		return 0
+	case errors.Is(v.unreadable, errUnsealed):
+		return unsealedGap - since(v.storeNow, v.notes.UnsealedAt)
+	default:
+		return unreadableGap - since(v.storeNow, v.notes.UnreadableAt)
+	}
 }
 
 // lease says how to get the lease.

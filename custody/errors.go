@@ -20,8 +20,8 @@ var (
 	ErrRefused = errors.New("the issuer refuses this account's token")
 
 	// ErrSealKey is returned by Token and Reject when a live value is stored but
-	// none of Config.SealKeys opens it.
-	ErrSealKey = errors.New("the stored token was sealed with another key")
+	// none of Config.SealKeys opens it, or it is in the clear although there are some.
+	ErrSealKey = errors.New("the stored token was not sealed with a key of this process")
 
 	// ErrDailyLimit is returned by Token and Reject when as many fetches as
 	// Kind.DailyFetches allows were begun today (UTC+8).

@@ -16,6 +16,7 @@ const (
 	breakerTime    = 10 * time.Minute // after a new token was refused as well
 	noVerdictGap   = time.Minute      // a probe without a verdict counts as a refusal once in it
 	unreadableGap  = 10 * time.Minute // a live value that cannot be opened is renewed once in it
+	unsealedGap    = 2 * time.Minute  // and one in the clear in this, so that those with the key are never long without a token
 	youngWindow    = time.Hour
 	youngLimit     = 3
 	provenAfter    = 2 * time.Second // a new value refused twice, so far apart, opens the breaker
@@ -47,6 +48,7 @@ type notes struct {
 
 	NoVerdictAt  int64   `json:"no_verdict_at,omitempty"` // a probe without verdict last counted as a refusal
 	UnreadableAt int64   `json:"unreadable_at,omitempty"` // last renewal because a live value could not be opened
+	UnsealedAt   int64   `json:"unsealed_at,omitempty"`   // last renewal because a live value was in the clear
 	Young        []int64 `json:"young,omitempty"`         // refused long before their end, within youngWindow
 }
 

@@ -58,10 +58,16 @@ func (s sealer) seal(name string, value Secret) (text, keyID string) {
 	return base64.StdEncoding.EncodeToString(sealed), k.id
 }
 
-// open reverses seal. A value in the clear opens with any configuration, so
-// that sealing can be switched on while tokens live.
+// errUnsealed is about a value in the clear where seal keys are configured: whoever can
+// write the store may have put it there.
+var errUnsealed = errors.New("it is not sealed, and this process has seal keys: give all processes that share the store the same")
+
+// open reverses seal. Where there are keys, a value in the clear opens for nobody.
 func (s sealer) open(name, text, keyID string) (Secret, error) {
-	if keyID == "" {
+	switch {
+	case keyID == "" && len(s.keys) > 0:
+		return Secret{}, errUnsealed
+	case keyID == "":
 		return NewSecret(text), nil
 	}
 	for _, k := range s.keys {

@@ -2,11 +2,13 @@ package custody_test
 
 import (
 	"errors"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/internal/test/logtest"
 	"github.com/zhongkong-go/zhongkong/store/memory"
 )
 
@@ -39,13 +41,62 @@ func TestSealed(t *testing.T) {
 	})
 }
 
-// TestSealingSwitchedOn: a value in the clear is still read.
-func TestSealingSwitchedOn(t *testing.T) {
+// TestInTheClear: where there are seal keys, a value in the clear is not used: it is
+// replaced, which the log says, and the new one is sealed.
+func TestInTheClear(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T, i *issuer, store *memory.Store) {
 		mustToken(t, open(t, config(i, store)), value(1))
-		mustToken(t, open(t, sealed(i, store, sealA)), value(1))
+		log := new(logtest.Log)
+		cfg := sealed(i, store, sealA)
+		cfg.Logger = log.Logger(slog.LevelWarn)
+		mustToken(t, open(t, cfg), value(2))
+		mustFetches(t, i, 2)
+		if n := strings.Count(log.String(), "in the clear is not used"); n != 1 {
+			t.Errorf("%d lines say so: %s", n, log)
+		}
+		record, err := store.Load(t.Context(), accessToken)
+		if err != nil || record.SealKey == "" {
+			t.Errorf("the store holds %v under no seal key: %v", record, err)
+		}
+	})
+}
+
+// put writes a value in the clear into the store, as somebody does who can.
+func put(t *testing.T, store *memory.Store, value string) {
+	t.Helper()
+	lease, err := store.Acquire(t.Context(), accessToken, "somebody", time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := store.Save(t.Context(), lease, custody.Record{Value: value, End: lease.Record.Now.Add(2 * time.Hour), Life: 2 * time.Hour, Notes: lease.Record.Notes}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestPlanted: a value that somebody writes into the store is handed out by nobody who
+// has a seal key. Who holds a living one goes on with it; who has none fetches, once in
+// two minutes.
+func TestPlanted(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, i *issuer, store *memory.Store) {
+		holder := open(t, sealed(i, store, sealA))
+		mustToken(t, holder, value(1))
+		put(t, store, "planted")
+		pass(10 * time.Second)
+		mustToken(t, holder, value(1))
 		mustFetches(t, i, 1)
+		mustToken(t, open(t, sealed(i, store, sealA)), value(2))
+		pass(10 * time.Second)
+		put(t, store, "planted again")
+		late := open(t, sealed(i, store, sealA))
+		_, err := late.Token(t.Context())
+		if e, ok := errors.AsType[*custody.Error](err); !errors.Is(err, custody.ErrSealKey) || !ok || e.RetryAfter > 2*time.Minute {
+			t.Errorf("a second one in ten seconds: %v", err)
+		}
+		pass(2 * time.Minute)
+		mustToken(t, late, value(3))
+		mustFetches(t, i, 3)
 	})
 }
 

@@ -67,7 +67,7 @@ const (
 	ReasonExpired    Reason = "expired"    // the value has expired
 	ReasonMissing    Reason = "missing"    // there was no value
 	ReasonRefused    Reason = "refused"    // the issuer refused the value: see Keeper.Reject
-	ReasonUnreadable Reason = "unreadable" // the stored value was sealed with another key
+	ReasonUnreadable Reason = "unreadable" // the stored value was sealed with another key, or not at all
 )
 
 // detail is the reason as the journal shows it.
@@ -76,7 +76,7 @@ func (r Reason) detail() string {
 	case ReasonRefused:
 		return "the token was refused"
 	case ReasonUnreadable:
-		return "the stored token was sealed with another key"
+		return "the stored token was not sealed with a key of this process"
 	case ReasonMissing:
 		return "there was no token"
 	case ReasonExpired:

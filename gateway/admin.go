@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/internal/gate"
 	"github.com/zhongkong-go/zhongkong/platform"
 	"github.com/zhongkong-go/zhongkong/store"
 )
@@ -62,13 +63,21 @@ func (g *Gateway) Guard(next http.Handler, keys ...custody.Secret) http.Handler 
 		}
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		r = hurry(w, r)
-		given := sha256.Sum256([]byte(strings.TrimPrefix(r.Header.Get("Authorization"), bearerPrefix)))
+		var visit gate.Visit
+		r, fits := visit.Enter(w, r, maxAdminBody)
+		defer visit.Leave()
+		if !fits {
+			writeJSON(w, http.StatusRequestEntityTooLarge, map[string]string{"error": fmt.Sprintf("the body has more than %d bytes", maxAdminBody)})
+			return
+		}
+		key, _ := bearer(r.Header)
+		given := sha256.Sum256([]byte(key))
 		right := 0
 		for _, hash := range hashes {
 			right |= subtle.ConstantTimeCompare(hash[:], given[:])
 		}
 		if right == 1 {
+			visit.Prove()
 			next.ServeHTTP(w, r)
 			return
 		}
@@ -158,6 +167,9 @@ func (g *Gateway) adminClients(r *http.Request, actor string, _ []byte) (any, er
 
 func (g *Gateway) adminAdd(r *http.Request, actor string, body []byte) (any, error) {
 	var c Client
+	if err := readJSON(body, new(map[string]json.RawMessage)); err != nil {
+		return nil, badRequest("the body is not a client: %v", err)
+	}
 	decoder := json.NewDecoder(bytes.NewReader(body))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&c); err != nil {
@@ -178,8 +190,8 @@ func (g *Gateway) adminRotate(r *http.Request, actor string, _ []byte) (any, err
 	var grace time.Duration
 	if text := r.URL.Query().Get("grace"); text != "" {
 		var err error
-		if grace, err = time.ParseDuration(text); err != nil || grace < 0 {
-			return nil, badRequest("grace has to be a duration such as 1h")
+		if grace, err = time.ParseDuration(text); err != nil || grace < 0 || grace > maxGrace {
+			return nil, badRequest("grace has to be a duration such as 1h, at most %s", maxGrace)
 		}
 	}
 	name := r.PathValue("name")
@@ -245,18 +257,24 @@ type storedAccount struct {
 // seconds, this one before it answers.
 func (g *Gateway) adminReplace(r *http.Request, actor string, body []byte) (any, error) {
 	var file struct {
-		Accounts []accountFile `yaml:"accounts"`
+		Accounts *[]accountFile `yaml:"accounts"`
 	}
-	if err := unmarshal(body, &file); err != nil {
+	if err := shallow(body); err != nil {
 		return nil, badRequest("%v", err)
 	}
+	if err := unmarshal(body, &file); err != nil && !errors.Is(err, errEmpty) {
+		return nil, badRequest("%v", err)
+	}
+	if file.Accounts == nil {
+		return nil, badRequest(`the body has no list of accounts, and nothing was changed: to take all away, send {"accounts":[]}`)
+	}
 	at := func(path string, err error) error { return lineError(body, path, err) }
-	for i, f := range file.Accounts {
+	for i, f := range *file.Accounts {
 		if path, found := f.foreign(); found {
 			return nil, badRequest("%v", at(fmt.Sprintf("$.accounts[%d]%s", i, path), errors.New("an account of the admin API brings its AppSecret itself, and the keys of its callback: environment and files are this machine's")))
 		}
 	}
-	list, err := readAccounts(file.Accounts, "", nil, at)
+	list, err := readAccounts(*file.Accounts, "", nil, at)
 	if err != nil {
 		return nil, badRequest("%v", err)
 	}
@@ -389,8 +407,10 @@ func (g *Gateway) adminJournal(r *http.Request, _ string, _ []byte) (any, error)
 }
 
 func (g *Gateway) mustNote(ctx context.Context, actor, act, subject, detail string) error {
-	if refused := g.note(ctx, actor, act, subject, detail); refused != nil {
-		return errors.New(refused.why)
+	ctx, cancel := context.WithTimeout(ctx, noteTimeout)
+	defer cancel()
+	if err := g.ledger.Note(ctx, store.Use{Actor: actor, Act: act, Subject: subject, Detail: detail}.Fit()); err != nil {
+		return fmt.Errorf("the journal cannot be written, so it was not done: %w", err)
 	}
 	return nil
 }

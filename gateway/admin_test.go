@@ -148,7 +148,12 @@ func adminAccounts(t *testing.T, w, second *world) {
 		{`{"accounts":[{"appid":"wx1","secret":{"env":"HOME"}}]}`, "brings its AppSecret itself", 400},
 		{`{"accounts":[{"appid":"wx1","secret":"a"},{"appid":"` + appID + `","secret":"b"}]}`, "in the configuration file", 409},
 		{`{"acounts":[]}`, `unknown field "acounts"`, 400},
-		{"", "the configuration is empty", 400},
+		{"", "no list of accounts", 400},
+		{"{}", "no list of accounts", 400},
+		{"# nothing", "no list of accounts", 400},
+		{"accounts:\n", "no list of accounts", 400},
+		{`{"accounts":` + strings.Repeat("[", 60_000), "nested more than 24 deep", 400},
+		{"accounts:\n" + strings.Repeat("- ", 60_000), "nested more than 24 deep", 400},
 		{"accounts:\n !0\n00", "look for a tag", 400}, // the parser panics
 	} {
 		if text := put(row.body, row.status); !strings.Contains(text, strings.ReplaceAll(row.want, `"`, `\"`)) {
@@ -244,8 +249,17 @@ func TestReady(t *testing.T) {
 		t.Error(got.status)
 	}
 	bad := newWorld(t, simulator.Options{}, func(c *gateway.Config) { c.Accounts[0].Secret = custody.NewSecret("wrong-" + appSecret) })
+	key, other := bad.client(gateway.Client{Name: "shop"}), bad.client(gateway.Client{Name: "other", Accounts: []string{otherApp}})
+	defer func() {
+		for who, headers := range map[string][]string{"nobody": nil, "a wrong key": {"Authorization", "Bearer x"}, "another client": {"Authorization", "Bearer " + other}} {
+			if got := bad.get("/readyz", headers...); got.status != 503 || strings.Contains(got.body, appID) || strings.Contains(got.body, "40125") ||
+				!strings.Contains(got.body, `"without_token"`) {
+				t.Errorf("%s is told %d %s", who, got.status, got.body)
+			}
+		}
+	}()
 	patience.Until(t, "what is lacking", func() bool {
-		got := bad.get("/readyz")
+		got := bad.get("/readyz", "Authorization", "Bearer "+key)
 		return got.status == 503 && strings.Contains(got.body, appID) && strings.Contains(got.body, "40125") &&
 			!strings.Contains(got.body, otherApp)
 	})

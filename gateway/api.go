@@ -8,7 +8,6 @@ import (
 	"io"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/custody"
@@ -94,7 +93,7 @@ func (g *Gateway) newPrograms() http.Handler {
 // caller returns whose call it is: of a living client, within its rate, about an
 // account that it may use.
 func (g *Gateway) caller(w *observed, r *http.Request) (c caller, refused *refusal) {
-	key, found := strings.CutPrefix(r.Header.Get("Authorization"), bearerPrefix)
+	key, found := bearer(r.Header)
 	switch {
 	case !found || key == "":
 		return c, refuse(codeNoSecret, "the call has no key")
@@ -172,7 +171,7 @@ func (g *Gateway) apiReject(w *observed, r *http.Request, c caller) *refusal {
 	var q struct {
 		AccessToken string `json:"access_token"`
 	}
-	if json.Unmarshal(body, &q) != nil || q.AccessToken == "" {
+	if readJSON(body, &q) != nil || q.AccessToken == "" {
 		return refuse(codeFormat, "the body is not the JSON that was expected")
 	}
 	if !c.Real {

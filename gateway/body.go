@@ -3,6 +3,7 @@ package gateway
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -65,6 +66,14 @@ func (g *Gateway) keepBody(w http.ResponseWriter, out *http.Request) (done func(
 		}
 	}
 	s.close()
+	if s.failed != nil {
+		return done, &refusal{
+			code:   codeBusy,
+			status: http.StatusServiceUnavailable,
+			why: fmt.Sprintf("the body has no Content-Length and is too long for the memory, and no temporary file can be written: %v: "+
+				"give the gateway a folder that it may write to (TMPDIR), or let the program send a Content-Length", s.failed),
+		}
+	}
 	return done, &refusal{
 		code:   codeTooBig,
 		status: http.StatusRequestEntityTooLarge,
@@ -107,6 +116,7 @@ type spool struct {
 	file   *os.File
 	size   int64 // what is in the file, and was read of the source
 	over   bool  // it was more than may be kept, or the file failed
+	failed error // of the file
 	reader *reader
 	closed bool
 }
@@ -148,6 +158,9 @@ func (s *spool) keep(p []byte) error {
 	}
 	if err != nil {
 		s.over = true
+		if err != errOnce { //nolint:errorlint // our own
+			s.failed = err
+		}
 		return err
 	}
 	s.size += int64(len(p))

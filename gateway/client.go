@@ -199,10 +199,16 @@ func (c *Clients) Revoke(ctx context.Context, name string) error {
 	return c.change(ctx, "revoke client", name, "", func(storedClient) (*storedClient, error) { return nil, nil })
 }
 
+// maxGrace is how long a key may work on after it was replaced.
+const maxGrace = 31 * 24 * time.Hour
+
 // Rotate gives a client another key, which is shown this once. The one before works
-// for grace, and so do the tokens fetched with it; with 0 they are dead within
+// for grace, 31 days at most, and so do the tokens fetched with it; with 0 they are dead within
 // five seconds. It returns ErrNoClient.
 func (c *Clients) Rotate(ctx context.Context, name string, grace time.Duration) (custody.Secret, error) {
+	if grace > maxGrace {
+		return custody.Secret{}, fmt.Errorf("gateway: a grace of %s is too long: the old key would work on for more than %s", grace, maxGrace)
+	}
 	var key custody.Secret
 	err := c.change(ctx, "rotate client", name, "grace "+grace.String(), func(stored storedClient) (*storedClient, error) {
 		id, _, err := stored.parse()

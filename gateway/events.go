@@ -19,6 +19,7 @@ import (
 
 const (
 	maxSubscribers = 10_000           // of one gateway; the next are refused
+	maxStreams     = 2_500            // of them, those of one client
 	heartbeat      = 15 * time.Second // between two signs of life; proxies end what is silent for a minute
 	reconnect      = time.Second      // what subscribers are told to wait before they come back
 	spreadEach     = time.Millisecond // of the time over which subscribers ask for their tokens, for each of them
@@ -92,6 +93,13 @@ func (g *Gateway) apiEvents(w *observed, r *http.Request, c caller) *refusal {
 	case g.topics.count.Add(1) > maxSubscribers:
 		g.topics.count.Add(-1)
 		return &refusal{code: codeBusy, why: "there are too many subscribers", retry: time.Minute}
+	case c.streams.Add(1) > maxStreams:
+		c.streams.Add(-1)
+		g.topics.count.Add(-1)
+		return &refusal{
+			code: codeMinute, why: "the client has too many subscribers", retry: time.Minute,
+			text: "the client has too many streams of events at this gateway: 2500 are enough for any program",
+		}
 	}
 	w.status = http.StatusOK
 	s := &subscription{g: g, caller: c, topic: g.topics.of(c.account.AppID), remote: r.RemoteAddr}
@@ -130,6 +138,7 @@ type subscription struct {
 // run streams to w until one of both ends has enough.
 func (s *subscription) run(w http.ResponseWriter) {
 	defer s.g.topics.count.Add(-1)
+	defer s.streams.Add(-1)
 	defer s.topic.subscribers.Add(-1)
 	ticker := time.NewTicker(heartbeat)
 	defer ticker.Stop()

@@ -121,7 +121,29 @@ func (f *fanout) prepare(list []Account) (set func(), err error) {
 		}
 		next[a.AppID] = r
 	}
+	if err := ownTokens(list); err != nil {
+		return nil, err
+	}
 	return func() { f.set(next) }, nil
+}
+
+// ownTokens returns an error for two accounts in plain mode that have one Token: a
+// signature that was seen at one would carry any body into the other.
+func ownTokens(list []Account) error {
+	for i, a := range list {
+		for _, b := range list[:i] {
+			if a.Callback == nil || b.Callback == nil || !a.Callback.AESKey.IsZero() || !b.Callback.AESKey.IsZero() {
+				continue
+			}
+			for _, token := range []custody.Secret{a.Callback.Token, a.Callback.PreviousToken} {
+				if !token.IsZero() && (token.Equal(b.Callback.Token) || token.Equal(b.Callback.PreviousToken)) {
+					return fmt.Errorf("gateway: account %s: callback: its Token is that of account %s too, and neither has an AES key: whoever sees a signature of one "+
+						"can forge pushes to the other; give each a Token of its own, or choose safe mode (安全模式)", a.AppID, b.AppID)
+				}
+			}
+		}
+	}
+	return nil
 }
 
 // set makes receivers those at work. Calls that are under way end as they began.

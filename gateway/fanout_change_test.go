@@ -31,7 +31,7 @@ func TestFanoutAttacks(t *testing.T) {
 		defer func() { _ = g.Close() }()
 		url := "http://gateway.invalid/callback/" + appID
 		for attack, reason := range map[simulator.Attack]string{
-			simulator.WrongSignature: "msg_signature", simulator.Stale: "stale", simulator.Tampered: "msg_signature",
+			simulator.WrongSignature: "signature", simulator.Stale: "stale", simulator.Tampered: "msg_signature",
 			simulator.ForeignAppID: "appid", simulator.PlainText: "plain_text",
 		} {
 			result := p.deliver(simulator.Push{Handler: g, URL: url, Message: simulator.Text("forged"), Attack: attack})

@@ -34,6 +34,7 @@ func (g *Gateway) serveCallback(w *observed, r *http.Request, appID string) {
 			echo, err = rc.verifier.VerifyURL(query)
 		}
 		if err == nil {
+			w.visit.Prove()
 			plainText(w, http.StatusOK, echo)
 			return
 		}
@@ -82,10 +83,19 @@ func plainText(w http.ResponseWriter, status int, text string) {
 // receive takes one push. With an error nothing was answered.
 func (g *Gateway) receive(w *observed, r *http.Request, rc *receiver, query callback.Query) error {
 	p := &push{f: g.fanout, rc: rc, began: time.Now()}
+	surely, err := rc.verifier.Signed(query)
+	if err != nil {
+		w.Header().Set("Connection", "close") // net/http would wait for the body
+		return err
+	}
+	if surely {
+		w.visit.Prove()
+	}
 	text, pair, err := rc.verifier.OpenLate(query, r)
 	var refusal *callback.Error
 	switch {
 	case err == nil:
+		w.visit.Prove()
 	case errors.As(err, &refusal):
 		return err
 	default:

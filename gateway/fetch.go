@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"context"
-	"encoding/json"
 	"io"
 	"net/http"
 	"net/url"
@@ -76,7 +75,7 @@ func (g *Gateway) serveStable(w *observed, r *http.Request) *refusal {
 		return refuse(codeFormat, "the body has more than %d bytes", maxFetchBody)
 	}
 	var q fetchRequest
-	if err := json.Unmarshal(body, &q); err != nil {
+	if err := readJSON(body, &q); err != nil {
 		return refuse(codeFormat, "the body is not the JSON that was expected")
 	}
 	return g.fetch(w, r, q)
@@ -164,7 +163,7 @@ func (g *Gateway) handOut(w *observed, r *http.Request, c *client, a *account, s
 func (g *Gateway) note(ctx context.Context, actor, act, subject, detail string) *refusal {
 	ctx, cancel := context.WithTimeout(ctx, noteTimeout)
 	defer cancel()
-	err := g.ledger.Note(ctx, store.Use{Actor: actor, Act: act, Subject: subject, Detail: detail}.Fit())
+	err := g.journal.note(ctx, store.Use{Actor: actor, Act: act, Subject: subject, Detail: detail})
 	if err != nil {
 		return refuse(codeBusy, "the journal cannot be written, so it was not done: %v", err)
 	}

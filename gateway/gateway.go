@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
+	"net/netip"
+	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -15,6 +17,7 @@ import (
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/internal/gate"
 	"github.com/zhongkong-go/zhongkong/internal/shape"
 	"github.com/zhongkong-go/zhongkong/platform"
 	"github.com/zhongkong-go/zhongkong/store"
@@ -137,8 +140,10 @@ type Gateway struct {
 	trace     *custody.Trace // of all Keepers
 	tokens    *tokens
 	ledger    store.Ledger
+	journal   *journal // of clients
 	registry  *registry
 	failures  *failures
+	keyless   *gate.Room // of calls without a key
 	fanout    *fanout
 	meter     *meter
 	scheduler *custody.Scheduler
@@ -169,6 +174,8 @@ type account struct {
 	keeper *custody.Keeper
 	proxy  http.Handler
 	tally  *tally
+
+	secrets secrets
 
 	mu       sync.Mutex // guards what follows
 	tickets  map[platform.TicketType]*custody.Keeper
@@ -209,17 +216,23 @@ func New(ctx context.Context, cfg Config) (*Gateway, error) {
 	if err != nil {
 		return nil, fmt.Errorf("gateway: Config.APIBase %s", strings.TrimPrefix(err.Error(), "platform: Config.Base "))
 	}
+	warnOfClearText(cfg)
 	g := &Gateway{
 		cfg: cfg, api: api, upstream: api.RoundTripper(), tokens: tokens,
 		ledger:    cfg.Store.(store.Ledger),
 		failures:  newFailures(cfg.Logger),
+		keyless:   gate.NewRoom(maxKeyless, 0, nil),
 		fanout:    newFanout(cfg),
 		meter:     newMeter(),
 		scheduler: custody.NewScheduler(custody.SchedulerConfig{}),
 		idle:      idle,
 	}
+	g.journal = newJournal(g.ledger, cfg.Logger)
 	g.trace = custody.JoinTraces(g.meter.trace(), g.topics.trace(), cfg.Trace)
-	g.bare = g.reverse(&bare{watched{g.upstream}})
+	g.bare = g.reverse(&bare{watched{g.upstream}}, func(r *http.Request) *account {
+		a, _ := r.Context().Value(accountKey{}).(*account)
+		return a
+	})
 	g.programs = g.newPrograms()
 	g.registry = newRegistry(g.ledger, g.takeAccounts, cfg.Logger)
 	g.registry.changed = g.topics.ringAll
@@ -236,7 +249,19 @@ func New(ctx context.Context, cfg Config) (*Gateway, error) {
 	}
 	g.registry.look(ctx)
 	g.background.Go(func() { g.registry.run(g.ctx) })
+	g.background.Go(func() { g.journal.run(g.ctx) })
 	return g, nil
+}
+
+// warnOfClearText says that AppSecrets and tokens travel in the clear to another machine.
+func warnOfClearText(cfg Config) {
+	u, err := url.Parse(cfg.APIBase)
+	if err != nil || cfg.Transport != nil || u.Scheme != "http" || u.Hostname() == "localhost" {
+		return // whose Transport it is knows where that goes
+	}
+	if ip, err := netip.ParseAddr(u.Hostname()); err != nil || !ip.IsLoopback() {
+		cfg.Logger.Warn("AppSecrets and tokens go to another machine in the clear: let api_base begin with https", "api_base", u.Scheme+"://"+u.Host)
+	}
 }
 
 // Replace makes list the accounts of the configuration file, all of them or, with an
@@ -427,6 +452,9 @@ func (c current) ask(do func(*account) (custody.Token, error)) (custody.Token, e
 			return custody.Token{}, errNoAccount
 		}
 		token, err := do(a)
+		if err == nil {
+			a.secrets.add(a.Secret.Reveal(), token.Value())
+		}
 		if !errors.Is(err, custody.ErrClosed) || c.g.account(c.appID) == a {
 			return token, err
 		}
@@ -471,6 +499,7 @@ func (g *Gateway) Close() error {
 	closing.Wait()
 	g.scheduler.Close()
 	g.failures.tell()
+	g.journal.flush(context.Background())
 	g.idle()
 	g.api.CloseIdleConnections()
 	return nil

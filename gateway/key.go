@@ -46,7 +46,7 @@ func hashKey(text string) keyHash {
 
 // parseKey returns whose key text says it is, which proves nothing yet.
 func parseKey(text string) (clientID, bool) {
-	if len(text) != keyLength || !strings.HasPrefix(text, keyPrefix) {
+	if len(text) != keyLength || !strings.HasPrefix(text, keyPrefix) || strings.ContainsAny(text, "\r\n") {
 		return clientID{}, false
 	}
 	var raw [keyIDBytes + keyBytes]byte

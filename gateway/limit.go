@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"github.com/zhongkong-go/zhongkong/internal/gate"
 )
 
 const (
@@ -31,7 +33,7 @@ func newFailures(log *slog.Logger) *failures {
 
 // add counts an attempt and reports whether there were few enough of them.
 func (f *failures) add(remote string, now time.Time) bool {
-	addr := addressOf(remote)
+	addr := gate.Address(remote)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if now.Sub(f.start) >= time.Minute {
@@ -62,21 +64,4 @@ func (f *failures) sayLocked() {
 		f.log.Warn("many attempts failed", "attempts", f.silent, "addresses", len(f.counts))
 		f.silent = 0
 	}
-}
-
-// addressOf returns whose attempts are counted together: an IPv4 address, a /64 of
-// IPv6, which is what one machine has.
-func addressOf(remote string) netip.Addr {
-	port, err := netip.ParseAddrPort(remote)
-	if err != nil {
-		return netip.Addr{}
-	}
-	addr := port.Addr().Unmap()
-	if addr.Is6() {
-		prefix, err := addr.Prefix(64)
-		if err == nil {
-			addr = prefix.Addr()
-		}
-	}
-	return addr
 }

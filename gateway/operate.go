@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/internal/gate"
 	"github.com/zhongkong-go/zhongkong/store"
 )
 
@@ -137,5 +138,11 @@ func (g *Gateway) WrongKey(remote string) bool {
 		return false
 	}
 	g.cfg.Logger.Warn("refused an admin call", "remote", remote)
+	if g.ctx.Err() != nil {
+		return true
+	}
+	g.background.Go(func() { // the stranger is not kept, nor is a store that is away a reason to
+		_ = g.note(g.ctx, "stranger "+gate.Address(remote).String(), "wrong admin key", "", "")
+	})
 	return true
 }

@@ -11,28 +11,29 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/url"
-	"regexp"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/zhongkong-go/zhongkong/internal/gate"
 	"github.com/zhongkong-go/zhongkong/platform"
 )
 
 const (
-	ridPath      = "/cgi-bin/openapi/rid/get"
-	maxRedacted  = 4 << 20  // of an answer that is read to be redacted
-	maxSecret    = 64 << 10 // of a body in which a key is replaced
-	bufferBytes  = 32 << 10 // with which answers are copied
-	connectTime  = 5 * time.Second
-	headerTime   = 60 * time.Second // from the request's last byte to the answer's first
-	idleTime     = 90 * time.Second
-	callTime     = 10 * time.Minute // a whole call, both bodies included
-	idlePerHost  = 256              // one host takes all calls
-	appIDHeader  = "X-Wechat-Appid"
-	tokenParam   = "access_token"
-	bearerPrefix = "Bearer "
+	componentPath = "/cgi-bin/component/api_component_token"
+	ridPath       = "/cgi-bin/openapi/rid/get"
+	maxRedacted   = 4 << 20  // of an answer that is read to be redacted
+	maxSecret     = 64 << 10 // of a body in which a key is replaced
+	bufferBytes   = 32 << 10 // with which answers are copied
+	connectTime   = 5 * time.Second
+	headerTime    = 60 * time.Second // from the request's last byte to the answer's first
+	idleTime      = 90 * time.Second
+	callTime      = 10 * time.Minute // a whole call, both bodies included
+	idlePerHost   = 256              // one host takes all calls
+	maxKeyless    = 256              // calls without a key that are under way; of more, the oldest end
+	appIDHeader   = "X-Wechat-Appid"
+	tokenParam    = "access_token"
 )
 
 // secretPaths are the APIs that take an AppSecret, and the appid that goes with it:
@@ -42,7 +43,7 @@ var secretPaths = map[string]bool{
 	"/sns/jscode2session":                      true,
 	"/sns/oauth2/access_token":                 true,
 	"/cgi-bin/clear_quota/v2":                  true,
-	"/cgi-bin/component/api_component_token":   true,
+	componentPath:                              true,
 	"/cgi-bin/component/api_start_push_ticket": true,
 	"/cgi-bin/component/clear_quota/v2":        true,
 }
@@ -75,11 +76,20 @@ func newTransport() http.RoundTripper {
 // newProxy returns what carries an account's calls to WeChat: a ReverseProxy over
 // the platform's Transport, which puts the token in, and recovers.
 func (g *Gateway) newProxy(appID string) http.Handler {
-	return g.reverse(&platform.Transport{Base: watched{g.upstream}, Tokens: current{g, appID}, API: g.api})
+	return g.reverse(&platform.Transport{Base: watched{g.upstream}, Tokens: current{g, appID}, API: g.api},
+		func(*http.Request) *account { return g.account(appID) })
 }
 
-// reverse returns a proxy over rt. Its requests have their path and query already.
-func (g *Gateway) reverse(rt http.RoundTripper) http.Handler {
+// upHeaders are what WeChat is told of a caller's header; beside them, all that begin
+// with Wechatmp-.
+var upHeaders = map[string]bool{
+	"Accept": true, "Accept-Language": true, "Content-Encoding": true, "Content-Length": true, "Content-Type": true,
+	"If-Modified-Since": true, "If-None-Match": true, "If-Range": true, "Range": true, "User-Agent": true,
+}
+
+// reverse returns a proxy over rt. Its requests have their path and query already. of
+// says whose secrets an answer must not show; nil for nobody's.
+func (g *Gateway) reverse(rt http.RoundTripper, of func(*http.Request) *account) http.Handler {
 	base, err := url.Parse(g.api.Base())
 	if err != nil {
 		panic(err) // platform.New has parsed it
@@ -89,8 +99,10 @@ func (g *Gateway) reverse(rt http.RoundTripper) http.Handler {
 			out := p.Out
 			out.URL.Scheme, out.URL.Host, out.Host = base.Scheme, base.Host, ""
 			out.URL.Path, out.URL.RawPath = base.Path+out.URL.Path, ""
-			for _, name := range [...]string{"Authorization", appIDHeader, "Upgrade", "Connection", "Cookie", "Expect"} {
-				delete(out.Header, name)
+			for name := range out.Header {
+				if !upHeaders[name] && !strings.HasPrefix(name, "Wechatmp-") {
+					delete(out.Header, name)
+				}
 			}
 			// An answer is searched for a refusal, so it has to be readable.
 			out.Header["Accept-Encoding"] = []string{"identity"}
@@ -98,11 +110,19 @@ func (g *Gateway) reverse(rt http.RoundTripper) http.Handler {
 				out.Header["User-Agent"] = []string{"zhongkong"}
 			}
 		},
-		Transport:      rt,
-		BufferPool:     buffers,
-		ErrorHandler:   g.failed,
-		ModifyResponse: modify,
-		ErrorLog:       slog.NewLogLogger(g.cfg.Logger.Handler(), slog.LevelDebug),
+		Transport:    rt,
+		BufferPool:   buffers,
+		ErrorHandler: g.failed,
+		ModifyResponse: func(resp *http.Response) error {
+			if err := modify(resp); err != nil {
+				return err
+			}
+			if secrets := of(resp.Request).hidden(); len(secrets) > 0 {
+				hide(resp, secrets)
+			}
+			return nil
+		},
+		ErrorLog: slog.NewLogLogger(g.cfg.Logger.Handler(), slog.LevelDebug),
 	}
 }
 
@@ -120,7 +140,7 @@ func (g *Gateway) failed(w http.ResponseWriter, r *http.Request, err error) {
 		refused.status = http.StatusRequestEntityTooLarge
 	}
 	switch {
-	case r.Context().Err() != nil:
+	case r.Context().Err() != nil && !errors.Is(err, errCrowded):
 		refused.why = "the caller has gone"
 	case big == nil && o.sending.may(err):
 		refused.status, refused.text = http.StatusBadGateway, carriedOut
@@ -132,16 +152,11 @@ func (g *Gateway) failed(w http.ResponseWriter, r *http.Request, err error) {
 func modify(resp *http.Response) error {
 	// Of the connection to WeChat these say, not of the caller's.
 	resp.Header.Del("Connection")
-	if strings.HasSuffix(resp.Request.URL.Path, ridPath) {
+	if strings.HasSuffix(strings.ToLower(resp.Request.URL.Path), ridPath) {
 		return redact(resp)
 	}
 	return whole(resp)
 }
-
-// toldSecrets are what rid/get tells of the call that it is asked about: the query
-// and the bodies of requests that this gateway sent, with real tokens and secrets.
-// They may stand in JSON within JSON, with any number of backslashes.
-var toldSecrets = regexp.MustCompile(`((?:access_token|refresh_token|appsecret|secret|component_secret|component_appsecret|ticket)(?:=|\\*"\s*:\s*\\*"))[^&"\\\s]+`)
 
 // redact takes secrets out of an answer of rid/get.
 func redact(resp *http.Response) error {
@@ -156,7 +171,9 @@ func redact(resp *http.Response) error {
 	case len(body) > maxRedacted:
 		return errors.New("gateway: an answer of rid/get is too long to be redacted")
 	}
-	body = toldSecrets.ReplaceAll(body, []byte("${1}[secret]"))
+	for _, told := range toldSecrets {
+		body = told.pattern.ReplaceAll(body, []byte(told.instead))
+	}
 	resp.Body = io.NopCloser(bytes.NewReader(body))
 	resp.ContentLength = int64(len(body))
 	resp.Header.Set("Content-Length", strconv.Itoa(len(body)))
@@ -174,10 +191,12 @@ func (g *Gateway) serveCall(w *observed, r *http.Request, path string) *refusal 
 	out.URL = &u
 
 	switch {
-	case r.Method == http.MethodConnect || r.Header.Get("Upgrade") != "":
+	case r.Header.Get("Upgrade") != "":
 		return refuse(codeURL, "the gateway carries HTTP requests alone")
-	case r.ContentLength > g.cfg.Limits.Body:
-		return &refusal{code: codeTooBig, status: http.StatusRequestEntityTooLarge, why: "the body is longer than the limit"}
+	case r.Method != http.MethodGet && r.Method != http.MethodHead && r.Method != http.MethodPost:
+		return refuse(codeURL, "WeChat's API takes GET and POST")
+	case strings.Contains(path, keyPrefix), keyInHeader(r.Header):
+		return refuse(codeNotAllowed, "a client key stands in the path, or in another header than Authorization: it would go to WeChat")
 	case userPaths[path]:
 		return g.serveUser(w, out, path, now)
 	case secretPaths[path]:
@@ -210,17 +229,29 @@ func (g *Gateway) serveCall(w *observed, r *http.Request, path string) *refusal 
 	return nil
 }
 
+// keyInHeader reports whether a client key stands where none belongs.
+func keyInHeader(h http.Header) bool {
+	for name, values := range h {
+		for _, value := range values {
+			if name != "Authorization" && strings.Contains(value, keyPrefix) || strings.Contains(name, "Zkkey_") {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // authenticate returns whose call it is: by gateway token, or by key and appid.
 func (g *Gateway) authenticate(w *observed, r *http.Request, token string, now time.Time) (*client, *account, *refusal) {
 	ctx := r.Context()
-	bearer, hasBearer := strings.CutPrefix(r.Header.Get("Authorization"), bearerPrefix)
+	key, hasBearer := bearer(r.Header)
 	switch {
 	case hasBearer && token != "":
 		return nil, nil, refuse(codeToken, "the call has a key and an access_token: one is enough")
 	case hasBearer && (len(r.Header["Authorization"]) > 1 || len(r.Header[appIDHeader]) > 1):
 		return nil, nil, refuse(codeSecret, "the call has several keys or appids")
 	case hasBearer:
-		c, _, refused := g.byKey(ctx, w, bearer, now)
+		c, _, refused := g.byKey(ctx, w, key, now)
 		if refused != nil {
 			return nil, nil, refused
 		}
@@ -293,6 +324,9 @@ func takeToken(query string) (rest, token string, refused *refusal) {
 	return string(kept), token, nil
 }
 
+// errCrowded ends a call without a key when there are too many of them.
+var errCrowded = errors.New("gateway: too many calls without a key are under way, and those of this address the most")
+
 // serveUser carries a call whose access_token is the end user's. Nothing of the
 // gateway's is in it, and what WeChat says about it renews nothing. SDKs send nothing
 // else, so it passes without a key; a key that is there has to be right, and its
@@ -305,12 +339,10 @@ func (g *Gateway) serveUser(w *observed, out *http.Request, path string, now tim
 	if strings.Contains(token, keyPrefix) || strings.HasPrefix(token, tokenPrefix) {
 		return refuse(codeToken, "the access_token is the gateway's, or a key: this path takes the end user's")
 	}
-	if out.ContentLength > maxSecret {
-		return refuse(codeFormat, "the body has more than %d bytes, and these calls have none", maxSecret)
-	}
 	out.Body = http.MaxBytesReader(w, out.Body, maxSecret)
-	if bearer, has := strings.CutPrefix(out.Header.Get("Authorization"), bearerPrefix); has {
-		c, _, refused := g.byKey(out.Context(), w, bearer, now)
+	key, has := bearer(out.Header)
+	if has {
+		c, _, refused := g.byKey(out.Context(), w, key, now)
 		switch {
 		case refused != nil:
 			return refused
@@ -326,6 +358,12 @@ func (g *Gateway) serveUser(w *observed, out *http.Request, path string, now tim
 		return refused
 	}
 	defer done()
+	if !has {
+		ctx, cancel := context.WithCancelCause(out.Context())
+		defer cancel(nil)
+		defer g.keyless.Enter(gate.Address(out.RemoteAddr), func() { cancel(errCrowded) }).Exit()
+		out = out.WithContext(ctx)
+	}
 	g.carry(g.bare, w, out)
 	return nil
 }
@@ -342,7 +380,7 @@ func (g *Gateway) serveSecret(w *observed, out *http.Request, path string, now t
 		return refuse(codeURL, "the query cannot be read")
 	}
 	fields := map[string]json.RawMessage{}
-	if len(bytes.TrimSpace(body)) > 0 && json.Unmarshal(body, &fields) != nil {
+	if len(bytes.TrimSpace(body)) > 0 && readJSON(body, &fields) != nil {
 		return refuse(codeFormat, "the body is no JSON object")
 	}
 	key, refused := theOne(query, fields, secretNames)
@@ -364,10 +402,7 @@ func (g *Gateway) serveSecret(w *observed, out *http.Request, path string, now t
 	if refused != nil {
 		return refused
 	}
-	if !c.paths.allows(path) {
-		return refuse(codeNotAllowed, "the path is not one of the client's")
-	}
-	if refused := admit(c); refused != nil {
+	if refused := mayUseSecret(c, path); refused != nil {
 		return refused
 	}
 	for _, name := range secretNames {
@@ -402,8 +437,21 @@ func (g *Gateway) serveSecret(w *observed, out *http.Request, path string, now t
 		)
 	}
 	setBody(out, body)
+	out = out.WithContext(context.WithValue(out.Context(), accountKey{}, a))
 	g.carry(g.bare, w, out)
 	return nil
+}
+
+// mayUseSecret checks the client's paths and rate.
+func mayUseSecret(c *client, path string) *refusal {
+	switch {
+	case !c.paths.allows(path):
+		return refuse(codeNotAllowed, "the path is not one of the client's")
+	case path == componentPath && !c.Real:
+		return refuse(codeNotAllowed, "the answer is a real token of WeChat's: the client is none that gets those (--real)")
+	default:
+		return admit(c)
+	}
 }
 
 // theOne returns the value that stands under one of names, in the query or in a
@@ -430,6 +478,9 @@ func theOne(query url.Values, fields map[string]json.RawMessage, names []string)
 	}
 }
 
+// accountKey is where a request that goes without the account's token has the account.
+type accountKey struct{}
+
 // bare carries requests without the account's token. What fails may hold a secret in
 // its URL: it is said without.
 type bare struct{ base http.RoundTripper }
@@ -447,7 +498,7 @@ func (b *bare) RoundTrip(req *http.Request) (*http.Response, error) {
 			return nil, errors.New("gateway: WeChat could not be reached, or did not answer")
 		}
 	}
-	resp.Request = &http.Request{Method: req.Method, URL: &url.URL{Path: req.URL.Path}}
+	resp.Request = (&http.Request{Method: req.Method, URL: &url.URL{Path: req.URL.Path}}).WithContext(req.Context())
 	resp.Header.Del("Location") // it might repeat the query; WeChat redirects none of these calls
 	return resp, nil
 }

@@ -33,6 +33,7 @@ type client struct {
 	limiter *rate.Limiter // nil: no limit
 	given   *sync.Map     // appid → *atomic.Int64, when the last token was handed out in Unix nanoseconds
 	use     *use
+	streams *atomic.Int64 // of events, that are open
 }
 
 type liveKey struct {
@@ -226,7 +227,7 @@ func (r *registry) take(clients map[clientID]*client, doc store.Document) {
 		return
 	}
 	if old != nil && old.id == c.id {
-		c.given, c.use = old.given, old.use
+		c.given, c.use, c.streams = old.given, old.use, old.streams
 		if old.Rate == c.Rate {
 			c.limiter = old.limiter
 		}
@@ -242,7 +243,7 @@ func newClient(doc store.Document) (*client, error) {
 	if err := stored.validate(); err != nil {
 		return nil, err
 	}
-	c := &client{Client: stored.Client, account: map[string]bool{}, given: new(sync.Map), use: new(use)}
+	c := &client{Client: stored.Client, account: map[string]bool{}, given: new(sync.Map), use: new(use), streams: new(atomic.Int64)}
 	if c.id, c.keys, err = stored.parse(); err != nil {
 		return nil, err
 	}

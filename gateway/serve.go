@@ -3,13 +3,14 @@ package gateway
 import (
 	"context"
 	"errors"
-	"io"
 	"log/slog"
 	"net/http"
 	"strings"
 	"time"
 
+	"github.com/zhongkong-go/zhongkong/callback"
 	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/internal/gate"
 )
 
 const (
@@ -19,21 +20,19 @@ const (
 	healthPath = "/healthz"
 	readyPath  = "/readyz"
 
-	bodyPatience    = 30 * time.Second // for a request's body, and on top of it
-	bodyPace        = 16 << 10         // bytes a second, at least
-	unknownPatience = 10 * time.Minute // for one that does not say how long it is
-	writePatience   = time.Minute      // for a reader to take the next piece of an answer
+	writePatience = time.Minute // for a reader to take the next piece of an answer
 )
 
 // ServeHTTP implements [http.Handler].
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	o := &observed{ResponseWriter: w, start: time.Now()}
-	r = hurry(w, r)
 	path := r.URL.EscapedPath()
 	if !cleanPath(path) {
 		path = ""
 	}
+	r, fits := o.visit.Enter(w, r, g.mostOf(path))
 	defer func() {
+		o.visit.Leave()
 		// ReverseProxy panics with http.ErrAbortHandler when an answer breaks off, whether
 		// WeChat or the caller ended it.
 		cause := recover()
@@ -47,8 +46,29 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			panic(cause)
 		}
 	}()
-	if refused := g.serve(o, r, path); refused != nil {
+	refused := errTooLong
+	if fits {
+		refused = g.serve(o, r, path)
+	}
+	if refused != nil {
 		g.refused(o, r, path, refused)
+	}
+}
+
+// errTooLong answers a body that is longer, by its own account, than anything on its path.
+var errTooLong = &refusal{code: codeTooBig, status: http.StatusRequestEntityTooLarge, why: "the body is longer than the limit"}
+
+// mostOf returns how long a body may be on a path.
+func (g *Gateway) mostOf(path string) int64 {
+	switch {
+	case path == "", path == healthPath, path == readyPath, path == tokenPath, path == stablePath, strings.HasPrefix(path, apiPrefix):
+		return maxFetchBody
+	case userPaths[path], secretPaths[path]:
+		return maxSecret
+	case strings.HasPrefix(path, callbackPath):
+		return callback.MaxBody
+	default:
+		return g.cfg.Limits.Body
 	}
 }
 
@@ -64,7 +84,7 @@ func (g *Gateway) serve(w *observed, r *http.Request, path string) *refusal {
 		writeBytes(w, http.StatusOK, []byte(`{"healthy":true}`))
 		return nil
 	case readyPath:
-		g.ready(w)
+		g.ready(w, r)
 		return nil
 	case tokenPath:
 		return g.serveToken(w, r)
@@ -84,14 +104,7 @@ func (g *Gateway) refused(w *observed, r *http.Request, path string, refused *re
 	if attempt && w.use == nil {
 		g.meter.wrongKeys.Add(1)
 	}
-	told := true
-	if attempt && !g.failures.add(r.RemoteAddr, time.Now()) {
-		told = false
-		w.Header().Set("Connection", "close")
-		if !refused.api { // programs of our own API ask each second whether the key works by now, and read why it does not
-			refused = &refusal{code: codeMinute, why: "too many failed attempts"}
-		}
-	}
+	told := !attempt || g.failures.add(r.RemoteAddr, time.Now())
 	w.errcode = refused.code
 	rid := refused.write(w)
 	if told {
@@ -177,17 +190,25 @@ type observed struct {
 	gone    bool     // the caller did not take the answer
 	use     *use
 	tally   *tally
+
+	visit gate.Visit
 }
 
-// of remembers whose call it is.
-func (o *observed) of(c *client) { o.client, o.use = c.Name, c.use }
+// of remembers whose call it is, now that it is proven.
+func (o *observed) of(c *client) {
+	o.client, o.use = c.Name, c.use
+	o.visit.Prove()
+}
 
 // about remembers which account a call is about.
 func (o *observed) about(a *account) { o.appID, o.tally = a.AppID, a.tally }
 
 // WriteHeader implements [http.ResponseWriter].
 func (o *observed) WriteHeader(status int) {
-	if o.status == 0 && status >= 200 {
+	if status < 200 && status != http.StatusSwitchingProtocols {
+		return // such as 103, whose header nobody has looked through
+	}
+	if o.status == 0 {
 		o.status = status
 	}
 	o.ResponseWriter.WriteHeader(status)
@@ -214,46 +235,6 @@ func (o *observed) Write(p []byte) (int, error) {
 
 // Unwrap is for [http.ResponseController].
 func (o *observed) Unwrap() http.ResponseWriter { return o.ResponseWriter }
-
-// hurried is a body that has to arrive in a time that its length allows, so that slow
-// clients hold nothing for long.
-type hurried struct {
-	io.ReadCloser
-
-	control *http.ResponseController
-}
-
-// hurry gives the body of r such a time, from now on. It also bounds what net/http
-// reads, before it sends an answer, of a body that nobody wanted. It returns a copy:
-// net/http looks at its own request for a body that waits for "100 Continue", and would
-// wait for it too.
-func hurry(w http.ResponseWriter, r *http.Request) *http.Request {
-	if r.ContentLength == 0 || r.Body == nil {
-		return r
-	}
-	patience := unknownPatience
-	if r.ContentLength > 0 {
-		patience = bodyPatience + time.Duration(r.ContentLength/bodyPace)*time.Second
-	}
-	control := http.NewResponseController(w)
-	if control.SetReadDeadline(time.Now().Add(patience)) != nil {
-		return r // a test's writer has none
-	}
-	in := *r
-	in.Body = &hurried{r.Body, control}
-	return &in
-}
-
-// Read implements [io.Reader]. After the last byte the time is taken off again: the
-// server watches the connection for a caller who leaves, and would take its end for
-// that.
-func (h *hurried) Read(p []byte) (int, error) {
-	n, err := h.ReadCloser.Read(p)
-	if err == io.EOF {
-		_ = h.control.SetReadDeadline(time.Time{})
-	}
-	return n, err
-}
 
 // admit checks the client's rate.
 func admit(c *client) *refusal {
@@ -306,6 +287,15 @@ func (g *Gateway) ofClient(ctx context.Context, w *observed, c *client, appID st
 	return a, nil
 }
 
+// bearer returns the key in the Authorization header.
+func bearer(h http.Header) (key string, found bool) {
+	scheme, key, found := strings.Cut(h.Get("Authorization"), " ")
+	if !found || !strings.EqualFold(scheme, "Bearer") {
+		return "", false
+	}
+	return key, true
+}
+
 // noToken says why there is no real token, with the errcode that WeChat gave.
 func noToken(err error) *refusal {
 	r := refuse(codeBusy, "%v", err)
@@ -324,8 +314,13 @@ func noToken(err error) *refusal {
 	return r
 }
 
-// ready answers 200 when every account has a live token, else 503 and which do not.
-func (g *Gateway) ready(w http.ResponseWriter) {
+// ready answers 200 when every account has a live token, else 503. To a client it names
+// those of its accounts that have none, and says why; to others, how many there are.
+func (g *Gateway) ready(w *observed, r *http.Request) {
+	var c *client
+	if key, has := bearer(r.Header); has {
+		c, _, _ = g.registry.byKey(r.Context(), key, time.Now())
+	}
 	const most = 20
 	type lack struct {
 		AppID string `json:"appid"`
@@ -349,7 +344,7 @@ func (g *Gateway) ready(w http.ResponseWriter) {
 		if s.Failure != nil {
 			why = strings.TrimPrefix(s.Failure.Error(), "zhongkong: ")
 		}
-		if len(answer.Lacking) < most {
+		if c != nil && c.uses(s.Key.AppID) && len(answer.Lacking) < most {
 			answer.Lacking = append(answer.Lacking, lack{s.Key.AppID, why})
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/url"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -73,14 +74,55 @@ func (a Account) equal(b Account) bool {
 // All of it is in docs/gateway.md.
 type Settings struct {
 	Listen    string // "" means 127.0.0.1:8300
-	PlainHTTP bool   // plain HTTP may be served on other addresses than loopback
+	PlainHTTP bool   // plain HTTP may be served on other addresses than loopback, by the main listener
 	TLS       TLS
 	Admin     Admin
 	Store     string
 	APIBase   string
 	Log       Log
 	Timing    custody.Timing // of every renewal; a zero field means its default
-	Accounts  []Account
+
+	// DrainGrace is how long new calls are taken after the program was told to end, while
+	// /readyz says 503: whoever distributes calls has to notice. Zero means 5 s, a
+	// negative value not at all.
+	DrainGrace time.Duration
+
+	Accounts []Account
+}
+
+// String shows no password: that of a store stands in its URL. Other secrets hide
+// themselves.
+func (s Settings) String() string {
+	type shown Settings // without this method
+	s.Store, s.APIBase = withoutPassword(s.Store), withoutPassword(s.APIBase)
+	return fmt.Sprintf("%+v", shown(s))
+}
+
+// GoString is String for %#v.
+func (s Settings) GoString() string { return s.String() }
+
+// LogValue implements [slog.LogValuer].
+func (s Settings) LogValue() slog.Value { return slog.StringValue(s.String()) }
+
+// withoutPassword returns a URL without what may be a secret in it: user, password and
+// query. What is no URL is hidden whole.
+func withoutPassword(text string) string {
+	u, err := url.Parse(text)
+	switch {
+	case text == "":
+		return ""
+	case err != nil || u.Scheme == "":
+		return "[hidden]"
+	case u.User == nil && u.RawQuery == "":
+		return text
+	}
+	if u.User != nil {
+		u.User = url.User("hidden")
+	}
+	if u.RawQuery != "" {
+		u.RawQuery = "hidden"
+	}
+	return u.String()
 }
 
 // TLS names files in PEM, which are read again when they change.
@@ -91,8 +133,9 @@ type TLS struct {
 
 // Admin is the admin API's own listener.
 type Admin struct {
-	Listen string         // "" means that there is none
-	Key    custody.Secret // at least 32 characters
+	Listen    string         // "" means that there is none
+	PlainHTTP bool           // as Settings.PlainHTTP, of this one
+	Key       custody.Secret // at least 32 characters
 
 	// MetricsKey opens /metrics and nothing else, for whoever watches. Empty means
 	// that Key alone opens it.
@@ -116,6 +159,7 @@ type (
 		APIBase   string        `yaml:"api_base"`
 		Log       logFile       `yaml:"log"`
 		Timing    timingFile    `yaml:"timing"`
+		Drain     string        `yaml:"drain_grace"`
 		Accounts  []accountFile `yaml:"accounts"`
 	}
 	tlsFile struct {
@@ -125,6 +169,7 @@ type (
 	}
 	adminFile struct {
 		Listen     string       `yaml:"listen"`
+		PlainHTTP  bool         `yaml:"plain_http"`
 		Key        secretSource `yaml:"key"`
 		MetricsKey secretSource `yaml:"metrics_key"`
 	}
@@ -313,7 +358,7 @@ func parse(content []byte, folder string, env func(string) (string, bool), parts
 	at := func(path string, err error) error { return lineError(content, path, err) }
 	s := &Settings{
 		Listen: file.Listen, PlainHTTP: file.PlainHTTP, TLS: TLS(file.TLS), Store: file.Store, APIBase: file.APIBase,
-		Admin: Admin{Listen: file.Admin.Listen}, Log: Log{Format: file.Log.Format},
+		Admin: Admin{Listen: file.Admin.Listen, PlainHTTP: file.Admin.PlainHTTP}, Log: Log{Format: file.Log.Format},
 	}
 	if err := s.TLS.complete(folder, at); err != nil {
 		return nil, err
@@ -333,11 +378,31 @@ func parse(content []byte, folder string, env func(string) (string, bool), parts
 	if s.Timing, err = file.Timing.read(at); err != nil {
 		return nil, err
 	}
+	if file.Drain != "" {
+		if s.DrainGrace, err = ParseDrainGrace(file.Drain); err != nil {
+			return nil, at("$.drain_grace", fmt.Errorf("drain_grace is %q: %w", file.Drain, err))
+		}
+	}
 	if err := file.Admin.read(&s.Admin, folder, env, at); err != nil {
 		return nil, err
 	}
 	s.Accounts, err = readAccounts(file.Accounts, folder, env, at)
 	return s, err
+}
+
+// maxDrain is less than service managers wait for by themselves.
+const maxDrain = time.Minute
+
+// ParseDrainGrace reads a Settings.DrainGrace; 0s means not at all.
+func ParseDrainGrace(text string) (time.Duration, error) {
+	d, err := time.ParseDuration(text)
+	switch {
+	case err != nil || d < 0 || d > maxDrain:
+		return 0, fmt.Errorf("it must be a duration such as 5s, at most %s; 0s means not at all", maxDrain)
+	case d == 0:
+		return -1, nil
+	}
+	return d, nil
 }
 
 // read returns the timing that the file gives.
@@ -471,6 +536,40 @@ func unmarshal(content []byte, into any) (err error) {
 	default:
 		return yamlError(err)
 	}
+}
+
+// maxDepth is how deep what a peer sends may be nested: accounts, their callbacks,
+// subscribers and rules need eight.
+const maxDepth = 24
+
+// shallow refuses what is nested so deep that reading it would take gigabytes, before
+// any parser sees it. It counts brackets that were not closed, be they quoted or not,
+// and the dashes of lists that begin in one line.
+func shallow(content []byte) error {
+	depth, dashes, front := 0, 0, true
+	for _, c := range content {
+		switch c {
+		case '[', '{':
+			depth++
+		case ']', '}':
+			depth = max(0, depth-1)
+		case '\n', '\r':
+			dashes, front = 0, true
+			continue
+		case '-', '?', ':':
+			if front {
+				dashes++
+			}
+		case ' ', '\t':
+			continue
+		default:
+			front = false
+		}
+		if depth > maxDepth || dashes > maxDepth {
+			return fmt.Errorf("the body is nested more than %d deep", maxDepth)
+		}
+	}
+	return nil
 }
 
 // yamlError returns what the parser says without the lines that it would quote.

@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
@@ -89,7 +88,7 @@ func (g *Gateway) apiRejectTicket(w *observed, r *http.Request, c caller) *refus
 	var q struct {
 		Ticket string `json:"ticket"`
 	}
-	if json.Unmarshal(body, &q) != nil || q.Ticket == "" {
+	if readJSON(body, &q) != nil || q.Ticket == "" {
 		refused := refuse(codeFormat, "the body is not the JSON that was expected")
 		refused.text = `the body has to be {"ticket":"the ticket that a page found invalid"}`
 		return refused

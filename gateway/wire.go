@@ -32,6 +32,7 @@ const (
 	codeFormat      = 47001
 	codeNotAllowed  = 48001
 	codeParameter   = 40035
+	codeOwn         = -3 // the gateway's own credentials are refused, not the caller's
 	codeAccepted    = -2 // of the gateway's own API alone, which does not show it
 )
 
@@ -95,12 +96,16 @@ func (r *refusal) write(w http.ResponseWriter) (rid string) {
 		_, _ = fmt.Fprintf(w, "%s (zhongkong) rid: %s\n", r.text, rid)
 		return rid
 	}
-	text := texts[r.code]
+	text, code := texts[r.code], r.code
+	if r.class != "" && code != codeBusy && text != "" {
+		// WeChat said so to the gateway. From the gateway it would be about the caller's key.
+		code, text = codeOwn, "zhongkong has no token for this account: WeChat refuses the gateway, not you"
+	}
 	if text == "" {
 		text = "zhongkong has no token for this account" // an errcode of a fetch: WeChat's text may name this machine
 	}
 	rid = newRID(time.Now())
-	body := fmt.Appendf(nil, `{"errcode":%d,"errmsg":"%s (zhongkong) rid: %s"}`, r.code, text, rid)
+	body := fmt.Appendf(nil, `{"errcode":%d,"errmsg":"%s (zhongkong) rid: %s"}`, code, text, rid)
 	status := r.status
 	if status == 0 {
 		status = http.StatusOK
@@ -126,12 +131,15 @@ func writeToken(w http.ResponseWriter, value string, expiresIn time.Duration) {
 	body = append(body, middle...)
 	body = strconv.AppendInt(body, int64(expiresIn/time.Second), 10)
 	body = append(body, '}')
+	w.Header()["Cache-Control"] = noStore
 	writeBytes(w, http.StatusOK, body)
 }
 
 // countedByServer is the length in bytes up to which net/http surely finds out the
 // Content-Length of an answer by itself.
 const countedByServer = 1 << 10
+
+var noStore = []string{"no-store"}
 
 var jsonType = []string{"application/json; encoding=utf-8"}
 
@@ -160,5 +168,6 @@ func writeJSON(w http.ResponseWriter, status int, value any) {
 	if err != nil {
 		status, body = http.StatusInternalServerError, []byte(`{"error":"no JSON"}`)
 	}
+	w.Header()["Cache-Control"] = noStore
 	writeBytes(w, status, append(body, '\n'))
 }

@@ -27,13 +27,18 @@ type Error struct {
 	RID     string // names the call in WeChat's console for 7 days: "6aac005a-01bfdbee-79769285"; "" when there was none
 	Path    string // the API: "/cgi-bin/token"
 	AppID   string // the account
+	Gateway bool   // it was a zhongkong gateway that refused, not WeChat
 	IP      string // of codes about an IP whitelist: the address to add, "" when WeChat named none
 }
 
 // Error says what happened, to which account, and what to do.
 func (e *Error) Error() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "WeChat refuses %s for %s: errcode %d", e.Path, e.AppID, e.Code)
+	who := "WeChat"
+	if e.Gateway {
+		who = "the gateway"
+	}
+	fmt.Fprintf(&b, "%s refuses %s for %s: errcode %d", who, e.Path, e.AppID, e.Code)
 	if e.Message != "" {
 		b.WriteString(", " + e.Message)
 	}
@@ -45,12 +50,15 @@ func (e *Error) Error() string {
 }
 
 // Info returns what the code means in an answer of this API; 40001 of a token
-// endpoint is a wrong AppSecret.
+// endpoint is a wrong AppSecret. From a gateway it is about the program's own key.
 func (e *Error) Info() errcode.Info {
-	if e.Path == classicPath || e.Path == stablePath {
-		return errcode.AtTokenEndpoint(e.Code)
-	}
 	info, _ := errcode.Lookup(e.Code)
+	if e.Path == classicPath || e.Path == stablePath {
+		info = errcode.AtTokenEndpoint(e.Code)
+	}
+	if words, own := ofGateway[e.Code]; own && e.Gateway {
+		info.Cause, info.Remedy, info.RemedyZH = words.Cause, words.Remedy, words.RemedyZH
+	}
 	return info
 }
 
@@ -73,6 +81,32 @@ func (e *Error) RemedyZH() string {
 	return remedy
 }
 
+// gatewayMark is in the errmsg of what a gateway says itself.
+const gatewayMark = "(zhongkong)"
+
+// What codes mean when a gateway says them: they are about the program's own key and
+// rights, and WeChat knows nothing of it.
+var (
+	keyRefused = errcode.Info{
+		Cause:  "The gateway refuses this program's key, or a token that was fetched with it: it is wrong, or was rotated, revoked or has ended.",
+		Remedy: "Give the program a living key as its AppSecret (zhongkong client list, client rotate).", RemedyZH: "给程序换上有效的客户端密钥（zhongkong client list、client rotate）。",
+	}
+	notAllowed = errcode.Info{
+		Cause:  "The gateway does not let this program's client do that: its key is not for this account or this path.",
+		Remedy: "Look at what the client may do (zhongkong client list), and at the gateway's log.", RemedyZH: "检查这个客户端的权限（zhongkong client list）和网关日志。",
+	}
+	gatewayTrouble = errcode.Info{
+		Cause:  "The gateway has no token for this account: WeChat refuses the gateway's own credentials, not this program's.",
+		Remedy: "See the gateway's log: correct the AppSecret there.", RemedyZH: "查看网关日志，在网关上改正 AppSecret。",
+	}
+	ofGateway = map[int]errcode.Info{
+		40001: keyRefused, 40125: keyRefused, 42001: keyRefused, 40013: notAllowed, 48001: notAllowed, gatewayCode: gatewayTrouble,
+	}
+)
+
+// gatewayCode is what a gateway answers when WeChat refuses what is the gateway's own.
+const gatewayCode = -3
+
 var (
 	ridPattern = regexp.MustCompile(`,?\s*\brid: ([0-9a-f]{8}-[0-9a-f]{8}-[0-9a-f]{8})`)
 
@@ -91,6 +125,7 @@ func newError(r request, code int, errmsg string) *Error {
 		e.RID = m[1]
 		errmsg = strings.Replace(errmsg, m[0], "", 1)
 	}
+	errmsg, _, e.Gateway = strings.Cut(errmsg, gatewayMark)
 	errmsg = clean(errmsg, r.secrets)
 	for _, address := range addressPattern.FindStringSubmatch(errmsg) {
 		if ip, err := netip.ParseAddr(address); err == nil {

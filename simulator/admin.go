@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/zhongkong-go/zhongkong/internal/gate"
 )
 
 // AdminPath is what the paths of [Simulator.Admin] begin with.
@@ -95,6 +97,13 @@ func (s *Simulator) Admin() http.Handler {
 func Guard(next http.Handler) http.Handler {
 	next = http.NewCrossOriginProtection().Handler(next)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var visit gate.Visit
+		r, fits := visit.Enter(w, r, maxAdminBody)
+		defer visit.Leave()
+		if !fits {
+			writeJSONTo(w, http.StatusRequestEntityTooLarge, problem{fmt.Sprintf("the body has more than %d bytes", maxAdminBody)})
+			return
+		}
 		host, _, err := net.SplitHostPort(r.Host)
 		if err != nil {
 			host = r.Host

@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"net/url"
 	"time"
+
+	"github.com/zhongkong-go/zhongkong/internal/gate"
 )
 
 // What is read of a request into memory.
@@ -42,6 +44,16 @@ type endpoint struct {
 // with [http.ErrAbortHandler], which net/http and Simulator.RoundTripper know.
 func (s *Simulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	started := time.Now()
+	var visit gate.Visit
+	r, fits := visit.Enter(w, r, mostOf(r.URL.Path))
+	defer visit.Leave()
+	if !fits {
+		http.Error(w, "413 Request Entity Too Large", http.StatusRequestEntityTooLarge)
+		return
+	}
+	if s.lookUp(r.URL.Query().Get("access_token")) != nil {
+		visit.Prove()
+	}
 	c := s.receive(r)
 	e := Event{
 		Time: s.Clock.Now(), AppID: c.account.appid, Caller: c.caller,
@@ -68,6 +80,14 @@ func (s *Simulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a.send(w, f.Cut)
 }
 
+// mostOf returns how long a body may be.
+func mostOf(path string) int64 {
+	if path == uploadPath {
+		return maxUpload
+	}
+	return maxBody
+}
+
 // receive reads a request and counts its arrival.
 func (s *Simulator) receive(r *http.Request) *call {
 	c := &call{
@@ -77,15 +97,9 @@ func (s *Simulator) receive(r *http.Request) *call {
 	if r.Body != nil {
 		// The whole body is read first: only then does net/http notice a caller
 		// who goes away during a delay.
-		most := int64(maxBody)
-		if r.URL.Path == uploadPath {
-			most = maxUpload
-		}
-		body, err := io.ReadAll(io.LimitReader(r.Body, most))
-		if err == nil {
-			_, err = io.Copy(io.Discard, r.Body)
-		}
-		if err != nil {
+		most := mostOf(r.URL.Path)
+		body, err := io.ReadAll(io.LimitReader(r.Body, most+1))
+		if err != nil || int64(len(body)) > most {
 			panic(http.ErrAbortHandler) // half a request gets no answer
 		}
 		c.body = body

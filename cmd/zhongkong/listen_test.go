@@ -2,23 +2,27 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/gateway"
+	"github.com/zhongkong-go/zhongkong/internal/gate"
 )
 
 func newService(plain bool) *service {
-	return &service{settings: new(gateway.Settings), log: slog.New(slog.DiscardHandler), plain: plain}
+	return &service{settings: new(gateway.Settings), log: slog.New(slog.DiscardHandler), plain: plain, gate: gate.New(gate.Config{})}
 }
 
 var answersOK = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok") })
@@ -37,10 +41,10 @@ func TestListen(t *testing.T) {
 		{":0", false, true},
 		{"0.0.0.0:0", true, false},
 	} {
-		l, base, err := newService(row.plain).listen(t.Context(), row.address, answersOK)
+		l, base, err := newService(row.plain).listen(t.Context(), door{row.address, row.plain, "say so.much: true"}, answersOK)
 		var wrong usageError
 		switch {
-		case row.refused && (!errors.As(err, &wrong) || l != nil):
+		case row.refused && (!errors.As(err, &wrong) || l != nil || !strings.Contains(err.Error(), "say so.much: true")):
 			t.Errorf("%s, plain %v: %v, want a refusal", row.address, row.plain, err)
 		case !row.refused && (err != nil || !strings.HasPrefix(base, "http://")):
 			t.Errorf("%s, plain %v: %v, %s", row.address, row.plain, err, base)
@@ -75,7 +79,7 @@ func (p *piped) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)
 func TestSlowCallers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		l, _, err := newService(false).listen(t.Context(), "127.0.0.1:0", answersOK)
+		l, _, err := newService(false).listen(t.Context(), door{address: "127.0.0.1:0"}, answersOK)
 		if err != nil {
 			t.Error(err)
 			return
@@ -135,4 +139,23 @@ func TestSlowCallers(t *testing.T) {
 		_ = conn.Close()
 		group.Wait()
 	})
+}
+
+// TestAdminInTheClear: what the main listener may is not what the admin's may.
+func TestAdminInTheClear(t *testing.T) {
+	t.Parallel()
+	for admin, refused := range map[bool]bool{false: true, true: false} {
+		s := newService(true)
+		s.keys = []custody.Secret{custody.NewSecret(strings.Repeat("s", 32))}
+		s.settings = &gateway.Settings{
+			Listen: "127.0.0.1:0", APIBase: "http://127.0.0.1:1", Store: "sqlite:" + filepath.Join(t.TempDir(), "zhongkong.db"), PlainHTTP: true,
+			Admin: gateway.Admin{Listen: "0.0.0.0:0", PlainHTTP: admin, Key: custody.NewSecret(strings.Repeat("k", 32))},
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		err := s.run(ctx, newTerminal(strings.NewReader(""), io.Discard, io.Discard, func(string) (string, bool) { return "", false }), func(string) { cancel() })
+		cancel()
+		if got := err != nil && strings.Contains(err.Error(), "admin.plain_http: true"); got != refused {
+			t.Errorf("admin.plain_http %t: %v", admin, err)
+		}
+	}
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/zhongkong-go/zhongkong/gateway"
 	"github.com/zhongkong-go/zhongkong/gateway/console"
 	"github.com/zhongkong-go/zhongkong/gateway/metrics"
+	"github.com/zhongkong-go/zhongkong/internal/gate"
 	"github.com/zhongkong-go/zhongkong/internal/shape"
 	"github.com/zhongkong-go/zhongkong/middleware/wechat"
 	"github.com/zhongkong-go/zhongkong/platform"
@@ -31,7 +32,8 @@ import (
 const (
 	defaultListen = "127.0.0.1:8300"
 	defaultStore  = "sqlite:zhongkong.db"
-	drainTime     = 30 * time.Second // for calls that are under way when the program is told to end
+	drainGrace    = 5 * time.Second  // in which new calls are still taken when the program is told to end
+	drainTime     = 30 * time.Second // for calls that are under way after that
 )
 
 // serveCmd is the gateway.
@@ -47,7 +49,9 @@ type serveCmd struct {
 // Help is what stands below the flags' list.
 func (*serveCmd) Help() string {
 	return `Needs ZHONGKONG_SEAL_KEY (openssl rand -base64 32), the same for every gateway of a store. ZHONGKONG_STORE says where tokens, clients and
-the journal are, ZHONGKONG_LOG_LEVEL how much is logged, to standard error, ZHONGKONG_FETCH_TIMEOUT and its kin how long each step of a renewal may take. SIGHUP reads the configuration again; SIGTERM ends it after the calls that are under way.`
+the journal are, ZHONGKONG_LOG_LEVEL how much is logged, to standard error, ZHONGKONG_FETCH_TIMEOUT and its kin how long each step of a
+renewal may take. SIGHUP reads the configuration again; SIGTERM ends it: for 5 s
+(ZHONGKONG_DRAIN_GRACE) /readyz says 503 and calls are served, then those under way are brought to their end. A second one ends it at once.`
 }
 
 // Run serves until the context ends.
@@ -168,6 +172,11 @@ func (c *serveCmd) settings(t *terminal) (*gateway.Settings, error) {
 		return nil, err
 	}
 	fill(&settings.Timing, timing)
+	if text := env("ZHONGKONG_DRAIN_GRACE"); text != "" && settings.DrainGrace == 0 {
+		if settings.DrainGrace, err = gateway.ParseDrainGrace(text); err != nil {
+			return nil, fmt.Errorf("ZHONGKONG_DRAIN_GRACE is %q: %w", text, err)
+		}
+	}
 	for _, f := range []struct {
 		field *string
 		flag  string
@@ -245,6 +254,7 @@ type service struct {
 	plain    bool
 	load     func() (*gateway.Settings, error)
 	store    custody.Store // nil: the one that the settings name
+	gate     *gate.Gate    // of all its listeners
 	page     string        // where the page is, once it is there
 }
 
@@ -266,8 +276,9 @@ func (s *service) run(ctx context.Context, t *terminal, started func(base string
 	}
 	defer func() { err = errors.Join(err, g.Close()) }()
 
+	s.gate = gate.New(gate.Config{Log: s.log})
 	reload := func() error { return s.reload(g) }
-	main, base, err := s.listen(ctx, s.settings.Listen, g)
+	main, base, err := s.listen(ctx, door{s.settings.Listen, s.plain, "say --plain-http (plain_http: true)"}, g)
 	if err != nil {
 		return err
 	}
@@ -279,7 +290,8 @@ func (s *service) run(ctx context.Context, t *terminal, started func(base string
 			return fmt.Errorf("admin.key: %w", err)
 		}
 		defer desk.Close()
-		admin, adminBase, err := s.listen(ctx, s.settings.Admin.Listen, desk.Handler(s.adminHandler(g, reload)))
+		at := door{s.settings.Admin.Listen, s.settings.Admin.PlainHTTP, "say admin.plain_http: true"}
+		admin, adminBase, err := s.listen(ctx, at, desk.Handler(s.adminHandler(g, reload)))
 		if err != nil {
 			_ = main.on.Close()
 			return fmt.Errorf("admin.listen: %w", err)
@@ -311,6 +323,9 @@ func (s *service) run(ctx context.Context, t *terminal, started func(base string
 		break
 	}
 	g.Drain()
+	if err == nil {
+		s.linger(failed)
+	}
 	patient, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
 	defer cancel()
 	for _, server := range servers {
@@ -320,6 +335,24 @@ func (s *service) run(ctx context.Context, t *terminal, started func(base string
 		}
 	}
 	return err
+}
+
+// linger goes on serving for a while, so that whoever distributes calls sees that it
+// should send no more. A second signal ends the program at once.
+func (s *service) linger(failed <-chan error) {
+	grace := s.settings.DrainGrace
+	switch {
+	case grace < 0:
+		return
+	case grace == 0:
+		grace = drainGrace
+	}
+	s.log.Info("the gateway is ending: /readyz says 503, and calls are served", "for", grace, "then_under_way_at_most", drainTime)
+	select {
+	case <-time.After(grace):
+	case err := <-failed:
+		s.log.Warn("a listener ended before its time", "error", err)
+	}
 }
 
 // adminHandler is what the admin listener serves: the admin API, and the metrics,
@@ -347,12 +380,14 @@ func (s *service) reload(g *gateway.Gateway) error {
 		{"listen", before.Listen != after.Listen},
 		{"tls", before.TLS != after.TLS},
 		{"plain_http", before.PlainHTTP != after.PlainHTTP},
-		{"admin", before.Admin.Listen != after.Admin.Listen || !before.Admin.Key.Equal(after.Admin.Key) ||
+		{"admin", before.Admin.Listen != after.Admin.Listen || before.Admin.PlainHTTP != after.Admin.PlainHTTP ||
+			!before.Admin.Key.Equal(after.Admin.Key) ||
 			!before.Admin.MetricsKey.Equal(after.Admin.MetricsKey)},
 		{"store", before.Store != after.Store},
 		{"api_base", before.APIBase != after.APIBase},
 		{"log", before.Log != after.Log},
 		{"timing", before.Timing != after.Timing},
+		{"drain_grace", before.DrainGrace != after.DrainGrace},
 	} {
 		if f.changed {
 			return fmt.Errorf("%s was changed, which needs a restart: accounts alone change without one", f.name)
@@ -375,16 +410,17 @@ func (l *listening) serve() error {
 	return l.Serve(l.on)
 }
 
+// door is where to listen, whether that may be in the clear, and how to say so.
+type door struct {
+	address string
+	plain   bool
+	how     string
+}
+
 // listen begins to listen, with TLS where it is configured, and refuses to speak
 // plain HTTP to other machines unless that was asked for.
-func (s *service) listen(ctx context.Context, address string, handler http.Handler) (*listening, string, error) {
-	server := &http.Server{
-		Handler:           handler,
-		ReadHeaderTimeout: 10 * time.Second,
-		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    64 << 10,
-		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
-	}
+func (s *service) listen(ctx context.Context, at door, handler http.Handler) (*listening, string, error) {
+	server := s.gate.Server(handler)
 	if s.settings.TLS.Cert != "" {
 		config, err := s.settings.TLS.Config(s.log)
 		if err != nil {
@@ -392,19 +428,19 @@ func (s *service) listen(ctx context.Context, address string, handler http.Handl
 		}
 		server.TLSConfig = config
 	}
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", at.address)
 	if err != nil {
-		return nil, "", fmt.Errorf("cannot listen at %s: %w. Choose another address", address, err)
+		return nil, "", fmt.Errorf("cannot listen at %s: %w. Choose another address", at.address, err)
 	}
 	base, reachable := baseOf(listener.Addr())
-	if reachable && server.TLSConfig == nil && !s.plain {
+	if reachable && server.TLSConfig == nil && !at.plain {
 		_ = listener.Close()
-		return nil, "", mistake("%s can be reached from other machines, and keys would travel in the clear: configure tls, or listen at 127.0.0.1, or say --plain-http", address)
+		return nil, "", mistake("%s can be reached from other machines, and keys would travel in the clear: configure tls, or listen at 127.0.0.1, or %s", at.address, at.how)
 	}
 	if server.TLSConfig != nil {
 		base = "https" + strings.TrimPrefix(base, "http")
 	}
-	return &listening{Server: server, on: listener}, base, nil
+	return &listening{Server: server, on: s.gate.Listen(listener)}, base, nil
 }
 
 // demo is the gateway with all that it needs, made up.
@@ -429,8 +465,9 @@ func (c *serveCmd) demo(ctx context.Context, t *terminal) (err error) {
 	if err != nil {
 		return fmt.Errorf("cannot listen for the simulated WeChat: %w", err)
 	}
-	weChat := &http.Server{Handler: wx.Handler(), ReadHeaderTimeout: 10 * time.Second}
-	go func() { _ = weChat.Serve(listener) }()
+	keeper := gate.New(gate.Config{Log: log})
+	weChat := keeper.Server(wx.Handler())
+	go func() { _ = weChat.Serve(keeper.Listen(listener)) }()
 	defer func() { _ = weChat.Close() }()
 
 	path := filepath.Join(folder, "zhongkong.db")
@@ -451,7 +488,8 @@ func (c *serveCmd) demo(ctx context.Context, t *terminal) (err error) {
 	var seal [32]byte
 	_, _ = rand.Read(seal[:]) // never fails, by its documentation
 	settings := &gateway.Settings{
-		Listen: c.Listen, APIBase: "http://" + listener.Addr().String(),
+		DrainGrace: -1, // nobody distributes calls to it
+		Listen:     c.Listen, APIBase: "http://" + listener.Addr().String(),
 		Accounts: []gateway.Account{{AppID: account.AppID, Secret: custody.NewSecret(account.Secret), TokenAPI: platform.Classic}},
 		Admin:    gateway.Admin{Listen: "127.0.0.1:0", Key: custody.NewSecret(rand.Text() + rand.Text())},
 	}

@@ -64,7 +64,7 @@ type served struct {
 func serve(t *testing.T, env []string, args ...string) *served {
 	t.Helper()
 	s := &served{Cmd: exec.CommandContext(t.Context(), binary(t), append([]string{"serve"}, args...)...), out: new(output)}
-	s.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "TMPDIR=" + t.TempDir()}, env...)
+	s.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "TMPDIR=" + t.TempDir(), "ZHONGKONG_DRAIN_GRACE=0s"}, env...)
 	s.Stdout, s.Stderr = s.out, s.out
 	if err := s.Start(); err != nil {
 		t.Fatal(err)
@@ -351,6 +351,41 @@ func TestServeConfig(t *testing.T) {
 	for _, secret := range []string{"secret-of-the", "made-up-admin", "made-up-metrics", key, fresh, testSeal} {
 		if strings.Contains(s.out.String(), secret) {
 			t.Errorf("the output shows %.10s…", secret)
+		}
+	}
+}
+
+// TestServeLingers: for a while after SIGTERM /readyz says 503 and new calls are served,
+// over new connections too; a second signal ends that.
+func TestServeLingers(t *testing.T) {
+	t.Parallel()
+	for _, twice := range []bool{false, true} {
+		wx := simtest.New(t, simulator.Options{})
+		account := wx.Accounts()[0]
+		env := []string{"ZHONGKONG_STORE=sqlite:" + filepath.Join(t.TempDir(), "z.db"), "ZHONGKONG_SEAL_KEY=" + testSeal, "ZHONGKONG_DRAIN_GRACE="}
+		out, _, err := command(t, env, "client", "add", "shop", "--account", account.AppID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := serve(t, append(env, "WECHAT_APPID="+account.AppID, "WECHAT_APPSECRET="+account.Secret, "WECHAT_API_BASE="+wx.URL), "--listen", "127.0.0.1:0")
+		patience.Until(t, "readiness", func() bool { status, _ := fetched(t, "GET", s.base+"/readyz", ""); return status == 200 })
+		if err := s.Process.Signal(syscall.SIGTERM); err != nil {
+			t.Fatal(err)
+		}
+		began, served := time.Now(), 0
+		patience.Until(t, "503", func() bool { status, _ := fetched(t, "GET", s.base+"/readyz", ""); return status == 503 })
+		for time.Since(began) < 2*time.Second {
+			if answer := apiCall(t, s.base, account.AppID, strings.TrimSpace(out)); !strings.Contains(answer, "ip_list") {
+				t.Fatalf("%s after SIGTERM: %s", time.Since(began), answer)
+			}
+			served++
+		}
+		if twice {
+			_ = s.Process.Signal(syscall.SIGTERM)
+		}
+		err = s.Wait()
+		if took := time.Since(began); served == 0 || twice != (err != nil) || took > 40*time.Second || twice == (took > 4*time.Second) {
+			t.Errorf("twice %t: %d calls, ended after %s: %v", twice, served, took, err)
 		}
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/zhongkong-go/zhongkong/internal/gate"
 	"github.com/zhongkong-go/zhongkong/simulator"
 	page "github.com/zhongkong-go/zhongkong/simulator/chat"
 )
@@ -114,10 +115,11 @@ func baseOf(listener net.Addr) (base string, open bool) {
 // serve serves until the context ends, and says how much was done.
 func (c *simulateCmd) serve(ctx context.Context, t *terminal, desk *page.Page, listener net.Listener) (err error) {
 	wx := desk.Simulator
-	server := &http.Server{Handler: desk.Handler(), ReadHeaderTimeout: 10 * time.Second}
+	keeper := gate.New(gate.Config{})
+	server := keeper.Server(desk.Handler())
 	server.RegisterOnShutdown(desk.Close) // ends what is live on the page
 	failed := make(chan error, 1)
-	go func() { failed <- server.Serve(listener) }()
+	go func() { failed <- server.Serve(keeper.Listen(listener)) }()
 	var chatting sync.WaitGroup
 	chatCtx, endChat := context.WithCancel(ctx)
 	if c.App != "" {

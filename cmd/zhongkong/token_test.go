@@ -175,7 +175,7 @@ func TestTokenSealed(t *testing.T) {
 	s.run("get", exitOK) // renewed, at most once in ten minutes
 	s.env["ZHONGKONG_SEAL_KEY"] = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 	_, errs := s.run("get", exitFailed)
-	s.mustSay(errs, "the stored token was sealed with another key")
+	s.mustSay(errs, "the stored token was not sealed with a key of this process")
 }
 
 // TestTokenRefresh throws no living token away that nobody says leaked.

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/zhongkong-go/zhongkong/internal/gate"
 	"github.com/zhongkong-go/zhongkong/internal/page"
 	"github.com/zhongkong-go/zhongkong/store"
 )
@@ -46,6 +47,16 @@ func (p *Page) pages() http.Handler {
 	}
 	foreign := http.NewCrossOriginProtection()
 	return page.Guard(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var visit gate.Visit
+		r, fits := visit.Enter(w, r, maxForm)
+		defer visit.Leave()
+		if !fits {
+			http.Error(w, "No form of this page is so long.", http.StatusRequestEntityTooLarge)
+			return
+		}
+		if p.sessions.find(r, false, time.Now()) != nil {
+			visit.Prove()
+		}
 		if err := foreign.Check(r); err != nil {
 			http.Error(w, "This form was sent by another site, so nothing was done.", http.StatusForbidden)
 			return

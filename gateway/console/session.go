@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"path"
 	"strconv"
 	"strings"
 	"sync"
@@ -203,7 +204,8 @@ func actor(r *http.Request) string {
 // nextOf returns where to go on after the login: a page of this one, nowhere else.
 func nextOf(text string) string {
 	u, err := url.Parse(text)
-	if err != nil || u.IsAbs() || u.Host != "" || !strings.HasPrefix(u.EscapedPath(), Path) || strings.Contains(u.EscapedPath(), "//") {
+	if err != nil || u.IsAbs() || u.Host != "" || !strings.HasPrefix(u.EscapedPath(), Path) || strings.Contains(u.EscapedPath(), "//") ||
+		path.Clean(u.Path) != strings.TrimSuffix(u.Path, "/") || strings.Contains(u.Path, "\\") {
 		return Path
 	}
 	return (&url.URL{Path: u.Path, RawQuery: u.RawQuery}).String()

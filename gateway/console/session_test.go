@@ -122,3 +122,15 @@ func TestPast(t *testing.T) {
 		}
 	}
 }
+
+// TestNext: the login leads to a page of this one, however that is written.
+func TestNext(t *testing.T) {
+	for text, want := range map[string]string{
+		"/page/accounts/wx1?x=1": "/page/accounts/wx1?x=1", "/page/": "/page/", "/page/../../evil": Path, "/page/%2e%2e/%2e%2e/evil": Path,
+		"/page/./x": Path, "//evil/page/": Path, "https://evil/page/": Path, "/page/..\\..\\evil": Path, "/other": Path,
+	} {
+		if got := nextOf(text); got != want {
+			t.Errorf("%s leads to %s", text, got)
+		}
+	}
+}

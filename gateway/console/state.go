@@ -221,7 +221,8 @@ func (v *view) explain(f *custody.Error) (cause, remedy string) {
 	case errors.Is(f, custody.ErrStore):
 		return v.T("The store does not answer."), v.T("See whether it runs and can be reached from here; the gateway's log has its error.")
 	case errors.Is(f, custody.ErrSealKey):
-		return v.T("The stored token was sealed with another key."), v.T("Give all gateways of this store the same ZHONGKONG_SEAL_KEY.")
+		return v.T("The stored token was not sealed with a key of this gateway."),
+			v.T("Give all gateways of this store the same ZHONGKONG_SEAL_KEY.")
 	case errors.Is(f, custody.ErrRefused):
 		return v.T("WeChat refuses this account's token."), v.T("See what its console says; another renewal would not help now.")
 	case v.Lang == page.Chinese && f.Class == custody.ClassTransient:

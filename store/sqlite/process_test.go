@@ -301,3 +301,22 @@ func killedHolder(t *testing.T, cmd *exec.Cmd, path string) {
 		t.Errorf("it is not said that the database is open: %s", text)
 	}
 }
+
+// TestOpenToOthers: a database that everybody may read is used, and told.
+func TestOpenToOthers(t *testing.T) {
+	for mode, want := range map[fs.FileMode]bool{0o644: true, 0o666: true, 0o660: false, 0o600: false} {
+		path := filepath.Join(t.TempDir(), "zhongkong.db")
+		if err := errors.Join(os.WriteFile(path, nil, 0o600), os.Chmod(path, mode)); err != nil {
+			t.Fatal(err)
+		}
+		log := new(logtest.Log)
+		s, err := Open(t.Context(), path, Options{Logger: log.Logger(slog.LevelWarn)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = s.Close()
+		if got := strings.Contains(log.String(), "other users of this machine"); got != want {
+			t.Errorf("%o: %s", mode, log)
+		}
+	}
+}

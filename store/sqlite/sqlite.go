@@ -44,7 +44,10 @@ package sqlite
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"os"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -113,6 +116,7 @@ func Open(ctx context.Context, path string, options Options) (*Store, error) {
 		return nil, err
 	}
 	s.makeFolder()
+	s.warnOfReaders()
 	if _, err := s.opened(ctx, false); err != nil {
 		if ctx.Err() != nil || !passes(err) {
 			_ = s.Close()
@@ -120,6 +124,16 @@ func Open(ctx context.Context, path string, options Options) (*Store, error) {
 		}
 	}
 	return s, nil
+}
+
+// warnOfReaders says that everybody on this machine may read or write a database that is
+// there already. Its owner may have meant that, so nothing is changed.
+func (s *Store) warnOfReaders() {
+	info, err := os.Stat(s.path)
+	if mode := os.FileMode(0o007); err == nil && info.Mode().Perm()&mode != 0 && runtime.GOOS != "windows" {
+		s.log.Warn("other users of this machine may read or write the database, which has the tokens in it: chmod o-rwx it, its -wal and its -shm",
+			"path", s.path, "mode", fmt.Sprintf("%04o", info.Mode().Perm()))
+	}
 }
 
 // newStore returns a store that has not opened anything yet.

@@ -247,7 +247,7 @@ func TestAnswers(t *testing.T) {
 		{"GET", account + "/token", "", own, 200},
 		{"GET", account + "/token", "", realKey, 200},
 		{"GET", bad + "/token", "", realKey, 503}, // with class and retry_after
-		{"GET", "/readyz", "", "", 503},           // with lacking
+		{"GET", "/readyz", "", realKey, 503},      // with lacking
 		{"GET", v1 + "accounts", "", own, 200},
 		{"GET", v1 + "accounts", "", "", 401},
 		{"GET", v1 + "accounts", "", "zkkey_x", 401},

@@ -31,7 +31,8 @@ func (*tokenCmd) Help() string {
 	return `With ZHONGKONG_GATEWAY set, get and status ask that gateway with ZHONGKONG_GATEWAY_KEY. With --config, account and store
 are those of a gateway's configuration. Otherwise they come from the environment, as a program's with wechat.ConfigFromEnv:
 WECHAT_APPID, WECHAT_APPSECRET (status needs none), WECHAT_TOKEN_API, WECHAT_API_BASE, ZHONGKONG_STORE (any store's URL),
-ZHONGKONG_SEAL_KEY, ZHONGKONG_FETCH_TIMEOUT and its kin. Use the program's own values, and its working directory where ZHONGKONG_STORE is relative.
+ZHONGKONG_SEAL_KEY, ZHONGKONG_FETCH_TIMEOUT and its kin. Use the program's own values, and its working
+directory where ZHONGKONG_STORE is relative.
 ZHONGKONG_LOG_LEVEL=debug shows on standard error what is done.
 
 The exit code is 0 when all is well, 1 when there is no token, 2 when the command or its configuration is wrong.`

@@ -340,8 +340,13 @@ func TestHTTP2(t *testing.T) {
 	addr := open(t, gate.Config{Bytes: 100 << 10}, func(s *http.Server) {
 		s.TLSConfig = &tls.Config{Certificates: certificate.TLS.Certificates, NextProtos: []string{"h2"}}
 	})
-	client := certificate.Client()
-	post := func(word string, size int) error {
+	transport, ok := certificate.Client().Transport.(*http.Transport)
+	if !ok {
+		t.Fatal("the client has no transport of its own")
+	}
+	post := func(word string, size int) error { // over a connection of its own
+		client := &http.Client{Transport: transport.Clone()}
+		defer client.CloseIdleConnections()
 		r, _ := http.NewRequestWithContext(t.Context(), http.MethodPost, "https://"+addr, strings.NewReader(strings.Repeat("x", size)))
 		r.Header.Set("Word", word)
 		res, err := client.Do(r)
@@ -358,11 +363,13 @@ func TestHTTP2(t *testing.T) {
 	if err := post("wrong", 300<<10); err == nil {
 		t.Error("a stranger could send more than strangers may")
 	}
-	client.CloseIdleConnections()
 	if err := post("wrong", 10<<10); err != nil {
 		t.Error(err)
 	}
-	if err := post("right", 300<<10); err != nil {
+	// The client sends up to a window before the handler has begun, which is more than
+	// strangers may where the machine is too busy to begin it.
+	var err error
+	if !patience.Attempts(t, "a proven client's body", func() bool { err = post("right", 300<<10); return err == nil }) {
 		t.Error(err)
 	}
 }

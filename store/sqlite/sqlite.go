@@ -116,13 +116,14 @@ func Open(ctx context.Context, path string, options Options) (*Store, error) {
 		return nil, err
 	}
 	s.makeFolder()
-	s.warnOfReaders()
 	if _, err := s.opened(ctx, false); err != nil {
 		if ctx.Err() != nil || !passes(err) {
 			_ = s.Close()
 			return nil, err
 		}
+		return s, nil
 	}
+	s.warnOfReaders()
 	return s, nil
 }
 

@@ -18,7 +18,8 @@ const (
 	maxState = 128 // WeChat: state has letters and digits, at most 128 bytes
 )
 
-// The numbers that the pages show with an error.
+// The numbers that the pages show with an error. The meanings of those from 10010 on are
+// UNCONFIRMED.
 const (
 	pageDomain    = 10003
 	pageBanned    = 10004

@@ -160,8 +160,10 @@
 // Logins:
 //
 //   - The authorize page wants its five parameters in the documented order, others
-//     anywhere, a state of letters and digits and #wechat_redirect. It shows errors with HTTP status 400, and with a
-//     number where WeChat documents one. It does not look at the User-Agent.
+//     anywhere, a state of letters and digits and #wechat_redirect. It shows errors
+//     with HTTP status 400 and a number: 10003 to 10005 as WeChat documents them; which of
+//     10010 to 10016 belongs to which mistake is UNCONFIRMED. It does not look at the
+//     User-Agent.
 //   - The browser is sent back with the parameters code and state behind those that the
 //     address has. A person who refuses is sent back with the state alone.
 //   - A code belongs to its account. It is looked up after the AppSecret was checked, and

@@ -106,7 +106,11 @@ func (g *Gateway) refused(w *observed, r *http.Request, path string, refused *re
 	}
 	told := !attempt || g.failures.add(r.RemoteAddr, time.Now())
 	w.errcode = refused.code
-	rid := refused.write(w)
+	write := refused.write
+	if strings.HasPrefix(path, apiPrefix) {
+		write = refused.writeAPI
+	}
+	rid := write(w)
 	if told {
 		g.cfg.Logger.LogAttrs(r.Context(), slog.LevelWarn, "refused a call",
 			slog.String("path", loggable(path)), slog.Int("errcode", refused.code), slog.String("why", refused.why),

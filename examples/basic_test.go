@@ -77,7 +77,7 @@ func TestBasicSimulated(t *testing.T) {
 			if tried != 4 {
 				t.Errorf("%d lines to try, want 4: %s", tried, a.lines())
 			}
-			if code, _, body := a.get(a.url + "/"); code != http.StatusForbidden || body != "wrong" {
+			if code, _, body := a.get(a.url + "/"); code != http.StatusOK || !strings.Contains(body, "examples/basic") {
 				t.Errorf("/: %d %s", code, body)
 			}
 			if s := a.status(); !s.Live || s.SecondsLeft < 7000 || s.SecondsLeft > 7200 || s.Fence == 0 || s.Origin != "fetched" ||

@@ -3,17 +3,18 @@ package main
 import (
 	"errors"
 	"log/slog"
-	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/zhongkong-go/zhongkong/internal/test/logtest"
 )
 
 // TestWaiting: nothing is said within a second; then what is waited for, and each cause once.
 func TestWaiting(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var out strings.Builder
+		out := new(logtest.Log) // whose lock the race detector knows
 		says := func(want string) {
 			t.Helper()
 			synctest.Wait()
@@ -21,7 +22,7 @@ func TestWaiting(t *testing.T) {
 				t.Errorf("got  %q\nwant %q", out.String(), want)
 			}
 		}
-		w := waitFor(&out, "the store")
+		w := waitFor(out, "the store")
 		log := slog.New(w).With("account", "wx1")
 		log.Info("nothing of interest")
 		time.Sleep(quiet - time.Millisecond)
@@ -41,14 +42,14 @@ func TestWaiting(t *testing.T) {
 		time.Sleep(time.Minute)
 		says(first)
 
-		out.Reset()
-		w = waitFor(&out, "the store") // that answers soon enough
+		out = new(logtest.Log)
+		w = waitFor(out, "the store") // that answers soon enough
 		slog.New(w).Warn("the store cannot be opened", "cause", refused)
 		w.end()
 		time.Sleep(time.Minute)
 		says("")
 
-		w = waitFor(&out, "the store") // whose cause is known when a second has passed
+		w = waitFor(out, "the store") // whose cause is known when a second has passed
 		slog.New(w).Warn("the store cannot be opened", "cause", refused)
 		time.Sleep(quiet)
 		says("zhongkong: waiting for the store: it refuses connections: start it\n")

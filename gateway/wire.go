@@ -92,7 +92,7 @@ func (r *refusal) write(w http.ResponseWriter) (rid string) {
 		header := w.Header()
 		header.Set("Content-Type", "text/plain; charset=utf-8")
 		w.WriteHeader(r.status)
-		//nolint:gosec // G705: it is plain text; and a caller that has gone misses nothing
+		// A caller that has gone misses nothing.
 		_, _ = fmt.Fprintf(w, "%s (zhongkong) rid: %s\n", r.text, rid)
 		return rid
 	}
@@ -150,7 +150,7 @@ func writeBytes(w http.ResponseWriter, status int, body []byte) {
 		header["Content-Length"] = []string{strconv.Itoa(len(body))}
 	}
 	w.WriteHeader(status)
-	_, _ = w.Write(body) //nolint:gosec // it is JSON and says so; a caller that has gone misses nothing
+	_, _ = w.Write(body) // a caller that has gone misses nothing
 }
 
 // writeJSONLine answers a program, as WeChat does.

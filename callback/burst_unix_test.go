@@ -3,16 +3,14 @@
 package callback
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
-	"sync"
-	"sync/atomic"
-	"syscall"
 	"testing"
-	"time"
 
+	"github.com/zhongkong-go/zhongkong/internal/test/burst"
 	"github.com/zhongkong-go/zhongkong/store/memory"
 	"github.com/zhongkong-go/zhongkong/store/sqlite"
 )
@@ -20,7 +18,7 @@ import (
 // BenchmarkBurst handles encrypted texts, 32 at a time, with memory as its floor: how many
 // there are a second, and how much of a processor each takes.
 func BenchmarkBurst(b *testing.B) {
-	var floor, work float64 // pushes a second and µs of a processor, on memory
+	var floor burst.Floor
 	for _, name := range []string{"memory", "sqlite"} {
 		b.Run(name, func(b *testing.B) {
 			var once Once = memory.New()
@@ -43,48 +41,18 @@ func BenchmarkBurst(b *testing.B) {
 				requests[i] = sentAs(b, true, rawText(int64(i+1), "hello"))
 				requests[i].RequestURI, requests[i].URL.Scheme, requests[i].URL.Host = "", "http", server.Listener.Addr().String()
 			}
-			var next atomic.Int64
-			var all sync.WaitGroup
-			before := cpu()
-			b.ResetTimer()
-			for range 32 {
-				all.Go(func() {
-					for i := next.Add(1) - 1; i < int64(b.N); i = next.Add(1) - 1 {
-						response, err := client.Do(requests[i])
-						if err != nil {
-							b.Error(err)
-							return
-						}
-						n, _ := io.Copy(io.Discard, response.Body)
-						_ = response.Body.Close()
-						if response.StatusCode != http.StatusOK || n < 100 {
-							b.Errorf("answered %d with %d bytes", response.StatusCode, n)
-							return
-						}
-					}
-				})
-			}
-			all.Wait()
-			b.StopTimer()
-			rate := float64(b.N) / b.Elapsed().Seconds()
-			each := float64((cpu() - before).Microseconds()) / float64(b.N)
-			b.ReportMetric(rate, "pushes/s")
-			b.ReportMetric(each, "cpu-µs/push")
-			if name == "memory" {
-				floor, work = rate, each
-			} else if floor > 0 {
-				b.ReportMetric(rate/floor, "x_floor")
-				b.ReportMetric(each/work, "x_floor_cpu")
-			}
+			floor.Run(b, name == "memory", func(i int) error {
+				response, err := client.Do(requests[i])
+				if err != nil {
+					return err
+				}
+				n, _ := io.Copy(io.Discard, response.Body)
+				_ = response.Body.Close()
+				if response.StatusCode != http.StatusOK || n < 100 {
+					return fmt.Errorf("answered %d with %d bytes", response.StatusCode, n)
+				}
+				return nil
+			}, func() bool { return true })
 		})
 	}
-}
-
-// cpu is the processor time of this process.
-func cpu() time.Duration {
-	var usage syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
-		panic(err)
-	}
-	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }

@@ -101,7 +101,7 @@ func (f renewal) prologue(v *view) {
 	switch {
 	case errors.Is(f.unreadable, errUnsealed):
 		f.notes.UnsealedAt = now.UnixMicro()
-		k.log().Warn("a token that lies in the store in the clear is not used, but replaced: a process that shares the store has no seal key, or somebody else has written it; give all processes the same seal keys")
+		k.log().Warn("a token that is stored in the clear is not used, but replaced: a process that shares the store has no seal key, or somebody else has written it; give all processes the same seal keys")
 	case f.unreadable != nil:
 		f.notes.UnreadableAt = now.UnixMicro()
 		k.log().Warn("a token that was sealed with another key is replaced: give all processes that share the store the same seal keys", "cause", f.unreadable)

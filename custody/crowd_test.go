@@ -121,7 +121,7 @@ func TestCrowdOnANarrowStore(t *testing.T) {
 }
 
 // TestCrowdOnADeadStore: where the store answers nobody, nobody waits for a turn: all
-// accounts are served without it when its patience is over.
+// accounts are served without it after StorePatience.
 func TestCrowdOnADeadStore(t *testing.T) {
 	bubble(t, func(t *testing.T, _ *issuer, memory *memory.Store) {
 		const accounts = 2000

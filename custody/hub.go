@@ -37,7 +37,7 @@ type hub struct {
 	cancel context.CancelFunc
 	done   sync.WaitGroup
 	slots  chan struct{} // one for each Load that is under way
-	gate   gate          // of calls that change the store
+	turns  turns         // of calls that change the store
 
 	mu        sync.Mutex // guards what follows
 	queue     []*question

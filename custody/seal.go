@@ -58,8 +58,8 @@ func (s sealer) seal(name string, value Secret) (text, keyID string) {
 	return base64.StdEncoding.EncodeToString(sealed), k.id
 }
 
-// errUnsealed is about a value in the clear where seal keys are configured: whoever can
-// write the store may have put it there.
+// errUnsealed is about a value in the clear where seal keys are configured: any program that
+// can write the store may have put it there.
 var errUnsealed = errors.New("it is not sealed, and this process has seal keys: give all processes that share the store the same")
 
 // open reverses seal. Where there are keys, a value in the clear opens for nobody.

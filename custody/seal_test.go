@@ -75,7 +75,7 @@ func put(t *testing.T, store *memory.Store, value string) {
 }
 
 // TestPlanted: a value that somebody writes into the store is handed out by nobody who
-// has a seal key. Who holds a living one goes on with it; who has none fetches, once in
+// has a seal key. A process that holds a live one keeps it; one without fetches, once in
 // two minutes.
 func TestPlanted(t *testing.T) {
 	t.Parallel()

@@ -93,14 +93,14 @@ func (c *storeCalls) shorten(fence int64, end time.Time) error {
 func (c *storeCalls) write(
 	ctx context.Context, turn turn, call StoreCall, timeout time.Duration, do func(context.Context) error,
 ) (sent time.Time, err error) {
-	if err := c.hub.gate.enter(ctx, turn); err != nil {
+	if err := c.hub.turns.enter(ctx, turn); err != nil {
 		return time.Time{}, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	sent = time.Now()
 	err = do(ctx)
-	c.hub.gate.leave(time.Since(sent), timeout, storeFailure(err))
+	c.hub.turns.leave(time.Since(sent), timeout, err)
 	c.report(call, sent, err)
 	c.note(call, sent, err)
 	return sent, err

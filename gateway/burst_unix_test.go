@@ -10,13 +10,12 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/gateway"
+	"github.com/zhongkong-go/zhongkong/internal/test/burst"
 	"github.com/zhongkong-go/zhongkong/internal/test/logtest"
 	"github.com/zhongkong-go/zhongkong/simulator"
 	"github.com/zhongkong-go/zhongkong/store/open"
@@ -34,7 +33,7 @@ func (c *counter) RoundTrip(r *http.Request) (*http.Response, error) {
 // BenchmarkFanout pushes encrypted texts, 32 at a time, through a gateway to two systems
 // until both have all of them, with a gateway on memory as its floor.
 func BenchmarkFanout(b *testing.B) {
-	var floor, work float64
+	var floor burst.Floor
 	for _, name := range []string{"memory", "sqlite", "redis", "postgres", "mysql"} {
 		b.Run(name, func(b *testing.B) {
 			address := os.Getenv("ZHONGKONG_TEST_" + strings.ToUpper(name))
@@ -66,46 +65,14 @@ func BenchmarkFanout(b *testing.B) {
 					b.Fatal(err)
 				}
 			}
-			var next atomic.Int64
-			var all sync.WaitGroup
-			before := cpu()
-			b.ResetTimer()
-			for range 32 {
-				all.Go(func() {
-					for i := next.Add(1) - 1; i < int64(b.N); i = next.Add(1) - 1 {
-						recorder := httptest.NewRecorder()
-						g.ServeHTTP(recorder, requests[i])
-						if recorder.Code != http.StatusOK {
-							b.Errorf("answered %d %s", recorder.Code, recorder.Body)
-							return
-						}
-					}
-				})
-			}
-			all.Wait()
-			for network.delivered.Load() < 2*int64(b.N) && !b.Failed() {
-				time.Sleep(time.Millisecond)
-			}
-			b.StopTimer()
-			rate := float64(b.N) / b.Elapsed().Seconds()
-			each := float64((cpu() - before).Microseconds()) / float64(b.N)
-			b.ReportMetric(rate, "pushes/s")
-			b.ReportMetric(each, "cpu-µs/push")
-			if name == "memory" {
-				floor, work = rate, each
-			} else if floor > 0 {
-				b.ReportMetric(rate/floor, "x_floor")
-				b.ReportMetric(each/work, "x_floor_cpu")
-			}
+			floor.Run(b, name == "memory", func(i int) error {
+				recorder := httptest.NewRecorder()
+				g.ServeHTTP(recorder, requests[i])
+				if recorder.Code != http.StatusOK {
+					return fmt.Errorf("answered %d %s", recorder.Code, recorder.Body)
+				}
+				return nil
+			}, func() bool { return network.delivered.Load() >= 2*int64(b.N) })
 		})
 	}
-}
-
-// cpu is the processor time of this process.
-func cpu() time.Duration {
-	var usage syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
-		panic(err)
-	}
-	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }

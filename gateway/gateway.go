@@ -474,7 +474,7 @@ func (g *Gateway) Status() []custody.Status {
 // Look reads changes of clients now, which otherwise happens every two seconds.
 func (g *Gateway) Look(ctx context.Context) { g.registry.look(ctx) }
 
-// Drain lets /readyz say 503 from now on, so that whoever distributes calls sends no
+// Drain lets /readyz say 503 from now on, so that a load balancer sends no
 // more of them here, and ends the streams of events, whose subscribers go to another
 // gateway. Calls that come all the same are served.
 func (g *Gateway) Drain() {

@@ -59,7 +59,7 @@ func needles(values ...string) *[][]byte {
 	return &all
 }
 
-// of returns what to look for in answers about an account.
+// hidden returns what to look for in answers about an account.
 func (a *account) hidden() [][]byte {
 	if a == nil {
 		return nil

@@ -83,7 +83,7 @@ type Settings struct {
 	Timing    custody.Timing // of every renewal; a zero field means its default
 
 	// DrainGrace is how long new calls are taken after the program was told to end, while
-	// /readyz says 503: whoever distributes calls has to notice. Zero means 5 s, a
+	// /readyz says 503: a load balancer has to notice. Zero means 5 s, a
 	// negative value not at all.
 	DrainGrace time.Duration
 

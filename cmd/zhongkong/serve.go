@@ -337,7 +337,7 @@ func (s *service) run(ctx context.Context, t *terminal, started func(base string
 	return err
 }
 
-// linger goes on serving for a while, so that whoever distributes calls sees that it
+// linger goes on serving for a while, so that a load balancer sees that it
 // should send no more. A second signal ends the program at once.
 func (s *service) linger(failed <-chan error) {
 	grace := s.settings.DrainGrace
@@ -488,7 +488,7 @@ func (c *serveCmd) demo(ctx context.Context, t *terminal) (err error) {
 	var seal [32]byte
 	_, _ = rand.Read(seal[:]) // never fails, by its documentation
 	settings := &gateway.Settings{
-		DrainGrace: -1, // nobody distributes calls to it
+		DrainGrace: -1, // no load balancer is in front of it
 		Listen:     c.Listen, APIBase: "http://" + listener.Addr().String(),
 		Accounts: []gateway.Account{{AppID: account.AppID, Secret: custody.NewSecret(account.Secret), TokenAPI: platform.Classic}},
 		Admin:    gateway.Admin{Listen: "127.0.0.1:0", Key: custody.NewSecret(rand.Text() + rand.Text())},

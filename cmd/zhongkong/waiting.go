@@ -25,6 +25,7 @@ type waiting struct {
 	causes []string   // lines to say, in the order in which they were first logged
 	said   int        // of them
 	late   bool       // quiet has passed
+	over   bool       // the waiting has ended
 	timer  *time.Timer
 }
 
@@ -42,14 +43,15 @@ func (w *waiting) end() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.timer.Stop()
-	w.said = len(w.causes)
-	w.late = false
+	w.over = true
 }
 
 func (w *waiting) tell() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.late = true
+	if w.late = !w.over; w.over {
+		return // ended at the same moment
+	}
 	if len(w.causes) == 0 {
 		_, _ = fmt.Fprintf(w.out, "zhongkong: waiting for %s, which has not answered yet\n", w.what)
 	}
@@ -82,7 +84,7 @@ func (w *waiting) Handle(_ context.Context, record slog.Record) error {
 		return nil
 	}
 	w.causes = append(w.causes, text)
-	if w.late {
+	if w.late && !w.over {
 		w.catchUp()
 	}
 	return nil

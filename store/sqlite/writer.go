@@ -96,18 +96,29 @@ func (s *Store) lead(ctx context.Context, op *operation) {
 	case errors.Is(err, errAlone):
 		for _, one := range batch {
 			alone := []*operation{one}
-			one.finish(s.persist(ctx, func() error { return op.f.unlessMoved(op.f.transact(alone)) }))
+			s.settle(op, alone, s.persist(ctx, func() error { return op.f.unlessMoved(op.f.transact(alone)) }))
 		}
-	case codeOf(err) == busy:
-		s.mu.Lock()
-		s.waiting = slices.DeleteFunc(append(batch, s.waiting...), func(one *operation) bool { return one == op })
-		s.mu.Unlock()
-		op.finish(err)
 	default:
+		s.settle(op, batch, err)
+	}
+}
+
+// settle ends the operations of a transaction. Where a lock of another program was in the
+// way until the leader's time was over, that is the leader's error alone, and the others
+// wait again.
+func (s *Store) settle(leader *operation, batch []*operation, err error) {
+	if codeOf(err) != busy {
 		for _, one := range batch {
 			one.finish(err)
 		}
+		return
 	}
+	if s.leave(leader) || slices.Contains(batch, leader) {
+		leader.finish(err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.waiting = append(slices.DeleteFunc(batch, func(one *operation) bool { return one == leader }), s.waiting...)
 }
 
 // finish tells an operation's call how it ended: with err, or with what do returned.
@@ -271,22 +282,22 @@ func (t *tx) ExecContext(ctx context.Context, query string, args ...any) (sql.Re
 	return t.statement(ctx, query).ExecContext(ctx, args...)
 }
 
-// fields finds the fields of a struct by their tags.
-var fields = reflectx.NewMapperFunc("db", strings.ToLower)
+// tagged finds the fields of a struct by their tags.
+var tagged = reflectx.NewMapperFunc("db", strings.ToLower)
 
-var name = regexp.MustCompile(`:[a-z_]+`)
+var placeholder = regexp.MustCompile(`:[a-z_]+`)
 
 // NamedExecContext changes something with the fields of arg.
 func (t *tx) NamedExecContext(ctx context.Context, query string, arg any) (sql.Result, error) {
 	n, ok := t.named[query]
 	if !ok {
-		n.query = name.ReplaceAllStringFunc(query, func(found string) string {
+		n.query = placeholder.ReplaceAllStringFunc(query, func(found string) string {
 			n.names = append(n.names, found[1:])
 			return "?"
 		})
 		t.named[query] = n
 	}
-	values := fields.FieldsByName(reflect.ValueOf(arg), n.names)
+	values := tagged.FieldsByName(reflect.ValueOf(arg), n.names)
 	args := make([]any, len(values))
 	for i, value := range values {
 		args[i] = value.Interface()

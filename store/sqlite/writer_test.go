@@ -160,3 +160,36 @@ func TestFollowersOutliveTheirLeader(t *testing.T) {
 		t.Errorf("the table has %s", got)
 	}
 }
+
+// TestLockedIsTheLeadersError: of operations that a lock kept out, each in a transaction of
+// its own too, only the leader's fails; the others wait again.
+func TestLockedIsTheLeadersError(t *testing.T) {
+	t.Parallel()
+	path := newPath(t)
+	s := open(t, path, nil)
+	mustLoad(t, s, "")
+	run(t, raw(t, path), "BEGIN IMMEDIATE")
+	nothing := func(context.Context, *tx) error { return nil }
+	var ops []*operation
+	for range 3 {
+		ops = append(ops, &operation{f: s.present(), ctx: t.Context(), do: nothing, done: make(chan struct{})})
+	}
+	leader, other, last := ops[0], ops[1], ops[2]
+	locked := s.present().transact(ops[:1])
+	if codeOf(locked) != busy {
+		t.Fatalf("a transaction next to a lock: %v", locked)
+	}
+	s.settle(leader, []*operation{other}, locked) // alone
+	s.settle(leader, []*operation{leader, last}, locked)
+	if leader.err == nil || len(s.waiting) != 2 || s.waiting[0] != last || s.waiting[1] != other {
+		t.Errorf("the leader's error is %v, and %d wait", leader.err, len(s.waiting))
+	}
+	for _, op := range ops[1:] {
+		select {
+		case <-op.done:
+			t.Error("an operation that was not carried out has ended")
+		default:
+		}
+	}
+	s.waiting = nil
+}

@@ -9,16 +9,16 @@ import (
 
 // The calls that change a store, of one process, which are under way at once.
 const (
-	gateFirst = 16  // at the beginning
-	gateLeast = 4   // on a store that answers slowly
-	gateMost  = 512 // on one that answers at once
+	turnsFirst = 16  // at the beginning
+	turnsLeast = 4   // on a store that answers slowly
+	turnsMost  = 512 // on one that answers at once
 )
 
-// gate is where calls that change a store wait for their turn, so that the time of a call
+// turns is where calls that change a store wait for their turn, so that the time of a call
 // does not include a queue: neither ours nor, as far as we can see it, the store's. How
 // many are under way follows how fast the store answers. While it does nothing but fail,
 // nobody waits: each call learns so from the store.
-type gate struct {
+type turns struct {
 	mu      sync.Mutex // guards what follows
 	limit   float64
 	running int
@@ -37,7 +37,7 @@ const (
 )
 
 // enter waits for a place. Each nil error is followed by one leave.
-func (g *gate) enter(ctx context.Context, at turn) error {
+func (g *turns) enter(ctx context.Context, at turn) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -67,37 +67,37 @@ func (g *gate) enter(ctx context.Context, at turn) error {
 	return ctx.Err()
 }
 
-// leave ends a call that took so long, of the time that it had. failed means that the
-// store did not do its part.
-func (g *gate) leave(took, timeout time.Duration, failed bool) {
+// leave ends a call that took so long, of the time that it had, and how it ended.
+func (g *turns) leave(took, timeout time.Duration, err error) {
+	failed := storeFailure(err)
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.running--
 	now := time.Now()
-	if !failed {
+	if err == nil || isAnswer(err) {
 		g.served = now
 	}
 	g.failing = failed && now.Sub(g.served) > 2*timeout
 	switch {
 	case failed || took > timeout/2:
 		if now.Sub(g.shrunk) >= timeout/2 { // once for all calls that were under way
-			g.limit, g.shrunk = max(g.limit/2, gateLeast), now
+			g.limit, g.shrunk = max(g.limit/2, turnsLeast), now
 		}
 	case took < timeout/8 && g.running+1 >= g.places():
-		g.limit = min(g.limit+1/g.limit+0.1, gateMost)
+		g.limit = min(g.limit+1/g.limit+0.1, turnsMost)
 	}
 	g.admit()
 }
 
-func (g *gate) places() int {
+func (g *turns) places() int {
 	if g.limit == 0 {
-		g.limit = gateFirst
+		g.limit = turnsFirst
 	}
 	return int(g.limit)
 }
 
 // admit lets those in for whom there is a place. The mutex is held.
-func (g *gate) admit() {
+func (g *turns) admit() {
 	for at := range g.waiting {
 		for len(g.waiting[at]) > 0 && (g.failing || g.running < g.places()) {
 			close(g.waiting[at][0])

@@ -1,12 +1,19 @@
 package store
 
-import "time"
+import (
+	"errors"
+	"time"
+)
 
 // The limits of the arguments of callback.Once, in bytes.
 const (
 	MaxClaimName   = 64      // keys, accounts and owners
 	MaxClaimAnswer = 1 << 20 // answers and messages: callback.MaxBody, and what a program's seal adds
 )
+
+// ErrUnknown is what the calls of callback.Once apart from Claim and Take return for a
+// message that nobody has claimed, or that may be forgotten.
+var ErrUnknown = errors.New("zhongkong: the store knows nothing of this message: it was not claimed, or is forgotten")
 
 // ErrAnswerGone is what Wait and Keep of callback.Once return where the answer of a
 // message was dropped because there was no room for it. Package callback knows it by its

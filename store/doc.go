@@ -1,6 +1,7 @@
-// Package store is what all stores have in common: the rules of a credential ([Row]),
-// and what a store may offer apart from [custody.Store], as optional interfaces:
-// [Ledger], documents and a journal, and [Queue], deliveries that wait.
+// Package store is what all stores have in common: what they can do ([Store]), and the
+// rules of what they keep, as pure functions that engines apply: a credential ([Row]), a
+// message ([Claim]), a delivery ([Waiting]), a document ([Document]) and a line of the
+// journal ([Use]).
 //
 // The engines are in folders of their own: store/sqlite for many processes on one
 // machine, store/redis, store/postgres and store/mysql for many machines, and
@@ -8,3 +9,20 @@
 // checks one of your own. For a file or a table of your own and a single process,
 // [Func] makes a store of two functions.
 package store
+
+import (
+	"github.com/zhongkong-go/zhongkong/callback"
+	"github.com/zhongkong-go/zhongkong/custody"
+)
+
+// Store is what each engine of this module can do. Package custody needs only its own
+// part; the gateway needs all of it. Some engines are a [custody.Watcher] as well:
+// memory, Redis and PostgreSQL give notice of changes, SQLite and MySQL are looked at.
+type Store interface {
+	custody.Store
+	custody.ManyLoader
+	custody.Journal
+	callback.Once
+	Ledger
+	Queue
+}

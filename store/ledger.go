@@ -50,6 +50,18 @@ type Document struct {
 	Version int64  // of its last change
 }
 
+// Put is the rule of Put of [Ledger]: what is stored in place of d, the zero Document
+// where nothing is, when top is the highest version so far. The body is doc's, not a
+// copy.
+func (d Document) Put(nowUS, top int64, doc Document) (Document, error) {
+	live := d.Body != nil
+	if live && d.Version != doc.Version || !live && doc.Version != 0 {
+		return d, ErrConflict
+	}
+	doc.Version = max(top+1, nowUS)
+	return doc, nil
+}
+
 // Use is a line of a [Ledger]'s trail: who did what.
 type Use struct {
 	At      time.Time // the store's clock; ignored by Note

@@ -9,8 +9,6 @@ import (
 	"github.com/zhongkong-go/zhongkong/store"
 )
 
-var _ store.Ledger = (*Store)(nil)
-
 // useLines is what the trail keeps at least: it lasts no longer than the process.
 const useLines = 10_000
 
@@ -46,13 +44,12 @@ func (s *Store) Put(ctx context.Context, doc store.Document) (int64, error) {
 	}
 	err := s.do(ctx, func(now moment) error {
 		l, name := &s.ledger, documentName{doc.Kind, doc.Name}
-		there, found := l.documents[name]
-		live := found && there.Body != nil
-		if live && there.Version != doc.Version || !live && doc.Version != 0 {
-			return store.ErrConflict
+		put, err := l.documents[name].Put(now.time.UnixMicro(), l.version, doc)
+		if err != nil {
+			return err
 		}
-		l.version = max(l.version+1, now.time.UnixMicro())
-		doc.Version, doc.Body = l.version, bytes.Clone(doc.Body)
+		put.Body = bytes.Clone(put.Body)
+		doc, l.version = put, put.Version
 		if l.documents == nil {
 			l.documents = make(map[documentName]store.Document)
 		}

@@ -6,8 +6,6 @@ import (
 	"github.com/zhongkong-go/zhongkong/custody"
 )
 
-var _ custody.ManyLoader = (*Store)(nil)
-
 // LoadMany implements [custody.ManyLoader].
 func (s *Store) LoadMany(ctx context.Context, keys []custody.Key) (map[custody.Key]custody.Record, error) {
 	for _, key := range keys {

@@ -28,8 +28,7 @@ const notices = 256
 
 var errClosed = errors.New("zhongkong: the memory store is closed")
 
-// Store implements [custody.Store], [custody.Watcher], [custody.ManyLoader],
-// [custody.Journal], [store.Ledger] and [store.Queue], and Once of package
+// Store implements [store.Store] and [custody.Watcher]. Make one with [New].
 // callback. Make one with [New].
 type Store struct {
 	now  func() moment // tests step it
@@ -48,7 +47,7 @@ type Store struct {
 	answers  store.AnswerBudget
 
 	lines  map[string]*queue
-	pushed int // deliveries
+	pushed int64 // deliveries
 }
 
 // moment is one time on both clocks of the process.
@@ -68,9 +67,8 @@ type entry struct {
 }
 
 var (
-	_ custody.Store   = (*Store)(nil)
+	_ store.Store     = (*Store)(nil)
 	_ custody.Watcher = (*Store)(nil)
-	_ custody.Journal = (*Store)(nil)
 )
 
 // New returns an empty store. It needs no Close to be forgotten, except to end

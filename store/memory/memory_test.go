@@ -10,15 +10,9 @@ import (
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/custody"
-	"github.com/zhongkong-go/zhongkong/store/storetest"
 )
 
 var key = custody.Key{Kind: "access_token", AppID: "wx0123456789abcdef"}
-
-func TestConformance(t *testing.T) {
-	t.Parallel()
-	storetest.Run(t, func(*testing.T) custody.Store { return New() })
-}
 
 // stepped is a store whose clocks a test moves.
 func stepped() (s *Store, now *moment) {

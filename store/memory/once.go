@@ -3,13 +3,10 @@ package memory
 import (
 	"bytes"
 	"context"
-	"errors"
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/store"
 )
-
-var errUnknown = errors.New("zhongkong: the memory store knows nothing of this message; it was not claimed, or is forgotten")
 
 // message is what is known of a message that somebody claimed. Its times are of the
 // monotonic clock.
@@ -67,6 +64,9 @@ func (s *Store) sweep(now moment) {
 
 // Wait implements callback.Once.
 func (s *Store) Wait(ctx context.Context, key, owner string, lease time.Duration) (attempt int, answer []byte, err error) {
+	if err := store.CheckClaim("", key, owner, nil); err != nil {
+		return 0, nil, err
+	}
 	for {
 		var changed chan struct{}
 		var left time.Duration
@@ -92,6 +92,9 @@ func (s *Store) Wait(ctx context.Context, key, owner string, lease time.Duration
 
 // Hold implements callback.Once.
 func (s *Store) Hold(ctx context.Context, key, owner string, lease time.Duration) (held, kept bool, err error) {
+	if err := store.CheckClaim("", key, owner, nil); err != nil {
+		return false, false, err
+	}
 	err = s.about(ctx, key, func(now moment, m *message) error {
 		if held, kept = m.Hold(now.us(), owner, lease); held && lease <= 0 {
 			m.tell()
@@ -167,12 +170,12 @@ func (s *Store) Take(ctx context.Context, account, owner string, lease time.Dura
 // nothing.
 func (s *Store) Since() time.Time { return s.made }
 
-// about is do for a message that was claimed.
+// about is do for a message that is known.
 func (s *Store) about(ctx context.Context, key string, f func(now moment, m *message) error) error {
 	return s.do(ctx, func(now moment) error {
 		m := s.messages[key]
-		if m == nil {
-			return errUnknown
+		if m == nil || !m.Known(now.us()) {
+			return store.ErrUnknown
 		}
 		return f(now, m)
 	})

@@ -5,23 +5,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong/callback"
-	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/internal/test/pushtest"
-	"github.com/zhongkong-go/zhongkong/store/storetest"
 )
-
-var _ callback.Once = (*Store)(nil)
-
-func TestOnceConformance(t *testing.T) {
-	t.Parallel()
-	storetest.RunOnce(t, storetest.Options{
-		Open: func(*testing.T) func(*testing.T) custody.Store {
-			return func(*testing.T) custody.Store { return New() }
-		},
-		Handles: 1,
-	})
-}
 
 // TestOnceForgets: what is old goes by itself, and what waits to be handled stays.
 func TestOnceForgets(t *testing.T) {

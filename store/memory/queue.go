@@ -4,36 +4,26 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"maps"
 	"slices"
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/store"
 )
 
-var _ store.Queue = (*Store)(nil)
-
-// queue is the line of one receiver.
+// queue is the line of one receiver. Its times are of the monotonic clock.
 type queue struct {
-	items map[string]*item   // by id
-	lanes map[string][]*item // in order, none empty
+	items map[string]*store.Waiting   // by id
+	lanes map[string][]*store.Waiting // in order, none empty
 }
 
-// item is a delivery that waits. Its times are of the monotonic clock.
-type item struct {
-	store.Delivery
+func (l *queue) first(w *store.Waiting) bool { return l.lanes[w.Lane][0] == w }
 
-	place  int // in the order of Push
-	pushed time.Duration
-	free   time.Duration
-}
-
-func (l *queue) first(i *item) bool { return l.lanes[i.Lane][0] == i }
-
-func (l *queue) remove(i *item) {
-	delete(l.items, i.ID)
-	lane := slices.DeleteFunc(l.lanes[i.Lane], func(other *item) bool { return other == i })
-	if l.lanes[i.Lane] = lane; len(lane) == 0 {
-		delete(l.lanes, i.Lane)
+func (l *queue) remove(w *store.Waiting) {
+	delete(l.items, w.ID)
+	lane := slices.DeleteFunc(l.lanes[w.Lane], func(other *store.Waiting) bool { return other == w })
+	if l.lanes[w.Lane] = lane; len(lane) == 0 {
+		delete(l.lanes, w.Lane)
 	}
 }
 
@@ -46,17 +36,17 @@ func (s *Store) Push(ctx context.Context, deliveries []store.Delivery) error {
 		for _, d := range deliveries {
 			l := s.lines[d.Line]
 			if l == nil {
-				l = &queue{items: map[string]*item{}, lanes: map[string][]*item{}}
+				l = &queue{items: map[string]*store.Waiting{}, lanes: map[string][]*store.Waiting{}}
 				s.lines[d.Line] = l
 			}
 			if l.items[d.ID] != nil {
 				continue
 			}
 			s.pushed++
-			i := &item{Delivery: d, place: s.pushed, pushed: now.mono, free: now.mono + d.Wait}
-			i.Body, i.Pushed, i.Attempts = bytes.Clone(d.Body), now.time, 0
-			l.items[d.ID] = i
-			l.lanes[d.Lane] = append(l.lanes[d.Lane], i)
+			w := d.Push(now.us(), s.pushed)
+			w.Body, w.Pushed = bytes.Clone(d.Body), now.time
+			l.items[d.ID] = &w
+			l.lanes[d.Lane] = append(l.lanes[d.Lane], &w)
 		}
 		return nil
 	})
@@ -68,8 +58,8 @@ func (s *Store) Turn(ctx context.Context, line, id, owner string) (turn, waits b
 		return false, false, err
 	}
 	err = s.queued(ctx, line, func(_ moment, l *queue) error {
-		if i := l.items[id]; i != nil {
-			turn, waits = i.Owner == owner && l.first(i), true
+		if w := l.items[id]; w != nil {
+			turn, waits = w.Owner == owner && l.first(w), true
 		}
 		return nil
 	})
@@ -83,20 +73,16 @@ func (s *Store) Lend(ctx context.Context, line, owner string, lease time.Duratio
 	}
 	var lent []store.Delivery
 	err := s.queued(ctx, line, func(now moment, l *queue) error {
-		var free []*item
+		var free []*store.Waiting
 		for _, lane := range l.lanes {
-			if lane[0].free <= now.mono {
+			if lane[0].Free(now.us()) {
 				free = append(free, lane[0])
 			}
 		}
-		slices.SortFunc(free, func(a, b *item) int {
-			return cmp.Or(cmp.Compare(a.free, b.free), cmp.Compare(a.place, b.place))
-		})
-		for _, i := range free[:min(len(free), max(most, 0))] {
-			i.Owner, i.free = owner, now.mono+lease
-			i.Attempts++
-			d := i.Delivery
-			d.Body, d.Wait = bytes.Clone(d.Body), 0
+		slices.SortFunc(free, (*store.Waiting).Before)
+		for _, w := range free[:min(len(free), max(most, 0))] {
+			d := w.Lend(now.us(), owner, lease)
+			d.Body = bytes.Clone(d.Body)
 			lent = append(lent, d)
 		}
 		return nil
@@ -110,8 +96,8 @@ func (s *Store) Done(ctx context.Context, line, id string) error {
 		return err
 	}
 	return s.queued(ctx, line, func(_ moment, l *queue) error {
-		if i := l.items[id]; i != nil {
-			l.remove(i)
+		if w := l.items[id]; w != nil {
+			l.remove(w)
 		}
 		return nil
 	})
@@ -123,8 +109,8 @@ func (s *Store) Later(ctx context.Context, line, id, owner string, wait time.Dur
 		return err
 	}
 	return s.queued(ctx, line, func(now moment, l *queue) error {
-		if i := l.items[id]; i != nil && i.Owner == owner {
-			i.Owner, i.free = "", now.mono+wait
+		if w := l.items[id]; w != nil {
+			w.Later(now.us(), owner, wait)
 		}
 		return nil
 	})
@@ -139,12 +125,7 @@ func (s *Store) Lines(ctx context.Context) ([]store.Line, error) {
 				delete(s.lines, name)
 				continue
 			}
-			of := store.Line{Name: name, Waiting: len(l.items), Free: time.Duration(1<<63 - 1)}
-			for _, i := range l.items {
-				of.Oldest = max(of.Oldest, now.mono-i.pushed)
-				of.Free = min(of.Free, max(0, i.free-now.mono))
-			}
-			lines = append(lines, of)
+			lines = append(lines, store.LineOf(name, now.us(), maps.Values(l.items)))
 		}
 		slices.SortFunc(lines, func(a, b store.Line) int { return cmp.Compare(a.Name, b.Name) })
 		return nil
@@ -158,14 +139,10 @@ func (s *Store) Trim(ctx context.Context, line string, keep time.Duration, most 
 		return 0, err
 	}
 	err = s.queued(ctx, line, func(now moment, l *queue) error {
-		all := make([]*item, 0, len(l.items))
-		for _, i := range l.items {
-			all = append(all, i)
-		}
-		slices.SortFunc(all, func(a, b *item) int { return cmp.Compare(a.place, b.place) })
-		for n, i := range all {
-			if now.mono-i.pushed > keep || len(all)-n > most {
-				l.remove(i)
+		all := slices.SortedFunc(maps.Values(l.items), func(a, b *store.Waiting) int { return cmp.Compare(a.Place, b.Place) })
+		for n, w := range all {
+			if w.Over(now.us(), keep, len(all)-1-n, most) {
+				l.remove(w)
 				dropped++
 			}
 		}

@@ -12,8 +12,6 @@ import (
 	"github.com/zhongkong-go/zhongkong/store/internal/remote"
 )
 
-var _ store.Ledger = (*Store)(nil)
-
 const (
 	// nextVersion holds its row until the end of the transaction: one change of
 	// documents happens at a time, and versions become visible in their order.

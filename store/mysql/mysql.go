@@ -57,6 +57,7 @@ import (
 
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/migrations"
+	"github.com/zhongkong-go/zhongkong/store"
 	"github.com/zhongkong-go/zhongkong/store/internal/remote"
 )
 
@@ -81,18 +82,14 @@ type Options struct {
 	NoMigrate bool
 }
 
-// Store implements [custody.Store], [custody.Journal], [store.Ledger],
-// [store.Queue] and callback.Once. Make one with [Open].
+// Store implements [store.Store]. Make one with [Open].
 type Store struct {
 	remote.Once
 	*remote.Ledger
 	*remote.Queue
 }
 
-var (
-	_ custody.Store   = (*Store)(nil)
-	_ custody.Journal = (*Store)(nil)
-)
+var _ store.Store = (*Store)(nil)
 
 // Open connects to the database and makes or migrates the tables. It is an error
 // when the configuration cannot work: a wrong URL, user or password, a database

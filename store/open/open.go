@@ -19,8 +19,8 @@ import (
 	"log/slog"
 	"strings"
 
-	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/migrations"
+	"github.com/zhongkong-go/zhongkong/store"
 	"github.com/zhongkong-go/zhongkong/store/memory"
 	"github.com/zhongkong-go/zhongkong/store/mysql"
 	"github.com/zhongkong-go/zhongkong/store/postgres"
@@ -44,7 +44,7 @@ var ErrNoSchema = errors.New("zhongkong: this kind of store has no schema, so th
 
 // Open opens the store that address names. What it says of a configuration that
 // cannot work, and of a server that is away, is said in the store's own package.
-func Open(ctx context.Context, address string, options Options) (custody.Store, error) {
+func Open(ctx context.Context, address string, options Options) (store.Store, error) {
 	switch scheme, rest := split(address); scheme {
 	case "sqlite":
 		path, err := sqlite.ParseURL(address)
@@ -105,11 +105,11 @@ func Migrate(ctx context.Context, address string, action migrations.Action) (mig
 }
 
 // checked keeps the nil of a store's type out of the interface.
-func checked[S custody.Store](store S, err error) (custody.Store, error) {
+func checked[S store.Store](opened S, err error) (store.Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return store, nil
+	return opened, nil
 }
 
 func split(address string) (scheme, rest string) {

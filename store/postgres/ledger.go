@@ -12,8 +12,6 @@ import (
 	"github.com/zhongkong-go/zhongkong/store/internal/remote"
 )
 
-var _ store.Ledger = (*Store)(nil)
-
 const (
 	// lockDocuments lets one change of documents happen at a time and hinders no
 	// reader: versions become visible in their order.

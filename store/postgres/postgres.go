@@ -52,6 +52,7 @@ import (
 
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/migrations"
+	"github.com/zhongkong-go/zhongkong/store"
 	"github.com/zhongkong-go/zhongkong/store/internal/remote"
 )
 
@@ -76,8 +77,7 @@ type Options struct {
 	NoMigrate bool
 }
 
-// Store implements [custody.Store], [custody.Watcher], [custody.Journal],
-// [store.Ledger], [store.Queue] and callback.Once. Make one with [Open].
+// Store implements [store.Store] and [custody.Watcher]. Make one with [Open].
 type Store struct {
 	remote.Once
 	*remote.Ledger
@@ -86,9 +86,8 @@ type Store struct {
 }
 
 var (
-	_ custody.Store   = (*Store)(nil)
+	_ store.Store     = (*Store)(nil)
 	_ custody.Watcher = (*Store)(nil)
-	_ custody.Journal = (*Store)(nil)
 )
 
 // Open connects to the database and makes or migrates the tables. It is an error

@@ -1,12 +1,9 @@
 package postgres
 
 import (
-	"github.com/zhongkong-go/zhongkong/store"
 	"github.com/zhongkong-go/zhongkong/store/internal/remote"
 	"github.com/zhongkong-go/zhongkong/store/internal/sqlqueue"
 )
-
-var _ store.Queue = (*Store)(nil)
 
 // queue keeps what has to be delivered.
 func (e *engine) queue(s *remote.Store) *remote.Queue {

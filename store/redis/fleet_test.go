@@ -138,8 +138,6 @@ func TestCluster(t *testing.T) {
 		},
 	}
 	storetest.RunWith(t, options)
-	t.Run("Messages", func(t *testing.T) { storetest.RunOnce(t, options) })
-	t.Run("Queue", func(t *testing.T) { storetest.RunQueue(t, options) })
 	t.Run("LoadMany", func(t *testing.T) {
 		s := tests.OpenAt(t, cluster, nil).(*Store)
 		keys := make([]custody.Key, 100)

@@ -16,8 +16,6 @@ import (
 	"github.com/zhongkong-go/zhongkong/store/internal/remote"
 )
 
-var _ store.Ledger = (*Store)(nil)
-
 // The documents are a hash: kind, a newline and name → version, a colon, 1 or 0 for
 // one that was removed, a colon, body. Beside it stand the versions as a sorted set:
 // microseconds since 1970 are whole numbers to Lua's and Redis's floats.

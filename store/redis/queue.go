@@ -13,8 +13,6 @@ import (
 	"github.com/zhongkong-go/zhongkong/store"
 )
 
-var _ store.Queue = (*Store)(nil)
-
 // queue implements [store.Queue]. A line has these keys, in one slot:
 //
 //	rows    a hash: id → lane, number, pushed and free in µs, attempts, owner, a line each

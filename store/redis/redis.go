@@ -71,6 +71,7 @@ import (
 	"github.com/redis/go-redis/v9/maintnotifications"
 
 	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/store"
 	"github.com/zhongkong-go/zhongkong/store/internal/remote"
 )
 
@@ -100,8 +101,7 @@ type Options struct {
 	Prefix string
 }
 
-// Store implements [custody.Store], [custody.Watcher], [custody.Journal],
-// [store.Ledger], [store.Queue] and callback.Once. Make one with [Open].
+// Store implements [store.Store] and [custody.Watcher]. Make one with [Open].
 type Store struct {
 	remote.Once
 	*remote.Ledger
@@ -110,9 +110,8 @@ type Store struct {
 }
 
 var (
-	_ custody.Store   = (*Store)(nil)
+	_ store.Store     = (*Store)(nil)
 	_ custody.Watcher = (*Store)(nil)
-	_ custody.Journal = (*Store)(nil)
 )
 
 // Open connects to the server. It is an error when the configuration cannot

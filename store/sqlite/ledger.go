@@ -3,8 +3,6 @@ package sqlite
 import (
 	"bytes"
 	"context"
-	"database/sql"
-	"errors"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -13,14 +11,17 @@ import (
 	"github.com/zhongkong-go/zhongkong/store/internal/columns"
 )
 
-var _ store.Ledger = (*Store)(nil)
-
 // What the trail keeps; it is trimmed at every usePace-th line.
 const (
 	useLines = 100_000
 	useAge   = 90 * 24 * time.Hour
 	usePace  = 100
 )
+
+// topAndDocument is the highest version of all, and what is known of one document.
+const topAndDocument = `SELECT t.top, COALESCE(d.version, 0) AS version, d.body IS NOT NULL AS live
+	FROM (SELECT COALESCE(max(version), 0) AS top FROM zhongkong_documents) t
+	LEFT JOIN zhongkong_documents d ON d.kind = ? AND d.name = ?`
 
 // Documents implements [store.Ledger].
 func (s *Store) Documents(ctx context.Context, after int64) ([]store.Document, error) {
@@ -53,21 +54,24 @@ func (s *Store) Put(ctx context.Context, doc store.Document) (int64, error) {
 	}
 	var version int64
 	err := s.write(ctx, false, func(ctx context.Context, tx *tx) error {
-		var there struct {
+		var is struct {
+			Top     int64 `db:"top"` // the highest version
 			Version int64 `db:"version"`
 			Live    bool  `db:"live"`
 		}
-		err := tx.GetContext(ctx, &there, `SELECT version, body IS NOT NULL AS live FROM zhongkong_documents WHERE kind = ? AND name = ?`, doc.Kind, doc.Name)
-		switch {
-		case err != nil && !errors.Is(err, sql.ErrNoRows):
-			return err
-		case there.Live && there.Version != doc.Version, !there.Live && doc.Version != 0:
-			return store.ErrConflict
-		}
-		if err := tx.GetContext(ctx, &version, `SELECT coalesce(max(version), 0) + 1 FROM zhongkong_documents`); err != nil {
+		err := tx.GetContext(ctx, &is, topAndDocument, doc.Kind, doc.Name)
+		if err != nil {
 			return err
 		}
-		version = max(version, s.time().UnixMicro())
+		there := store.Document{Version: is.Version}
+		if is.Live {
+			there.Body = []byte{}
+		}
+		put, err := there.Put(s.time().UnixMicro(), is.Top, doc)
+		if err != nil {
+			return err
+		}
+		version = put.Version
 		_, err = tx.ExecContext(ctx,
 			`INSERT INTO zhongkong_documents (kind, name, body, version) VALUES (?, ?, ?, ?)
 			ON CONFLICT (kind, name) DO UPDATE SET body = excluded.body, version = excluded.version`,

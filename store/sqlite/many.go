@@ -11,8 +11,6 @@ import (
 	"github.com/zhongkong-go/zhongkong/store/internal/columns"
 )
 
-var _ custody.ManyLoader = (*Store)(nil)
-
 // selectRows has a row's name in front of what selectRow has.
 const selectRows = `SELECT name, value, seal_key, end_us, life_us, fence, notes,
 	top, attempt, lease_end_us, begun_us, unfinished_us, day, fetches

@@ -26,8 +26,6 @@ const (
 	forgetMost = 2000
 )
 
-var errUnknown = errors.New("zhongkong: the SQLite store knows nothing of this message; it was not claimed, or is forgotten")
-
 // What a statement of the table zhongkong_messages means by a row that may go, and by
 // one that nobody holds: store.Claim in SQL, to find rows and not to decide about them.
 const (
@@ -88,6 +86,9 @@ func (s *Store) Claim( //nolint:revive // the contract of messages, which all st
 
 // Wait implements callback.Once. It looks every quarter of a second.
 func (s *Store) Wait(ctx context.Context, key, owner string, lease time.Duration) (attempt int, answer []byte, err error) {
+	if err := store.CheckClaim("", key, owner, nil); err != nil {
+		return 0, nil, err
+	}
 	for pause := firstLook; ; pause = min(2*pause, lastLook) {
 		c, now, err := s.lookAt(ctx, key)
 		if err != nil {
@@ -114,6 +115,9 @@ func (s *Store) Wait(ctx context.Context, key, owner string, lease time.Duration
 
 // Hold implements callback.Once.
 func (s *Store) Hold(ctx context.Context, key, owner string, lease time.Duration) (held, kept bool, err error) {
+	if err := store.CheckClaim("", key, owner, nil); err != nil {
+		return false, false, err
+	}
 	err = s.about(ctx, key, func(now int64, c *store.Claim) []byte {
 		held, kept = c.Hold(now, owner, lease)
 		return nil
@@ -188,8 +192,8 @@ type claimRow struct {
 // for none.
 func (s *Store) about(ctx context.Context, key string, edit func(now int64, c *store.Claim) []byte) error {
 	return s.editClaim(ctx, key, func(now int64, c *store.Claim, found bool) ([]byte, error) {
-		if !found {
-			return nil, errUnknown
+		if !found || !c.Known(now) {
+			return nil, store.ErrUnknown
 		}
 		return edit(now, c), nil
 	})
@@ -229,8 +233,8 @@ func (s *Store) lookAt(ctx context.Context, key string) (c store.Claim, now int6
 	err = s.read(ctx, func(ctx context.Context, db *sqlx.DB) error {
 		c, now = store.Claim{}, s.now().UnixMicro()
 		there, err := foundRow(db.GetContext(ctx, &c, readClaim, key))
-		if err == nil && !there {
-			err = errUnknown
+		if err == nil && (!there || !c.Known(now)) {
+			err = store.ErrUnknown
 		}
 		return err
 	})

@@ -5,25 +5,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong/callback"
-	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/internal/test/pushtest"
-	"github.com/zhongkong-go/zhongkong/store/storetest"
 )
-
-var _ callback.Once = (*Store)(nil)
-
-func TestOnceConformance(t *testing.T) {
-	t.Parallel()
-	storetest.RunOnce(t, storetest.Options{Open: func(t *testing.T) func(t *testing.T) custody.Store {
-		t.Helper()
-		path := newPath(t)
-		return func(t *testing.T) custody.Store {
-			t.Helper()
-			return open(t, path, nil)
-		}
-	}})
-}
 
 // TestOnceForgets: what is old goes by itself, and what waits to be handled stays.
 func TestOnceForgets(t *testing.T) {

@@ -11,8 +11,6 @@ import (
 	"github.com/zhongkong-go/zhongkong/store/internal/sqlqueue"
 )
 
-var _ store.Queue = (*Store)(nil)
-
 // queue is the queue in db, at this moment.
 func (s *Store) queue(db sqlqueue.DB) sqlqueue.Queue {
 	return sqlqueue.Queue{

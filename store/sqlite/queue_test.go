@@ -5,22 +5,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/store"
-	"github.com/zhongkong-go/zhongkong/store/storetest"
 )
-
-func TestQueue(t *testing.T) {
-	t.Parallel()
-	storetest.RunQueue(t, storetest.Options{Open: func(t *testing.T) func(t *testing.T) custody.Store {
-		t.Helper()
-		path := newPath(t)
-		return func(t *testing.T) custody.Store {
-			t.Helper()
-			return open(t, path, nil)
-		}
-	}})
-}
 
 // TestQueueTrimsInPieces: a Trim of many deliveries leaves some for the next one.
 func TestQueueTrimsInPieces(t *testing.T) {

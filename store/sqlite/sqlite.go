@@ -53,6 +53,7 @@ import (
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/store"
 )
 
 // Options of [Open]. The zero value is good.
@@ -66,9 +67,7 @@ type Options struct {
 	NoMigrate bool
 }
 
-// Store implements [custody.Store], [custody.ManyLoader], [custody.Journal],
-// [store.Ledger] and [store.Queue], and Once of package callback. Make one
-// with [Open].
+// Store implements [store.Store]. Make one with [Open].
 type Store struct {
 	path string // absolute
 	log  *slog.Logger
@@ -96,10 +95,7 @@ type Store struct {
 	claims atomic.Uint64 // of new messages by this process
 }
 
-var (
-	_ custody.Store   = (*Store)(nil)
-	_ custody.Journal = (*Store)(nil)
-)
+var _ store.Store = (*Store)(nil)
 
 // errClosed is what calls after Close get.
 var errClosed = errors.New("zhongkong: the SQLite store is closed")

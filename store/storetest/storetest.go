@@ -8,6 +8,10 @@
 // A store that several processes share is checked better with [RunWith], which
 // opens several handles on the same data.
 //
+// Whatever else a store can do is found out and checked as well: [custody.Watcher],
+// [custody.Journal], [custody.ManyLoader], [store.Ledger], [store.Queue] and callback.Once.
+// [RunOnce] and [RunQueue] check the last two by themselves.
+//
 // The suite takes its times from the store's answers, so a store whose clock is
 // not this machine's passes as well. It needs a few seconds, most of them
 // waiting for leases to end.
@@ -23,6 +27,7 @@ import (
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/store"
 )
 
 // Options describe what the suite cannot find out by itself.
@@ -99,10 +104,18 @@ func RunWith(t *testing.T, options Options) {
 		{"LoadMany", checkLoadMany},
 		{"Ledger", checkLedger},
 		{"Model", checkModel},
+		{"Drawn", checkDrawn},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			c.check(t, newFixture(t, options))
 		})
+	}
+	f := newFixture(t, options)
+	if _, ok := f.store(0).(Once); ok {
+		t.Run("Once", func(t *testing.T) { RunOnce(t, options) })
+	}
+	if _, ok := f.store(0).(store.Queue); ok {
+		t.Run("Queue", func(t *testing.T) { RunQueue(t, options) })
 	}
 	if options.ServerClock {
 		t.Run("ProcessClock", func(t *testing.T) {
@@ -152,13 +165,13 @@ func newFixture(t *testing.T, options Options) *fixture {
 	}
 	f.open = options.Open(t)
 	for range options.Handles {
-		store := f.open(t)
+		handle := f.open(t)
 		t.Cleanup(func() {
-			if err := store.Close(); err != nil {
+			if err := handle.Close(); err != nil {
 				t.Errorf("Close: %v", err)
 			}
 		})
-		f.handles = append(f.handles, store)
+		f.handles = append(f.handles, handle)
 	}
 	return f
 }

@@ -193,7 +193,7 @@ func (r *run) disturb(kinds []trouble) {
 			return
 		}
 		if time.Now().After(deadline) {
-			r.t.Fatal("no window opened in a minute")
+			r.t.Fatal("FAIL: no window opened in a minute")
 		}
 	}
 }
@@ -264,7 +264,7 @@ func TestChaos(t *testing.T) {
 				t.Log("\n" + v.String())
 				if late = v.overtime; n == alone {
 					for _, line := range late {
-						t.Error(line)
+						t.Error("FAIL: " + line)
 					}
 				}
 			})

@@ -208,7 +208,7 @@ func (o *observer) answers(t *testing.T, after time.Time) time.Time {
 			return s.to
 		}
 		if time.Now().After(deadline) {
-			t.Fatal("the store does not answer a minute after its start")
+			t.Fatal("FAIL: the store does not answer a minute after its start")
 		}
 	}
 }
@@ -253,9 +253,8 @@ func (o *observer) wasted(appID string, journal []custody.Entry) (all []token) {
 			continue
 		}
 		saved := false
-		for i, e := range journal { // perhaps it was replaced between two looks
-			after := e.At.Sub(token.at)
-			if e.Event == custody.EventSave && !claimed[i] && after > 0 && after < 2*lookEvery && o.replaced(appID, e.At) {
+		for i, e := range slices.Backward(journal) { // oldest first: perhaps it was replaced between two looks
+			if e.Event == custody.EventSave && !claimed[i] && e.At.After(token.at) && o.replaced(appID, token, e.At) {
 				claimed[i], saved = true, true
 				break
 			}
@@ -267,15 +266,24 @@ func (o *observer) wasted(appID string, journal []custody.Entry) (all []token) {
 	return all
 }
 
-// replaced reports whether another token of the account was issued within two looks
-// after t.
-func (o *observer) replaced(appID string, t time.Time) bool {
+// replaced reports whether a token that was saved at t may have been replaced, by the next
+// that was issued for the account, before the observer looked.
+func (o *observer) replaced(appID string, of token, t time.Time) bool {
+	var next time.Time
 	for _, other := range o.tokens {
-		if after := other.at.Sub(t); other.appID == appID && after > 0 && after < 2*lookEvery {
-			return true
+		if other.appID == appID && other.at.After(of.at) && (next.IsZero() || other.at.Before(next)) {
+			next = other.at
 		}
 	}
-	return false
+	if next.Before(t) {
+		return false // none, or what was saved was that one
+	}
+	for _, look := range o.sights {
+		if look.answered() && look.from.After(t) && look.to.Before(next) {
+			return false
+		}
+	}
+	return true
 }
 
 // opening is when the window of a record in s opens, in which it is renewed: the second

@@ -53,7 +53,7 @@ func (r *run) judge() *verdict {
 			v.wasted++
 			if !v.lost(lost, a.API) {
 				v.beyond++
-				r.t.Errorf("%s, %s: a token was issued to %s at %s, and no store ever had it, although its holder had no trouble", a.AppID, a.API, lost.caller, r.when(lost.at))
+				r.t.Errorf("FAIL: %s, %s: a token was issued to %s at %s, and no store ever had it, although its holder had no trouble", a.AppID, a.API, lost.caller, r.when(lost.at))
 			}
 		}
 	}
@@ -64,7 +64,7 @@ func (r *run) judge() *verdict {
 func (v *verdict) check() {
 	t := v.r.t
 	if v.total.Calls == 0 || v.issued == 0 || v.total.Own == 0 {
-		t.Errorf("%d calls, %d tokens, %d calls of the path that is always refused: nothing was proven", v.total.Calls, v.issued, v.total.Own)
+		t.Errorf("FAIL: %d calls, %d tokens, %d calls of the path that is always refused: nothing was proven", v.total.Calls, v.issued, v.total.Own)
 	}
 	if v.slow*1000 > v.total.Calls {
 		v.overtime = append(v.overtime, fmt.Sprintf("%d of %d calls waited longer than a second outside outages: more than 1 in 1,000", v.slow, v.total.Calls))
@@ -74,7 +74,7 @@ func (v *verdict) check() {
 		windows, ends = windows+o.windows, ends+o.ends
 	}
 	if windows == 0 || ends == 0 {
-		t.Errorf("the outages met %d windows and %d ends of tokens: nothing was proven", windows, ends)
+		t.Errorf("FAIL: the outages met %d windows and %d ends of tokens: nothing was proven", windows, ends)
 	}
 }
 
@@ -252,7 +252,7 @@ func (v *verdict) fail(what string, i *incident, d time.Duration) {
 	v.r.t.Helper()
 	v.kinds[what]++
 	if v.kinds[what] <= mostShown {
-		v.r.t.Errorf("%s: %s", what, v.describe(i, d))
+		v.r.t.Errorf("FAIL: %s: %s", what, v.describe(i, d))
 	}
 }
 

@@ -61,10 +61,8 @@ func Run(t *testing.T, e Engine) {
 		check func(t *testing.T, server string)
 	}{
 		{"Conformance", e.conformance},
-		{"Messages", e.messages},
 		{"MessagesEnd", e.messagesEnd},
 		{"Pushes", e.pushes},
-		{"Queue", e.queue},
 		{"FirstStarts", e.firstStarts},
 		{"Prefixes", e.prefixes},
 		{"RoundTrips", e.roundTrips},
@@ -196,28 +194,6 @@ func (e Engine) conformance(t *testing.T, server string) {
 			proxy := testserver.NewProxy(t, Host(t, address))
 			return e.OpenAt(t, address, nil), e.OpenAt(t, Through(t, address, proxy.Addr), nil), proxy
 		}},
-	})
-}
-
-// messages is the conformance suite of callback.Once.
-func (e Engine) messages(t *testing.T, server string) {
-	storetest.RunOnce(t, storetest.Options{
-		ServerClock: true,
-		Open: func(t *testing.T) func(t *testing.T) custody.Store {
-			address := e.Place(t, server)
-			return func(t *testing.T) custody.Store { return e.OpenAt(t, address, nil) }
-		},
-	})
-}
-
-// queue is the conformance suite of store.Queue.
-func (e Engine) queue(t *testing.T, server string) {
-	storetest.RunQueue(t, storetest.Options{
-		ServerClock: true,
-		Open: func(t *testing.T) func(t *testing.T) custody.Store {
-			address := e.Place(t, server)
-			return func(t *testing.T) custody.Store { return e.OpenAt(t, address, nil) }
-		},
 	})
 }
 

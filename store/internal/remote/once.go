@@ -115,6 +115,9 @@ func (s Once) forget() {
 
 // Wait implements callback.Once. It looks every quarter of a second.
 func (s Once) Wait(ctx context.Context, key, owner string, lease time.Duration) (attempt int, answer []byte, err error) {
+	if err := store.CheckClaim("", key, owner, nil); err != nil {
+		return 0, nil, err
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(s.life, cancel)()
@@ -146,6 +149,9 @@ type standing struct{ held, kept bool }
 
 // Hold implements callback.Once.
 func (s Once) Hold(ctx context.Context, key, owner string, lease time.Duration) (held, kept bool, err error) {
+	if err := store.CheckClaim("", key, owner, nil); err != nil {
+		return false, false, err
+	}
 	is, err := about(ctx, s, key, func(now int64, m *columns.Message) (standing, []byte) {
 		var is standing
 		is.held, is.kept = m.Hold(now, owner, lease)
@@ -231,8 +237,8 @@ func (s Once) Take(ctx context.Context, account, owner string, lease time.Durati
 func about[T any](ctx context.Context, s Once, key string, edit func(nowUS int64, m *columns.Message) (T, []byte)) (T, error) {
 	return call(ctx, s.Store, func(ctx context.Context) (value T, err error) {
 		err = s.edit(ctx, key, func(state MessageState, m *columns.Message) (content []byte, err error) {
-			if !state.Found {
-				return nil, fmt.Errorf("zhongkong: the %s store knows nothing of this message; it was not claimed, or is forgotten", s.server.Kind)
+			if !state.Found || !m.Known(state.NowUS) {
+				return nil, store.ErrUnknown
 			}
 			value, content = edit(state.NowUS, m)
 			return content, nil

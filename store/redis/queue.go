@@ -20,6 +20,7 @@ import (
 //	lanes   a sorted set of lane, newline, number, newline, id: the order of a lane is that of the texts
 //	order   a sorted set of the ids, by their numbers
 //	heads   a sorted set of the ids that are first of their lane, by when they are free
+//	frees   a sorted set of all ids, by when they are free
 //	number  the last that was given out
 //
 // Which lines there are stands in a set in a slot of its own, before anything is in
@@ -28,13 +29,13 @@ type queue struct{ *engine }
 
 func (q *queue) keys(line string) []string {
 	of := q.prefix + "queue:{" + line + "}:"
-	return []string{of + "rows", of + "bodies", of + "lanes", of + "order", of + "heads", of + "number"}
+	return []string{of + "rows", of + "bodies", of + "lanes", of + "order", of + "heads", of + "number", of + "frees"}
 }
 
 // queueWords are the functions that the scripts of the queue begin with. Numbers of
 // 16 digits are whole to Lua's floats, but are printed so only by %.0f.
 const queueWords = `
-local rows, bodies, lanes, order, heads, number = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
+local rows, bodies, lanes, order, heads, number, frees = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7]
 local t = redis.call('TIME')
 local now = t[1] * 1000000 + t[2]
 local function text(n) return string.format('%.0f', n) end
@@ -47,6 +48,7 @@ local function read(id)
 end
 local function write(id, r)
 	redis.call('HSET', rows, id, table.concat({r.lane, r.n, text(r.pushed), text(r.free), text(r.attempts), r.owner}, '\n'))
+	redis.call('ZADD', frees, text(r.free), id)
 end
 local function place(lane, n, id) return lane .. '\n' .. string.format('%016.0f', n) .. '\n' .. id end
 local function first(lane)
@@ -58,6 +60,7 @@ local function remove(id)
 	redis.call('HDEL', rows, id)
 	redis.call('HDEL', bodies, id)
 	redis.call('ZREM', order, id)
+	redis.call('ZREM', frees, id)
 	if not r then redis.call('ZREM', heads, id) return end
 	redis.call('ZREM', lanes, place(r.lane, r.n, id))
 	if redis.call('ZREM', heads, id) == 0 then return end
@@ -129,8 +132,8 @@ var queueLineScript = goredis.NewScript(queueWords + `
 local n, oldest, free = redis.call('ZCARD', order), 0, 0
 local r = n > 0 and read(redis.call('ZRANGE', order, 0, 0)[1])
 if r then oldest = now - r.pushed end
-local head = redis.call('ZRANGE', heads, 0, 0, 'WITHSCORES')
-if head[2] then free = tonumber(head[2]) - now end
+local soonest = redis.call('ZRANGE', frees, 0, 0, 'WITHSCORES')
+if soonest[2] then free = tonumber(soonest[2]) - now end
 return {n, oldest, free}
 `)
 

@@ -1,6 +1,7 @@
 package remote
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
@@ -134,18 +135,25 @@ func (s *Store) change(ctx context.Context, lease custody.Lease, edit edit) erro
 		return err
 	}
 	name := lease.Key.String()
+	var lost *Change // one whose answer did not come
 	for pause := time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
-		state, err := s.read(ctx, name)
-		if err != nil {
-			return err
+		state, recalled := s.recall(name)
+		if !recalled {
+			var err error
+			if state, err = s.read(ctx, name); err != nil {
+				return err
+			}
+			if lost != nil && state.Version == lost.New && same(name, state.Row, lost.Row) {
+				return nil
+			}
 		}
 		row := state.Row
 		effect, err := edit(state.Now, &row)
-		if err != nil {
+		switch unchanged := err == nil && same(name, state.Row, row); {
+		case recalled && (err != nil || unchanged):
+			continue // what is remembered may be wrong by now
+		case err != nil || unchanged:
 			return err
-		}
-		if same(name, state.Row, row) {
-			return nil
 		}
 		change := Change{
 			Name: name, Found: state.Found, Old: state.Version,
@@ -164,19 +172,57 @@ func (s *Store) change(ctx context.Context, lease custody.Lease, edit edit) erro
 			change.Tell = &lease.Key
 		}
 		swapped, err := s.engine.Swap(ctx, change)
-		if err != nil {
+		switch {
+		case recalled && passes(err) && ctx.Err() == nil:
+			lost = &change // a connection may have been lost since the last call, see again
+			continue
+		case err != nil:
 			return err
-		}
-		if swapped {
+		case swapped:
+			s.remember(name, State{Row: row, Found: true, Version: change.New, Now: state.Now, read: state.read})
 			if change.Entry != nil {
 				s.tidy(name, state.Now)
 			}
 			return nil
+		case recalled:
+			continue
 		}
 		if err := sleep(ctx, pause+rand.N(pause)); err != nil {
 			return fmt.Errorf("zhongkong: others change the record of %s all the time: %w", name, err)
 		}
 	}
+}
+
+// recall returns, once, what was read or written of a row a moment ago, with the server's
+// time as it must be by now, which is no later than it is. To swap it is right if the row
+// still has that version; it decides nothing else. A renewal is Load, Acquire, Begin and
+// Save, and so each of them is one round trip.
+func (s *Store) recall(name string) (State, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	state, ok := s.recent[name]
+	delete(s.recent, name)
+	age := time.Since(state.read)
+	if !ok || age > recallTime {
+		return State{}, false
+	}
+	state.Now, state.read = state.Now.Add(age.Truncate(time.Microsecond)), state.read.Add(age.Truncate(time.Microsecond))
+	return state, true
+}
+
+// remember keeps a state for [Store.recall].
+func (s *Store) remember(name string, state State) {
+	state.Row.Notes = bytes.Clone(state.Row.Notes) // the caller may write into its own
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if state.Damage != nil {
+		delete(s.recent, name)
+		return
+	}
+	if s.recent == nil || len(s.recent) >= recallMost {
+		s.recent = make(map[string]State)
+	}
+	s.recent[name] = state
 }
 
 // same reports whether an edit left the row as it was.
@@ -226,6 +272,7 @@ func again[T any](ctx context.Context, read func() (T, error)) (T, error) {
 // credential is renewed and the row written anew.
 func (s *Store) readMany(ctx context.Context, names []string) ([]State, error) {
 	states, err := again(ctx, func() ([]State, error) { return s.engine.Read(ctx, names) })
+	read := time.Now()
 	if err == nil && len(states) != len(names) {
 		err = fmt.Errorf("zhongkong: %v answered %d records for %d", s.server, len(states), len(names))
 	}
@@ -233,6 +280,8 @@ func (s *Store) readMany(ctx context.Context, names []string) ([]State, error) {
 		return nil, err
 	}
 	for i, name := range names {
+		states[i].read = read
+		s.remember(name, states[i])
 		if damage := states[i].Damage; damage != nil {
 			s.log.Warn(
 				"a record is damaged and counts as empty",

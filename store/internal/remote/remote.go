@@ -7,7 +7,8 @@
 // rule of [store.Row], and lets the server swap the old row for the new one
 // if nobody changed it meanwhile and the decision is not too old. If somebody
 // did, it begins again. That costs two round trips where a transaction takes
-// four and a script or procedure one. In return the rules exist once, in Go, for
+// four and a script or procedure one, and one for a row that this process has
+// just read or written. In return the rules exist once, in Go, for
 // every server; and no lock is held while an answer travels, so a process that is
 // frozen or cut off in the middle of a call hinders nobody.
 //
@@ -55,6 +56,10 @@ const (
 	// lostAtMost is how many idle connections of a pool may turn out to be lost.
 	lostAtMost = 4
 
+	// recallTime is for how long a state is remembered, of recallMost rows at most.
+	recallTime = 10 * time.Second
+	recallMost = 1000
+
 	// decisionTime is how long after the reading of a row it may be swapped. A
 	// process that was frozen in between decides anew.
 	decisionTime = time.Second
@@ -101,6 +106,8 @@ type State struct {
 	Version int64     // tells whether it was changed; the server's time in µs at its last change, or more
 	Now     time.Time // the server's time of the reading
 	Damage  error     // what is wrong with the row, which then counts as empty; nothing of its content
+
+	read time.Time // when the answer with Now was there, by the clock of this process
 }
 
 // Change is what is written in one step.
@@ -136,6 +143,7 @@ type Store struct {
 	started bool      // Open has returned the store
 	warned  bool      // the failure was said
 	lines   map[string]int
+	recent  map[string]State // see recall; by name
 	claims  int // of new messages
 }
 

@@ -135,4 +135,10 @@ func (e *engine) Content(ctx context.Context, name string) ([]byte, error) {
 // Forget implements [remote.MessageEngine]. Redis does it.
 func (e *engine) Forget(context.Context) error { return nil }
 
+// ManyClocks says that two messages of a cluster may be on servers with two clocks.
+func (e *engine) ManyClocks() bool {
+	_, cluster := e.db.(*goredis.ClusterClient)
+	return cluster
+}
+
 var _ remote.MessageEngine = (*engine)(nil)

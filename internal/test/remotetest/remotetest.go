@@ -251,7 +251,12 @@ func (e Engine) roundTrips(t *testing.T, server string) {
 	s := e.OpenAt(t, Through(t, address, proxy.Addr), nil)
 	Save(t, s, "value") // what is done once is done, such as the journal's trimming
 	var lease custody.Lease
-	attempt := 0
+	attempt, message := 0, 0
+	once := s.(storetest.Once)
+	claim := func(ctx context.Context) error {
+		_, _, _, err := once.Claim(ctx, "account", fmt.Sprint("message ", message), "owner", time.Hour, time.Hour)
+		return err
+	}
 	trips := fewestTrips(t, proxy,
 		func(ctx context.Context) error { _, err := s.Load(ctx, Key); return err },
 		func(ctx context.Context) (err error) {
@@ -261,11 +266,17 @@ func (e Engine) roundTrips(t *testing.T, server string) {
 		},
 		func(ctx context.Context) error { return s.Begin(ctx, lease, nil) },
 		func(ctx context.Context) error { return s.Save(ctx, lease, custody.Record{Value: "next"}) },
+		func(ctx context.Context) error { message++; return claim(ctx) },
+		func(ctx context.Context) error {
+			_, _, err := once.Finish(ctx, fmt.Sprint("message ", message), "owner", []byte("answer"), time.Hour)
+			return err
+		},
+		claim,
 	)
 	for i, want := range []struct {
 		call string
 		most int
-	}{{"Load", 1}, {"Acquire", 1}, {"Begin", 1}, {"Save", 1}} {
+	}{{"Load", 1}, {"Acquire", 1}, {"Begin", 1}, {"Save", 1}, {"Claim", 1}, {"Finish", 1}, {"Claim of a repetition", 3}} {
 		if trips[i] > want.most {
 			t.Errorf("%s took %d round trips, want at most %d", want.call, trips[i], want.most)
 		}

@@ -1,7 +1,6 @@
 package remote
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
@@ -193,38 +192,6 @@ func (s *Store) change(ctx context.Context, lease custody.Lease, edit edit) erro
 	}
 }
 
-// recall returns, once, what was read or written of a row a moment ago, with the server's
-// time as it must be by now, which is no later than it is. To swap it is right if the row
-// still has that version; it decides nothing else. A renewal is Load, Acquire, Begin and
-// Save, and so each of them is one round trip.
-func (s *Store) recall(name string) (State, bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	state, ok := s.recent[name]
-	delete(s.recent, name)
-	age := time.Since(state.read)
-	if !ok || age > recallTime {
-		return State{}, false
-	}
-	state.Now, state.read = state.Now.Add(age.Truncate(time.Microsecond)), state.read.Add(age.Truncate(time.Microsecond))
-	return state, true
-}
-
-// remember keeps a state for [Store.recall].
-func (s *Store) remember(name string, state State) {
-	state.Row.Notes = bytes.Clone(state.Row.Notes) // the caller may write into its own
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if state.Damage != nil {
-		delete(s.recent, name)
-		return
-	}
-	if s.recent == nil || len(s.recent) >= recallMost {
-		s.recent = make(map[string]State)
-	}
-	s.recent[name] = state
-}
-
 // same reports whether an edit left the row as it was.
 func same(name string, before, after store.Row) bool {
 	return reflect.DeepEqual(columns.Of(name, &before), columns.Of(name, &after))
@@ -272,7 +239,6 @@ func again[T any](ctx context.Context, read func() (T, error)) (T, error) {
 // credential is renewed and the row written anew.
 func (s *Store) readMany(ctx context.Context, names []string) ([]State, error) {
 	states, err := again(ctx, func() ([]State, error) { return s.engine.Read(ctx, names) })
-	read := time.Now()
 	if err == nil && len(states) != len(names) {
 		err = fmt.Errorf("zhongkong: %v answered %d records for %d", s.server, len(states), len(names))
 	}
@@ -280,7 +246,7 @@ func (s *Store) readMany(ctx context.Context, names []string) ([]State, error) {
 		return nil, err
 	}
 	for i, name := range names {
-		states[i].read = read
+		states[i].read = s.tick(states[i].Now)
 		s.remember(name, states[i])
 		if damage := states[i].Damage; damage != nil {
 			s.log.Warn(

@@ -48,6 +48,8 @@ type MessageState struct {
 	Found   bool
 	Version int64 // tells whether it was changed; the server's time in µs at its last change, or more
 	NowUS   int64 // the server's time of the reading
+
+	read time.Time // when the answer was there, by the clock of this process
 }
 
 // MessageChange is what is written of a message in one step.
@@ -64,11 +66,11 @@ type MessageChange struct {
 // Once is a [Store] that keeps the contract of callback.Once too.
 type Once struct {
 	*Store
-	messages MessageEngine
+	pushes MessageEngine
 }
 
 // WithMessages is s with its engine's abilities.
-func WithMessages(s *Store, engine MessageEngine) Once { return Once{Store: s, messages: engine} }
+func WithMessages(s *Store, engine MessageEngine) Once { return Once{Store: s, pushes: engine} }
 
 // Claim implements callback.Once.
 func (s Once) Claim( //nolint:revive // the contract of messages, which all stores implement
@@ -80,7 +82,7 @@ func (s Once) Claim( //nolint:revive // the contract of messages, which all stor
 		return 0, 0, 0, err
 	}
 	claimed, err := call(ctx, s.Store, func(ctx context.Context) (claimed store.Claimed, err error) {
-		err = s.edit(ctx, key, func(state MessageState, m *columns.Message) (content []byte, err error) {
+		err = s.edit(ctx, key, true, func(state MessageState, m *columns.Message) (content []byte, err error) {
 			var fresh bool
 			if claimed, fresh = m.Claim(state.NowUS, account, owner, lease, keep); fresh {
 				content = []byte{}
@@ -107,7 +109,7 @@ func (s Once) forget() {
 	_ = s.Go(func() {
 		ctx, cancel := context.WithTimeout(s.life, callTime)
 		defer cancel()
-		if err := s.messages.Forget(ctx); err != nil && s.life.Err() == nil {
+		if err := s.pushes.Forget(ctx); err != nil && s.life.Err() == nil {
 			s.log.Debug("old messages were not forgotten", slog.String("server", s.server.String()), slog.Any("cause", err))
 		}
 	})
@@ -206,17 +208,17 @@ func (s Once) Take(ctx context.Context, account, owner string, lease time.Durati
 	}
 	t, err := call(ctx, s.Store, func(ctx context.Context) (t taken, err error) {
 		for t.attempt == 0 {
-			t.key, err = s.messages.FirstKept(ctx, account)
+			t.key, err = s.pushes.FirstKept(ctx, account)
 			if passes(err) && ctx.Err() == nil { // see readMany
-				t.key, err = s.messages.FirstKept(ctx, account)
+				t.key, err = s.pushes.FirstKept(ctx, account)
 			}
 			if err != nil || t.key == "" {
 				return taken{}, err
 			}
-			if t.message, err = s.messages.Content(ctx, t.key); err != nil {
+			if t.message, err = s.pushes.Content(ctx, t.key); err != nil {
 				return taken{}, err
 			}
-			err = s.edit(ctx, t.key, func(state MessageState, m *columns.Message) ([]byte, error) {
+			err = s.edit(ctx, t.key, false, func(state MessageState, m *columns.Message) ([]byte, error) {
 				t.attempt = 0
 				if state.Found && m.Waits(state.NowUS) { // what is kept stays the same as long as it is
 					t.attempt = m.Take(state.NowUS, owner, lease)
@@ -236,7 +238,7 @@ func (s Once) Take(ctx context.Context, account, owner string, lease time.Durati
 // second is the content to write, nil for none.
 func about[T any](ctx context.Context, s Once, key string, edit func(nowUS int64, m *columns.Message) (T, []byte)) (T, error) {
 	return call(ctx, s.Store, func(ctx context.Context) (value T, err error) {
-		err = s.edit(ctx, key, func(state MessageState, m *columns.Message) (content []byte, err error) {
+		err = s.edit(ctx, key, false, func(state MessageState, m *columns.Message) (content []byte, err error) {
 			if !state.Found || !m.Known(state.NowUS) {
 				return nil, store.ErrUnknown
 			}
@@ -248,34 +250,58 @@ func about[T any](ctx context.Context, s Once, key string, edit func(nowUS int64
 }
 
 // edit reads, edits and swaps a message until nobody came between. What edit
-// returns is the content to write, nil for none.
-func (s Once) edit(ctx context.Context, name string, edit func(state MessageState, m *columns.Message) ([]byte, error)) error {
+// returns is the content to write, nil for none. A message that may be new is taken for
+// one first.
+func (s Once) edit(ctx context.Context, name string, mayBeNew bool, edit func(state MessageState, m *columns.Message) ([]byte, error)) error {
+	var lost int64 // the version of a change whose answer did not come
 	for pause := time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
-		state, err := s.messages.ReadMessage(ctx, name)
-		if passes(err) && ctx.Err() == nil { // see readMany
-			state, err = s.messages.ReadMessage(ctx, name)
-		}
-		if err != nil {
-			return err
+		state, recalled := s.recallMessage(name, mayBeNew)
+		mayBeNew = false
+		if !recalled {
+			var err error
+			if state, err = s.readMessage(ctx, name); err != nil {
+				return err
+			}
+			if lost != 0 && state.Version == lost {
+				return nil
+			}
 		}
 		m := state.Message
 		content, err := edit(state, &m)
-		if err != nil {
+		switch unchanged := err == nil && content == nil && reflect.DeepEqual(m, state.Message); {
+		case recalled && (err != nil || unchanged):
+			continue // what is remembered may be wrong by now
+		case err != nil || unchanged:
 			return err
 		}
-		if content == nil && reflect.DeepEqual(m, state.Message) {
-			return nil
-		}
-		swapped, err := s.messages.SwapMessage(ctx, MessageChange{
+		change := MessageChange{
 			Message: m, Name: name, Content: content, Found: state.Found,
 			Old: state.Version, New: max(state.Version+1, state.NowUS),
 			UntilUS: state.NowUS + decisionTime.Microseconds(),
-		})
-		if err != nil || swapped {
+		}
+		swapped, err := s.pushes.SwapMessage(ctx, change)
+		switch {
+		case recalled && passes(err) && ctx.Err() == nil:
+			lost = change.New // a connection may have been lost since the last call, see again
+			continue
+		case err != nil:
 			return err
+		case swapped:
+			s.rememberMessage(name, MessageState{Message: m, Found: true, Version: change.New, NowUS: state.NowUS, read: state.read})
+			return nil
+		case recalled:
+			continue
 		}
 		if err := sleep(ctx, pause+rand.N(pause)); err != nil {
 			return fmt.Errorf("zhongkong: others change this message all the time: %w", err)
 		}
 	}
+}
+
+func (s Once) readMessage(ctx context.Context, name string) (MessageState, error) {
+	state, err := again(ctx, func() (MessageState, error) { return s.pushes.ReadMessage(ctx, name) })
+	if err == nil {
+		state.read = s.tick(time.UnixMicro(state.NowUS))
+	}
+	return state, err
 }

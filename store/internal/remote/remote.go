@@ -56,10 +56,6 @@ const (
 	// lostAtMost is how many idle connections of a pool may turn out to be lost.
 	lostAtMost = 4
 
-	// recallTime is for how long a state is remembered, of recallMost rows at most.
-	recallTime = 10 * time.Second
-	recallMost = 1000
-
 	// decisionTime is how long after the reading of a row it may be swapped. A
 	// process that was frozen in between decides anew.
 	decisionTime = time.Second
@@ -125,9 +121,10 @@ type Change struct {
 
 // Store implements [custody.Store] and [custody.Journal] over an [Engine].
 type Store struct {
-	engine Engine
-	server Server
-	log    *slog.Logger
+	engine     Engine
+	server     Server
+	log        *slog.Logger
+	manyClocks bool // each message may be on another server than the last
 
 	life  context.Context // ends with Close
 	end   context.CancelFunc
@@ -143,8 +140,11 @@ type Store struct {
 	started bool      // Open has returned the store
 	warned  bool      // the failure was said
 	lines   map[string]int
-	recent  map[string]State // see recall; by name
 	claims  int // of new messages
+
+	rows     memory[State]
+	messages memory[MessageState]
+	clock    reading // the last one
 }
 
 // attempt to open.
@@ -166,6 +166,9 @@ func Open(ctx context.Context, engine Engine, server Server, logger *slog.Logger
 		logger = slog.New(slog.DiscardHandler)
 	}
 	s := &Store{engine: engine, server: server, log: logger, lines: make(map[string]int)}
+	if many, ok := engine.(interface{ ManyClocks() bool }); ok {
+		s.manyClocks = many.ManyClocks()
+	}
 	s.life, s.end = context.WithCancel(context.Background())
 	limited, cancel := context.WithTimeout(ctx, openTime)
 	defer cancel()

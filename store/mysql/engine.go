@@ -23,7 +23,6 @@ import (
 // The pool of a process.
 const (
 	connections = 8
-	idle        = 4
 	idleTime    = time.Minute
 	lifeTime    = 30 * time.Minute
 )
@@ -91,7 +90,7 @@ func newEngine(address string, options Options) (*engine, error) {
 	}
 	db := sql.OpenDB(connector)
 	db.SetMaxOpenConns(connections)
-	db.SetMaxIdleConns(idle)
+	db.SetMaxIdleConns(connections)
 	db.SetConnMaxIdleTime(idleTime)
 	db.SetConnMaxLifetime(lifeTime)
 	named := func(query string) string { return strings.ReplaceAll(query, migrations.Prefix, s.prefix) }
@@ -269,7 +268,7 @@ func (e *engine) Trim(ctx context.Context, name string, before time.Time) error 
 // have lost its server, or have one that became a replica.
 func (e *engine) failed(err error) error {
 	if c := codeOf(err); err != nil && (c == 0 || isReadOnly(c)) {
-		remote.Evict(e.db.DB, idle)
+		remote.Evict(e.db.DB, connections)
 	}
 	return e.explain(err)
 }

@@ -27,7 +27,6 @@ import (
 // The pool of a process.
 const (
 	connections = 8
-	idle        = 4
 	idleTime    = time.Minute
 	lifeTime    = 30 * time.Minute
 )
@@ -98,7 +97,7 @@ func newEngine(address string, options Options) (*engine, error) {
 		stdlib.GetConnector(*s.config, stdlib.OptionShouldPing(func(context.Context, stdlib.ShouldPingParams) bool { return false })),
 	})
 	db.SetMaxOpenConns(connections)
-	db.SetMaxIdleConns(idle)
+	db.SetMaxIdleConns(connections)
 	db.SetConnMaxIdleTime(idleTime)
 	db.SetConnMaxLifetime(lifeTime)
 	logger := options.Logger
@@ -320,7 +319,7 @@ func (e *engine) Trim(ctx context.Context, name string, before time.Time) error 
 // have lost its server.
 func (e *engine) failed(err error) error {
 	if err != nil && codeOf(err) == "" {
-		remote.Evict(e.db.DB, idle)
+		remote.Evict(e.db.DB, connections)
 	}
 	return e.explain(err)
 }

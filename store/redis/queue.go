@@ -11,6 +11,7 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 
 	"github.com/zhongkong-go/zhongkong/store"
+	"github.com/zhongkong-go/zhongkong/store/internal/remote"
 )
 
 // queue implements [store.Queue]. A line has these keys, in one slot:
@@ -168,9 +169,16 @@ func (q *queue) Push(ctx context.Context, deliveries []store.Delivery) error {
 	}
 	// With their text, since a script that a server does not know would be an error
 	// here.
+	return q.all(ctx, deliveries, func(p goredis.Pipeliner, d store.Delivery) {
+		queuePushScript.Eval(ctx, p, q.keys(d.Line), d.ID, d.Lane, d.Owner, d.Wait.Microseconds(), d.Body)
+	})
+}
+
+// all sends the scripts of several deliveries together.
+func (q *queue) all(ctx context.Context, deliveries []store.Delivery, each func(p goredis.Pipeliner, d store.Delivery)) error {
 	answers, err := q.db.Pipelined(ctx, func(p goredis.Pipeliner) error {
 		for _, d := range deliveries {
-			queuePushScript.Eval(ctx, p, q.keys(d.Line), d.ID, d.Lane, d.Owner, d.Wait.Microseconds(), d.Body)
+			each(p, d)
 		}
 		return nil
 	})
@@ -182,10 +190,34 @@ func (q *queue) Push(ctx context.Context, deliveries []store.Delivery) error {
 	return q.explain(err)
 }
 
+// DoneAll implements [remote.QueueEngine].
+func (q *queue) DoneAll(ctx context.Context, deliveries []store.Delivery) error {
+	return q.all(ctx, deliveries, func(p goredis.Pipeliner, d store.Delivery) { queueDoneScript.Eval(ctx, p, q.keys(d.Line), d.ID) })
+}
+
 // Turn implements [store.Queue].
 func (q *queue) Turn(ctx context.Context, line, id, owner string) (turn, waits bool, err error) {
-	n, err := queueTurnScript.Run(ctx, q.db, q.keys(line), id, owner).Int()
-	return n == 2, n > 0, q.explain(err)
+	asked := &remote.Turn{Line: line, ID: id, Owner: owner}
+	err = q.TurnAll(ctx, []*remote.Turn{asked})
+	return asked.Is, asked.Waits, err
+}
+
+// TurnAll implements [remote.QueueEngine].
+func (q *queue) TurnAll(ctx context.Context, turns []*remote.Turn) error {
+	answers, err := q.db.Pipelined(ctx, func(p goredis.Pipeliner) error {
+		for _, t := range turns {
+			queueTurnScript.Eval(ctx, p, q.keys(t.Line), t.ID, t.Owner)
+		}
+		return nil
+	})
+	for i, answer := range answers {
+		n, failed := answer.(*goredis.Cmd).Int()
+		if err == nil {
+			err = failed
+		}
+		turns[i].Is, turns[i].Waits = n == 2, n > 0
+	}
+	return q.explain(err)
 }
 
 // Lend implements [store.Queue].

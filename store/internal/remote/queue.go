@@ -2,17 +2,40 @@ package remote
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/store"
 )
+
+// QueueEngine is [store.Queue] and can do several calls in one.
+type QueueEngine interface {
+	store.Queue
+
+	// DoneAll is Done of each.
+	DoneAll(ctx context.Context, deliveries []store.Delivery) error
+
+	// TurnAll is Turn of each.
+	TurnAll(ctx context.Context, turns []*Turn) error
+}
+
+// Turn is what Turn of [store.Queue] asks, and the answer.
+type Turn struct {
+	Line, ID, Owner string
+
+	Is    bool // it is Owner's turn
+	Waits bool
+}
 
 // Queue implements [store.Queue] beside a [Store], over an engine that keeps the
 // same contract. Every call may be repeated: a Lend whose answer was lost lends what
 // comes back when its lease is over.
 type Queue struct {
 	store  *Store
-	engine store.Queue
+	engine QueueEngine
+	pushes group[[]store.Delivery]
+	turns  group[*Turn]
+	ends   group[store.Delivery]
 
 	between func(err error) bool // somebody came between, and it may be tried again
 	explain func(err error) error
@@ -20,8 +43,36 @@ type Queue struct {
 
 // NewQueue returns the queue of a store. engine's errors are those of a driver, which
 // between and explain know; both may be nil.
-func NewQueue(store *Store, engine store.Queue, between func(error) bool, explain func(error) error) *Queue {
-	return &Queue{store, engine, between, explain}
+func NewQueue(s *Store, engine QueueEngine, between func(error) bool, explain func(error) error) *Queue {
+	late := s.late()
+	q := &Queue{store: s, engine: engine, between: between, explain: explain}
+	q.pushes.late, q.turns.late, q.ends.late = late, late, late
+	q.pushes.run = func(pushes [][]store.Delivery) error {
+		for len(pushes) > 0 { // as many at a time as one Push may have
+			n, all := 1, slices.Clone(pushes[0])
+			for ; n < len(pushes) && len(all)+len(pushes[n]) <= store.MaxPush; n++ {
+				all = append(all, pushes[n]...)
+			}
+			if err := q.change(func(ctx context.Context) error { return engine.Push(ctx, all) }); err != nil {
+				return err
+			}
+			pushes = pushes[n:]
+		}
+		return nil
+	}
+	q.turns.run = func(turns []*Turn) error {
+		return q.change(func(ctx context.Context) error { return engine.TurnAll(ctx, turns) })
+	}
+	q.ends.run = func(ends []store.Delivery) error {
+		return q.change(func(ctx context.Context) error { return engine.DoneAll(ctx, ends) })
+	}
+	return q
+}
+
+// change carries out a call that is nobody's alone.
+func (q *Queue) change(do func(ctx context.Context) error) error {
+	_, err := queued(context.Background(), q, func(ctx context.Context) (struct{}, error) { return struct{}{}, do(ctx) })
+	return err
 }
 
 // tries is how often a call is made that others come between.
@@ -50,10 +101,7 @@ func (q *Queue) Push(ctx context.Context, deliveries []store.Delivery) error {
 	if err := store.CheckPush(deliveries); err != nil {
 		return err
 	}
-	_, err := queued(ctx, q, func(ctx context.Context) (struct{}, error) {
-		return struct{}{}, q.engine.Push(ctx, deliveries)
-	})
-	return err
+	return q.pushes.do(ctx, deliveries)
 }
 
 // Turn implements [store.Queue].
@@ -61,11 +109,11 @@ func (q *Queue) Turn(ctx context.Context, line, id, owner string) (turn, waits b
 	if err := store.CheckDelivery(line, id, owner); err != nil {
 		return false, false, err
 	}
-	answer, err := queued(ctx, q, func(ctx context.Context) (a [2]bool, err error) {
-		a[0], a[1], err = q.engine.Turn(ctx, line, id, owner)
-		return a, err
-	})
-	return answer[0], answer[1], err
+	asked := &Turn{Line: line, ID: id, Owner: owner}
+	if err := q.turns.do(ctx, asked); err != nil {
+		return false, false, err
+	}
+	return asked.Is, asked.Waits, nil
 }
 
 // Lend implements [store.Queue].
@@ -83,10 +131,7 @@ func (q *Queue) Done(ctx context.Context, line, id string) error {
 	if err := store.CheckDelivery(line, id, ""); err != nil {
 		return err
 	}
-	_, err := queued(ctx, q, func(ctx context.Context) (struct{}, error) {
-		return struct{}{}, q.engine.Done(ctx, line, id)
-	})
-	return err
+	return q.ends.do(ctx, store.Delivery{Line: line, ID: id})
 }
 
 // Later implements [store.Queue].

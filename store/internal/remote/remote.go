@@ -345,7 +345,7 @@ func call[T any](ctx context.Context, s *Store, do func(ctx context.Context) (T,
 	if err != nil {
 		return none, err
 	}
-	a := answer{err: errors.New("zhongkong: no answer yet from " + s.server.String())}
+	a := answer{err: s.late()}
 	select {
 	case a = <-answers:
 		if errors.Is(a.err, os.ErrDeadlineExceeded) {
@@ -371,6 +371,9 @@ func call[T any](ctx context.Context, s *Store, do func(ctx context.Context) (T,
 		return none, because(a.err, limited.Err())
 	}
 }
+
+// late is the error while nothing has answered.
+func (s *Store) late() error { return errors.New("zhongkong: no answer yet from " + s.server.String()) }
 
 // ask runs do unless the store is closed.
 func ask[T any](ctx context.Context, s *Store, do func(ctx context.Context) (T, error)) (answer T, err error) {

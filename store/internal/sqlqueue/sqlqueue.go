@@ -3,6 +3,7 @@
 package sqlqueue
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/zhongkong-go/zhongkong/migrations"
 	"github.com/zhongkong-go/zhongkong/store"
+	"github.com/zhongkong-go/zhongkong/store/internal/remote"
 )
 
 // DB is a database or a transaction.
@@ -32,6 +34,8 @@ type Queue struct {
 	Now    string // the time in µs, as an expression; "" for NowUS
 	NowUS  int64
 	Ignore string // what ends an INSERT that leaves a row alone which is there
+
+	Returning bool // an UPDATE can say what it has changed, and pass over what others change
 }
 
 // Whatever was pushed before into a lane has a lower seq, unless it was pushed at the
@@ -41,7 +45,7 @@ const (
 
 	pushRow = `(?, ?, ?, ?, NOW + ?, NOW, 0, ?)`
 
-	turn = `SELECT q.owner AS owner, NOT EXISTS (` + earlier + `) AS first FROM zhongkong_queue q WHERE q.line = ? AND q.id = ?`
+	turn = `SELECT q.line, q.id, q.owner, NOT EXISTS (` + earlier + `) AS first FROM zhongkong_queue q WHERE ` + one
 
 	earlier = `SELECT 1 FROM zhongkong_queue e WHERE e.line = q.line AND e.lane = q.lane AND e.seq < q.seq`
 
@@ -51,9 +55,15 @@ const (
 	// The condition once more, for a row that another one was quicker to take.
 	lend = `UPDATE zhongkong_queue SET owner = ?, free_us = NOW + ?, attempts = attempts + 1 WHERE seq IN (?) AND free_us <= NOW`
 
+	// Both in one, and without a wait for those that another one takes.
+	lendFree = `UPDATE zhongkong_queue SET owner = ?, free_us = NOW + ?, attempts = attempts + 1
+		WHERE seq IN (` + free + ` FOR UPDATE OF q SKIP LOCKED) RETURNING line, lane, id, owner, attempts, pushed_us, body`
+
 	lent = `SELECT line, lane, id, owner, attempts, pushed_us, body FROM zhongkong_queue WHERE seq IN (?) AND owner = ? ORDER BY seq`
 
-	done = `DELETE FROM zhongkong_queue WHERE line = ? AND id = ?`
+	done = `DELETE FROM zhongkong_queue WHERE ` + one
+
+	one = `line = ? AND id = ?`
 
 	later = `UPDATE zhongkong_queue SET owner = '', free_us = NOW + ? WHERE line = ? AND id = ? AND owner = ?`
 
@@ -149,19 +159,42 @@ func (q Queue) Push(ctx context.Context, deliveries []store.Delivery) error {
 
 // Turn implements [store.Queue].
 func (q Queue) Turn(ctx context.Context, line, id, owner string) (first, waits bool, err error) {
-	var row struct {
+	asked := &remote.Turn{Line: line, ID: id, Owner: owner}
+	err = q.TurnAll(ctx, []*remote.Turn{asked})
+	return asked.Is && err == nil, asked.Waits && err == nil, err
+}
+
+// TurnAll implements [remote.QueueEngine].
+func (q Queue) TurnAll(ctx context.Context, turns []*remote.Turn) error {
+	args := make([]any, 0, 2*len(turns))
+	for _, t := range turns {
+		args = append(args, t.Line, t.ID)
+		t.Is, t.Waits = false, false
+	}
+	var rows []struct {
+		Line  string `db:"line"`
+		ID    string `db:"id"`
 		Owner string `db:"owner"`
 		First bool   `db:"first"`
 	}
-	err = q.get(ctx, &row, turn, line, id)
-	if errors.Is(err, sql.ErrNoRows) {
-		return false, false, nil
+	if err := q.list(ctx, &rows, turn+strings.Repeat(" OR "+one, len(turns)-1), args...); err != nil {
+		return err
 	}
-	return err == nil && row.First && row.Owner == owner, err == nil, err
+	for _, row := range rows {
+		for _, t := range turns {
+			if t.Line == row.Line && t.ID == row.ID {
+				t.Is, t.Waits = row.First && row.Owner == t.Owner, true
+			}
+		}
+	}
+	return nil
 }
 
 // Lend implements [store.Queue].
 func (q Queue) Lend(ctx context.Context, line, owner string, lease time.Duration, most int) ([]store.Delivery, error) {
+	if q.Returning {
+		return q.taken(ctx, lendFree, owner, lease.Microseconds(), line, max(most, 0))
+	}
 	var seqs []int64
 	if err := q.list(ctx, &seqs, free, line, max(most, 0)); err != nil || len(seqs) == 0 {
 		return nil, err
@@ -169,6 +202,11 @@ func (q Queue) Lend(ctx context.Context, line, owner string, lease time.Duration
 	if _, err := q.exec(ctx, lend, owner, lease.Microseconds(), seqs); err != nil {
 		return nil, err
 	}
+	return q.taken(ctx, lent, seqs, owner)
+}
+
+// taken returns the deliveries that a statement lists.
+func (q Queue) taken(ctx context.Context, query string, args ...any) ([]store.Delivery, error) {
 	var rows []struct {
 		Line     string `db:"line"`
 		Lane     string `db:"lane"`
@@ -178,7 +216,7 @@ func (q Queue) Lend(ctx context.Context, line, owner string, lease time.Duration
 		PushedUS int64  `db:"pushed_us"`
 		Body     []byte `db:"body"`
 	}
-	if err := q.list(ctx, &rows, lent, seqs, owner); err != nil {
+	if err := q.list(ctx, &rows, query, args...); err != nil || len(rows) == 0 {
 		return nil, err
 	}
 	deliveries := make([]store.Delivery, len(rows))
@@ -194,6 +232,20 @@ func (q Queue) Lend(ctx context.Context, line, owner string, lease time.Duration
 // Done implements [store.Queue].
 func (q Queue) Done(ctx context.Context, line, id string) error {
 	_, err := q.exec(ctx, done, line, id)
+	return err
+}
+
+// DoneAll implements [remote.QueueEngine]. It goes through the rows in one order, so that
+// two of them wait for each other only one way.
+func (q Queue) DoneAll(ctx context.Context, deliveries []store.Delivery) error {
+	sorted := slices.SortedFunc(slices.Values(deliveries), func(a, b store.Delivery) int {
+		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.ID, b.ID))
+	})
+	args := make([]any, 0, 2*len(sorted))
+	for _, d := range sorted {
+		args = append(args, d.Line, d.ID)
+	}
+	_, err := q.exec(ctx, done+strings.Repeat(" OR "+one, len(sorted)-1), args...)
 	return err
 }
 

@@ -78,6 +78,11 @@ func TestSoakProcesses(t *testing.T) {
 	bottest.Soak(t, tests.Place(t, testserver.URL(t, testserver.MySQL)))
 }
 
+func TestKilledInBursts(t *testing.T) {
+	t.Parallel()
+	bottest.KilledInBursts(t, tests.Place(t, testserver.URL(t, testserver.MySQL)))
+}
+
 // raw executes a statement in which PREFIX_ stands for the URL's prefix.
 func raw(t *testing.T, address, query string, args ...any) {
 	t.Helper()

@@ -79,6 +79,11 @@ func TestSoakProcesses(t *testing.T) {
 	bottest.Soak(t, tests.Place(t, testserver.URL(t, testserver.Postgres)))
 }
 
+func TestKilledInBursts(t *testing.T) {
+	t.Parallel()
+	bottest.KilledInBursts(t, tests.Place(t, testserver.URL(t, testserver.Postgres)))
+}
+
 func TestSpeedNotice(t *testing.T) { tests.SpeedNotice(t) }
 
 // connect is somebody else's connection.

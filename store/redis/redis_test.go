@@ -99,6 +99,11 @@ func TestSoakProcesses(t *testing.T) {
 	bottest.Soak(t, tests.Place(t, testserver.URL(t, testserver.Redis)))
 }
 
+func TestKilledInBursts(t *testing.T) {
+	t.Parallel()
+	bottest.KilledInBursts(t, tests.Place(t, testserver.URL(t, testserver.Redis)))
+}
+
 func TestSpeedNotice(t *testing.T) { tests.SpeedNotice(t) }
 
 // raw is somebody else's connection.

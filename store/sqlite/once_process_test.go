@@ -17,3 +17,8 @@ func TestSoakProcesses(t *testing.T) {
 	t.Parallel()
 	bottest.Soak(t, newPath(t))
 }
+
+func TestKilledInBursts(t *testing.T) {
+	t.Parallel()
+	bottest.KilledInBursts(t, newPath(t))
+}

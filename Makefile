@@ -12,7 +12,7 @@ LINT      = $(GO) tool -modfile=.ci/tools/go.mod golangci-lint
 # Each tree has a cache: with -trimpath the builds of two trees look alike, and a shared
 # cache would report the files of one tree under the paths of the other.
 export GOLANGCI_LINT_CACHE ?= $(CURDIR)/.cache/golangci-lint
-FOREIGN   = test/interop adapters/silenceper adapters/powerwechat adapters/chanxuehong test/benchmarks
+FOREIGN   = examples/bolt test/interop adapters/silenceper adapters/powerwechat adapters/chanxuehong test/benchmarks
 MODULES   = test/pages $(FOREIGN)
 
 .DEFAULT_GOAL := help

@@ -37,7 +37,7 @@ func checkDrawn(t *testing.T, f *fixture) {
 	rapid.Check(t, func(rt *rapid.T) {
 		run++
 		rules := memory.New()
-		defer rules.Close()
+		defer func() { _ = rules.Close() }()
 		d := &drawn{T: rt, ctx: t.Context(), f: f, rules: rules, run: fmt.Sprintf("run%d", run), versions: map[int64]int64{0: 0}}
 		rt.Repeat(map[string]func(*rapid.T){
 			"put": d.put, "documents": d.documents, "note": d.note, "uses": d.uses,

@@ -136,15 +136,12 @@ func (s *Store) change(ctx context.Context, lease custody.Lease, edit edit) erro
 	name := lease.Key.String()
 	var lost *Change // one whose answer did not come
 	for pause := time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
-		state, recalled := s.recall(name)
-		if !recalled {
-			var err error
-			if state, err = s.read(ctx, name); err != nil {
-				return err
-			}
-			if lost != nil && state.Version == lost.New && same(name, state.Row, lost.Row) {
-				return nil
-			}
+		state, recalled, err := s.state(ctx, name)
+		switch {
+		case err != nil:
+			return err
+		case lost != nil && !recalled && state.Version == lost.New && same(name, state.Row, lost.Row):
+			return nil
 		}
 		row := state.Row
 		effect, err := edit(state.Now, &row)
@@ -154,22 +151,7 @@ func (s *Store) change(ctx context.Context, lease custody.Lease, edit edit) erro
 		case err != nil || unchanged:
 			return err
 		}
-		change := Change{
-			Name: name, Found: state.Found, Old: state.Version,
-			New: max(state.Version+1, state.Now.UnixMicro()),
-			Row: row, Until: state.Now.Add(decisionTime),
-		}
-		if !effect.until.IsZero() && effect.until.Before(change.Until) {
-			change.Until = effect.until
-		}
-		if effect.event != "" {
-			change.Entry = &custody.Entry{
-				At: state.Now, Event: effect.event, Fence: lease.Fence, Attempt: lease.Attempt, Detail: store.JournalDetail(lease.Detail),
-			}
-		}
-		if effect.tell {
-			change.Tell = &lease.Key
-		}
+		change := state.change(lease, row, effect)
 		swapped, err := s.engine.Swap(ctx, change)
 		switch {
 		case recalled && passes(err) && ctx.Err() == nil:
@@ -190,6 +172,35 @@ func (s *Store) change(ctx context.Context, lease custody.Lease, edit edit) erro
 			return fmt.Errorf("zhongkong: others change the record of %s all the time: %w", name, err)
 		}
 	}
+}
+
+// state is a row as it was a moment ago, or is now.
+func (s *Store) state(ctx context.Context, name string) (state State, recalled bool, err error) {
+	if state, recalled = s.recall(name); !recalled {
+		state, err = s.read(ctx, name)
+	}
+	return state, recalled, err
+}
+
+// change is what makes row of a state.
+func (s *State) change(lease custody.Lease, row store.Row, effect effect) Change {
+	change := Change{
+		Name: lease.Key.String(), Found: s.Found, Old: s.Version,
+		New: max(s.Version+1, s.Now.UnixMicro()),
+		Row: row, Until: s.Now.Add(decisionTime),
+	}
+	if !effect.until.IsZero() && effect.until.Before(change.Until) {
+		change.Until = effect.until
+	}
+	if effect.event != "" {
+		change.Entry = &custody.Entry{
+			At: s.Now, Event: effect.event, Fence: lease.Fence, Attempt: lease.Attempt, Detail: store.JournalDetail(lease.Detail),
+		}
+	}
+	if effect.tell {
+		change.Tell = &lease.Key
+	}
+	return change
 }
 
 // same reports whether an edit left the row as it was.

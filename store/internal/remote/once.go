@@ -252,7 +252,10 @@ func about[T any](ctx context.Context, s Once, key string, edit func(nowUS int64
 // edit reads, edits and swaps a message until nobody came between. What edit
 // returns is the content to write, nil for none. A message that may be new is taken for
 // one first.
-func (s Once) edit(ctx context.Context, name string, mayBeNew bool, edit func(state MessageState, m *columns.Message) ([]byte, error)) error {
+func (s Once) edit(
+	ctx context.Context, name string, mayBeNew bool,
+	edit func(state MessageState, m *columns.Message) ([]byte, error),
+) error {
 	var lost int64 // the version of a change whose answer did not come
 	for pause := time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
 		state, recalled := s.recallMessage(name, mayBeNew)

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/rand"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -20,9 +19,9 @@ import (
 	"github.com/zhongkong-go/zhongkong/gateway"
 	"github.com/zhongkong-go/zhongkong/gateway/console"
 	"github.com/zhongkong-go/zhongkong/gateway/metrics"
+	"github.com/zhongkong-go/zhongkong/internal/environ"
 	"github.com/zhongkong-go/zhongkong/internal/gate"
 	"github.com/zhongkong-go/zhongkong/internal/shape"
-	"github.com/zhongkong-go/zhongkong/middleware/wechat"
 	"github.com/zhongkong-go/zhongkong/platform"
 	"github.com/zhongkong-go/zhongkong/simulator"
 	"github.com/zhongkong-go/zhongkong/store/open"
@@ -48,7 +47,7 @@ type serveCmd struct {
 
 // Help is what stands below the flags' list.
 func (*serveCmd) Help() string {
-	return `Needs ZHONGKONG_SEAL_KEY (openssl rand -base64 32), the same for every gateway of a store. ZHONGKONG_STORE says where tokens, clients and
+	return `Needs ZHONGKONG_SEAL_KEY (openssl rand -base64 32), or ZHONGKONG_SEAL_KEY_FILE with a file of it, the same for every gateway of a store. ZHONGKONG_STORE says where tokens, clients and
 the journal are, ZHONGKONG_LOG_LEVEL how much is logged, to standard error, ZHONGKONG_FETCH_TIMEOUT and its kin how long each step of a
 renewal may take. SIGHUP reads the configuration again; SIGTERM ends it: for 5 s
 (ZHONGKONG_DRAIN_GRACE) /readyz says 503 and calls are served, then those under way are brought to their end. A second one ends it at once.`
@@ -167,7 +166,7 @@ func (c *serveCmd) settings(t *terminal) (*gateway.Settings, error) {
 			TokenAPI: tokenAPI,
 		}}
 	}
-	timing, err := wechat.TimingFrom(env)
+	timing, err := environ.Timing(env)
 	if err != nil {
 		return nil, err
 	}
@@ -215,21 +214,14 @@ func storeOf(env func(string) (string, bool)) string {
 	return defaultStore
 }
 
-// sealKeys reads ZHONGKONG_SEAL_KEY.
+// sealKeys reads ZHONGKONG_SEAL_KEY, or the file that ZHONGKONG_SEAL_KEY_FILE names.
 func sealKeys(env func(string) (string, bool)) ([]custody.Secret, error) {
-	text, _ := env("ZHONGKONG_SEAL_KEY")
-	if text == "" {
-		return nil, errors.New("ZHONGKONG_SEAL_KEY is not set: the tokens would lie in the store in the clear. Make a key with: openssl rand -base64 32")
+	keys, err := environ.SealKeys(func(name string) string { value, _ := env(name); return value })
+	if err == nil && len(keys) == 0 {
+		err = errors.New("ZHONGKONG_SEAL_KEY is not set: the tokens would lie in the store in the clear. " +
+			"Make a key with: openssl rand -base64 32 (ZHONGKONG_SEAL_KEY_FILE names a file with it)")
 	}
-	var keys []custody.Secret
-	for encoded := range strings.SplitSeq(text, ",") {
-		key, err := base64.StdEncoding.DecodeString(strings.TrimSpace(encoded))
-		if err != nil || len(key) != 32 {
-			return nil, fmt.Errorf("ZHONGKONG_SEAL_KEY, key %d, is not base64 of 32 bytes: make one with openssl rand -base64 32", len(keys)+1)
-		}
-		keys = append(keys, custody.NewSecret(string(key)))
-	}
-	return keys, nil
+	return keys, err
 }
 
 // newLogger logs to standard error; the environment's level is stronger.

@@ -100,7 +100,7 @@ func (c *serveCmd) check(t *terminal, settings *gateway.Settings) error {
 		}
 	}
 	if settings.TLS.Cert != "" {
-		if _, err := settings.TLS.Config(slog.New(slog.DiscardHandler)); err != nil {
+		if err := settings.TLS.Check(); err != nil {
 			return usageError{err}
 		}
 	}
@@ -413,16 +413,14 @@ type door struct {
 // plain HTTP to other machines unless that was asked for.
 func (s *service) listen(ctx context.Context, at door, handler http.Handler) (*listening, string, error) {
 	server := s.gate.Server(handler)
-	if s.settings.TLS.Cert != "" {
-		config, err := s.settings.TLS.Config(s.log)
-		if err != nil {
-			return nil, "", usageError{err}
-		}
-		server.TLSConfig = config
-	}
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", at.address)
 	if err != nil {
 		return nil, "", fmt.Errorf("cannot listen at %s: %w. Choose another address", at.address, err)
+	}
+	if s.settings.TLS.Cert != "" {
+		if listener, server.TLSConfig, err = s.settings.TLS.Listen(listener, s.log); err != nil {
+			return nil, "", usageError{err}
+		}
 	}
 	base, reachable := baseOf(listener.Addr())
 	if reachable && server.TLSConfig == nil && !at.plain {

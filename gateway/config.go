@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/gateway/journal"
 	"github.com/zhongkong-go/zhongkong/store"
 )
 
@@ -51,6 +52,9 @@ type Config struct {
 	// Timing and Overlap are those of every Keeper; see custody.Config.
 	Timing  custody.Timing
 	Overlap time.Duration
+
+	// Journal are places where the journal goes beside the store. The gateway closes them.
+	Journal []*journal.Sink
 
 	// Logger is told of failures (Warn), renewals and changes (Info). Nil discards.
 	Logger *slog.Logger

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -259,8 +260,12 @@ func (s *service) run(ctx context.Context, t *terminal, started func(base string
 		}
 		defer func() { err = errors.Join(err, store.Close()) }()
 	}
+	sinks, err := s.settings.Journal.Open(s.log)
+	if err != nil {
+		return usageError{err}
+	}
 	g, err := gateway.New(ctx, gateway.Config{
-		Accounts: s.settings.Accounts, Store: store, SealKeys: s.keys, APIBase: s.settings.APIBase, Timing: s.settings.Timing,
+		Journal: sinks, Accounts: s.settings.Accounts, Store: store, SealKeys: s.keys, APIBase: s.settings.APIBase, Timing: s.settings.Timing,
 		Logger: s.log, Access: s.log,
 	})
 	if err != nil {
@@ -276,7 +281,7 @@ func (s *service) run(ctx context.Context, t *terminal, started func(base string
 	}
 	servers := []*listening{main}
 	if s.settings.Admin.Listen != "" {
-		desk, err := console.New(console.Options{Gateway: g, Key: s.settings.Admin.Key, Version: shortVersion(), Logger: s.log})
+		desk, err := console.New(console.Options{Gateway: g, Key: s.settings.Admin.Key, Version: shortVersion(), Hosts: s.pageHosts(), Logger: s.log})
 		if err != nil {
 			_ = main.on.Close()
 			return fmt.Errorf("admin.key: %w", err)
@@ -347,6 +352,15 @@ func (s *service) linger(failed <-chan error) {
 	}
 }
 
+// pageHosts are the names under which browsers find the page.
+func (s *service) pageHosts() []string {
+	host, _, err := net.SplitHostPort(s.settings.Admin.Listen)
+	if err != nil {
+		return s.settings.Admin.Hosts
+	}
+	return append([]string{host}, s.settings.Admin.Hosts...)
+}
+
 // adminHandler is what the admin listener serves: the admin API, and the metrics,
 // which the metrics key opens too.
 func (s *service) adminHandler(g *gateway.Gateway, reload func() error) http.Handler {
@@ -374,7 +388,10 @@ func (s *service) reload(g *gateway.Gateway) error {
 		{"plain_http", before.PlainHTTP != after.PlainHTTP},
 		{"admin", before.Admin.Listen != after.Admin.Listen || before.Admin.PlainHTTP != after.Admin.PlainHTTP ||
 			!before.Admin.Key.Equal(after.Admin.Key) ||
-			!before.Admin.MetricsKey.Equal(after.Admin.MetricsKey)},
+			!before.Admin.MetricsKey.Equal(after.Admin.MetricsKey) || !slices.Equal(before.Admin.Hosts, after.Admin.Hosts)},
+		{"journal", before.Journal.File != after.Journal.File || before.Journal.Syslog != after.Journal.Syslog ||
+			!before.Journal.Webhook.Equal(after.Journal.Webhook)},
+		{"trusted_proxies", !slices.Equal(before.TrustedProxies, after.TrustedProxies)},
 		{"store", before.Store != after.Store},
 		{"api_base", before.APIBase != after.APIBase},
 		{"log", before.Log != after.Log},
@@ -412,7 +429,7 @@ type door struct {
 // listen begins to listen, with TLS where it is configured, and refuses to speak
 // plain HTTP to other machines unless that was asked for.
 func (s *service) listen(ctx context.Context, at door, handler http.Handler) (*listening, string, error) {
-	server := s.gate.Server(handler)
+	server := s.gate.Server(s.settings.TrustedProxies.Handler(handler))
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", at.address)
 	if err != nil {
 		return nil, "", fmt.Errorf("cannot listen at %s: %w. Choose another address", at.address, err)

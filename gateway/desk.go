@@ -83,7 +83,8 @@ func (d *desk) refused(w *observed, r *http.Request, path string, refused *refus
 	if attempt && w.live == nil {
 		d.meter.wrongKeys.Add(1)
 	}
-	told := !attempt || d.attempt(r.RemoteAddr)
+	// What strangers get refused fills no log, whatever it is.
+	told := w.live != nil && !attempt || d.attempt(r.RemoteAddr)
 	w.errcode = refused.code
 	write := refused.write
 	if strings.HasPrefix(path, apiPrefix) {

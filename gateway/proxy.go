@@ -32,7 +32,8 @@ const (
 	callTime      = 10 * time.Minute // a whole call, both bodies included
 	idlePerHost   = 256              // one host takes all calls
 	maxKeyless    = 256              // calls without a key that are taken or answered; of more, the oldest end
-	maxWaiting    = 512              // of those that wait for WeChat, whose time is not the caller's; likewise
+	maxWaiting    = 320              // of those that wait for WeChat, whose time is not the caller's; likewise
+	keylessTime   = 25 * time.Second // a whole call without a key: nobody who has proven nothing stays longer than 30 s
 	appIDHeader   = "X-Wechat-Appid"
 	tokenParam    = "access_token"
 )
@@ -372,7 +373,9 @@ func (y *relay) serveUser(w *observed, out *http.Request, path string, now time.
 	}
 	defer done()
 	if !has {
-		ctx, cancel := context.WithCancelCause(out.Context())
+		limited, end := context.WithTimeout(out.Context(), keylessTime)
+		defer end()
+		ctx, cancel := context.WithCancelCause(limited)
 		defer cancel(nil)
 		g := &keyless{relay: y, addr: gate.Address(out.RemoteAddr), leave: func() { cancel(errCrowded) }}
 		g.in(y.keyless)

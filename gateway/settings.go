@@ -18,9 +18,13 @@ import (
 	"github.com/goccy/go-yaml/ast"
 
 	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/gateway/fanout"
+	"github.com/zhongkong-go/zhongkong/gateway/journal"
 	"github.com/zhongkong-go/zhongkong/internal/shape"
 	"github.com/zhongkong-go/zhongkong/platform"
 )
+
+const minAdminKey = 32 // characters
 
 // Account is a WeChat account of the gateway.
 type Account struct {
@@ -87,6 +91,11 @@ type Settings struct {
 	// negative value not at all.
 	DrainGrace time.Duration
 
+	Journal Journal
+
+	// TrustedProxies are the reverse proxies whose X-Forwarded-For is believed.
+	TrustedProxies Proxies
+
 	Accounts []Account
 }
 
@@ -137,9 +146,38 @@ type Admin struct {
 	PlainHTTP bool           // as Settings.PlainHTTP, of this one
 	Key       custody.Secret // at least 32 characters
 
+	// Hosts are the names under which browsers find the page, beside localhost, addresses
+	// and the name in Listen: a reverse proxy's.
+	Hosts []string
+
 	// MetricsKey opens /metrics and nothing else, for whoever watches. Empty means
 	// that Key alone opens it.
 	MetricsKey custody.Secret
+}
+
+// Journal names places where the journal goes beside the store; "" is none.
+type Journal struct {
+	File    string         // to which lines of JSON are appended
+	Syslog  string         // udp://host:514, tcp://host:601 or unix:///dev/log
+	Webhook custody.Secret // an address to which lines are posted; it may hold a secret
+}
+
+// Open opens them.
+func (j Journal) Open(log *slog.Logger) (sinks []*journal.Sink, err error) {
+	for _, to := range []struct {
+		where string
+		open  func(string, *slog.Logger) (*journal.Sink, error)
+	}{{j.File, journal.File}, {j.Syslog, journal.Syslog}, {j.Webhook.Reveal(), journal.Webhook}} {
+		if to.where == "" {
+			continue
+		}
+		sink, err := to.open(to.where, log)
+		if err != nil {
+			return nil, err
+		}
+		sinks = append(sinks, sink)
+	}
+	return sinks, nil
 }
 
 // Log is what the log says and how.
@@ -158,8 +196,10 @@ type (
 		Store     string        `yaml:"store"`
 		APIBase   string        `yaml:"api_base"`
 		Log       logFile       `yaml:"log"`
+		Journal   journalFile   `yaml:"journal"`
 		Timing    timingFile    `yaml:"timing"`
 		Drain     string        `yaml:"drain_grace"`
+		Proxies   []string      `yaml:"trusted_proxies"`
 		Accounts  []accountFile `yaml:"accounts"`
 	}
 	tlsFile struct {
@@ -170,12 +210,18 @@ type (
 	adminFile struct {
 		Listen     string       `yaml:"listen"`
 		PlainHTTP  bool         `yaml:"plain_http"`
+		Hosts      []string     `yaml:"hosts"`
 		Key        secretSource `yaml:"key"`
 		MetricsKey secretSource `yaml:"metrics_key"`
 	}
 	logFile struct {
 		Level  string `yaml:"level"`
 		Format string `yaml:"format"`
+	}
+	journalFile struct {
+		File    string       `yaml:"file"`
+		Syslog  string       `yaml:"syslog"`
+		Webhook secretSource `yaml:"webhook"`
 	}
 	timingFile struct {
 		FetchTimeout  string `yaml:"fetch_timeout"`
@@ -331,7 +377,7 @@ func (p *Parts) leave(file *settingsFile) {
 	if p == nil {
 		return
 	}
-	file.Admin = adminFile{}
+	file.Admin, file.Journal = adminFile{}, journalFile{}
 	for i := range file.Accounts {
 		a := &file.Accounts[i]
 		a.Callback = nil
@@ -358,7 +404,7 @@ func parse(content []byte, folder string, env func(string) (string, bool), parts
 	at := func(path string, err error) error { return lineError(content, path, err) }
 	s := &Settings{
 		Listen: file.Listen, PlainHTTP: file.PlainHTTP, TLS: TLS(file.TLS), Store: file.Store, APIBase: file.APIBase,
-		Admin: Admin{Listen: file.Admin.Listen, PlainHTTP: file.Admin.PlainHTTP}, Log: Log{Format: file.Log.Format},
+		Admin: Admin{Listen: file.Admin.Listen, PlainHTTP: file.Admin.PlainHTTP, Hosts: file.Admin.Hosts}, Log: Log{Format: file.Log.Format},
 	}
 	if err := s.TLS.complete(folder, at); err != nil {
 		return nil, err
@@ -382,6 +428,12 @@ func parse(content []byte, folder string, env func(string) (string, bool), parts
 		if s.DrainGrace, err = ParseDrainGrace(file.Drain); err != nil {
 			return nil, at("$.drain_grace", fmt.Errorf("drain_grace is %q: %w", file.Drain, err))
 		}
+	}
+	if s.Journal, err = file.Journal.read(folder, env, at); err != nil {
+		return nil, err
+	}
+	if s.TrustedProxies, err = ParseProxies(file.Proxies); err != nil {
+		return nil, at("$.trusted_proxies", fmt.Errorf("trusted_proxies: %w", err))
 	}
 	if err := file.Admin.read(&s.Admin, folder, env, at); err != nil {
 		return nil, err
@@ -432,6 +484,25 @@ func (f timingFile) read(at func(string, error) error) (custody.Timing, error) {
 		*d.field = value
 	}
 	return t, nil
+}
+
+// read returns where the journal goes.
+func (f journalFile) read(folder string, env func(string) (string, bool), at func(string, error) error) (Journal, error) {
+	j := Journal{File: f.File, Syslog: f.Syslog}
+	if err := shape.Path("journal.file", j.File); err != nil {
+		return j, at("$.journal.file", err)
+	}
+	if j.File != "" && !filepath.IsAbs(j.File) {
+		j.File = filepath.Join(folder, j.File)
+	}
+	if f.Webhook.isZero() {
+		return j, nil
+	}
+	var err error
+	if j.Webhook, err = f.Webhook.read(folder, env); err != nil {
+		err = at("$.journal.webhook", fmt.Errorf("journal.webhook: %w", err))
+	}
+	return j, err
 }
 
 // read puts the keys of the admin listener into a.
@@ -497,7 +568,7 @@ func (f accountFile) read(folder string, env func(string) (string, bool), at fun
 		return a, at("", errors.New("the account has no appid"))
 	case misplaced != nil:
 		return a, at("."+accountFields[misplaced.Index], misplaced)
-	case !isAppID(f.AppID):
+	case !shape.IsID(f.AppID):
 		return a, at(".appid", errors.New("the appid holds other characters than letters, digits, '-' and '_', or is too long"))
 	case f.Secret.isZero() && !f.without:
 		return a, at("", fmt.Errorf("the account %s has no secret: its AppSecret is in the console (开发密钥)", plainly(f.AppID)))
@@ -508,10 +579,10 @@ func (f accountFile) read(folder string, env func(string) (string, bool), at fun
 		return a, at(".token_api", fmt.Errorf("%s", strings.TrimPrefix(err.Error(), "platform: ")))
 	}
 	if callbackErr == nil && a.Callback != nil {
-		callbackErr = a.Callback.check(a.AppID)
+		callbackErr = a.Callback.Check(a.AppID)
 	}
-	if field, ok := errors.AsType[*fieldError](callbackErr); ok {
-		return a, at(".callback"+field.field, fmt.Errorf("callback of %s: %w", f.AppID, field.err))
+	if field, ok := errors.AsType[*fanout.FieldError](callbackErr); ok {
+		return a, at(".callback"+field.Field, fmt.Errorf("callback of %s: %w", f.AppID, field.Err))
 	}
 	return a, callbackErr
 }
@@ -536,40 +607,6 @@ func unmarshal(content []byte, into any) (err error) {
 	default:
 		return yamlError(err)
 	}
-}
-
-// maxDepth is how deep what a peer sends may be nested: accounts, their callbacks,
-// subscribers and rules need eight.
-const maxDepth = 24
-
-// shallow refuses what is nested so deep that reading it would take gigabytes, before
-// any parser sees it. It counts brackets that were not closed, be they quoted or not,
-// and the dashes of lists that begin in one line.
-func shallow(content []byte) error {
-	depth, dashes, front := 0, 0, true
-	for _, c := range content {
-		switch c {
-		case '[', '{':
-			depth++
-		case ']', '}':
-			depth = max(0, depth-1)
-		case '\n', '\r':
-			dashes, front = 0, true
-			continue
-		case '-', '?', ':':
-			if front {
-				dashes++
-			}
-		case ' ', '\t':
-			continue
-		default:
-			front = false
-		}
-		if depth > maxDepth || dashes > maxDepth {
-			return fmt.Errorf("the body is nested more than %d deep", maxDepth)
-		}
-	}
-	return nil
 }
 
 // yamlError returns what the parser says without the lines that it would quote.

@@ -9,6 +9,7 @@ package shape
 
 import (
 	"fmt"
+	"net/netip"
 	"regexp"
 	"strconv"
 	"strings"
@@ -188,4 +189,22 @@ func Show(value string) string {
 		return "(not shown, as it may be a secret)"
 	}
 	return strconv.Quote(value)
+}
+
+// MaxID is the most bytes of what [IsID] takes; WeChat's appids have 18.
+const MaxID = 64
+
+// IsID reports whether text may stand for an appid, or for a name of which paths are
+// made: 1 to MaxID letters, digits, '-' and '_'.
+func IsID(text string) bool {
+	odd := func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '-' && r != '_'
+	}
+	return text != "" && len(text) <= MaxID && !strings.ContainsFunc(text, odd)
+}
+
+// Loopback reports whether a host is this machine.
+func Loopback(host string) bool {
+	addr, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && addr.Unmap().IsLoopback()
 }

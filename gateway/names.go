@@ -1,0 +1,50 @@
+package gateway
+
+import (
+	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/gateway/clients"
+	"github.com/zhongkong-go/zhongkong/gateway/fanout"
+)
+
+// Client is a program that may use a gateway.
+type Client = clients.Client
+
+// Clients adds and revokes the clients of a store.
+type Clients = clients.Book
+
+// Callback is what stands in an account's console under 消息推送 (message push), and who
+// gets the pushes.
+type Callback = fanout.Callback
+
+// Subscriber is a system that gets pushes.
+type Subscriber = fanout.Subscriber
+
+// Rule says which pushes a subscriber gets.
+type Rule = fanout.Rule
+
+// Mode is how pushes are encrypted (消息加解密方式).
+type Mode = fanout.Mode
+
+// QueueStatus is what waits for one subscriber.
+type QueueStatus = fanout.Status
+
+// The modes of a Callback and of a Subscriber.
+const (
+	Plain      = fanout.Plain
+	Compatible = fanout.Compatible
+	Safe       = fanout.Safe
+)
+
+// AllAccounts stands in Client.Accounts for every account of the gateway, also those
+// to come.
+const AllAccounts = clients.AllAccounts
+
+// The errors of Clients.
+var (
+	ErrNoClient     = clients.ErrNoClient
+	ErrClientExists = clients.ErrClientExists
+)
+
+// NewClients returns the clients of store in the name of actor, which the journal
+// shows, such as "admin zhang@host". A store without [store.Ledger] is an error.
+func NewClients(st custody.Store, actor string) (*Clients, error) { return clients.NewBook(st, actor) }

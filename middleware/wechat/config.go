@@ -14,6 +14,7 @@ import (
 	"github.com/zhongkong-go/zhongkong/callback"
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/internal/shape"
+	"github.com/zhongkong-go/zhongkong/internal/weblogin"
 	"github.com/zhongkong-go/zhongkong/platform"
 )
 
@@ -185,7 +186,7 @@ func (c Config) WithDefaults() Config {
 	}
 	if c.OpenBase == "" {
 		c.OpenBase = defaultOpenBase
-		if u, err := url.Parse(c.APIBase); err == nil && isLoopback(u.Hostname()) {
+		if u, err := url.Parse(c.APIBase); err == nil && weblogin.IsLoopback(u.Hostname()) {
 			c.OpenBase = u.Scheme + "://" + u.Host
 		}
 	}
@@ -311,17 +312,14 @@ func (c Config) signer() (*platform.Signer, error) {
 }
 
 func (c Config) validateLogin() error {
-	for _, f := range []struct{ name, value, example string }{
-		{"Origin (WECHAT_ORIGIN)", c.Origin, "https://shop.example"},
-		{"OpenBase (WECHAT_OPEN_BASE)", c.OpenBase, defaultOpenBase},
+	for _, f := range []struct{ name, value string }{
+		{"Origin (WECHAT_ORIGIN)", c.Origin}, {"OpenBase (WECHAT_OPEN_BASE)", c.OpenBase},
 	} {
-		u, err := url.Parse(f.value)
 		if f.value == "" {
 			continue
 		}
-		if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "" || f.value != u.Scheme+"://"+u.Host ||
-			strings.ContainsFunc(u.Host, func(r rune) bool { return r <= ' ' || r > '~' }) {
-			return fmt.Errorf("wechat: Config.%s has to be https:// or http:// and a host, with nothing behind, such as %s", f.name, f.example)
+		if err := weblogin.CheckOrigin(f.value); err != nil {
+			return fmt.Errorf("wechat: Config.%s %w", f.name, err)
 		}
 	}
 	return nil

@@ -1,13 +1,11 @@
 package login
 
-import "time"
-
 // MaxIssued is how many tickets of a client live at one gateway.
 const MaxIssued = maxIssued
 
 // Issue counts n tickets of a client.
-func (r *Relay) Issue(client ID, n int) {
+func (r *Relay) Issue(client string, n int) {
 	for range n {
-		r.mayIssue(client, time.Now())
+		r.issued.Take(client)
 	}
 }

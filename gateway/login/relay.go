@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/callback"
@@ -29,6 +28,7 @@ const (
 
 	maxState  = 512    // bytes of a program's state; WeChat's are 128
 	maxIssued = 10_000 // tickets and codes of one client that live, at one gateway
+	maxAll    = 50 * maxIssued
 )
 
 // Client is a program that may log users in.
@@ -79,13 +79,12 @@ type Config struct {
 
 // Relay is the login relay, an [http.Handler] for the paths that it Serves.
 type Relay struct {
-	cfg   Config
-	seals weblogin.Seals
-	macs  [][]byte
-	once  weblogin.Once[string] // what becomes of WeChat's codes: our ticket or code
-
-	mu     sync.Mutex // guards what follows
-	issued map[ID]*window
+	cfg    Config
+	seals  weblogin.Seals
+	macs   [][]byte
+	once   weblogin.Once[string] // what becomes of WeChat's codes: our ticket or code
+	shelf  weblogin.Shelf        // of what tickets and codes bring
+	issued weblogin.Budget
 }
 
 // New returns a Relay. All its Config is required but for Origin.
@@ -94,7 +93,10 @@ func New(cfg Config) (*Relay, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Relay{cfg: cfg, seals: seals, issued: map[ID]*window{}}
+	r := &Relay{
+		cfg: cfg, seals: seals, shelf: weblogin.Shelf{Store: cfg.Store, Account: "login relay", Seals: seals},
+		issued: weblogin.Budget{Life: ticketLife, Most: maxAll, Each: maxIssued},
+	}
 	r.once.Store, r.once.Account, r.once.Seals, r.once.Log = cfg.Store, "login relay", seals, cfg.Log
 	r.macs, err = macKeys(cfg.SealKeys)
 	return r, err
@@ -320,48 +322,14 @@ func (r *Relay) exchange(ctx context.Context, c *Client, t trip, code string) we
 			brings.UnionID = info.UnionID
 		}
 	}
-	now := time.Now()
-	if !r.mayIssue(c.ID, now) {
+	if !r.issued.Take(c.Name) {
 		log.Warn("a client has too many logins under way, so that another one was refused", "most", maxIssued)
 		return weblogin.Outcome[string]{Page: pageCrowded.Reason}
 	}
-	ticket := r.mint(t.Form, c.ID, now)
-	if err := r.keep(ctx, c, ticket, brings); err != nil {
+	ticket := r.mint(t.Form, c.ID, time.Now())
+	if err := r.shelf.Put(ctx, ticket, "logins of "+c.Name, brings, ticketKeep); err != nil {
 		log.Error("a login was not written into the store", "error", err)
 		return failed
 	}
 	return weblogin.Outcome[string]{Value: &ticket}
-}
-
-// window counts what was issued in two spans of a ticket's life, this and the last one.
-type window struct {
-	began       time.Time
-	now, before int
-}
-
-// mayIssue counts a ticket of a client, and reports whether there are few enough of them.
-func (r *Relay) mayIssue(client ID, now time.Time) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	w := r.issued[client]
-	if w == nil {
-		for id, old := range r.issued {
-			if now.Sub(old.began) >= 2*ticketLife {
-				delete(r.issued, id)
-			}
-		}
-		w = &window{began: now}
-		r.issued[client] = w
-	}
-	switch age := now.Sub(w.began); {
-	case age >= 2*ticketLife:
-		*w = window{began: now}
-	case age >= ticketLife:
-		*w = window{began: now, before: w.now}
-	}
-	if w.now+w.before >= maxIssued {
-		return false
-	}
-	w.now++
-	return true
 }

@@ -528,7 +528,7 @@ func TestRelayFailures(t *testing.T) {
 // TestRelayCrowded: one client's logins are bounded, and the others go on.
 func TestRelayCrowded(t *testing.T) {
 	w := inMemory(t)
-	w.Issue(shopID, login.MaxIssued)
+	w.Issue("shop", login.MaxIssued)
 	if _, page := w.browser().Until(own("shop"), shopOrigin); page == nil || page.Code != 503 || !strings.Contains(page.Body.String(), "Too many people") {
 		t.Errorf("a client with many: %v", page)
 	}
@@ -541,7 +541,9 @@ func TestRelayCrowded(t *testing.T) {
 // lost a ticket gives none.
 func TestRelaySealed(t *testing.T) {
 	w := inMemory(t)
-	spy := &spy{Once: memory.New()}
+	one, other := memory.New(), memory.New()
+	defer func() { _, _ = one.Close(), other.Close() }()
+	spy := &spy{Once: one}
 	w = newWorld(t, w.wx, spy)
 	q := w.arrive(w.browser(), own("shop", "scope", "snsapi_userinfo"), shopOrigin)
 	ticket := q.Get("ticket")
@@ -554,7 +556,7 @@ func TestRelaySealed(t *testing.T) {
 			t.Errorf("the store has %s", private)
 		}
 	}
-	spy.Once = memory.New()
+	spy.Once = other
 	if _, err := w.Redeem(t.Context(), login.Ticket, shopID, ticket); !errors.Is(err, login.ErrInvalid) {
 		t.Errorf("the store has lost it: %v", err)
 	}

@@ -8,14 +8,12 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"strings"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong/callback"
 	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/internal/weblogin"
 )
 
 // Form is the way in which a program logs its users in.
@@ -37,8 +35,6 @@ const (
 	ticketLife = 5 * time.Minute
 	ticketKeep = ticketLife + time.Minute // by the store's clock
 	maxAhead   = time.Minute              // by which another gateway's clock may be ahead of this one's
-	storeTime  = 3 * time.Second          // for one call of the store
-	lease      = 5 * time.Second
 
 	ticketHead = 1 + 8 + 4 + 16
 	ticketMAC  = 16
@@ -122,66 +118,21 @@ func (r *Relay) check(form Form, client ID, text string, now time.Time) error {
 	return nil
 }
 
-// nameOf is where the store has what a ticket brings: who reads the store learns no ticket.
-func nameOf(ticket string) string {
-	sum := sha256.Sum256([]byte(ticket))
-	return "ticket." + hex.EncodeToString(sum[:20])
-}
-
-// keep writes what a ticket brings, sealed, for every gateway. A store that keeps answers in
-// memory keeps some of each client: the oldest go first.
-func (r *Relay) keep(ctx context.Context, c *Client, ticket string, grant Grant) error {
-	text, err := json.Marshal(grant)
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(ctx, storeTime)
-	defer cancel()
-	name, owner := nameOf(ticket), callback.NewOwner("login of "+c.Name)
-	if _, _, _, err = r.cfg.Store.Claim(ctx, c.Name, name, owner, lease, ticketKeep); err != nil {
-		return err
-	}
-	held, _, err := r.cfg.Store.Finish(ctx, name, owner, r.seals.Seal(name, text), ticketKeep)
-	if err == nil && !held {
-		err = errors.New("login: the store took longer than a lease")
-	}
-	return err
-}
-
 // Redeem returns what a ticket or code brings, once. An error is ErrInvalid, ErrExpired,
 // ErrUsed or the store's. A client that is not the one for which it was made uses nothing up.
 func (r *Relay) Redeem(ctx context.Context, form Form, client ID, text string) (Grant, error) {
 	if err := r.check(form, client, text, time.Now()); err != nil {
 		return Grant{}, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, storeTime)
-	defer cancel()
-	name, owner := nameOf(text), callback.NewOwner("redeemed")
-	// The first call for this name was keep's, so the second is the one that redeems it.
-	attempt, call, _, err := r.cfg.Store.Claim(ctx, "redeemed", name, owner, lease, ticketKeep)
-	switch {
-	case err != nil:
-		return Grant{}, err
-	case attempt != 0: // the store has lost it
-		_, _, _ = r.cfg.Store.Hold(ctx, name, owner, 0)
-		return Grant{}, ErrInvalid
-	case call != 2:
-		return Grant{}, ErrUsed
-	}
-	_, sealed, err := r.cfg.Store.Wait(ctx, name, owner, lease)
-	switch {
-	case callback.IsAnswerGone(err):
-		return Grant{}, ErrInvalid
-	case err != nil:
-		return Grant{}, err
-	}
 	var grant Grant
-	plain, err := r.seals.Open(name, sealed)
-	if err == nil {
-		err = json.Unmarshal(plain, &grant)
-	}
-	if err != nil {
+	times, err := r.shelf.Get(ctx, text, &grant)
+	switch {
+	case errors.Is(err, weblogin.ErrGone):
 		return Grant{}, ErrInvalid
+	case err != nil:
+		return Grant{}, err
+	case times != 1:
+		return Grant{}, ErrUsed
 	}
 	return grant, nil
 }

@@ -117,6 +117,12 @@ type Config struct {
 	// owner reads.
 	SealKeys []custody.Secret
 
+	// KeepSessionKeys keeps the session_key of each login of Client.MiniLoginHandler, sealed
+	// with SealKeys, or else with the AppSecret, for Client.SessionKey: for three days, 100,000
+	// at most, 50 of one user. The Store has to remember messages, as those of this module
+	// do. False keeps none.
+	KeepSessionKeys bool
+
 	// CallbackPath is the path of the URL in the console, without wildcards; a slash at
 	// its end does not matter. Empty means "/".
 	CallbackPath string

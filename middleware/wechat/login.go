@@ -158,8 +158,9 @@ func Logout(c *gin.Context) error {
 
 // visit is a request of a user who has logged in.
 type visit struct {
-	login *login // nil in a mini program
-	user  *User
+	login   *login // nil in a mini program
+	user    *User
+	keyName string // of a mini program's session_key
 }
 
 type visitKey struct{}
@@ -220,7 +221,7 @@ func (l *login) serve(c *gin.Context) {
 		return
 	}
 	c.Header("Cache-Control", "private")
-	c.Set(visitKey{}, visit{l, user})
+	c.Set(visitKey{}, visit{login: l, user: user})
 	c.Next()
 }
 
@@ -356,7 +357,9 @@ func (l *login) site(c *gin.Context) weblogin.Site {
 }
 
 // origin returns where browsers come back to.
-func (l *login) origin(c *gin.Context) (string, bool) { return weblogin.Origin(c.Request, l.client.logins.origin) }
+func (l *login) origin(c *gin.Context) (string, bool) {
+	return weblogin.Origin(c.Request, l.client.logins.origin)
+}
 
 // page shows p. Its link leads to this request's path without the query, which may hold a
 // code.

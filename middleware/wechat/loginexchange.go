@@ -23,6 +23,7 @@ type logins struct {
 	openBase string
 	seals    weblogin.Seals
 	once     weblogin.Once[User]
+	keys     *sessionKeys // nil: none are kept
 }
 
 // outcome is what became of a code.
@@ -52,7 +53,10 @@ func newLogins(cfg Config, store any) (*logins, error) {
 	}
 	l.once.Store, _ = store.(callback.Once)
 	l.once.Account, l.once.Seals, l.once.Log = cfg.AppID, l.seals, cfg.Logger
-	return l, nil
+	if cfg.KeepSessionKeys {
+		l.keys, err = newSessionKeys(l)
+	}
+	return l, err
 }
 
 // loginAPI is an API at one address.

@@ -16,6 +16,8 @@ type cookieSessions struct{ *login }
 type session struct {
 	User *User `json:"u"`
 	End  int64 `json:"e"` // Unix seconds
+
+	KeyName string `json:"k,omitempty"` // of a mini program's session_key
 }
 
 func newSession(u *User, life time.Duration) session {

@@ -46,8 +46,9 @@ func (c *Client) MiniLogin(ctx context.Context, code string) (platform.MiniSessi
 // answer, gets the same user again, whichever process on the store it reaches.
 //
 // onLogin is called once for each login, before the answer, with the session's Key: to
-// create an account, say, or to keep the Key for [Client.DecryptUserData]. The Key is in no
-// answer, token or log, and after onLogin nobody has it. An error is logged and answered 503.
+// create an account, say. The Key is in no answer, token or log; after onLogin nobody has it,
+// unless [Config.KeepSessionKeys] keeps it for [Client.SessionKey]. An error is logged and
+// answered 503.
 //
 // Refusals are {"error":"…","message":"…"}: 400 bad_request, 401 code (call wx.login again),
 // 403 blocked, 429 too_many, 503 unavailable.
@@ -72,7 +73,7 @@ func (c *Client) MiniLoginHandler(onLogin ...func(ctx context.Context, user *Use
 			miniRefuse(ctx, out.Page)
 			return
 		}
-		token, err := c.miniToken(out.Value)
+		token, err := c.miniToken(out.Value, in.Code)
 		if err != nil {
 			c.log.Error("a login's token could not be made", "appid", c.appID, "error", err)
 			miniRefuse(ctx, "unavailable")
@@ -108,6 +109,7 @@ func (c *Client) miniExchange(
 			return outcome{Page: "unavailable"}
 		}
 	}
+	c.keepKey(ctx, code, user.OpenID, session.Key)
 	return outcome{Value: user}
 }
 
@@ -132,8 +134,12 @@ func miniRefuse(c *gin.Context, name string) {
 	c.AbortWithStatusJSON(refusal.status, gin.H{"error": name, "message": refusal.message})
 }
 
-func (c *Client) miniToken(u *User) (string, error) {
-	return c.logins.seals.SealText("mini "+c.appID, newSession(u, miniLife))
+func (c *Client) miniToken(u *User, code string) (string, error) {
+	in := newSession(u, miniLife)
+	if c.logins.keys != nil {
+		in.KeyName = c.keyName(code)
+	}
+	return c.logins.seals.SealText("mini "+c.appID, in)
 }
 
 // MiniUser lets the requests of a mini program's users through to the handlers, which
@@ -149,7 +155,7 @@ func (c *Client) MiniUser() gin.HandlerFunc {
 			miniRefuse(ctx, "login_required")
 			return
 		}
-		ctx.Set(visitKey{}, visit{user: in.User})
+		ctx.Set(visitKey{}, visit{user: in.User, keyName: in.KeyName})
 		ctx.Next()
 	}
 }

@@ -269,7 +269,7 @@ func page(status int, t *template.Template, view any) answer {
 }
 
 const authorizeHead = `<!DOCTYPE html><meta charset="utf-8"><meta name="viewport" content="width=device-width"><meta name="referrer" content="no-referrer">
-<title>模拟微信</title><style>
+<title>模拟微信</title><link rel="icon" href="data:,"><style>
 body{font:16px sans-serif;max-width:24em;margin:3em auto;padding:0 1em}
 button,select{font:inherit;margin:.3em .3em .3em 0;padding:.3em 1em}
 </style>

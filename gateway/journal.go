@@ -15,6 +15,9 @@ import (
 // program that fetches its token again and again must not push the lines of others out.
 const eachMinute = 10
 
+// noteTimeout is how long the store may take for a line.
+const noteTimeout = 2 * time.Second
+
 // journal writes what clients do. What admins do is rare, and written as it is.
 type journal struct {
 	ledger store.Ledger

@@ -18,9 +18,12 @@ import (
 	"github.com/goccy/go-yaml/ast"
 
 	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/gateway/fanout"
 	"github.com/zhongkong-go/zhongkong/internal/shape"
 	"github.com/zhongkong-go/zhongkong/platform"
 )
+
+const minAdminKey = 32 // characters
 
 // Account is a WeChat account of the gateway.
 type Account struct {
@@ -497,7 +500,7 @@ func (f accountFile) read(folder string, env func(string) (string, bool), at fun
 		return a, at("", errors.New("the account has no appid"))
 	case misplaced != nil:
 		return a, at("."+accountFields[misplaced.Index], misplaced)
-	case !isAppID(f.AppID):
+	case !shape.IsID(f.AppID):
 		return a, at(".appid", errors.New("the appid holds other characters than letters, digits, '-' and '_', or is too long"))
 	case f.Secret.isZero() && !f.without:
 		return a, at("", fmt.Errorf("the account %s has no secret: its AppSecret is in the console (开发密钥)", plainly(f.AppID)))
@@ -508,10 +511,10 @@ func (f accountFile) read(folder string, env func(string) (string, bool), at fun
 		return a, at(".token_api", fmt.Errorf("%s", strings.TrimPrefix(err.Error(), "platform: ")))
 	}
 	if callbackErr == nil && a.Callback != nil {
-		callbackErr = a.Callback.check(a.AppID)
+		callbackErr = a.Callback.Check(a.AppID)
 	}
-	if field, ok := errors.AsType[*fieldError](callbackErr); ok {
-		return a, at(".callback"+field.field, fmt.Errorf("callback of %s: %w", f.AppID, field.err))
+	if field, ok := errors.AsType[*fanout.FieldError](callbackErr); ok {
+		return a, at(".callback"+field.Field, fmt.Errorf("callback of %s: %w", f.AppID, field.Err))
 	}
 	return a, callbackErr
 }
@@ -536,40 +539,6 @@ func unmarshal(content []byte, into any) (err error) {
 	default:
 		return yamlError(err)
 	}
-}
-
-// maxDepth is how deep what a peer sends may be nested: accounts, their callbacks,
-// subscribers and rules need eight.
-const maxDepth = 24
-
-// shallow refuses what is nested so deep that reading it would take gigabytes, before
-// any parser sees it. It counts brackets that were not closed, be they quoted or not,
-// and the dashes of lists that begin in one line.
-func shallow(content []byte) error {
-	depth, dashes, front := 0, 0, true
-	for _, c := range content {
-		switch c {
-		case '[', '{':
-			depth++
-		case ']', '}':
-			depth = max(0, depth-1)
-		case '\n', '\r':
-			dashes, front = 0, true
-			continue
-		case '-', '?', ':':
-			if front {
-				dashes++
-			}
-		case ' ', '\t':
-			continue
-		default:
-			front = false
-		}
-		if depth > maxDepth || dashes > maxDepth {
-			return fmt.Errorf("the body is nested more than %d deep", maxDepth)
-		}
-	}
-	return nil
 }
 
 // yamlError returns what the parser says without the lines that it would quote.

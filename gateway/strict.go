@@ -48,3 +48,37 @@ func readJSON(body []byte, into any) error {
 	}
 	return json.Unmarshal(body, into)
 }
+
+// maxDepth is how deep what a peer sends may be nested: accounts, their callbacks,
+// subscribers and rules need eight.
+const maxDepth = 24
+
+// shallow refuses what is nested so deep that reading it would take gigabytes, before
+// any parser sees it. It counts brackets that were not closed, be they quoted or not,
+// and the dashes of lists that begin in one line.
+func shallow(content []byte) error {
+	depth, dashes, front := 0, 0, true
+	for _, c := range content {
+		switch c {
+		case '[', '{':
+			depth++
+		case ']', '}':
+			depth = max(0, depth-1)
+		case '\n', '\r':
+			dashes, front = 0, true
+			continue
+		case '-', '?', ':':
+			if front {
+				dashes++
+			}
+		case ' ', '\t':
+			continue
+		default:
+			front = false
+		}
+		if depth > maxDepth || dashes > maxDepth {
+			return fmt.Errorf("the body is nested more than %d deep", maxDepth)
+		}
+	}
+	return nil
+}

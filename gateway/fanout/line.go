@@ -1,4 +1,4 @@
-package gateway
+package fanout
 
 import (
 	"context"
@@ -15,7 +15,7 @@ import (
 // line is what one subscriber gets from this gateway. It has a goroutine while there
 // is something to deliver.
 type line struct {
-	f    *fanout
+	f    *Fanout
 	name string
 	bell chan struct{} // something may be there, or something has changed
 
@@ -36,7 +36,7 @@ type line struct {
 // counts are of this gateway, since its start.
 type counts struct{ delivered, failed, late, dropped uint64 }
 
-func newLine(f *fanout, s *subscriber) *line {
+func newLine(f *Fanout, s *subscriber) *line {
 	return &line{f: f, name: s.line, sub: s, bell: make(chan struct{}, 1), odd: map[string]bool{}}
 }
 
@@ -281,7 +281,7 @@ func (l *line) failed(lane string, err error) {
 }
 
 // unanswered notes that the follower got no answer, and why. The log is told once a
-// minute; QueueStatus counts all.
+// minute; Status counts all.
 func (l *line) unanswered(why error) {
 	l.mu.Lock()
 	l.counts.late++

@@ -12,6 +12,8 @@ import (
 
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/gateway/clients"
+	"github.com/zhongkong-go/zhongkong/gateway/login"
+	"github.com/zhongkong-go/zhongkong/internal/gate"
 	"github.com/zhongkong-go/zhongkong/platform"
 	"github.com/zhongkong-go/zhongkong/store"
 )
@@ -25,7 +27,9 @@ type desk struct {
 	accounts *roster
 	clients  directory
 	attempts *clients.Attempts
-	journal  *journal // of clients
+	journal  *journal   // of clients
+	logins   logins     // nil: there are none
+	keyless  *gate.Room // of calls without a key
 	meter    *meter
 	log      *slog.Logger
 
@@ -42,6 +46,8 @@ type directory interface {
 	ByToken(ctx context.Context, token string, now time.Time) (c *clients.Live, appID string, err error)
 	Find(clients.ID) *clients.Live
 	All() []*clients.Live
+	Logins(now time.Time) []*login.Client
+	Registered(origin, appID string, now time.Time) bool
 	Mint(c *clients.Live, key clients.Hash, appID string, now time.Time) string
 	Minted(token string, c *clients.Live, key clients.Hash, appID string) bool
 	Known() bool
@@ -52,7 +58,7 @@ type directory interface {
 func newDesk(cfg Config, api *platform.API) *desk {
 	d := &desk{
 		attempts: clients.NewAttempts(cfg.Logger), journal: newJournal(cfg.Store.(store.Ledger), cfg.Logger),
-		meter: newMeter(), log: cfg.Logger,
+		keyless: gate.NewRoom(maxKeyless, 0, nil), meter: newMeter(), log: cfg.Logger,
 	}
 	d.accounts = &roster{
 		cfg: cfg, api: api, meter: d.meter, scheduler: custody.NewScheduler(custody.SchedulerConfig{}), aside: d.background.Go,

@@ -46,6 +46,14 @@ func CheckPage(pageURL string) error {
 	return nil
 }
 
+// PageOrigin returns the origin, such as https://shop.example, of a page's address about which
+// CheckPage has said nothing.
+func PageOrigin(pageURL string) string {
+	scheme, rest, _ := strings.Cut(pageURL, "://")
+	host, _, _ := strings.Cut(rest, "/")
+	return scheme + "://" + host
+}
+
 // unlike returns what no browser's location.href has (https://url.spec.whatwg.org), "" for
 // nothing. WeChat hashes the address as it stands, so each such difference is an invalid
 // signature.

@@ -17,8 +17,8 @@ var (
 	pageReturn = &weblogin.Page{
 		Reason: "return_address", Status: http.StatusForbidden, Final: true,
 		ZH: "这个网站没有在登录服务里登记，不能用它登录。", EN: "The site that began this login is not registered for logins.",
-		ToDoZH: "请不要继续；网站的开发者请在中控服务器上登记回调地址（zhongkong client login）。",
-		ToDoEN: "Do not continue. The site's developer has to register its return address at the gateway (zhongkong client login).",
+		ToDoZH: "请不要继续；网站的开发者请在中控服务器上登记回调地址（zhongkong client sites）。",
+		ToDoEN: "Do not continue. The site's developer has to register its return address at the gateway (zhongkong client sites).",
 	}
 	pageOrigin = &weblogin.Page{
 		Reason: "origin", Status: http.StatusInternalServerError, Final: true,

@@ -180,16 +180,22 @@ func (r *Relay) read(req *http.Request, name string, own bool, query url.Values)
 	case err != nil || to.Query().Has("code") || to.Query().Has("state") || to.Query().Has("ticket") || to.Query().Has("error"):
 		return t, pageReturn
 	}
-	c, appID := r.choose(t, query.Get("appid"), to)
-	if c == nil {
-		r.cfg.House.Refresh(req.Context())
-		c, appID = r.choose(t, query.Get("appid"), to)
-	}
+	c, appID := r.find(req.Context(), t, query.Get("appid"), to)
 	if c == nil {
 		return t, pageReturn
 	}
 	t.Client, t.AppID, t.Return = c.Name, appID, to.String()
 	return t, nil
+}
+
+// find is choose. Before it returns none, the store is read.
+func (r *Relay) find(ctx context.Context, t trip, appID string, to *url.URL) (*Client, string) {
+	c, account := r.choose(t, appID, to)
+	if c == nil {
+		r.cfg.House.Refresh(ctx)
+		c, account = r.choose(t, appID, to)
+	}
+	return c, account
 }
 
 // choose returns the client to whose address a browser is to be sent back: the one that is
@@ -254,7 +260,7 @@ func (r *Relay) finish(w http.ResponseWriter, req *http.Request, name string, qu
 		r.refuse(w, req, name, pageReturn)
 		return
 	}
-	c, appID := r.choose(t, t.AppID, to) // as the entry is now
+	c, appID := r.find(req.Context(), t, t.AppID, to) // as the entry is now
 	if c == nil || c.Name != t.Client || appID != t.AppID {
 		r.refuse(w, req, name, pageReturn)
 		return

@@ -49,6 +49,18 @@ func IsLoopback(host string) bool {
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
+// OpenBase returns where WeChat's pages for logins are: as configured, or on this machine if
+// WeChat's API is there, which is a simulator.
+func OpenBase(configured, apiBase string) string {
+	if configured != "" {
+		return configured
+	}
+	if u, err := url.Parse(apiBase); err == nil && IsLoopback(u.Hostname()) {
+		return u.Scheme + "://" + u.Host
+	}
+	return "https://open.weixin.qq.com"
+}
+
 // CheckOrigin returns an error for what is not https:// or http:// and a host alone.
 func CheckOrigin(text string) error {
 	u, err := url.Parse(text)

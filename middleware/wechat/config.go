@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"net/url"
 	"os"
 	"strings"
 	"time"
@@ -24,7 +23,6 @@ const Key = "wechat"
 const (
 	defaultStore     = "sqlite:zhongkong.db"
 	defaultFreshness = 5 * time.Minute
-	defaultOpenBase  = "https://open.weixin.qq.com"
 )
 
 // Secret wraps a string for the fields of Config that must not print.
@@ -190,12 +188,7 @@ func (c Config) WithDefaults() Config {
 	if c.APIBase == "" {
 		c.APIBase = platform.DefaultBase
 	}
-	if c.OpenBase == "" {
-		c.OpenBase = defaultOpenBase
-		if u, err := url.Parse(c.APIBase); err == nil && weblogin.IsLoopback(u.Hostname()) {
-			c.OpenBase = u.Scheme + "://" + u.Host
-		}
-	}
+	c.OpenBase = weblogin.OpenBase(c.OpenBase, c.APIBase)
 	switch {
 	case c.Store != nil || c.StoreURL != "":
 	case c.Gateway != "":

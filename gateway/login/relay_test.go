@@ -156,7 +156,8 @@ func own(name string, pairs ...string) string {
 
 // likeWeChat is the address of a login in WeChat's form.
 func likeWeChat(returnTo, scope string) string {
-	return strings.TrimSuffix(platform.AuthorizeURL(relayOrigin, appID, returnTo, scope, "xyz"), "#wechat_redirect")
+	address, _, _ := strings.Cut(platform.AuthorizeURL(relayOrigin, appID, returnTo, scope, "xyz"), "#")
+	return address
 }
 
 // arrive opens an address and returns the query with which the browser comes to a site.

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strings"
 	"testing"
 
 	"github.com/zhongkong-go/zhongkong/simulator"
@@ -47,7 +48,8 @@ func (b *Browser) Cookies(site string) map[string]*http.Cookie {
 // Request returns what the browser sends when it opens an address.
 func (b *Browser) Request(address string) *http.Request {
 	b.tb.Helper()
-	r := httptest.NewRequestWithContext(b.tb.Context(), http.MethodGet, address, nil)
+	sent, _, _ := strings.Cut(address, "#") // the rest browsers keep to themselves
+	r := httptest.NewRequestWithContext(b.tb.Context(), http.MethodGet, sent, nil)
 	r.Header.Set("User-Agent", "Mozilla/5.0 (iPhone) MicroMessenger/8.0.50")
 	r.Header.Set("Accept", "text/html")
 	for _, c := range b.Cookies(siteOf(address)) {

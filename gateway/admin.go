@@ -31,6 +31,7 @@ const maxAdminBody = store.MaxDocumentBytes / 2 // sealed and in base64, it fits
 //	GET    /clients                        the clients
 //	POST   /clients                        {"name":"shop","accounts":["wx…"]}: adds one; the answer has its key, this once
 //	POST   /clients/{name}/rotate?grace=1h another key; the old one works for the grace
+//	PUT    /clients/{name}/sites           {"returns":["https://shop.example/*"],"origins":["https://shop.example"]}: where it logs users in
 //	DELETE /clients/{name}                 revokes one
 //	GET    /accounts                       the accounts and how their tokens are
 //	PUT    /accounts                       {"accounts":[{"appid":"wx…","secret":"…"}]}: the accounts beside the file's, all of them or none
@@ -97,6 +98,7 @@ func (a admin) routes() map[string]adminHandler {
 		"GET /clients":                a.clients,
 		"POST /clients":               a.add,
 		"POST /clients/{name}/rotate": a.rotate,
+		"PUT /clients/{name}/sites":   a.sites,
 		"DELETE /clients/{name}":      a.revoke,
 		"GET /accounts":               a.accounts,
 		"PUT /accounts":               a.replace,
@@ -192,6 +194,32 @@ func (a admin) rotate(r *http.Request, actor string, _ []byte) (any, error) {
 	}
 	a.Look(r.Context())
 	return map[string]string{"name": name, "key": key.Reveal()}, nil
+}
+
+// sites changes the sites of a client. A list that is missing stays as it is.
+func (a admin) sites(r *http.Request, actor string, body []byte) (any, error) {
+	var q struct {
+		Returns *[]string `json:"returns"`
+		Origins *[]string `json:"origins"`
+	}
+	if err := readJSON(body, &q); err != nil || q.Returns == nil && q.Origins == nil {
+		return nil, badRequest(`the body has to be {"returns":["https://shop.example/*"],"origins":["https://shop.example"]}, or one of the two`)
+	}
+	lists := make([][]string, 2) // nil: it stays
+	for i, list := range []*[]string{q.Returns, q.Origins} {
+		if list != nil {
+			lists[i] = append([]string{}, *list...)
+		}
+	}
+	name := r.PathValue("name")
+	if err := (Client{Name: name, Returns: lists[0], Origins: lists[1]}).CheckSites(); err != nil {
+		return nil, badRequest("%s", strings.TrimPrefix(err.Error(), "gateway: "))
+	}
+	if err := a.Clients(actor).SetSites(r.Context(), name, lists[0], lists[1]); err != nil {
+		return nil, err
+	}
+	a.Look(r.Context())
+	return map[string]string{"changed": name}, nil
 }
 
 func (a admin) revoke(r *http.Request, actor string, _ []byte) (any, error) {

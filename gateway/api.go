@@ -4,7 +4,6 @@ import (
 	"context"
 	_ "embed"
 	"errors"
-	"io"
 	"net/http"
 	"time"
 
@@ -42,6 +41,8 @@ var apiRoutes = []apiRoute{
 	{http.MethodGet, "accounts/{appid}/tickets/{type}", (*programs).apiTicket, false},
 	{http.MethodPost, "accounts/{appid}/tickets/{type}/reject", (*programs).apiRejectTicket, false},
 	{http.MethodGet, "accounts/{appid}/events", (*programs).apiEvents, false},
+	{http.MethodGet, "accounts/{appid}/jsconfig", (*programs).apiJSConfig, true},
+	{http.MethodPost, "login", (*programs).apiLogin, false},
 }
 
 func (a apiRoute) wrongMethod() int {
@@ -167,15 +168,14 @@ func (p *programs) apiToken(w *observed, r *http.Request, c caller) *refusal {
 
 // apiReject is told of a token that was refused, and answers the one to use instead.
 func (p *programs) apiReject(w *observed, r *http.Request, c caller) *refusal {
-	body, err := io.ReadAll(io.LimitReader(r.Body, maxFetchBody+1))
-	if err != nil || len(body) > maxFetchBody {
-		return refuse(codeTooBig, "the body did not arrive, or has more than %d bytes", maxFetchBody)
-	}
 	var q struct {
 		AccessToken string `json:"access_token"`
 	}
-	if readJSON(body, &q) != nil || q.AccessToken == "" {
-		return refuse(codeFormat, "the body is not the JSON that was expected")
+	switch refused := readBody(r, &q); {
+	case refused != nil:
+		return refused
+	case q.AccessToken == "":
+		return refuse(codeFormat, "the body names no token")
 	}
 	if !c.Real {
 		if p.good(c, q.AccessToken) {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/gateway/journal"
+	"github.com/zhongkong-go/zhongkong/internal/weblogin"
 	"github.com/zhongkong-go/zhongkong/store"
 )
 
@@ -47,6 +48,9 @@ type Config struct {
 	// HTTPS_PROXY and NO_PROXY.
 	Callbacks http.RoundTripper
 
+	// Login is the login relay. It needs a Store that is a callback.Once.
+	Login Login
+
 	// Limits bound what programs may send.
 	Limits Limits
 
@@ -66,6 +70,17 @@ type Config struct {
 	// Trace is told what all Keepers do, beside the gateway's own counting; see
 	// Numbers. Nil costs nothing.
 	Trace *custody.Trace
+}
+
+// Login is where people log in for clients that have return addresses; see package login.
+type Login struct {
+	// Origin is the gateway's public address, such as https://login.example, whose host is
+	// in WeChat's console (网页授权域名). Empty is enough on one's own machine alone.
+	Origin string
+
+	// OpenBase is where WeChat's pages are. Empty means https://open.weixin.qq.com, or
+	// APIBase if that is on this machine, as a simulator is.
+	OpenBase string
 }
 
 // Limits bound what programs may send, in bytes. A zero field means its default.
@@ -96,6 +111,7 @@ func (l Limits) WithDefaults() Limits {
 // WithDefaults returns a copy with every zero field filled in that has a default.
 func (c Config) WithDefaults() Config {
 	c.Limits = c.Limits.WithDefaults()
+	c.Login.OpenBase = weblogin.OpenBase(c.Login.OpenBase, c.APIBase)
 	for _, log := range []**slog.Logger{&c.Logger, &c.Access} {
 		if *log == nil {
 			*log = slog.New(slog.DiscardHandler)
@@ -113,6 +129,11 @@ func (c Config) validate() error {
 	}
 	if len(c.SealKeys) == 0 {
 		return errors.New("gateway: Config.SealKeys (ZHONGKONG_SEAL_KEY) is empty: make a key with openssl rand -base64 32, and give every gateway of the store the same")
+	}
+	for _, address := range []struct{ name, value string }{{"Origin", c.Login.Origin}, {"OpenBase", c.Login.OpenBase}} {
+		if err := weblogin.CheckOrigin(address.value); err != nil && address.value != "" {
+			return fmt.Errorf("gateway: Config.Login.%s %w", address.name, err)
+		}
 	}
 	for _, l := range []struct {
 		name  string

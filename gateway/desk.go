@@ -13,6 +13,8 @@ import (
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/gateway/clients"
 	"github.com/zhongkong-go/zhongkong/gateway/journal"
+	"github.com/zhongkong-go/zhongkong/gateway/login"
+	"github.com/zhongkong-go/zhongkong/internal/gate"
 	"github.com/zhongkong-go/zhongkong/platform"
 	"github.com/zhongkong-go/zhongkong/store"
 )
@@ -26,7 +28,9 @@ type desk struct {
 	accounts *roster
 	clients  directory
 	attempts *clients.Attempts
-	journal  *journal.Journal
+	journal  *journal.Journal // of clients
+	logins   logins     // nil: there are none
+	keyless  *gate.Room // of calls without a key
 	meter    *meter
 	log      *slog.Logger
 
@@ -43,6 +47,8 @@ type directory interface {
 	ByToken(ctx context.Context, token string, now time.Time) (c *clients.Live, appID string, err error)
 	Find(clients.ID) *clients.Live
 	All() []*clients.Live
+	Logins(now time.Time) []*login.Client
+	Registered(origin, appID string, now time.Time) bool
 	Mint(c *clients.Live, key clients.Hash, appID string, now time.Time) string
 	Minted(token string, c *clients.Live, key clients.Hash, appID string) bool
 	Known() bool
@@ -53,7 +59,7 @@ type directory interface {
 func newDesk(cfg Config, api *platform.API) *desk {
 	d := &desk{
 		attempts: clients.NewAttempts(cfg.Logger), journal: journal.New(cfg.Store.(store.Ledger), cfg.Logger, cfg.Journal...),
-		meter: newMeter(), log: cfg.Logger,
+		keyless: gate.NewRoom(maxKeyless, 0, nil), meter: newMeter(), log: cfg.Logger,
 	}
 	d.accounts = &roster{
 		cfg: cfg, api: api, meter: d.meter, scheduler: custody.NewScheduler(custody.SchedulerConfig{}), aside: d.background.Go,

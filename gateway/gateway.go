@@ -62,6 +62,9 @@ func New(ctx context.Context, cfg Config) (*Gateway, error) {
 	g.pushes = fanout.New(fanout.Config{
 		Store: cfg.Store, SealKeys: cfg.SealKeys, Transport: cfg.Callbacks, Refused: d.attempt, Logger: cfg.Logger,
 	})
+	if d.logins, err = newLogins(d, cfg, api); err != nil {
+		return nil, err
+	}
 	relay := newRelay(d, cfg.Limits, api)
 	d.accounts.pushes, d.accounts.proxy, d.accounts.changed = g.pushes, relay.proxy, g.topics.ringAll
 	d.accounts.trace = custody.JoinTraces(d.meter.trace(), g.topics.trace(), cfg.Trace)

@@ -17,11 +17,13 @@ import (
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/gateway/clients"
+	"github.com/zhongkong-go/zhongkong/gateway/login"
 	"github.com/zhongkong-go/zhongkong/internal/gate"
 	"github.com/zhongkong-go/zhongkong/platform"
 )
 
 const (
+	userTokenPath = "/sns/oauth2/access_token" //nolint:gosec // a path, no credential
 	componentPath = "/cgi-bin/component/api_component_token"
 	ridPath       = "/cgi-bin/openapi/rid/get"
 	maxRedacted   = 4 << 20  // of an answer that is read to be redacted
@@ -43,7 +45,7 @@ const (
 // WeChat: code2Session, 网页授权, clearQuotaByAppSecret, 第三方平台.
 var secretPaths = map[string]bool{
 	"/sns/jscode2session":                      true,
-	"/sns/oauth2/access_token":                 true,
+	userTokenPath:                              true,
 	"/cgi-bin/clear_quota/v2":                  true,
 	componentPath:                              true,
 	"/cgi-bin/component/api_start_push_ticket": true,
@@ -83,15 +85,14 @@ type relay struct {
 	api      *platform.API
 	upstream http.RoundTripper
 	bare     http.Handler // the proxy for calls without the account's token
-	keyless  *gate.Room   // of calls without a key, while they are taken and answered
-	waiting  *gate.Room   // and while WeChat has them
+	waiting  *gate.Room   // of calls without a key, while WeChat has them
 	spools   spools
 }
 
 func newRelay(d *desk, limits Limits, api *platform.API) *relay {
 	r := &relay{
 		desk: d, limits: limits, api: api, upstream: watched{api.RoundTripper()},
-		keyless: gate.NewRoom(maxKeyless, 0, nil), waiting: gate.NewRoom(maxWaiting, 0, nil),
+		waiting: gate.NewRoom(maxWaiting, 0, nil),
 		spools: spools{most: limits.Spool, of: map[string]int64{}},
 	}
 	r.bare = r.reverse(&bare{r.upstream}, func(r *http.Request) *account {
@@ -438,6 +439,9 @@ func (y *relay) serveSecret(w *observed, out *http.Request, path string, now tim
 	if refused := mayUseSecret(c, path); refused != nil {
 		return refused
 	}
+	if code := query.Get("code"); path == userTokenPath && strings.HasPrefix(code, login.Prefix) {
+		return y.redeem(out.Context(), w, c, a.AppID, code)
+	}
 	for _, name := range secretNames {
 		if query.Has(name) {
 			query.Set(name, a.Secret.Reveal())
@@ -455,20 +459,7 @@ func (y *relay) serveSecret(w *observed, out *http.Request, path string, now tim
 	if strings.Contains(out.URL.RawQuery, clients.KeyPrefix) || bytes.Contains(body, []byte(clients.KeyPrefix)) {
 		return refuse(codeNotAllowed, "a client key stands where no secret belongs, and would go to WeChat")
 	}
-	if refused := y.note(out.Context(), "client "+c.Name, "use AppSecret", a.AppID, path); refused != nil {
-		// People log in this way: they do not wait for the journal's recovery.
-		y.log.Warn(
-			"the AppSecret is used, and the journal does not say so",
-			"client",
-			c.Name,
-			"appid",
-			a.AppID,
-			"path",
-			path,
-			"cause",
-			refused.why,
-		)
-	}
+	y.noteSecret(out.Context(), c.Name, a.AppID, path)
 	setBody(out, body)
 	out = out.WithContext(context.WithValue(out.Context(), accountKey{}, a))
 	y.carry(y.bare, w, out)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/zhongkong-go/zhongkong/callback"
 	"github.com/zhongkong-go/zhongkong/gateway/clients"
+	"github.com/zhongkong-go/zhongkong/gateway/login"
 )
 
 const (
@@ -73,7 +74,8 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // mostOf returns how long a body may be on a path.
 func (f *front) mostOf(path string) int64 {
 	switch {
-	case path == "", path == healthPath, path == readyPath, path == tokenPath, path == stablePath, strings.HasPrefix(path, apiPrefix):
+	case path == "", path == healthPath, path == readyPath, path == tokenPath, path == stablePath,
+		strings.HasPrefix(path, apiPrefix), login.Serves(path):
 		return maxFetchBody
 	case userPaths[path], secretPaths[path]:
 		return maxSecret
@@ -102,6 +104,10 @@ func (f *front) serve(w *observed, r *http.Request, path string) *refusal {
 		return fetches{f.desk}.serveToken(w, r)
 	case stablePath:
 		return fetches{f.desk}.serveStable(w, r)
+	}
+	if login.Serves(path) && f.logins != nil {
+		f.serveLogin(w, r)
+		return nil
 	}
 	if appID, ok := strings.CutPrefix(path, callbackPath); ok {
 		if f.pushes.Has(appID) {
@@ -141,7 +147,7 @@ func (f *front) access(r *http.Request, path string, o *observed) {
 
 // isCall reports whether it is a call of a program's.
 func isCall(path string) bool {
-	return path != healthPath && path != readyPath && !strings.HasPrefix(path, callbackPath)
+	return path != healthPath && path != readyPath && !strings.HasPrefix(path, callbackPath) && !login.Serves(path)
 }
 
 // ready answers 200 when every account has a live token, else 503. To a client it names

@@ -21,6 +21,7 @@ import (
 	"github.com/zhongkong-go/zhongkong/gateway/fanout"
 	"github.com/zhongkong-go/zhongkong/gateway/journal"
 	"github.com/zhongkong-go/zhongkong/internal/shape"
+	"github.com/zhongkong-go/zhongkong/internal/weblogin"
 	"github.com/zhongkong-go/zhongkong/platform"
 )
 
@@ -84,6 +85,7 @@ type Settings struct {
 	Store     string
 	APIBase   string
 	Log       Log
+	Login     Login
 	Timing    custody.Timing // of every renewal; a zero field means its default
 
 	// DrainGrace is how long new calls are taken after the program was told to end, while
@@ -197,6 +199,7 @@ type (
 		APIBase   string        `yaml:"api_base"`
 		Log       logFile       `yaml:"log"`
 		Journal   journalFile   `yaml:"journal"`
+		Login     loginFile     `yaml:"login"`
 		Timing    timingFile    `yaml:"timing"`
 		Drain     string        `yaml:"drain_grace"`
 		Proxies   []string      `yaml:"trusted_proxies"`
@@ -213,6 +216,10 @@ type (
 		Hosts      []string     `yaml:"hosts"`
 		Key        secretSource `yaml:"key"`
 		MetricsKey secretSource `yaml:"metrics_key"`
+	}
+	loginFile struct {
+		Origin   string `yaml:"origin"`
+		OpenBase string `yaml:"open_base"`
 	}
 	logFile struct {
 		Level  string `yaml:"level"`
@@ -405,6 +412,7 @@ func parse(content []byte, folder string, env func(string) (string, bool), parts
 	s := &Settings{
 		Listen: file.Listen, PlainHTTP: file.PlainHTTP, TLS: TLS(file.TLS), Store: file.Store, APIBase: file.APIBase,
 		Admin: Admin{Listen: file.Admin.Listen, PlainHTTP: file.Admin.PlainHTTP, Hosts: file.Admin.Hosts}, Log: Log{Format: file.Log.Format},
+		Login: Login(file.Login),
 	}
 	if err := s.TLS.complete(folder, at); err != nil {
 		return nil, err
@@ -419,6 +427,11 @@ func parse(content []byte, folder string, env func(string) (string, bool), parts
 	}
 	if _, err := platform.New(platform.Config{Base: s.APIBase}); err != nil {
 		return nil, at("$.api_base", fmt.Errorf("api_base %s", strings.TrimPrefix(err.Error(), "platform: Config.Base ")))
+	}
+	for _, f := range []struct{ name, value string }{{"origin", s.Login.Origin}, {"open_base", s.Login.OpenBase}} {
+		if err := weblogin.CheckOrigin(f.value); err != nil && f.value != "" {
+			return nil, at("$.login."+f.name, fmt.Errorf("login.%s %w", f.name, err))
+		}
 	}
 	var err error
 	if s.Timing, err = file.Timing.read(at); err != nil {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"strings"
 )
 
@@ -47,6 +48,18 @@ func readJSON(body []byte, into any) error {
 		return errors.New("something stands behind the JSON object")
 	}
 	return json.Unmarshal(body, into)
+}
+
+// readBody reads the body of a call of the gateway's own API.
+func readBody(r *http.Request, into any) *refusal {
+	body, err := io.ReadAll(io.LimitReader(r.Body, maxFetchBody+1))
+	switch {
+	case err != nil || len(body) > maxFetchBody:
+		return refuse(codeTooBig, "the body did not arrive, or has more than %d bytes", maxFetchBody)
+	case readJSON(body, into) != nil:
+		return refuse(codeFormat, "the body is not the JSON that was expected")
+	}
+	return nil
 }
 
 // maxDepth is how deep what a peer sends may be nested: accounts, their callbacks,

@@ -3,7 +3,6 @@ package gateway
 import (
 	"context"
 	"errors"
-	"io"
 	"net/http"
 	"time"
 
@@ -56,6 +55,21 @@ func ticketOf(r *http.Request, c caller) (platform.TicketType, *refusal) {
 	return t, nil
 }
 
+// readTicket reads a body that names a ticket; expected is what the caller sees otherwise.
+func readTicket(r *http.Request, expected string) (string, *refusal) {
+	var q struct {
+		Ticket string `json:"ticket"`
+	}
+	refused := readBody(r, &q)
+	if refused == nil && q.Ticket == "" {
+		refused = refuse(codeFormat, "the body names no ticket")
+	}
+	if refused != nil && refused.code == codeFormat {
+		refused.text = "the body has to be " + expected
+	}
+	return q.Ticket, refused
+}
+
 func giveTicket(w *observed, c caller, t platform.TicketType, ticket custody.Token) {
 	writeJSONLine(w, map[string]any{
 		"appid": c.account.AppID, "type": t, "ticket": ticket.Value(), "expires_in": int64(ticket.Left() / time.Second),
@@ -84,16 +98,8 @@ func (p *programs) apiRejectTicket(w *observed, r *http.Request, c caller) *refu
 	if refused != nil {
 		return refused
 	}
-	body, err := io.ReadAll(io.LimitReader(r.Body, maxFetchBody+1))
-	if err != nil || len(body) > maxFetchBody {
-		return refuse(codeTooBig, "the body did not arrive, or has more than %d bytes", maxFetchBody)
-	}
-	var q struct {
-		Ticket string `json:"ticket"`
-	}
-	if readJSON(body, &q) != nil || q.Ticket == "" {
-		refused := refuse(codeFormat, "the body is not the JSON that was expected")
-		refused.text = `the body has to be {"ticket":"the ticket that a page found invalid"}`
+	q, refused := readTicket(r, `{"ticket":"the ticket that a page found invalid"}`)
+	if refused != nil {
 		return refused
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), waitForToken)
@@ -102,7 +108,7 @@ func (p *programs) apiRejectTicket(w *observed, r *http.Request, c caller) *refu
 	if err != nil {
 		return noToken(err)
 	}
-	if ticket.Value() == q.Ticket {
+	if ticket.Value() == q {
 		if ticket, refused = p.renewTicket(ctx, c, t, ticket); refused != nil {
 			return refused
 		}

@@ -35,6 +35,9 @@ const (
 	codeFormat      = 47001
 	codeNotAllowed  = 48001
 	codeParameter   = 40035
+	codeCode        = 40029
+	codeCodeUsed    = 40163
+	codeCodeExpired = 42003
 	codeOwn         = -3 // the gateway's own credentials are refused, not the caller's
 	codeAccepted    = -2 // of the gateway's own API alone, which does not show it
 )
@@ -59,6 +62,9 @@ var texts = map[int]string{ //nolint:gosec // messages
 	codeFormat:      "data format error",
 	codeNotAllowed:  "api unauthorized",
 	codeParameter:   "invalid parameter",
+	codeCode:        "invalid code",
+	codeCodeUsed:    "code been used",
+	codeCodeExpired: "code expired",
 }
 
 // refusal is the gateway's own answer to a call, in place of WeChat's.
@@ -235,6 +241,9 @@ var apiStatuses = map[int]struct {
 	codeRequirePOST: {http.StatusMethodNotAllowed, "the path takes POST alone"},
 	codeFormat:      {http.StatusBadRequest, `the body has to be {"access_token":"the token that was refused"}`},
 	codeParameter:   {http.StatusBadRequest, "there is no such type of ticket: it is jsapi or wx_card"},
+	codeCode:        {http.StatusBadRequest, "the ticket was not made for this client, or the store does not have it any more: let the user log in again"},
+	codeCodeUsed:    {http.StatusBadRequest, "the ticket was redeemed before, and works once: let the user log in again"},
+	codeCodeExpired: {http.StatusBadRequest, "the ticket is more than five minutes old: let the user log in again"},
 	codeTooBig:      {http.StatusRequestEntityTooLarge, "the body is too long"},
 	codeAccepted:    {http.StatusConflict, "there is no other token to be had now: the one that was refused is accepted when WeChat is asked directly, or WeChat refuses every token of the account; see the gateway's log"},
 	codeMinute:      {http.StatusTooManyRequests, "too many calls of this client"},

@@ -134,6 +134,25 @@ func (b *Book) Rotate(ctx context.Context, name string, grace time.Duration) (cu
 	return key, nil
 }
 
+// SetSites changes where a client's users are sent back to, and whose pages it answers for;
+// see Client.Returns and Client.Origins. A nil list stays as it is, an empty one takes all
+// away. It returns ErrNoClient.
+func (b *Book) SetSites(ctx context.Context, name string, returns, origins []string) error {
+	detail := fmt.Sprintf("returns %d, origins %d", len(returns), len(origins))
+	return b.change(ctx, "set sites of client", name, detail, func(stored storedClient) (*storedClient, error) {
+		if returns != nil {
+			stored.Returns = returns
+		}
+		if origins != nil {
+			stored.Origins = origins
+		}
+		if err := stored.CheckSites(); err != nil {
+			return nil, err
+		}
+		return &stored, nil
+	})
+}
+
 // change edits the client of that name; nil removes it. Somebody else's change at
 // the same time is read and edited in its turn.
 func (b *Book) change(ctx context.Context, act, name, detail string, edit func(storedClient) (*storedClient, error)) error {

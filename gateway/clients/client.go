@@ -7,7 +7,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/zhongkong-go/zhongkong/gateway/login"
 	"github.com/zhongkong-go/zhongkong/internal/shape"
+	"github.com/zhongkong-go/zhongkong/internal/weblogin"
 )
 
 // AllAccounts stands in Client.Accounts for every account of the gateway, also those
@@ -44,6 +46,15 @@ type Client struct {
 	// journal.
 	Real bool `json:"real,omitempty"`
 
+	// Returns are the addresses to which users whom it logs in are sent back:
+	// "https://shop.example/back" with any query, or "https://shop.example/*" for all of a
+	// site. Without them it cannot log users in by /login/ and /connect/.
+	Returns []string `json:"returns,omitempty"`
+
+	// Origins are the sites whose pages get a JS-SDK configuration without a key, such as
+	// "https://shop.example".
+	Origins []string `json:"origins,omitempty"`
+
 	// Ends is when the key stops working. Zero means never.
 	Ends time.Time `json:"ends,omitzero"`
 
@@ -70,6 +81,28 @@ func (c Client) validate() error {
 	}
 	if _, err := newPathList(c.Paths); err != nil {
 		return fmt.Errorf("gateway: client %s: %w", c.Name, err)
+	}
+	return c.CheckSites()
+}
+
+// maxOrigins bounds the sites of one client.
+const maxOrigins = 100
+
+// CheckSites says what is wrong with Returns and Origins.
+func (c Client) CheckSites() error {
+	switch {
+	case len(c.Returns) > 0 && !CleanPath(login.Path+c.Name):
+		return fmt.Errorf("gateway: client %s: with return addresses its name must not begin with '-' or '.'", c.Name)
+	case len(c.Origins) > maxOrigins:
+		return fmt.Errorf("gateway: client %s has %d origins, and %d can be", c.Name, len(c.Origins), maxOrigins)
+	}
+	if _, err := weblogin.ParseReturns(c.Returns); err != nil {
+		return fmt.Errorf("gateway: client %s: %w", c.Name, err)
+	}
+	for _, origin := range c.Origins {
+		if err := weblogin.CheckOrigin(origin); err != nil {
+			return fmt.Errorf("gateway: client %s: the origin %s %w", c.Name, shape.Show(origin), err)
+		}
 	}
 	return nil
 }

@@ -8,6 +8,8 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"github.com/zhongkong-go/zhongkong/gateway/login"
+	"github.com/zhongkong-go/zhongkong/internal/weblogin"
 	"github.com/zhongkong-go/zhongkong/store"
 )
 
@@ -24,6 +26,7 @@ type Live struct {
 	account map[string]bool
 	paths   pathList
 	limiter *rate.Limiter // nil: no limit
+	login   *login.Client // nil: it has no return addresses
 	trail   *trail
 }
 
@@ -52,7 +55,7 @@ func (c *Live) hashes(now time.Time) []Hash {
 
 // eachHash calls do with the hash of each key that lives at now.
 func (c *Live) eachHash(now time.Time, do func(Hash)) {
-	if c == nil || !c.Ends.IsZero() && !now.Before(c.Ends) {
+	if c == nil || !c.alive(now) {
 		return
 	}
 	for _, key := range c.keys {
@@ -61,6 +64,9 @@ func (c *Live) eachHash(now time.Time, do func(Hash)) {
 		}
 	}
 }
+
+// alive reports whether the client has not ended at now.
+func (c *Live) alive(now time.Time) bool { return c.Ends.IsZero() || now.Before(c.Ends) }
 
 // Has reports whether the key with that hash lives at now.
 func (c *Live) Has(key Hash, now time.Time) (found bool) {
@@ -135,6 +141,12 @@ func newLive(doc store.Document) (*Live, error) {
 	}
 	if c.paths, err = newPathList(c.Paths); err != nil {
 		return nil, err
+	}
+	if len(c.Returns) > 0 {
+		c.login = &login.Client{ID: login.ID(c.id), Name: c.Name}
+		if c.login.Returns, err = weblogin.ParseReturns(c.Returns); err != nil {
+			return nil, err
+		}
 	}
 	if c.Rate > 0 {
 		c.limiter = rate.NewLimiter(rate.Limit(c.Rate), max(1, int(c.Rate)))

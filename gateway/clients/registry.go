@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/gateway/login"
 	"github.com/zhongkong-go/zhongkong/store"
 )
 
@@ -42,7 +43,8 @@ type Registry struct {
 	tokens *tokens
 
 	clients atomic.Pointer[map[ID]*Live]
-	loaded  atomic.Bool // the store has answered once: an id that is not among clients is nobody's
+	sites   atomic.Pointer[sites] // of clients
+	loaded  atomic.Bool           // the store has answered once: an id that is not among clients is nobody's
 
 	looking sync.Mutex // guards what follows, and is held while the store is read
 	version int64      // the highest that was seen
@@ -66,6 +68,7 @@ func New(cfg Config) (*Registry, error) {
 		names: map[string]ID{}, wanted: make(chan struct{}, 1),
 	}
 	r.clients.Store(&map[ID]*Live{})
+	r.sites.Store(newSites(nil))
 	return r, nil
 }
 
@@ -171,6 +174,7 @@ func (r *Registry) Look(ctx context.Context) {
 		}
 	}
 	r.clients.Store(&clients)
+	r.sites.Store(newSites(clients))
 	r.loaded.Store(true)
 	r.cfg.Changed()
 }
@@ -259,6 +263,40 @@ func (r *Registry) Minted(text string, c *Live, key Hash, appID string) bool {
 // Known reports whether the store has answered once: a key that no client has is
 // nobody's.
 func (r *Registry) Known() bool { return r.loaded.Load() }
+
+// sites are the clients that have to do with sites of their own.
+type sites struct {
+	login  []*Live            // with return addresses
+	origin map[string][]*Live // by each origin
+}
+
+func newSites(clients map[ID]*Live) *sites {
+	s := &sites{origin: map[string][]*Live{}}
+	for _, c := range clients {
+		if c.login != nil {
+			s.login = append(s.login, c)
+		}
+		for _, origin := range c.Origins {
+			s.origin[origin] = append(s.origin[origin], c)
+		}
+	}
+	return s
+}
+
+// Logins returns the living clients that may log users in.
+func (r *Registry) Logins(now time.Time) (clients []*login.Client) {
+	for _, c := range r.sites.Load().login {
+		if c.alive(now) {
+			clients = append(clients, c.login)
+		}
+	}
+	return clients
+}
+
+// Registered reports whether an origin is one of a living client that may use the account.
+func (r *Registry) Registered(origin, appID string, now time.Time) bool {
+	return slices.ContainsFunc(r.sites.Load().origin[origin], func(c *Live) bool { return c.Uses(appID) && c.alive(now) })
+}
 
 // All returns the clients, in no order.
 func (r *Registry) All() []*Live { return slices.Collect(maps.Values(*r.clients.Load())) }

@@ -53,20 +53,6 @@ const (
 	invalidSignature    = 87009
 )
 
-// furtherTexts are the errmsg, up to the rid, of codes that belong to one API
-// alone, as WeChat's code table prints them.
-var furtherTexts = map[int]string{
-	invalidMediaType:  "invalid media type",
-	invalidMediaID:    "invalid media_id",
-	invalidParameter:  "invalid parameter",
-	invalidTemplateID: "invalid template_id",
-	mediaDataMissing:  "media data missing",
-	codeMissing:       "missing code",
-	invalidSigMethod:  "invalid sig_method",
-	invalidSignature:  "invalid signature",
-	menuMissing:       "menu no exist",
-}
-
 // text returns the errmsg of an errcode up to the rid.
 func (c *call) text(code int) string {
 	if code == notWhitelisted {
@@ -78,9 +64,6 @@ func (c *call) text(code int) string {
 	}
 	if code == invalidCredential && strings.HasPrefix(c.req.URL.Path, snsPrefix) {
 		return "invalid credential, access_token is invalid or not latest" // as captured there
-	}
-	if text, known := furtherTexts[code]; known {
-		return text
 	}
 	if info, known := errcode.Lookup(code); known && info.Text != "" {
 		return info.Text

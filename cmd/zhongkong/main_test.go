@@ -14,6 +14,10 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/zhongkong-go/zhongkong/simulator"
+	"github.com/zhongkong-go/zhongkong/simulator/simtest"
 )
 
 // started is a run of the program in this process.
@@ -108,6 +112,47 @@ func TestPush(t *testing.T) {
 	code, out, _ := started(t.Context(), with("WECHAT_AES_KEY", ""), "push", "text", "--to", app.URL+"/reply")
 	if code != 0 || !strings.Contains(out, "the follower sees: 你好·31m，世界") {
 		t.Errorf("%d %s", code, out)
+	}
+}
+
+// TestPushTellsTheSimulator: an app that got a message by push may send customer service
+// messages to the follower through the simulator that runs in another process.
+func TestPushTellsTheSimulator(t *testing.T) {
+	t.Parallel()
+	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "success") }))
+	defer app.Close()
+	wx := simtest.New(t, simulator.Options{Accounts: []simulator.Account{{AppID: account["WECHAT_APPID"], Secret: account["WECHAT_APPSECRET"]}}})
+	send := func() string {
+		body := `{"touser":"` + wx.Account().Followers[0] + `","msgtype":"text","text":{"content":"x"}}`
+		resp, err := wx.Client().Post(wx.URL+"/cgi-bin/message/custom/send?access_token="+wx.Supersede(wx.AppID()), "application/json", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = resp.Body.Close() }()
+		answer, _ := io.ReadAll(resp.Body)
+		return string(answer)
+	}
+	env := with("WECHAT_API_BASE", wx.URL)
+	for _, row := range []struct{ args, want string }{
+		{"push text x --attack stale --to ", `"errcode":45015`},
+		{"push verify --to ", `"errcode":45015`},
+		{"push click V1 --to ", `"errcode":0`},
+		{"push text x --to ", `"errcode":0`},
+	} {
+		if _, _, errs := started(t.Context(), env, strings.Fields(row.args+app.URL)...); errs != "" {
+			t.Errorf("%s: %s", row.args, errs)
+		}
+		if got := send(); !strings.Contains(got, row.want) {
+			t.Errorf("after %s%s: %s, want %s", row.args, app.URL, got, row.want)
+		}
+	}
+	wx.Clock.Advance(time.Hour)
+	if got := send(); !strings.Contains(got, `"errcode":0`) {
+		t.Errorf("an hour after a text: %s", got)
+	}
+	app.Config.Handler = http.NotFoundHandler() // nothing is there that could be told
+	if _, _, errs := started(t.Context(), with("WECHAT_API_BASE", "http://127.0.0.1:1"), "push", "text", "--to", app.URL); errs != "" {
+		t.Errorf("without a simulator: %s", errs)
 	}
 }
 

@@ -384,7 +384,12 @@ func (s *Simulator) adminHear(r *http.Request) (any, error) {
 	if in.Event != "" {
 		m = Message{Type: "event", Fields: []Field{{"Event", in.Event}}}
 	}
-	s.Hear(a.appid, m.By(in.Follower))
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if m.From, err = a.person(in.Follower); err != nil {
+		return nil, err
+	}
+	a.hear(m, s.Clock.Now())
 	return struct{}{}, nil
 }
 

@@ -35,24 +35,21 @@ type conversation struct {
 // Hear notes that a follower has sent m, without pushing it to anybody. A push does
 // so by itself: it is for apps that were given the message in another way. From then on
 // the account may send customer service messages to that follower, as many and as long
-// as WeChat allows after such a message or event.
+// as WeChat allows after such a message or event. A person who does not follow the
+// account is not heard.
 func (s *Simulator) Hear(appid string, m Message) {
 	a := s.find(appid)
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if m.From == "" && len(a.conf.Followers) > 0 {
-		m.From = a.conf.Followers[0]
+	if openid, err := a.person(m.From); err == nil {
+		a.hear(m.By(openid), s.Clock.Now())
 	}
-	a.hear(m, s.Clock.Now())
 }
 
-// hear opens or prolongs a conversation. The account's mutex is held.
+// hear opens or prolongs a conversation with a follower. The account's mutex is held.
 func (a *account) hear(m Message, now time.Time) {
-	if !a.follows(m.From) {
-		return
-	}
 	allowed, event := afterMessage, m.event()
-	if event != "" {
+	if event != "" || m.Type == "event" {
 		allowed = allowances[a.conf.Kind][event]
 	}
 	if allowed.messages == 0 {

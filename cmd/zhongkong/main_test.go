@@ -266,7 +266,7 @@ func TestAccountFile(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "accounts.env")
 	content := "\uFEFF# two accounts\r\nexport WECHAT_APPID=wx1\r\nWECHAT_APPSECRET=\"s 1\"\nWECHAT_TOKEN=AAAAA\nPORT=3100\n\n" +
-		"SHOP_APPID = wx2\nSHOP_APPSECRET='s2'\nSHOP_KIND=mini\nSHOP_WHITELIST=192.0.2.1, 198.51.100.*\nSHOP_FORMAT=json\n"
+		"SHOP_APPID = wx2\nSHOP_APPSECRET='s2'\nSHOP_KIND=mini\nSHOP_WHITELIST=192.0.2.1, 198.51.100.*\nSHOP_FORMAT=json\nSHOP_TEMPLATES=t1,t2\n"
 	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -275,7 +275,7 @@ func TestAccountFile(t *testing.T) {
 		t.Fatal(err, found)
 	}
 	shop, err := found[0].account(true, false)
-	if err != nil || shop.AppID != "wx2" || shop.Secret != "s2" || shop.Kind.String() != "mini" || len(shop.Whitelist) != 2 ||
+	if err != nil || shop.AppID != "wx2" || shop.Secret != "s2" || shop.Kind.String() != "mini" || len(shop.Whitelist) != 2 || len(shop.Templates) != 2 ||
 		shop.Format != "json" {
 		t.Errorf("%v %+v", err, shop)
 	}

@@ -295,7 +295,7 @@ func TestAdminIsForThisMachine(t *testing.T) {
 	}
 	w := httptest.NewRecorder()
 	wx.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/simulator/accounts", http.NoBody))
-	if !strings.Contains(w.Body.String(), "40066") {
+	if w.Code != 404 || !strings.Contains(w.Body.String(), "40066") {
 		t.Errorf("ServeHTTP has the admin API: %d %s", w.Code, w.Body)
 	}
 }

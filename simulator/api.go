@@ -73,7 +73,9 @@ var (
 	miniAPI = api{do: serveUnknown, only: onlyMini}.endpoint()
 	nowhere = endpoint{serve: func(c *call) answer {
 		c.rid = c.sim.rid()
-		return c.refuseWith(invalidURL, c.text(invalidURL)+", "+NotSimulated+": "+c.req.URL.Path+ridMark(c.req.URL.Path)+c.rid)
+		a := c.refuseWith(invalidURL, c.text(invalidURL)+", "+NotSimulated+": "+c.req.URL.Path+ridMark(c.req.URL.Path)+c.rid)
+		a.status = http.StatusNotFound
+		return a
 	}}
 )
 

@@ -298,9 +298,9 @@ func TestPaths(t *testing.T) {
 // API that the simulator does not have.
 func expectNotSimulated(t *testing.T, path string, a reply) {
 	t.Helper()
-	if want := "invalid url, not simulated: " + path; a.status != http.StatusOK || a.Errcode != 40066 ||
+	if want := "invalid url, not simulated: " + path; a.status != http.StatusNotFound || a.Errcode != 40066 ||
 		strings.TrimSuffix(ridForm.ReplaceAllString(a.Errmsg, ""), ",") != want || !ridForm.MatchString(a.Errmsg) {
-		t.Errorf("%s: %d %s, want 40066, %q and a rid", path, a.status, a.raw, want)
+		t.Errorf("%s: %d %s, want 404, 40066, %q and a rid", path, a.status, a.raw, want)
 	}
 }
 

@@ -88,6 +88,10 @@ type Account struct {
 	// Followers are the openids of who follows. None means three made-up ones.
 	Followers []string `json:"followers,omitempty"`
 
+	// Templates are the template_ids of the account's template messages (模板消息). None
+	// means a made-up one; /cgi-bin/template/get_all_private_template lists them.
+	Templates []string `json:"templates,omitempty"`
+
 	// Token is the Token of the console's message push (消息推送), 3 to 32 letters
 	// and digits. Without one nothing can be pushed.
 	Token string `json:"token,omitempty"`
@@ -159,6 +163,9 @@ func (a Account) complete() Account {
 	if len(a.Followers) == 0 {
 		a.Followers = makeUpFollowers(r)
 	}
+	if len(a.Templates) == 0 && a.Kind == OfficialAccount {
+		a.Templates = []string{letters(rand.New(source(0, a.AppID, "templates")), templateIDLength)}
+	}
 	return a.clone()
 }
 
@@ -191,6 +198,7 @@ func (a Account) receiverID() string {
 func (a Account) clone() Account {
 	a.Whitelist = slices.Clone(a.Whitelist)
 	a.Followers = slices.Clone(a.Followers)
+	a.Templates = slices.Clone(a.Templates)
 	a.LoginDomains = slices.Clone(a.LoginDomains)
 	a.DailyCalls = maps.Clone(a.DailyCalls)
 	if a.Signing != nil {
@@ -284,19 +292,22 @@ type account struct {
 	resets    counter           // openapi/quota/clear this month
 	tickets   map[TicketType]*ticket
 	menu      string // JSON; "" when there is none
-	media     []media
-	logins    logins
-	msgID     int64 // of the message that was pushed last
-	random    *rand.Rand
-	apiCalls  int
-	pushes    int
-	errcodes  map[int]int
+
+	conversations map[string]conversation // with followers, by openid
+
+	media    []media
+	logins   logins
+	msgID    int64 // of the message that was pushed last
+	random   *rand.Rand
+	apiCalls int
+	pushes   int
+	errcodes map[int]int
 }
 
 func newAccount(s *Simulator, conf Account, list whitelist) *account {
 	a := &account{
 		sim: s, appid: conf.AppID, conf: conf.clone(), whitelist: list,
-		quotas: map[string]*quota{}, errcodes: map[int]int{},
+		quotas: map[string]*quota{}, errcodes: map[int]int{}, conversations: map[string]conversation{},
 		random: rand.New(source(s.options.Seed, conf.AppID, "all else")),
 	}
 	a.tickets = newTickets(a)

@@ -28,6 +28,7 @@ POST   /simulator/accounts/APPID/kill         ends every token, or one: {"token"
 POST   /simulator/accounts/APPID/refuse       APIs refuse the current token, stable_token keeps it: {"pool":"stable"}
 POST   /simulator/accounts/APPID/spend        leaves so many calls for today: {"path":"/cgi-bin/token","left":1}
 POST   /simulator/accounts/APPID/code         what a front end gets: {"kind":"login"} (wx.login), {"kind":"phone"}; {"follower":"o…"}
+POST   /simulator/accounts/APPID/hear         a follower has written, without a push: {"follower":"o…"} {"event":"CLICK"}; customer service messages may follow
 POST   /simulator/authorize                   opens an authorize page as a follower: {"url":"http://…/connect/oauth2/authorize?…#wechat_redirect"}
                                               and says where it leads; {"follower":"o…"} {"refuse":true} {"snapshot":true}
 GET    /simulator/clock                       the times
@@ -78,6 +79,7 @@ func (s *Simulator) Admin() http.Handler {
 	handle("POST /accounts/{appid}/refuse", s.adminRefuse)
 	handle("POST /accounts/{appid}/spend", s.adminSpend)
 	handle("POST /accounts/{appid}/code", s.adminCode)
+	handle("POST /accounts/{appid}/hear", s.adminHear)
 	handle("POST /authorize", s.adminAuthorize)
 	handle("GET /clock", func(*http.Request) (any, error) { return s.adminClock(), nil })
 	handle("POST /clock", s.adminMove)
@@ -363,6 +365,32 @@ func (s *Simulator) adminCode(r *http.Request) (any, error) {
 	}
 	code, err := s.frontCode(kind, a.appid, in.Follower)
 	return map[string]string{"code": code}, err
+}
+
+// adminHear notes what a follower did.
+func (s *Simulator) adminHear(r *http.Request) (any, error) {
+	a, err := s.adminAccount(r)
+	if err != nil {
+		return nil, err
+	}
+	var in struct {
+		Follower string `json:"follower"`
+		Event    string `json:"event"`
+	}
+	if err := read(r, &in); err != nil {
+		return nil, err
+	}
+	m := Text("")
+	if in.Event != "" {
+		m = Message{Type: "event", Fields: []Field{{"Event", in.Event}}}
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if m.From, err = a.person(in.Follower); err != nil {
+		return nil, err
+	}
+	a.hear(m, s.Clock.Now())
+	return struct{}{}, nil
 }
 
 // adminAuthorize plays a browser in WeChat and its user.

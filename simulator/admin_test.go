@@ -174,6 +174,8 @@ func TestAdminRefuses(t *testing.T) {
 		{"PATCH", a, `{"secret":""}`, 400, "the Secret of " + appid + " is empty"},
 		{"PATCH", "/accounts/wx1", `{}`, 404, "there is no account wx1"},
 		{"POST", "/accounts/wx1/kill", "", 404, "there is no account wx1"},
+		{"POST", "/accounts/wx1/hear", "", 404, "there is no account wx1"},
+		{"POST", a + "/hear", `{"follower":"oX"}`, 400, "oX is no follower"},
 		{"POST", a + "/supersede", `{"pool":"x"}`, 400, `there is no pool "x"`},
 		{"POST", a + "/supersede", `{"times":101}`, 400, "times is 101: 1 to 100"},
 		{"POST", a + "/kill", `{"token":"x"}`, 400, "no live token of this account"},
@@ -293,7 +295,7 @@ func TestAdminIsForThisMachine(t *testing.T) {
 	}
 	w := httptest.NewRecorder()
 	wx.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/simulator/accounts", http.NoBody))
-	if w.Code != 404 {
-		t.Errorf("ServeHTTP has the admin API: %d", w.Code)
+	if w.Code != 404 || !strings.Contains(w.Body.String(), "40066") {
+		t.Errorf("ServeHTTP has the admin API: %d %s", w.Code, w.Body)
 	}
 }

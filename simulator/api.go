@@ -3,7 +3,9 @@ package simulator
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"maps"
+	"mime"
 	"net/http"
 	"strings"
 )
@@ -39,6 +41,10 @@ func routes() map[string]endpoint {
 		"/cgi-bin/message/custom/typing": post(serveTyping),
 		"/cgi-bin/message/template/send": post(serveTemplateSend).raw().of(onlyOfficial),
 
+		"/cgi-bin/template/get_all_private_template": get(serveTemplates).of(onlyOfficial),
+		"/cgi-bin/template/api_add_template":         post(serveTemplateAdd).of(onlyOfficial),
+		"/cgi-bin/template/del_private_template":     post(serveTemplateDelete).of(onlyOfficial),
+
 		"/cgi-bin/menu/create": post(serveMenuCreate).raw().of(onlyOfficial),
 		"/cgi-bin/menu/get":    get(serveMenuGet).of(onlyOfficial),
 		"/cgi-bin/menu/delete": get(serveMenuDelete).of(onlyOfficial),
@@ -63,10 +69,29 @@ var families = []string{
 }
 
 var (
-	anyAPI  = api{do: fixed(`{"errcode":0,"errmsg":"ok"}`)}.endpoint()
-	miniAPI = api{do: fixed(`{"errcode":0,"errmsg":"ok"}`), only: onlyMini}.endpoint()
-	nowhere = endpoint{serve: func(*call) answer { return answer{status: http.StatusNotFound} }}
+	anyAPI  = api{do: serveUnknown}.endpoint()
+	miniAPI = api{do: serveUnknown, only: onlyMini}.endpoint()
+	nowhere = endpoint{serve: func(c *call) answer {
+		c.rid = c.sim.rid()
+		a := c.refuseWith(invalidURL, c.text(invalidURL)+", "+NotSimulated+": "+c.req.URL.Path+ridMark(c.req.URL.Path)+c.rid)
+		a.status = http.StatusNotFound
+		return a
+	}}
 )
+
+// NotSimulated is in the answers of paths that the simulator does not know.
+const NotSimulated = "not simulated"
+
+// serveUnknown answers a path of WeChat's families that is not simulated: success, so
+// that a program can go on, in WeChat's form and with a field that says so.
+func serveUnknown(c *call) answer {
+	if mediaType, _, _ := mime.ParseMediaType(c.req.Header.Get("Content-Type")); mediaType == "multipart/form-data" {
+		if _, found := c.readMedia(""); !found {
+			return c.refuse(mediaDataMissing)
+		}
+	}
+	return ok(`{"errcode":0,"errmsg":"ok","simulator":` + quote(NotSimulated+": only the access_token was checked") + `}`)
+}
 
 // route finds the endpoint of a path.
 func (s *Simulator) route(path string) endpoint {
@@ -195,7 +220,65 @@ func (c *call) checkToken(a *api) int {
 }
 
 func isObject(body []byte) bool {
-	return bytes.HasPrefix(bytes.TrimLeft(body, " \t\r\n"), []byte("{")) && json.Valid(body)
+	return bytes.HasPrefix(bytes.TrimLeft(body, " \t\r\n"), []byte("{")) && json.Valid(body) && !repeats(body)
+}
+
+// repeats reports whether an object in valid JSON has two fields of one name.
+func repeats(body []byte) bool {
+	type level struct {
+		names map[string]bool // nil: an array
+		value bool            // the next token is a field's value
+	}
+	var levels []level
+	d := json.NewDecoder(bytes.NewReader(body))
+	d.UseNumber()
+	for {
+		t, err := d.Token()
+		if err != nil {
+			return false
+		}
+		at := len(levels) - 1
+		inObject := at >= 0 && levels[at].names != nil
+		delim, isDelim := t.(json.Delim)
+		switch {
+		case isDelim && (delim == '}' || delim == ']'):
+			levels = levels[:at]
+			continue
+		case inObject && !levels[at].value:
+			name := t.(string)
+			if levels[at].names[name] {
+				return true
+			}
+			levels[at].names[name], levels[at].value = true, true
+			continue
+		case inObject:
+			levels[at].value = false
+		}
+		switch {
+		case isDelim && delim == '{':
+			levels = append(levels, level{names: map[string]bool{}})
+		case isDelim:
+			levels = append(levels, level{})
+		}
+	}
+}
+
+// decode reads an object into a struct whose fields are in lower case. Unlike
+// encoding/json, WeChat tells names apart by their case.
+func decode(body []byte, into any) error {
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(body, &fields); err != nil {
+		return err
+	}
+	if repeats(body) {
+		return errors.New("a field is there twice")
+	}
+	maps.DeleteFunc(fields, func(name string, _ json.RawMessage) bool { return name != strings.ToLower(name) })
+	body, err := json.Marshal(fields)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(body, into)
 }
 
 // hasEscape reports whether JSON has a \uXXXX in it; a \\u is a backslash and a u.

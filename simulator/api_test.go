@@ -77,9 +77,40 @@ func TestEndpointRefusals(t *testing.T) {
 		{"ticket type", "GET", simulator.TicketPath, "type=x", "", 40035, "invalid parameter"},
 		{"send to a stranger", "POST", "/cgi-bin/message/custom/send", "", `{"touser":"x"}`, 40003, "invalid openid"},
 		{"typing to a stranger", "POST", "/cgi-bin/message/custom/typing", "", `{"touser":"x"}`, 40003, "invalid openid"},
-		{"typing what", "POST", "/cgi-bin/message/custom/typing", "", `{"touser":"` + openid + `","command":"x"}`, 40035, "invalid parameter"},
+		{"typing what", "POST", "/cgi-bin/message/custom/typing", "", `{"touser":"` + openid + `","command":"x"}`, 45072, "invalid command"},
+		{"typing out of the blue", "POST", "/cgi-bin/message/custom/typing", "", `{"touser":"` + openid + `","command":"Typing"}`, 45080, errText(45080)},
+		{"a message without type", "POST", "/cgi-bin/message/custom/send", "", `{"touser":"` + openid + `"}`, 40008, "invalid message type"},
+		{"an empty text", "POST", "/cgi-bin/message/custom/send", "", `{"touser":"` + openid + `","msgtype":"text","text":{"content":""}}`, 44004, "empty content"},
+		{"a message out of the blue", "POST", "/cgi-bin/message/custom/send", "", `{"touser":"` + openid + `","msgtype":"text","text":{"content":"x"}}`, 45015, "response out of time limit or subscription is canceled"},
 		{"template to a stranger", "POST", "/cgi-bin/message/template/send", "", `{"touser":"x"}`, 40003, "invalid openid"},
 		{"no template", "POST", "/cgi-bin/message/template/send", "", `{"touser":"` + openid + `"}`, 40037, "invalid template_id"},
+		{"another's template", "POST", "/cgi-bin/message/template/send", "", `{"touser":"` + openid + `","template_id":"t"}`, 40037, "invalid template_id"},
+		{"a template of no number", "POST", "/cgi-bin/template/api_add_template", "", `{}`, 40037, "invalid template_id"},
+		{"another's template, deleted", "POST", "/cgi-bin/template/del_private_template", "", `{"template_id":"t"}`, 40037, "invalid template_id"},
+
+		{"a BOM", "POST", "/cgi-bin/openapi/quota/get", "", "\ufeff" + `{"cgi_path":"/cgi-bin/token"}`, 47001, "data format error"},
+		{"a field twice", "POST", "/cgi-bin/openapi/quota/get", "", `{"cgi_path":"/cgi-bin/x","cgi_path":"/cgi-bin/token"}`, 47001, "data format error"},
+		{"a field twice, deep inside", "POST", "/cgi-bin/menu/create", "", `{"button":[{"type":"click","name":"a","key":"b"},{"type":"click","name":"a","key":"b","name":"c"}]}`, 47001, "data format error"},
+		{"a field in capitals", "POST", "/cgi-bin/message/custom/send", "", `{"ToUser":"` + openid + `"}`, 40003, "invalid openid"},
+		{"a field in capitals, inside", "POST", "/cgi-bin/openapi/quota/get", "", `{"CGI_PATH":"/cgi-bin/token"}`, 76021, "cgi_path not found, please check"},
+
+		{"an empty menu", "POST", "/cgi-bin/menu/create", "", `{}`, 40016, "invalid button size"},
+		{"no buttons", "POST", "/cgi-bin/menu/create", "", `{"button":[]}`, 40016, "invalid button size"},
+		{"a button in place of the menu", "POST", "/cgi-bin/menu/create", "", `{"type":"view","name":"a","url":"http://a/"}`, 40016, "invalid button size"},
+		{"four buttons", "POST", "/cgi-bin/menu/create", "", `{"button":[` + strings.Repeat(`{"type":"click","name":"a","key":"b"},`, 3) + `{"type":"click","name":"a","key":"b"}]}`, 40016, "invalid button size"},
+		{"a button of no type", "POST", "/cgi-bin/menu/create", "", `{"button":[{"name":"a","key":"b"}]}`, 40017, "invalid button type"},
+		{"a long name", "POST", "/cgi-bin/menu/create", "", `{"button":[{"type":"click","name":"一二三四五六","key":"b"}]}`, 40018, "invalid button name size"},
+		{"a click without key", "POST", "/cgi-bin/menu/create", "", `{"button":[{"type":"click","name":"a"}]}`, 40019, "invalid button key size"},
+		{"a view without url", "POST", "/cgi-bin/menu/create", "", `{"button":[{"type":"view","name":"a"}]}`, 40020, "invalid button url size"},
+		{"media without id", "POST", "/cgi-bin/menu/create", "", `{"button":[{"type":"media_id","name":"a"}]}`, 40117, "invalid button media_id size"},
+		{"six below one", "POST", "/cgi-bin/menu/create", "", `{"button":[{"name":"a","sub_button":[` + strings.Repeat(`{"type":"click","name":"a","key":"b"},`, 5) + `{"type":"click","name":"a","key":"b"}]}]}`, 40023, "invalid sub button size"},
+		{"below, of no type", "POST", "/cgi-bin/menu/create", "", `{"button":[{"name":"a","sub_button":[{"type":"x","name":"a"}]}]}`, 40024, "invalid sub button type"},
+		{"below, without a name", "POST", "/cgi-bin/menu/create", "", `{"button":[{"name":"a","sub_button":[{"type":"click","key":"b"}]}]}`, 40025, "invalid sub button name size"},
+		{"below, without key", "POST", "/cgi-bin/menu/create", "", `{"button":[{"name":"a","sub_button":[{"type":"click","name":"a"}]}]}`, 40026, "invalid sub button key size"},
+		{"below, without url", "POST", "/cgi-bin/menu/create", "", `{"button":[{"name":"a","sub_button":[{"type":"view","name":"a"}]}]}`, 40027, "invalid sub button url size"},
+		{"below, without media", "POST", "/cgi-bin/menu/create", "", `{"button":[{"name":"a","sub_button":[{"type":"view_limited","name":"a"}]}]}`, 40118, "invalid sub button media_id size"},
+		{"three levels", "POST", "/cgi-bin/menu/create", "", `{"button":[{"name":"a","sub_button":[{"name":"a","sub_button":[{"type":"click","name":"a","key":"b"}]}]}]}`, 40022, "invalid sub_menu level"},
+		{"no buttons but texts", "POST", "/cgi-bin/menu/create", "", `{"button":["a"]}`, 47001, "data format error"},
 		{"no menu yet", "GET", "/cgi-bin/menu/get", "", "", 46003, "menu no exist"},
 		{"info of a stranger", "GET", "/cgi-bin/user/info", "openid=x", "", 40003, "invalid openid"},
 		{"followers after a stranger", "GET", "/cgi-bin/user/get", "next_openid=x", "", 40003, "invalid openid"},
@@ -229,7 +260,8 @@ func TestQuotaGet(t *testing.T) {
 		t.Helper()
 		return ask(t, wx, token, apiCall{"POST", "/cgi-bin/openapi/quota/get", "", `{"cgi_path":"` + path + `"}`}).raw
 	}
-	ask(t, wx, token, apiCall{"POST", "/cgi-bin/message/custom/send", "", `{"touser":"` + follower(wx) + `"}`})
+	wx.Hear(appid, simulator.Text("在吗"))
+	ask(t, wx, token, apiCall{"POST", "/cgi-bin/message/custom/send", "", `{"touser":"` + follower(wx) + `","msgtype":"text","text":{"content":"在"}}`})
 	if got := quota("/cgi-bin/message/custom/send"); got != `{"errcode":0,"errmsg":"ok","quota":{"daily_limit":500000,"used":1,"remain":499999}}` {
 		t.Error(got)
 	}
@@ -361,14 +393,14 @@ func TestMenu(t *testing.T) {
 	expect(t, ask(t, wx, token, apiCall{"GET", "/cgi-bin/menu/get", "", ""}), 46003, "menu no exist")
 
 	lax := simtest.InMemory(t, simulator.Options{Accounts: one(), AcceptEscapes: true})
-	if a := ask(t, lax, lax.Supersede(appid), apiCall{"POST", "/cgi-bin/menu/create", "", `{"button":["\u4f60"]}`}); a.Errcode != 0 {
+	if a := ask(t, lax, lax.Supersede(appid), apiCall{"POST", "/cgi-bin/menu/create", "", `{"button":[{"type":"click","name":"\u4f60","key":"b"}]}`}); a.Errcode != 0 {
 		t.Error(a.raw)
 	}
 }
 
 func TestFollowers(t *testing.T) {
 	accounts := one()
-	accounts[0].Followers = []string{"oA", "oB", "oC"}
+	accounts[0].Followers, accounts[0].Templates = []string{"oA", "oB", "oC"}, []string{"t"}
 	wx := simtest.InMemory(t, simulator.Options{Accounts: accounts})
 	token := wx.Supersede(appid)
 	for _, row := range [][3]string{
@@ -383,6 +415,7 @@ func TestFollowers(t *testing.T) {
 	if a := ask(t, wx, token, apiCall{"GET", "/cgi-bin/user/info", "openid=oA&lang=en", ""}); !strings.HasPrefix(a.raw, `{"subscribe":1,"openid":"oA","language":"en","subscribe_time":`) {
 		t.Error(a.raw)
 	}
+	wx.Hear(appid, simulator.Text("在吗"))
 	for _, row := range [][2]string{
 		{"custom/send", `{"touser":"oA","msgtype":"text","text":{"content":"你好"}}`},
 		{"custom/typing", `{"touser":"oA","command":"Typing"}`},

@@ -1,56 +1,62 @@
 package simulator_test
 
 import (
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"os"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/zhongkong-go/zhongkong/simulator"
 )
 
-// TestAssumptionsAreListedTwice: whoever reads the package's documentation and
-// whoever reads the page see the same list.
-func TestAssumptionsAreListedTwice(t *testing.T) {
-	read := func(path string) string {
-		content, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return string(content)
+// TestAssumptionsAreListed: the page, which is the only list, names every errcode that
+// the simulator gives, and the package's documentation points to it.
+func TestAssumptionsAreListed(t *testing.T) {
+	page := contents(t, "../docs/simulator-assumptions.md")
+	named := make(map[string]bool)
+	for _, code := range regexp.MustCompile(`\b[1-9][0-9]{4}\b`).FindAllString(page, -1) {
+		named[code] = true
 	}
-	_, code, _ := strings.Cut(strings.ReplaceAll(read("doc.go"), "\n//", "\n"), "# Assumptions")
-	inCode := bullets(code, "   - ")
-	inPage := bullets(read("../docs/simulator-assumptions.md"), "- ")
-	if len(inCode) < 40 {
-		t.Fatalf("only %d assumptions found", len(inCode))
+	file, err := parser.ParseFile(token.NewFileSet(), "errcode.go", nil, 0)
+	if err != nil {
+		t.Fatal(err)
 	}
-	for i := range max(len(inCode), len(inPage)) {
-		if i >= len(inCode) || i >= len(inPage) || inCode[i] != inPage[i] {
-			t.Fatalf("assumption %d differs:\ndoc.go: %q\npage:   %q", i+1, at(inCode, i), at(inPage, i))
+	given := 0
+	ast.Inspect(file, func(n ast.Node) bool {
+		lit, isLit := n.(*ast.BasicLit)
+		if !isLit || lit.Kind != token.INT || len(lit.Value) != 5 {
+			return true
 		}
+		given++
+		if !named[lit.Value] {
+			t.Errorf("docs/simulator-assumptions.md does not name %s, which the simulator gives", lit.Value)
+		}
+		return true
+	})
+	for _, state := range []simulator.State{
+		simulator.SecretFrozen, simulator.Banned, simulator.Frozen, simulator.ThirdParty, simulator.ConfirmationPending, simulator.ApprovalNeeded, simulator.RefusedForDay, simulator.RefusedForHour,
+	} {
+		if !named[strconv.Itoa(int(state))] {
+			t.Errorf("docs/simulator-assumptions.md does not name the state %d", state)
+		}
+	}
+	if given < 50 {
+		t.Errorf("only %d errcodes found in errcode.go", given)
+	}
+	if doc := contents(t, "doc.go"); !strings.Contains(doc, "docs/simulator-assumptions.md") || strings.Count(doc, "//   - ") > 12 {
+		t.Error("doc.go has to point to the list, and to have none of its own")
 	}
 }
 
-func at(list []string, i int) string {
-	if i < len(list) {
-		return list[i]
+func contents(t *testing.T, path string) string {
+	t.Helper()
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
 	}
-	return ""
-}
-
-// bullets returns the items of a list, on one line each.
-func bullets(text, mark string) (all []string) {
-	continued := strings.Repeat(" ", len(mark))
-	open := false
-	for line := range strings.Lines(text) {
-		line = strings.TrimRight(line, "\n")
-		item, begins := strings.CutPrefix(line, mark)
-		switch {
-		case begins:
-			all, open = append(all, item), true
-		case open && strings.HasPrefix(line, continued):
-			all[len(all)-1] += " " + strings.TrimSpace(line)
-		default:
-			open = false
-		}
-	}
-	return all
+	return string(content)
 }

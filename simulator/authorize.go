@@ -18,8 +18,8 @@ const (
 	maxState = 128 // WeChat: state has letters and digits, at most 128 bytes
 )
 
-// The numbers that the pages show with an error. The meanings of those from 10010 on are
-// UNCONFIRMED.
+// The numbers that the pages show with an error, as WeChat's page lists them. See package
+// errcode, host Pages.
 const (
 	pageDomain    = 10003
 	pageBanned    = 10004

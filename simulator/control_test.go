@@ -204,7 +204,7 @@ func TestStats(t *testing.T) {
 		}
 		got = wx.Stats("")
 		if got.Classic != (simulator.PoolStats{Calls: 1}) || got.APICalls != 3 ||
-			len(got.Errcodes) != 3 || got.Errcodes[40001] != 1 || got.Errcodes[41001] != 1 || got.Errcodes[40013] != 1 {
+			len(got.Errcodes) != 4 || got.Errcodes[40001] != 1 || got.Errcodes[41001] != 1 || got.Errcodes[40013] != 1 || got.Errcodes[40066] != 1 {
 			t.Errorf("%+v", got)
 		}
 	})

@@ -97,6 +97,7 @@ func (s *Simulator) Deliver(ctx context.Context, p Push) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
+	out.hear()
 	if out.Attack == Replay {
 		return out.replay(ctx)
 	}

@@ -1,7 +1,6 @@
 package simulator
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"slices"
@@ -45,7 +44,7 @@ func readClearQuotaV2(c *call) {
 		Secret string `json:"appsecret"`
 	}
 	if len(c.body) > 0 {
-		c.fetch.err = json.Unmarshal(c.body, &in)
+		c.fetch.err = decode(c.body, &in)
 	}
 	if in.AppID == "" && in.Secret == "" {
 		in.AppID, in.Secret = c.query.Get("appid"), c.query.Get("appsecret")

@@ -13,12 +13,27 @@ const (
 	invalidOpenID       = 40003
 	invalidMediaType    = 40004
 	invalidMediaID      = 40007
+	invalidMessageType  = 40008
 	invalidAppID        = 40013
+	buttonCount         = 40016
+	buttonType          = 40017
+	buttonName          = 40018
+	buttonKey           = 40019
+	buttonURL           = 40020
+	menuDepth           = 40022
+	subButtonCount      = 40023
+	subButtonType       = 40024
+	subButtonName       = 40025
+	subButtonKey        = 40026
+	subButtonURL        = 40027
 	invalidCode         = 40029
 	invalidRefreshToken = 40030
 	invalidCharset      = 40033
 	invalidParameter    = 40035
 	invalidTemplateID   = 40037
+	invalidURL          = 40066
+	buttonMedia         = 40117
+	subButtonMedia      = 40118
 	invalidSecret       = 40125
 	codeUsed            = 40163
 	notWhitelisted      = 40164
@@ -37,8 +52,14 @@ const (
 	requireGET          = 43001
 	requirePOST         = 43002
 	emptyPostData       = 44002
+	emptyContent        = 44004
 	dailyLimit          = 45009
 	minuteLimit         = 45011
+	outOfTime           = 45015
+	templateLimit       = 45026
+	outOfCount          = 45047
+	invalidCommand      = 45072
+	typingTooLate       = 45080
 	menuMissing         = 46003
 	dataFormat          = 47001
 	apiUnauthorized     = 48001
@@ -53,20 +74,6 @@ const (
 	invalidSignature    = 87009
 )
 
-// furtherTexts are the errmsg, up to the rid, of codes that belong to one API
-// alone, as WeChat's code table prints them.
-var furtherTexts = map[int]string{
-	invalidMediaType:  "invalid media type",
-	invalidMediaID:    "invalid media_id",
-	invalidParameter:  "invalid parameter",
-	invalidTemplateID: "invalid template_id",
-	mediaDataMissing:  "media data missing",
-	codeMissing:       "missing code",
-	invalidSigMethod:  "invalid sig_method",
-	invalidSignature:  "invalid signature",
-	menuMissing:       "menu no exist",
-}
-
 // text returns the errmsg of an errcode up to the rid.
 func (c *call) text(code int) string {
 	if code == notWhitelisted {
@@ -78,9 +85,6 @@ func (c *call) text(code int) string {
 	}
 	if code == invalidCredential && strings.HasPrefix(c.req.URL.Path, snsPrefix) {
 		return "invalid credential, access_token is invalid or not latest" // as captured there
-	}
-	if text, known := furtherTexts[code]; known {
-		return text
 	}
 	if info, known := errcode.Lookup(code); known && info.Text != "" {
 		return info.Text

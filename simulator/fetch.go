@@ -1,7 +1,6 @@
 package simulator
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"time"
@@ -30,7 +29,7 @@ func readClassic(c *call) {
 // readStable reads POST /cgi-bin/stable_token.
 func readStable(c *call) {
 	if len(c.body) > 0 {
-		c.fetch.err = json.Unmarshal(c.body, &c.fetch)
+		c.fetch.err = decode(c.body, &c.fetch)
 	}
 	c.own()
 }

@@ -36,13 +36,33 @@ func (c *call) toFollower(into any, openid *string) int {
 	return 0
 }
 
+// messageTypes are what a customer service message may be.
+var messageTypes = []string{
+	"text", "image", "voice", "video", "music", "news", "mpnews", "mpnewsarticle", "msgmenu", "wxcard", "miniprogrampage", "link",
+}
+
 // serveCustomSend carries out POST /cgi-bin/message/custom/send. What was sent is
 // in Simulator.Events.
 func serveCustomSend(c *call) answer {
 	var in struct {
-		To string `json:"touser"`
+		To   string `json:"touser"`
+		Type string `json:"msgtype"`
+		Text struct {
+			Content string `json:"content"`
+		} `json:"text"`
 	}
 	if errcode := c.toFollower(&in, &in.To); errcode != 0 {
+		return c.refuse(errcode)
+	}
+	if !slices.Contains(messageTypes, in.Type) {
+		return c.refuse(invalidMessageType)
+	}
+	if in.Type == "text" && in.Text.Content == "" {
+		return c.refuse(emptyContent)
+	}
+	c.account.mu.Lock()
+	defer c.account.mu.Unlock()
+	if errcode := c.account.say(in.To, c.now); errcode != 0 {
 		return c.refuse(errcode)
 	}
 	return ok(`{"errcode":0,"errmsg":"ok"}`)
@@ -58,26 +78,14 @@ func serveTyping(c *call) answer {
 		return c.refuse(errcode)
 	}
 	if in.Command != "Typing" && in.Command != "CancelTyping" {
-		return c.refuse(invalidParameter)
-	}
-	return ok(`{"errcode":0,"errmsg":"ok"}`)
-}
-
-// serveTemplateSend carries out POST /cgi-bin/message/template/send.
-func serveTemplateSend(c *call) answer {
-	var in struct {
-		To       string `json:"touser"`
-		Template string `json:"template_id"`
-	}
-	if errcode := c.toFollower(&in, &in.To); errcode != 0 {
-		return c.refuse(errcode)
-	}
-	if in.Template == "" {
-		return c.refuse(invalidTemplateID)
+		return c.refuse(invalidCommand)
 	}
 	c.account.mu.Lock()
 	defer c.account.mu.Unlock()
-	return ok(fmt.Sprintf(`{"errcode":0,"errmsg":"ok","msgid":%d}`, c.account.nextMsgID()))
+	if last := c.account.conversations[in.To].last; last.IsZero() || c.now.Sub(last) > typingAfter {
+		return c.refuse(typingTooLate)
+	}
+	return ok(`{"errcode":0,"errmsg":"ok"}`)
 }
 
 // serveUserInfo carries out GET /cgi-bin/user/info.

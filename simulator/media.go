@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"path"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -32,7 +33,7 @@ func serveMediaUpload(c *call) answer {
 	if !slices.Contains([]string{"image", "voice", "video", "thumb"}, kind) {
 		return c.refuse(invalidMediaType)
 	}
-	m, found := c.readMedia()
+	m, found := c.readMedia("media")
 	if !found {
 		return c.refuse(mediaDataMissing)
 	}
@@ -48,7 +49,9 @@ func serveMediaUpload(c *call) answer {
 	return ok(fmt.Sprintf(`{"type":"%s","%s":"%s","created_at":%d}`, kind, name, m.id, c.sim.wall().Unix()))
 }
 
-func (c *call) readMedia() (m media, found bool) {
+// readMedia reads the file of an upload: the first part of the form that has the name, of
+// any name with "", and a filename.
+func (c *call) readMedia(name string) (m media, found bool) {
 	mediaType, parameters, err := mime.ParseMediaType(c.req.Header.Get("Content-Type"))
 	if err != nil || mediaType != "multipart/form-data" {
 		return media{}, false
@@ -59,15 +62,46 @@ func (c *call) readMedia() (m media, found bool) {
 		if err != nil {
 			return media{}, false
 		}
-		if part.FormName() != "media" {
+		if name != "" && part.FormName() != name {
 			continue
+		}
+		filename := plainFilename(part.Header.Get("Content-Disposition"))
+		if filename == "" && name == "" {
+			continue
+		}
+		if filename == "" {
+			return media{}, false
 		}
 		body, err := io.ReadAll(part)
 		if err != nil || len(body) == 0 {
 			return media{}, false
 		}
-		return media{name: path.Base(part.FileName()), contentType: http.DetectContentType(body), body: string(body)}, true
+		return media{name: path.Base(filename), contentType: http.DetectContentType(body), body: string(body)}, true
 	}
+}
+
+// plainFilename returns the parameter filename of a Content-Disposition, "" without one.
+// WeChat does not know filename*, which package mime reads as the same.
+func plainFilename(disposition string) string {
+	var plain []string
+	quoted, from := false, 0
+	for i, r := range disposition + ";" {
+		switch {
+		case r == '"' && (i == 0 || disposition[i-1] != '\\'):
+			quoted = !quoted
+		case r == ';' && !quoted:
+			name, _, _ := strings.Cut(disposition[from:i], "=")
+			if !strings.HasSuffix(strings.TrimSpace(name), "*") {
+				plain = append(plain, disposition[from:i])
+			}
+			from = i + 1
+		}
+	}
+	_, parameters, err := mime.ParseMediaType(strings.Join(plain, ";"))
+	if err != nil {
+		return ""
+	}
+	return parameters["filename"]
 }
 
 // keepMedia adds m and forgets what is too much. The account's mutex is held.

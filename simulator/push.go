@@ -199,7 +199,15 @@ func (s *Simulator) NewRequest(ctx context.Context, p Push) (*http.Request, erro
 	if err != nil {
 		return nil, err
 	}
+	out.hear()
 	return out.compose().request(ctx)
+}
+
+// hear notes what the follower did; a forgery is nobody's.
+func (p *sending) hear() {
+	if p.Attack == "" || p.Attack == Replay {
+		p.sim.Hear(p.account.AppID, p.message)
+	}
 }
 
 // parcel is one delivery's content.

@@ -1,7 +1,6 @@
 package simulator
 
 import (
-	"encoding/json"
 	"fmt"
 	"regexp"
 	"time"
@@ -70,4 +69,4 @@ func serveRIDGet(c *call) answer {
 }
 
 // decode reads the body as a JSON object.
-func (c *call) decode(into any) bool { return json.Unmarshal(c.body, into) == nil }
+func (c *call) decode(into any) bool { return decode(c.body, into) == nil }

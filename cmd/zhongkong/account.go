@@ -148,10 +148,16 @@ func (v values) account(serves, pushes bool) (simulator.Account, error) {
 			return a, mistake("%s%s_KIND: %v", v.source, v.name, err)
 		}
 	}
-	for entry := range strings.SplitSeq(v.get("WHITELIST"), ",") {
+	a.Whitelist, a.Templates = v.list("WHITELIST"), v.list("TEMPLATES")
+	return a, nil
+}
+
+// list reads values that are apart by commas.
+func (v values) list(name string) (all []string) {
+	for entry := range strings.SplitSeq(v.get(name), ",") {
 		if entry = strings.TrimSpace(entry); entry != "" {
-			a.Whitelist = append(a.Whitelist, entry)
+			all = append(all, entry)
 		}
 	}
-	return a, nil
+	return all
 }

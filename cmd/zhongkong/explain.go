@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/zhongkong-go/zhongkong/platform/errcode"
 )
@@ -11,6 +12,7 @@ import (
 type explainCmd struct {
 	Codes []string `arg:"" name:"code" optional:"" help:"An errcode, such as 40164. Several may be given."`
 
+	Host  string `help:"The server that answered: api, qyapi or open (all end in .weixin.qq.com). Without it, all of them." placeholder:"HOST"`
 	List  bool   `help:"List all errcodes that are known here."`
 	Lang  string `help:"en or zh. Without it, both." enum:",en,zh" default:"" placeholder:"LANG"`
 	Minus bool   `name:"system-error" short:"1" hidden:"" help:"-1 is an errcode, too."`
@@ -23,6 +25,10 @@ func (*explainCmd) Help() string {
 
 // Run explains.
 func (c *explainCmd) Run(t *terminal) error {
+	hosts, err := c.hosts()
+	if err != nil {
+		return err
+	}
 	codes := make([]int, 0, len(c.Codes)+1)
 	if c.Minus {
 		codes = append(codes, -1)
@@ -38,58 +44,94 @@ func (c *explainCmd) Run(t *terminal) error {
 	case c.List && len(codes) > 0:
 		return mistake("--list takes no errcode: it lists all")
 	case c.List:
-		c.list(t)
+		c.list(t, hosts)
 		return nil
 	case len(codes) == 0:
 		return mistake("give an errcode, such as zhongkong explain 40164; --list shows all")
 	}
-	var err error
 	for i, code := range codes {
 		if i > 0 {
 			t.say("")
 		}
-		if !c.explain(t, code) {
+		if !c.explain(t, hosts, code) {
 			err = errFailed
 		}
 	}
 	return err
 }
 
-// list shows every errcode on a line for each language.
-func (c *explainCmd) list(t *terminal) {
-	for _, info := range errcode.All() {
-		head := fmt.Sprintf("%6d  %-9s  ", info.Code, info.Class)
-		if c.Lang != "zh" {
-			t.say("%s%s", t.bold(head), info.Cause)
-			head = fmt.Sprintf("%*s", len(head), "")
+// hosts returns those whose codes are asked for.
+func (c *explainCmd) hosts() ([]errcode.Host, error) {
+	if c.Host == "" {
+		return errcode.Hosts(), nil
+	}
+	for _, host := range errcode.Hosts() {
+		if short, _, _ := strings.Cut(string(host), "."); c.Host == short || c.Host == string(host) {
+			return []errcode.Host{host}, nil
 		}
-		if c.Lang != "en" {
-			t.say("%s%s", t.bold(head), info.CauseZH)
+	}
+	return nil, mistake("--host %s is no server of WeChat's that is known here: give api, qyapi or open", c.Host)
+}
+
+// list shows every errcode on a line for each language.
+func (c *explainCmd) list(t *terminal, hosts []errcode.Host) {
+	for _, host := range hosts {
+		t.say("%s", t.bold(string(host)))
+		for _, info := range errcode.AllOn(host) {
+			head := fmt.Sprintf("%7d  %-9s  ", info.Code, info.Class)
+			if c.Lang != "zh" {
+				t.say("%s%s", t.bold(head), info.Cause)
+				head = fmt.Sprintf("%*s", len(head), "")
+			}
+			if c.Lang != "en" {
+				t.say("%s%s", t.bold(head), info.CauseZH)
+			}
 		}
 	}
 }
 
 // explain reports whether code is known.
-func (c *explainCmd) explain(t *terminal, code int) bool {
+func (c *explainCmd) explain(t *terminal, hosts []errcode.Host, code int) bool {
 	if code == 0 {
 		c.line(t, "", "errcode 0 is success.", "", "errcode 0 表示成功。")
 		return true
 	}
-	info, known := errcode.Lookup(code)
-	t.say("%s  %s", t.bold(strconv.Itoa(code)), t.red(info.Text))
-	c.meaning(t, info)
-	if at := errcode.AtTokenEndpoint(code); at.Cause != info.Cause {
-		t.say("")
-		t.say("%s  %s", t.bold(strconv.Itoa(code)), t.dim("/cgi-bin/token, /cgi-bin/stable_token"))
-		c.meaning(t, at)
+	var all []errcode.Info
+	for _, host := range hosts {
+		if info, known := errcode.LookupOn(host, code); known {
+			all = append(all, info)
+		}
 	}
-	return known
+	if len(all) == 0 {
+		c.line(t, "", fmt.Sprintf("errcode %d is not known here.", code), "", fmt.Sprintf("errcode %d 未收录。", code))
+		return false
+	}
+	if len(all) > 1 {
+		c.line(t, "", fmt.Sprintf("errcode %d depends on the host; --host chooses one.", code),
+			"", fmt.Sprintf("errcode %d 在不同域名下含义不同，可用 --host 指定。", code))
+	}
+	for _, info := range all {
+		c.meaning(t, info, string(info.Host))
+		if at := errcode.AtTokenEndpoint(code); info.Host == errcode.API && at.Cause != info.Cause {
+			c.meaning(t, at, "/cgi-bin/token, /cgi-bin/stable_token")
+		}
+	}
+	return true
 }
 
-func (c *explainCmd) meaning(t *terminal, info errcode.Info) {
+// meaning shows what a code means where it was answered.
+func (c *explainCmd) meaning(t *terminal, info errcode.Info, where string) {
+	text := info.Text
+	if text != "" {
+		text = "  " + t.red(text)
+	}
+	t.say("%s%s  %s", t.bold(strconv.Itoa(info.Code)), text, t.dim(where))
 	c.line(t, "cause", info.Cause, "原因", info.CauseZH)
 	c.line(t, "remedy", info.Remedy, "处理", info.RemedyZH)
-	c.line(t, "zhongkong", info.Custody(), "中控", info.CustodyZH())
+	if info.Custody() != "" {
+		c.line(t, "zhongkong", info.Custody(), "中控", info.CustodyZH())
+	}
+	c.line(t, "source", info.Source.Words(), "来源", info.Source.WordsZH())
 }
 
 // line shows a text in the languages that are wanted.

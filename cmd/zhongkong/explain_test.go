@@ -30,8 +30,18 @@ func TestExplain(t *testing.T) {
 		{"explain 40002", 0, []string{"restarted"}, ""},
 		{"explain 47001", 0, []string{"the token is fine"}, ""},
 		{"explain 0", 0, []string{"errcode 0 is success.", "errcode 0 表示成功。"}, "cause"},
-		{"explain 99999", 1, []string{"99999", "not known here", "未收录"}, ""},
+		{"explain 99999", 1, []string{"errcode 99999 is not known here.\n", "errcode 99999 未收录。\n"}, "remedy"},
 		{"explain 40013 99999 --lang=en", 1, []string{"40013", "invalid appid", "not known here"}, ""},
+		{"explain 60020", 0, []string{"60020  not allow to access from your ip  qyapi.weixin.qq.com", "企业可信IP", "an answer that was captured"}, "zhongkong  "},
+		{"explain 40085", 0, []string{
+			"errcode 40085 depends on the host; --host chooses one.", "在不同域名下含义不同", "api.weixin.qq.com", "qyapi.weixin.qq.com",
+			"suite_ticket", "link is too long", "开放平台全局返回码",
+		}, ""},
+		{"explain 40085 --host qyapi", 0, []string{"suite_ticket"}, "api.weixin.qq.com\n  cause      The button"},
+		{"explain 40085 --host=api.weixin.qq.com", 0, []string{"link is too long"}, "qyapi"},
+		{"explain 60020 --host api", 1, []string{"not known here"}, "ip"},
+		{"explain 10003 --lang zh", 0, []string{"open.weixin.qq.com", "网页授权域名"}, "remedy"},
+		{"explain 45015 45047 --lang en", 0, []string{"48 hours after a message", "5 after a message", "the token is fine"}, ""},
 	} {
 		code, out, errs := started(t.Context(), nil, strings.Fields(row.args)...)
 		for _, want := range row.want {
@@ -47,6 +57,7 @@ func TestExplain(t *testing.T) {
 		"explain":                      "give an errcode",
 		"explain 40164 --list":         "--list takes no errcode",
 		"explain forty":                `"forty" is no errcode`,
+		"explain 40164 --host mp":      "give api, qyapi or open",
 		"explain 40164 --lang fr":      "--lang",
 		"explain 99999999999999999999": "is no errcode",
 	} {
@@ -61,27 +72,33 @@ func TestExplain(t *testing.T) {
 func TestExplainEveryCode(t *testing.T) {
 	t.Parallel()
 	_, list, _ := started(t.Context(), nil, "explain", "--list")
-	if lines := strings.Count(list, "\n"); lines != 2*len(errcode.All()) {
-		t.Errorf("%d lines for %d errcodes in two languages", lines, len(errcode.All()))
-	}
-	for _, info := range errcode.All() {
-		if !strings.Contains(list, strconv.Itoa(info.Code)+"  "+string(info.Class)) || !strings.Contains(list, info.Cause) ||
-			!strings.Contains(list, info.CauseZH) {
-			t.Errorf("%d is not in the list", info.Code)
-		}
-		code, out, errs := started(t.Context(), nil, "explain", "--", strconv.Itoa(info.Code))
-		if code != 0 || errs != "" {
-			t.Errorf("%d: exit code %d, %s", info.Code, code, errs)
-		}
-		for _, want := range []string{info.Text, info.Cause, info.CauseZH, info.Remedy, info.RemedyZH} {
-			if !strings.Contains(out, want) {
-				t.Errorf("%d: no %q in\n%s", info.Code, want, out)
+	lines := 0
+	for _, host := range errcode.Hosts() {
+		lines += 1 + 2*len(errcode.AllOn(host))
+		for _, info := range errcode.AllOn(host) {
+			if !strings.Contains(list, strconv.Itoa(info.Code)+"  "+string(info.Class)) || !strings.Contains(list, info.Cause) ||
+				!strings.Contains(list, info.CauseZH) {
+				t.Errorf("%s: %d is not in the list", host, info.Code)
+			}
+			code, out, errs := started(t.Context(), nil, "explain", "--host", string(host), "--", strconv.Itoa(info.Code))
+			if code != 0 || errs != "" {
+				t.Errorf("%s: %d: exit code %d, %s", host, info.Code, code, errs)
+			}
+			for _, want := range []string{
+				info.Text, info.Cause, info.CauseZH, info.Remedy, info.RemedyZH, string(host), info.Source.Words(), info.Source.WordsZH(),
+			} {
+				if !strings.Contains(out, want) {
+					t.Errorf("%s: %d: no %q in\n%s", host, info.Code, want, out)
+				}
 			}
 		}
 	}
+	if got := strings.Count(list, "\n"); got != lines {
+		t.Errorf("%d lines in the list, want %d: the hosts, and their errcodes in two languages", got, lines)
+	}
 	for lang, script := range map[string]string{"en": "微信系统繁忙", "zh": "WeChat is busy"} {
-		if _, out, _ := started(t.Context(), nil, "explain", "--list", "--lang", lang); strings.Count(out, "\n") != len(errcode.All()) ||
-			strings.Contains(out, script) {
+		if _, out, _ := started(t.Context(), nil, "explain", "--list", "--host", "api", "--lang", lang); strings.Contains(out, script) ||
+			strings.Count(out, "\n") != 1+len(errcode.All()) {
 			t.Errorf("--lang %s: %s", lang, out)
 		}
 	}

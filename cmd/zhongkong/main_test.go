@@ -14,6 +14,10 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/zhongkong-go/zhongkong/simulator"
+	"github.com/zhongkong-go/zhongkong/simulator/simtest"
 )
 
 // started is a run of the program in this process.
@@ -108,6 +112,47 @@ func TestPush(t *testing.T) {
 	code, out, _ := started(t.Context(), with("WECHAT_AES_KEY", ""), "push", "text", "--to", app.URL+"/reply")
 	if code != 0 || !strings.Contains(out, "the follower sees: 你好·31m，世界") {
 		t.Errorf("%d %s", code, out)
+	}
+}
+
+// TestPushTellsTheSimulator: an app that got a message by push may send customer service
+// messages to the follower through the simulator that runs in another process.
+func TestPushTellsTheSimulator(t *testing.T) {
+	t.Parallel()
+	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "success") }))
+	defer app.Close()
+	wx := simtest.New(t, simulator.Options{Accounts: []simulator.Account{{AppID: account["WECHAT_APPID"], Secret: account["WECHAT_APPSECRET"]}}})
+	send := func() string {
+		body := `{"touser":"` + wx.Account().Followers[0] + `","msgtype":"text","text":{"content":"x"}}`
+		resp, err := wx.Client().Post(wx.URL+"/cgi-bin/message/custom/send?access_token="+wx.Supersede(wx.AppID()), "application/json", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = resp.Body.Close() }()
+		answer, _ := io.ReadAll(resp.Body)
+		return string(answer)
+	}
+	env := with("WECHAT_API_BASE", wx.URL)
+	for _, row := range []struct{ args, want string }{
+		{"push text x --attack stale --to ", `"errcode":45015`},
+		{"push verify --to ", `"errcode":45015`},
+		{"push click V1 --to ", `"errcode":0`},
+		{"push text x --to ", `"errcode":0`},
+	} {
+		if _, _, errs := started(t.Context(), env, strings.Fields(row.args+app.URL)...); errs != "" {
+			t.Errorf("%s: %s", row.args, errs)
+		}
+		if got := send(); !strings.Contains(got, row.want) {
+			t.Errorf("after %s%s: %s, want %s", row.args, app.URL, got, row.want)
+		}
+	}
+	wx.Clock.Advance(time.Hour)
+	if got := send(); !strings.Contains(got, `"errcode":0`) {
+		t.Errorf("an hour after a text: %s", got)
+	}
+	app.Config.Handler = http.NotFoundHandler() // nothing is there that could be told
+	if _, _, errs := started(t.Context(), with("WECHAT_API_BASE", "http://127.0.0.1:1"), "push", "text", "--to", app.URL); errs != "" {
+		t.Errorf("without a simulator: %s", errs)
 	}
 }
 
@@ -221,7 +266,7 @@ func TestAccountFile(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "accounts.env")
 	content := "\uFEFF# two accounts\r\nexport WECHAT_APPID=wx1\r\nWECHAT_APPSECRET=\"s 1\"\nWECHAT_TOKEN=AAAAA\nPORT=3100\n\n" +
-		"SHOP_APPID = wx2\nSHOP_APPSECRET='s2'\nSHOP_KIND=mini\nSHOP_WHITELIST=192.0.2.1, 198.51.100.*\nSHOP_FORMAT=json\n"
+		"SHOP_APPID = wx2\nSHOP_APPSECRET='s2'\nSHOP_KIND=mini\nSHOP_WHITELIST=192.0.2.1, 198.51.100.*\nSHOP_FORMAT=json\nSHOP_TEMPLATES=t1,t2\n"
 	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -230,7 +275,7 @@ func TestAccountFile(t *testing.T) {
 		t.Fatal(err, found)
 	}
 	shop, err := found[0].account(true, false)
-	if err != nil || shop.AppID != "wx2" || shop.Secret != "s2" || shop.Kind.String() != "mini" || len(shop.Whitelist) != 2 ||
+	if err != nil || shop.AppID != "wx2" || shop.Secret != "s2" || shop.Kind.String() != "mini" || len(shop.Whitelist) != 2 || len(shop.Templates) != 2 ||
 		shop.Format != "json" {
 		t.Errorf("%v %+v", err, shop)
 	}

@@ -1,10 +1,15 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"net"
+	"net/http"
+	"net/url"
 	"os"
 	"strings"
 	"time"
@@ -39,6 +44,7 @@ func (*pushCmd) Help() string {
   zhongkong push verify --to http://127.0.0.1:3100/
   zhongkong push text "你好" --attack tampered --to http://127.0.0.1:3100/
 
+With WECHAT_API_BASE the simulator hears of the message, and takes customer service messages to that follower.
 The exit code is 0 when your app did well, 1 when not, 2 when the command itself is wrong.`
 }
 
@@ -79,6 +85,9 @@ func (c *pushCmd) Run(ctx context.Context, t *terminal) error {
 		return mistake("%s", hint(err))
 	}
 	t.say("%s %s", t.bold("→ "+c.Type), t.dim("to "+c.To))
+	if c.Type != "verify" && p.Attack == "" {
+		tellSimulator(ctx, t, wx.Accounts()[0].AppID, p.Message)
+	}
 	res, err := send(ctx, p)
 	switch {
 	case ctx.Err() != nil:
@@ -91,6 +100,37 @@ func (c *pushCmd) Run(ctx context.Context, t *terminal) error {
 		return errFailed
 	}
 	return nil
+}
+
+// tellSimulator tells the simulator that the app calls, if that runs on this machine,
+// what a follower sent: it takes the app's customer service messages then. An app may as
+// well call none, or WeChat itself.
+func tellSimulator(ctx context.Context, t *terminal, appid string, m simulator.Message) {
+	text, _ := t.env("WECHAT_API_BASE")
+	base, err := url.Parse(strings.TrimRight(text, "/"))
+	if err != nil || base.Hostname() != "localhost" && !net.ParseIP(base.Hostname()).IsLoopback() {
+		return
+	}
+	event := ""
+	for _, f := range m.Fields {
+		if name, isText := f.Value.(string); isText && m.Type == "event" && f.Name == "Event" {
+			event = name
+		}
+	}
+	body, err := json.Marshal(map[string]string{"follower": m.From, "event": event})
+	if err != nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	address := base.String() + simulator.AdminPath + "accounts/" + url.PathEscape(appid) + "/hear"
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, address, bytes.NewReader(body))
+	if err != nil {
+		return
+	}
+	if resp, err := (&http.Client{Transport: new(http.Transport)}).Do(r); err == nil {
+		_ = resp.Body.Close()
+	}
 }
 
 // value is what the message says: of raw the file.

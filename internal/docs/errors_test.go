@@ -45,15 +45,33 @@ func TestHandbook(t *testing.T) {
 			anchors[h.Anchor]++
 		}
 		chinese := strings.Contains(name, "zh")
-		for _, info := range errcode.All() {
-			if n := anchors[fmt.Sprint(info.Code)]; n != 1 {
-				t.Errorf("%s: %d has %d headings", name, info.Code, n)
-			}
-			for _, part := range []string{info.Text, info.Remedy, info.RemedyZH} {
-				found := strings.Contains(text, prose(part)) || strings.Contains(text, "`"+part+"`")
-				if wanted := part == info.Text || (part == info.RemedyZH) == chinese; found != wanted && part != "" {
-					t.Errorf("%s: %q of %d: %v", name, part, info.Code, found)
+		for _, host := range errcode.Hosts() {
+			for _, info := range errcode.AllOn(host) {
+				want := 0
+				if host == errcode.API && info.Class != errcode.Call {
+					want = 1
 				}
+				if n := anchors[fmt.Sprint(info.Code)]; host == errcode.API && n != want {
+					t.Errorf("%s: %d has %d headings, want %d", name, info.Code, n, want)
+				}
+				cause, remedy := info.Cause, info.Remedy
+				if chinese {
+					cause, remedy = info.CauseZH, info.RemedyZH
+				}
+				if want == 0 {
+					cell := func(s string) string { return strings.ReplaceAll(prose(s), "|", `\|`) }
+					row := fmt.Sprintf(" | `%s` | %s | %s | `%s` |\n", info.Class, cell(cause), cell(remedy), info.Source)
+					if !strings.Contains(text, row) || !strings.Contains(text, fmt.Sprintf("\n| %d", info.Code)) {
+						t.Errorf("%s: %s: %d has no row%s", name, host, info.Code, row)
+					}
+				} else if !strings.Contains(text, prose(cause)) || !strings.Contains(text, prose(remedy)) || !strings.Contains(text, "`"+info.Text+"`") && info.Text != "" {
+					t.Errorf("%s: %d is not explained", name, info.Code)
+				}
+			}
+		}
+		for _, foreign := range []string{"微信系统繁忙", "WeChat is busy"} {
+			if strings.Contains(text, foreign) != (chinese == strings.HasPrefix(foreign, "微信")) {
+				t.Errorf("%s: the other language's %q", name, foreign)
 			}
 		}
 		at := errcode.AtTokenEndpoint(40001)

@@ -28,6 +28,11 @@ var tokenAPIs = map[platform.TokenAPI]func(*simtest.Sim) simulator.PoolStats{
 	platform.Classic: func(wx *simtest.Sim) simulator.PoolStats { return wx.Stats(testAppID).Classic },
 }
 
+// menuOf returns a menu of one button.
+func menuOf(name string) map[string]any {
+	return map[string]any{"button": []any{map[string]string{"type": "click", "name": name, "key": "V1"}}}
+}
+
 func TestCalls(t *testing.T) {
 	cfg, wx := inMemory(t, config(), simulatorOptions())
 	client := newClient(t, cfg)
@@ -37,7 +42,7 @@ func TestCalls(t *testing.T) {
 	if err := client.Get(t.Context(), domainIP, nil, &answer); err != nil || len(answer.IPs) == 0 {
 		t.Errorf("Get: %v, %v", answer, err)
 	}
-	if err := client.Post(t.Context(), "/cgi-bin/menu/create", map[string]string{"name": "菜单 <&>"}, nil); err != nil {
+	if err := client.Post(t.Context(), "/cgi-bin/menu/create", menuOf("菜单 <&>"), nil); err != nil {
 		t.Errorf("Post: %v", err)
 	}
 	if events := wx.Events(); !strings.Contains(events[len(events)-1].Request, "菜单 <&>") {

@@ -237,6 +237,7 @@ func TestSend(t *testing.T) {
 			Type: callback.TypeNews, Articles: []callback.Article{{Title: "t", Description: "d", PicURL: "p", URL: "u"}},
 		},
 	} {
+		wx.Hear(wx.AppID(), simulator.Text("在吗"))
 		if err := client.Send(t.Context(), openid, &reply); err != nil {
 			t.Errorf("%s: %v", reply.Type, err)
 			continue

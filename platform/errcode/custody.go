@@ -6,8 +6,12 @@ import (
 )
 
 // Custody says in English what a Keeper of package custody does automatically when it
-// meets the code.
+// meets the code; "" for codes that it cannot meet, which are those of other hosts than
+// api.weixin.qq.com.
 func (i Info) Custody() string {
+	if !i.met() {
+		return ""
+	}
 	switch i.Class {
 	case Transient:
 		return "tries again after 1 s, then less and less often, at least every minute"
@@ -34,6 +38,9 @@ func (i Info) Custody() string {
 
 // CustodyZH is Custody in Chinese.
 func (i Info) CustodyZH() string {
+	if !i.met() {
+		return ""
+	}
 	switch i.Class {
 	case Transient:
 		return "1 秒后重试，间隔逐渐拉长，最长 1 分钟"
@@ -56,6 +63,9 @@ func (i Info) CustodyZH() string {
 	}
 	return text
 }
+
+// met reports whether a Keeper can meet the code.
+func (i Info) met() bool { return i.Host == API || i.Host == "" }
 
 func inWords(d time.Duration) string {
 	n, unit := int(d/time.Minute), "minute"

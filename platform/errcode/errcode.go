@@ -1,15 +1,17 @@
-// Package errcode knows WeChat's error codes: what each one means, who has to
-// do what about it, and what it means for the custody of a token.
+// Package errcode knows the error codes of WeChat's APIs: what each one means, what
+// to do about it, where that is known from, and what it means for the custody of a
+// token.
 //
 //	if info, ok := errcode.Lookup(40164); ok {
 //		fmt.Println(info.Cause, info.Remedy)
 //		fmt.Println(info.CauseZH, info.RemedyZH)
 //	}
 //
-// It holds the codes of the token endpoints, of bad tokens, of quotas and
-// diagnosis, and those of a malformed or forbidden call: what a program may meet
-// whatever API it calls. Codes that belong to one API alone (a menu too long, a
-// media id unknown) are in WeChat's documentation of that API.
+// It has the codes that official accounts, mini programs, third-party platforms and
+// WeCom meet, over six hundred. WeChat's hosts use the same numbers for different
+// things: 40078 is about a coupon on one and about an authorization on another, so
+// a code has a meaning only together with its [Host]. [Lookup] and [All] are about
+// api.weixin.qq.com.
 package errcode
 
 //go:generate go run ../../internal/docs/generate ../..
@@ -19,6 +21,25 @@ import (
 	"slices"
 	"time"
 )
+
+// Host is one of WeChat's servers.
+type Host string
+
+// The hosts.
+const (
+	API   Host = "api.weixin.qq.com"   // official accounts, mini programs, third-party platforms
+	WeCom Host = "qyapi.weixin.qq.com" // WeCom (企业微信)
+	Pages Host = "open.weixin.qq.com"  // the authorize pages of web logins, which show a number
+)
+
+// Hosts returns the hosts whose codes are known here.
+func Hosts() []Host {
+	all := make([]Host, len(hosts))
+	for i, h := range hosts {
+		all[i] = h.host
+	}
+	return all
+}
 
 // Class says what a code means for whoever keeps a token alive.
 type Class string
@@ -50,6 +71,7 @@ const (
 // Info is what is known about one code.
 type Info struct {
 	Code int
+	Host Host // "" for a code that is not known
 
 	// Text is errmsg as WeChat sends it, without the rid; as its tables print it
 	// where nobody has seen it on the wire, which may be in Chinese; "" where the
@@ -67,12 +89,18 @@ type Info struct {
 
 	Cause, CauseZH   string // why WeChat answers this
 	Remedy, RemedyZH string // who does what about it
+
+	Source Source // where the code is known from; "" for a code that is not known
 }
 
-// Lookup returns what is known about code. For a code that is not in the table,
-// and for 0, which means success, it reports false and returns a [Transient] Info
-// that says where to look further.
-func Lookup(code int) (Info, bool) {
+// Lookup returns what is known about a code of api.weixin.qq.com. For a code that is
+// not in the table, and for 0, which means success, it reports false and returns a
+// [Transient] Info that says where to look further.
+func Lookup(code int) (Info, bool) { return LookupOn(API, code) }
+
+// LookupOn is Lookup for a code of any of WeChat's hosts.
+func LookupOn(host Host, code int) (Info, bool) {
+	table := tables()[host]
 	i, found := slices.BinarySearchFunc(table, code, func(info Info, code int) int {
 		return cmp.Compare(info.Code, code)
 	})
@@ -100,6 +128,9 @@ func AtTokenEndpoint(code int) Info {
 	return info
 }
 
-// All returns every code of the table in ascending order. The slice is the
-// caller's own.
-func All() []Info { return slices.Clone(table) }
+// All returns every known code of api.weixin.qq.com in ascending order. The slice is
+// the caller's own.
+func All() []Info { return AllOn(API) }
+
+// AllOn is All for any of WeChat's hosts.
+func AllOn(host Host) []Info { return slices.Clone(tables()[host]) }

@@ -77,7 +77,7 @@ func TestWrongSecretAtTokenEndpoint(t *testing.T) {
 
 func TestUnknown(t *testing.T) {
 	for _, code := range []int{0, 1, -2, 40000, 99999} {
-		if info, found := errcode.Lookup(code); found || info.Code != code || info.Class != errcode.Transient || info.Remedy == "" {
+		if info, found := errcode.Lookup(code); found || info.Code != code || info.Source != "" || info.Class != errcode.Transient || info.Remedy == "" {
 			t.Errorf("Lookup(%d) = %+v, %v", code, info, found)
 		}
 		if info, _ := errcode.Lookup(code); errcode.AtTokenEndpoint(code) != info {
@@ -86,32 +86,123 @@ func TestUnknown(t *testing.T) {
 	}
 }
 
+// TestTableIsWhole: each entry is complete in both languages, once for each host, and
+// says where it is known from.
 func TestTableIsWhole(t *testing.T) {
 	classes := []errcode.Class{errcode.Transient, errcode.Blocked, errcode.Quota, errcode.Fatal, errcode.Refused, errcode.Call}
-	last := -2
-	for _, info := range errcode.All() {
-		if info.Code <= last || info.Code == 0 {
-			t.Errorf("%d stands after %d", info.Code, last)
-		}
-		last = info.Code
-		if found, ok := errcode.Lookup(info.Code); !ok || found != info {
-			t.Errorf("Lookup(%d) = %+v, %v", info.Code, found, ok)
-		}
-		if !slices.Contains(classes, info.Class) {
-			t.Errorf("%d has class %q", info.Code, info.Class)
-		}
-		if (info.Class == errcode.Blocked) != (info.Retry > 0) {
-			t.Errorf("%d is %s and says to retry after %s", info.Code, info.Class, info.Retry)
-		}
-		for _, text := range []string{info.Cause, info.Remedy} {
-			if !strings.HasSuffix(text, ".") {
-				t.Errorf("%d: %q is no sentence", info.Code, text)
+	total := 0
+	for _, host := range errcode.Hosts() {
+		last := -2
+		for _, info := range errcode.AllOn(host) {
+			total++
+			if info.Code <= last || info.Code == 0 {
+				t.Errorf("%s: %d stands after %d", host, info.Code, last)
 			}
-		}
-		for _, text := range []string{info.CauseZH, info.RemedyZH} {
-			if !strings.HasSuffix(text, "。") || !strings.ContainsFunc(text, func(r rune) bool { return unicode.Is(unicode.Han, r) }) {
-				t.Errorf("%d: %q is no Chinese sentence", info.Code, text)
+			last = info.Code
+			if found, ok := errcode.LookupOn(host, info.Code); !ok || found != info || info.Host != host {
+				t.Errorf("LookupOn(%s, %d) = %+v, %v", host, info.Code, found, ok)
 			}
+			if !slices.Contains(classes, info.Class) {
+				t.Errorf("%s: %d has class %q", host, info.Code, info.Class)
+			}
+			if (info.Class == errcode.Blocked) != (info.Retry > 0) {
+				t.Errorf("%s: %d is %s and says to retry after %s", host, info.Code, info.Class, info.Retry)
+			}
+			if info.Source.Words() == "" || info.Source.WordsZH() == "" {
+				t.Errorf("%s: %d has source %q", host, info.Code, info.Source)
+			}
+			if (info.Custody() != "") != (host == errcode.API) || (info.CustodyZH() != "") != (host == errcode.API) {
+				t.Errorf("%s: %d: custody %q, %q", host, info.Code, info.Custody(), info.CustodyZH())
+			}
+			checkSentences(t, info)
+		}
+	}
+	if total < 600 || len(errcode.AllOn(errcode.API)) < 400 || len(errcode.AllOn(errcode.WeCom)) < 150 {
+		t.Errorf("%d codes, %d of them of WeCom: the documentation promises over 600", total, len(errcode.AllOn(errcode.WeCom)))
+	}
+}
+
+func checkSentences(t *testing.T, info errcode.Info) {
+	t.Helper()
+	han := func(r rune) bool { return unicode.Is(unicode.Han, r) }
+	for _, text := range []string{info.Cause, info.Remedy} {
+		if !strings.HasSuffix(text, ".") || !unicode.IsUpper([]rune(text)[0]) && !strings.HasPrefix(text, "grant_type") &&
+			!strings.HasPrefix(text, "action ") && !strings.HasPrefix(text, "check_operator ") {
+			t.Errorf("%s: %d: %q is no sentence", info.Host, info.Code, text)
+		}
+	}
+	for _, text := range []string{info.CauseZH, info.RemedyZH} {
+		if !strings.HasSuffix(text, "。") || !strings.ContainsFunc(text, han) {
+			t.Errorf("%s: %d: %q is no Chinese sentence", info.Host, info.Code, text)
+		}
+	}
+	if all := info.Text + info.Cause + info.CauseZH + info.Remedy + info.RemedyZH; strings.Contains(all, "{console}") ||
+		strings.Contains(all, "{whitelist}") || strings.HasPrefix(info.Remedy, "@") || strings.Contains(all, "  ") {
+		t.Errorf("%s: %d: %q is not finished", info.Host, info.Code, all)
+	}
+}
+
+// TestOneNumberTwoMeanings: a number says different things on different hosts.
+func TestOneNumberTwoMeanings(t *testing.T) {
+	for code, want := range map[int][2]string{
+		40001: {"superseded", "secret is wrong"},
+		40013: {"AppID", "corpid"},
+		40078: {"card", "auth_code"},
+		40082: {"banner", "suite_access_token"},
+		40085: {"button", "suite_ticket"},
+		40091: {"component_verify_ticket", "another corp's"},
+		40093: {"shops", "jsapi_ticket"},
+		41002: {"appid", "corpid"},
+		42007: {"password", "pre_auth_code"},
+		42009: {"temporary token", "suite_access_token"},
+		48003: {"mass messages", "suite_id"},
+		48004: {"rules", "withdrawn"},
+		50001: {"authorized", "redirect_uri"},
+	} {
+		api, known := errcode.LookupOn(errcode.API, code)
+		corp, knownToo := errcode.LookupOn(errcode.WeCom, code)
+		if !known || !knownToo || !strings.Contains(api.Cause, want[0]) || !strings.Contains(corp.Cause, want[1]) {
+			t.Errorf("%d: %q, %q, want %q", code, api.Cause, corp.Cause, want)
+		}
+		if plain, _ := errcode.Lookup(code); plain != api {
+			t.Errorf("Lookup(%d) = %+v, want that of %s", code, plain, errcode.API)
+		}
+	}
+	if info, known := errcode.Lookup(60020); known || info.Host != "" {
+		t.Errorf("Lookup(60020) = %+v, which is WeCom's alone", info)
+	}
+	if info, known := errcode.LookupOn("example.com", 40001); known {
+		t.Errorf("an unknown host: %+v", info)
+	}
+}
+
+// TestWeComTokens: the classes by which a custodian of WeCom's tokens would go.
+func TestWeComTokens(t *testing.T) {
+	classes := make(map[errcode.Class][]int)
+	for _, info := range errcode.AllOn(errcode.WeCom) {
+		if info.Class != errcode.Call {
+			classes[info.Class] = append(classes[info.Class], info.Code)
+		}
+	}
+	for class, want := range map[errcode.Class][]int{
+		errcode.Transient: {-1}, errcode.Blocked: {40001, 40013, 40091, 45009}, errcode.Fatal: {41002, 41004},
+		errcode.Refused: {40014, 40082, 42001, 42009},
+	} {
+		if !slices.Equal(classes[class], want) {
+			t.Errorf("%s: %v, want %v", class, classes[class], want)
+		}
+	}
+	if info, _ := errcode.LookupOn(errcode.WeCom, 60020); info.Class != errcode.Call || !info.PerHost {
+		t.Errorf("60020 is %+v: it says nothing about the token", info)
+	}
+}
+
+// TestWhatSendMeets: the codes that sending a customer-service message meets.
+func TestWhatSendMeets(t *testing.T) {
+	for code, want := range map[int][2]string{45015: {"48 hours", "48 小时"}, 45047: {"5 after a message", "5 条"}, 48002: {"switched off", "拒收"}} {
+		info, known := errcode.Lookup(code)
+		if !known || info.Class != errcode.Call || !strings.Contains(info.Cause, want[0]) || !strings.Contains(info.CauseZH, want[1]) {
+			t.Errorf("Lookup(%d) = %+v, %v", code, info, known)
 		}
 	}
 }

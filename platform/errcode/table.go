@@ -1,19 +1,13 @@
 package errcode
 
-import "time"
-
-// Where things are set, as WeChat's consoles name the way.
-const (
-	whitelist   = "微信公众平台 → 设置与开发 → 基本配置 (or 微信开发者平台) → IP白名单"
-	whitelistZH = "微信公众平台 → 设置与开发 → 基本配置（或微信开发者平台）→ IP白名单"
-	console     = "微信公众平台 → 设置与开发 → 基本配置 (or 微信开发者平台)"
-	consoleZH   = "微信公众平台 → 设置与开发 → 基本配置（或微信开发者平台）"
+import (
+	"embed"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
 )
-
-// untilChanged is how long to leave WeChat alone when only a person can change
-// its answer: long enough to cost no quota, short enough that whoever has
-// changed it sees the effect.
-const untilChanged = 10 * time.Minute
 
 // unknown is what there is to say about a code that is not in the table.
 var unknown = Info{
@@ -24,633 +18,98 @@ var unknown = Info{
 	RemedyZH: "请查阅该接口的官方文档，也可以在后台用 rid 查询这次调用的详情。",
 }
 
-// table is in ascending order of Code.
+// files hold the codes, one entry after another. Their form is described in
+// codes/shared.txt.
 //
-// Sources: WeChat's documentation of getAccessToken, getStableAccessToken,
-// getticket, clear_quota, openapi/quota, openapi/rid and callback/check, its
-// table of global return codes (全局返回码), and answers seen on the wire.
-var table = []Info{
-	{
-		Code: -1, Class: Transient,
-		Text:     "system error",
-		Cause:    "WeChat is busy.",
-		CauseZH:  "微信系统繁忙。",
-		Remedy:   "Try again a little later.",
-		RemedyZH: "请稍候再试。",
-	},
+//go:embed codes/*.txt
+var files embed.FS
 
-	// 400xx: a value is wrong.
-	{
-		Code: 40001, Class: Refused,
-		Text:     "invalid credential, access_token is invalid or not latest, could get access_token by getStableAccessToken, more details at https://mmbizurl.cn/s/JtxxFh33r",
-		Cause:    "WeChat does not know this access_token, or a newer one has superseded it: some other program fetches tokens for the same account with /cgi-bin/token.",
-		CauseZH:  "access_token 无效或不是最新的：多半有其他程序也在用 /cgi-bin/token 获取同一账号的 token，把这个 token 顶掉了。",
-		Remedy:   "Call again with the latest token. If it happens often, let one place fetch the tokens, or use stable_token.",
-		RemedyZH: "换用最新的 access_token 重试。如果频繁出现，请由一个中控服务统一获取 token，或改用 stable_token 接口。",
-	},
-	{
-		Code: 40002, Class: Fatal,
-		Text:     "invalid grant_type",
-		Cause:    "grant_type is not client_credential.",
-		CauseZH:  "grant_type 不是 client_credential。",
-		Remedy:   "Something between this program and WeChat changes the request, a proxy perhaps.",
-		RemedyZH: "请检查中间的代理或网关是否改写了请求参数。",
-	},
-	{
-		Code: 40003, Class: Call,
-		Text:     "invalid openid",
-		Cause:    "No user of this account has that openid.",
-		CauseZH:  "openid 不合法，或者不属于当前账号。",
-		Remedy:   "Use an openid that this very account was given; each account sees a user under another one.",
-		RemedyZH: "请使用当前账号下的 openid；同一用户在不同账号下的 openid 不同。",
-	},
-	{
-		Code: 40013, Class: Blocked, Retry: untilChanged,
-		Text:     "invalid appid",
-		Cause:    "WeChat knows no account of that AppID.",
-		CauseZH:  "AppID 不存在或填写有误。",
-		Remedy:   "Copy the AppID again from " + console + "; look for spaces and for upper and lower case.",
-		RemedyZH: "请到 " + consoleZH + " 重新复制 AppID，注意大小写和首尾空格。",
-	},
-	{
-		Code: 40014, Class: Refused,
-		Text:     "invalid access_token",
-		Cause:    "WeChat does not know this access_token.",
-		CauseZH:  "access_token 不合法。",
-		Remedy:   "Call again with the latest token of this very account.",
-		RemedyZH: "换用当前账号最新的 access_token 重试。",
-	},
-	{
-		Code: 40029, Class: Call,
-		Text:     "invalid code",
-		Cause:    "The login or authorization code is not one of this account's, or is no code at all.",
-		CauseZH:  "code 无效，或者不是当前账号的 code。",
-		Remedy:   "Let the user log in or authorize again, and exchange the code with the AppID for which it was issued.",
-		RemedyZH: "请让用户重新登录或授权，并用颁发该 code 的 AppID 换取。",
-	},
-	{
-		Code: 40030, Class: Call,
-		Text:     "invalid refresh_token",
-		Cause:    "The refresh_token of the web authorization is unknown.",
-		CauseZH:  "网页授权的 refresh_token 不合法。",
-		Remedy:   "Let the user authorize again.",
-		RemedyZH: "请让用户重新授权。",
-	},
-	{
-		Code: 40033, Class: Call,
-		Text:     `invalid charset. please check your request, if include \uxxxx will create fail!`,
-		Cause:    `The JSON holds a \uXXXX escape, which this API does not take.`,
-		CauseZH:  `请求的 JSON 中含有 \uXXXX 转义，该接口不支持。`,
-		Remedy:   "Send characters as UTF-8; platform.Client does.",
-		RemedyZH: "请直接发送 UTF-8 字符；platform.Client 已自动处理。",
-	},
-	{
-		Code: 40066, Class: Call,
-		Text:     "invalid url",
-		Cause:    "WeChat has no API of that path, or a URL inside the request is malformed.",
-		CauseZH:  "接口路径不存在，或者请求中的 URL 不合法。",
-		Remedy:   "Compare the path with WeChat's documentation.",
-		RemedyZH: "请对照官方文档检查接口路径。",
-	},
-	{
-		Code: 40125, Class: Blocked, Retry: untilChanged,
-		Text:     "invalid appsecret",
-		Cause:    "The AppSecret is wrong: it was reset, or it belongs to another account.",
-		CauseZH:  "AppSecret 错误：可能已被重置，或者不是这个账号的。",
-		Remedy:   "Configure the present AppSecret; who has lost it resets it at " + console + ", and then changes it everywhere.",
-		RemedyZH: "请配置当前有效的 AppSecret；如已遗失，请到 " + consoleZH + " 重置，并同步修改所有使用它的程序。",
-	},
-	{
-		Code: 40163, Class: Call,
-		Text:     "code been used",
-		Cause:    "This code was exchanged before; each works once.",
-		CauseZH:  "code 已被使用过，每个 code 只能用一次。",
-		Remedy:   "Let the user log in or authorize again, and keep the page from being submitted twice.",
-		RemedyZH: "请让用户重新登录或授权，并避免重复提交同一个 code。",
-	},
-	{
-		Code: 40164, Class: Blocked, Retry: untilChanged, PerHost: true,
-		Text:     "invalid ip not in whitelist",
-		Cause:    "This machine's public IP address is not in the account's IP whitelist.",
-		CauseZH:  "本机的公网出口 IP 不在该账号的 IP 白名单中。",
-		Remedy:   "Add the address to the whitelist: " + whitelist + ". The change takes about 5 minutes.",
-		RemedyZH: "请把该 IP 加入白名单：" + whitelistZH + "，约 5 分钟后生效。",
-	},
-	{
-		Code: 40201, Class: Call,
-		Text:     "invalid check url",
-		Cause:    "The account has no callback URL that could be checked.",
-		CauseZH:  "没有可供检测的回调 URL。",
-		Remedy:   "Set the callback URL first: " + console + ".",
-		RemedyZH: "请先配置服务器 URL：" + consoleZH + "。",
-	},
-	{
-		Code: 40202, Class: Call,
-		Text:     "invalid check action",
-		Cause:    "action is none of dns, ping and all.",
-		CauseZH:  "action 参数不合法。",
-		Remedy:   "Send dns, ping or all.",
-		RemedyZH: "action 只能是 dns、ping 或 all。",
-	},
-	{
-		Code: 40203, Class: Call,
-		Text:     "invalid check operator",
-		Cause:    "check_operator is none of CHINANET, UNICOM, CAP and DEFAULT.",
-		CauseZH:  "check_operator 参数不合法。",
-		Remedy:   "Send CHINANET, UNICOM, CAP or DEFAULT.",
-		RemedyZH: "check_operator 只能是 CHINANET、UNICOM、CAP 或 DEFAULT。",
-	},
-	{
-		Code: 40226, Class: Call,
-		Cause:    "WeChat counts this user as risky and stops the login.",
-		CauseZH:  "该用户被判定为高风险用户，登录被拦截。",
-		Remedy:   "Nothing: tell the user that the login is not possible at present.",
-		RemedyZH: "无需处理，提示用户暂时无法登录即可。",
-	},
-	{
-		Code: 40230, Class: Call,
-		Text:     "API_Missing_Wechatmp_Serial",
-		Cause:    "A signed call lacks the header Wechatmp-Serial.",
-		CauseZH:  "签名请求缺少 Wechatmp-Serial 请求头。",
-		Remedy:   "Sign the call: Config.Signing and its Paths do it, or the program itself.",
-		RemedyZH: "请对请求签名：配置 Config.Signing 及其 Paths，或由程序自行签名。",
-	},
-	{
-		Code: 40231, Class: Call,
-		Text:     "API_Missing_Wechatmp_Timestamp",
-		Cause:    "A signed call lacks the header Wechatmp-TimeStamp, or this API has to be signed and is not.",
-		CauseZH:  "签名请求缺少 Wechatmp-TimeStamp 请求头，或者该接口要求签名而请求没有签名。",
-		Remedy:   "Sign the call: Config.Signing and its Paths do it, or the program itself.",
-		RemedyZH: "请对请求签名：配置 Config.Signing 及其 Paths，或由程序自行签名。",
-	},
-	{
-		Code: 40232, Class: Call,
-		Text:     "API_Missing_Wechatmp_Signature",
-		Cause:    "A signed call lacks the header Wechatmp-Signature, or this API has to be signed and is not.",
-		CauseZH:  "签名请求缺少 Wechatmp-Signature 请求头，或者该接口要求签名而请求没有签名。",
-		Remedy:   "Sign the call: Config.Signing and its Paths do it, or the program itself.",
-		RemedyZH: "请对请求签名：配置 Config.Signing 及其 Paths，或由程序自行签名。",
-	},
-	{
-		Code: 40233, Class: Call,
-		Text:     "API_Missing_Wechatmp_Appid",
-		Cause:    "A signed call lacks the header Wechatmp-Appid, or this API has to be signed and is not.",
-		CauseZH:  "签名请求缺少 Wechatmp-Appid 请求头，或者该接口要求签名而请求没有签名。",
-		Remedy:   "Sign the call: Config.Signing and its Paths do it, or the program itself.",
-		RemedyZH: "请对请求签名：配置 Config.Signing 及其 Paths，或由程序自行签名。",
-	},
-	{
-		Code: 40234, Class: Call,
-		Text:     "API_Invalid_Signature",
-		Cause:    "The signature of the call is wrong: the private key is not the one whose public half is in the console, or the body was changed on the way.",
-		CauseZH:  "请求签名错误：私钥与后台登记的公钥不是一对，或者请求体在途中被改动。",
-		Remedy:   "Compare the keys in the configuration with the console (开发管理, API 安全).",
-		RemedyZH: "请对照后台（开发管理 → API 安全）检查密钥。",
-	},
-	{
-		Code: 40235, Class: Call,
-		Text:     "API_Invalid_Encrypt",
-		Cause:    "The call does not decrypt: the symmetric key or its number differs from the console's.",
-		CauseZH:  "请求解密失败：对称密钥或其编号与后台不一致。",
-		Remedy:   "Compare the keys in the configuration with the console (开发管理, API 安全).",
-		RemedyZH: "请对照后台（开发管理 → API 安全）检查密钥。",
-	},
-	{
-		Code: 40236, Class: Call,
-		Text:     "API_Invalid_Wechatmp_Appid",
-		Cause:    "The header Wechatmp-Appid names no account.",
-		CauseZH:  "Wechatmp-Appid 请求头中的 AppID 无效。",
-		Remedy:   "Compare the keys in the configuration with the console (开发管理, API 安全).",
-		RemedyZH: "请对照后台（开发管理 → API 安全）检查密钥。",
-	},
-	{
-		Code: 40237, Class: Call,
-		Text:     "API_Invalid_Wechatmp_Appidmatch",
-		Cause:    "The header Wechatmp-Appid names another account than the access_token.",
-		CauseZH:  "Wechatmp-Appid 请求头与 access_token 所属账号不一致。",
-		Remedy:   "Call with the keys and the token of one account.",
-		RemedyZH: "请使用同一账号的密钥和 access_token。",
-	},
-	{
-		Code: 40238, Class: Call,
-		Text:     "API_NoExist_DevSecretSym",
-		Cause:    "The account has no symmetric key in the console.",
-		CauseZH:  "后台没有设置对称密钥。",
-		Remedy:   "Make the keys in the console (开发管理, API 安全).",
-		RemedyZH: "请到后台（开发管理 → API 安全）设置密钥。",
-	},
-	{
-		Code: 40239, Class: Call,
-		Text:     "API_NoExist_DevSecretAsym",
-		Cause:    "The account has no public key in the console.",
-		CauseZH:  "后台没有设置非对称密钥（公钥）。",
-		Remedy:   "Make the keys in the console (开发管理, API 安全).",
-		RemedyZH: "请到后台（开发管理 → API 安全）设置密钥。",
-	},
-	{
-		Code: 40240, Class: Call,
-		Text:     "API_Expired_Wechatmp_Timestamp",
-		Cause:    "The signed call is too old when it arrives: this machine's clock is wrong, or the call was repeated.",
-		CauseZH:  "签名请求到达时已过期：本机时钟不准，或者请求被重放。",
-		Remedy:   "Set the clock of this machine.",
-		RemedyZH: "请校准本机时钟。",
-	},
-	{
-		Code: 40243, Class: Blocked, Retry: untilChanged,
-		Text:     "AppSecret已被冻结",
-		Cause:    "The AppSecret was frozen in the console.",
-		CauseZH:  "AppSecret 已在后台被冻结。",
-		Remedy:   "Unfreeze it: " + console + ".",
-		RemedyZH: "请到 " + consoleZH + " 解冻 AppSecret。",
-	},
+var hosts = []struct {
+	host Host
+	file string
+}{{API, "api"}, {WeCom, "qyapi"}, {Pages, "open"}}
 
-	// 41xxx: a parameter is missing.
-	{
-		Code: 41001, Class: Call,
-		Text:     "access_token missing",
-		Cause:    "The call carries no access_token in its query; one in a header or in the body does not count.",
-		CauseZH:  "URL 参数中缺少 access_token；放在 header 或 body 中无效。",
-		Remedy:   "Send the call through platform.Client or platform.Transport, and see that no proxy drops the query.",
-		RemedyZH: "请通过 platform.Client 或 platform.Transport 调用，并检查代理是否丢弃了 URL 参数。",
-	},
-	{
-		Code: 41002, Class: Fatal,
-		Text:     "appid missing",
-		Cause:    "The request carries no appid.",
-		CauseZH:  "请求中缺少 appid。",
-		Remedy:   "Configure the AppID.",
-		RemedyZH: "请配置 AppID。",
-	},
-	{
-		Code: 41004, Class: Fatal,
-		Text:     "appsecret missing",
-		Cause:    "The request carries no secret.",
-		CauseZH:  "请求中缺少 secret。",
-		Remedy:   "Configure the AppSecret.",
-		RemedyZH: "请配置 AppSecret。",
-	},
+// Where things are set, as WeChat's consoles name the way.
+var (
+	places = strings.NewReplacer(
+		"{whitelist}", "微信公众平台 → 设置与开发 → 基本配置 (or 微信开发者平台) → IP白名单",
+		"{console}", "微信公众平台 → 设置与开发 → 基本配置 (or 微信开发者平台)",
+	)
+	placesZH = strings.NewReplacer(
+		"{whitelist}", "微信公众平台 → 设置与开发 → 基本配置（或微信开发者平台）→ IP白名单",
+		"{console}", "微信公众平台 → 设置与开发 → 基本配置（或微信开发者平台）",
+	)
+)
 
-	// 42xxx: something is over.
-	{
-		Code: 42001, Class: Refused,
-		Text:     "access_token expired",
-		Cause:    "This access_token has reached its end.",
-		CauseZH:  "access_token 已过期。",
-		Remedy:   "Call again with the latest token.",
-		RemedyZH: "换用最新的 access_token 重试。",
-	},
-	{
-		Code: 42002, Class: Call,
-		Text:     "refresh_token expired",
-		Cause:    "The refresh_token of the web authorization is over 30 days old.",
-		CauseZH:  "网页授权的 refresh_token 已过期（有效期 30 天）。",
-		Remedy:   "Let the user authorize again.",
-		RemedyZH: "请让用户重新授权。",
-	},
-	{
-		Code: 42003, Class: Call,
-		Text:     "code expired",
-		Cause:    "The code is over 5 minutes old.",
-		CauseZH:  "code 已过期（有效期 5 分钟）。",
-		Remedy:   "Let the user authorize again, and exchange the code at once.",
-		RemedyZH: "请让用户重新授权，并立即换取。",
-	},
-	{
-		Code: 42006, Class: Call,
-		Text:     "component_access_token expired",
-		Cause:    "The third-party platform's component_access_token has reached its end.",
-		CauseZH:  "第三方平台的 component_access_token 已过期。",
-		Remedy:   "Fetch a new one with the latest component_verify_ticket.",
-		RemedyZH: "请用最新的 component_verify_ticket 重新获取。",
-	},
-	{
-		Code: 42007, Class: Call,
-		Text:     "access_token and refresh_token exception",
-		Cause:    "The user changed the WeChat password or withdrew the authorization.",
-		CauseZH:  "用户修改了微信密码或取消了授权，access_token 和 refresh_token 均已失效。",
-		Remedy:   "Let the user authorize again.",
-		RemedyZH: "请让用户重新授权。",
-	},
+// tables reads the files when a code is first asked for. A file that cannot be read
+// is a mistake of this package's, which its tests find.
+var tables = sync.OnceValue(func() map[Host][]Info {
+	shared := make(map[string][2]string)
+	for _, lines := range entries("shared") {
+		shared[lines[0]] = [2]string{lines[1], lines[2]}
+	}
+	all := make(map[Host][]Info, len(hosts))
+	for _, h := range hosts {
+		for _, lines := range entries(h.file) {
+			all[h.host] = append(all[h.host], read(h.host, lines, shared))
+		}
+	}
+	return all
+})
 
-	// 43xxx, 44xxx, 47xxx: the request has the wrong form.
-	{
-		Code: 43001, Class: Call,
-		Text:     "require GET method",
-		Cause:    "This API takes GET only.",
-		CauseZH:  "该接口只支持 GET 请求。",
-		Remedy:   "Call it with Get.",
-		RemedyZH: "请改用 GET 请求。",
-	},
-	{
-		Code: 43002, Class: Fatal,
-		Text:     "require POST method",
-		Cause:    "This API takes POST only.",
-		CauseZH:  "该接口只支持 POST 请求。",
-		Remedy:   "Call it with Post; if it was, something on the way turns POST into GET, a redirect perhaps.",
-		RemedyZH: "请改用 POST 请求；如果已经是 POST，请检查中间的代理或重定向是否把它变成了 GET。",
-	},
-	{
-		Code: 44002, Class: Call,
-		Text:     "empty post data",
-		Cause:    "The POST has no body.",
-		CauseZH:  "POST 请求的 body 为空。",
-		Remedy:   "Send a body; {} will do where the API has no parameters.",
-		RemedyZH: "请发送请求体；没有参数时可以发送 {}。",
-	},
+// entries returns the lines of each entry of a file.
+func entries(name string) (all [][]string) {
+	content, err := files.ReadFile("codes/" + name + ".txt")
+	if err != nil {
+		panic(err)
+	}
+	var lines []string
+	for line := range strings.Lines(string(content) + "\n\n") {
+		line = strings.TrimSuffix(line, "\n")
+		switch {
+		case line != "" && line[0] != '#':
+			lines = append(lines, line)
+		case line == "" && len(lines) > 0:
+			all, lines = append(all, lines), nil
+		}
+	}
+	return all
+}
 
-	// 45xxx: too often.
-	{
-		Code: 45009, Class: Quota,
-		Text:     "reach max api daily quota limit",
-		Cause:    "Today's calls of this API are used up.",
-		CauseZH:  "该接口当日调用次数已达上限。",
-		Remedy:   "Wait for the next day (UTC+8), or clear the counters with /cgi-bin/clear_quota (10 times a month). For the token API: find out who else fetches tokens for this account.",
-		RemedyZH: "请等到次日（北京时间），或调用 /cgi-bin/clear_quota 清零（每月 10 次）。如果是获取 token 的接口，请排查还有哪些程序在获取该账号的 token。",
-	},
-	{
-		Code: 45011, Class: Blocked, Retry: time.Minute,
-		Text:     "api minute-quota reach limit, must slower, retry next minute",
-		Cause:    "This API was called too often within a minute.",
-		CauseZH:  "接口调用过于频繁，超过了每分钟的次数限制。",
-		Remedy:   "Try again in a minute, and call it less often.",
-		RemedyZH: "请一分钟后再试，并降低调用频率。",
-	},
-	{
-		Code: 46003, Class: Call,
-		Text:     "menu no exist",
-		Cause:    "The account has no menu yet.",
-		CauseZH:  "该账号还没有自定义菜单。",
-		Remedy:   "Create one (/cgi-bin/menu/create), or go on without.",
-		RemedyZH: "请先创建（/cgi-bin/menu/create），或按没有菜单处理。",
-	},
-	{
-		Code: 47001, Class: Call,
-		Text:     "data format error",
-		Cause:    "The body is not the JSON or XML that this API reads.",
-		CauseZH:  "请求体的 JSON 或 XML 格式错误。",
-		Remedy:   "Compare the body with WeChat's documentation of this API.",
-		RemedyZH: "请对照官方文档检查请求体。",
-	},
-
-	// 48xxx, 50xxx: the account may not.
-	{
-		Code: 48001, Class: Blocked, Retry: untilChanged,
-		Text:     "api unauthorized",
-		Cause:    "The account does not have the permission for this API.",
-		CauseZH:  "该账号没有此接口的权限。",
-		Remedy:   "See 微信公众平台 → 设置与开发 → 接口权限: many APIs need a verified account (微信认证) or another type of account.",
-		RemedyZH: "请在 微信公众平台 → 设置与开发 → 接口权限 中查看；许多接口需要微信认证或特定类型的账号。",
-	},
-	{
-		Code: 48004, Class: Blocked, Retry: untilChanged,
-		Text:     "api forbidden for irregularities, view detail on mp.weixin.qq.com",
-		Cause:    "WeChat has withdrawn this API from the account for a breach of its rules.",
-		CauseZH:  "该账号因违规被封禁了此接口。",
-		Remedy:   "Read the notice at mp.weixin.qq.com (通知中心).",
-		RemedyZH: "请登录 mp.weixin.qq.com，在通知中心查看详情。",
-	},
-	{
-		Code: 48006, Class: Call,
-		Text:     "forbid to clear quota because of reaching the limit",
-		Cause:    "The counters were cleared 10 times this month; the API and the console's button count together.",
-		CauseZH:  "本月清零次数已用完（每月 10 次，接口与后台共用）。",
-		Remedy:   "Wait for the next month, or for the next day's quota.",
-		RemedyZH: "请等到下个月，或等次日额度恢复。",
-	},
-	{
-		Code: 50002, Class: Blocked, Retry: untilChanged,
-		Text:     "user limited",
-		Cause:    "The account is restricted.",
-		CauseZH:  "该账号的接口能力被限制。",
-		Remedy:   "Read the notice at mp.weixin.qq.com (通知中心).",
-		RemedyZH: "请登录 mp.weixin.qq.com，在通知中心查看详情。",
-	},
-	{
-		Code: 50004, Class: Blocked, Retry: untilChanged,
-		Text:     "user not allow to use accesstoken, maybe for punishment",
-		Cause:    "WeChat forbids this account to fetch tokens, for a breach of its rules perhaps.",
-		CauseZH:  "该账号被禁止使用 token 接口，可能是违规处罚。",
-		Remedy:   "Read the notice at mp.weixin.qq.com (通知中心).",
-		RemedyZH: "请登录 mp.weixin.qq.com，在通知中心查看详情。",
-	},
-	{
-		Code: 50007, Class: Blocked, Retry: untilChanged,
-		Text:     "账号已冻结",
-		Cause:    "The account is frozen.",
-		CauseZH:  "账号已冻结。",
-		Remedy:   "Log in at mp.weixin.qq.com and unfreeze it as it says there.",
-		RemedyZH: "请登录 mp.weixin.qq.com，按提示解冻账号。",
-	},
-
-	// 61xxx, 86000: third-party platforms (第三方平台).
-	{
-		Code: 61003, Class: Call,
-		Text:     "component is not authorized by this account",
-		Cause:    "The account has not authorized this third-party platform, or has withdrawn it.",
-		CauseZH:  "该账号未授权给此第三方平台，或已取消授权。",
-		Remedy:   "Let the account's owner authorize the platform again.",
-		RemedyZH: "请让账号管理员重新授权。",
-	},
-	{
-		Code: 61004, Class: Blocked, Retry: untilChanged, PerHost: true,
-		Text:     "access clientip is not registered",
-		Cause:    "This machine's public IP address is not in the third-party platform's whitelist.",
-		CauseZH:  "本机的公网出口 IP 不在第三方平台的白名单中。",
-		Remedy:   "Add the address to the whitelist: 微信开放平台 → 管理中心 → 第三方平台 → 开发资料.",
-		RemedyZH: "请把该 IP 加入白名单：微信开放平台 → 管理中心 → 第三方平台 → 开发资料。",
-	},
-	{
-		Code: 61005, Class: Call,
-		Text:     "component ticket is expired",
-		Cause:    "The component_verify_ticket is over 12 hours old.",
-		CauseZH:  "component_verify_ticket 已过期（有效期 12 小时）。",
-		Remedy:   "Use the newest ticket; WeChat pushes one every 10 minutes. /cgi-bin/component/api_start_push_ticket starts the pushes again.",
-		RemedyZH: "请使用最新的 ticket，微信每 10 分钟推送一次；可调用 /cgi-bin/component/api_start_push_ticket 重新启动推送。",
-	},
-	{
-		Code: 61006, Class: Call,
-		Text:     "component ticket is invalid",
-		Cause:    "The component_verify_ticket is not this platform's.",
-		CauseZH:  "component_verify_ticket 无效。",
-		Remedy:   "Use the newest ticket that was pushed to this very platform.",
-		RemedyZH: "请使用推送给该第三方平台的最新 ticket。",
-	},
-	{
-		Code: 61007, Class: Blocked, Retry: untilChanged,
-		Text:     "api is unauthorized to component",
-		Cause:    "The account has not granted the third-party platform the permission set of this API.",
-		CauseZH:  "账号没有把此接口的权限集授权给第三方平台。",
-		Remedy:   "Let the account's owner authorize again with that permission set.",
-		RemedyZH: "请让账号管理员重新授权，并勾选对应的权限集。",
-	},
-	{
-		Code: 61009, Class: Call,
-		Text:     "code is invalid",
-		Cause:    "The authorization_code is unknown.",
-		CauseZH:  "授权码 authorization_code 无效。",
-		Remedy:   "Start the authorization again.",
-		RemedyZH: "请重新发起授权。",
-	},
-	{
-		Code: 61010, Class: Call,
-		Text:     "code is expired",
-		Cause:    "The authorization_code is too old.",
-		CauseZH:  "授权码 authorization_code 已过期。",
-		Remedy:   "Start the authorization again, and exchange the code at once.",
-		RemedyZH: "请重新发起授权，并立即换取。",
-	},
-	{
-		Code: 61011, Class: Call,
-		Text:     "invalid component",
-		Cause:    "WeChat knows no third-party platform of that appid.",
-		CauseZH:  "第三方平台的 component_appid 无效。",
-		Remedy:   "Copy the component_appid again: 微信开放平台 → 管理中心 → 第三方平台.",
-		RemedyZH: "请到 微信开放平台 → 管理中心 → 第三方平台 重新复制 component_appid。",
-	},
-	{
-		Code: 61014, Class: Call,
-		Text:     "must use component token for component api",
-		Cause:    "This API of third-party platforms was called with an account's token.",
-		CauseZH:  "第三方平台的接口必须使用 component_access_token。",
-		Remedy:   "Call it with the component_access_token.",
-		RemedyZH: "请改用 component_access_token。",
-	},
-	{
-		Code: 61015, Class: Call,
-		Text:     "must use biz account token for not component api",
-		Cause:    "An account's API was called with a component_access_token.",
-		CauseZH:  "非第三方平台接口必须使用账号自己的 access_token。",
-		Remedy:   "Call it with the account's token (authorizer_access_token).",
-		RemedyZH: "请改用授权方的 authorizer_access_token。",
-	},
-	{
-		Code: 61023, Class: Call,
-		Text:     "refresh_token is invalid",
-		Cause:    "A later authorization has superseded this authorizer_refresh_token, or it never was one.",
-		CauseZH:  "authorizer_refresh_token 无效，可能已被新的授权取代。",
-		Remedy:   "Read the present one with api_get_authorizer_list, or let the account authorize again.",
-		RemedyZH: "可通过 api_get_authorizer_list 取回，或让账号重新授权。",
-	},
-	{
-		Code: 61024, Class: Blocked, Retry: untilChanged,
-		Text:     "must use api(api_component_token) to get token for component acct",
-		Cause:    "The AppID is a third-party platform's, which does not get its token here.",
-		CauseZH:  "该 AppID 属于第三方平台，不能用此接口获取 token。",
-		Remedy:   "Configure the AppID of an official account or mini program, or use api_component_token.",
-		RemedyZH: "请配置公众号或小程序的 AppID，或改用 api_component_token 接口。",
-	},
-
-	// 760xx: quota and rid queries.
-	{
-		Code: 76001, Class: Call,
-		Text:     "rid not found",
-		Cause:    "WeChat knows no call of that rid.",
-		CauseZH:  "rid 不存在。",
-		Remedy:   "Copy the whole rid: three groups of eight characters.",
-		RemedyZH: "请完整复制 rid（三组，每组八位）。",
-	},
-	{
-		Code: 76002, Class: Call,
-		Text:     "rid is error",
-		Cause:    "The rid is empty or malformed.",
-		CauseZH:  "rid 为空或格式错误。",
-		Remedy:   "Copy the whole rid: three groups of eight characters.",
-		RemedyZH: "请完整复制 rid（三组，每组八位）。",
-	},
-	{
-		Code: 76003, Class: Call,
-		Text:     "could not query this rid with no permission",
-		Cause:    "Another account made the call that is asked about.",
-		CauseZH:  "没有权限：该 rid 属于其他账号的调用。",
-		Remedy:   "Ask with the token of the account that made it.",
-		RemedyZH: "请使用产生该 rid 的账号的 access_token 查询。",
-	},
-	{
-		Code: 76004, Class: Call,
-		Text:     "rid is expired",
-		Cause:    "The call is more than 7 days ago.",
-		CauseZH:  "rid 已过期，只能查询 7 天内的调用。",
-		Remedy:   "Repeat the call and ask about the new rid.",
-		RemedyZH: "请重新调用接口，用新的 rid 查询。",
-	},
-	{
-		Code: 76021, Class: Call,
-		Text:     "cgi_path not found, please check",
-		Cause:    "There is no API of that cgi_path.",
-		CauseZH:  "cgi_path 不存在。",
-		Remedy:   "Write the path with its leading slash and without host and query, such as /cgi-bin/message/custom/send.",
-		RemedyZH: "请填写以 / 开头、不带域名和参数的路径，例如 /cgi-bin/message/custom/send。",
-	},
-	{
-		Code: 76022, Class: Call,
-		Text:     "could not use this cgi_path, no permission",
-		Cause:    "The account may not use the API of that cgi_path.",
-		CauseZH:  "该账号没有此 cgi_path 的权限。",
-		Remedy:   "Ask about an API that the account has.",
-		RemedyZH: "请查询该账号已有权限的接口。",
-	},
-
-	{
-		Code: 86000, Class: Call,
-		Text:     "should be called only from third party",
-		Cause:    "Only third-party platforms may call this API.",
-		CauseZH:  "该接口只能由第三方平台调用。",
-		Remedy:   "Call it as a third-party platform, or use the account's own API.",
-		RemedyZH: "请由第三方平台调用，或改用账号自己的接口。",
-	},
-
-	// 895xx: the account's administrator has to confirm a new IP address.
-	{
-		Code: 89501, Class: Blocked, Retry: untilChanged, PerHost: true,
-		Text:     "公众号有未处理的确认请求，请稍候重试",
-		Cause:    "An earlier call from this IP address still waits for the administrator's confirmation.",
-		CauseZH:  "公众号还有未处理的调用确认请求。",
-		Remedy:   "Ask the account's administrator to answer the message that WeChat sent.",
-		RemedyZH: "请公众号管理员先在微信中处理确认消息，再重试。",
-	},
-	{
-		Code: 89502, Class: Blocked, Retry: untilChanged, PerHost: true,
-		Cause:    "WeChat wants the administrator's confirmation of calls from this IP address.",
-		CauseZH:  "该 IP 的调用需要管理员确认。",
-		Remedy:   "Ask the account's administrator to answer the message that WeChat sent.",
-		RemedyZH: "请公众号管理员在微信中处理确认消息，再重试。",
-	},
-	{
-		Code: 89503, Class: Blocked, Retry: untilChanged, PerHost: true,
-		Text:     "此次调用需要管理员确认，请耐心等候",
-		Cause:    "WeChat finds calls from this IP address unusual and has asked the administrator in a message.",
-		CauseZH:  "此次调用触发了风险控制，需要管理员确认。",
-		Remedy:   "Ask the account's administrator to confirm; then it works.",
-		RemedyZH: "请公众号管理员在微信中点击确认，确认后即可正常调用。",
-	},
-	{
-		Code: 89504, Class: Blocked, Retry: untilChanged, PerHost: true,
-		Cause:    "WeChat wants the administrator's confirmation of calls from this IP address.",
-		CauseZH:  "该 IP 的调用需要管理员确认。",
-		Remedy:   "Ask the account's administrator to answer the message that WeChat sent.",
-		RemedyZH: "请公众号管理员在微信中处理确认消息，再重试。",
-	},
-	{
-		Code: 89505, Class: Blocked, Retry: untilChanged, PerHost: true,
-		Cause:    "WeChat wants the administrator's confirmation of calls from this IP address.",
-		CauseZH:  "该 IP 的调用需要管理员确认。",
-		Remedy:   "Ask the account's administrator to answer the message that WeChat sent.",
-		RemedyZH: "请公众号管理员在微信中处理确认消息，再重试。",
-	},
-	{
-		Code: 89506, Class: Blocked, Retry: 24 * time.Hour, PerHost: true,
-		Text:     "该IP调用求请求已被公众号管理员拒绝，请24小时后再试，建议调用前与管理员沟通确认",
-		Cause:    "The administrator has refused calls from this IP address twice.",
-		CauseZH:  "管理员已两次拒绝该 IP 的调用请求，24 小时内不可再试。",
-		Remedy:   "Talk to the account's administrator, and try again after 24 hours.",
-		RemedyZH: "请与公众号管理员沟通，24 小时后再试。",
-	},
-	{
-		Code: 89507, Class: Blocked, Retry: time.Hour, PerHost: true,
-		Text:     "该IP调用求请求已被公众号管理员拒绝，请1小时后再试，建议调用前与管理员沟通确认",
-		Cause:    "The administrator has refused calls from this IP address once.",
-		CauseZH:  "管理员已拒绝该 IP 的调用请求，1 小时内不可再试。",
-		Remedy:   "Talk to the account's administrator, and try again after an hour.",
-		RemedyZH: "请与公众号管理员沟通，1 小时后再试。",
-	},
+// read makes an Info of an entry's lines.
+func read(host Host, lines []string, shared map[string][2]string) Info {
+	if len(lines) == 5 {
+		remedy, known := shared[lines[4]]
+		if !known {
+			panic(fmt.Sprintf("errcode: %q has no remedy %s", lines[0], lines[4]))
+		}
+		lines = append(lines[:4:4], remedy[0], remedy[1])
+	}
+	if len(lines) != 6 {
+		panic(fmt.Sprintf("errcode: %q has %d lines", lines[0], len(lines)))
+	}
+	info := Info{
+		Host: host, Class: Call, Text: lines[1],
+		Cause: places.Replace(lines[2]), CauseZH: placesZH.Replace(lines[3]),
+		Remedy: places.Replace(lines[4]), RemedyZH: placesZH.Replace(lines[5]),
+	}
+	if info.Text == "-" {
+		info.Text = ""
+	}
+	head := strings.Fields(lines[0])
+	code, err := strconv.Atoi(head[0])
+	if err != nil {
+		panic(err)
+	}
+	info.Code, info.Source = code, Source(head[len(head)-1])
+	for _, word := range head[1 : len(head)-1] {
+		if word == "per-host" {
+			info.PerHost = true
+		} else if retry, err := time.ParseDuration(word); err == nil {
+			info.Retry = retry
+		} else {
+			info.Class = Class(word)
+		}
+	}
+	return info
 }

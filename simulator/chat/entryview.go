@@ -3,6 +3,7 @@ package chat
 import (
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/internal/page"
@@ -114,6 +115,8 @@ func (e entryView) call() string {
 		return e.T("The caller has the token.")
 	case o.Path == "/cgi-bin/message/custom/send", o.Path == "/cgi-bin/message/template/send":
 		return e.T("The follower has the message.")
+	case strings.Contains(o.Response, simulator.NotSimulated):
+		return e.T("Answered with success, but not simulated: only the token was checked.")
 	case o.Path == "/cgi-bin/menu/create":
 		return e.T("The menu is below the chat.")
 	default:

@@ -58,7 +58,8 @@ func TestMarkup(t *testing.T) {
 		_, html := d2.Get("")
 		return strings.Contains(html, `<p class="text">你说的是：`)
 	})
-	d2.Call("/cgi-bin/menu/create", `{"button":[{"type":"click","name":"<script>window.hit=1</script>","key":"`+`<img src=x onerror=window.hit=1>`+`"}]}`)
+	d2.Call("/cgi-bin/menu/create", `{"button":[{"type":"click","name":"<img src=x>","key":"<img src=x onerror=window.hit=1>"},`+
+		`{"name":"<b>","sub_button":[{"type":"click","name":"<script>window.hit=1</script>","key":"V1"}]}]}`)
 	d2.Call("/cgi-bin/message/custom/send", `{"touser":"`+good.Followers[0]+`","msgtype":"news","news":{"articles":[{"title":"<script>window.hit=1</script>","description":"<b>","url":"javascript:window.hit=1"}]}}`)
 	d2.WeChat.Inject(simulator.Fault{Path: "/cgi-bin/x", Errcode: 40066, Errmsg: evil})
 	d2.Call("/cgi-bin/x", evil)

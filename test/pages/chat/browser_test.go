@@ -30,7 +30,7 @@ func TestChatting(t *testing.T) {
 
 	d.Call("/cgi-bin/message/custom/send", `{"touser":"`+d.Account.Followers[0]+`","msgtype":"text","text":{"content":"<b>客服</b>在此"}}`)
 	tab.Await(browsertest.Has(".bubble.app .body", "<b>客服</b>在此"))
-	d.Call("/cgi-bin/message/template/send", `{"touser":"`+d.Account.Followers[0]+`","template_id":"T1","data":{"first":{"value":"已发货"}}}`)
+	d.Call("/cgi-bin/message/template/send", `{"touser":"`+d.Account.Followers[0]+`","template_id":"`+d.Account.Templates[0]+`","data":{"first":{"value":"已发货"}}}`)
 	tab.Await(browsertest.Has(".bubble.app dl", "已发货"))
 
 	// What the terminal or a program pushes stands there too.

@@ -28,7 +28,7 @@ func lively(t *testing.T) *chattest.Desk {
 	say(1, "type", "text", "value", "你好，中控")
 	say(1, "type", "location")
 	say(1, "type", "text", "value", "来一条图文")
-	d.Call("/cgi-bin/message/template/send", `{"touser":"`+openid+`","template_id":"OPENTM2026","url":"http://example.com/orders/42",
+	d.Call("/cgi-bin/message/template/send", `{"touser":"`+openid+`","template_id":"`+d.Account.Templates[0]+`","url":"http://example.com/orders/42",
 		"data":{"订单":{"value":"№ 42"},"状态":{"value":"已发货"},"预计送达":{"value":"明天 14:00"}}}`)
 	d.Call("/cgi-bin/message/custom/send", `{"touser":"`+openid+`","msgtype":"text","text":{"content":"您的订单已发货，需要帮忙随时说。"}}`)
 	d.Act("menu", "button", "0")

@@ -45,7 +45,7 @@ func (p *Page) pages() http.Handler {
 	} {
 		mux.HandleFunc(pattern, p.inSession(serve))
 	}
-	foreign := http.NewCrossOriginProtection()
+	foreign, choosing := http.NewCrossOriginProtection(), page.Choosing(mux)
 	return page.Guard(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var visit gate.Visit
 		r, fits := visit.Enter(w, r, maxForm)
@@ -62,7 +62,7 @@ func (p *Page) pages() http.Handler {
 			return
 		}
 		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
-		mux.ServeHTTP(w, r)
+		choosing.ServeHTTP(w, r)
 	}))
 }
 

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong/internal/page"
+	"github.com/zhongkong-go/zhongkong/internal/lang"
 	"github.com/zhongkong-go/zhongkong/platform/errcode"
 	"github.com/zhongkong-go/zhongkong/simulator"
 )
@@ -93,7 +93,7 @@ func (v *view) States() []choice {
 	} {
 		info, _ := errcode.Lookup(int(s))
 		text := info.Cause
-		if v.Lang == page.Chinese {
+		if v.Lang == lang.Chinese {
 			text = info.CauseZH
 		}
 		all = append(

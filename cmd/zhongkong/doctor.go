@@ -27,7 +27,6 @@ type doctorAllCmd struct {
 	Fetch       bool          `help:"Fetch a token through the store where none lives. With WECHAT_TOKEN_API=classic this ends one that programs without this store use."`
 	Wait        time.Duration `help:"How long to wait for each answer; a fetch in programs takes 8s at most." default:"8s"`
 	JSON        bool          `name:"json" help:"Print one JSON object, for programs."`
-	Lang        string        `help:"en or zh. Without it, the language of LC_ALL, LC_MESSAGES or LANG." enum:",en,zh" default:"" placeholder:"LANG"`
 }
 
 // Help is what stands below the flags' list.
@@ -55,7 +54,7 @@ func (c *doctorAllCmd) Run(ctx context.Context, t *terminal) error {
 	if c.Wait <= 0 {
 		return mistake("--wait %s: it has to be positive", c.Wait)
 	}
-	chart := &chart{t: t, lang: c.language(t)}
+	chart := &chart{t: t}
 	options, err := c.options(t)
 	if err != nil {
 		report := doctor.Report{Findings: []doctor.Finding{doctor.Unreadable(err)}}
@@ -93,22 +92,6 @@ func firstError(errs ...error) error {
 		}
 	}
 	return nil
-}
-
-// language is the flag's or the environment's.
-func (c *doctorAllCmd) language(t *terminal) doctor.Lang {
-	if c.Lang != "" {
-		return doctor.Lang(c.Lang)
-	}
-	for _, name := range []string{"LC_ALL", "LC_MESSAGES", "LANG"} {
-		if value, _ := t.env(name); value != "" {
-			if strings.HasPrefix(strings.ToLower(value), "zh") {
-				return doctor.Chinese
-			}
-			break
-		}
-	}
-	return doctor.English
 }
 
 // options are read from the configuration file or the environment. An error says

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strconv"
 
+	"github.com/zhongkong-go/zhongkong/internal/lang"
 	"github.com/zhongkong-go/zhongkong/platform/errcode"
 )
 
@@ -11,9 +12,8 @@ import (
 type explainCmd struct {
 	Codes []string `arg:"" name:"code" optional:"" help:"An errcode, such as 40164. Several may be given."`
 
-	List  bool   `help:"List all errcodes that are known here."`
-	Lang  string `help:"en or zh. Without it, both." enum:",en,zh" default:"" placeholder:"LANG"`
-	Minus bool   `name:"system-error" short:"1" hidden:"" help:"-1 is an errcode, too."`
+	List  bool `help:"List all errcodes that are known here."`
+	Minus bool `name:"system-error" short:"1" hidden:"" help:"-1 is an errcode, too."`
 }
 
 // Help is what stands below the flags' list.
@@ -59,11 +59,11 @@ func (c *explainCmd) Run(t *terminal) error {
 func (c *explainCmd) list(t *terminal) {
 	for _, info := range errcode.All() {
 		head := fmt.Sprintf("%6d  %-9s  ", info.Code, info.Class)
-		if c.Lang != "zh" {
+		if !t.named || t.lang != lang.Chinese {
 			t.say("%s%s", t.bold(head), info.Cause)
 			head = fmt.Sprintf("%*s", len(head), "")
 		}
-		if c.Lang != "en" {
+		if !t.named || t.lang == lang.Chinese {
 			t.say("%s%s", t.bold(head), info.CauseZH)
 		}
 	}
@@ -94,10 +94,10 @@ func (c *explainCmd) meaning(t *terminal, info errcode.Info) {
 
 // line shows a text in the languages that are wanted.
 func (c *explainCmd) line(t *terminal, en, text, zh, textZH string) {
-	if c.Lang != "zh" {
+	if !t.named || t.lang != lang.Chinese {
 		t.say("  %s%s", t.dim(label(en, len(en))), text)
 	}
-	if c.Lang != "en" {
+	if !t.named || t.lang == lang.Chinese {
 		t.say("  %s%s", t.dim(label(zh, 2*len([]rune(zh)))), textZH)
 	}
 }

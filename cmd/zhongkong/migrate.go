@@ -39,7 +39,7 @@ func (c *migrateCmd) Run(ctx context.Context, t *terminal) error {
 		}
 	}
 	action := map[string]migrations.Action{"up": migrations.Up, "down": migrations.Down, "status": migrations.Look}[c.Action]
-	waiting := waitFor(t.err, "the store")
+	waiting := waitFor(t, "the store")
 	status, err := open.Migrate(ctx, address, action)
 	waiting.end()
 	if errors.Is(err, open.ErrNoSchema) {

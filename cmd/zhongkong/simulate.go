@@ -197,7 +197,7 @@ func (c *simulateCmd) greet(t *terminal, wx *simulator.Simulator, at net.Addr, n
 		{"let calls fail", fmt.Sprintf(`curl %s/simulator/faults -d '{"path":"fetches","times":3,"errcode":-1}'`, base)},
 		{"all else", fmt.Sprintf(`curl %s/simulator/`, base)},
 	} {
-		t.say("  %-16s %s", line[0], t.dim(line[1]))
+		t.say("  %s %s", pad(t.T(line[0]), 16), t.dim(line[1]))
 	}
 	switch {
 	case c.App != "":

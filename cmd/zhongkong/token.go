@@ -137,7 +137,7 @@ func (f accountFlags) open(ctx context.Context, t *terminal, look bool) (_ *cust
 		return nil, mistake("%s", strings.TrimPrefix(err.Error(), "wechat: "))
 	}
 	cfg = cfg.WithDefaults()
-	c := &custodian{cfg: cfg, waiting: waitFor(t.err, "the store and a token")}
+	c := &custodian{cfg: cfg, waiting: waitFor(t, "the store and a token")}
 	if get("ZHONGKONG_LOG_LEVEL") == "" {
 		c.cfg.Logger = slog.New(c.waiting) // what fails in the end is said once, at the end
 	}
@@ -478,7 +478,7 @@ func (c *tokenStatusCmd) Run(ctx context.Context, t *terminal) error {
 			}
 		}
 	}
-	t.say("%s", t.dim("in "+account.place))
+	t.say("%s", t.dim(t.T("in %s", account.place)))
 	last, err := c.journal(ctx, t, account.store, key)
 	switch {
 	case err != nil:

@@ -43,7 +43,7 @@ func viaSource(t *terminal) (*remote, error) {
 
 // get prints the token that the gateway gives the client.
 func (r *remote) get(ctx context.Context, t *terminal, wait time.Duration) error {
-	waiting := waitFor(t.err, "the gateway and a token")
+	waiting := waitFor(t, "the gateway and a token")
 	defer waiting.end()
 	src, err := source.New(source.Config{
 		Gateway: r.cfg.Gateway, Key: r.cfg.GatewayKey, AppID: r.cfg.AppID, Timing: r.cfg.Timing, Logger: slog.New(waiting),
@@ -96,12 +96,12 @@ func (r *remote) show(t *terminal, address string, accounts []gatewayAccount) er
 		}
 		t.say("%s %s", t.tick(a.Live), t.bold("access_token of "+a.AppID))
 		if !a.Live {
-			t.say("%s", t.dim("at "+address))
+			t.say("%s", t.dim(t.T("at %s", address)))
 			return errors.New("the gateway has no live token: its log, and zhongkong token status --config FILE on its machine, say why")
 		}
 		t.say("  lives for %s", lasting(time.Duration(a.ExpiresIn)*time.Second))
 		t.say("  renewal %d", a.Fence)
-		t.say("%s", t.dim("at "+address))
+		t.say("%s", t.dim(t.T("at %s", address)))
 		return nil
 	}
 	return fmt.Errorf("the gateway %s has no account %s for this client: zhongkong client list on its machine shows which it may use", address, r.cfg.AppID)

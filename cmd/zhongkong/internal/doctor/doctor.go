@@ -22,13 +22,13 @@ package doctor
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"net/url"
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/gateway"
+	"github.com/zhongkong-go/zhongkong/internal/lang"
 	"github.com/zhongkong-go/zhongkong/platform"
 	"github.com/zhongkong-go/zhongkong/simulator"
 )
@@ -40,7 +40,6 @@ const DefaultWait = 8 * time.Second
 type Options struct {
 	Accounts []Account
 	Base     string // of WeChat's API; "" is WeChat's own
-	Lang     Lang   // of texts that are made elsewhere
 
 	// StoreURL names the store. "memory:" is each program's own, and not looked at.
 	StoreURL string
@@ -236,40 +235,10 @@ func (x *examination) do(ctx context.Context, check func(context.Context) []Find
 	}
 }
 
-// Lang is a language.
-type Lang string
-
-// The languages.
-const (
-	English Lang = "en"
-	Chinese Lang = "zh"
-)
-
 // Text is a text in both languages.
-type Text struct{ EN, ZH string }
-
-// In returns the text in a language.
-func (t Text) In(l Lang) string {
-	if l == Chinese {
-		return t.ZH
-	}
-	return t.EN
-}
+type Text = lang.Text
 
 // text formats both with the same arguments; %[1]s and so on reorder them.
-func text(en, zh string, args ...any) Text {
-	if len(args) == 0 {
-		return Text{en, zh}
-	}
-	return Text{fmt.Sprintf(en, args...), fmt.Sprintf(zh, args...)}
-}
-
-// and puts a further sentence behind t.
-func (t Text) and(more Text) Text {
-	if t == (Text{}) || more == (Text{}) {
-		return Text{t.EN + more.EN, t.ZH + more.ZH}
-	}
-	return Text{t.EN + " " + more.EN, t.ZH + more.ZH}
-}
+func text(en, zh string, args ...any) Text { return lang.Of(en, zh, args...) }
 
 func one(f Finding) []Finding { return []Finding{f} }

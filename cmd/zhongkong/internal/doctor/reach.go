@@ -243,11 +243,11 @@ func (c *contact) failure(wait time.Duration) (cause string, found, do Text) {
 	case late:
 		return "no_answer",
 			text("%s took the call and did not answer within %s", "%s 接受了请求，但 %s 内没有应答", c.host, short(wait)),
-			network.and(text("If it is a gateway or a simulator, look whether it hangs.", "如果那是网关或模拟器，请看它是否卡住了。"))
+			network.And(text("If it is a gateway or a simulator, look whether it hangs.", "如果那是网关或模拟器，请看它是否卡住了。"))
 	default:
 		return "connection_cut",
 			text("the connection to %s broke off: %s", "与 %s 的连接中断：%s", c.host, why),
-			network.and(text("Something in between ends connections: a firewall, a proxy, a load balancer.", "中间有设备切断了连接：防火墙、代理或负载均衡。"))
+			network.And(text("Something in between ends connections: a firewall, a proxy, a load balancer.", "中间有设备切断了连接：防火墙、代理或负载均衡。"))
 	}
 }
 

@@ -173,22 +173,23 @@ SIGHUP 重新读取配置；SIGTERM 退出：先有 5 秒（ZHONGKONG_DRAIN_GRAC
 
 // kongWords are what kong says of a command line.
 var kongWords = lang.Words{
-	"unknown flag %s":                                 "没有选项 %s",
-	"unknown flag %s, did you mean %s?":               "没有选项 %s，是否想写 %s？",
-	"unknown flag %s, did you mean one of %s?":        "没有选项 %s，是否想写其中之一：%s？",
-	"unexpected argument %s":                          "多余的参数 %s",
-	"unexpected argument %s, did you mean %s?":        "没有 %s，是否想写 %s？",
-	"unexpected argument %s, did you mean one of %s?": "没有 %s，是否想写其中之一：%s？",
-	"missing flags: %s":                               "缺少选项：%s",
-	"expected one of %s":                              "缺少子命令，可用：%s",
-	"expected %s":                                     "缺少 %s",
-	"%s must be one of %s but got %s":                 "%s 只能是 %s 之一，而不是 %s",
-	"%s: expected duration but got %s: %s":            "%s：应为时长（例如 8s、500ms），而不是 %s",
-	"%s: expected a valid %d bit int but got %s":      "%s：应为整数，而不是 %[3]s",
-	"%s: expected a valid %d bit uint but got %s":     "%s：应为非负整数，而不是 %[3]s",
-	"%s: expected a float but got %s (%s)":            "%s：应为数字，而不是 %s",
-	"%s: missing value, expecting \"<arg>%s\"":        "%s：缺少值",
-	"%s: expected string value but got %s":            "%s：缺少值",
+	"unknown flag %s":                                        "没有选项 %s",
+	"unknown flag %s, did you mean %s?":                      "没有选项 %s，是否想写 %s？",
+	"unknown flag %s, did you mean one of %s?":               "没有选项 %s，是否想写其中之一：%s？",
+	"unexpected argument %s":                                 "多余的参数 %s",
+	"unexpected argument %s, did you mean %s?":               "没有 %s，是否想写 %s？",
+	"unexpected argument %s, did you mean one of %s?":        "没有 %s，是否想写其中之一：%s？",
+	"missing flags: %s":                                      "缺少选项：%s",
+	"expected one of %s":                                     "缺少子命令，可用：%s",
+	"expected %s":                                            "缺少 %s",
+	"%s must be one of %s but got %s":                        "%s 只能是 %s 之一，而不是 %s",
+	"%s: expected duration but got %s: %s":                   "%s：应为时长（例如 8s、500ms），而不是 %s",
+	"%s: expected a valid %d bit int but got %s":             "%s：应为整数，而不是 %[3]s",
+	"%s: expected a valid %d bit uint but got %s":            "%s：应为非负整数，而不是 %[3]s",
+	"%s: expected a float but got %s (%s)":                   "%s：应为数字，而不是 %s",
+	"%s: expected %s value but got %s (%s); perhaps try %s?": "%s：缺少值；值以 - 开头时请写成 %[5]s",
+	"%s: missing value, expecting \"<arg>%s\"":               "%s：缺少值",
+	"%s: expected string value but got %s":                   "%s：缺少值",
 }
 
 // chinese are the texts of the commands by their English ones.
@@ -220,8 +221,8 @@ var chinese = lang.Words{ //nolint:gosec // words about secrets, and none among 
 	"%d accounts": "%d 个账号",
 
 	// simulate.
-	"WeChat, simulated, at":    "微信模拟器地址：",
-	"Its page in the browser:": "浏览器页面：",
+	"WeChat, simulated, at":    "微信模拟器地址",
+	"Its page in the browser:": "浏览器页面",
 	"Other machines can reach it. Its page and its admin API answer this one only.":        "其他机器也能访问它；但页面和管理接口只对本机开放。",
 	"A made-up account (--seed %d makes it up again). Paste this where your program runs:": "虚构的账号（--seed %d 可再次得到它）。请在运行程序的终端粘贴：",
 	"Your program has the accounts already. What it still needs is the API's address:":     "程序已经有账号信息，只需再设置接口地址：",
@@ -324,12 +325,14 @@ var chinese = lang.Words{ //nolint:gosec // words about secrets, and none among 
 	"a token lives, and a program with this environment cannot open it: %w. It gets an error, or, once in 10 minutes for all programs, fetches another token, which those with the other key cannot open": "有有效的 token，但使用当前环境变量的程序无法解密：%w。程序会报错，或者（全部程序每 10 分钟一次）重新获取 token，而使用另一个密钥的程序又无法解密",
 	"no token lives, and the last attempt, %s ago, failed: %s":                                            "没有有效的 token，上次尝试（%s前）失败：%s",
 	"no token lives: a program on this store fetches one when it starts, and so does zhongkong token get": "没有有效的 token：使用该存储的程序启动时会获取，zhongkong token get 也会",
-	"  none was stored":              "  没有存储过",
-	"  lives for %s of %s, until %s": "  剩余 %s，共 %s，到期时间 %s",
-	"ended %s ago, at %s":            "已于 %[2]s 到期（%[1]s前）",
-	"in the clear":                   "明文",
-	"sealed with key %s":             "用密钥 %s 加密",
-	"  renewal %d, %s":               "  刷新编号 %d，%s",
+	"the store cannot be read: %w":                        "无法读取存储：%w",
+	"the journal cannot be read: %w":                      "无法读取记录：%w",
+	"  none was stored":                                   "  没有存储过",
+	"  lives for %s of %s, until %s":                      "  剩余 %s，共 %s，到期时间 %s",
+	"ended %s ago, at %s":                                 "已于 %[2]s 到期（%[1]s前）",
+	"in the clear":                                        "明文",
+	"sealed with key %s":                                  "用密钥 %s 加密",
+	"  renewal %d, %s":                                    "  刷新编号 %d，%s",
 	"this process cannot open it: see ZHONGKONG_SEAL_KEY": "当前进程无法解密：请检查 ZHONGKONG_SEAL_KEY",
 
 	// From a gateway.
@@ -345,7 +348,7 @@ var chinese = lang.Words{ //nolint:gosec // words about secrets, and none among 
 	"what answers at %s is no gateway (HTTP %d): look at ZHONGKONG_GATEWAY": "%s 上应答的不是网关（HTTP %d）：请检查 ZHONGKONG_GATEWAY",
 
 	// serve.
-	"The gateway is at": "网关地址：",
+	"The gateway is at": "网关地址",
 	"Programs that may use it: zhongkong client add NAME --account APPID":                                                                   "添加可以使用网关的程序：zhongkong client add NAME --account APPID",
 	"%s is %s: it has to be an address such as %s":                                                                                          "%s 的值是 %s：应为 %s 这样的地址",
 	"%s can be reached from other machines, and keys would travel in the clear: configure tls, or listen at 127.0.0.1, or say --plain-http": "其他机器可以访问 %s，密钥会明文传输：请配置 tls，或只监听 127.0.0.1，或加上 --plain-http",
@@ -375,7 +378,7 @@ var chinese = lang.Words{ //nolint:gosec // words about secrets, and none among 
 	"fetch a token as any SDK does, the key being the secret":                             "像任何 SDK 一样获取 token，用密钥代替 AppSecret",
 	"or call any API without one":                                                         "或者不带 token 直接调用接口",
 	"let WeChat end the real token, then call again: nobody notices":                      "让微信作废真实 token 后再调用：程序毫无察觉",
-	"Look at it": "查看页面：",
+	"Look at it": "查看页面",
 	"in a browser, with this key of the admin:": "在浏览器中打开，使用以下管理密钥登录：",
 	"Ctrl-C ends it.": "按 Ctrl-C 结束。",
 

@@ -44,6 +44,9 @@ type commands struct {
 	Version kong.VersionFlag `help:"Show the version, and what it was built from."`
 }
 
+// description is what the program is for.
+const description = "zhongkong (中控) keeps the credentials of WeChat accounts alive."
+
 // The exit codes.
 const (
 	exitOK      = 0
@@ -74,7 +77,7 @@ func run(ctx context.Context, args []string, t *terminal) int {
 	exited := -1
 	parser, err := kong.New(new(commands),
 		kong.Name("zhongkong"),
-		kong.Description("zhongkong (中控) keeps the credentials of WeChat accounts alive."),
+		kong.Description(description),
 		kong.Writers(t.out, t.err),
 		kong.Help(t.help),
 		kong.Exit(func(code int) { exited = code }),

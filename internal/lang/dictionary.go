@@ -110,7 +110,9 @@ func (p *pattern) match(text string) (arguments map[int]string, ok bool) {
 		arguments[p.order[i-1]], rest = value, after
 	}
 	arguments[p.order[last-1]] = rest
-	return arguments, true
+	// What a sentence begins with is a name, and no other sentence.
+	name := strings.HasPrefix(p.parts[1], " ") && p.parts[0] == ""
+	return arguments, !name || !strings.Contains(arguments[p.order[0]], ": ")
 }
 
 // deep bounds how far texts are looked up within texts.
@@ -130,6 +132,9 @@ func (d *Dictionary) In(l Lang, text string) string {
 // Has reports whether the dictionary has the format or the text.
 func (d *Dictionary) Has(text string) bool { return d.whole[text] != "" }
 
+// speaker is the package that speaks, in front of an error.
+var speaker = regexp.MustCompile(`^(?:zhongkong|gateway|wechat|platform|callback|source|simulator|store|migrations): `)
+
 // find returns the Chinese of text, and whether anything of it is known.
 func (d *Dictionary) find(text string, depth int) (string, bool) {
 	if zh := d.whole[text]; zh != "" && !strings.Contains(text, "%") {
@@ -137,6 +142,10 @@ func (d *Dictionary) find(text string, depth int) (string, bool) {
 	}
 	if depth == 0 || !strings.ContainsAny(text, " \n") {
 		return text, false
+	}
+	if name := speaker.FindString(text); name != "" {
+		zh, ok := d.find(text[len(name):], depth)
+		return name + zh, ok
 	}
 	for i := range d.patterns {
 		p := &d.patterns[i]

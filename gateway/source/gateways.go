@@ -67,7 +67,8 @@ func newGateways(cfg Config) (*gateways, error) {
 			return nil, err
 		}
 		if ip := net.ParseIP(base.Hostname()); base.Scheme == "http" && base.Hostname() != "localhost" && (ip == nil || !ip.IsLoopback()) {
-			cfg.Logger.Warn("the gateway is reached in plain HTTP: whoever reads along has the key and the token", "gateway", base.String(), "appid", cfg.AppID)
+			cfg.Logger.Warn("the gateway is reached in plain HTTP: whoever reads along has the key and the token",
+				"log_code", "source_gateway_plain_http", "gateway", base.String(), "appid", cfg.AppID)
 		}
 		g.bases = append(g.bases, base)
 	}

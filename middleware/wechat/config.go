@@ -381,6 +381,7 @@ const certificateWarning = 60 * 24 * time.Hour
 func (c Config) warnExpiry(end time.Time) {
 	if !end.IsZero() && time.Until(end) < certificateWarning {
 		c.Logger.Warn("WeChat's certificate in Config.Signing expires: download the next one from the console and add it to Certificates",
+			"log_code", "wechat_certificate_expires",
 			"appid", c.AppID, "end", end.UTC().Format(time.DateOnly))
 	}
 }
@@ -388,13 +389,15 @@ func (c Config) warnExpiry(end time.Time) {
 // warn says what works, though hardly as it was meant.
 func (c Config) warn() {
 	if text := shape.Proxy(os.Getenv); text != "" && c.Transport == nil {
-		c.Logger.Warn(text, "appid", c.AppID)
+		c.Logger.Warn(text, "log_code", "wechat_proxy_ignored", "appid", c.AppID)
 	}
 	token := c.Token.Reveal()
 	switch odd := func(r rune) bool { return r > 'z' || !unicode.IsLetter(r) && !unicode.IsDigit(r) }; {
 	case token == "":
-		c.Logger.Warn("no Token is configured: every callback is refused; set it to the Token of the console's message push", "appid", c.AppID)
+		c.Logger.Warn("no Token is configured: every callback is refused; set it to the Token of the console's message push",
+			"log_code", "wechat_no_token", "appid", c.AppID)
 	case len(token) < 3 || len(token) > 32 || strings.ContainsFunc(token, odd):
-		c.Logger.Warn("the console takes no Token like the configured one: it asks for 3 to 32 letters and digits", "appid", c.AppID)
+		c.Logger.Warn("the console takes no Token like the configured one: it asks for 3 to 32 letters and digits",
+			"log_code", "wechat_token_form", "appid", c.AppID)
 	}
 }

@@ -309,8 +309,8 @@ func (c *Client) refuse(ctx *gin.Context, err error) {
 			level = slog.LevelDebug // somebody's browser, not an attempt
 		}
 	}
-	attrs = append(attrs, slog.String("log_code", "wechat_callback_refused"), slog.String("error", err.Error()))
-	c.log.LogAttrs(ctx.Request.Context(), level, "a callback was refused", attrs...)
+	c.log.LogAttrs(ctx.Request.Context(), level, "a callback was refused",
+		append(attrs, slog.String("log_code", "wechat_callback_refused"), slog.String("error", err.Error()))...)
 	answer(ctx, status, "wrong")
 }
 

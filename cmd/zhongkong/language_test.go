@@ -53,9 +53,7 @@ func TestHelpInBothLanguages(t *testing.T) {
 	for _, leaf := range parser.Model.Leaves(false) {
 		pages = append(pages, strings.Fields(leaf.Path()))
 	}
-	for _, command := range [][]string{{"token"}, {"client"}, {"doctor"}} {
-		pages = append(pages, command)
-	}
+	pages = append(pages, [][]string{{"token"}, {"client"}, {"doctor"}}...)
 	for _, command := range pages {
 		for _, with := range [][]string{{"ZHONGKONG_LANG", "zh"}, {"LANG", "zh_CN.UTF-8"}, {"--lang", "zh"}, {"LANG", "en_US.UTF-8"}, {"LC_ALL", "C"}} {
 			args, env := append(slices.Clone(command), "--help"), map[string]string{}
@@ -260,7 +258,8 @@ func TestErrorsInChinese(t *testing.T) {
 		{"token status", with("ZHONGKONG_STORE", "sqlite:"+missing), []string{"没有数据库 " + missing}},
 		{"token status", with("ZHONGKONG_STORE", "oracle:x"), []string{"没有 oracle"}},
 		{
-			"token get", map[string]string{
+			"token get",
+			map[string]string{
 				"WECHAT_APPID": "wx0123456789abcdef", "ZHONGKONG_GATEWAY": "http://" + gone.Addr().String(),
 				"ZHONGKONG_GATEWAY_KEY": "zkkey_" + strings.Repeat("a", 56),
 			},

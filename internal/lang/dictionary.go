@@ -1,6 +1,7 @@
 package lang
 
 import (
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -34,9 +35,7 @@ var verb = regexp.MustCompile(`%(?:\[(\d+)\])?[-+# 0-9.*]*[a-zA-Z]|%%`)
 func NewDictionary(all ...Words) *Dictionary {
 	d := &Dictionary{whole: Words{}}
 	for _, words := range all {
-		for en, zh := range words {
-			d.whole[en] = zh
-		}
+		maps.Copy(d.whole, words)
 	}
 	for en, zh := range d.whole {
 		if p, ok := compile(en, zh); ok {

@@ -176,13 +176,13 @@ func TestFaults(t *testing.T) {
 		{errors.New("net/http: TLS handshake timeout"), "no TLS in time", "TLS 握手"},
 		{errors.New("listen tcp :80: bind: permission denied"), "1024 or more", "1024 以上"},
 		{errors.New("open x: permission denied"), "no right", "没有权限"},
-		{errors.New("open x: Access is denied."), "no right", "没有权限"},
+		{says("open x: Access is denied."), "no right", "没有权限"},
 		{errors.New("x509: certificate is valid for a.example, not b.example"), "another name", "不属于这个域名"},
 		{errors.New("x509: cannot validate certificate for 10.0.0.1 because it doesn't contain any IP SANs"), "another name", "不属于这个域名"},
 		{errors.New("x509: certificate has expired or is not yet valid: current time 2026-01-01T00:00:00Z is after 2025-01-01T00:00:00Z"), "clock", "时钟"},
-		{errors.New("dial tcp 127.0.0.1:1: connectex: No connection could be made because the target machine actively refused it."), "no program listens", "没有程序在监听"},
-		{errors.New("open x: The system cannot find the file specified."), "nothing of that name", "没有这个文件"},
-		{errors.New("bind: Only one usage of each socket address (protocol/network address/port) is normally permitted."), "uses the port", "端口已被"},
+		{says("dial tcp 127.0.0.1:1: connectex: No connection could be made because the target machine actively refused it."), "no program listens", "没有程序在监听"},
+		{says("open x: The system cannot find the file specified."), "nothing of that name", "没有这个文件"},
+		{says("bind: Only one usage of each socket address (protocol/network address/port) is normally permitted."), "uses the port", "端口已被"},
 		{errors.New("write x: no space left on device"), "disk is full", "磁盘已满"},
 		{errors.New("read tcp 1->2: read: connection reset by peer"), "ended the connection", "连接被对方断开"},
 		{errors.New("Get x: EOF"), "ended the connection", "连接被对方断开"},
@@ -215,6 +215,11 @@ func TestFaults(t *testing.T) {
 		t.Error("the sentence is not next to the original:", got)
 	}
 }
+
+// says is an error as Windows words it.
+type says string
+
+func (s says) Error() string { return string(s) }
 
 // localised says in another language what it is.
 type localised struct{ error }

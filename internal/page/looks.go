@@ -141,7 +141,7 @@ func Choosing(next http.Handler) http.Handler {
 		// One slash: two would name another host.
 		back := &url.URL{Path: "/" + strings.TrimLeft(r.URL.Path, `/\`), RawQuery: query.Encode()}
 		w.Header().Set("Cache-Control", "no-store")
-		http.Redirect(w, r, back.RequestURI(), http.StatusSeeOther) //nolint:gosec // it is this request's own path
+		http.Redirect(w, r, back.RequestURI(), http.StatusSeeOther)
 	})
 }
 

@@ -83,7 +83,7 @@ func TestProxy(t *testing.T) {
 
 // TestToDo: problems first, nothing twice, and nothing empty.
 func TestToDo(t *testing.T) {
-	a, b, c := Text{"a", "甲"}, Text{"b", "乙"}, Text{"c", "丙"}
+	a, b, c := Text{EN: "a", ZH: "甲"}, Text{EN: "b", ZH: "乙"}, Text{EN: "c", ZH: "丙"}
 	r := Report{Findings: []Finding{
 		{Check: Store, State: Warning, Do: a},
 		{Check: WeChat, State: OK},

@@ -151,7 +151,7 @@ func (x *examination) reach(ctx context.Context) []Finding {
 	default:
 		f.State = OK
 		steps := c.steps()
-		f.Found = Text{c.host + " answers" + steps, c.host + " 可以访问" + strings.ReplaceAll(steps, ", ", "，")}
+		f.Found = Text{EN: c.host + " answers" + steps, ZH: c.host + " 可以访问" + strings.ReplaceAll(steps, ", ", "，")}
 		if took >= x.Wait/4 {
 			f.State, f.Cause = Warning, "slow"
 			f.Found = text("%s answers, but slowly: %s", "%s 可以访问，但很慢：%s", c.host, short(took))
@@ -160,7 +160,7 @@ func (x *examination) reach(ctx context.Context) []Finding {
 		}
 	}
 	if c.proxy != "" && f.State != Problem {
-		f.Found = Text{f.Found.EN + ", through the proxy " + c.proxy + " (HTTPS_PROXY)", f.Found.ZH + "，经由代理 " + c.proxy + "（HTTPS_PROXY）"}
+		f.Found = Text{EN: f.Found.EN + ", through the proxy " + c.proxy + " (HTTPS_PROXY)", ZH: f.Found.ZH + "，经由代理 " + c.proxy + "（HTTPS_PROXY）"}
 	}
 	x.reached = c.err == nil && speaks
 	return []Finding{f, x.clock(c)}

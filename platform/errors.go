@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"mime"
+	"net/http"
 	"net/netip"
 	"net/url"
 	"regexp"
@@ -183,6 +184,9 @@ func (e *AnswerError) Error() string {
 	s := fmt.Sprintf("the answer to %s for %s cannot be used: %s (HTTP %d, %s, %d bytes)", e.Path, e.AppID, e.Reason, e.Status, kind, e.Bytes)
 	if e.Err != nil {
 		return s + ": " + e.Err.Error()
+	}
+	if e.Status == http.StatusPreconditionFailed {
+		return s + ". WeChat answers 412 to a body without Content-Length: this program sends one, so see what takes it away, a proxy or a Config.Transport"
 	}
 	return s + ". If it goes on, see whether a proxy or a firewall answers in WeChat's place"
 }

@@ -161,6 +161,11 @@ type Config struct {
 	// usual network; where WeChat answers slowly, FetchTimeout grows.
 	Timing custody.Timing
 
+	// CallTimeout is how long one Get, Post, or request of the HTTPClient may take, whatever
+	// its context allows; an Upload or a Download may take 2 minutes at least. 0 means 30 s, a
+	// negative value no limit but the context's. WithTimeLimit is for one call.
+	CallTimeout time.Duration
+
 	// Transport carries the requests to WeChat. Nil means one with timeouts that
 	// obeys HTTPS_PROXY; see platform.Config. It sees AppSecret and tokens.
 	Transport http.RoundTripper

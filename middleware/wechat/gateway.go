@@ -26,7 +26,7 @@ func (c *Client) keepFromGateway(cfg Config, timing custody.Timing, store custod
 	if transport == nil {
 		transport = newTransport()
 	}
-	api, err := platform.New(platform.Config{Base: cfg.APIBase, Transport: src.Route(transport), Logger: cfg.Logger})
+	api, err := platform.New(platform.Config{Base: cfg.APIBase, Transport: src.Route(transport), Timeout: cfg.CallTimeout, Logger: cfg.Logger})
 	if err != nil {
 		_ = src.Close()
 		return fmt.Errorf("wechat: %w", err)
@@ -42,12 +42,11 @@ func (c *Client) keepFromGateway(cfg Config, timing custody.Timing, store custod
 // through the gateway.
 func newTransport() http.RoundTripper {
 	return platform.KeepAlive(&http.Transport{
-		Proxy:                 http.ProxyFromEnvironment,
-		DialContext:           (&net.Dialer{Timeout: 5 * time.Second}).DialContext,
-		TLSHandshakeTimeout:   5 * time.Second,
-		ResponseHeaderTimeout: 20 * time.Second,
-		IdleConnTimeout:       90 * time.Second,
-		MaxIdleConnsPerHost:   64,
-		ForceAttemptHTTP2:     true,
+		Proxy:               http.ProxyFromEnvironment,
+		DialContext:         (&net.Dialer{Timeout: 5 * time.Second}).DialContext,
+		TLSHandshakeTimeout: 5 * time.Second,
+		IdleConnTimeout:     90 * time.Second,
+		MaxIdleConnsPerHost: 64,
+		ForceAttemptHTTP2:   true,
 	})
 }

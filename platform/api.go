@@ -38,6 +38,7 @@ import (
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/internal/network"
 )
 
 // DefaultBase is where WeChat's API is.
@@ -131,14 +132,7 @@ func New(cfg Config) (*API, error) {
 }
 
 func newTransport() http.RoundTripper {
-	return KeepAlive(&http.Transport{
-		Proxy:               http.ProxyFromEnvironment,
-		DialContext:         (&net.Dialer{Timeout: dialTimeout}).DialContext,
-		TLSHandshakeTimeout: tlsTimeout,
-		IdleConnTimeout:     idleTimeout,
-		MaxIdleConnsPerHost: idlePerHost,
-		ForceAttemptHTTP2:   true,
-	})
+	return KeepAlive(network.New(network.Steps{Dial: dialTimeout, TLS: tlsTimeout, Idle: idleTimeout, IdlePerHost: idlePerHost}))
 }
 
 // once returns rt such that a request is sent at most once. http.Transport

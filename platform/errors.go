@@ -210,13 +210,18 @@ type ConnError struct {
 	AppID string // the account
 	Sent  bool   // whether WeChat may have got the request, and done what it asks for
 	Err   error  // the cause, without URLs
+
+	remedy string // of a cause that a person can remove; "" for none that is known
 }
 
 // Error says what broke and whether the request may have had an effect.
 func (e *ConnError) Error() string {
 	s := fmt.Sprintf("no answer to %s for %s: %v", e.Path, e.AppID, e.Err)
-	if e.Sent {
+	switch {
+	case e.Sent:
 		return s + ". WeChat may have got the request"
+	case e.remedy != "":
+		return s + ". WeChat cannot have got the request. " + e.remedy
 	}
 	return s + ". WeChat cannot have got the request; see network, DNS, proxy and clock"
 }

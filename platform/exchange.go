@@ -9,7 +9,10 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"os"
 	"time"
+
+	"github.com/zhongkong-go/zhongkong/internal/network"
 )
 
 // request is one call of the API.
@@ -95,7 +98,10 @@ func (a *API) send(ctx context.Context, do func(*http.Request) (*http.Response, 
 func (a *API) open(ctx context.Context, do func(*http.Request) (*http.Response, error), r request) (*http.Response, error) {
 	var evidence Evidence
 	failed := func(sent bool, err error) error {
-		return &ConnError{Path: r.path, AppID: r.appID, Sent: sent, Err: scrub(err, r.secrets)}
+		return &ConnError{
+			Path: r.path, AppID: r.appID, Sent: sent, Err: scrub(err, r.secrets),
+			remedy: network.Remedy(err, a.base.Host, os.Getenv),
+		}
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, failed(false, err)

@@ -10,6 +10,7 @@ import (
 	"github.com/zhongkong-go/zhongkong/cmd/zhongkong/internal/doctor"
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/gateway"
+	"github.com/zhongkong-go/zhongkong/internal/network"
 	"github.com/zhongkong-go/zhongkong/middleware/wechat"
 )
 
@@ -115,7 +116,7 @@ func (c *doctorAllCmd) language(t *terminal) doctor.Lang {
 // what cannot be understood.
 func (c *doctorAllCmd) options(t *terminal) (*doctor.Options, error) {
 	env := func(name string) string { value, _ := t.env(name); return strings.TrimSpace(value) }
-	o := &doctor.Options{Callbacks: c.CallbackURL, Fetch: c.Fetch, Wait: c.Wait}
+	o := &doctor.Options{Callbacks: c.CallbackURL, Fetch: c.Fetch, Wait: c.Wait, Env: env}
 	var err error
 	switch {
 	case c.Config != "":
@@ -199,6 +200,13 @@ func viaGateway(env func(string) string, o *doctor.Options) error {
 		}
 	}
 	o.Gateway, o.Key = env("ZHONGKONG_GATEWAY"), custody.NewSecret(env("ZHONGKONG_GATEWAY_KEY"))
+	if ca := env("ZHONGKONG_GATEWAY_CA"); ca != "" {
+		transport, err := network.ToGateway(ca)
+		if err != nil {
+			return fmt.Errorf("ZHONGKONG_GATEWAY_CA: %w", err)
+		}
+		o.GatewayTLS = transport.TLSClientConfig
+	}
 	o.Accounts = []doctor.Account{{AppID: env("WECHAT_APPID"), TokenAPI: "gateway"}}
 	return nil
 }

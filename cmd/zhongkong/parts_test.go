@@ -1,6 +1,10 @@
 package main
 
 import (
+	"encoding/pem"
+	"io"
+	"log"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -130,6 +134,43 @@ func TestTokenOfAGateway(t *testing.T) {
 	if strings.Contains(errs, key.Reveal()) {
 		t.Error("the key is shown")
 	}
+}
+
+// TestGatewayCA: commands reach a gateway whose certificate no known authority has signed.
+func TestGatewayCA(t *testing.T) {
+	t.Parallel()
+	s := newShop(t, "stable")
+	answers := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/zhongkong/v1/accounts" {
+			_, _ = io.WriteString(w, `{"accounts":[{"appid":"`+tokenAppID+`","live":true,"expires_in":60,"fence":1}]}`)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, `{"errcode":41001,"errmsg":"access_token missing (zhongkong)"}`)
+	})
+	server := httptest.NewUnstartedServer(answers)
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	file := filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.env = map[string]string{"WECHAT_APPID": tokenAppID, "ZHONGKONG_GATEWAY": server.URL, "ZHONGKONG_GATEWAY_KEY": "zkkey_made-up"}
+	_, errs := s.run("status", exitFailed)
+	s.mustSay(errs, "Set ZHONGKONG_GATEWAY_CA to the file")
+	s.examine("").wants(t, illness{check: "gateway", cause: "certificate_untrusted", says: "Set ZHONGKONG_GATEWAY_CA to the file"})
+	s.env["ZHONGKONG_GATEWAY_CA"] = file
+	out, _ := s.run("status", exitOK)
+	s.mustSay(out, "✓ access_token of "+tokenAppID)
+	for _, c := range s.examine("").Checks {
+		if c.Check == "gateway" && c.Cause == "certificate_untrusted" {
+			t.Errorf("with the authority: %+v", c)
+		}
+	}
+	s.env["ZHONGKONG_GATEWAY_CA"] = "~/ca.pem"
+	_, errs = s.run("status", exitMistake)
+	s.mustSay(errs, "ZHONGKONG_GATEWAY_CA: it begins with ~, which only a shell replaces")
 }
 
 // TestServeCheck: what a start would find, without one.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,11 +10,13 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/gateway/source"
+	"github.com/zhongkong-go/zhongkong/internal/network"
 	"github.com/zhongkong-go/zhongkong/middleware/wechat"
 )
 
@@ -45,8 +48,13 @@ func viaSource(t *terminal) (*remote, error) {
 func (r *remote) get(ctx context.Context, t *terminal, wait time.Duration) error {
 	waiting := waitFor(t.err, "the gateway and a token")
 	defer waiting.end()
+	transport, err := network.ToGateway(r.cfg.GatewayCA)
+	if err != nil {
+		return mistake("ZHONGKONG_GATEWAY_CA: %w", err)
+	}
+	defer transport.CloseIdleConnections()
 	src, err := source.New(source.Config{
-		Gateway: r.cfg.Gateway, Key: r.cfg.GatewayKey, AppID: r.cfg.AppID, Timing: r.cfg.Timing, Logger: slog.New(waiting),
+		Gateway: r.cfg.Gateway, Key: r.cfg.GatewayKey, AppID: r.cfg.AppID, Transport: transport, Timing: r.cfg.Timing, Logger: slog.New(waiting),
 	})
 	if err != nil {
 		return mistake("%s", strings.TrimPrefix(err.Error(), "source: "))
@@ -65,13 +73,18 @@ func (r *remote) get(ctx context.Context, t *terminal, wait time.Duration) error
 
 // status asks the gateways, one after the other, how the token is. None is handed out.
 func (r *remote) status(ctx context.Context, t *terminal) error {
+	transport, err := network.ToGateway(r.cfg.GatewayCA)
+	if err != nil {
+		return mistake("ZHONGKONG_GATEWAY_CA: %w", err)
+	}
+	defer transport.CloseIdleConnections()
 	var failed error
 	for address := range strings.SplitSeq(r.cfg.Gateway, ",") {
 		address = strings.TrimRight(strings.TrimSpace(address), "/")
 		if address == "" {
 			continue
 		}
-		accounts, err := ask(ctx, address, r.cfg.GatewayKey)
+		accounts, err := ask(ctx, transport, address, r.cfg.GatewayKey)
 		if err != nil {
 			failed = errors.Join(failed, err)
 			continue
@@ -108,17 +121,22 @@ func (r *remote) show(t *terminal, address string, accounts []gatewayAccount) er
 }
 
 // ask asks one gateway. Its answer is bounded, and the key goes nowhere else.
-func ask(ctx context.Context, address string, key custody.Secret) ([]gatewayAccount, error) {
+func ask(ctx context.Context, rt http.RoundTripper, address string, key custody.Secret) ([]gatewayAccount, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address+"/zhongkong/v1/accounts", http.NoBody)
 	if err != nil {
 		return nil, errors.New("ZHONGKONG_GATEWAY holds what is no URL: write https://host:8300, several separated by commas")
 	}
 	request.Header.Set("Authorization", "Bearer "+key.Reveal())
-	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	client := &http.Client{Transport: rt, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	resp, err := client.Do(request)
 	if err != nil {
 		if cause, ok := errors.AsType[*url.Error](err); ok {
 			err = cause.Err
+		}
+		if errors.As(err, new(x509.UnknownAuthorityError)) {
+			err = fmt.Errorf("%w. Set ZHONGKONG_GATEWAY_CA to the file of the authority that signed its certificate", err)
+		} else if remedy := network.Remedy(err, request.URL.Host, os.Getenv); remedy != "" {
+			err = fmt.Errorf("%w. %s", err, remedy)
 		}
 		return nil, fmt.Errorf("the gateway %s does not answer: %w", address, err)
 	}

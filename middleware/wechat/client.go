@@ -70,6 +70,10 @@ func New(cfg Config) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("wechat: %w", err)
 	}
+	leaveGateway, err := cfg.reachGateway()
+	if err != nil {
+		return nil, err
+	}
 	pooled, err := stores.get(cfg)
 	if err != nil {
 		return nil, err
@@ -80,7 +84,7 @@ func New(cfg Config) (*Client, error) {
 	store := pooled.store
 	c := &Client{
 		appID: cfg.AppID, path: cfg.CallbackPath, key: cfg.ContextKey, log: cfg.Logger,
-		verifier: verifier, envelopes: envelopes, store: pooled, idle: func() {},
+		verifier: verifier, envelopes: envelopes, store: pooled, idle: leaveGateway,
 		refused: cfg.Endpoint.Refused, bot: cfg.Messages,
 	}
 	if cfg.Gateway == "" {
@@ -135,7 +139,7 @@ func (c *Client) keep(cfg Config, store custody.Store) error {
 		return keep(api.TicketKey(cfg.AppID, t), api.Ticket(keeper, cfg.AppID, t))
 	}
 	if cfg.Transport == nil {
-		c.idle = api.CloseIdleConnections
+		c.idle = api.CloseIdleConnections // and there is no gateway
 	}
 	return nil
 }

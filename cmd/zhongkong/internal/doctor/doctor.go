@@ -22,9 +22,11 @@ package doctor
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"net/http"
 	"net/url"
+	"os"
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/custody"
@@ -51,8 +53,9 @@ type Options struct {
 	File     string // where Settings were read; "" for the environment
 
 	// Gateway is where the token is taken from in place of WeChat and a store.
-	Gateway string
-	Key     custody.Secret // for Gateway
+	Gateway    string
+	Key        custody.Secret // for Gateway
+	GatewayTLS *tls.Config    // with the authority of ZHONGKONG_GATEWAY_CA; nil without one
 
 	Callbacks []string          // addresses that WeChat pushes to
 	App       simulator.Account // whose Token and AES key they have
@@ -61,6 +64,7 @@ type Options struct {
 	Wait  time.Duration // for each answer; 0 is DefaultWait
 
 	Proxy func(*http.Request) (*url.URL, error) // nil is http.ProxyFromEnvironment
+	Env   func(name string) string              // nil is os.Getenv
 }
 
 // Account is a WeChat account.
@@ -160,6 +164,9 @@ func Run(ctx context.Context, o Options, each func(Finding)) Report {
 	}
 	if o.Proxy == nil {
 		o.Proxy = http.ProxyFromEnvironment
+	}
+	if o.Env == nil {
+		o.Env = os.Getenv
 	}
 	x := &examination{Options: o, each: each}
 	defer x.close()
@@ -271,5 +278,8 @@ func (t Text) and(more Text) Text {
 	}
 	return Text{t.EN + " " + more.EN, t.ZH + more.ZH}
 }
+
+// join puts more behind t without a space.
+func (t Text) join(more Text) Text { return Text{t.EN + more.EN, t.ZH + more.ZH} }
 
 func one(f Finding) []Finding { return []Finding{f} }

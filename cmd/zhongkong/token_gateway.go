@@ -44,8 +44,8 @@ func viaSource(t *terminal) (*remote, error) {
 	return &remote{cfg.WithDefaults()}, nil
 }
 
-// get prints the token that the gateway gives the client.
-func (r *remote) get(ctx context.Context, t *terminal, wait time.Duration) error {
+// get does something with the token that the gateway gives the client.
+func (r *remote) get(ctx context.Context, t *terminal, wait time.Duration, do func(custody.Token) error) error {
 	waiting := waitFor(t.err, "the gateway and a token")
 	defer waiting.end()
 	transport, err := network.ToGateway(r.cfg.GatewayCA)
@@ -67,12 +67,11 @@ func (r *remote) get(ctx context.Context, t *terminal, wait time.Duration) error
 	if err != nil {
 		return failure(ctx, err)
 	}
-	_, err = fmt.Fprintln(t.out, token.Value())
-	return err
+	return do(token)
 }
 
 // status asks the gateways, one after the other, how the token is. None is handed out.
-func (r *remote) status(ctx context.Context, t *terminal) error {
+func (r *remote) status(ctx context.Context, t *terminal, asJSON bool) error {
 	transport, err := network.ToGateway(r.cfg.GatewayCA)
 	if err != nil {
 		return mistake("ZHONGKONG_GATEWAY_CA: %w", err)
@@ -88,6 +87,9 @@ func (r *remote) status(ctx context.Context, t *terminal) error {
 		if err != nil {
 			failed = errors.Join(failed, err)
 			continue
+		}
+		if asJSON {
+			return r.json(t, address, accounts)
 		}
 		return r.show(t, address, accounts)
 	}
@@ -110,14 +112,39 @@ func (r *remote) show(t *terminal, address string, accounts []gatewayAccount) er
 		t.say("%s %s", t.tick(a.Live), t.bold("access_token of "+a.AppID))
 		if !a.Live {
 			t.say("%s", t.dim("at "+address))
-			return errors.New("the gateway has no live token: its log, and zhongkong token status --config FILE on its machine, say why")
+			return errNotLive
 		}
 		t.say("  lives for %s", lasting(time.Duration(a.ExpiresIn)*time.Second))
 		t.say("  renewal %d", a.Fence)
 		t.say("%s", t.dim("at "+address))
 		return nil
 	}
+	return r.unknown(address)
+}
+
+// errNotLive is for an account without a token.
+var errNotLive = errors.New("the gateway has no live token: its log, and zhongkong token status --config FILE on its machine, say why")
+
+// unknown is for an account that the client may not use.
+func (r *remote) unknown(address string) error {
 	return fmt.Errorf("the gateway %s has no account %s for this client: zhongkong client list on its machine shows which it may use", address, r.cfg.AppID)
+}
+
+// json is show for programs.
+func (r *remote) json(t *terminal, address string, accounts []gatewayAccount) error {
+	out := &statusJSON{AppID: r.cfg.AppID, Place: address}
+	problem := r.unknown(address)
+	for _, a := range accounts {
+		if a.AppID != r.cfg.AppID {
+			continue
+		}
+		problem = nil
+		if !a.Live {
+			problem = errNotLive
+		}
+		out.Credentials = append(out.Credentials, credentialJSON{Name: "access_token of " + a.AppID, Live: a.Live, ExpiresIn: a.ExpiresIn, Renewal: a.Fence})
+	}
+	return out.end(t, problem)
 }
 
 // ask asks one gateway. Its answer is bounded, and the key goes nowhere else.

@@ -91,7 +91,9 @@ func TestProxyThatIsIgnored(t *testing.T) {
 		report := Run(t.Context(), Options{
 			Accounts: []Account{{AppID: wx.AppID(), Secret: custody.NewSecret(wx.Secret())}}, Base: base, StoreURL: "memory:", Wait: time.Minute,
 			Proxy: func(*http.Request) (*url.URL, error) { return nil, nil }, //nolint:nilnil // as http.ProxyFromEnvironment
-			Env:   func(name string) string { return map[string]string{"ALL_PROXY": "socks5://x:" + proxyPassword + "@h:1"}[name] },
+			Env: func(name string) string {
+				return map[string]string{"ALL_PROXY": "socks5://x:" + proxyPassword + "@h:1"}[name]
+			},
 		}, nil)
 		for _, f := range report.Findings {
 			if strings.Contains(f.Found.EN+f.Do.EN, proxyPassword) {

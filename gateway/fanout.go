@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/zhongkong-go/zhongkong/callback"
 	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/internal/network"
 	"github.com/zhongkong-go/zhongkong/store"
 )
 
@@ -83,15 +83,8 @@ func newFanout(cfg Config) *fanout {
 	f.queue, _ = cfg.Store.(store.Queue)
 	f.once, _ = cfg.Store.(callback.Once)
 	if f.transport == nil {
-		own := &http.Transport{
-			Proxy:                  http.ProxyFromEnvironment,
-			DialContext:            (&net.Dialer{Timeout: 3 * time.Second}).DialContext,
-			TLSHandshakeTimeout:    3 * time.Second,
-			IdleConnTimeout:        idleTime,
-			MaxIdleConnsPerHost:    perLine,
-			MaxResponseHeaderBytes: 64 << 10,
-			ForceAttemptHTTP2:      true,
-		}
+		own := network.New(network.Steps{Dial: 3 * time.Second, TLS: 3 * time.Second, Idle: idleTime, IdlePerHost: perLine})
+		own.MaxResponseHeaderBytes = 64 << 10
 		f.transport, f.idle = own, own.CloseIdleConnections
 	}
 	f.receivers.Store(&map[string]*receiver{})

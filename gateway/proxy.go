@@ -7,7 +7,6 @@ import (
 	"errors"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
@@ -17,6 +16,7 @@ import (
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/internal/gate"
+	"github.com/zhongkong-go/zhongkong/internal/network"
 	"github.com/zhongkong-go/zhongkong/platform"
 )
 
@@ -62,15 +62,9 @@ var (
 )
 
 func newTransport() http.RoundTripper {
-	return platform.KeepAlive(&http.Transport{
-		Proxy:                 http.ProxyFromEnvironment,
-		DialContext:           (&net.Dialer{Timeout: connectTime}).DialContext,
-		TLSHandshakeTimeout:   connectTime,
-		ResponseHeaderTimeout: headerTime,
-		IdleConnTimeout:       idleTime,
-		MaxIdleConnsPerHost:   idlePerHost,
-		ForceAttemptHTTP2:     true,
-	})
+	return platform.KeepAlive(network.New(network.Steps{
+		Dial: connectTime, TLS: connectTime, Header: headerTime, Idle: idleTime, IdlePerHost: idlePerHost,
+	}))
 }
 
 // newProxy returns what carries an account's calls to WeChat: a ReverseProxy over

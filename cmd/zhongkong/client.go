@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"os"
 	"os/user"
-	"strings"
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/gateway"
@@ -104,6 +103,7 @@ func (t *terminal) show(key string) {
 
 type clientListCmd struct {
 	storeFlags `embed:""`
+	jsonFlag   `embed:""`
 }
 
 // Run lists the clients.
@@ -113,27 +113,7 @@ func (c *clientListCmd) Run(ctx context.Context, t *terminal) error {
 		if err != nil {
 			return err
 		}
-		for _, client := range list {
-			parts := []string{strings.Join(client.Accounts, " ")}
-			if len(client.Paths) > 0 {
-				parts = append(parts, t.T("paths %s", strings.Join(client.Paths, " ")))
-			}
-			if client.Rate > 0 {
-				parts = append(parts, t.T("%v calls/s", client.Rate))
-			}
-			if client.Real {
-				parts = append(parts, t.T("real tokens"))
-			}
-			switch {
-			case client.Ends.IsZero():
-			case client.Ends.Before(time.Now()):
-				parts = append(parts, t.red(t.T("ended %s", client.Ends.Format(time.DateOnly))))
-			default:
-				parts = append(parts, t.T("ends %s", client.Ends.Format(time.DateOnly)))
-			}
-			t.say("%-20s %s", client.Name, strings.Join(parts, ", "))
-		}
-		return nil
+		return listClients(t, list, c.JSON)
 	})
 }
 

@@ -74,7 +74,7 @@ var helpWords = lang.Words{ //nolint:gosec // words about secrets, and none amon
 
 	// doctor.
 	"The gateway's configuration. Without it, the account is the environment's, as for zhongkong token: WECHAT_APPID, WECHAT_APPSECRET, WECHAT_TOKEN_API, WECHAT_API_BASE, ZHONGKONG_STORE, ZHONGKONG_SEAL_KEY; or ZHONGKONG_GATEWAY and ZHONGKONG_GATEWAY_KEY.": "网关的配置文件。不指定则与 zhongkong token 相同，从环境变量读取账号：WECHAT_APPID、WECHAT_APPSECRET、WECHAT_TOKEN_API、WECHAT_API_BASE、ZHONGKONG_STORE、ZHONGKONG_SEAL_KEY；或 ZHONGKONG_GATEWAY 和 ZHONGKONG_GATEWAY_KEY。",
-	"Look at this account of the configuration alone. May be repeated.":                                                                                          "只检查配置中的这个账号。可重复。",
+	"Look at this account of the configuration alone, and need no secret of others. May be repeated.":                                                            "只检查配置中的这个账号。可重复。",
 	"An address that WeChat pushes to: asked for the handshake, and sent a message \"ping\" in the mode of WECHAT_AES_KEY. Needs WECHAT_TOKEN. May be repeated.": "微信推送的目标地址：会进行 URL 验证，并按 WECHAT_AES_KEY 对应的模式推送一条 \"ping\"。需要 WECHAT_TOKEN。可重复。",
 	"Fetch a token through the store where none lives. With WECHAT_TOKEN_API=classic this ends one that programs without this store use.":                        "没有有效的 token 时，经由存储获取一个。如果 WECHAT_TOKEN_API=classic，会使不使用该存储的程序手中的 token 失效。",
 	"How long to wait for each answer; a fetch in programs takes 8s at most.":                                                                                    "等待每次应答的时间；程序中一次获取最多 8s。",
@@ -253,6 +253,9 @@ var chinese = lang.Words{ //nolint:gosec // words about secrets, and none among 
   /verify          验证 echostr，与在公众平台保存服务器地址时相同
   /list            列出所有消息和事件`,
 
+	"the path of --log":      "--log 的路径",
+	"the path of --env-file": "--env-file 的路径",
+
 	// push.
 	"verify takes no value, --set, --from, --mode and --format: the verification of an address is the same for all": "verify 不接受值、--set、--from、--mode 和 --format：验证地址的方式都相同",
 	"verify knows the attack %s alone":                                                       "verify 只支持 %s 这一种伪造",
@@ -291,8 +294,12 @@ var chinese = lang.Words{ //nolint:gosec // words about secrets, and none among 
 	"give an errcode, such as zhongkong explain 40164; --list shows all":                 "请填写 errcode，例如 zhongkong explain 40164；--list 列出全部",
 
 	// migrate.
-	"missing": "未执行",
-	"applied": "已执行",
+	"missing":           "未执行",
+	"applied":           "已执行",
+	"missing %s":        "未执行 %s",
+	"applied %s":        "已执行 %s",
+	"STATE   MIGRATION": "状态   迁移",
+	"WHEN":              "时间",
 	"This kind of store has no schema: there is nothing to migrate.": "这种存储没有表结构，无需迁移。",
 	"The schema is at version %d, the newest.":                       "表结构为版本 %d，已是最新。",
 	"The schema is at version %d of %d: run zhongkong migrate up.":   "表结构为版本 %d，最新为 %d：请执行 zhongkong migrate up。",
@@ -336,6 +343,8 @@ var chinese = lang.Words{ //nolint:gosec // words about secrets, and none among 
 	"this process cannot open it: see ZHONGKONG_SEAL_KEY": "当前进程无法解密：请检查 ZHONGKONG_SEAL_KEY",
 
 	// From a gateway.
+	"ZHONGKONG_GATEWAY_CA: %w": "ZHONGKONG_GATEWAY_CA：%w",
+	"%w. Set ZHONGKONG_GATEWAY_CA to the file of the authority that signed its certificate":                    "%w。请把 ZHONGKONG_GATEWAY_CA 设为签发该证书的根证书文件",
 	"the gateway has no live token: its log, and zhongkong token status --config FILE on its machine, say why": "网关没有有效的 token：原因见网关日志，或在网关机器上执行 zhongkong token status --config FILE",
 	"at %s":              "来自网关 %s",
 	"  lives for %s":     "  剩余 %s",
@@ -383,12 +392,11 @@ var chinese = lang.Words{ //nolint:gosec // words about secrets, and none among 
 	"Ctrl-C ends it.": "按 Ctrl-C 结束。",
 
 	// client.
+	"EVENT": "事件", "DETAIL": "说明",
+	"NAME": "名称", "ACCOUNTS": "账号", "PATHS": "路径", "CALLS": "限速", "ENDS": "到期", "all": "不限", "any": "不限", "gateway's": "网关签发", "real": "真实", "never": "不到期",
+	"There is no client yet: zhongkong client add NAME --account APPID":            "还没有客户端：zhongkong client add NAME --account APPID",
 	"memory: is the running gateway's own; its admin API adds clients there":       "memory: 由运行中的网关独享；请通过它的管理接口添加客户端",
 	"Its key, shown this once. The program gives it where the AppSecret would go:": "密钥如下，只显示这一次。在程序中用它代替 AppSecret：",
-	"paths %s":    "路径 %s",
-	"%v calls/s":  "每秒 %v 次",
-	"real tokens": "真实 token",
-	"ended %s":    "已于 %s 到期",
-	"ends %s":     "%s 到期",
+	"ended %s": "已于 %s 到期",
 	"%s is revoked. Gateways that run know within five seconds.": "%s 已吊销。运行中的网关五秒内生效。",
 }

@@ -181,10 +181,16 @@ func ExplainedText(l Lang, text string) string {
 	return text[:at[1]] + brackets(l, f.In(l)) + text[at[1]:]
 }
 
+// told are errors that have a sentence of ours already, for the host that was called.
+var told = regexp.MustCompile(`install its authority|ZHONGKONG_GATEWAY_CA|set the clock first|Another host's certificate|The proxy (?:wants|of HTTPS_PROXY)`)
+
 // Explained is what an error says in a language, with the meaning of what the system says
 // next to it.
 func (d *Dictionary) Explained(l Lang, err error) string {
 	text := d.In(l, err.Error())
+	if told.MatchString(err.Error()) {
+		return text
+	}
 	if f, _ := inText(text); f != nil {
 		return ExplainedText(l, text)
 	}

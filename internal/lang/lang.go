@@ -120,3 +120,6 @@ func (t Text) And(more Text) Text {
 	}
 	return Text{t.EN + " " + more.EN, t.ZH + " " + more.ZH}
 }
+
+// Join puts more behind t without a space.
+func (t Text) Join(more Text) Text { return Text{t.EN + more.EN, t.ZH + more.ZH} }

@@ -175,6 +175,17 @@ var Sentences = Words{
 	"Config.Base %w":               "Config.Base %w",
 	"Config.Base is not a URL: %w": "Config.Base 不是 URL：%w",
 
+	// package network: what to do about a connection.
+	"it cannot be read: %w": "无法读取：%w",
+	"%s holds no certificate in PEM (-----BEGIN CERTIFICATE-----)":                                                                         "%s 中没有 PEM 格式的证书（-----BEGIN CERTIFICATE-----）",
+	"the proxy %s answers HTTP %d to CONNECT %s":                                                                                           "代理 %s 对 CONNECT %[3]s 返回 HTTP %[2]d",
+	"The proxy wants a password: HTTPS_PROXY=http://user:password@%s. NO_PROXY=%s goes around it":                                          "代理需要用户名和密码：HTTPS_PROXY=http://user:password@%s。设置 NO_PROXY=%s 可绕过代理",
+	"The proxy of HTTPS_PROXY does not let this program through: have it allow CONNECT to %s, or set NO_PROXY=%s to go around it":          "HTTPS_PROXY 的代理不放行本程序：请让它允许 CONNECT 到 %s，或设置 NO_PROXY=%s 绕过代理",
+	"The proxy of HTTPS_PROXY cannot be reached: see whether it runs and whether the address is right, or set NO_PROXY=%s to go around it": "无法连接 HTTPS_PROXY 的代理：请检查它是否在运行、地址是否正确，或设置 NO_PROXY=%s 绕过代理",
+	"This machine does not know the authority%s that signed the certificate which %s shows. A proxy that inspects TLS shows its own: install its authority (on Linux SSL_CERT_FILE names a file), or let %[2]s around it. A bare image knows no authority: install ca-certificates": "本机不信任 %[2]s 的证书的签发机构%[1]s。会解开 TLS 的代理用的是自己的证书：请安装它的根证书（Linux 上可用 SSL_CERT_FILE 指定文件），或让 %[2]s 不走代理。精简镜像里没有任何根证书：请安装 ca-certificates",
+	"Another host's certificate is shown for %s: look for a login page of the network, a proxy, or a wrong entry in DNS or the hosts file":                                                                                                                                          "%s 返回的是其他域名的证书：请检查网络登录页、代理，以及 DNS 或 hosts 文件中的错误记录",
+	"By this machine's clock the certificate is not valid now: set the clock first. If it is right, a proxy shows a certificate of its own":                                                                                                                                         "按本机时间，证书不在有效期内：请先校准时钟；如果时钟正确，则是代理换成了自己的证书",
+
 	// package custody: why there is no token.
 	"access_token of %s: %s":                                     "%s 的 access_token：%s",
 	"jsapi_ticket of %s: %s":                                     "%s 的 jsapi_ticket：%s",

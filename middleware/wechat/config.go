@@ -52,7 +52,11 @@ type Config struct {
 	// GatewayKey is the client's key, which zhongkong client add has printed.
 	GatewayKey custody.Secret
 
-	// GatewayTransport carries the requests to the gateway, for a CA or a client
+	// GatewayCA is a file of certificates in PEM that the gateway's may be signed with, beside
+	// the system's authorities; or the gateway's own, if it signed itself.
+	GatewayCA string
+
+	// GatewayTransport carries the requests to the gateway, in place of GatewayCA: for a client
 	// certificate of your own. Nil means one with timeouts that obeys HTTPS_PROXY.
 	GatewayTransport http.RoundTripper
 
@@ -160,6 +164,11 @@ type Config struct {
 	// Timing bounds the steps of a renewal. The zero value is right for WeChat over a
 	// usual network; where WeChat answers slowly, FetchTimeout grows.
 	Timing custody.Timing
+
+	// CallTimeout is how long one Get, Post, or request of the HTTPClient may take, whatever
+	// its context allows; an Upload or a Download may take 2 minutes at least. 0 means 30 s, a
+	// negative value no limit but the context's. WithTimeLimit is for one call.
+	CallTimeout time.Duration
 
 	// Transport carries the requests to WeChat. Nil means one with timeouts that
 	// obeys HTTPS_PROXY; see platform.Config. It sees AppSecret and tokens.
@@ -272,6 +281,10 @@ func (c Config) validateAccount() error {
 		return fmt.Errorf("wechat: Config.AppID (WECHAT_APPID) is %s: it has other characters than letters and digits", shape.Show(c.AppID))
 	}
 	switch secret := c.AppSecret.Reveal(); {
+	case c.Gateway == "" && c.GatewayCA != "":
+		return errors.New("wechat: Config.GatewayCA (ZHONGKONG_GATEWAY_CA) is set without Config.Gateway (ZHONGKONG_GATEWAY), the gateway's address")
+	case c.GatewayCA != "" && c.GatewayTransport != nil:
+		return errors.New("wechat: Config.GatewayCA and Config.GatewayTransport are both set: give the one or the other")
 	case c.Gateway == "" && !c.GatewayKey.IsZero():
 		return errors.New("wechat: Config.GatewayKey (ZHONGKONG_GATEWAY_KEY) is set without Config.Gateway (ZHONGKONG_GATEWAY), the gateway's address")
 	case c.Gateway != "" && secret != "":

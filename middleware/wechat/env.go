@@ -21,6 +21,7 @@ import (
 //	WECHAT_APPSECRET         AppSecret
 //	ZHONGKONG_GATEWAY        Gateway: https://zhongkong:8300, several separated by commas
 //	ZHONGKONG_GATEWAY_KEY    GatewayKey
+//	ZHONGKONG_GATEWAY_CA     GatewayCA: a file
 //	WECHAT_TOKEN             Token
 //	WECHAT_TOKEN_PREVIOUS    PreviousToken
 //	WECHAT_AES_KEY           AESKey
@@ -50,6 +51,7 @@ func ConfigFrom(get func(name string) string) (Config, error) {
 		AppSecret:      secret("WECHAT_APPSECRET"),
 		Gateway:        get("ZHONGKONG_GATEWAY"),
 		GatewayKey:     secret("ZHONGKONG_GATEWAY_KEY"),
+		GatewayCA:      get("ZHONGKONG_GATEWAY_CA"),
 		Token:          secret("WECHAT_TOKEN"),
 		PreviousToken:  secret("WECHAT_TOKEN_PREVIOUS"),
 		AESKey:         secret("WECHAT_AES_KEY"),

@@ -66,6 +66,12 @@ func (v *view) Tokens() []tokenView {
 	return all
 }
 
+// copyView is a button that copies the text of the element with an id.
+type copyView struct{ ID, Name, Done string }
+
+// Copy is the button for an element.
+func (v *view) Copy(id string) copyView { return copyView{id, v.T("Copy"), v.T("Copied")} }
+
 // Ahead says how far the clock was moved.
 func (v *view) Ahead() string {
 	ahead := time.Until(v.page.Simulator.Clock.Now()).Round(time.Second)

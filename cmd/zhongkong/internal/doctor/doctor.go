@@ -22,8 +22,10 @@ package doctor
 
 import (
 	"context"
+	"crypto/tls"
 	"net/http"
 	"net/url"
+	"os"
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/custody"
@@ -50,8 +52,9 @@ type Options struct {
 	File     string // where Settings were read; "" for the environment
 
 	// Gateway is where the token is taken from in place of WeChat and a store.
-	Gateway string
-	Key     custody.Secret // for Gateway
+	Gateway    string
+	Key        custody.Secret // for Gateway
+	GatewayTLS *tls.Config    // with the authority of ZHONGKONG_GATEWAY_CA; nil without one
 
 	Callbacks []string          // addresses that WeChat pushes to
 	App       simulator.Account // whose Token and AES key they have
@@ -60,6 +63,7 @@ type Options struct {
 	Wait  time.Duration // for each answer; 0 is DefaultWait
 
 	Proxy func(*http.Request) (*url.URL, error) // nil is http.ProxyFromEnvironment
+	Env   func(name string) string              // nil is os.Getenv
 }
 
 // Account is a WeChat account.
@@ -159,6 +163,9 @@ func Run(ctx context.Context, o Options, each func(Finding)) Report {
 	}
 	if o.Proxy == nil {
 		o.Proxy = http.ProxyFromEnvironment
+	}
+	if o.Env == nil {
+		o.Env = os.Getenv
 	}
 	x := &examination{Options: o, each: each}
 	defer x.close()

@@ -31,7 +31,6 @@ func hasChinese(s string) bool {
 // TestHelpInBothLanguages: every text of kong's model has its Chinese, and what --help prints
 // of every command has no sentence of the other language.
 func TestHelpInBothLanguages(t *testing.T) {
-	t.Parallel()
 	parser, err := kong.New(new(commands), kong.Name("zhongkong"), kong.Description(description), kong.Vars{"version": ""})
 	if err != nil {
 		t.Fatal(err)
@@ -55,7 +54,11 @@ func TestHelpInBothLanguages(t *testing.T) {
 	}
 	pages = append(pages, [][]string{{"token"}, {"client"}, {"doctor"}}...)
 	for _, command := range pages {
-		for _, with := range [][]string{{"ZHONGKONG_LANG", "zh"}, {"LANG", "zh_CN.UTF-8"}, {"--lang", "zh"}, {"LANG", "en_US.UTF-8"}, {"LC_ALL", "C"}} {
+		languages := [][]string{{"ZHONGKONG_LANG", "zh"}, {"LANG", "en_US.UTF-8"}}
+		if len(command) == 0 {
+			languages = append(languages, []string{"LANG", "zh_CN.UTF-8"}, []string{"--lang", "zh"}, []string{"LC_ALL", "C"})
+		}
+		for _, with := range languages {
 			args, env := append(slices.Clone(command), "--help"), map[string]string{}
 			if with[0] == "--lang" {
 				args = append(args, with...)
@@ -103,7 +106,6 @@ var words = regexp.MustCompile(`[A-Za-z]{2,}`)
 // TestTextsOfCommands: each text that a command prints has its Chinese. A literal with a space
 // in it is taken for one; what + puts together is one text, with %s for the rest.
 func TestTextsOfCommands(t *testing.T) {
-	t.Parallel()
 	files, err := filepath.Glob("*.go")
 	if err != nil {
 		t.Fatal(err)
@@ -180,7 +182,6 @@ var assembled = []string{
 
 // TestNothingIsTranslatedInVain: what the dictionaries have is still said somewhere.
 func TestNothingIsTranslatedInVain(t *testing.T) {
-	t.Parallel()
 	var source strings.Builder
 	root := os.DirFS("../..")
 	err := fs.WalkDir(root, ".", func(path string, entry fs.DirEntry, err error) error {

@@ -11,21 +11,16 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/gateway/clients"
 	"github.com/zhongkong-go/zhongkong/internal/gate"
 	"github.com/zhongkong-go/zhongkong/platform"
 	"github.com/zhongkong-go/zhongkong/store"
 )
-
-// accountsName is the one document of its kind.
-const accountsName = "admin"
-
-const minAdminKey = 32 // characters
 
 const maxAdminBody = store.MaxDocumentBytes / 2 // sealed and in base64, it fits
 
@@ -36,6 +31,7 @@ const maxAdminBody = store.MaxDocumentBytes / 2 // sealed and in base64, it fits
 //	GET    /clients                        the clients
 //	POST   /clients                        {"name":"shop","accounts":["wx…"]}: adds one; the answer has its key, this once
 //	POST   /clients/{name}/rotate?grace=1h another key; the old one works for the grace
+//	PUT    /clients/{name}/sites           {"returns":["https://shop.example/*"],"origins":["https://shop.example"]}: where it logs users in
 //	DELETE /clients/{name}                 revokes one
 //	GET    /accounts                       the accounts and how their tokens are
 //	PUT    /accounts                       {"accounts":[{"appid":"wx…","secret":"…"}]}: the accounts beside the file's, all of them or none
@@ -46,8 +42,8 @@ const maxAdminBody = store.MaxDocumentBytes / 2 // sealed and in base64, it fits
 // has status 4xx or 5xx and {"error":"…"}.
 func (g *Gateway) Admin(key custody.Secret, reload func() error) http.Handler {
 	mux := http.NewServeMux()
-	for pattern, serve := range g.adminRoutes(reload) {
-		mux.Handle(pattern, g.adminServe(serve))
+	for pattern, serve := range (admin{g, reload}).routes() {
+		mux.Handle(pattern, adminServe(serve))
 	}
 	return g.Guard(mux, key)
 }
@@ -89,28 +85,25 @@ func (g *Gateway) Guard(next http.Handler, keys ...custody.Secret) http.Handler 
 	})
 }
 
-// adminRoutes are all calls of the admin API; openapi.yaml says the same.
-func (g *Gateway) adminRoutes(reload func() error) map[string]adminHandler {
+// admin serves the admin API.
+type admin struct {
+	*Gateway
+
+	reload func() error
+}
+
+// routes are all calls of the admin API; openapi.yaml says the same.
+func (a admin) routes() map[string]adminHandler {
 	return map[string]adminHandler{
-		"GET /clients":                g.adminClients,
-		"POST /clients":               g.adminAdd,
-		"POST /clients/{name}/rotate": g.adminRotate,
-		"DELETE /clients/{name}":      g.adminRevoke,
-		"GET /accounts":               g.adminAccounts,
-		"PUT /accounts":               g.adminReplace,
-		"GET /journal":                g.adminJournal,
-		"POST /reload": func(r *http.Request, actor string, _ []byte) (any, error) {
-			if reload == nil {
-				return nil, badRequest("there is no configuration file")
-			}
-			if err := g.mustNote(r.Context(), actor, "reload", "", ""); err != nil {
-				return nil, err
-			}
-			if err := reload(); err != nil {
-				return nil, badRequest("%v", err)
-			}
-			return map[string]int{"accounts": len(*g.accounts.Load())}, nil
-		},
+		"GET /clients":                a.clients,
+		"POST /clients":               a.add,
+		"POST /clients/{name}/rotate": a.rotate,
+		"PUT /clients/{name}/sites":   a.sites,
+		"DELETE /clients/{name}":      a.revoke,
+		"GET /accounts":               a.accounts,
+		"PUT /accounts":               a.replace,
+		"GET /journal":                a.journal,
+		"POST /reload":                a.readAgain,
 	}
 }
 
@@ -129,7 +122,7 @@ func badRequest(format string, args ...any) error {
 	return &adminError{http.StatusBadRequest, fmt.Sprintf(format, args...)}
 }
 
-func (g *Gateway) adminServe(serve adminHandler) http.Handler {
+func adminServe(serve adminHandler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		host, _, err := net.SplitHostPort(r.RemoteAddr)
 		if err != nil {
@@ -160,12 +153,12 @@ func (g *Gateway) adminServe(serve adminHandler) http.Handler {
 	})
 }
 
-func (g *Gateway) adminClients(r *http.Request, actor string, _ []byte) (any, error) {
-	clients, err := g.Clients(actor).List(r.Context())
+func (a admin) clients(r *http.Request, actor string, _ []byte) (any, error) {
+	clients, err := a.Clients(actor).List(r.Context())
 	return map[string]any{"clients": clients}, err
 }
 
-func (g *Gateway) adminAdd(r *http.Request, actor string, body []byte) (any, error) {
+func (a admin) add(r *http.Request, actor string, body []byte) (any, error) {
 	var c Client
 	if err := readJSON(body, new(map[string]json.RawMessage)); err != nil {
 		return nil, badRequest("the body is not a client: %v", err)
@@ -175,40 +168,66 @@ func (g *Gateway) adminAdd(r *http.Request, actor string, body []byte) (any, err
 	if err := decoder.Decode(&c); err != nil {
 		return nil, badRequest("the body is not a client: %v", err)
 	}
-	if err := c.typed(); err != nil {
+	if err := c.Check(); err != nil {
 		return nil, badRequest("%s", strings.TrimPrefix(err.Error(), "gateway: "))
 	}
-	key, err := g.Clients(actor).Add(r.Context(), c)
+	key, err := a.Clients(actor).Add(r.Context(), c)
 	if err != nil {
 		return nil, err
 	}
-	g.registry.look(r.Context())
+	a.Look(r.Context())
 	return map[string]string{"name": c.Name, "key": key.Reveal()}, nil
 }
 
-func (g *Gateway) adminRotate(r *http.Request, actor string, _ []byte) (any, error) {
+func (a admin) rotate(r *http.Request, actor string, _ []byte) (any, error) {
 	var grace time.Duration
 	if text := r.URL.Query().Get("grace"); text != "" {
 		var err error
-		if grace, err = time.ParseDuration(text); err != nil || grace < 0 || grace > maxGrace {
-			return nil, badRequest("grace has to be a duration such as 1h, at most %s", maxGrace)
+		if grace, err = time.ParseDuration(text); err != nil || grace < 0 || grace > clients.MaxGrace {
+			return nil, badRequest("grace has to be a duration such as 1h, at most %s", clients.MaxGrace)
 		}
 	}
 	name := r.PathValue("name")
-	key, err := g.Clients(actor).Rotate(r.Context(), name, grace)
+	key, err := a.Clients(actor).Rotate(r.Context(), name, grace)
 	if err != nil {
 		return nil, err
 	}
-	g.registry.look(r.Context())
+	a.Look(r.Context())
 	return map[string]string{"name": name, "key": key.Reveal()}, nil
 }
 
-func (g *Gateway) adminRevoke(r *http.Request, actor string, _ []byte) (any, error) {
+// sites changes the sites of a client. A list that is missing stays as it is.
+func (a admin) sites(r *http.Request, actor string, body []byte) (any, error) {
+	var q struct {
+		Returns *[]string `json:"returns"`
+		Origins *[]string `json:"origins"`
+	}
+	if err := readJSON(body, &q); err != nil || q.Returns == nil && q.Origins == nil {
+		return nil, badRequest(`the body has to be {"returns":["https://shop.example/*"],"origins":["https://shop.example"]}, or one of the two`)
+	}
+	lists := make([][]string, 2) // nil: it stays
+	for i, list := range []*[]string{q.Returns, q.Origins} {
+		if list != nil {
+			lists[i] = append([]string{}, *list...)
+		}
+	}
 	name := r.PathValue("name")
-	if err := g.Clients(actor).Revoke(r.Context(), name); err != nil {
+	if err := (Client{Name: name, Returns: lists[0], Origins: lists[1]}).CheckSites(); err != nil {
+		return nil, badRequest("%s", strings.TrimPrefix(err.Error(), "gateway: "))
+	}
+	if err := a.Clients(actor).SetSites(r.Context(), name, lists[0], lists[1]); err != nil {
 		return nil, err
 	}
-	g.registry.look(r.Context())
+	a.Look(r.Context())
+	return map[string]string{"changed": name}, nil
+}
+
+func (a admin) revoke(r *http.Request, actor string, _ []byte) (any, error) {
+	name := r.PathValue("name")
+	if err := a.Clients(actor).Revoke(r.Context(), name); err != nil {
+		return nil, err
+	}
+	a.Look(r.Context())
 	return map[string]string{"revoked": name}, nil
 }
 
@@ -222,9 +241,9 @@ type accountView struct {
 	Failure  string            `json:"failure,omitempty"`
 }
 
-func (g *Gateway) adminAccounts(*http.Request, string, []byte) (any, error) {
+func (a admin) accounts(*http.Request, string, []byte) (any, error) {
 	views := []accountView{}
-	for _, s := range g.Accounts() {
+	for _, s := range a.Accounts() {
 		v := accountView{AppID: s.Key.AppID, TokenAPI: platform.TokenAPI(s.Key.API), Admin: s.Admin, Live: s.Live}
 		if s.Live {
 			v.Left = s.Left.Round(time.Second).String()
@@ -237,25 +256,10 @@ func (g *Gateway) adminAccounts(*http.Request, string, []byte) (any, error) {
 	return map[string]any{"accounts": views}, nil
 }
 
-// sealedAccounts is the document in which the store keeps the admin API's accounts.
-type sealedAccounts struct {
-	KeyID  string `json:"seal_key"`
-	Sealed string `json:"sealed"`
-}
-
-// storedAccount is one of them, inside the seal.
-type storedAccount struct {
-	AppID        string            `json:"appid"`
-	Secret       string            `json:"secret"`
-	TokenAPI     platform.TokenAPI `json:"token_api"`
-	DailyFetches int               `json:"daily_fetches,omitempty"`
-	Callback     *storedCallback   `json:"callback,omitempty"`
-}
-
 // adminReplace takes the accounts of a configuration file, with the secrets in it.
 // They are sealed into the store, from where every gateway takes them within five
 // seconds, this one before it answers.
-func (g *Gateway) adminReplace(r *http.Request, actor string, body []byte) (any, error) {
+func (a admin) replace(r *http.Request, actor string, body []byte) (any, error) {
 	var file struct {
 		Accounts *[]accountFile `yaml:"accounts"`
 	}
@@ -278,46 +282,34 @@ func (g *Gateway) adminReplace(r *http.Request, actor string, body []byte) (any,
 	if err != nil {
 		return nil, badRequest("%v", err)
 	}
-	g.replacing.Lock()
-	err = overlap(list, g.file, "it is in the configuration file: change it there, or take it away there first")
-	g.replacing.Unlock()
-	if err != nil {
+	if err := a.desk.accounts.takesAdmin(list); err != nil {
 		return nil, &adminError{http.StatusConflict, strings.TrimPrefix(err.Error(), "gateway: ")}
 	}
+	doc, err := sealAccounts(a.cfg.SealKeys, list)
+	if err != nil {
+		return nil, err
+	}
 	names := make([]string, len(list))
-	stored := make([]storedAccount, len(list))
-	for i, a := range list {
-		names[i], stored[i] = a.AppID, storedAccount{a.AppID, a.Secret.Reveal(), a.TokenAPI, a.DailyFetches, storeCallback(a.Callback)}
+	for i, account := range list {
+		names[i] = account.AppID
 	}
-	text, err := json.Marshal(stored) //nolint:gosec // it is sealed before it goes anywhere
-	if err != nil {
+	if doc.Version, err = a.version(r.Context(), doc); err != nil {
 		return nil, err
 	}
-	sealed, keyID, err := custody.Seal(g.cfg.SealKeys, kindAccounts, custody.NewSecret(string(text)))
-	if err != nil {
+	if err := a.desk.mustNote(r.Context(), actor, "replace accounts", strconv.Itoa(len(list))+" accounts", strings.Join(names, " ")); err != nil {
 		return nil, err
 	}
-	doc := store.Document{Kind: kindAccounts, Name: accountsName}
-	if doc.Body, err = json.Marshal(sealedAccounts{keyID, sealed}); err != nil {
-		return nil, err
-	}
-	if doc.Version, err = g.version(r.Context(), doc); err != nil {
-		return nil, err
-	}
-	if err := g.mustNote(r.Context(), actor, "replace accounts", strconv.Itoa(len(list))+" accounts", strings.Join(names, " ")); err != nil {
-		return nil, err
-	}
-	if _, err := g.ledger.Put(r.Context(), doc); err != nil {
+	if _, err := a.ledger.Put(r.Context(), doc); err != nil {
 		return nil, fmt.Errorf("gateway: cannot write the accounts: %w", err)
 	}
-	g.registry.look(r.Context())
+	a.Look(r.Context())
 	return map[string]int{"accounts": len(list)}, nil
 }
 
 // version returns the version that a live document of that name has, 0 when there
 // is none.
-func (g *Gateway) version(ctx context.Context, doc store.Document) (int64, error) {
-	docs, err := g.ledger.Documents(ctx, 0)
+func (a admin) version(ctx context.Context, doc store.Document) (int64, error) {
+	docs, err := a.ledger.Documents(ctx, 0)
 	if err != nil {
 		return 0, fmt.Errorf("gateway: cannot read the store: %w", err)
 	}
@@ -329,57 +321,7 @@ func (g *Gateway) version(ctx context.Context, doc store.Document) (int64, error
 	return 0, nil
 }
 
-// takeAccounts makes the store's accounts this gateway's, all or none.
-func (g *Gateway) takeAccounts(doc store.Document) {
-	if doc.Name != accountsName {
-		return
-	}
-	list, err := g.openAccounts(doc)
-	if err == nil {
-		g.replacing.Lock()
-		defer g.replacing.Unlock()
-		err = overlap(list, g.file, "this gateway's configuration file has it too: take it away there")
-		if err == nil {
-			err = g.apply(append(slices.Clone(g.file), list...))
-		}
-	}
-	if err != nil {
-		g.cfg.Logger.Warn("the accounts of the admin API were not taken; those from before go on", "error", err)
-		return
-	}
-	g.admin = list
-}
-
-func (g *Gateway) openAccounts(doc store.Document) ([]Account, error) {
-	if doc.Body == nil {
-		return nil, nil
-	}
-	var sealed sealedAccounts
-	if err := json.Unmarshal(doc.Body, &sealed); err != nil {
-		return nil, errors.New("gateway: the stored accounts are damaged: put them again")
-	}
-	text, err := custody.Unseal(g.cfg.SealKeys, kindAccounts, sealed.Sealed, sealed.KeyID)
-	if err != nil {
-		return nil, fmt.Errorf("gateway: the stored accounts cannot be opened: %w", err)
-	}
-	var stored []storedAccount
-	if err := json.Unmarshal([]byte(text.Reveal()), &stored); err != nil {
-		return nil, errors.New("gateway: the stored accounts are damaged: put them again")
-	}
-	list := make([]Account, len(stored))
-	for i, a := range stored {
-		list[i] = Account{
-			AppID:        a.AppID,
-			Secret:       custody.NewSecret(a.Secret),
-			TokenAPI:     a.TokenAPI,
-			DailyFetches: a.DailyFetches,
-			Callback:     a.Callback.open(),
-		}
-	}
-	return list, nil
-}
-
-func (g *Gateway) adminJournal(r *http.Request, _ string, _ []byte) (any, error) {
+func (a admin) journal(r *http.Request, _ string, _ []byte) (any, error) {
 	limit := 100
 	if text := r.URL.Query().Get("limit"); text != "" {
 		n, err := strconv.Atoi(text)
@@ -388,7 +330,7 @@ func (g *Gateway) adminJournal(r *http.Request, _ string, _ []byte) (any, error)
 		}
 		limit = n
 	}
-	uses, err := g.Uses(r.Context(), limit)
+	uses, err := a.Uses(r.Context(), limit)
 	if err != nil {
 		return nil, err
 	}
@@ -406,11 +348,15 @@ func (g *Gateway) adminJournal(r *http.Request, _ string, _ []byte) (any, error)
 	return map[string]any{"journal": lines}, nil
 }
 
-func (g *Gateway) mustNote(ctx context.Context, actor, act, subject, detail string) error {
-	ctx, cancel := context.WithTimeout(ctx, noteTimeout)
-	defer cancel()
-	if err := g.ledger.Note(ctx, store.Use{Actor: actor, Act: act, Subject: subject, Detail: detail}.Fit()); err != nil {
-		return fmt.Errorf("the journal cannot be written, so it was not done: %w", err)
+func (a admin) readAgain(r *http.Request, actor string, _ []byte) (any, error) {
+	if a.reload == nil {
+		return nil, badRequest("there is no configuration file")
 	}
-	return nil
+	if err := a.desk.mustNote(r.Context(), actor, "reload", "", ""); err != nil {
+		return nil, err
+	}
+	if err := a.reload(); err != nil {
+		return nil, badRequest("%v", err)
+	}
+	return map[string]int{"accounts": len(a.Status())}, nil
 }

@@ -59,6 +59,18 @@ func TestAdmin(t *testing.T) {
 	ask("POST", "/clients", `{"name":"crm","accounts":["*"],"pats":[]}`, 400)
 	ask("POST", "/clients", `{"name":"crm","accounts":["*"],"paths":["/a/../b"]}`, 400)
 
+	for body, status := range map[string]int{
+		`{"returns":["https://shop.example/*"],"origins":["https://shop.example"]}`: 200,
+		`{"origins":[]}`: 200, `{}`: 400, `[]`: 400, `{"returns":["http://shop.example/"]}`: 400, `{"origins":["shop.example"]}`: 400,
+	} {
+		ask("PUT", "/clients/shop/sites", body, status)
+	}
+	ask("PUT", "/clients/none/sites", `{"origins":[]}`, 404)
+	ask("PUT", "/clients/shop/sites", `{"origins":["https://crm.example"]}`, 200)
+	if list := ask("GET", "/clients", "", 200); !strings.Contains(list, "https://shop.example/*") || !strings.Contains(list, "https://crm.example") {
+		t.Errorf("the sites: %s", list)
+	}
+
 	old := made.Key
 	decode(t, ask("POST", "/clients/shop/rotate?grace=1h", "", 200), &made)
 	for _, key := range []string{old, made.Key} {
@@ -83,7 +95,7 @@ func TestAdmin(t *testing.T) {
 		t.Error(text)
 	}
 	journal := ask("GET", "/journal?limit=50", "", 200)
-	for _, act := range []string{"add client", "rotate client", "revoke client", "reload", "admin 192.0.2.1"} {
+	for _, act := range []string{"add client", "rotate client", "set sites of client", "revoke client", "reload", "admin 192.0.2.1"} {
 		if !strings.Contains(journal, act) {
 			t.Errorf("the journal has no %q", act)
 		}

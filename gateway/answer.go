@@ -2,14 +2,13 @@ package gateway
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"mime"
 	"net/http"
+	"sync"
 	"sync/atomic"
 
 	"github.com/zhongkong-go/zhongkong/platform"
@@ -117,16 +116,6 @@ func (w watched) RoundTrip(req *http.Request) (*http.Response, error) {
 // WeChat's do nothing new then.
 func repeatable(method string) bool { return method == http.MethodGet || method == http.MethodHead }
 
-// carry sends a call to WeChat and passes the answer on.
-func (g *Gateway) carry(proxy http.Handler, w *observed, out *http.Request) {
-	w.proxied = true
-	if !repeatable(out.Method) {
-		w.sending = new(sending)
-		out = out.WithContext(context.WithValue(out.Context(), sendingKey{}, w.sending))
-	}
-	proxy.ServeHTTP(w, out)
-}
-
 // may reports whether WeChat may have carried out the call that ended in err.
 func (s *sending) may(err error) bool {
 	var cut *cutError
@@ -137,13 +126,6 @@ func (s *sending) may(err error) bool {
 // JSON, and has no errcode: programs repeat a call that was answered -1, and take an
 // object without an errcode for a success.
 const carriedOut = "WeChat may have carried out the call, and its answer was lost: find out before you make it again"
-
-// brokeOff logs an answer that broke off after a part of it was passed on.
-func (g *Gateway) brokeOff(r *http.Request, path string, o *observed) {
-	g.cfg.Logger.LogAttrs(r.Context(), slog.LevelWarn, "WeChat's answer broke off, and so did the one to the caller",
-		slog.String("method", loggable(r.Method)), slog.String("path", loggable(path)), slog.Int64("bytes", o.bytes),
-		slog.String("client", o.client), slog.String("appid", o.appID), slog.String("remote", r.RemoteAddr))
-}
 
 // wechatErrcode returns the errcode in the first piece of an answer of WeChat's, 0 when
 // there is none. Where WeChat refuses a call, it writes the errcode first. Behind other
@@ -163,3 +145,14 @@ func wechatErrcode(piece []byte) int {
 	}
 	return int(answer.Errcode)
 }
+
+// bufferBytes are those with which answers are copied.
+const bufferBytes = 32 << 10
+
+// pool holds the buffers that answers are copied with.
+type pool struct{ sync.Pool }
+
+var buffers = &pool{sync.Pool{New: func() any { return new([bufferBytes]byte) }}}
+
+func (p *pool) Get() []byte  { return p.Pool.Get().(*[bufferBytes]byte)[:] }
+func (p *pool) Put(b []byte) { p.Pool.Put((*[bufferBytes]byte)(b)) }

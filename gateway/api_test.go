@@ -3,6 +3,7 @@ package gateway_test
 import (
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -201,9 +202,9 @@ func TestAPIRejectTicket(t *testing.T) {
 
 // TestAPIRefuses: every status that openapi.yaml lists is given, and nothing else.
 func TestAPIRefuses(t *testing.T) {
-	w := newWorld(t, simulator.Options{}, nil)
+	w := newWorld(t, simulator.Options{}, loginAt)
 	const v1 = "/zhongkong/v1/"
-	key := w.client(gateway.Client{Name: "shop", Accounts: []string{appID, "wx0"}})
+	key := w.client(gateway.Client{Name: "shop", Accounts: []string{appID, "wx0"}, Returns: []string{shopOrigin + "/*"}})
 	crm := w.client(gateway.Client{Name: "crm", Real: true})
 	slow := w.client(gateway.Client{Name: "slow", Rate: 0.0001})
 	narrow := w.client(gateway.Client{Name: "narrow", Paths: []string{"/cgi-bin/menu/get"}})
@@ -260,6 +261,19 @@ func TestAPIRefuses(t *testing.T) {
 		{w, "GET", apiBase + "/events", "", slow, 429, 45011},
 		{w, "POST", apiBase + "/events", "", key, 405, 43001},
 		{w, "GET", v1 + "accounts/wx0/events", "", key, 403, 40013},
+		{w, "GET", apiBase + "/jsconfig?url=https://a.example/", "", key, 200, 0},
+		{w, "GET", apiBase + "/jsconfig", "", key, 400, 40035},
+		{w, "GET", apiBase + "/jsconfig?url=https://a.example/", "", "", 403, 48001},
+		{w, "GET", apiBase + "/jsconfig?url=https://a.example/", "", spoiled(key), 401, 40125},
+		{w, "GET", apiBase + "/jsconfig?url=https://a.example/", "", slow, 429, 45011},
+		{w, "POST", apiBase + "/jsconfig", "", key, 405, 43001},
+		{bad, "GET", apiBase + "/jsconfig?url=https://a.example/", "", badKey, 503, 40125},
+		{w, "GET", v1 + "login", "", key, 405, 43002},
+		{w, "POST", v1 + "login", `{"ticket":"x"}`, "", 401, 41004},
+		{w, "POST", v1 + "login", `{"ticket":"x"}`, key, 400, 40029},
+		{w, "POST", v1 + "login", "{}", key, 400, 47001},
+		{w, "POST", v1 + "login", strings.Repeat(" ", 70<<10), key, 413, 45001},
+		{w, "POST", v1 + "login", `{"ticket":"x"}`, slow, 429, 45011},
 	} {
 		var headers []string
 		if row.key != "" {
@@ -277,6 +291,7 @@ func TestAPIRefuses(t *testing.T) {
 	w.post(apiBase+"/tickets/jsapi/reject", fmt.Sprintf(`{"ticket":%q}`, ticket.Ticket), bearer(key)...) // 409: WeChat gives it again
 	w.get(apiBase+"/token", bearer(key)...)
 	w.get(v1+"accounts", bearer(key)...)
+	w.redeem(key, w.arrive(w.browser(), loginOrigin+"/login/shop?appid="+appID+"&redirect_uri="+url.QueryEscape(shopOrigin+"/"), shopOrigin).Get("ticket"))
 	w.listen(key).stop()
 	w.Drain()
 	w.get(apiBase+"/events", bearer(key)...)
@@ -288,6 +303,7 @@ func TestAPIRefuses(t *testing.T) {
 	}
 	unknown := join(t, w.wx, closedStore(t), nil)
 	unknown.get(v1+"accounts", bearer(key)...)
+	unknown.redeem(key, "x")
 	if unmet := contract().Unmet(v1); len(unmet) > 0 {
 		t.Errorf("openapi.yaml lists what no answer was:\n%s", strings.Join(unmet, "\n"))
 	}

@@ -19,13 +19,13 @@ import (
 //
 // WeChat answers 412 to a body without Content-Length: one that comes without is
 // read to its end first, up to Limits.BodyOnDisk.
-func (g *Gateway) keepBody(w http.ResponseWriter, out *http.Request) (done func(), refused *refusal) {
+func (y *relay) keepBody(w http.ResponseWriter, out *http.Request) (done func(), refused *refusal) {
 	done = func() {}
 	if out.ContentLength == 0 || out.Body == nil || out.Body == http.NoBody {
 		setBody(out, nil)
 		return done, nil
 	}
-	limits := g.cfg.Limits
+	limits := y.limits
 	source := http.MaxBytesReader(w, out.Body, limits.Body)
 	if out.ContentLength > limits.BodyOnDisk {
 		out.Body = source

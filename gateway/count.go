@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -55,10 +54,10 @@ func (c *meter) add(appID string) *tally {
 	return t.(*tally)
 }
 
-// keep forgets the accounts that are not in list.
-func (c *meter) keep(list accounts) {
+// keep forgets the accounts that there are not.
+func (c *meter) keep(has func(appID string) bool) {
 	c.accounts.Range(func(appID, _ any) bool {
-		if list[appID.(string)] == nil {
+		if !has(appID.(string)) {
 			c.accounts.Delete(appID)
 		}
 		return true
@@ -149,43 +148,6 @@ func known(code int) int {
 		return code
 	}
 	return OtherErrcode
-}
-
-// count counts a call that is over.
-func (g *Gateway) count(path string, o *observed) {
-	if path == healthPath || path == readyPath || strings.HasPrefix(path, callbackPath) { // no calls of programs
-		return
-	}
-	now := time.Now()
-	t, by, code := o.tally, 1, o.errcode
-	if t == nil {
-		t = g.meter.nobody
-	}
-	if o.proxied {
-		g.meter.proxy.add(now.Sub(o.start))
-		if code == 0 {
-			by, code = 0, o.wechat
-			if code == 0 && (o.cut || o.status < 200 || o.status > 299) {
-				code = OtherErrcode
-			}
-		}
-	}
-	if code != 0 {
-		code = known(code)
-	}
-	t.call(by, code)
-	g.meter.all.call(by, code)
-	if o.use != nil {
-		o.use.calls.Add(1)
-		g.meter.byClients.Add(1)
-		o.use.last.Store(now.UnixNano())
-	}
-}
-
-// use is what a client did.
-type use struct {
-	calls atomic.Uint64
-	last  atomic.Int64 // ns since 1970; 0 for never
 }
 
 // errcodeFront is how WeChat's errors begin.

@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -86,23 +85,22 @@ type tokenEvent struct {
 
 // apiEvents streams what happens to an account's token (text/event-stream): how it is
 // now, and again whenever it was renewed or its life was cut.
-func (g *Gateway) apiEvents(w *observed, r *http.Request, c caller) *refusal {
+func (p *programs) apiEvents(w *observed, r *http.Request, c caller) *refusal {
 	switch {
-	case g.draining.Load() || g.ctx.Err() != nil:
+	case p.draining.Load() || p.ctx.Err() != nil:
 		return &refusal{code: codeBusy, why: "the gateway is ending", retry: time.Second}
-	case g.topics.count.Add(1) > maxSubscribers:
-		g.topics.count.Add(-1)
+	case p.topics.count.Add(1) > maxSubscribers:
+		p.topics.count.Add(-1)
 		return &refusal{code: codeBusy, why: "there are too many subscribers", retry: time.Minute}
-	case c.streams.Add(1) > maxStreams:
-		c.streams.Add(-1)
-		g.topics.count.Add(-1)
+	case !c.Listen(maxStreams):
+		p.topics.count.Add(-1)
 		return &refusal{
 			code: codeMinute, why: "the client has too many subscribers", retry: time.Minute,
 			text: "the client has too many streams of events at this gateway: 2500 are enough for any program",
 		}
 	}
 	w.status = http.StatusOK
-	s := &subscription{g: g, caller: c, topic: g.topics.of(c.account.AppID), remote: r.RemoteAddr}
+	s := &subscription{p: p, caller: c, topic: p.topics.of(c.account.AppID), remote: r.RemoteAddr}
 	s.topic.subscribers.Add(1)
 	control := http.NewResponseController(w.ResponseWriter)
 	if conn, _, err := control.Hijack(); err == nil {
@@ -110,7 +108,7 @@ func (g *Gateway) apiEvents(w *observed, r *http.Request, c caller) *refusal {
 		// idle subscriber would cost six times as much.
 		own := &hijacked{Conn: conn, header: w.Header()}
 		s.gone = own.gone
-		g.background.Go(func() {
+		p.background.Go(func() {
 			defer func() { _ = conn.Close() }()
 			s.run(own)
 		})
@@ -128,7 +126,7 @@ func (g *Gateway) apiEvents(w *observed, r *http.Request, c caller) *refusal {
 type subscription struct {
 	caller
 
-	g      *Gateway
+	p      *programs
 	topic  *topic
 	remote string
 	done   <-chan struct{} // closed when the subscriber has gone; nil where nobody says so
@@ -137,8 +135,8 @@ type subscription struct {
 
 // run streams to w until one of both ends has enough.
 func (s *subscription) run(w http.ResponseWriter) {
-	defer s.g.topics.count.Add(-1)
-	defer s.streams.Add(-1)
+	defer s.p.topics.count.Add(-1)
+	defer s.Leave()
 	defer s.topic.subscribers.Add(-1)
 	ticker := time.NewTicker(heartbeat)
 	defer ticker.Stop()
@@ -148,7 +146,7 @@ func (s *subscription) run(w http.ResponseWriter) {
 	var until time.Time // of what was told
 	for err == nil {
 		news := s.topic.Next()
-		if !s.g.mayListen(s.caller) {
+		if !s.p.mayListen(s.caller) {
 			return
 		}
 		if err = s.tell(stream, &told, &until); err != nil {
@@ -163,19 +161,19 @@ func (s *subscription) run(w http.ResponseWriter) {
 			err = stream.Send("", "", nil)
 		case <-s.done:
 			return
-		case <-s.g.ctx.Done():
+		case <-s.p.ctx.Done():
 			return
 		}
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		s.g.cfg.Logger.Info("a subscriber was cut off: it does not read", "client", s.Name, "appid", s.account.AppID, "remote", s.remote)
+		s.p.log.Info("a subscriber was cut off: it does not read", "client", s.Name, "appid", s.account.AppID, "remote", s.remote)
 	}
 }
 
 // tell sends the state of the token if it is another one than was told.
 func (s *subscription) tell(stream *page.Stream, told *tokenEvent, until *time.Time) error {
 	appID := s.account.AppID
-	now := s.g.account(appID).status()
+	now := s.p.accounts.find(appID).status()
 	if !now.Live || now.Fence == told.Fence && time.Until(*until)-now.Left < time.Second {
 		return nil
 	}
@@ -229,20 +227,12 @@ func (h *hijacked) gone() bool {
 	return err != nil && !errors.Is(err, os.ErrDeadlineExceeded)
 }
 
-// status is the zero Status for an account that is gone.
-func (a *account) status() custody.Status {
-	if a == nil {
-		return custody.Status{}
-	}
-	return a.keeper.Status()
-}
-
 // mayListen reports whether a subscription goes on: the client still has its key and
 // the account, and the gateway goes on too.
-func (g *Gateway) mayListen(c caller) bool {
-	now := g.registry.find(c.id)
-	if now == nil || g.draining.Load() || !now.uses(c.account.AppID) || g.account(c.account.AppID) == nil {
+func (p *programs) mayListen(c caller) bool {
+	now := p.clients.Find(c.ID())
+	if now == nil || p.draining.Load() || !now.Uses(c.account.AppID) || p.accounts.find(c.account.AppID) == nil {
 		return false
 	}
-	return slices.Contains(now.hashes(time.Now()), c.key)
+	return now.Has(c.key, time.Now())
 }

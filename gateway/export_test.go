@@ -10,7 +10,7 @@ func Routes() []string {
 	for _, route := range apiRoutes {
 		routes = append(routes, route.method+" "+apiPrefix+route.path)
 	}
-	for pattern := range (*Gateway)(nil).adminRoutes(nil) {
+	for pattern := range (admin{}).routes() {
 		routes = append(routes, pattern)
 	}
 	return routes

@@ -59,17 +59,6 @@ func needles(values ...string) *[][]byte {
 	return &all
 }
 
-// hidden returns what to look for in answers about an account.
-func (a *account) hidden() [][]byte {
-	if a == nil {
-		return nil
-	}
-	if n := a.secrets.needles.Load(); n != nil {
-		return *n
-	}
-	return *needles(a.Secret.Reveal())
-}
-
 // hide takes the values out of an answer's header, and out of its body as it is read.
 func hide(resp *http.Response, needles [][]byte) {
 	for _, header := range []http.Header{resp.Header, resp.Trailer} {

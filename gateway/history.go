@@ -18,23 +18,6 @@ type Bucket struct {
 	Failures int       // this gateway tried to renew it, and could not
 }
 
-// History returns the last 24 hours of an account, the oldest quarter of an hour
-// first and the present one last, as this gateway saw them since it started; of all
-// accounts together where appID is "". It returns nil for an appid that the gateway
-// does not have.
-func (g *Gateway) History(appID string) []Bucket {
-	t := g.meter.all
-	if appID != "" {
-		t = g.meter.of(appID)
-	}
-	if t == nil {
-		return nil
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.history.at(time.Now())
-}
-
 // moment is what a history counts.
 type moment int
 

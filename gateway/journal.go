@@ -15,6 +15,9 @@ import (
 // program that fetches its token again and again must not push the lines of others out.
 const eachMinute = 10
 
+// noteTimeout is how long the store may take for a line.
+const noteTimeout = 2 * time.Second
+
 // journal writes what clients do. What admins do is rare, and written as it is.
 type journal struct {
 	ledger store.Ledger
@@ -90,7 +93,7 @@ func (j *journal) flush(ctx context.Context) {
 		err := j.ledger.Note(short, use.Fit())
 		cancel()
 		if err != nil {
-			j.log.Warn("lines of the journal are lost: the store did not take their number",
+			j.log.Warn("lines of the journal are lost: the store did not take their number", "log_code", "gateway_journal_lost",
 				"lines", l.more, "actor", use.Actor, "act", use.Act, "subject", use.Subject, "error", err)
 		}
 	}

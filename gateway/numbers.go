@@ -95,7 +95,7 @@ type Latency struct {
 // Numbers returns what was counted so far. It waits for nothing but its own
 // counting.
 func (g *Gateway) Numbers() Numbers {
-	c := g.meter
+	c := g.desk.meter
 	n := Numbers{
 		Start: c.start, All: c.all.numbers(), Nobody: c.nobody.numbers().Calls,
 		Clients: g.ClientNumbers(), Proxied: c.proxy.read(), Fetched: c.fetch.read(), Probed: c.probe.read(),
@@ -122,17 +122,31 @@ func (g *Gateway) Numbers() Numbers {
 // ClientNumbers returns what each client did at this gateway since it started, in the
 // order of their names.
 func (g *Gateway) ClientNumbers() []ClientNumbers {
-	clients := *g.registry.clients.Load()
-	list := make([]ClientNumbers, 0, len(clients))
-	for _, c := range clients {
-		n := ClientNumbers{Name: c.Name, Calls: c.use.calls.Load()}
-		if last := c.use.last.Load(); last != 0 {
-			n.Last = time.Unix(0, last)
-		}
-		list = append(list, n)
+	all := g.desk.clients.All()
+	list := make([]ClientNumbers, len(all))
+	for i, c := range all {
+		list[i].Name = c.Name
+		list[i].Calls, list[i].Last = c.Counted()
 	}
 	slices.SortFunc(list, func(a, b ClientNumbers) int { return cmp.Compare(a.Name, b.Name) })
 	return list
+}
+
+// History returns the last 24 hours of an account, the oldest quarter of an hour
+// first and the present one last, as this gateway saw them since it started; of all
+// accounts together where appID is "". It returns nil for an appid that the gateway
+// does not have.
+func (g *Gateway) History(appID string) []Bucket {
+	t := g.desk.meter.all
+	if appID != "" {
+		t = g.desk.meter.of(appID)
+	}
+	if t == nil {
+		return nil
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.history.at(time.Now())
 }
 
 func (t *tally) numbers() AccountNumbers {

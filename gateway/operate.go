@@ -4,11 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
-	"time"
 
 	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/gateway/clients"
 	"github.com/zhongkong-go/zhongkong/internal/gate"
 	"github.com/zhongkong-go/zhongkong/store"
 )
@@ -16,33 +14,12 @@ import (
 // ErrNoAccount is returned for an appid that the gateway does not have.
 var ErrNoAccount = errors.New("gateway: there is no such account")
 
-// AccountState is how an account is doing.
-type AccountState struct {
-	custody.Status // of its token; Key.API is the token API
-
-	Admin        bool // it came by the admin API, not by the configuration file
-	DailyFetches int  // the limit of a Beijing day over all gateways; 0 means that there is none
-}
-
 // Accounts returns the state of every account, in the order of the appids.
-func (g *Gateway) Accounts() []AccountState {
-	g.replacing.Lock()
-	admin := make(map[string]bool, len(g.admin))
-	for _, a := range g.admin {
-		admin[a.AppID] = true
-	}
-	g.replacing.Unlock()
-	all := make([]AccountState, 0, len(*g.accounts.Load()))
-	for _, a := range *g.accounts.Load() {
-		all = append(all, AccountState{Status: a.keeper.Status(), Admin: admin[a.AppID], DailyFetches: a.kind.DailyFetches})
-	}
-	slices.SortFunc(all, func(a, b AccountState) int { return strings.Compare(a.Key.AppID, b.Key.AppID) })
-	return all
-}
+func (g *Gateway) Accounts() []AccountState { return g.desk.accounts.states() }
 
 // Clients returns the clients of the gateway's store in the name of actor. What it
 // changes this gateway knows after [Gateway.Look], the others within five seconds.
-func (g *Gateway) Clients(actor string) *Clients { return &Clients{g.ledger, actor} }
+func (g *Gateway) Clients(actor string) *Clients { return clients.Of(g.ledger, actor) }
 
 // Uses returns the newest lines of the journal, newest first: who did what.
 func (g *Gateway) Uses(ctx context.Context, limit int) ([]store.Use, error) {
@@ -57,7 +34,7 @@ func (g *Gateway) Uses(ctx context.Context, limit int) ([]store.Use, error) {
 // limit: when which gateway fetched it, and what came of that. It returns
 // ErrNoAccount, and [errors.ErrUnsupported] of a store that is no custody.Journal.
 func (g *Gateway) Fetches(ctx context.Context, appID string, limit int) ([]custody.Entry, error) {
-	a := g.account(appID)
+	a := g.desk.accounts.find(appID)
 	if a == nil {
 		return nil, fmt.Errorf("%w: %s", ErrNoAccount, appID)
 	}
@@ -87,17 +64,17 @@ const (
 // new one would only invalidate it for the programs that use it. The error of an account without
 // a token is the Keeper's, which says what is wrong and when the next attempt is due.
 func (g *Gateway) Refresh(ctx context.Context, actor, appID string) (Refreshed, error) {
-	a := g.account(appID)
+	a := g.desk.accounts.find(appID)
 	if a == nil {
 		return "", fmt.Errorf("%w: %s", ErrNoAccount, appID)
 	}
-	if err := g.mustNote(ctx, actor, "refresh token", appID, ""); err != nil {
+	if err := g.desk.mustNote(ctx, actor, "refresh token", appID, ""); err != nil {
 		return "", fmt.Errorf("gateway: %w", err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, waitForToken)
 	defer cancel()
 	lived := a.keeper.Status().Live
-	tokens := current{g, appID}
+	tokens := g.desk.current(appID)
 	token, err := tokens.Token(ctx)
 	switch {
 	case err != nil:
@@ -125,7 +102,7 @@ func (g *Gateway) Refresh(ctx context.Context, actor, appID string) (Refreshed, 
 // Note writes a line into the journal. Write it before the act, and leave the act
 // alone when it fails.
 func (g *Gateway) Note(ctx context.Context, use store.Use) error {
-	if err := g.mustNote(ctx, use.Actor, use.Act, use.Subject, use.Detail); err != nil {
+	if err := g.desk.mustNote(ctx, use.Actor, use.Act, use.Subject, use.Detail); err != nil {
 		return fmt.Errorf("gateway: %w", err)
 	}
 	return nil
@@ -134,15 +111,15 @@ func (g *Gateway) Note(ctx context.Context, use store.Use) error {
 // WrongKey counts an attempt with a wrong admin key, and reports whether this address
 // has made so few of them that it is looked at. It logs those.
 func (g *Gateway) WrongKey(remote string) bool {
-	if !g.failures.add(remote, time.Now()) {
+	if !g.desk.attempt(remote) {
 		return false
 	}
-	g.cfg.Logger.Warn("refused an admin call", "remote", remote)
-	if g.ctx.Err() != nil {
+	g.cfg.Logger.Warn("refused an admin call", "log_code", "gateway_admin_call_refused", "remote", remote)
+	if g.desk.ctx.Err() != nil {
 		return true
 	}
-	g.background.Go(func() { // the stranger is not kept, nor is a store that is away a reason to
-		_ = g.note(g.ctx, "stranger "+gate.Address(remote).String(), "wrong admin key", "", "")
+	g.desk.background.Go(func() { // the stranger is not kept, nor is a store that is away a reason to
+		_ = g.desk.note(g.desk.ctx, "stranger "+gate.Address(remote).String(), "wrong admin key", "", "")
 	})
 	return true
 }

@@ -12,20 +12,21 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
+	"github.com/zhongkong-go/zhongkong/gateway/clients"
+	"github.com/zhongkong-go/zhongkong/gateway/login"
 	"github.com/zhongkong-go/zhongkong/internal/gate"
 	"github.com/zhongkong-go/zhongkong/internal/network"
 	"github.com/zhongkong-go/zhongkong/platform"
 )
 
 const (
+	userTokenPath = "/sns/oauth2/access_token" //nolint:gosec // a path, no credential
 	componentPath = "/cgi-bin/component/api_component_token"
 	ridPath       = "/cgi-bin/openapi/rid/get"
 	maxRedacted   = 4 << 20  // of an answer that is read to be redacted
 	maxSecret     = 64 << 10 // of a body in which a key is replaced
-	bufferBytes   = 32 << 10 // with which answers are copied
 	connectTime   = 5 * time.Second
 	headerTime    = 60 * time.Second // from the request's last byte to the answer's first
 	idleTime      = 90 * time.Second
@@ -41,7 +42,7 @@ const (
 // WeChat: code2Session, 网页授权, clearQuotaByAppSecret, 第三方平台.
 var secretPaths = map[string]bool{
 	"/sns/jscode2session":                      true,
-	"/sns/oauth2/access_token":                 true,
+	userTokenPath:                              true,
 	"/cgi-bin/clear_quota/v2":                  true,
 	componentPath:                              true,
 	"/cgi-bin/component/api_start_push_ticket": true,
@@ -67,11 +68,30 @@ func newTransport() http.RoundTripper {
 	}))
 }
 
-// newProxy returns what carries an account's calls to WeChat: a ReverseProxy over
+// relay carries calls to WeChat.
+type relay struct {
+	*desk
+
+	limits   Limits
+	api      *platform.API
+	upstream http.RoundTripper
+	bare     http.Handler // the proxy for calls without the account's token
+}
+
+func newRelay(d *desk, limits Limits, api *platform.API) *relay {
+	r := &relay{desk: d, limits: limits, api: api, upstream: watched{api.RoundTripper()}}
+	r.bare = r.reverse(&bare{r.upstream}, func(r *http.Request) *account {
+		a, _ := r.Context().Value(accountKey{}).(*account)
+		return a
+	})
+	return r
+}
+
+// proxy returns what carries an account's calls to WeChat: a ReverseProxy over
 // the platform's Transport, which puts the token in, and recovers.
-func (g *Gateway) newProxy(appID string) http.Handler {
-	return g.reverse(&platform.Transport{Base: watched{g.upstream}, Tokens: current{g, appID}, API: g.api},
-		func(*http.Request) *account { return g.account(appID) })
+func (y *relay) proxy(appID string) http.Handler {
+	return y.reverse(&platform.Transport{Base: y.upstream, Tokens: y.current(appID), API: y.api},
+		func(*http.Request) *account { return y.accounts.find(appID) })
 }
 
 // upHeaders are what WeChat is told of a caller's header; beside them, all that begin
@@ -83,8 +103,8 @@ var upHeaders = map[string]bool{
 
 // reverse returns a proxy over rt. Its requests have their path and query already. of
 // says whose secrets an answer must not show; nil for nobody's.
-func (g *Gateway) reverse(rt http.RoundTripper, of func(*http.Request) *account) http.Handler {
-	base, err := url.Parse(g.api.Base())
+func (y *relay) reverse(rt http.RoundTripper, of func(*http.Request) *account) http.Handler {
+	base, err := url.Parse(y.api.Base())
 	if err != nil {
 		panic(err) // platform.New has parsed it
 	}
@@ -106,7 +126,7 @@ func (g *Gateway) reverse(rt http.RoundTripper, of func(*http.Request) *account)
 		},
 		Transport:    rt,
 		BufferPool:   buffers,
-		ErrorHandler: g.failed,
+		ErrorHandler: y.failed,
 		ModifyResponse: func(resp *http.Response) error {
 			if err := modify(resp); err != nil {
 				return err
@@ -116,13 +136,13 @@ func (g *Gateway) reverse(rt http.RoundTripper, of func(*http.Request) *account)
 			}
 			return nil
 		},
-		ErrorLog: slog.NewLogLogger(g.cfg.Logger.Handler(), slog.LevelDebug),
+		ErrorLog: slog.NewLogLogger(y.log.Handler(), slog.LevelDebug),
 	}
 }
 
 // failed answers a call that WeChat did not. The error is one of platform's, which
 // hold no secret.
-func (g *Gateway) failed(w http.ResponseWriter, r *http.Request, err error) {
+func (y *relay) failed(w http.ResponseWriter, r *http.Request, err error) {
 	o, _ := w.(*observed)
 	if o == nil {
 		o = &observed{ResponseWriter: w, start: time.Now()}
@@ -140,7 +160,7 @@ func (g *Gateway) failed(w http.ResponseWriter, r *http.Request, err error) {
 		refused.status, refused.text = http.StatusBadGateway, carriedOut
 		refused.why += "; WeChat may have carried out the call, and the caller was told so"
 	}
-	g.refused(o, r, r.URL.Path, refused)
+	y.refused(o, r, r.URL.Path, refused)
 }
 
 func modify(resp *http.Response) error {
@@ -176,7 +196,7 @@ func redact(resp *http.Response) error {
 }
 
 // serveCall carries a call to WeChat, in the name of a client.
-func (g *Gateway) serveCall(w *observed, r *http.Request, path string) *refusal {
+func (y *relay) serveCall(w *observed, r *http.Request, path string) *refusal {
 	now := time.Now()
 	ctx, cancel := context.WithTimeout(r.Context(), callTime)
 	defer cancel()
@@ -189,37 +209,37 @@ func (g *Gateway) serveCall(w *observed, r *http.Request, path string) *refusal 
 		return refuse(codeURL, "the gateway carries HTTP requests alone")
 	case r.Method != http.MethodGet && r.Method != http.MethodHead && r.Method != http.MethodPost:
 		return refuse(codeURL, "WeChat's API takes GET and POST")
-	case strings.Contains(path, keyPrefix), keyInHeader(r.Header):
+	case strings.Contains(path, clients.KeyPrefix), keyInHeader(r.Header):
 		return refuse(codeNotAllowed, "a client key stands in the path, or in another header than Authorization: it would go to WeChat")
 	case userPaths[path]:
-		return g.serveUser(w, out, path, now)
+		return y.serveUser(w, out, path, now)
 	case secretPaths[path]:
-		return g.serveSecret(w, out, path, now)
+		return y.serveSecret(w, out, path, now)
 	}
 	rest, token, refused := takeToken(r.URL.RawQuery)
 	if refused != nil {
 		return refused
 	}
 	u.RawQuery = rest
-	c, a, refused := g.authenticate(w, r, token, now)
+	c, a, refused := y.authenticate(w, r, token, now)
 	if refused != nil {
 		return refused
 	}
-	if !c.paths.allows(path) {
+	if !c.Allows(path) {
 		return refuse(codeNotAllowed, "the path is not one of the client's")
 	}
 	if refused := admit(c); refused != nil {
 		return refused
 	}
 	if path == ticketPath {
-		return g.serveTicket(w, out, a)
+		return fetches{y.desk}.serveTicket(w, out, a)
 	}
-	done, refused := g.keepBody(w, out)
+	done, refused := y.keepBody(w, out)
 	if refused != nil {
 		return refused
 	}
 	defer done()
-	g.carry(a.proxy, w, out)
+	y.carry(a.proxy, w, out)
 	return nil
 }
 
@@ -227,7 +247,7 @@ func (g *Gateway) serveCall(w *observed, r *http.Request, path string) *refusal 
 func keyInHeader(h http.Header) bool {
 	for name, values := range h {
 		for _, value := range values {
-			if name != "Authorization" && strings.Contains(value, keyPrefix) || strings.Contains(name, "Zkkey_") {
+			if name != "Authorization" && strings.Contains(value, clients.KeyPrefix) || strings.Contains(name, "Zkkey_") {
 				return true
 			}
 		}
@@ -236,7 +256,7 @@ func keyInHeader(h http.Header) bool {
 }
 
 // authenticate returns whose call it is: by gateway token, or by key and appid.
-func (g *Gateway) authenticate(w *observed, r *http.Request, token string, now time.Time) (*client, *account, *refusal) {
+func (y *relay) authenticate(w *observed, r *http.Request, token string, now time.Time) (*clients.Live, *account, *refusal) {
 	ctx := r.Context()
 	key, hasBearer := bearer(r.Header)
 	switch {
@@ -245,39 +265,25 @@ func (g *Gateway) authenticate(w *observed, r *http.Request, token string, now t
 	case hasBearer && (len(r.Header["Authorization"]) > 1 || len(r.Header[appIDHeader]) > 1):
 		return nil, nil, refuse(codeSecret, "the call has several keys or appids")
 	case hasBearer:
-		c, _, refused := g.byKey(ctx, w, key, now)
+		c, _, refused := y.byKey(ctx, w, key, now)
 		if refused != nil {
 			return nil, nil, refused
 		}
-		a, refused := g.ofClient(ctx, w, c, r.Header.Get(appIDHeader))
+		a, refused := y.ofClient(ctx, w, c, r.Header.Get(appIDHeader))
 		return c, a, refused
 	case token == "":
 		return nil, nil, refuse(codeNoToken, "the call has no access_token and no key")
 	}
-	c, said, refused := g.byToken(token, now)
-	if refused != nil && refused.unproven {
-		g.registry.refresh(ctx)
-		c, said, refused = g.byToken(token, now)
-	}
+	c, appID, err := y.clients.ByToken(ctx, token, now)
 	switch {
-	case refused != nil && !g.registry.loaded.Load():
+	case err != nil && !y.clients.Known():
 		return nil, nil, unknownYet()
-	case refused != nil:
-		return nil, nil, refused
+	case err != nil:
+		return nil, nil, badToken(err)
 	}
 	w.of(c)
-	a, refused := g.ofClient(ctx, w, c, said.appID)
+	a, refused := y.ofClient(ctx, w, c, appID)
 	return c, a, refused
-}
-
-// byToken returns the client that a gateway token was made for, and what it says.
-func (g *Gateway) byToken(token string, now time.Time) (*client, ticket, *refusal) {
-	var c *client
-	said, refused := g.tokens.open(token, now, func(id clientID) []keyHash {
-		c = g.registry.find(id)
-		return c.hashes(now)
-	})
-	return c, said, refused
 }
 
 // takeToken takes the access_token off a query, however it is written. A query that
@@ -302,7 +308,7 @@ func takeToken(query string) (rest, token string, refused *refusal) {
 			return "", "", refuse(codeURL, "the query cannot be read")
 		}
 		switch {
-		case name != tokenParam && strings.Contains(value, keyPrefix), strings.Contains(name, keyPrefix):
+		case name != tokenParam && strings.Contains(value, clients.KeyPrefix), strings.Contains(name, clients.KeyPrefix):
 			return "", "", refuse(codeNotAllowed, "the query holds a client key, which would go to WeChat: this path takes no secret")
 		case name == tokenParam && found:
 			return "", "", refuse(codeToken, "the query holds several access_tokens")
@@ -325,29 +331,29 @@ var errCrowded = errors.New("gateway: too many calls without a key are under way
 // gateway's is in it, and what WeChat says about it renews nothing. SDKs send nothing
 // else, so it passes without a key; a key that is there has to be right, and its
 // client's paths and rate hold.
-func (g *Gateway) serveUser(w *observed, out *http.Request, path string, now time.Time) *refusal {
+func (y *relay) serveUser(w *observed, out *http.Request, path string, now time.Time) *refusal {
 	_, token, refused := takeToken(out.URL.RawQuery)
 	if refused != nil {
 		return refused
 	}
-	if strings.Contains(token, keyPrefix) || strings.HasPrefix(token, tokenPrefix) {
+	if strings.Contains(token, clients.KeyPrefix) || strings.HasPrefix(token, clients.TokenPrefix) {
 		return refuse(codeToken, "the access_token is the gateway's, or a key: this path takes the end user's")
 	}
 	out.Body = http.MaxBytesReader(w, out.Body, maxSecret)
 	key, has := bearer(out.Header)
 	if has {
-		c, _, refused := g.byKey(out.Context(), w, key, now)
+		c, _, refused := y.byKey(out.Context(), w, key, now)
 		switch {
 		case refused != nil:
 			return refused
-		case !c.paths.allows(path):
+		case !c.Allows(path):
 			return refuse(codeNotAllowed, "the path is not one of the client's")
 		}
 		if refused := admit(c); refused != nil {
 			return refused
 		}
 	}
-	done, refused := g.keepBody(w, out)
+	done, refused := y.keepBody(w, out)
 	if refused != nil {
 		return refused
 	}
@@ -355,16 +361,16 @@ func (g *Gateway) serveUser(w *observed, out *http.Request, path string, now tim
 	if !has {
 		ctx, cancel := context.WithCancelCause(out.Context())
 		defer cancel(nil)
-		defer g.keyless.Enter(gate.Address(out.RemoteAddr), func() { cancel(errCrowded) }).Exit()
+		defer y.keyless.Enter(gate.Address(out.RemoteAddr), func() { cancel(errCrowded) }).Exit()
 		out = out.WithContext(ctx)
 	}
-	g.carry(g.bare, w, out)
+	y.carry(y.bare, w, out)
 	return nil
 }
 
 // serveSecret carries a call that is made with the AppSecret: the client gives its
 // key in its place.
-func (g *Gateway) serveSecret(w *observed, out *http.Request, path string, now time.Time) *refusal {
+func (y *relay) serveSecret(w *observed, out *http.Request, path string, now time.Time) *refusal {
 	body, err := io.ReadAll(http.MaxBytesReader(w, out.Body, maxSecret))
 	if err != nil {
 		return refuse(codeFormat, "the body did not arrive, or has more than %d bytes", maxSecret)
@@ -388,16 +394,19 @@ func (g *Gateway) serveSecret(w *observed, out *http.Request, path string, now t
 	if key == "" {
 		return refuse(codeNoSecret, "no key was given: the secret is the client's zhongkong key")
 	}
-	c, _, refused := g.byKey(out.Context(), w, key, now)
+	c, _, refused := y.byKey(out.Context(), w, key, now)
 	if refused != nil {
 		return refused
 	}
-	a, refused := g.ofClient(out.Context(), w, c, appID)
+	a, refused := y.ofClient(out.Context(), w, c, appID)
 	if refused != nil {
 		return refused
 	}
 	if refused := mayUseSecret(c, path); refused != nil {
 		return refused
+	}
+	if code := query.Get("code"); path == userTokenPath && strings.HasPrefix(code, login.Prefix) {
+		return y.redeem(out.Context(), w, c, a.AppID, code)
 	}
 	for _, name := range secretNames {
 		if query.Has(name) {
@@ -413,33 +422,20 @@ func (g *Gateway) serveSecret(w *observed, out *http.Request, path string, now t
 			return refuse(codeFormat, "the body is no JSON object")
 		}
 	}
-	if strings.Contains(out.URL.RawQuery, keyPrefix) || bytes.Contains(body, []byte(keyPrefix)) {
+	if strings.Contains(out.URL.RawQuery, clients.KeyPrefix) || bytes.Contains(body, []byte(clients.KeyPrefix)) {
 		return refuse(codeNotAllowed, "a client key stands where no secret belongs, and would go to WeChat")
 	}
-	if refused := g.note(out.Context(), "client "+c.Name, "use AppSecret", a.AppID, path); refused != nil {
-		// People log in this way: they do not wait for the journal's recovery.
-		g.cfg.Logger.Warn(
-			"the AppSecret is used, and the journal does not say so",
-			"client",
-			c.Name,
-			"appid",
-			a.AppID,
-			"path",
-			path,
-			"cause",
-			refused.why,
-		)
-	}
+	y.noteSecret(out.Context(), c.Name, a.AppID, path)
 	setBody(out, body)
 	out = out.WithContext(context.WithValue(out.Context(), accountKey{}, a))
-	g.carry(g.bare, w, out)
+	y.carry(y.bare, w, out)
 	return nil
 }
 
 // mayUseSecret checks the client's paths and rate.
-func mayUseSecret(c *client, path string) *refusal {
+func mayUseSecret(c *clients.Live, path string) *refusal {
 	switch {
-	case !c.paths.allows(path):
+	case !c.Allows(path):
 		return refuse(codeNotAllowed, "the path is not one of the client's")
 	case path == componentPath && !c.Real:
 		return refuse(codeNotAllowed, "the answer is a real token of WeChat's: the client is none that gets those (--real)")
@@ -497,10 +493,12 @@ func (b *bare) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// pool holds the buffers that answers are copied with.
-type pool struct{ sync.Pool }
-
-var buffers = &pool{sync.Pool{New: func() any { return new([bufferBytes]byte) }}}
-
-func (p *pool) Get() []byte  { return p.Pool.Get().(*[bufferBytes]byte)[:] }
-func (p *pool) Put(b []byte) { p.Pool.Put((*[bufferBytes]byte)(b)) }
+// carry sends a call to WeChat and passes the answer on.
+func (y *relay) carry(proxy http.Handler, w *observed, out *http.Request) {
+	w.proxied = true
+	if !repeatable(out.Method) {
+		w.sending = new(sending)
+		out = out.WithContext(context.WithValue(out.Context(), sendingKey{}, w.sending))
+	}
+	proxy.ServeHTTP(w, out)
+}

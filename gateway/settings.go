@@ -18,9 +18,13 @@ import (
 	"github.com/goccy/go-yaml/ast"
 
 	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/gateway/fanout"
 	"github.com/zhongkong-go/zhongkong/internal/shape"
+	"github.com/zhongkong-go/zhongkong/internal/weblogin"
 	"github.com/zhongkong-go/zhongkong/platform"
 )
+
+const minAdminKey = 32 // characters
 
 // Account is a WeChat account of the gateway.
 type Account struct {
@@ -80,6 +84,7 @@ type Settings struct {
 	Store     string
 	APIBase   string
 	Log       Log
+	Login     Login
 	Timing    custody.Timing // of every renewal; a zero field means its default
 
 	// DrainGrace is how long new calls are taken after the program was told to end, while
@@ -158,6 +163,7 @@ type (
 		Store     string        `yaml:"store"`
 		APIBase   string        `yaml:"api_base"`
 		Log       logFile       `yaml:"log"`
+		Login     loginFile     `yaml:"login"`
 		Timing    timingFile    `yaml:"timing"`
 		Drain     string        `yaml:"drain_grace"`
 		Accounts  []accountFile `yaml:"accounts"`
@@ -172,6 +178,10 @@ type (
 		PlainHTTP  bool         `yaml:"plain_http"`
 		Key        secretSource `yaml:"key"`
 		MetricsKey secretSource `yaml:"metrics_key"`
+	}
+	loginFile struct {
+		Origin   string `yaml:"origin"`
+		OpenBase string `yaml:"open_base"`
 	}
 	logFile struct {
 		Level  string `yaml:"level"`
@@ -371,6 +381,7 @@ func parse(content []byte, folder string, env func(string) (string, bool), parts
 	s := &Settings{
 		Listen: file.Listen, PlainHTTP: file.PlainHTTP, TLS: TLS(file.TLS), Store: file.Store, APIBase: file.APIBase,
 		Admin: Admin{Listen: file.Admin.Listen, PlainHTTP: file.Admin.PlainHTTP}, Log: Log{Format: file.Log.Format},
+		Login: Login(file.Login),
 	}
 	if err := s.TLS.complete(folder, at); err != nil {
 		return nil, err
@@ -385,6 +396,11 @@ func parse(content []byte, folder string, env func(string) (string, bool), parts
 	}
 	if _, err := platform.New(platform.Config{Base: s.APIBase}); err != nil {
 		return nil, at("$.api_base", fmt.Errorf("api_base %s", strings.TrimPrefix(err.Error(), "platform: Config.Base ")))
+	}
+	for _, f := range []struct{ name, value string }{{"origin", s.Login.Origin}, {"open_base", s.Login.OpenBase}} {
+		if err := weblogin.CheckOrigin(f.value); err != nil && f.value != "" {
+			return nil, at("$.login."+f.name, fmt.Errorf("login.%s %w", f.name, err))
+		}
 	}
 	var err error
 	if s.Timing, err = file.Timing.read(at); err != nil {
@@ -509,7 +525,7 @@ func (f accountFile) read(folder string, env func(string) (string, bool), at fun
 		return a, at("", errors.New("the account has no appid"))
 	case misplaced != nil:
 		return a, at("."+accountFields[misplaced.Index], misplaced)
-	case !isAppID(f.AppID):
+	case !shape.IsID(f.AppID):
 		return a, at(".appid", errors.New("the appid holds other characters than letters, digits, '-' and '_', or is too long"))
 	case f.Secret.isZero() && !f.without:
 		return a, at("", fmt.Errorf("the account %s has no secret: its AppSecret is in the console (开发密钥)", plainly(f.AppID)))
@@ -520,10 +536,10 @@ func (f accountFile) read(folder string, env func(string) (string, bool), at fun
 		return a, at(".token_api", fmt.Errorf("%s", strings.TrimPrefix(err.Error(), "platform: ")))
 	}
 	if callbackErr == nil && a.Callback != nil {
-		callbackErr = a.Callback.check(a.AppID)
+		callbackErr = a.Callback.Check(a.AppID)
 	}
-	if field, ok := errors.AsType[*fieldError](callbackErr); ok {
-		return a, at(".callback"+field.field, fmt.Errorf("callback of %s: %w", f.AppID, field.err))
+	if field, ok := errors.AsType[*fanout.FieldError](callbackErr); ok {
+		return a, at(".callback"+field.Field, fmt.Errorf("callback of %s: %w", f.AppID, field.Err))
 	}
 	return a, callbackErr
 }
@@ -548,40 +564,6 @@ func unmarshal(content []byte, into any) (err error) {
 	default:
 		return yamlError(err)
 	}
-}
-
-// maxDepth is how deep what a peer sends may be nested: accounts, their callbacks,
-// subscribers and rules need eight.
-const maxDepth = 24
-
-// shallow refuses what is nested so deep that reading it would take gigabytes, before
-// any parser sees it. It counts brackets that were not closed, be they quoted or not,
-// and the dashes of lists that begin in one line.
-func shallow(content []byte) error {
-	depth, dashes, front := 0, 0, true
-	for _, c := range content {
-		switch c {
-		case '[', '{':
-			depth++
-		case ']', '}':
-			depth = max(0, depth-1)
-		case '\n', '\r':
-			dashes, front = 0, true
-			continue
-		case '-', '?', ':':
-			if front {
-				dashes++
-			}
-		case ' ', '\t':
-			continue
-		default:
-			front = false
-		}
-		if depth > maxDepth || dashes > maxDepth {
-			return fmt.Errorf("the body is nested more than %d deep", maxDepth)
-		}
-	}
-	return nil
 }
 
 // yamlError returns what the parser says without the lines that it would quote.

@@ -28,6 +28,8 @@ func TestSettings(t *testing.T) {
 	s, err := gateway.ParseSettings([]byte(`
 listen: 0.0.0.0:8300
 plain_http: true
+login:
+  origin: https://login.example
 tls: {cert: cert.pem, key: /etc/key.pem}
 admin:
   listen: 127.0.0.1:8301
@@ -62,7 +64,8 @@ accounts:
 			t.Errorf("account %d: %+v with %q", i, got, got.Secret.Reveal())
 		}
 	}
-	if s.TLS.Cert != filepath.Join(folder, "cert.pem") || s.TLS.Key != "/etc/key.pem" || s.Admin.Key.IsZero() || s.Admin.MetricsKey.Reveal() != strings.Repeat("m", 32) || !s.PlainHTTP || s.Log.Level.String() != "DEBUG" {
+	if s.TLS.Cert != filepath.Join(folder, "cert.pem") || s.TLS.Key != "/etc/key.pem" || s.Admin.Key.IsZero() || s.Admin.MetricsKey.Reveal() != strings.Repeat("m", 32) || !s.PlainHTTP || s.Log.Level.String() != "DEBUG" ||
+		s.Login != (gateway.Login{Origin: "https://login.example"}) {
 		t.Errorf("%+v", s)
 	}
 	if want := (custody.Timing{
@@ -104,6 +107,8 @@ func TestSettingsMistakes(t *testing.T) {
 		{"admin:\n  metrics_key: short\n", "line 2: admin.metrics_key: it needs at least 32"},
 		{"admin:\n  key: " + secret + secret + "\n  metrics_key: " + secret + secret + "\n", "line 3: admin.metrics_key is the admin key"},
 		{"log:\n  level: loud\n", `line 2: log.level is "loud"`},
+		{"login:\n  origin: login.example\n", "line 2: login.origin has to be https:// or http:// and a host"},
+		{"login: {open_base: https://open.weixin.qq.com/}\n", "line 1: login.open_base has to be"},
 		{"log: {format: xml}\n", `line 1: log.format is "xml"`},
 		{"plain_http: perhaps\n", "line 1: "},
 		{"timing:\n  fetch_timeout: 8\n", `line 2: timing.fetch_timeout is "8": it must be a positive duration`},

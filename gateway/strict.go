@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"strings"
 )
 
@@ -47,4 +48,50 @@ func readJSON(body []byte, into any) error {
 		return errors.New("something stands behind the JSON object")
 	}
 	return json.Unmarshal(body, into)
+}
+
+// readBody reads the body of a call of the gateway's own API.
+func readBody(r *http.Request, into any) *refusal {
+	body, err := io.ReadAll(io.LimitReader(r.Body, maxFetchBody+1))
+	switch {
+	case err != nil || len(body) > maxFetchBody:
+		return refuse(codeTooBig, "the body did not arrive, or has more than %d bytes", maxFetchBody)
+	case readJSON(body, into) != nil:
+		return refuse(codeFormat, "the body is not the JSON that was expected")
+	}
+	return nil
+}
+
+// maxDepth is how deep what a peer sends may be nested: accounts, their callbacks,
+// subscribers and rules need eight.
+const maxDepth = 24
+
+// shallow refuses what is nested so deep that reading it would take gigabytes, before
+// any parser sees it. It counts brackets that were not closed, be they quoted or not,
+// and the dashes of lists that begin in one line.
+func shallow(content []byte) error {
+	depth, dashes, front := 0, 0, true
+	for _, c := range content {
+		switch c {
+		case '[', '{':
+			depth++
+		case ']', '}':
+			depth = max(0, depth-1)
+		case '\n', '\r':
+			dashes, front = 0, true
+			continue
+		case '-', '?', ':':
+			if front {
+				dashes++
+			}
+		case ' ', '\t':
+			continue
+		default:
+			front = false
+		}
+		if depth > maxDepth || dashes > maxDepth {
+			return fmt.Errorf("the body is nested more than %d deep", maxDepth)
+		}
+	}
+	return nil
 }

@@ -3,7 +3,6 @@ package gateway
 import (
 	"context"
 	"errors"
-	"io"
 	"net/http"
 	"time"
 
@@ -18,7 +17,7 @@ const rejectEvery = 10 * time.Minute
 
 // serveTicket answers getticket from a Keeper, in WeChat's shape: programs may ask as
 // often as they like, and WeChat is asked some twelve times a day.
-func (g *Gateway) serveTicket(w *observed, r *http.Request, a *account) *refusal {
+func (f fetches) serveTicket(w *observed, r *http.Request, a *account) *refusal {
 	if r.Method != http.MethodGet {
 		return refuse(codeRequireGET, "the method is not GET")
 	}
@@ -28,7 +27,7 @@ func (g *Gateway) serveTicket(w *observed, r *http.Request, a *account) *refusal
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), waitForToken)
 	defer cancel()
-	ticket, err := current{g, a.AppID}.ticket(ctx, t)
+	ticket, err := f.current(a.AppID).ticket(ctx, t)
 	if err != nil {
 		return noToken(err)
 	}
@@ -43,7 +42,7 @@ func (g *Gateway) serveTicket(w *observed, r *http.Request, a *account) *refusal
 
 // ticketOf returns the type of ticket that a call of the gateway's own API is about.
 func ticketOf(r *http.Request, c caller) (platform.TicketType, *refusal) {
-	if !c.paths.allows(ticketPath) {
+	if !c.Allows(ticketPath) {
 		return "", refuse(codeNotAllowed, "the path of tickets is not one of the client's")
 	}
 	t, err := platform.ParseTicketType(r.PathValue("type"))
@@ -53,20 +52,35 @@ func ticketOf(r *http.Request, c caller) (platform.TicketType, *refusal) {
 	return t, nil
 }
 
+// readTicket reads a body that names a ticket; expected is what the caller sees otherwise.
+func readTicket(r *http.Request, expected string) (string, *refusal) {
+	var q struct {
+		Ticket string `json:"ticket"`
+	}
+	refused := readBody(r, &q)
+	if refused == nil && q.Ticket == "" {
+		refused = refuse(codeFormat, "the body names no ticket")
+	}
+	if refused != nil && refused.code == codeFormat {
+		refused.text = "the body has to be " + expected
+	}
+	return q.Ticket, refused
+}
+
 func giveTicket(w *observed, c caller, t platform.TicketType, ticket custody.Token) {
 	writeJSONLine(w, map[string]any{
 		"appid": c.account.AppID, "type": t, "ticket": ticket.Value(), "expires_in": int64(ticket.Left() / time.Second),
 	})
 }
 
-func (g *Gateway) apiTicket(w *observed, r *http.Request, c caller) *refusal {
+func (p *programs) apiTicket(w *observed, r *http.Request, c caller) *refusal {
 	t, refused := ticketOf(r, c)
 	if refused != nil {
 		return refused
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), waitForToken)
 	defer cancel()
-	ticket, err := current{g, c.account.AppID}.ticket(ctx, t)
+	ticket, err := p.current(c.account.AppID).ticket(ctx, t)
 	if err != nil {
 		return noToken(err)
 	}
@@ -76,31 +90,23 @@ func (g *Gateway) apiTicket(w *observed, r *http.Request, c caller) *refusal {
 
 // apiRejectTicket receives a ticket that a page found invalid, and answers the one to
 // use instead. A ticket that is not the current one any more leads to no fetch.
-func (g *Gateway) apiRejectTicket(w *observed, r *http.Request, c caller) *refusal {
+func (p *programs) apiRejectTicket(w *observed, r *http.Request, c caller) *refusal {
 	t, refused := ticketOf(r, c)
 	if refused != nil {
 		return refused
 	}
-	body, err := io.ReadAll(io.LimitReader(r.Body, maxFetchBody+1))
-	if err != nil || len(body) > maxFetchBody {
-		return refuse(codeTooBig, "the body did not arrive, or has more than %d bytes", maxFetchBody)
-	}
-	var q struct {
-		Ticket string `json:"ticket"`
-	}
-	if readJSON(body, &q) != nil || q.Ticket == "" {
-		refused := refuse(codeFormat, "the body is not the JSON that was expected")
-		refused.text = `the body has to be {"ticket":"the ticket that a page found invalid"}`
+	q, refused := readTicket(r, `{"ticket":"the ticket that a page found invalid"}`)
+	if refused != nil {
 		return refused
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), waitForToken)
 	defer cancel()
-	ticket, err := current{g, c.account.AppID}.ticket(ctx, t)
+	ticket, err := p.current(c.account.AppID).ticket(ctx, t)
 	if err != nil {
 		return noToken(err)
 	}
-	if ticket.Value() == q.Ticket {
-		if ticket, refused = g.renewTicket(ctx, c, t, ticket); refused != nil {
+	if ticket.Value() == q {
+		if ticket, refused = p.renewTicket(ctx, c, t, ticket); refused != nil {
 			return refused
 		}
 	}
@@ -109,7 +115,7 @@ func (g *Gateway) apiRejectTicket(w *observed, r *http.Request, c caller) *refus
 }
 
 // renewTicket has the current ticket renewed, once the journal says so.
-func (g *Gateway) renewTicket(ctx context.Context, c caller, t platform.TicketType, ticket custody.Token) (custody.Token, *refusal) {
+func (p *programs) renewTicket(ctx context.Context, c caller, t platform.TicketType, ticket custody.Token) (custody.Token, *refusal) {
 	a := c.account
 	same := func(wait time.Duration, why string) *refusal {
 		refused := refuse(codeAccepted, "%s", why)
@@ -119,13 +125,13 @@ func (g *Gateway) renewTicket(ctx context.Context, c caller, t platform.TicketTy
 		return refused
 	}
 	wait := a.mayRenew(t, time.Now())
-	if wait > 0 && !g.hasOther(ctx, a, t, ticket) {
+	if wait > 0 && !p.hasOther(ctx, a, t, ticket) {
 		return custody.Token{}, same(wait, "it was renewed a moment ago, and WeChat allows few fetches of tickets")
 	}
-	if refused := g.note(ctx, "client "+c.Name, "reject ticket", a.AppID, string(t)); refused != nil {
+	if refused := p.note(ctx, "client "+c.Name, "reject ticket", a.AppID, string(t)); refused != nil {
 		return custody.Token{}, refused
 	}
-	next, err := current{g, a.AppID}.rejectTicket(ctx, t, ticket.Value())
+	next, err := p.current(a.AppID).rejectTicket(ctx, t, ticket.Value())
 	switch {
 	case errors.Is(err, custody.ErrRefused), err == nil && next.Value() == ticket.Value():
 		return custody.Token{}, same(
@@ -141,10 +147,10 @@ func (g *Gateway) renewTicket(ctx context.Context, c caller, t platform.TicketTy
 
 // hasOther reports whether the store has another ticket, which another gateway fetched:
 // a Reject takes that one, and costs no fetch.
-func (g *Gateway) hasOther(ctx context.Context, a *account, t platform.TicketType, ticket custody.Token) bool {
-	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+func (p *programs) hasOther(ctx context.Context, a *account, t platform.TicketType, ticket custody.Token) bool {
+	ctx, cancel := context.WithTimeout(ctx, noteTimeout)
 	defer cancel()
-	record, err := g.cfg.Store.Load(ctx, g.api.TicketKey(a.AppID, t))
+	record, err := p.accounts.cfg.Store.Load(ctx, p.accounts.api.TicketKey(a.AppID, t))
 	return err == nil && record.Value != "" && record.Fence > ticket.Fence()
 }
 

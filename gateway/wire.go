@@ -1,15 +1,18 @@
 package gateway
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/gateway/clients"
 )
 
 // The errcodes that the gateway answers with, each where WeChat would.
@@ -32,6 +35,9 @@ const (
 	codeFormat      = 47001
 	codeNotAllowed  = 48001
 	codeParameter   = 40035
+	codeCode        = 40029
+	codeCodeUsed    = 40163
+	codeCodeExpired = 42003
 	codeOwn         = -3 // the gateway's own credentials are refused, not the caller's
 	codeAccepted    = -2 // of the gateway's own API alone, which does not show it
 )
@@ -56,6 +62,9 @@ var texts = map[int]string{ //nolint:gosec // messages
 	codeFormat:      "data format error",
 	codeNotAllowed:  "api unauthorized",
 	codeParameter:   "invalid parameter",
+	codeCode:        "invalid code",
+	codeCodeUsed:    "code been used",
+	codeCodeExpired: "code expired",
 }
 
 // refusal is the gateway's own answer to a call, in place of WeChat's.
@@ -65,8 +74,6 @@ type refusal struct {
 	why    string // for the log; never a secret
 
 	text string // of WeChat's API: plain text instead of JSON; of the gateway's own: other words than those of the code
-
-	unproven bool // of a gateway token: the store may know a client that proves it
 
 	// Of the gateway's own API, where api is set:
 	api   bool
@@ -170,4 +177,117 @@ func writeJSON(w http.ResponseWriter, status int, value any) {
 	}
 	w.Header()["Cache-Control"] = noStore
 	writeBytes(w, status, append(body, '\n'))
+}
+
+// apiPrefix is where the gateway's own API is, beside WeChat's. WeChat has no such
+// path.
+const apiPrefix = "/zhongkong/v1/"
+
+// errTooLong answers a body that is longer, by its own account, than anything on its path.
+var errTooLong = &refusal{code: codeTooBig, status: http.StatusRequestEntityTooLarge, why: "the body is longer than the limit"}
+
+// badToken refuses a gateway token.
+func badToken(err error) *refusal {
+	refused := refuse(codeToken, "%v", err)
+	if e, ok := errors.AsType[*clients.TokenError](err); ok && e.Expired {
+		refused.code = codeExpired
+	}
+	return refused
+}
+
+// maxFetchBody is the longest body of what gives tokens out.
+const maxFetchBody = 64 << 10
+
+// noToken says why there is no real token, with the errcode that WeChat gave.
+func noToken(err error) *refusal {
+	r := refuse(codeBusy, "%v", err)
+	var failure *custody.Error
+	switch {
+	case errors.As(err, &failure):
+		if failure.Code > 0 {
+			r.code = failure.Code
+		}
+		r.class, r.retry = failure.Class, failure.RetryAfter
+	case errors.Is(err, errNoAccount):
+		r.code = codeAppID
+	case errors.Is(err, context.Canceled):
+		r.why = "the caller has gone"
+	}
+	return r
+}
+
+// apiRefusal is how the gateway's own API refuses: by HTTP's status, with words for
+// people.
+type apiRefusal struct {
+	Error      string        `json:"error"`
+	Errcode    int           `json:"errcode,omitempty"`     // WeChat's, or the one that WeChat would answer
+	Class      custody.Class `json:"class,omitempty"`       // of a failure to get a token
+	RetryAfter int64         `json:"retry_after,omitempty"` // seconds
+	RID        string        `json:"rid"`
+}
+
+// apiStatuses are the statuses and words of the refusals. The others are failures to
+// get a token: 503.
+var apiStatuses = map[int]struct {
+	status int
+	text   string
+}{
+	codeNoSecret:    {http.StatusUnauthorized, "the call has no key: send Authorization: Bearer and the client's key (zhongkong client add)"},
+	codeSecret:      {http.StatusUnauthorized, "no living client has this key: it is wrong, revoked or expired (zhongkong client list, client rotate)"},
+	codeAppID:       {http.StatusForbidden, "the client may not use this account, or the gateway does not have it"},
+	codeNotAllowed:  {http.StatusForbidden, "the path is not one of those that the client may use"},
+	codeURL:         {http.StatusNotFound, "there is no such path: see " + apiPrefix + "openapi.yaml"},
+	codeRequireGET:  {http.StatusMethodNotAllowed, "the path takes GET alone"},
+	codeRequirePOST: {http.StatusMethodNotAllowed, "the path takes POST alone"},
+	codeFormat:      {http.StatusBadRequest, `the body has to be {"access_token":"the token that was refused"}`},
+	codeParameter:   {http.StatusBadRequest, "there is no such type of ticket: it is jsapi or wx_card"},
+	codeCode:        {http.StatusBadRequest, "the ticket was not made for this client, or the store does not have it any more: let the user log in again"},
+	codeCodeUsed:    {http.StatusBadRequest, "the ticket was redeemed before, and works once: let the user log in again"},
+	codeCodeExpired: {http.StatusBadRequest, "the ticket is more than five minutes old: let the user log in again"},
+	codeTooBig:      {http.StatusRequestEntityTooLarge, "the body is too long"},
+	codeAccepted:    {http.StatusConflict, "there is no other token to be had now: the one that was refused is accepted when WeChat is asked directly, or WeChat refuses every token of the account; see the gateway's log"},
+	codeMinute:      {http.StatusTooManyRequests, "too many calls of this client"},
+	codeBusy:        {http.StatusServiceUnavailable, "the gateway cannot answer now: WeChat or its store is away, or it is ending; see its log"},
+}
+
+// writeAPI answers a call of the gateway's own API and returns the rid by which the
+// log names it. What WeChat said of a fetch is told by its errcode alone: its text
+// may name the gateway's machine.
+func (r *refusal) writeAPI(w http.ResponseWriter) (rid string) {
+	rid = newRID(time.Now())
+	known, found := apiStatuses[r.code]
+	if !found || r.class != "" && r.code != codeBusy {
+		known.status, known.text = http.StatusServiceUnavailable, "the gateway has no token for this account: WeChat answered it with this errcode (zhongkong explain); see its log"
+	}
+	if r.text != "" {
+		known.text = r.text
+	}
+	answer := apiRefusal{
+		Error:      known.text,
+		Errcode:    r.code,
+		Class:      r.class,
+		RetryAfter: int64((r.retry + time.Second - 1) / time.Second),
+		RID:        rid,
+	}
+	if r.code == codeAccepted {
+		answer.Errcode = 0
+	}
+	if answer.RetryAfter > 0 {
+		w.Header().Set("Retry-After", strconv.FormatInt(answer.RetryAfter, 10))
+	}
+	body, err := json.Marshal(answer)
+	if err != nil {
+		panic(err) // a struct of texts and numbers
+	}
+	writeBytes(w, known.status, body)
+	return rid
+}
+
+// retryAfter returns when a failure to get a token is tried again, 0 when that is
+// not known.
+func retryAfter(err error) time.Duration {
+	if failure, ok := errors.AsType[*custody.Error](err); ok {
+		return failure.RetryAfter
+	}
+	return 0
 }

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/custody"
@@ -64,6 +65,19 @@ func (a *API) ExchangeCode(ctx context.Context, account Account, code string) (U
 		method: http.MethodGet, path: userTokenPath, appID: account.AppID, limit: maxCredentialAnswer, secrets: nonEmpty(secret, code),
 		query: url.Values{"appid": {account.AppID}, "secret": {secret}, "code": {code}, "grant_type": {"authorization_code"}}.Encode(),
 	})
+}
+
+// deadCodes are the errcodes after which another code helps: invalid, used, expired.
+var deadCodes = []int{40029, 40163, 42003}
+
+// AnotherCodeHelps reports whether an exchange failed because of its code alone, so that a
+// user who is sent to WeChat again may succeed.
+func AnotherCodeHelps(err error) bool {
+	if refusal, ok := errors.AsType[*Error](err); ok {
+		return slices.Contains(deadCodes, refusal.Code)
+	}
+	conn, ok := errors.AsType[*ConnError](err)
+	return ok && conn.Sent // the answer is lost, and the code may be used
 }
 
 // RefreshUser renews the Token of a UserGrant. It needs no AppSecret. After 30 days, or

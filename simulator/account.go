@@ -116,6 +116,10 @@ type Account struct {
 	// with one unionid. "" means none, and users have no unionid.
 	OpenPlatform string `json:"open_platform,omitempty"`
 
+	// Signing are the keys of signed and encrypted API calls (服务端 API 签名加密). Nil means
+	// that they are not switched on in the console.
+	Signing *Signing `json:"signing,omitempty"`
+
 	// ReceiverID is the appid that encrypted messages are for: that of the
 	// third-party platform (第三方平台) which serves the account. "" means AppID.
 	ReceiverID string `json:"receiver_id,omitempty"`
@@ -189,6 +193,11 @@ func (a Account) clone() Account {
 	a.Followers = slices.Clone(a.Followers)
 	a.LoginDomains = slices.Clone(a.LoginDomains)
 	a.DailyCalls = maps.Clone(a.DailyCalls)
+	if a.Signing != nil {
+		signing := *a.Signing
+		signing.Paths = slices.Clone(signing.Paths)
+		a.Signing = &signing
+	}
 	return a
 }
 
@@ -212,6 +221,11 @@ func (a Account) check() (whitelist, error) {
 	}
 	if err := a.checkPush(); err != nil {
 		return nil, err
+	}
+	if a.Signing != nil {
+		if _, err := a.Signing.keys(); err != nil {
+			return nil, fmt.Errorf("the account %s: %w", a.AppID, err)
+		}
 	}
 	return list, nil
 }

@@ -16,9 +16,10 @@ type answer struct {
 	status      int
 	errcode     int
 	contentType string
-	disposition string // Content-Disposition; "" sends none
-	location    string // Location; "" sends none
-	cookie      string // Set-Cookie; "" sends none
+	disposition string            // Content-Disposition; "" sends none
+	location    string            // Location; "" sends none
+	cookie      string            // Set-Cookie; "" sends none
+	signed      map[string]string // further headers, of a signed answer
 	body        string
 }
 
@@ -87,6 +88,9 @@ func (a answer) send(w http.ResponseWriter, cut Cut) {
 	}
 	if a.cookie != "" {
 		h.Set("Set-Cookie", a.cookie)
+	}
+	for name, value := range a.signed {
+		h.Set(name, value)
 	}
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(a.status)

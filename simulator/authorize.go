@@ -191,6 +191,14 @@ func (s *Simulator) Authorize(address string, c Consent) (string, error) {
 // followerCookie is where a browser remembers which follower it is.
 const followerCookie = "simulator_follower"
 
+// FollowerCookie makes the browser that gets it a follower's: the authorize page knows who
+// it is and sends it back silently with snsapi_base, as it happens in WeChat.
+func FollowerCookie(openid string) *http.Cookie {
+	return &http.Cookie{ //nolint:gosec // G124: the simulator speaks http, and the cookie is no secret
+		Name: followerCookie, Value: openid, Path: "/connect/", HttpOnly: true, SameSite: http.SameSiteLaxMode,
+	}
+}
+
 // serveAuthorize is both pages. With snsapi_base a browser that is known is sent back at
 // once, as in WeChat.
 func serveAuthorize(c *call) answer {
@@ -239,10 +247,7 @@ func (c *call) decided(z *authorization) answer {
 	does := form.Get("does")
 	a := back(z.decide(Consent{Follower: form.Get("follower"), Refuse: does == "refuse", Snapshot: does == "snapshot"}))
 	if a.location != "" {
-		cookie := http.Cookie{ //nolint:gosec // G124: the simulator speaks http, and the cookie is no secret
-			Name: followerCookie, Value: form.Get("follower"), Path: "/connect/", HttpOnly: true, SameSite: http.SameSiteLaxMode,
-		}
-		a.cookie = cookie.String()
+		a.cookie = FollowerCookie(form.Get("follower")).String()
 	}
 	return a
 }
@@ -264,7 +269,7 @@ func page(status int, t *template.Template, view any) answer {
 }
 
 const authorizeHead = `<!DOCTYPE html><meta charset="utf-8"><meta name="viewport" content="width=device-width"><meta name="referrer" content="no-referrer">
-<title>模拟微信</title><style>
+<title>模拟微信</title><link rel="icon" href="data:,"><style>
 body{font:16px sans-serif;max-width:24em;margin:3em auto;padding:0 1em}
 button,select{font:inherit;margin:.3em .3em .3em 0;padding:.3em 1em}
 </style>

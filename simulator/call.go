@@ -173,7 +173,15 @@ func (c *call) serve() answer {
 	if c.req.ContentLength < 0 && !c.sim.options.AcceptChunked {
 		return answer{status: http.StatusPreconditionFailed}
 	}
-	return c.endpoint.serve(c)
+	keys, errcode := c.openSigned()
+	switch {
+	case errcode != 0:
+		return c.refuse(errcode)
+	case keys == nil:
+		return c.endpoint.serve(c)
+	default:
+		return c.sealSigned(keys, c.endpoint.serve(c))
+	}
 }
 
 // count notes the errcode that is answered.

@@ -182,6 +182,9 @@
 //   - jscode2session makes another session_key each time, which lives for 3 days. The
 //     101st call for a user in a minute is refused with 45011, and uses the code up.
 //   - 41008, 87008 and 87009 have the texts of WeChat's code table.
+//   - A signed call (服务端 API 签名加密) of a known token is verified and decrypted before the
+//     API's own checks, with a timestamp that may differ by 300 s. Its answer is signed
+//     and encrypted, refusals included. 40230 and 40239 are never answered.
 //
 // On the wire:
 //

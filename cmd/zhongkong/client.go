@@ -19,6 +19,7 @@ type clientCmd struct {
 	List   clientListCmd   `cmd:"" help:"List the programs."`
 	Revoke clientRevokeCmd `cmd:"" help:"End a program's key and its tokens, everywhere within five seconds."`
 	Rotate clientRotateCmd `cmd:"" help:"Give a program another key, and show it this once."`
+	Sites  clientSitesCmd  `cmd:"" help:"Say where a program's users are sent back to after a login, and whose pages it has signed."`
 }
 
 // storeFlags say where the clients are.
@@ -74,6 +75,8 @@ type clientAddCmd struct {
 	Account []string  `help:"An appid that it may use; * is all. May be repeated." required:"" placeholder:"APPID"`
 	Path    []string  `help:"A path that it may call, such as /cgi-bin/menu/get or /cgi-bin/message/*. May be repeated; without it, all." placeholder:"PATH"`
 	Rate    float64   `help:"How many calls per second it may make at each gateway; without it, any number." placeholder:"NUMBER"`
+	Return  []string  `help:"Where users whom it logs in are sent back to: https://shop.example/back, or https://shop.example/* for all of a site. May be repeated; without it, it logs nobody in." placeholder:"URL"`
+	Origin  []string  `help:"A site whose pages get a JS-SDK configuration without a key, such as https://shop.example. May be repeated." placeholder:"URL"`
 	Ends    time.Time `help:"When its key ends, such as 2030-01-31; without it, never." format:"2006-01-02" placeholder:"DAY"`
 	Real    bool      `help:"Hand out the real token, for a program that calls WeChat itself."`
 
@@ -83,7 +86,9 @@ type clientAddCmd struct {
 // Run adds a client.
 func (c *clientAddCmd) Run(ctx context.Context, t *terminal) error {
 	return c.with(ctx, t, func(clients *gateway.Clients) error {
-		key, err := clients.Add(ctx, gateway.Client{Name: c.Name, Accounts: c.Account, Paths: c.Path, Rate: c.Rate, Ends: c.Ends, Real: c.Real})
+		key, err := clients.Add(ctx, gateway.Client{
+			Name: c.Name, Accounts: c.Account, Paths: c.Path, Rate: c.Rate, Ends: c.Ends, Real: c.Real, Returns: c.Return, Origins: c.Origin,
+		})
 		if err != nil {
 			return err
 		}
@@ -130,6 +135,44 @@ func (c *clientRevokeCmd) Run(ctx context.Context, t *terminal) error {
 			return err
 		}
 		t.say("%s is revoked. Gateways that run know within five seconds.", c.Name)
+		return nil
+	})
+}
+
+type clientSitesCmd struct {
+	Name      string   `arg:""`
+	Return    []string `help:"Where users whom it logs in are sent back to, in place of what was said before: https://shop.example/back, or https://shop.example/* for all of a site. May be repeated." placeholder:"URL"`
+	Origin    []string `help:"A site whose pages get a JS-SDK configuration without a key, in place of those before. May be repeated." placeholder:"URL"`
+	NoReturns bool     `help:"From now on it logs nobody in."`
+	NoOrigins bool     `help:"From now on no page is signed without a key."`
+
+	storeFlags `embed:""`
+}
+
+// Run changes the sites of a client.
+func (c *clientSitesCmd) Run(ctx context.Context, t *terminal) error {
+	switch {
+	case c.NoReturns && len(c.Return) > 0, c.NoOrigins && len(c.Origin) > 0:
+		return mistake("name sites or take them away: not both at once")
+	case c.NoReturns:
+		c.Return = []string{}
+	case len(c.Return) == 0:
+		c.Return = nil
+	}
+	switch {
+	case c.NoOrigins:
+		c.Origin = []string{}
+	case len(c.Origin) == 0:
+		c.Origin = nil
+	}
+	if c.Return == nil && c.Origin == nil {
+		return mistake("say what changes: --return, --origin, --no-returns or --no-origins")
+	}
+	return c.with(ctx, t, func(clients *gateway.Clients) error {
+		if err := clients.SetSites(ctx, c.Name, c.Return, c.Origin); err != nil {
+			return err
+		}
+		t.say("%s has other sites. Gateways that run know within five seconds.", c.Name)
 		return nil
 	})
 }

@@ -82,6 +82,8 @@ type (
 		Rate     float64    `json:"rate"`  // calls a second at each gateway; 0 is no limit
 		Real     bool       `json:"real"`
 		Ends     *time.Time `json:"ends"`
+		Returns  []string   `json:"returns,omitempty"` // where the users go whom it logs in
+		Origins  []string   `json:"origins,omitempty"` // whose pages are signed without a key
 	}
 )
 
@@ -90,7 +92,7 @@ func listClients(t *terminal, list []gateway.Client, asJSON bool) error {
 	if asJSON {
 		out := clientsJSON{Version: 1, Clients: []clientJSON{}}
 		for _, c := range list {
-			out.Clients = append(out.Clients, clientJSON{c.Name, c.Accounts, append([]string{}, c.Paths...), c.Rate, c.Real, moment(c.Ends)})
+			out.Clients = append(out.Clients, clientJSON{c.Name, c.Accounts, append([]string{}, c.Paths...), c.Rate, c.Real, moment(c.Ends), c.Returns, c.Origins})
 		}
 		return t.json(out)
 	}
@@ -115,10 +117,27 @@ func listClients(t *terminal, list []gateway.Client, asJSON bool) error {
 		rows = append(rows, row)
 	}
 	t.table("", []string{"NAME", "ACCOUNTS", "PATHS", "CALLS", "TOKENS", "ENDS"}, rows)
+	for _, c := range list {
+		listSites(t, c)
+	}
 	if len(list) == 0 {
 		t.say("There is no client yet: zhongkong client add NAME --account APPID")
 	}
 	return nil
+}
+
+// listSites shows the sites of a client that has some.
+func listSites(t *terminal, c gateway.Client) {
+	var parts []string
+	if len(c.Returns) > 0 {
+		parts = append(parts, t.T("logs in for %s", strings.Join(c.Returns, " ")))
+	}
+	if len(c.Origins) > 0 {
+		parts = append(parts, t.T("pages of %s", strings.Join(c.Origins, " ")))
+	}
+	if len(parts) > 0 {
+		t.say("%s: %s", c.Name, strings.Join(parts, ", "))
+	}
 }
 
 // number is a number as people write it.

@@ -269,7 +269,7 @@ func (s *service) run(ctx context.Context, t *terminal, started func(base string
 	}
 	g, err := gateway.New(ctx, gateway.Config{
 		Accounts: s.settings.Accounts, Store: store, SealKeys: s.keys, APIBase: s.settings.APIBase, Timing: s.settings.Timing,
-		Logger: s.log, Access: s.log,
+		Login: s.settings.Login, Logger: s.log, Access: s.log,
 	})
 	if err != nil {
 		return usageError{err}
@@ -385,6 +385,7 @@ func (s *service) reload(g *gateway.Gateway) error {
 			!before.Admin.MetricsKey.Equal(after.Admin.MetricsKey)},
 		{"store", before.Store != after.Store},
 		{"api_base", before.APIBase != after.APIBase},
+		{"login", before.Login != after.Login},
 		{"log", before.Log != after.Log},
 		{"timing", before.Timing != after.Timing},
 		{"drain_grace", before.DrainGrace != after.DrainGrace},

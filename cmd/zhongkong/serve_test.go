@@ -281,6 +281,21 @@ func TestServeConfig(t *testing.T) {
 		t.Error(err, errs)
 	}
 
+	for _, wrong := range [][]string{{}, {"--return", "http://shop.example/"}, {"--origin", "shop.example"}, {"--no-returns", "--return", "https://shop.example/"}} {
+		if out, _, err := command(t, env, append([]string{"client", "sites", "shop", "--config", config}, wrong...)...); err == nil {
+			t.Errorf("client sites %q: %s", wrong, out)
+		}
+	}
+	if _, errs, err := command(t, env, "client", "sites", "shop", "--return", "https://shop.example/*", "--origin", "https://shop.example", "--config", config); err != nil {
+		t.Fatal(err, errs)
+	}
+	if list, _, err := command(t, env, "client", "list", "--config", config); err != nil || !strings.Contains(list, "logs in for https://shop.example/*, pages of https://shop.example") {
+		t.Error(err, list)
+	}
+	soon("a page without a key", func() bool {
+		return strings.Contains(get(t, s.base+"/zhongkong/v1/accounts/"+first+"/jsconfig?url=https%3A%2F%2Fshop.example%2F"), `"signature":"`)
+	})
+
 	write(head + "  - appid: " + second + "\n    secert: x\n")
 	_ = s.Process.Signal(syscall.SIGHUP)
 	s.until(t, regexp.MustCompile(`line 13: unknown field`))

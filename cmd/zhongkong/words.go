@@ -394,6 +394,7 @@ var chinese = lang.Words{ //nolint:gosec // words about secrets, and none among 
 	// client.
 	"EVENT": "事件", "DETAIL": "说明",
 	"NAME": "名称", "ACCOUNTS": "账号", "PATHS": "路径", "CALLS": "限速", "ENDS": "到期", "all": "不限", "any": "不限", "gateway's": "网关签发", "real": "真实", "never": "不到期",
+	"logs in for %s": "登录后返回 %s", "pages of %s": "页面 %s",
 	"There is no client yet: zhongkong client add NAME --account APPID":            "还没有客户端：zhongkong client add NAME --account APPID",
 	"memory: is the running gateway's own; its admin API adds clients there":       "memory: 由运行中的网关独享；请通过它的管理接口添加客户端",
 	"Its key, shown this once. The program gives it where the AppSecret would go:": "密钥如下，只显示这一次。在程序中用它代替 AppSecret：",

@@ -151,7 +151,7 @@ func (p *Page) logIn(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if err := p.gateway.Note(r.Context(), store.Use{Actor: actor(r), Act: "log in"}); err != nil {
-		p.log.Warn("a login is not in the journal", "remote", r.RemoteAddr, "error", err)
+		p.log.Warn("a login is not in the journal", "log_code", "console_login_not_in_journal", "remote", r.RemoteAddr, "error", err)
 	}
 	id, _ := p.sessions.begin(time.Now())
 	http.SetCookie(w, cookie(r, id))

@@ -162,7 +162,7 @@ func (v *view) account() bool {
 func (v *view) render(name string, data any) string {
 	var b bytes.Buffer
 	if err := templates.ExecuteTemplate(&b, name, data); err != nil {
-		v.page.log.Error("a piece of the page cannot be rendered", "piece", name, "error", err)
+		v.page.log.Error("a piece of the page cannot be rendered", "log_code", "console_not_rendered", "piece", name, "error", err)
 		return ""
 	}
 	return b.String()

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -197,6 +198,8 @@ const logsChinese = `# 日志
 |---|---|---|
 `
 
+var address = regexp.MustCompile(`https?://[^\s,;]+`)
+
 // logPages renders the list of codes, by the names of the pages.
 func logPages(root string) (map[string]string, error) {
 	calls, err := LogCalls(root)
@@ -213,7 +216,10 @@ func logPages(root string) (map[string]string, error) {
 		}
 		text := texts[c.Code]
 		message := cmp.Or(c.Message, text.en)
-		cell := func(s string) string { return strings.ReplaceAll(prose(strings.TrimPrefix(s, "wechat: ")), "|", `\|`) }
+		cell := func(s string) string {
+			s = strings.ReplaceAll(prose(strings.TrimPrefix(s, "wechat: ")), "|", `\|`)
+			return address.ReplaceAllString(s, "`$0`") // an example, and no link
+		}
 		fmt.Fprintf(&en, "| `%s` | %s | %s |\n", c.Code, c.Level, cell(message))
 		fmt.Fprintf(&zh, "| `%s` | %s | %s |\n", c.Code, c.Level, cell(text.zh))
 	}

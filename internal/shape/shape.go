@@ -189,3 +189,15 @@ func Show(value string) string {
 	}
 	return strconv.Quote(value)
 }
+
+// MaxID is the most bytes of what [IsID] takes; WeChat's appids have 18.
+const MaxID = 64
+
+// IsID reports whether text may stand for an appid, or for a name of which paths are
+// made: 1 to MaxID letters, digits, '-' and '_'.
+func IsID(text string) bool {
+	odd := func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '-' && r != '_'
+	}
+	return text != "" && len(text) <= MaxID && !strings.ContainsFunc(text, odd)
+}

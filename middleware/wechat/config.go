@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"net/url"
 	"os"
 	"strings"
 	"time"
@@ -14,6 +13,7 @@ import (
 	"github.com/zhongkong-go/zhongkong/callback"
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/internal/shape"
+	"github.com/zhongkong-go/zhongkong/internal/weblogin"
 	"github.com/zhongkong-go/zhongkong/platform"
 )
 
@@ -23,7 +23,6 @@ const Key = "wechat"
 const (
 	defaultStore     = "sqlite:zhongkong.db"
 	defaultFreshness = 5 * time.Minute
-	defaultOpenBase  = "https://open.weixin.qq.com"
 )
 
 // Secret wraps a string for the fields of Config that must not print.
@@ -120,6 +119,12 @@ type Config struct {
 	// owner reads.
 	SealKeys []custody.Secret
 
+	// KeepSessionKeys keeps the session_key of each login of Client.MiniLoginHandler, sealed
+	// with SealKeys, or else with the AppSecret, for Client.SessionKey: for three days, 100,000
+	// at most, 50 of one user. The Store has to remember messages, as those of this module
+	// do. False keeps none.
+	KeepSessionKeys bool
+
 	// CallbackPath is the path of the URL in the console, without wildcards; a slash at
 	// its end does not matter. Empty means "/".
 	CallbackPath string
@@ -192,12 +197,7 @@ func (c Config) WithDefaults() Config {
 	if c.APIBase == "" {
 		c.APIBase = platform.DefaultBase
 	}
-	if c.OpenBase == "" {
-		c.OpenBase = defaultOpenBase
-		if u, err := url.Parse(c.APIBase); err == nil && isLoopback(u.Hostname()) {
-			c.OpenBase = u.Scheme + "://" + u.Host
-		}
-	}
+	c.OpenBase = weblogin.OpenBase(c.OpenBase, c.APIBase)
 	switch {
 	case c.Store != nil || c.StoreURL != "":
 	case c.Gateway != "":
@@ -324,17 +324,14 @@ func (c Config) signer() (*platform.Signer, error) {
 }
 
 func (c Config) validateLogin() error {
-	for _, f := range []struct{ name, value, example string }{
-		{"Origin (WECHAT_ORIGIN)", c.Origin, "https://shop.example"},
-		{"OpenBase (WECHAT_OPEN_BASE)", c.OpenBase, defaultOpenBase},
+	for _, f := range []struct{ name, value string }{
+		{"Origin (WECHAT_ORIGIN)", c.Origin}, {"OpenBase (WECHAT_OPEN_BASE)", c.OpenBase},
 	} {
-		u, err := url.Parse(f.value)
 		if f.value == "" {
 			continue
 		}
-		if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "" || f.value != u.Scheme+"://"+u.Host ||
-			strings.ContainsFunc(u.Host, func(r rune) bool { return r <= ' ' || r > '~' }) {
-			return fmt.Errorf("wechat: Config.%s has to be https:// or http:// and a host, with nothing behind, such as %s", f.name, f.example)
+		if err := weblogin.CheckOrigin(f.value); err != nil {
+			return fmt.Errorf("wechat: Config.%s %w", f.name, err)
 		}
 	}
 	return nil

@@ -4,17 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/gin-gonic/gin"
 
 	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/internal/weblogin"
 	"github.com/zhongkong-go/zhongkong/platform"
 )
 
@@ -160,8 +158,9 @@ func Logout(c *gin.Context) error {
 
 // visit is a request of a user who has logged in.
 type visit struct {
-	login *login // nil in a mini program
-	user  *User
+	login   *login // nil in a mini program
+	user    *User
+	keyName string // of a mini program's session_key
 }
 
 type visitKey struct{}
@@ -180,7 +179,6 @@ type login struct {
 	client   *Client
 	cfg      LoginConfig
 	sessions Sessions
-	tag      string // tells the cookies of this account from others
 }
 
 func (l *login) init() error {
@@ -199,7 +197,6 @@ func (l *login) init() error {
 			return errors.New("LoginConfig.Website has the AppID of the account itself: a website application (网站应用) has one of its own")
 		}
 	}
-	l.tag = shortHash(c.appID)
 	if l.sessions = l.cfg.Sessions; l.sessions == nil {
 		l.sessions = cookieSessions{l}
 	}
@@ -209,14 +206,14 @@ func (l *login) init() error {
 // serve is the middleware.
 func (l *login) serve(c *gin.Context) {
 	query := c.Request.URL.Query()
-	if isReturn(query) {
+	if weblogin.IsReturn(query) {
 		l.finish(c, query)
 		return
 	}
 	user, err := l.sessions.Load(c)
 	if err != nil {
-		l.client.log.Error("a session could not be read", "appid", l.client.appID, "error", err)
-		l.page(c, pageUnavailable)
+		l.client.log.Error("a session could not be read", "log_code", "wechat_session_not_read", "appid", l.client.appID, "error", err)
+		l.page(c, weblogin.PageUnavailable)
 		return
 	}
 	if user == nil || user.Snapshot && !l.cfg.Snapshot || l.cfg.Userinfo && !user.Userinfo && !user.Snapshot {
@@ -224,7 +221,7 @@ func (l *login) serve(c *gin.Context) {
 		return
 	}
 	c.Header("Cache-Control", "private")
-	c.Set(visitKey{}, visit{l, user})
+	c.Set(visitKey{}, visit{login: l, user: user})
 	c.Next()
 }
 
@@ -248,14 +245,14 @@ func (l *login) begin(c *gin.Context, b beginning) {
 	switch {
 	case !ok:
 		l.client.log.Error("a login needs Config.Origin (WECHAT_ORIGIN), this program's public address such as https://shop.example; "+
-			"without it users can log in on this machine only", "appid", l.client.appID)
-		l.page(c, pageOrigin)
+			"without it users can log in on this machine only", "log_code", "wechat_login_no_origin", "appid", l.client.appID)
+		l.page(c, weblogin.PageOrigin)
 		return
-	case len(b.path)+len(b.query) > maxAddress:
-		l.page(c, pageTooLong)
+	case len(b.path)+len(b.query) > weblogin.MaxAddress:
+		l.page(c, weblogin.PageTooLong)
 		return
 	}
-	p := pending{ID: newID(), Path: b.path, Query: b.query, Scope: scopeBase, Again: b.again}
+	p := pending{Path: b.path, Query: b.query, Scope: scopeBase, Again: b.again}
 	appID := l.client.appID
 	switch {
 	case l.cfg.Website != nil && !strings.Contains(c.Request.UserAgent(), "MicroMessenger"):
@@ -263,74 +260,75 @@ func (l *login) begin(c *gin.Context, b beginning) {
 	case b.userinfo:
 		p.Scope = scopeUserinfo
 	}
-	state, err := l.remember(c, p)
+	state, err := l.site(c).Remember(c.Writer, c.Request, p)
 	if err != nil {
-		l.client.log.Error("a login could not begin", "appid", l.client.appID, "error", err)
-		l.page(c, pageUnavailable)
+		l.client.log.Error("a login could not begin", "log_code", "wechat_login_not_begun", "appid", l.client.appID, "error", err)
+		l.page(c, weblogin.PageUnavailable)
 		return
 	}
-	private(c)
+	weblogin.Private(c.Writer)
 	c.Redirect(http.StatusFound, platform.AuthorizeURL(l.client.logins.openBase, appID, origin+b.path, p.Scope, state))
 	c.Abort()
 }
 
 // finish answers a browser that comes back from WeChat.
 func (l *login) finish(c *gin.Context, query url.Values) {
-	p, refused := l.recall(c, query.Get("state"))
-	if refused == nil && len(query["state"]) != 1 || len(query["code"]) > 1 || len(query.Get("code")) > maxCode {
-		refused = pageForged
+	var p pending
+	refused := l.site(c).Recall(c.Request, query.Get("state"), &p)
+	code, one := weblogin.CodeOf(query)
+	switch {
+	case refused != nil:
+	case !one:
+		refused = weblogin.PageForged
+	case !weblogin.SamePath(p.Path, c.Request.URL), p.Website && l.cfg.Website == nil:
+		refused = weblogin.PageElsewhere
 	}
 	if refused != nil {
-		l.client.log.Warn("a login was refused", "appid", l.client.appID, "reason", refused.reason, "client_ip", c.ClientIP())
+		l.client.log.Warn("a login was refused",
+			"log_code", "wechat_login_refused", "appid", l.client.appID, "reason", refused.Reason, "client_ip", c.ClientIP())
 		l.page(c, refused)
 		return
 	}
 	if c.Request.Method != http.MethodGet {
+		weblogin.Private(c.Writer)
 		c.Header("Allow", http.MethodGet)
-		l.answer(c, http.StatusMethodNotAllowed, "")
+		c.AbortWithStatus(http.StatusMethodNotAllowed)
 		return
 	}
-	code := query.Get("code")
 	if code == "" {
-		l.page(c, pageDeclined) // the user does not want to
+		l.page(c, weblogin.PageDeclined) // the user does not want to
 		return
 	}
 	out := l.exchangeOnce(c.Request.Context(), p, code)
 	switch {
-	case out.User != nil:
-	case out.Again && p.Again < maxAgain:
+	case out.Value != nil:
+	case out.Again && p.Again < weblogin.MaxAgain:
 		l.begin(c, beginning{path: p.Path, query: p.Query, userinfo: p.Scope == scopeUserinfo, again: p.Again + 1})
 		return
 	case out.Again:
-		l.page(c, pageCode)
+		l.page(c, weblogin.PageCode)
 		return
 	default:
-		l.page(c, pages[out.Page])
+		l.page(c, weblogin.PageOf(out.Page))
 		return
 	}
 	origin, ok := l.origin(c)
 	if !ok {
-		l.page(c, pageOrigin)
+		l.page(c, weblogin.PageOrigin)
 		return
 	}
-	if err := l.sessions.Save(c, out.User); err != nil {
-		l.client.log.Error("a session could not be saved", "appid", l.client.appID, "error", err)
-		l.page(c, pageUnavailable)
+	if err := l.sessions.Save(c, out.Value); err != nil {
+		l.client.log.Error("a session could not be saved", "log_code", "wechat_session_not_saved", "appid", l.client.appID, "error", err)
+		l.page(c, weblogin.PageUnavailable)
 		return
 	}
-	private(c)
+	weblogin.Private(c.Writer)
 	to := origin + p.Path // which is this request's own path
 	if p.Query != "" {
 		to += "?" + p.Query
 	}
 	c.Redirect(http.StatusSeeOther, to)
 	c.Abort()
-}
-
-// isReturn reports whether a query is what WeChat sends a browser back with. One without a
-// code is a user's who has declined.
-func isReturn(query url.Values) bool {
-	return query.Has("state") && (query.Has("code") || len(query.Get("state")) == stateLen)
 }
 
 // opensPage reports whether a request is a browser's that would follow to WeChat and show
@@ -345,37 +343,30 @@ func opensPage(r *http.Request) bool {
 	return r.Header.Get("X-Requested-With") != "XMLHttpRequest" && !strings.Contains(r.Header.Get("Accept"), "application/json")
 }
 
-// origin returns where browsers come back to: Config.Origin, and without it this machine's
-// own address. What a request says about its host is believed of nothing else.
+// pending is what a login on its way is about.
+type pending struct {
+	Path    string `json:"p"` // escaped, as Query
+	Query   string `json:"q,omitempty"`
+	Scope   string `json:"s"`
+	Website bool   `json:"w,omitempty"`
+	Again   int    `json:"a,omitempty"`
+}
+
+// site is what browsers see of this program.
+func (l *login) site(c *gin.Context) weblogin.Site {
+	return weblogin.Site{Seals: l.client.logins.seals, Name: l.client.appID, Secure: weblogin.Secure(c.Request, l.client.logins.origin)}
+}
+
+// origin returns where browsers come back to.
 func (l *login) origin(c *gin.Context) (string, bool) {
-	if l.client.logins.origin != "" {
-		return l.client.logins.origin, true
-	}
-	host := c.Request.Host
-	name, _, err := net.SplitHostPort(host)
-	if err != nil {
-		name = host
-	}
-	if !isLoopback(strings.Trim(name, "[]")) {
-		return "", false
-	}
-	if c.Request.TLS != nil {
-		return "https://" + host, true
-	}
-	return "http://" + host, true
+	return weblogin.Origin(c.Request, l.client.logins.origin)
 }
 
-// isLoopback reports whether a host is this machine, without asking anybody.
-func isLoopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
-}
-
-// private keeps an answer out of caches, and this address, which may hold a code, out of the
-// Referer of the next one.
-func private(c *gin.Context) {
-	c.Header("Cache-Control", "no-store")
-	c.Header("Referrer-Policy", "no-referrer")
+// page shows p. Its link leads to this request's path without the query, which may hold a
+// code.
+func (l *login) page(c *gin.Context, p *weblogin.Page) {
+	c.Abort()
+	p.Show(c.Writer, OwnPath(c.Request.URL.EscapedPath(), "/"))
 }
 
 // OwnPath returns target if it is a path of this program's own, with a query and fragment
@@ -385,24 +376,4 @@ func private(c *gin.Context) {
 //
 // Whatever a browser might read as another host's address is none: //host, /\host, and
 // those with control characters or white space.
-func OwnPath(target, fallback string) string {
-	if !strings.HasPrefix(target, "/") || strings.ContainsFunc(target, misread) {
-		return fallback
-	}
-	u, err := url.Parse(target)
-	if err != nil || u.Scheme != "" || u.Host != "" || strings.Contains(u.Path, "//") || strings.Contains(u.Path, `\`) {
-		return fallback
-	}
-	for segment := range strings.SplitSeq(u.Path, "/") {
-		if segment == ".." || segment == "." {
-			return fallback
-		}
-	}
-	return target
-}
-
-// misread reports whether browsers do something else with a character of an address than
-// send it: drop it, trim it, or take it for a slash.
-func misread(r rune) bool {
-	return r == '\\' || r == utf8.RuneError || unicode.IsSpace(r) || unicode.IsControl(r)
-}
+func OwnPath(target, fallback string) string { return weblogin.OwnPath(target, fallback) }

@@ -2,7 +2,6 @@ package wechat
 
 import (
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"io"
@@ -14,6 +13,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/internal/weblogin"
 	"github.com/zhongkong-go/zhongkong/platform"
 )
 
@@ -27,7 +27,7 @@ const (
 // server; see [platform.MiniSession]. Errors are those of [Client.Get]; after errcode 40029
 // or 40163 the front end has to call wx.login again.
 func (c *Client) MiniLogin(ctx context.Context, code string) (platform.MiniSession, error) {
-	if code == "" || len(code) > maxCode {
+	if code == "" || len(code) > weblogin.MaxCode {
 		return platform.MiniSession{}, errors.New("wechat: MiniLogin: that is no code of wx.login")
 	}
 	return try(c.logins.apis, func(a *platform.API) (platform.MiniSession, error) { return a.MiniSession(ctx, c.logins.account, code) })
@@ -46,8 +46,9 @@ func (c *Client) MiniLogin(ctx context.Context, code string) (platform.MiniSessi
 // answer, gets the same user again, whichever process on the store it reaches.
 //
 // onLogin is called once for each login, before the answer, with the session's Key: to
-// create an account, say, or to keep the Key for [Client.DecryptUserData]. The Key is in no
-// answer, token or log, and after onLogin nobody has it. An error is logged and answered 503.
+// create an account, say. The Key is in no answer, token or log; after onLogin nobody has it,
+// unless [Config.KeepSessionKeys] keeps it for [Client.SessionKey]. An error is logged and
+// answered 503.
 //
 // Refusals are {"error":"…","message":"…"}: 400 bad_request, 401 code (call wx.login again),
 // 403 blocked, 429 too_many, 503 unavailable.
@@ -61,20 +62,20 @@ func (c *Client) MiniLoginHandler(onLogin ...func(ctx context.Context, user *Use
 		if err == nil {
 			err = json.Unmarshal(body, &in)
 		}
-		if err != nil || in.Code == "" || len(in.Code) > maxCode {
+		if err != nil || in.Code == "" || len(in.Code) > weblogin.MaxCode {
 			miniRefuse(ctx, "bad_request")
 			return
 		}
-		out := c.codeOnce(ctx.Request.Context(), c.appID, "mini "+in.Code, func(within context.Context) outcome {
+		out := c.logins.once.Do(ctx.Request.Context(), c.appID, "mini "+in.Code, func(within context.Context) outcome {
 			return c.miniExchange(within, in.Code, onLogin)
 		})
-		if out.User == nil {
+		if out.Value == nil {
 			miniRefuse(ctx, out.Page)
 			return
 		}
-		token, err := c.miniToken(out.User)
+		token, err := c.miniToken(out.Value, in.Code)
 		if err != nil {
-			c.log.Error("a login's token could not be made", "appid", c.appID, "error", err)
+			c.log.Error("a login's token could not be made", "log_code", "wechat_mini_token_not_made", "appid", c.appID, "error", err)
 			miniRefuse(ctx, "unavailable")
 			return
 		}
@@ -91,24 +92,25 @@ func (c *Client) miniExchange(
 		out := outcome{Page: "unavailable"}
 		refusal, refused := errors.AsType[*platform.Error](err)
 		switch {
-		case anotherCodeHelps(err):
+		case platform.AnotherCodeHelps(err):
 			out.Page = "code"
 		case refused && refusal.Code == 45011:
 			out.Page = "too_many"
 		case refused && refusal.Code == 40226:
 			out.Page = "blocked"
 		}
-		c.log.Warn("a mini program's login failed", "appid", c.appID, "error", err)
+		c.log.Warn("a mini program's login failed", "log_code", "wechat_mini_login_failed", "appid", c.appID, "error", err)
 		return out
 	}
 	user := &User{AppID: c.appID, OpenID: session.OpenID, UnionID: session.UnionID, LoggedIn: time.Now().Truncate(time.Second)}
 	for _, hook := range onLogin {
 		if err := hook(ctx, user, session); err != nil {
-			c.log.Error("the onLogin of MiniLoginHandler failed", "appid", c.appID, "error", err)
+			c.log.Error("the onLogin of MiniLoginHandler failed", "log_code", "wechat_mini_on_login_failed", "appid", c.appID, "error", err)
 			return outcome{Page: "unavailable"}
 		}
 	}
-	return outcome{User: user}
+	c.keepKey(ctx, code, user.OpenID, session.Key)
+	return outcome{Value: user}
 }
 
 // miniRefusals are the answers to a front end that has no login.
@@ -132,12 +134,12 @@ func miniRefuse(c *gin.Context, name string) {
 	c.AbortWithStatusJSON(refusal.status, gin.H{"error": name, "message": refusal.message})
 }
 
-func (c *Client) miniToken(u *User) (string, error) {
-	text, err := json.Marshal(session{User: u, End: time.Now().Add(miniLife).Unix()})
-	if err != nil {
-		return "", err
+func (c *Client) miniToken(u *User, code string) (string, error) {
+	in := newSession(u, miniLife)
+	if c.logins.keys != nil {
+		in.KeyName = c.keyName(code)
 	}
-	return base64.RawURLEncoding.EncodeToString(c.logins.seals.seal("mini "+c.appID, text)), nil
+	return c.logins.seals.SealText("mini "+c.appID, in)
 }
 
 // MiniUser lets the requests of a mini program's users through to the handlers, which
@@ -148,19 +150,12 @@ func (c *Client) MiniUser() gin.HandlerFunc {
 	return func(ctx *gin.Context) {
 		var in session
 		token, bearer := strings.CutPrefix(ctx.GetHeader("Authorization"), "Bearer ")
-		sealed, err := base64.RawURLEncoding.DecodeString(token)
-		if err == nil {
-			sealed, err = c.logins.seals.open("mini "+c.appID, sealed)
-		}
-		if err == nil {
-			err = json.Unmarshal(sealed, &in)
-		}
-		if !bearer || err != nil || in.User == nil || time.Now().Unix() >= in.End {
+		if !bearer || c.logins.seals.OpenText("mini "+c.appID, token, &in) != nil || in.user() == nil {
 			ctx.Header("Cache-Control", "no-store")
 			miniRefuse(ctx, "login_required")
 			return
 		}
-		ctx.Set(visitKey{}, visit{user: in.User})
+		ctx.Set(visitKey{}, visit{user: in.User, keyName: in.KeyName})
 		ctx.Next()
 	}
 }

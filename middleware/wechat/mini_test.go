@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -18,11 +19,13 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/internal/test/logtest"
 	"github.com/zhongkong-go/zhongkong/middleware/wechat"
 	"github.com/zhongkong-go/zhongkong/platform"
 	"github.com/zhongkong-go/zhongkong/simulator"
 	"github.com/zhongkong-go/zhongkong/simulator/simtest"
+	"github.com/zhongkong-go/zhongkong/store"
 	"github.com/zhongkong-go/zhongkong/store/sqlite"
 )
 
@@ -231,5 +234,106 @@ func TestMiniSession(t *testing.T) {
 	var refusal *platform.Error
 	if _, err := client.PhoneNumber(ctx, code); !errors.As(err, &refusal) || refusal.Code != 40029 {
 		t.Errorf("PhoneNumber again: %v", err)
+	}
+}
+
+// TestSessionKeys: kept on demand, sealed, for three days, found by each process on the
+// store, and shown to no front end.
+func TestSessionKeys(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "zhongkong.db")
+	synctest.Test(t, func(t *testing.T) {
+		store, err := sqlite.Open(t.Context(), path, sqlite.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = store.Close() }()
+		log := new(logtest.Log)
+		base, wx := inMemory(t, config(), simulator.Options{Accounts: miniAccount()})
+		base.StoreURL, base.Store, base.Logger = "", store, log.Logger(slog.LevelDebug)
+		openid := wx.Account().Followers[0]
+		engineOf := func(keep bool) *gin.Engine {
+			cfg := base
+			cfg.KeepSessionKeys = keep
+			client := newClient(t, cfg)
+			r := miniEngine(client)
+			r.GET("/data", client.MiniUser(), func(c *gin.Context) {
+				var out struct {
+					OpenID string `json:"openId"`
+				}
+				key, err := client.SessionKey(c)
+				if err == nil {
+					data, made := wx.UserData(testAppID, openid)
+					err = errors.Join(made, client.DecryptUserData(key, data.EncryptedData, data.IV, &out))
+				}
+				c.JSON(http.StatusOK, gin.H{"openid": out.OpenID, "none": errors.Is(err, wechat.ErrNoSessionKey)})
+			})
+			return r
+		}
+		ask := func(r *gin.Engine, token string) string {
+			req := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/data", nil)
+			req.Header.Set("Authorization", "Bearer "+token)
+			w := httptest.NewRecorder()
+			r.ServeHTTP(w, req)
+			return w.Body.String()
+		}
+		one, two, none := engineOf(true), engineOf(true), engineOf(false)
+		if _, token, _ := postLogin(t, none, wx.MiniCode(testAppID, "")); !strings.Contains(ask(one, token), `"none":true`) {
+			t.Error("a session_key was kept unasked")
+		}
+		code := wx.MiniCode(testAppID, "")
+		_, token, body := postLogin(t, one, code)
+		_, again, _ := postLogin(t, two, code) // its answer was lost on the way
+		for name, got := range map[string]string{"here": ask(one, token), "elsewhere": ask(two, token), "again": ask(one, again)} {
+			if got != `{"none":false,"openid":"`+openid+`"}` {
+				t.Errorf("%s: %s", name, got)
+			}
+		}
+		if !strings.Contains(ask(none, token), `"none":true`) {
+			t.Error("a program that keeps none finds one")
+		}
+		key := wx.SessionKey(testAppID, openid)
+		for _, text := range []string{body, token, log.String()} {
+			if key == "" || strings.Contains(text, key) {
+				t.Errorf("the session_key is in %s", text)
+			}
+		}
+		if file := read(t, path) + read(t, path+"-wal"); strings.Contains(file, key) || strings.Contains(file, openid) {
+			t.Error("the database has the session_key or the openid in the clear")
+		}
+		// A user who logs in again and again has 50, and the others go on.
+		for range 60 {
+			time.Sleep(time.Second) // WeChat allows 100 a minute
+			_, token, _ = postLogin(t, one, wx.MiniCode(testAppID, openid))
+		}
+		if !strings.Contains(ask(one, token), `"none":true`) || !strings.Contains(log.String(), "a session_key was not kept") {
+			t.Error("one user has any number")
+		}
+		_, token, _ = postLogin(t, one, wx.MiniCode(testAppID, wx.Account().Followers[1]))
+		openid = wx.Account().Followers[1]
+		if got := ask(one, token); got != `{"none":false,"openid":"`+openid+`"}` {
+			t.Errorf("another user: %s", got)
+		}
+	})
+}
+
+func read(t *testing.T, path string) string {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil && !os.IsNotExist(err) {
+		t.Fatal(err)
+	}
+	return string(data)
+}
+
+// TestSessionKeysStore: a store that remembers no messages cannot keep any.
+func TestSessionKeysStore(t *testing.T) {
+	cfg := config()
+	cfg.KeepSessionKeys, cfg.StoreURL = true, ""
+	cfg.Store = store.Func(
+		func(context.Context, custody.Key) ([]byte, error) { return nil, nil },
+		func(context.Context, custody.Key, []byte) error { return nil },
+	)
+	if _, err := wechat.New(cfg); err == nil || !strings.Contains(err.Error(), "KeepSessionKeys") {
+		t.Errorf("%v", err)
 	}
 }

@@ -44,8 +44,8 @@ type job struct {
 	TokenAPI       platform.TokenAPI
 	Timing         custody.Timing
 
-	// Origin is Config.Origin, for logins.
-	Origin string
+	// Origin and OpenBase are those of Config, for logins; Gateway and its key too.
+	Origin, OpenBase, Gateway, Key string
 
 	// Freeze stops the process with SIGSTOP when the answer to its first fetch is
 	// there, which is before it saves the token.
@@ -71,7 +71,7 @@ func play(role string) int {
 	cfg := wechat.Config{
 		AppID: j.AppID, AppSecret: wechat.Secret(j.Secret), Token: wechat.Secret(testToken),
 		TokenAPI: j.TokenAPI, APIBase: j.Base, StoreURL: "sqlite:" + j.Database, Timing: j.Timing,
-		Origin: j.Origin,
+		Origin: j.Origin, OpenBase: j.OpenBase, Gateway: j.Gateway, GatewayKey: wechat.Secret(j.Key),
 		Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)),
 	}
 	if j.Freeze {

@@ -21,7 +21,6 @@ func (b bubbleView) Side() side           { return b.b.side }
 func (b bubbleView) Kind() string         { return b.b.kind }
 func (b bubbleView) Title() string        { return b.b.title }
 func (b bubbleView) Text() string         { return b.b.text }
-func (b bubbleView) Link() string         { return b.b.link }
 func (b bubbleView) Rows() [][2]string    { return b.b.rows }
 func (b bubbleView) Cards() []card        { return b.b.cards }
 func (b bubbleView) At() string           { return b.b.at.Format("15:04") }

@@ -17,6 +17,7 @@ func (p *Page) pages() http.Handler {
 	mux.Handle(strings.TrimSuffix(Path, "/"), http.RedirectHandler(Path, http.StatusMovedPermanently))
 	mux.HandleFunc("GET "+Path+"{$}", p.show)
 	mux.HandleFunc("GET "+Path+"live", p.live)
+	mux.HandleFunc("GET "+Path+"open", p.open)
 	mux.Handle("GET "+Path+"static/", page.Static(files()))
 	mux.HandleFunc("POST "+Path+"{what}", p.act)
 	return simulator.Guard(page.Guard(page.Choosing(mux)))

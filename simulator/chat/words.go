@@ -130,6 +130,7 @@ var chinese = lang.Words{ //nolint:gosec // words about secrets, and none among 
 	"Scanned the QR code %s":                 "扫描了二维码 %s",
 	"Tapped a menu button: %s":               "点击了菜单：%s",
 	"Opened a menu link: %s":                 "打开了菜单链接：%s",
+	"Open in WeChat":                         "在微信中打开",
 	"WeChat shows what is behind this button without telling your app.": "微信会直接显示该按钮的内容，不会通知你的应用。",
 	"Waiting for your app…":                       "等待应用回复…",
 	"Delivery %d went wrong; WeChat tries again…": "第 %d 次推送失败，微信将重试…",

@@ -43,7 +43,7 @@ func run(m *testing.M) int {
 	npmFolder = folder
 	if err := installNPM(folder); err != nil {
 		npmError = err.Error()
-		leftOut["npm co-wechat-api, co-wechat, wechat-crypto"] = npmError
+		leftOut["npm co-wechat-api, co-wechat, co-wechat-oauth, wechat-crypto"] = npmError
 	}
 	code := m.Run()
 	for name, why := range leftOut {

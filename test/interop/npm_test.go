@@ -181,7 +181,7 @@ func TestNPMVersions(t *testing.T) {
 	if why := npmMissing(t); why != "" {
 		t.Skip(why)
 	}
-	for name, want := range map[string]string{"co-wechat": "2.4.0", "co-wechat-api": "3.11.0", "wechat-crypto": "0.0.2"} {
+	for name, want := range map[string]string{"co-wechat": "2.4.0", "co-wechat-api": "3.11.0", "co-wechat-oauth": "2.0.1", "wechat-crypto": "0.0.2"} {
 		data, err := os.ReadFile(filepath.Join(npmFolder, "node_modules", name, "package.json"))
 		if err != nil {
 			t.Error(err)

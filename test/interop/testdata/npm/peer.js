@@ -1,12 +1,14 @@
 'use strict';
 
-// Does what it is told on stdin with co-wechat-api, co-wechat and wechat-crypto: a
+// Does what it is told on stdin with co-wechat-api, co-wechat, co-wechat-oauth and wechat-crypto: a
 // line {"method", "arguments"} is answered by a line {"Result"} or {"Error"}.
 // It ends with stdin.
 
 const http = require('http');
 const readline = require('readline');
 const API = require('co-wechat-api');
+const OAuth = require('co-wechat-oauth');
+const httpx = require('httpx'); // by which co-wechat-oauth calls a host that no option changes
 const wechat = require('co-wechat');
 const WXBizMsgCrypt = require('wechat-crypto');
 
@@ -14,6 +16,11 @@ const at = JSON.parse(process.argv[2]);
 
 const api = new API(at.AppID, at.Secret);
 api.prefix = at.URL + '/cgi-bin/'; // no option of the constructor
+
+const request = httpx.request;
+httpx.request = (url, options) => request(url.replace('https://api.weixin.qq.com', at.URL), options); // as DNS would
+
+const oauth = new OAuth(at.AppID, at.Secret);
 
 const methods = {
   token: async () => (await api.ensureAccessToken()).accessToken,
@@ -39,6 +46,9 @@ const methods = {
     });
     server.listen(0, '127.0.0.1', () => resolve('http://127.0.0.1:' + server.address().port));
   }),
+
+  authorizeURL: ({redirect, state, scope}) => oauth.getAuthorizeURL(redirect, state, scope),
+  userByCode: ({code}) => oauth.getUserByCode(code),
 
   sign: ({timestamp, nonce, encrypt}) => crypt().getSignature(timestamp, nonce, encrypt),
   encrypt: ({message}) => crypt().encrypt(message),

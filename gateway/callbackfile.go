@@ -1,11 +1,10 @@
 package gateway
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/zhongkong-go/zhongkong/custody"
-	"github.com/zhongkong-go/zhongkong/internal/shape"
+	"github.com/zhongkong-go/zhongkong/gateway/fanout"
 )
 
 // What of a configuration file is about callbacks.
@@ -66,7 +65,7 @@ func (f accountFile) foreign() (path string, found bool) {
 	return "", false
 }
 
-// read returns the Callback of a file. An error is a [*fieldError].
+// read returns the Callback of a file. An error is a [*fanout.FieldError].
 func (c *callbackFile) read(folder string, env func(string) (string, bool)) (*Callback, error) {
 	var failed error
 	read := func(path string, s secretSource) (secret custody.Secret) {
@@ -75,7 +74,7 @@ func (c *callbackFile) read(folder string, env func(string) (string, bool)) (*Ca
 		}
 		secret, err := s.read(folder, env)
 		if err != nil && failed == nil {
-			failed = &fieldError{path, err}
+			failed = &fanout.FieldError{Field: path, Err: err}
 		}
 		return secret
 	}
@@ -92,68 +91,4 @@ func (c *callbackFile) read(folder string, env func(string) (string, bool)) (*Ca
 		})
 	}
 	return out, failed
-}
-
-// check says what is wrong with a callback that somebody wrote, by a [*fieldError].
-func (c *Callback) check(appID string) error {
-	for i, s := range c.Subscribers {
-		names := [...]string{"token", "aes_key"}
-		err := shape.Check(
-			shape.Field{Name: names[0], Kind: shape.Token, Value: s.Token.Reveal()},
-			shape.Field{Name: names[1], Kind: shape.AESKey, Value: s.AESKey.Reveal()},
-		)
-		if e, ok := errors.AsType[*shape.Error](err); ok {
-			return &fieldError{fmt.Sprintf(".subscribers[%d].%s", i, names[e.Index]), e}
-		}
-	}
-	_, err := newReceiver(appID, c)
-	return err
-}
-
-// storedCallback is a Callback of the admin API, inside the seal.
-type storedCallback struct {
-	Token          string             `json:"token"`
-	PreviousToken  string             `json:"previous_token,omitempty"`
-	AESKey         string             `json:"aes_key,omitempty"`
-	PreviousAESKey string             `json:"previous_aes_key,omitempty"`
-	Mode           Mode               `json:"mode,omitempty"`
-	Subscribers    []storedSubscriber `json:"subscribers"`
-}
-
-type storedSubscriber struct {
-	Name   string `json:"name"`
-	URL    string `json:"url"`
-	Token  string `json:"token"`
-	AESKey string `json:"aes_key,omitempty"`
-	Mode   Mode   `json:"mode,omitempty"`
-	When   Rule   `json:"when"`
-}
-
-func storeCallback(c *Callback) *storedCallback {
-	if c == nil {
-		return nil
-	}
-	s := &storedCallback{
-		Token: c.Token.Reveal(), PreviousToken: c.PreviousToken.Reveal(),
-		AESKey: c.AESKey.Reveal(), PreviousAESKey: c.PreviousAESKey.Reveal(), Mode: c.Mode,
-	}
-	for _, sub := range c.Subscribers {
-		s.Subscribers = append(s.Subscribers, storedSubscriber{sub.Name, sub.URL, sub.Token.Reveal(), sub.AESKey.Reveal(), sub.Mode, sub.When})
-	}
-	return s
-}
-
-func (s *storedCallback) open() *Callback {
-	if s == nil {
-		return nil
-	}
-	c := &Callback{
-		Token: custody.NewSecret(s.Token), PreviousToken: custody.NewSecret(s.PreviousToken),
-		AESKey: custody.NewSecret(s.AESKey), PreviousAESKey: custody.NewSecret(s.PreviousAESKey), Mode: s.Mode,
-	}
-	for _, sub := range s.Subscribers {
-		token, key := custody.NewSecret(sub.Token), custody.NewSecret(sub.AESKey)
-		c.Subscribers = append(c.Subscribers, Subscriber{sub.Name, sub.URL, token, key, sub.Mode, sub.When})
-	}
-	return c
 }

@@ -1,4 +1,4 @@
-package gateway
+package fanout
 
 import (
 	"errors"
@@ -113,14 +113,14 @@ func (r Rule) wants() func(*callback.Message) bool {
 	}
 }
 
-// fieldError is about a field of a Callback: the path to it in a configuration file.
-type fieldError struct {
-	field string // such as ".subscribers[0].url"
-	err   error
+// FieldError is about a field of a Callback.
+type FieldError struct {
+	Field string // the path to it in a configuration file, such as ".subscribers[0].url"
+	Err   error
 }
 
-func (e *fieldError) Error() string { return e.err.Error() }
-func (e *fieldError) Unwrap() error { return e.err }
+func (e *FieldError) Error() string { return e.Err.Error() }
+func (e *FieldError) Unwrap() error { return e.Err }
 
 // receiver is an account's Callback at work.
 type receiver struct {
@@ -141,10 +141,26 @@ type subscriber struct {
 	wants    func(*callback.Message) bool
 }
 
-// newReceiver checks spec. Its error is a *fieldError.
+// Check says what is wrong with a callback that somebody wrote, by a [*FieldError].
+func (c *Callback) Check(appID string) error {
+	for i, s := range c.Subscribers {
+		names := [...]string{"token", "aes_key"}
+		err := shape.Check(
+			shape.Field{Name: names[0], Kind: shape.Token, Value: s.Token.Reveal()},
+			shape.Field{Name: names[1], Kind: shape.AESKey, Value: s.AESKey.Reveal()},
+		)
+		if e, ok := errors.AsType[*shape.Error](err); ok {
+			return &FieldError{fmt.Sprintf(".subscribers[%d].%s", i, names[e.Index]), e}
+		}
+	}
+	_, err := newReceiver(appID, c)
+	return err
+}
+
+// newReceiver checks spec. Its error is a *FieldError.
 func newReceiver(appID string, spec *Callback) (*receiver, error) {
 	if _, err := modeOf(spec.Mode, spec.AESKey); err != nil {
-		return nil, &fieldError{".mode", err}
+		return nil, &FieldError{".mode", err}
 	}
 	r := &receiver{spec: spec, appID: appID}
 	var err error
@@ -156,20 +172,20 @@ func newReceiver(appID string, spec *Callback) (*receiver, error) {
 		return nil, err
 	}
 	if len(spec.Subscribers) == 0 {
-		return nil, &fieldError{"", errors.New("callback has no subscribers: nobody would get the pushes")}
+		return nil, &FieldError{"", errors.New("callback has no subscribers: nobody would get the pushes")}
 	}
 	if n := len(spec.Subscribers); n > store.MaxPush {
-		return nil, &fieldError{".subscribers", fmt.Errorf("there are %d subscribers: at most %d", n, store.MaxPush)}
+		return nil, &FieldError{".subscribers", fmt.Errorf("there are %d subscribers: at most %d", n, store.MaxPush)}
 	}
 	names := map[string]bool{}
 	for i, s := range spec.Subscribers {
 		at := func(field string, err error) error {
-			return &fieldError{fmt.Sprintf(".subscribers[%d]%s", i, field), err}
+			return &FieldError{fmt.Sprintf(".subscribers[%d]%s", i, field), err}
 		}
 		switch {
 		case s.Name == "":
 			return nil, at("", errors.New("the subscriber has no name"))
-		case !isAppID(s.Name):
+		case !shape.IsID(s.Name):
 			return nil, at(".name", errors.New("the name holds other characters than letters, digits, '-' and '_', or is too long"))
 		case names[s.Name]:
 			return nil, at(".name", fmt.Errorf("the subscriber %s stands there twice", s.Name))
@@ -187,8 +203,8 @@ func newReceiver(appID string, spec *Callback) (*receiver, error) {
 		}
 		verifier, err := newVerifier(callback.Config{AppID: appID, Token: s.Token, AESKey: s.AESKey})
 		if err != nil {
-			if field, ok := errors.AsType[*fieldError](err); ok {
-				return nil, at(field.field, field.err)
+			if field, ok := errors.AsType[*FieldError](err); ok {
+				return nil, at(field.Field, field.Err)
 			}
 			return nil, at("", err)
 		}
@@ -214,10 +230,10 @@ func newVerifier(config callback.Config) (*callback.Verifier, error) {
 			if field[1] == "token" {
 				path = "" // it is empty, so there may be no line of it
 			}
-			return nil, &fieldError{path, errors.New(field[1] + strings.ReplaceAll(rest, "AESKey", "aes_key"))}
+			return nil, &FieldError{path, errors.New(field[1] + strings.ReplaceAll(rest, "AESKey", "aes_key"))}
 		}
 	}
-	return nil, &fieldError{"", errors.New(text)}
+	return nil, &FieldError{"", errors.New(text)}
 }
 
 // modeOf returns the mode that is meant, or why it cannot be.

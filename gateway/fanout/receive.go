@@ -1,4 +1,4 @@
-package gateway
+package fanout
 
 import (
 	"bytes"
@@ -18,14 +18,17 @@ import (
 	"github.com/zhongkong-go/zhongkong/store"
 )
 
-// serveCallback answers WeChat at an account's address.
-func (g *Gateway) serveCallback(w *observed, r *http.Request, appID string) {
-	rc := (*g.fanout.receivers.Load())[appID]
+// Has reports whether there is such an account.
+func (f *Fanout) Has(appID string) bool { return (*f.receivers.Load())[appID] != nil }
+
+// Serve answers WeChat at an account's address. proven is called as soon as it is known
+// that WeChat has signed; it may be called more than once.
+func (f *Fanout) Serve(w http.ResponseWriter, r *http.Request, appID string, proven func()) {
+	rc := (*f.receivers.Load())[appID]
 	if rc == nil {
 		plainText(w, http.StatusNotFound, "wrong")
 		return
 	}
-	w.appID = appID
 	query, err := callback.ParseQuery(r.URL.RawQuery)
 	switch {
 	case r.Method == http.MethodGet:
@@ -34,7 +37,7 @@ func (g *Gateway) serveCallback(w *observed, r *http.Request, appID string) {
 			echo, err = rc.verifier.VerifyURL(query)
 		}
 		if err == nil {
-			w.visit.Prove()
+			proven()
 			plainText(w, http.StatusOK, echo)
 			return
 		}
@@ -43,31 +46,33 @@ func (g *Gateway) serveCallback(w *observed, r *http.Request, appID string) {
 		plainText(w, http.StatusMethodNotAllowed, "wrong")
 		return
 	case err == nil:
-		err = g.receive(w, r, rc, query)
+		p := &push{f: f, rc: rc, began: time.Now(), proven: proven}
+		err = p.receive(w, r, query)
 	}
 	var refusal *callback.Error
 	switch {
 	case err == nil:
 	case errors.As(err, &refusal):
-		g.refusePush(w, r, refusal)
+		f.refuse(w, r, appID, refusal)
 	default: // WeChat asks again
-		g.cfg.Logger.Warn("a push is not taken: WeChat asks again", "appid", appID, "error", err)
+		f.log.Warn("a push is not taken: WeChat asks again", "log_code", "fanout_not_taken", "appid", appID, "error", err)
 		plainText(w, http.StatusServiceUnavailable, "wrong")
 	}
 }
 
-// refusePush says nothing but the status. A GET without a signature is somebody's browser.
-func (g *Gateway) refusePush(w *observed, r *http.Request, refusal *callback.Error) {
+// refuse says nothing but the status. A GET without a signature is somebody's browser.
+func (f *Fanout) refuse(w http.ResponseWriter, r *http.Request, appID string, refusal *callback.Error) {
 	browser := r.Method == http.MethodGet && refusal.Reason == callback.ReasonMissing
 	switch {
-	case !browser && !g.failures.add(r.RemoteAddr, time.Now()):
+	case !browser && !f.refused(r.RemoteAddr):
 		w.Header().Set("Connection", "close")
 	default:
 		level := slog.LevelWarn
 		if browser {
 			level = slog.LevelDebug
 		}
-		g.cfg.Logger.LogAttrs(r.Context(), level, "refused a push", slog.String("appid", w.appID), slog.String("reason", string(refusal.Reason)),
+		f.log.LogAttrs(r.Context(), level, "refused a push",
+			slog.String("log_code", "fanout_refused"), slog.String("appid", appID), slog.String("reason", string(refusal.Reason)),
 			slog.String("remote", r.RemoteAddr), slog.Any("error", refusal))
 	}
 	plainText(w, refusal.Status(), "wrong")
@@ -81,28 +86,28 @@ func plainText(w http.ResponseWriter, status int, text string) {
 }
 
 // receive takes one push. With an error nothing was answered.
-func (g *Gateway) receive(w *observed, r *http.Request, rc *receiver, query callback.Query) error {
-	p := &push{f: g.fanout, rc: rc, began: time.Now()}
+func (p *push) receive(w http.ResponseWriter, r *http.Request, query callback.Query) error {
+	rc := p.rc
 	surely, err := rc.verifier.Signed(query)
 	if err != nil {
 		w.Header().Set("Connection", "close") // net/http would wait for the body
 		return err
 	}
 	if surely {
-		w.visit.Prove()
+		p.proven()
 	}
 	text, pair, err := rc.verifier.OpenLate(query, r)
 	var refusal *callback.Error
 	switch {
 	case err == nil:
-		w.visit.Prove()
+		p.proven()
 	case errors.As(err, &refusal):
 		return err
 	default:
 		return fmt.Errorf("the connection ended before the body did: %w", err)
 	}
 	if p.message, err = callback.ParseMessage(text); err != nil {
-		return g.unreadable(w, pair, err)
+		return p.unreadable(w, pair, err)
 	}
 	if err := p.fresh(query, pair); err != nil {
 		return err
@@ -127,12 +132,13 @@ func (g *Gateway) receive(w *observed, r *http.Request, rc *receiver, query call
 
 // unreadable answers a push of WeChat's that cannot be read: it would be the same at its
 // next delivery. In plain mode no signature covers the body, and it is refused.
-func (g *Gateway) unreadable(w *observed, pair callback.Pair, err error) error {
+func (p *push) unreadable(w http.ResponseWriter, pair callback.Pair, err error) error {
 	if !pair.Encrypted {
 		return err
 	}
-	g.cfg.Logger.Warn("a push is WeChat's and cannot be read; it is answered with success, and no subscriber gets it",
-		"appid", w.appID, "error", err)
+	p.f.log.Warn("a push is WeChat's and cannot be read; it is answered with success, and no subscriber gets it",
+		"log_code", "fanout_unreadable",
+		"appid", p.rc.appID, "error", err)
 	plainText(w, http.StatusOK, "success")
 	return nil
 }
@@ -155,9 +161,10 @@ func (p *push) fresh(query callback.Query, pair callback.Pair) error {
 
 // push is one delivery of WeChat's on its way.
 type push struct {
-	f       *fanout
+	f       *Fanout
 	rc      *receiver
 	began   time.Time
+	proven  func()
 	message *callback.Message
 	text    string
 	key     string // of all its deliveries
@@ -213,6 +220,7 @@ func (p *push) take(ctx context.Context) (reply []byte, err error) {
 		switch {
 		case callback.IsAnswerGone(err):
 			p.f.log.Warn("a push is repeated that was handled, and its answer is not kept any more: it is answered with success",
+				"log_code", "fanout_answer_gone",
 				"appid", p.rc.appID)
 			return nil, nil
 		case err != nil:
@@ -232,7 +240,8 @@ func (p *push) known(sealed []byte) []byte {
 	}
 	text, err := p.f.open(sealName("answer", p.rc.appID, p.key), sealed)
 	if err != nil {
-		p.f.log.Error("the answer to a push cannot be read by this gateway", "appid", p.rc.appID, "error", err)
+		p.f.log.Error("the answer to a push cannot be read by this gateway",
+			"log_code", "fanout_answer_unreadable", "appid", p.rc.appID, "error", err)
 		return nil
 	}
 	return []byte(text)
@@ -293,7 +302,8 @@ func (p *push) finish(owner string, reply []byte) {
 		_, _, err = p.f.once.Finish(ctx, p.key, owner, sealed, p.message.Remember())
 	}
 	if err != nil {
-		p.f.log.Warn("what became of a push cannot be recorded; if WeChat repeats it, it is delivered again", "appid", p.rc.appID, "error", err)
+		p.f.log.Warn("what became of a push cannot be recorded; if WeChat repeats it, it is delivered again",
+			"log_code", "fanout_outcome_unrecorded", "appid", p.rc.appID, "error", err)
 	}
 }
 
@@ -400,7 +410,7 @@ func (p *push) answer(w http.ResponseWriter, query callback.Query, pair callback
 	if pair.Encrypted {
 		envelope, err := p.rc.verifier.Seal(pair, strconv.FormatInt(time.Now().Unix(), 10), query.Nonce, reply)
 		if err != nil {
-			p.f.log.Error("a reply cannot be encrypted for WeChat", "appid", p.rc.appID, "error", err)
+			p.f.log.Error("a reply cannot be encrypted for WeChat", "log_code", "fanout_reply_unsealed", "appid", p.rc.appID, "error", err)
 			plainText(w, http.StatusOK, "success")
 			return
 		}

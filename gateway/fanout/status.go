@@ -1,4 +1,4 @@
-package gateway
+package fanout
 
 import (
 	"cmp"
@@ -12,9 +12,9 @@ import (
 	"github.com/zhongkong-go/zhongkong/store"
 )
 
-// QueueStatus is what waits for one subscriber, in the store, and how it goes with it
+// Status is what waits for one subscriber, in the store, and how it goes with it
 // at this gateway.
-type QueueStatus struct {
+type Status struct {
 	AppID      string
 	Subscriber string
 	Configured bool // false: it was taken away, and what waits for it is dropped in the end
@@ -36,8 +36,7 @@ type QueueStatus struct {
 // Queues returns what waits for each subscriber, and for those that were taken away,
 // in the order of appids and names. When the store does not answer, its error comes
 // with what this gateway knows.
-func (g *Gateway) Queues(ctx context.Context) ([]QueueStatus, error) {
-	f := g.fanout
+func (f *Fanout) Queues(ctx context.Context) ([]Status, error) {
 	var waiting []store.Line
 	var err error
 	if f.queue != nil {
@@ -47,7 +46,7 @@ func (g *Gateway) Queues(ctx context.Context) ([]QueueStatus, error) {
 	} else if len(*f.receivers.Load()) > 0 {
 		err = errors.New("gateway: the store keeps no pushes")
 	}
-	all := map[string]QueueStatus{}
+	all := map[string]Status{}
 	f.mu.Lock()
 	for name, l := range f.lines {
 		all[name] = l.status(name)
@@ -61,22 +60,22 @@ func (g *Gateway) Queues(ctx context.Context) ([]QueueStatus, error) {
 		s.Waiting, s.Oldest = of.Waiting, of.Oldest
 		all[of.Name] = s
 	}
-	list := make([]QueueStatus, 0, len(all))
+	list := make([]Status, 0, len(all))
 	for _, s := range all {
 		list = append(list, s)
 	}
-	slices.SortFunc(list, func(a, b QueueStatus) int {
+	slices.SortFunc(list, func(a, b Status) int {
 		return cmp.Or(cmp.Compare(a.AppID, b.AppID), cmp.Compare(a.Subscriber, b.Subscriber))
 	})
 	return list, err
 }
 
-func nameLine(name string) (s QueueStatus) {
+func nameLine(name string) (s Status) {
 	s.AppID, s.Subscriber, _ = strings.Cut(name, "/")
 	return s
 }
 
-func (l *line) status(name string) QueueStatus {
+func (l *line) status(name string) Status {
 	s := nameLine(name)
 	l.mu.Lock()
 	defer l.mu.Unlock()

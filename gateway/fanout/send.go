@@ -1,4 +1,4 @@
-package gateway
+package fanout
 
 import (
 	"bytes"
@@ -33,7 +33,7 @@ func isAway(err error) bool {
 // send delivers a push to a subscriber. Its error says what went wrong, and is nil
 // when the subscriber took it; with answering, when it also answered what WeChat
 // would take. reply is in plain text, nil for none.
-func (f *fanout) send(ctx context.Context, s *subscriber, m *callback.Message, text string, answering bool) (reply []byte, err error) {
+func (f *Fanout) send(ctx context.Context, s *subscriber, m *callback.Message, text string, answering bool) (reply []byte, err error) {
 	r, err := s.request(ctx, m, text)
 	if err != nil {
 		return nil, err

@@ -1,4 +1,4 @@
-package gateway
+package fanout
 
 import (
 	"context"
@@ -16,9 +16,6 @@ import (
 	"github.com/zhongkong-go/zhongkong/internal/network"
 	"github.com/zhongkong-go/zhongkong/store"
 )
-
-// callbackPath is where WeChat pushes to, before the appid.
-const callbackPath = "/callback/"
 
 // WeChat waits 5 s for an answer and asks three times.
 const (
@@ -52,13 +49,34 @@ const (
 // sees to it that there is one for each push.
 const syncOwner = "answer"
 
-// fanout hands what WeChat pushes to the subscribers of an account.
-type fanout struct {
+// Config describes a Fanout.
+type Config struct {
+	// Store keeps what was not taken yet. It has to be a [store.Queue] and a
+	// [callback.Once] as soon as there is an account.
+	Store custody.Store
+
+	SealKeys []custody.Secret // seal pushes in the store: the first seals, all open
+
+	// Transport carries pushes to subscribers. Nil means one with timeouts that obeys
+	// HTTPS_PROXY and NO_PROXY.
+	Transport http.RoundTripper
+
+	// Refused counts a push that was refused to an address, and reports whether the
+	// log is to tell of it.
+	Refused func(remote string) bool
+
+	Logger *slog.Logger
+}
+
+// Fanout hands what WeChat pushes to the subscribers of an account. It is safe for
+// concurrent use.
+type Fanout struct {
 	queue     store.Queue   // nil: the store has none
 	once      callback.Once // likewise
 	keys      []custody.Secret
 	transport http.RoundTripper
 	idle      func()
+	refused   func(remote string) bool
 	log       *slog.Logger
 
 	receivers atomic.Pointer[map[string]*receiver] // by appid; the map never changes
@@ -75,15 +93,16 @@ type fanout struct {
 	away  bool            // the store did not answer; said once
 }
 
-func newFanout(cfg Config) *fanout {
-	f := &fanout{
-		keys: cfg.SealKeys, transport: cfg.Callbacks, idle: func() {}, log: cfg.Logger,
+// New returns a Fanout without accounts. Close it.
+func New(cfg Config) *Fanout {
+	f := &Fanout{
+		keys: cfg.SealKeys, transport: cfg.Transport, idle: func() {}, refused: cfg.Refused, log: cfg.Logger,
 		lines: map[string]*line{}, told: map[string]bool{},
 	}
 	f.queue, _ = cfg.Store.(store.Queue)
 	f.once, _ = cfg.Store.(callback.Once)
 	if f.transport == nil {
-		own := network.New(network.Steps{Dial: 3 * time.Second, TLS: 3 * time.Second, Idle: idleTime, IdlePerHost: perLine})
+		own := network.New(network.Steps{Dial: 3 * time.Second, TLS: 3 * time.Second, Idle: 90 * time.Second, IdlePerHost: perLine})
 		own.MaxResponseHeaderBytes = 64 << 10
 		f.transport, f.idle = own, own.CloseIdleConnections
 	}
@@ -94,14 +113,17 @@ func newFanout(cfg Config) *fanout {
 	return f
 }
 
-// prepare checks the callbacks of accounts and returns what makes them those at work.
-func (f *fanout) prepare(list []Account) (set func(), err error) {
+// Account is an account with what stands in its console.
+type Account struct {
+	AppID    string
+	Callback *Callback
+}
+
+// Prepare checks the callbacks of accounts, and returns what makes them those at work.
+func (f *Fanout) Prepare(list []Account) (set func(), err error) {
 	before, next := *f.receivers.Load(), map[string]*receiver{}
 	for _, a := range list {
-		switch {
-		case a.Callback == nil:
-			continue
-		case f.queue == nil || f.once == nil:
+		if f.queue == nil || f.once == nil {
 			return nil, fmt.Errorf("gateway: account %s: its callbacks need a store that can keep pushes (a store.Queue and callback.Once): use store/sqlite", a.AppID)
 		}
 		if old := before[a.AppID]; old != nil && old.spec.equal(a.Callback) {
@@ -125,7 +147,7 @@ func (f *fanout) prepare(list []Account) (set func(), err error) {
 func ownTokens(list []Account) error {
 	for i, a := range list {
 		for _, b := range list[:i] {
-			if a.Callback == nil || b.Callback == nil || !a.Callback.AESKey.IsZero() || !b.Callback.AESKey.IsZero() {
+			if !a.Callback.AESKey.IsZero() || !b.Callback.AESKey.IsZero() {
 				continue
 			}
 			for _, token := range []custody.Secret{a.Callback.Token, a.Callback.PreviousToken} {
@@ -140,7 +162,7 @@ func ownTokens(list []Account) error {
 }
 
 // set makes receivers those at work. Calls that are under way end as they began.
-func (f *fanout) set(receivers map[string]*receiver) {
+func (f *Fanout) set(receivers map[string]*receiver) {
 	f.receivers.Store(&receivers)
 	now := map[string]*subscriber{}
 	for _, r := range receivers {
@@ -167,7 +189,7 @@ func (f *fanout) set(receivers map[string]*receiver) {
 }
 
 // line returns that of a subscriber, nil when it was taken away.
-func (f *fanout) line(name string) *line {
+func (f *Fanout) line(name string) *line {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.lines[name]
@@ -175,7 +197,7 @@ func (f *fanout) line(name string) *line {
 
 // patrol looks what lies in the queue: that of gateways which ended, what is to be
 // tried again, and what is too old.
-func (f *fanout) patrol() {
+func (f *Fanout) patrol() {
 	if f.queue == nil {
 		return
 	}
@@ -191,7 +213,7 @@ func (f *fanout) patrol() {
 }
 
 // look is one look.
-func (f *fanout) look(ctx context.Context) {
+func (f *Fanout) look(ctx context.Context) {
 	short, cancel := context.WithTimeout(ctx, 2*storeTime)
 	lines, err := f.queue.Lines(short)
 	cancel()
@@ -220,13 +242,14 @@ func (f *fanout) look(ctx context.Context) {
 		if f.lines[name] == nil && !f.told[name] {
 			f.told[name] = true
 			f.log.Warn("pushes wait for a subscriber that is not configured; they are dropped when they are 3 days old, unless it comes back",
+				"log_code", "fanout_subscriber_not_configured",
 				"subscriber", name, "waiting", of.Waiting)
 		}
 	}
 }
 
 // trim drops what is too much of a line, and says so.
-func (f *fanout) trim(ctx context.Context, of store.Line) {
+func (f *Fanout) trim(ctx context.Context, of store.Line) {
 	if of.Oldest <= keepTime && of.Waiting <= keepMost {
 		return
 	}
@@ -236,37 +259,39 @@ func (f *fanout) trim(ctx context.Context, of store.Line) {
 	if err != nil || n == 0 {
 		return // the next look tries again, or another gateway was first
 	}
-	f.log.Error("pushes were dropped: the subscriber did not take them in 3 days, or more than 100,000 wait for it", "subscriber", of.Name, "dropped", n)
+	f.log.Error("pushes were dropped: the subscriber did not take them in 3 days, or more than 100,000 wait for it",
+		"log_code", "fanout_dropped", "subscriber", of.Name, "dropped", n)
 	if l := f.line(of.Name); l != nil {
 		l.count(func(c *counts) { c.dropped += uint64(n) })
 	}
 }
 
 // answered says once when the store goes away and once when it is back.
-func (f *fanout) answered(err error) {
+func (f *Fanout) answered(err error) {
 	f.mu.Lock()
 	before := f.away
 	f.away = err != nil
 	f.mu.Unlock()
 	switch {
 	case err != nil && !before:
-		f.log.Warn("the store does not answer; until it does, a push is handed to all its subscribers at once, and WeChat is told to repeat it unless all take it", "error", err)
+		f.log.Warn("the store does not answer; until it does, a push is handed to all its subscribers at once, and WeChat is told to repeat it unless all take it",
+			"log_code", "fanout_store_away", "error", err)
 	case err == nil && before:
 		f.log.Info("the store keeps pushes again")
 	}
 }
 
 // aside does what the answer to WeChat need not wait for.
-func (f *fanout) aside(do func()) {
+func (f *Fanout) aside(do func()) {
 	if f.working.Err() != nil {
-		do() // close may not wait for one more
+		do() // Close may not wait for one more
 		return
 	}
 	f.group.Go(do)
 }
 
-// close lets deliveries that are under way end, for a while.
-func (f *fanout) close() {
+// Close lets deliveries that are under way end, for a while.
+func (f *Fanout) Close() {
 	f.stop()
 	late := time.AfterFunc(graceTime, f.cut)
 	f.group.Wait()
@@ -279,7 +304,7 @@ func (f *fanout) close() {
 func sealName(kind, line, id string) string { return kind + " " + line + " " + id }
 
 // seal returns text for the store.
-func (f *fanout) seal(name, text string) ([]byte, error) {
+func (f *Fanout) seal(name, text string) ([]byte, error) {
 	sealed, keyID, err := custody.Seal(f.keys, name, custody.NewSecret(text))
 	if err != nil {
 		return nil, err
@@ -288,7 +313,7 @@ func (f *fanout) seal(name, text string) ([]byte, error) {
 }
 
 // open reverses seal.
-func (f *fanout) open(name string, body []byte) (string, error) {
+func (f *Fanout) open(name string, body []byte) (string, error) {
 	keyID, sealed, ok := strings.Cut(string(body), " ")
 	if !ok {
 		return "", errors.New("it is damaged")

@@ -1,4 +1,4 @@
-package gateway
+package clients
 
 import (
 	"fmt"
@@ -7,14 +7,14 @@ import (
 	"github.com/zhongkong-go/zhongkong/internal/shape"
 )
 
-// maxPath is in bytes; WeChat's longest has about 60.
-const maxPath = 256
+// MaxPath is in bytes; WeChat's longest has about 60.
+const MaxPath = 256
 
-// cleanPath reports whether an escaped path is one that WeChat can have: segments
+// CleanPath reports whether an escaped path is one that WeChat can have: segments
 // of letters, digits, '_', '-' and inner dots. So there is nothing to decode, and
 // nothing that two programs might read in two ways (.., //, %2f, \, ;).
-func cleanPath(escaped string) bool {
-	if len(escaped) < 2 || len(escaped) > maxPath || escaped[0] != '/' {
+func CleanPath(escaped string) bool {
+	if len(escaped) < 2 || len(escaped) > MaxPath || escaped[0] != '/' {
 		return false
 	}
 	start := true // of a segment
@@ -46,7 +46,7 @@ func newPathList(paths []string) (l pathList, err error) {
 	for _, path := range paths {
 		prefix, all := strings.CutSuffix(path, "/*")
 		switch {
-		case !cleanPath(prefix):
+		case !CleanPath(prefix):
 			return pathList{}, fmt.Errorf("%s is no path such as /cgi-bin/menu/get or /cgi-bin/message/*", shape.Show(path))
 		case all:
 			l.prefixes = append(l.prefixes, prefix+"/")

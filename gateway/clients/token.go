@@ -1,4 +1,4 @@
-package gateway
+package clients
 
 import (
 	"crypto/hkdf"
@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/internal/shape"
 )
 
 // A gateway token says what it is good for and proves that a gateway said so:
@@ -26,21 +27,20 @@ import (
 // before it. So every gateway with the same seal keys takes it without asking
 // anybody, and a client whose key was revoked or replaced has no token any more.
 const (
-	tokenPrefix  = "zk_"
+	TokenPrefix  = "zk_" // how every gateway token begins
 	tokenVersion = 1
 	tokenHead    = 1 + 4 + keyIDBytes + 4
 	tokenMAC     = 16
-	maxAppID     = 64 // bytes; WeChat's have 18
-	maxToken     = len(tokenPrefix) + (tokenHead+maxAppID+tokenMAC)*8/6 + 1
+	maxToken     = len(TokenPrefix) + (tokenHead+shape.MaxID+tokenMAC)*8/6 + 1
 
-	statedLife = 7200 * time.Second // what is said
+	StatedLife = 7200 * time.Second // what is said
 	tokenLife  = 7500 * time.Second // what is kept: SDKs that refresh a little late meet no 40001
 	maxAhead   = time.Minute        // by which another gateway's clock may be ahead of this one's
 )
 
 // ticket is what a gateway token says.
 type ticket struct {
-	client clientID
+	client ID
 	appID  string
 	issued time.Time
 }
@@ -73,8 +73,8 @@ func newTokens(sealKeys []custody.Secret) (*tokens, error) {
 }
 
 // mint returns a token for a client whose key has that hash.
-func (t *tokens) mint(client clientID, key keyHash, appID string, now time.Time) string {
-	var space [tokenHead + maxAppID + tokenMAC]byte
+func (t *tokens) mint(client ID, key Hash, appID string, now time.Time) string {
+	var space [tokenHead + shape.MaxID + tokenMAC]byte
 	raw := append(space[:0], tokenVersion)
 	raw = binary.BigEndian.AppendUint32(raw, uint32(now.Unix()))
 	raw = append(raw, client[:]...)
@@ -84,11 +84,11 @@ func (t *tokens) mint(client clientID, key keyHash, appID string, now time.Time)
 	raw = append(raw, sum[:tokenMAC]...)
 
 	var text [maxToken]byte
-	out := append(text[:0], tokenPrefix...)
+	out := append(text[:0], TokenPrefix...)
 	return string(base64.RawURLEncoding.AppendEncode(out, raw))
 }
 
-func (t *tokens) mac(seal *sync.Pool, key keyHash, payload []byte) [sha256.Size]byte {
+func (t *tokens) mac(seal *sync.Pool, key Hash, payload []byte) [sha256.Size]byte {
 	h := seal.Get().(*mac)
 	defer seal.Put(h)
 	h.Reset()
@@ -107,12 +107,12 @@ type unproven struct {
 // parseToken parses a token and believes none of it. It keeps raw, of maxToken
 // bytes, for the check.
 func parseToken(text string, raw []byte) (said unproven, ok bool) {
-	if len(text) > maxToken || len(text) <= len(tokenPrefix) || text[:len(tokenPrefix)] != tokenPrefix ||
+	if len(text) > maxToken || len(text) <= len(TokenPrefix) || text[:len(TokenPrefix)] != TokenPrefix ||
 		strings.ContainsAny(text, "\r\n") { // which base64 would ignore: one token has one spelling
 		return unproven{}, false
 	}
-	n, err := base64.RawURLEncoding.Strict().Decode(raw, []byte(text[len(tokenPrefix):]))
-	if err != nil || n <= tokenHead+tokenMAC || n > tokenHead+maxAppID+tokenMAC || raw[0] != tokenVersion {
+	n, err := base64.RawURLEncoding.Strict().Decode(raw, []byte(text[len(TokenPrefix):]))
+	if err != nil || n <= tokenHead+tokenMAC || n > tokenHead+shape.MaxID+tokenMAC || raw[0] != tokenVersion {
 		return unproven{}, false
 	}
 	payload := raw[:n-tokenMAC]
@@ -125,11 +125,11 @@ func parseToken(text string, raw []byte) (said unproven, ok bool) {
 
 // open returns what a token says once it is proven; keys returns the hashes of the
 // client's keys that live at now.
-func (t *tokens) open(text string, now time.Time, keys func(clientID) []keyHash) (ticket, *refusal) {
+func (t *tokens) open(text string, now time.Time, keys func(ID) []Hash) (ticket, *TokenError) {
 	var raw [maxToken]byte
 	parsed, ok := parseToken(text, raw[:])
 	if !ok {
-		return ticket{}, refuse(codeToken, "it is no gateway token")
+		return ticket{}, &TokenError{Why: "it is no gateway token"}
 	}
 	said := parsed.ticket
 	for _, key := range keys(said.client) {
@@ -140,14 +140,22 @@ func (t *tokens) open(text string, now time.Time, keys func(clientID) []keyHash)
 			}
 			switch age := now.Sub(said.issued); {
 			case age >= tokenLife:
-				return ticket{}, refuse(codeExpired, "the gateway token is %s old", age.Round(time.Second))
+				return ticket{}, &TokenError{Why: fmt.Sprintf("the gateway token is %s old", age.Round(time.Second)), Expired: true}
 			case age < -maxAhead:
-				return ticket{}, refuse(codeToken, "the gateway token is from the future: a gateway's clock is %s ahead", -age.Round(time.Second))
+				return ticket{}, &TokenError{Why: fmt.Sprintf("the gateway token is from the future: a gateway's clock is %s ahead", -age.Round(time.Second))}
 			}
 			return said, nil
 		}
 	}
-	refused := refuse(codeToken, "no living client and seal key made this gateway token")
-	refused.unproven = true
-	return ticket{}, refused
+	return ticket{}, &TokenError{Why: "no living client and seal key made this gateway token", unproven: true}
 }
+
+// TokenError says why a gateway token is not taken. It holds no secret.
+type TokenError struct {
+	Why     string
+	Expired bool // it was good once
+
+	unproven bool // the store may know a client that proves it
+}
+
+func (e *TokenError) Error() string { return e.Why }

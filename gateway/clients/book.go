@@ -1,0 +1,242 @@
+package clients
+
+import (
+	"bytes"
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/store"
+)
+
+// storedClient is a client as the store keeps it.
+type storedClient struct {
+	Client
+
+	ID   string      `json:"id"`
+	Keys []storedKey `json:"keys"` // the newest first
+}
+
+type storedKey struct {
+	Hash  string    `json:"sha256"`
+	Until time.Time `json:"until,omitzero"` // of a key that was replaced
+}
+
+// Book adds and revokes the clients of a store. Every act is in the store's
+// journal before it is done, and is not done when that cannot be written. The gateways on the store follow
+// within five seconds.
+type Book struct {
+	ledger store.Ledger
+	actor  string
+}
+
+// NewBook returns the clients of store in the name of actor, which the journal
+// shows, such as "admin zhang@host". A store without [store.Ledger] is an error.
+func NewBook(st custody.Store, actor string) (*Book, error) {
+	ledger, ok := st.(store.Ledger)
+	if !ok {
+		return nil, fmt.Errorf("gateway: a %T cannot keep clients (it is no store.Ledger): use store/sqlite", st)
+	}
+	return Of(ledger, actor), nil
+}
+
+// Of is [NewBook] of what is known to keep clients.
+func Of(ledger store.Ledger, actor string) *Book { return &Book{ledger, actor} }
+
+// Add adds a client and returns its key, which is shown this once: the store has
+// a hash of it. It returns ErrClientExists for a name that is taken.
+func (b *Book) Add(ctx context.Context, client Client) (custody.Secret, error) {
+	client.Created = time.Now().UTC().Truncate(time.Second)
+	if err := client.Check(); err != nil {
+		return custody.Secret{}, err
+	}
+	if !client.Ends.IsZero() && !client.Ends.After(client.Created) {
+		return custody.Secret{}, fmt.Errorf("gateway: client %s would end at %s, which is over", client.Name, client.Ends.Format(time.RFC3339))
+	}
+	if err := b.note(ctx, "add client", client.Name, "accounts "+strings.Join(client.Accounts, " ")); err != nil {
+		return custody.Secret{}, err
+	}
+	id := newID()
+	key, hash := newKey(id)
+	err := b.put(ctx, store.Document{Name: client.Name}, storedClient{
+		Client: client, ID: hex.EncodeToString(id[:]), Keys: []storedKey{{Hash: hex.EncodeToString(hash[:])}},
+	})
+	if errors.Is(err, store.ErrConflict) {
+		return custody.Secret{}, fmt.Errorf("%w: %s", ErrClientExists, client.Name)
+	}
+	if err != nil {
+		return custody.Secret{}, err
+	}
+	return key, nil
+}
+
+// List returns the clients in the order of their names.
+func (b *Book) List(ctx context.Context) ([]Client, error) {
+	docs, err := b.ledger.Documents(ctx, 0)
+	if err != nil {
+		return nil, fmt.Errorf("gateway: cannot read the clients: %w", err)
+	}
+	clients := []Client{}
+	for _, doc := range docs {
+		if doc.Kind != kindClient || doc.Body == nil {
+			continue
+		}
+		stored, err := readClient(doc)
+		if err != nil {
+			return nil, err
+		}
+		clients = append(clients, stored.Client)
+	}
+	slices.SortFunc(clients, func(a, b Client) int { return strings.Compare(a.Name, b.Name) })
+	return clients, nil
+}
+
+// Revoke removes a client: its keys and its gateway tokens are dead everywhere
+// within five seconds. A real token that it was given lives on to its end. It
+// returns ErrNoClient.
+func (b *Book) Revoke(ctx context.Context, name string) error {
+	return b.change(ctx, "revoke client", name, "", func(storedClient) (*storedClient, error) { return nil, nil })
+}
+
+// MaxGrace is how long a key may work on after it was replaced.
+const MaxGrace = 31 * 24 * time.Hour
+
+// Rotate gives a client another key, which is shown this once. The one before works
+// for grace, 31 days at most, and so do the tokens fetched with it; with 0 they are dead within
+// five seconds. It returns ErrNoClient.
+func (b *Book) Rotate(ctx context.Context, name string, grace time.Duration) (custody.Secret, error) {
+	if grace > MaxGrace {
+		return custody.Secret{}, fmt.Errorf("gateway: a grace of %s is too long: the old key would work on for more than %s", grace, MaxGrace)
+	}
+	var key custody.Secret
+	err := b.change(ctx, "rotate client", name, "grace "+grace.String(), func(stored storedClient) (*storedClient, error) {
+		id, _, err := stored.parse()
+		if err != nil {
+			return nil, err
+		}
+		fresh, hash := newKey(id)
+		keys := []storedKey{{Hash: hex.EncodeToString(hash[:])}}
+		if grace > 0 && len(stored.Keys) > 0 {
+			keys = append(keys, storedKey{Hash: stored.Keys[0].Hash, Until: time.Now().Add(grace).UTC()})
+		}
+		stored.Keys, key = keys, fresh
+		return &stored, nil
+	})
+	if err != nil {
+		return custody.Secret{}, err
+	}
+	return key, nil
+}
+
+// SetSites changes where a client's users are sent back to, and whose pages it answers for;
+// see Client.Returns and Client.Origins. A nil list stays as it is, an empty one takes all
+// away. It returns ErrNoClient.
+func (b *Book) SetSites(ctx context.Context, name string, returns, origins []string) error {
+	detail := fmt.Sprintf("returns %d, origins %d", len(returns), len(origins))
+	return b.change(ctx, "set sites of client", name, detail, func(stored storedClient) (*storedClient, error) {
+		if returns != nil {
+			stored.Returns = returns
+		}
+		if origins != nil {
+			stored.Origins = origins
+		}
+		if err := stored.CheckSites(); err != nil {
+			return nil, err
+		}
+		return &stored, nil
+	})
+}
+
+// change edits the client of that name; nil removes it. Somebody else's change at
+// the same time is read and edited in its turn.
+func (b *Book) change(ctx context.Context, act, name, detail string, edit func(storedClient) (*storedClient, error)) error {
+	noted := false
+	for {
+		docs, err := b.ledger.Documents(ctx, 0)
+		if err != nil {
+			return fmt.Errorf("gateway: cannot read the clients: %w", err)
+		}
+		i := slices.IndexFunc(docs, func(doc store.Document) bool {
+			return doc.Kind == kindClient && doc.Name == name && doc.Body != nil
+		})
+		if i < 0 {
+			return fmt.Errorf("%w: %s", ErrNoClient, name)
+		}
+		stored, err := readClient(docs[i])
+		if err != nil && act != "revoke client" {
+			return err
+		}
+		if !noted {
+			if err := b.note(ctx, act, name, detail); err != nil {
+				return err
+			}
+			noted = true
+		}
+		edited, err := edit(stored)
+		switch {
+		case err != nil:
+			return err
+		case edited == nil:
+			err = b.put(ctx, docs[i], nil)
+		default:
+			err = b.put(ctx, docs[i], *edited)
+		}
+		if !errors.Is(err, store.ErrConflict) {
+			return err
+		}
+	}
+}
+
+func (b *Book) put(ctx context.Context, doc store.Document, value any) error {
+	doc.Kind, doc.Body = kindClient, nil
+	if value != nil {
+		var err error
+		if doc.Body, err = json.Marshal(value); err != nil {
+			return fmt.Errorf("gateway: client %s has no JSON: %w", doc.Name, err)
+		}
+	}
+	_, err := b.ledger.Put(ctx, doc)
+	if err != nil {
+		return fmt.Errorf("gateway: cannot write client %s: %w", doc.Name, err)
+	}
+	return nil
+}
+
+func (b *Book) note(ctx context.Context, act, name, detail string) error {
+	if err := b.ledger.Note(ctx, store.Use{Actor: b.actor, Act: act, Subject: name, Detail: detail}.Fit()); err != nil {
+		return fmt.Errorf("gateway: the journal cannot be written, so nothing was changed: %w", err)
+	}
+	return nil
+}
+
+func readClient(doc store.Document) (storedClient, error) {
+	var stored storedClient
+	decoder := json.NewDecoder(bytes.NewReader(doc.Body))
+	if err := decoder.Decode(&stored); err != nil || stored.Name != doc.Name {
+		return storedClient{}, fmt.Errorf("gateway: the stored client %s cannot be read: revoke it and add it again", doc.Name)
+	}
+	return stored, nil
+}
+
+// parse returns the client's id and the hashes of its keys.
+func (s storedClient) parse() (id ID, keys []liveKey, err error) {
+	raw, err := hex.DecodeString(s.ID)
+	if err != nil || len(raw) != len(id) {
+		return id, nil, fmt.Errorf("gateway: the stored client %s has no id: revoke it and add it again", s.Name)
+	}
+	copy(id[:], raw)
+	for _, k := range s.Keys {
+		raw, err := hex.DecodeString(k.Hash)
+		if err != nil || len(raw) != len(Hash{}) {
+			return id, nil, fmt.Errorf("gateway: the stored client %s has a damaged key: revoke it and add it again", s.Name)
+		}
+		keys = append(keys, liveKey{hash: Hash(raw), until: k.Until})
+	}
+	return id, keys, nil
+}

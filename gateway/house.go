@@ -1,0 +1,227 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/zhongkong-go/zhongkong/callback"
+	"github.com/zhongkong-go/zhongkong/gateway/clients"
+	"github.com/zhongkong-go/zhongkong/gateway/login"
+	"github.com/zhongkong-go/zhongkong/internal/gate"
+	"github.com/zhongkong-go/zhongkong/platform"
+)
+
+// logins is what a gateway needs of package login.
+type logins interface {
+	ServeHTTP(http.ResponseWriter, *http.Request)
+	Redeem(ctx context.Context, form login.Form, client login.ID, text string) (login.Grant, error)
+}
+
+// newLogins returns nil for a store that cannot share logins among gateways.
+func newLogins(d *desk, cfg Config, api *platform.API) (logins, error) {
+	once, ok := cfg.Store.(callback.Once)
+	if !ok {
+		return nil, nil //nolint:nilnil // there is none
+	}
+	return login.New(login.Config{
+		Origin: cfg.Login.Origin, OpenBase: cfg.Login.OpenBase, House: house{d, api}, Store: once, SealKeys: cfg.SealKeys, Log: cfg.Logger,
+	})
+}
+
+// house is what the login relay needs of a gateway.
+type house struct {
+	*desk
+
+	api *platform.API
+}
+
+var _ login.House = house{}
+
+// Clients implements [login.House].
+func (h house) Clients() []*login.Client { return h.clients.Logins(time.Now()) }
+
+// Refresh implements [login.House].
+func (h house) Refresh(ctx context.Context) { h.clients.Refresh(ctx) }
+
+// AccountOf implements [login.House].
+func (h house) AccountOf(c *login.Client, appID string) (string, bool) {
+	live := h.clients.Find(clients.ID(c.ID))
+	if live == nil {
+		return "", false
+	}
+	if appID == "" && len(live.Accounts) == 1 {
+		appID = live.Accounts[0]
+	}
+	return appID, live.Uses(appID) && h.accounts.find(appID) != nil
+}
+
+// Exchange implements [login.House].
+func (h house) Exchange(ctx context.Context, c *login.Client, appID, code string) (platform.UserGrant, error) {
+	a := h.accounts.find(appID)
+	if a == nil {
+		return platform.UserGrant{}, errNoAccount
+	}
+	h.noteSecret(ctx, c.Name, appID, userTokenPath)
+	return h.api.ExchangeCode(ctx, platform.Account{AppID: appID, Secret: a.Secret}, code)
+}
+
+// UserInfo implements [login.House].
+func (h house) UserInfo(ctx context.Context, appID string, grant platform.UserGrant) (platform.UserInfo, error) {
+	return h.api.UserInfo(ctx, appID, grant)
+}
+
+// Refused implements [login.House].
+func (h house) Refused(r *http.Request, client, reason string) {
+	if h.attempt(r.RemoteAddr) {
+		h.log.LogAttrs(r.Context(), slog.LevelWarn, "refused a login", slog.String("log_code", "gateway_login_refused"),
+			slog.String("client", loggable(client)), slog.String("reason", reason), slog.String("remote", r.RemoteAddr))
+	}
+}
+
+// noteSecret writes into the journal that the AppSecret is used. People log in this way:
+// they do not wait for the journal's recovery.
+func (d *desk) noteSecret(ctx context.Context, client, appID, path string) {
+	if refused := d.note(ctx, "client "+client, "use AppSecret", appID, path); refused != nil {
+		d.log.Warn("the AppSecret is used, and the journal does not say so",
+			"log_code", "gateway_use_not_in_journal", "client", client, "appid", appID, "path", path, "cause", refused.why)
+	}
+}
+
+// serveLogin answers a browser that logs in, which has nothing to prove itself with.
+func (f *front) serveLogin(w *observed, r *http.Request) {
+	ctx, cancel := context.WithCancelCause(r.Context())
+	defer cancel(nil)
+	defer f.keyless.Enter(gate.Address(r.RemoteAddr), func() { cancel(errCrowded) }).Exit()
+	f.logins.ServeHTTP(w, r.WithContext(ctx))
+}
+
+// redeem answers an exchange of a code that is ours, as WeChat does with its own.
+func (d *desk) redeem(ctx context.Context, w *observed, c *clients.Live, appID, code string) *refusal {
+	grant, refused := d.redeemed(ctx, login.Code, c, code)
+	if refused != nil {
+		return refused
+	}
+	if grant.AppID != appID {
+		return refuse(codeCode, "the code is of another account")
+	}
+	answer := struct {
+		Token     string `json:"access_token"`
+		ExpiresIn int64  `json:"expires_in"`
+		Refresh   string `json:"refresh_token"`
+		OpenID    string `json:"openid"`
+		Scope     string `json:"scope"`
+		Snapshot  int    `json:"is_snapshotuser,omitempty"`
+		UnionID   string `json:"unionid,omitempty"`
+	}{grant.Token, int64(max(0, time.Until(grant.End).Round(time.Second)/time.Second)), grant.Refresh, grant.OpenID, grant.Scope, 0, grant.UnionID}
+	if grant.Snapshot {
+		answer.Snapshot = 1
+	}
+	w.Header()["Cache-Control"] = noStore
+	writeJSONLine(w, answer)
+	return nil
+}
+
+// redeemed returns what a ticket or code of a client brings.
+func (d *desk) redeemed(ctx context.Context, form login.Form, c *clients.Live, text string) (login.Grant, *refusal) {
+	if d.logins == nil {
+		return login.Grant{}, refuse(codeCode, "the store cannot share logins among gateways: use store/sqlite or another one of this module")
+	}
+	grant, err := d.logins.Redeem(ctx, form, login.ID(c.ID()), text)
+	switch {
+	case err == nil:
+		return grant, nil
+	case errors.Is(err, login.ErrInvalid):
+		return grant, refuse(codeCode, "%v", err)
+	case errors.Is(err, login.ErrUsed):
+		return grant, refuse(codeCodeUsed, "%v", err)
+	case errors.Is(err, login.ErrExpired):
+		return grant, refuse(codeCodeExpired, "%v", err)
+	default:
+		return grant, refuse(codeBusy, "the store does not answer: %v", err)
+	}
+}
+
+// apiLogin redeems a ticket of the login relay.
+func (p *programs) apiLogin(w *observed, r *http.Request, c caller) *refusal {
+	ticket, refused := readTicket(r, `{"ticket":"the one with which the browser came back"}`)
+	if refused != nil {
+		return refused
+	}
+	grant, refused := p.redeemed(r.Context(), login.Ticket, c.Live, ticket)
+	if refused != nil {
+		return refused
+	}
+	writeJSONLine(w, grant)
+	return nil
+}
+
+// apiJSConfig signs a page for the JS-SDK: for a client with its key, and for everybody if
+// the page is under an origin of a client that may use the account.
+func (p *programs) apiJSConfig(w *observed, r *http.Request, _ caller) *refusal {
+	pages := r.URL.Query()["url"]
+	if len(pages) != 1 || len(pages[0]) > maxPage {
+		return withText(refuse(codeParameter, "there is no url, or several, or a long one"), "url has to be the page's address, location.href, escaped")
+	}
+	if err := platform.CheckPage(pages[0]); err != nil {
+		return withText(refuse(codeParameter, "%v", err), err.Error())
+	}
+	appID := r.PathValue("appid")
+	ctx, cancel := context.WithTimeout(r.Context(), waitForToken)
+	defer cancel()
+	if _, found := bearer(r.Header); found {
+		c, refused := p.caller(w, r)
+		switch {
+		case refused != nil:
+			return refused
+		case !c.Allows(ticketPath):
+			return refuse(codeNotAllowed, "the path of tickets is not one of the client's")
+		}
+	} else {
+		if refused := p.openTo(w, r, appID, platform.PageOrigin(pages[0])); refused != nil {
+			return refused
+		}
+		leave, done := context.WithCancelCause(ctx)
+		defer done(nil)
+		defer p.keyless.Enter(gate.Address(r.RemoteAddr), func() { done(errCrowded) }).Exit()
+		ctx = leave
+	}
+	ticket, err := p.current(appID).ticket(ctx, platform.JSAPITicket)
+	if err != nil {
+		return noToken(err)
+	}
+	writeJSONLine(w, platform.NewJSConfig(appID, ticket.Value(), pages[0]))
+	return nil
+}
+
+// maxPage is how long the address of a page may be.
+const maxPage = 8 << 10
+
+// openTo lets a page without a key in if its origin is registered for the account, and says
+// so to its browser.
+func (p *programs) openTo(w *observed, r *http.Request, appID, origin string) *refusal {
+	w.Header().Add("Vary", "Origin")
+	if !p.clients.Registered(origin, appID, time.Now()) {
+		p.clients.Refresh(r.Context())
+	}
+	from := r.Header.Get("Origin")
+	switch {
+	case !p.clients.Registered(origin, appID, time.Now()) || p.accounts.find(appID) == nil:
+		return withText(refuse(codeNotAllowed, "the page's origin is none that a client of the account has registered"),
+			"without a key only pages under an origin that a client of this account has registered are signed (zhongkong client sites)")
+	case from != "" && from != origin:
+		return withText(refuse(codeNotAllowed, "the page asks for one of another origin"), "the page that asks and the one in url have different origins")
+	case from != "":
+		w.Header().Set("Access-Control-Allow-Origin", origin)
+	}
+	w.about(p.accounts.find(appID))
+	return nil
+}
+
+// withText is a refusal of the gateway's own API in other words than those of its code.
+func withText(r *refusal, text string) *refusal {
+	r.text = text
+	return r
+}

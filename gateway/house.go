@@ -107,6 +107,7 @@ func (d *desk) redeem(ctx context.Context, w *observed, c *clients.Live, appID, 
 	if grant.AppID != appID {
 		return refuse(codeCode, "the code is of another account")
 	}
+	left := max(0, time.Until(grant.End).Round(time.Second))
 	answer := struct {
 		Token     string `json:"access_token"`
 		ExpiresIn int64  `json:"expires_in"`
@@ -115,7 +116,7 @@ func (d *desk) redeem(ctx context.Context, w *observed, c *clients.Live, appID, 
 		Scope     string `json:"scope"`
 		Snapshot  int    `json:"is_snapshotuser,omitempty"`
 		UnionID   string `json:"unionid,omitempty"`
-	}{grant.Token, int64(max(0, time.Until(grant.End).Round(time.Second)/time.Second)), grant.Refresh, grant.OpenID, grant.Scope, 0, grant.UnionID}
+	}{grant.Token, int64(left / time.Second), grant.Refresh, grant.OpenID, grant.Scope, 0, grant.UnionID}
 	if grant.Snapshot {
 		answer.Snapshot = 1
 	}
@@ -163,7 +164,8 @@ func (p *programs) apiLogin(w *observed, r *http.Request, c caller) *refusal {
 func (p *programs) apiJSConfig(w *observed, r *http.Request, _ caller) *refusal {
 	pages := r.URL.Query()["url"]
 	if len(pages) != 1 || len(pages[0]) > maxPage {
-		return withText(refuse(codeParameter, "there is no url, or several, or a long one"), "url has to be the page's address, location.href, escaped")
+		return withText(refuse(codeParameter, "there is no url, or several, or a long one"),
+			"url has to be the page's address, location.href, escaped")
 	}
 	if err := platform.CheckPage(pages[0]); err != nil {
 		return withText(refuse(codeParameter, "%v", err), err.Error())
@@ -212,7 +214,8 @@ func (p *programs) openTo(w *observed, r *http.Request, appID, origin string) *r
 		return withText(refuse(codeNotAllowed, "the page's origin is none that a client of the account has registered"),
 			"without a key only pages under an origin that a client of this account has registered are signed (zhongkong client sites)")
 	case from != "" && from != origin:
-		return withText(refuse(codeNotAllowed, "the page asks for one of another origin"), "the page that asks and the one in url have different origins")
+		return withText(refuse(codeNotAllowed, "the page asks for one of another origin"),
+			"the page that asks and the one in url have different origins")
 	case from != "":
 		w.Header().Set("Access-Control-Allow-Origin", origin)
 	}

@@ -71,7 +71,8 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // mostOf returns how long a body may be on a path.
 func (f *front) mostOf(path string) int64 {
 	switch {
-	case path == "", path == healthPath, path == readyPath, path == tokenPath, path == stablePath, strings.HasPrefix(path, apiPrefix), login.Serves(path):
+	case path == "", path == healthPath, path == readyPath, path == tokenPath, path == stablePath,
+		strings.HasPrefix(path, apiPrefix), login.Serves(path):
 		return maxFetchBody
 	case userPaths[path], secretPaths[path]:
 		return maxSecret

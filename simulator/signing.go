@@ -93,31 +93,38 @@ func (s Signing) keys() (*signingKeys, error) {
 	return k, nil
 }
 
-// MakeUpSigning returns keys for an account, and what its app needs of them: its own private
-// key, and WeChat's public key, in PEM.
-func MakeUpSigning(paths ...string) (s Signing, appKey, certificate string, err error) {
+// MadeUpSigning are keys for an account, and what its app needs of them, in PEM.
+type MadeUpSigning struct {
+	Signing
+
+	AppKey      string // the app's private key
+	Certificate string // WeChat's public key, by Serial
+}
+
+// MakeUpSigning makes keys up. Calls of paths have to be signed.
+func MakeUpSigning(paths ...string) (MadeUpSigning, error) {
 	app, appErr := rsa.GenerateKey(rand.Reader, 2048)
 	own, ownErr := rsa.GenerateKey(rand.Reader, 2048)
 	if err := errors.Join(appErr, ownErr); err != nil {
-		return Signing{}, "", "", err
+		return MadeUpSigning{}, err
 	}
 	appPublic, appErr := x509.MarshalPKIXPublicKey(&app.PublicKey)
 	ownPublic, ownErr := x509.MarshalPKIXPublicKey(&own.PublicKey)
 	if err := errors.Join(appErr, ownErr); err != nil {
-		return Signing{}, "", "", err
+		return MadeUpSigning{}, err
 	}
 	key := make([]byte, 32)
 	_, _ = rand.Read(key) // never fails, by its documentation
 	inPEM := func(kind string, der []byte) string {
 		return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}))
 	}
-	s = Signing{
+	s := Signing{
 		SymmetricSerial: strings.ToLower(rand.Text()), SymmetricKey: base64.StdEncoding.EncodeToString(key),
 		PublicKey: inPEM("PUBLIC KEY", appPublic),
 		Serial:    strings.ToLower(rand.Text()), PrivateKey: inPEM("RSA PRIVATE KEY", x509.MarshalPKCS1PrivateKey(own)),
 		Paths: paths,
 	}
-	return s, inPEM("RSA PRIVATE KEY", x509.MarshalPKCS1PrivateKey(app)), inPEM("PUBLIC KEY", ownPublic), nil
+	return MadeUpSigning{s, inPEM("RSA PRIVATE KEY", x509.MarshalPKCS1PrivateKey(app)), inPEM("PUBLIC KEY", ownPublic)}, nil
 }
 
 // sealedBody is an encrypted body, all in standard base64.
@@ -154,23 +161,16 @@ func (c *call) openSigned() (keys *signingKeys, errcode int) {
 	if conf != nil {
 		keys, _ = conf.keys() // they were read before
 	}
-	h, path := c.req.Header, c.req.URL.Path
-	signature, timestamp := h.Get("Wechatmp-Signature"), h.Get("Wechatmp-Timestamp")
+	path := c.req.URL.Path
+	signature, timestamp := c.req.Header.Get("Wechatmp-Signature"), c.req.Header.Get("Wechatmp-Timestamp")
 	switch {
 	case signature == "" && (keys == nil || !slices.Contains(keys.Paths, path)):
 		return nil, 0
 	case keys == nil:
 		return nil, signedKeyMissing
-	case h.Get("Wechatmp-Appid") == "":
-		return nil, signedAppIDMissing
-	case timestamp == "":
-		return nil, signedTimeMissing
-	case signature == "":
-		return nil, signedSignatureMissing
-	case h.Get("Wechatmp-Appid") != appid && c.sim.accounts[h.Get("Wechatmp-Appid")] == nil:
-		return nil, signedAppIDUnknown
-	case h.Get("Wechatmp-Appid") != appid:
-		return nil, signedAppIDForeign
+	}
+	if errcode := c.checkSignedHeader(appid); errcode != 0 {
+		return nil, errcode
 	}
 	seconds, err := strconv.ParseInt(timestamp, 10, 64)
 	if age := c.sim.wall().Sub(time.Unix(seconds, 0)); err != nil || age > signedPatience || age < -signedPatience {
@@ -191,6 +191,25 @@ func (c *call) openSigned() (keys *signingKeys, errcode int) {
 	}
 	c.body = plain
 	return keys, 0
+}
+
+// checkSignedHeader checks whether all is there, and of the token's account.
+func (c *call) checkSignedHeader(appid string) (errcode int) {
+	h := c.req.Header
+	switch named := h.Get("Wechatmp-Appid"); {
+	case named == "":
+		return signedAppIDMissing
+	case h.Get("Wechatmp-Timestamp") == "":
+		return signedTimeMissing
+	case h.Get("Wechatmp-Signature") == "":
+		return signedSignatureMissing
+	case named == appid:
+		return 0
+	case c.sim.accounts[named] == nil:
+		return signedAppIDUnknown
+	default:
+		return signedAppIDForeign
+	}
 }
 
 // open returns nil for what does not open.

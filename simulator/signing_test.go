@@ -57,17 +57,17 @@ func (m *meddler) RoundTrip(r *http.Request) (*http.Response, error) {
 // round; one bit changed in body, header, path or timestamp is refused on either side.
 func TestSignedCalls(t *testing.T) {
 	const appid = "wx00000000000000aa"
-	keys, appKey, certificate, err := simulator.MakeUpSigning(signedAPI)
+	keys, err := simulator.MakeUpSigning(signedAPI)
 	if err != nil {
 		t.Fatal(err)
 	}
 	wx := simtest.New(t, simulator.Options{Accounts: []simulator.Account{
-		{AppID: appid, Secret: "made-up", Kind: simulator.MiniProgram, Signing: &keys},
+		{AppID: appid, Secret: "made-up", Kind: simulator.MiniProgram, Signing: &keys.Signing},
 		{AppID: "wx00000000000000bb", Secret: "made-up", Kind: simulator.MiniProgram},
 	}})
 	signer, err := platform.NewSigner(platform.Signing{
 		AppID: appid, SymmetricSerial: keys.SymmetricSerial, SymmetricKey: custody.NewSecret(keys.SymmetricKey),
-		PrivateKey: custody.NewSecret(appKey), Certificates: map[string]string{keys.Serial: certificate}, Paths: []string{signedAPI},
+		PrivateKey: custody.NewSecret(keys.AppKey), Certificates: map[string]string{keys.Serial: keys.Certificate}, Paths: []string{signedAPI},
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -293,7 +293,17 @@ func TestServeConfig(t *testing.T) {
 		t.Error(err, list)
 	}
 	soon("a page without a key", func() bool {
-		return strings.Contains(get(t, s.base+"/zhongkong/v1/accounts/"+first+"/jsconfig?url=https%3A%2F%2Fshop.example%2F"), `"signature":"`)
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.base+"/zhongkong/v1/accounts/"+first+"/jsconfig?url=https%3A%2F%2Fshop.example%2F", http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, err := http.DefaultClient.Do(r)
+		if err != nil {
+			return false
+		}
+		defer func() { _ = res.Body.Close() }()
+		b, err := io.ReadAll(res.Body)
+		return err == nil && strings.Contains(string(b), `"signature":"`)
 	})
 
 	write(head + "  - appid: " + second + "\n    secert: x\n")

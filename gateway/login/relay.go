@@ -269,7 +269,10 @@ func (r *Relay) finish(w http.ResponseWriter, req *http.Request, name string, qu
 		r.sendBack(w, t, to, "error", "declined")
 		return
 	}
-	out := r.once.Do(req.Context(), appID, string(rune(t.Form))+" "+c.Name+" "+code, func(ctx context.Context) weblogin.Outcome[string] { return r.exchange(ctx, c, t, code) })
+	// Each client has codes of its own: who brings one to another client gets nothing of it.
+	out := r.once.Do(req.Context(), appID, string(rune(t.Form))+" "+c.Name+" "+code, func(ctx context.Context) weblogin.Outcome[string] {
+		return r.exchange(ctx, c, t, code)
+	})
 	switch {
 	case out.Value != nil && t.Form == Code:
 		r.sendBack(w, t, to, "code", *out.Value)

@@ -356,34 +356,42 @@ func TestRelayRefuses(t *testing.T) {
 			"another client": {at + "crm?code=" + code + "&state=" + state, "another page"},
 			"nobody":         {at + "nobody?code=" + code + "&state=" + state, "another page"},
 		} {
-			refusedWith(t, name, b.Get(row.address), http.StatusForbidden, row.want, code, state)
+			refusedWith(t, name, b.Get(row.address), want{http.StatusForbidden, row.want, []string{code, state}})
 		}
 		foreign := w.browser()
-		refusedWith(t, "another browser", foreign.Get(back), http.StatusForbidden, "another browser", code, state)
+		refusedWith(t, "another browser", foreign.Get(back), want{http.StatusForbidden, "another browser", []string{code, state}})
 		foreign.Get(own("shop")) // a login of its own does not help
-		refusedWith(t, "another browser with a login", foreign.Get(back), http.StatusForbidden, "another browser", code, state)
+		refusedWith(t, "another browser with a login", foreign.Get(back), want{http.StatusForbidden, "another browser", []string{code, state}})
 		time.Sleep(6 * time.Minute)
-		refusedWith(t, "6 minutes later", b.Get(back), http.StatusForbidden, "5 minutes", code, state)
+		refusedWith(t, "6 minutes later", b.Get(back), want{http.StatusForbidden, "5 minutes", []string{code, state}})
 		if n := w.exchanges(); n != 0 {
 			t.Errorf("%d codes were exchanged", n)
 		}
 		// A client whose return address was taken away in the meantime.
 		back = b.Follow(b.Get(own("shop")))
 		w.house.clients.Store(&[]*login.Client{client(t, 1, "shop", "https://other.example/*")})
-		refusedWith(t, "not registered any more", b.Get(back), http.StatusForbidden, "not registered")
+		refusedWith(t, "not registered any more", b.Get(back), want{http.StatusForbidden, "not registered", nil})
 	})
+}
+
+// want is what a page is to be like.
+type want struct {
+	status  int
+	words   string
+	private []string // not on it
 }
 
 // refusedWith wants a page that says what to do, keeps the address to itself, and shows
 // nothing of it.
-func refusedWith(t *testing.T, name string, w *httptest.ResponseRecorder, status int, words string, private ...string) {
+func refusedWith(t *testing.T, name string, w *httptest.ResponseRecorder, want want) {
 	t.Helper()
+	status, words := want.status, want.words
 	page, h := w.Body.String(), w.Header()
 	if w.Code != status || !strings.Contains(page, words) || h.Get("Location") != "" ||
 		h.Get("Referrer-Policy") != "no-referrer" || h.Get("Cache-Control") != "no-store" || !strings.Contains(h.Get("Content-Security-Policy"), "default-src 'none'") {
 		t.Errorf("%s: %d %v %s", name, w.Code, h, page)
 	}
-	for _, text := range private {
+	for _, text := range want.private {
 		if strings.Contains(page, text) {
 			t.Errorf("%s: the page shows %s", name, text)
 		}
@@ -414,7 +422,7 @@ func TestRelayRequests(t *testing.T) {
 		"WeChat's, nobody's":   {likeWeChat("https://evil.example/back", "snsapi_base"), 403, "not registered"},
 		"WeChat's, by no name": {likeWeChat("//evil.example/back", "snsapi_base"), 403, "not registered"},
 	} {
-		refusedWith(t, name, w.browser().Get(row.address), row.status, row.words, "evil.example")
+		refusedWith(t, name, w.browser().Get(row.address), want{row.status, row.words, []string{"evil.example"}})
 	}
 	if n := len(w.house.refused); n < 15 {
 		t.Errorf("the gateway was told of %d refusals", n)
@@ -422,7 +430,7 @@ func TestRelayRequests(t *testing.T) {
 	// Two clients that fit equally: neither is meant.
 	twin := append(w.house.Clients(), client(t, 3, "twin", crmOrigin+"/back"))
 	w.house.clients.Store(&twin)
-	refusedWith(t, "two clients", w.browser().Get(likeWeChat(crmOrigin+"/back", "snsapi_base")), 403, "not registered")
+	refusedWith(t, "two clients", w.browser().Get(likeWeChat(crmOrigin+"/back", "snsapi_base")), want{403, "not registered", nil})
 	if q := w.arrive(w.browser(), own("crm", "appid", "", "redirect_uri", crmOrigin+"/back"), crmOrigin); q.Get("ticket") == "" {
 		t.Errorf("by its name: %v", q)
 	}

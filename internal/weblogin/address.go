@@ -179,8 +179,8 @@ func ParseReturn(address string) (*url.URL, error) {
 	if u.Path == "" {
 		u.Path = "/"
 	}
-	if escaped := strings.ToLower(u.EscapedPath()); !plainPath(u.Path) || strings.Contains(escaped, "%2f") || strings.Contains(escaped, "%5c") ||
-		strings.ContainsFunc(u.Path, unicode.IsControl) {
+	escaped := strings.ToLower(u.EscapedPath())
+	if !plainPath(u.Path) || strings.Contains(escaped, "%2f") || strings.Contains(escaped, "%5c") || strings.ContainsFunc(u.Path, unicode.IsControl) {
 		return nil, errors.New("has a path that programs might read in two ways")
 	}
 	return u, nil

@@ -70,7 +70,7 @@ func NewSeals(purpose string, secrets ...custody.Secret) (Seals, error) {
 
 // Seal encrypts plain, for Open with the same purpose.
 func (s Seals) Seal(purpose string, plain []byte) []byte {
-	return s[0].Seal(nil, nil, plain, []byte(purpose)) //nolint:gosec // G407: this AEAD draws its nonce itself
+	return s[0].Seal(nil, nil, plain, []byte(purpose))
 }
 
 var errSeal = errors.New("weblogin: this was not sealed here")
@@ -212,7 +212,7 @@ func (s Site) pendingName(id string) string { return s.CookieName(pendingCookie)
 
 // SetCookie sets a cookie for life; 0 takes it away.
 func (s Site) SetCookie(w http.ResponseWriter, name, value string, life time.Duration) {
-	cookie := &http.Cookie{ //nolint:gosec // G124: it is Secure wherever browsers come by TLS
+	cookie := &http.Cookie{
 		Name: name, Value: value, Path: "/", MaxAge: int(life / time.Second),
 		HttpOnly: true, Secure: s.Secure, SameSite: http.SameSiteLaxMode,
 	}

@@ -44,7 +44,7 @@ func (s cookieSessions) Load(c *gin.Context) (*User, error) {
 	}
 	var in session
 	if s.client.logins.seals.OpenText(s.purpose(), cookie.Value, &in) != nil || !s.known(in.user()) {
-		return nil, nil //nolint:nilnil // likewise
+		return nil, nil //nolint:nilerr,nilnil // likewise
 	}
 	return in.User, nil
 }

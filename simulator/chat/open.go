@@ -73,7 +73,7 @@ func (p *Page) open(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	http.SetCookie(w, simulator.FollowerCookie(v.OpenID))
-	http.Redirect(w, r, link, http.StatusFound) //nolint:gosec // the app has written it in this chat
+	http.Redirect(w, r, link, http.StatusFound)
 }
 
 // link returns a link of a bubble, "" if there is none.

@@ -25,6 +25,7 @@ type Browser struct {
 
 // New returns a browser without cookies.
 func New(tb testing.TB, wx *simulator.Simulator, hosts map[string]http.Handler) *Browser {
+	tb.Helper()
 	return &Browser{WeChat: wx, Hosts: hosts, tb: tb, cookies: map[string]map[string]*http.Cookie{}}
 }
 

@@ -117,6 +117,14 @@ var helpWords = lang.Words{ //nolint:gosec // words about secrets, and none amon
 	"Hand out the real token, for a program that calls WeChat itself.":                                            "发放真实 token，供自己直连微信的程序使用。",
 	"For how long the key before works on, such as 24h; without it, not at all.":                                  "旧密钥还能用多久，例如 24h；不指定则立即失效。",
 
+	"Where users whom it logs in are sent back to: https://shop.example/back, or https://shop.example/* for all of a site. May be repeated; without it, it logs nobody in.":    "由它登录的用户返回到哪里：https://shop.example/back，或用 https://shop.example/* 表示整个站点。可重复；不指定则不能登录用户。",
+	"A site whose pages get a JS-SDK configuration without a key, such as https://shop.example. May be repeated.":                                                              "页面可以不用密钥取得 JS-SDK 配置的站点，例如 https://shop.example。可重复。",
+	"Say where a program's users are sent back to after a login, and whose pages it has signed.":                                                                               "设置程序的用户登录后返回到哪里，以及为哪些站点的页面签名。",
+	"Where users whom it logs in are sent back to, in place of what was said before: https://shop.example/back, or https://shop.example/* for all of a site. May be repeated.": "由它登录的用户返回到哪里，替换原来的设置：https://shop.example/back，或用 https://shop.example/* 表示整个站点。可重复。",
+	"A site whose pages get a JS-SDK configuration without a key, in place of those before. May be repeated.":                                                                  "页面可以不用密钥取得 JS-SDK 配置的站点，替换原来的设置。可重复。",
+	"From now on it logs nobody in.":               "不再允许它登录用户。",
+	"From now on no page is signed without a key.": "不再为没有密钥的页面签名。",
+
 	// What stands below the flags.
 	(*pushCmd)(nil).Help(): `示例：
   zhongkong push text "你好" --mode safe --to http://127.0.0.1:3100/
@@ -394,6 +402,9 @@ var chinese = lang.Words{ //nolint:gosec // words about secrets, and none among 
 	// client.
 	"EVENT": "事件", "DETAIL": "说明",
 	"NAME": "名称", "ACCOUNTS": "账号", "PATHS": "路径", "CALLS": "限速", "ENDS": "到期", "all": "不限", "any": "不限", "gateway's": "网关签发", "real": "真实", "never": "不到期",
+	"name sites or take them away: not both at once":                     "设置站点和去掉站点不能同时进行",
+	"say what changes: --return, --origin, --no-returns or --no-origins": "请指明改动：--return、--origin、--no-returns 或 --no-origins",
+	"%s has other sites. Gateways that run know within five seconds.":    "%s 的站点已更改。运行中的网关五秒内生效。",
 	"logs in for %s": "登录后返回 %s", "pages of %s": "页面 %s",
 	"There is no client yet: zhongkong client add NAME --account APPID":            "还没有客户端：zhongkong client add NAME --account APPID",
 	"memory: is the running gateway's own; its admin API adds clients there":       "memory: 由运行中的网关独享；请通过它的管理接口添加客户端",

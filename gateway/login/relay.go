@@ -149,7 +149,7 @@ func (r *Relay) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 // refuse shows a page. There is no other try from here: it begins at the program.
 func (r *Relay) refuse(w http.ResponseWriter, req *http.Request, client string, p *weblogin.Page) {
 	r.cfg.House.Refused(req, client, p.Reason)
-	p.Show(w, "")
+	p.Show(w, req, "")
 }
 
 // read reads what a program asks for.
@@ -232,7 +232,7 @@ func (r *Relay) begin(w http.ResponseWriter, req *http.Request, t trip) {
 	state, err := r.site(req).Remember(w, req, t)
 	if err != nil {
 		r.cfg.Log.Error("a login could not begin", "log_code", "login_not_begun", "client", t.Client, "error", err)
-		weblogin.PageUnavailable.Show(w, "")
+		weblogin.PageUnavailable.Show(w, req, "")
 		return
 	}
 	w.Header().Set("Location", platform.AuthorizeURL(r.cfg.OpenBase, t.AppID, origin+Path+t.Client, t.Scope, state))

@@ -366,7 +366,7 @@ func (l *login) origin(c *gin.Context) (string, bool) {
 // code.
 func (l *login) page(c *gin.Context, p *weblogin.Page) {
 	c.Abort()
-	p.Show(c.Writer, OwnPath(c.Request.URL.EscapedPath(), "/"))
+	p.Show(c.Writer, c.Request, OwnPath(c.Request.URL.EscapedPath(), "/"))
 }
 
 // OwnPath returns target if it is a path of this program's own, with a query and fragment

@@ -273,6 +273,7 @@ func (e *Endpoint) unreadable(w http.ResponseWriter, pair Pair, err error) {
 		return
 	}
 	e.log.Warn("wechat: a message is WeChat's and cannot be read; it is answered with success, and no handler sees it",
+		slog.String("log_code", "callback_message_unreadable"),
 		slog.String("reason", string(refusal.Reason)), slog.Any("error", err))
 	if e.config.Refused != nil {
 		e.config.Refused(refusal)
@@ -330,7 +331,8 @@ func (e *Endpoint) write(w http.ResponseWriter, query Query, pair Pair, m *Messa
 		defer room.leave()
 		var err error
 		if reply, err = e.config.Verifier.sealBody(room, pair, time.Now(), query.Nonce, reply, m.JSON); err != nil {
-			e.log.Error("wechat: a reply cannot be sealed", slog.Any("error", err)) // Limits allow one larger than MaxBody
+			e.log.Error("wechat: a reply cannot be sealed",
+				slog.String("log_code", "callback_reply_unsealed"), slog.Any("error", err)) // Limits allow one larger than MaxBody
 			plainText(w, http.StatusOK, "success")
 			return
 		}
@@ -351,7 +353,8 @@ func plainText(w http.ResponseWriter, status int, body string) {
 func (e *Endpoint) refuse(w http.ResponseWriter, err error) {
 	status := http.StatusForbidden
 	if refusal, ok := errors.AsType[*Error](err); ok {
-		e.log.Warn("a callback was refused", slog.String("reason", string(refusal.Reason)), slog.Any("error", err))
+		e.log.Warn("a callback was refused",
+			slog.String("log_code", "callback_refused"), slog.String("reason", string(refusal.Reason)), slog.Any("error", err))
 		if e.config.Refused != nil {
 			e.config.Refused(refusal)
 		}

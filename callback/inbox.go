@@ -60,11 +60,13 @@ func (e *Endpoint) take() (*run, error) {
 		r.m, err = parseMessage(r.message)
 	}
 	if err != nil {
-		e.log.Error("wechat: a message from before cannot be taken up", slog.Any("error", err))
+		e.log.Error("wechat: a message from before cannot be taken up",
+			slog.String("log_code", "callback_inbox_unreadable"), slog.Any("error", err))
 		return nil, errUnreadable
 	}
 	if attempt > maxAttempts {
-		e.log.Error("wechat: a message is given up: it was handled several times without an end", slog.Int("attempts", attempt-1))
+		e.log.Error("wechat: a message is given up: it was handled several times without an end",
+			slog.String("log_code", "callback_message_given_up"), slog.Int("attempts", attempt-1))
 		_, _, err = r.finish(ctx, nil)
 		return nil, err
 	}

@@ -99,7 +99,8 @@ func Logger(log *slog.Logger) Handler {
 			if panicked, ok := errors.AsType[*PanicError](err); ok {
 				attrs = append(attrs, slog.String("stack", string(panicked.Stack)))
 			}
-			log.LogAttrs(c, slog.LevelError, "wechat: a message was not handled", attrs...)
+			log.LogAttrs(c, slog.LevelError, "wechat: a message was not handled",
+				append(attrs, slog.String("log_code", "callback_failure_logged"))...)
 			return err
 		}
 		if c.reply != nil {

@@ -105,7 +105,8 @@ func (e *Endpoint) wait(ctx context.Context, once Once, key, owner string, deadl
 
 // answerGone says that a repetition cannot get the answer of the first delivery.
 func (e *Endpoint) answerGone() {
-	e.log.Warn("wechat: a message is repeated that was handled, and its answer is not kept any more: it is answered with success")
+	e.log.Warn("wechat: a message is repeated that was handled, and its answer is not kept any more: it is answered with success",
+		slog.String("log_code", "callback_answer_gone"))
 }
 
 // leaseFor is the lease of a message in work. One that nobody may take up again
@@ -162,9 +163,11 @@ func (e *Endpoint) storeAnswered(err error) {
 	e.mu.Unlock()
 	switch {
 	case err != nil && !before && e.config.AtMostOnce:
-		e.log.Warn("wechat: the store does not answer; messages are turned away until it does", slog.Any("error", err))
+		e.log.Warn("wechat: the store does not answer; messages are turned away until it does",
+			slog.String("log_code", "callback_store_away_refusing"), slog.Any("error", err))
 	case err != nil && !before:
-		e.log.Warn("wechat: the store does not answer; until it does, each process handles a message once for itself", slog.Any("error", err))
+		e.log.Warn("wechat: the store does not answer; until it does, each process handles a message once for itself",
+			slog.String("log_code", "callback_store_away"), slog.Any("error", err))
 	case err == nil && before:
 		e.log.Info("wechat: the store answers again")
 	}
@@ -185,7 +188,8 @@ func (e *Endpoint) early(ctx context.Context, once Once, key string, d delivery)
 		e.answerGone()
 		return nil, true
 	case err != nil:
-		e.log.Error("wechat: a message in work is answered without being kept; it is lost if this process ends", slog.Any("error", err))
+		e.log.Error("wechat: a message in work is answered without being kept; it is lost if this process ends",
+			slog.String("log_code", "callback_message_unkept"), slog.Any("error", err))
 	case finished:
 		return e.opened(once, key, sealed), true
 	}
@@ -213,7 +217,8 @@ func (e *Endpoint) opened(once Once, key string, sealed []byte) []byte {
 	}
 	answer, err := e.vault.open(key, sealed)
 	if err != nil {
-		e.log.Error("wechat: the answer of another process cannot be read", slog.Any("error", err))
+		e.log.Error("wechat: the answer of another process cannot be read",
+			slog.String("log_code", "callback_answer_unreadable"), slog.Any("error", err))
 	}
 	return answer
 }
@@ -410,14 +415,16 @@ func (r *run) giveBack() bool {
 		pause := e.times.lease << min(r.attempt, maxAttempts)
 		held, kept, err := r.once.Hold(ctx, r.key, r.holder(), pause)
 		if err != nil {
-			e.log.Warn("wechat: a message cannot be left for later; it is when its lease ends", slog.Any("error", err))
+			e.log.Warn("wechat: a message cannot be left for later; it is when its lease ends",
+				slog.String("log_code", "callback_message_not_left"), slog.Any("error", err))
 		}
 		r.settle(lost, nil)
 		return err != nil || !held || kept
 	}
 	r.left.Store(true)
 	if _, _, err := r.once.Hold(ctx, r.key, r.holder(), 0); err != nil {
-		e.log.Warn("wechat: a message cannot be left to its next delivery before its lease ends", slog.Any("error", err))
+		e.log.Warn("wechat: a message cannot be left to its next delivery before its lease ends",
+			slog.String("log_code", "callback_delivery_not_left"), slog.Any("error", err))
 	}
 	r.settle(again, nil)
 	return true
@@ -455,7 +462,8 @@ func (r *run) record(ctx context.Context, c *Context, answer []byte) {
 			return
 		}
 		if try == finishTries || e.ctx.Err() != nil {
-			e.log.Error("wechat: what became of a message cannot be recorded; it may be handled again", slog.Any("error", err))
+			e.log.Error("wechat: what became of a message cannot be recorded; it may be handled again",
+				slog.String("log_code", "callback_outcome_unrecorded"), slog.Any("error", err))
 			return
 		}
 		pause(e.ctx, e.times.retry<<min(try, 5))
@@ -477,7 +485,7 @@ func (e *Endpoint) fail(c *Context, err error) {
 	if panicked, ok := errors.AsType[*PanicError](err); ok {
 		attrs = append(attrs, slog.String("stack", string(panicked.Stack)))
 	}
-	e.log.LogAttrs(c, slog.LevelError, "wechat: a message was not handled", attrs...)
+	e.log.LogAttrs(c, slog.LevelError, "wechat: a message was not handled", append(attrs, slog.String("log_code", "callback_failure"))...)
 }
 
 func (r *run) finish(ctx context.Context, answer []byte) (held, kept bool, err error) {
@@ -528,7 +536,8 @@ func (r *run) release() {
 	ctx, cancel := context.WithTimeout(context.Background(), r.e.times.call)
 	defer cancel()
 	if _, _, err := r.once.Hold(ctx, r.key, r.holder(), 0); err != nil {
-		r.e.log.Warn("wechat: a message cannot be left to other processes before its lease ends", slog.Any("error", err))
+		r.e.log.Warn("wechat: a message cannot be left to other processes before its lease ends",
+			slog.String("log_code", "callback_lease_not_ended"), slog.Any("error", err))
 	}
 }
 
@@ -548,7 +557,8 @@ func (r *run) leave() bool {
 	defer cancel()
 	_, _, err := r.once.Keep(ctx, r.key, r.e.toKeep(r.once, r.key, r.message))
 	if err != nil {
-		r.e.log.Error("wechat: a message in work cannot be kept; it is lost with this process", slog.Any("error", err))
+		r.e.log.Error("wechat: a message in work cannot be kept; it is lost with this process",
+			slog.String("log_code", "callback_message_lost"), slog.Any("error", err))
 	}
 	r.release()
 	return err == nil

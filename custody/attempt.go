@@ -93,7 +93,8 @@ func (f renewal) prologue(v *view) {
 	}
 	now, h := f.storeNow(), k.state.current()
 	if v.doubt && !f.guess && h != nil && h.left(time.Now()) > h.life/10 && f.notes.diedYoung(now) {
-		k.log().Warn("tokens of this account keep dying long before their end: another system fetches for it as well; let that system take its token from here, or let both use the API that answers the living token")
+		k.log().Warn("tokens of this account keep dying long before their end: another system fetches for it as well; let that system take its token from here, or let both use the API that answers the living token",
+			"log_code", "custody_token_dies_early")
 	}
 	if f.guess {
 		f.notes.NoVerdictAt = now.UnixMicro()
@@ -101,10 +102,12 @@ func (f renewal) prologue(v *view) {
 	switch {
 	case errors.Is(f.unreadable, errUnsealed):
 		f.notes.UnsealedAt = now.UnixMicro()
-		k.log().Warn("a token that is stored in the clear is not used, but replaced: a process that shares the store has no seal key, or somebody else has written it; give all processes the same seal keys")
+		k.log().Warn("a token that is stored in the clear is not used, but replaced: a process that shares the store has no seal key, or somebody else has written it; give all processes the same seal keys",
+			"log_code", "custody_token_unsealed")
 	case f.unreadable != nil:
 		f.notes.UnreadableAt = now.UnixMicro()
-		k.log().Warn("a token that was sealed with another key is replaced: give all processes that share the store the same seal keys", "cause", f.unreadable)
+		k.log().Warn("a token that was sealed with another key is replaced: give all processes that share the store the same seal keys",
+			"log_code", "custody_seal_key_differs", "cause", f.unreadable)
 	}
 	f.attempt.why = v.reason(time.Now())
 	lease.Detail = f.attempt.why.detail()
@@ -306,7 +309,8 @@ func (f renewal) save(v *view) {
 		f.rec.Fence, f.rec.Value, f.rec.End, f.rec.Life = lease.Fence, record.Value, record.End, record.Life
 		f.publish(h)
 	case errors.Is(err, ErrFenced):
-		k.log().Warn("the renewal took longer than its lease and another process renewed in the meantime; that token is used", "fence", lease.Fence)
+		k.log().Warn("the renewal took longer than its lease and another process renewed in the meantime; that token is used",
+			"log_code", "custody_renewal_overtaken", "fence", lease.Fence)
 		f.renewed(h, RenewalOvertaken, &at)
 		f.lookAgain()
 		if !k.cfg.Kind.Idempotent {
@@ -314,7 +318,8 @@ func (f renewal) save(v *view) {
 		}
 		return
 	default:
-		k.log().Warn("the token was renewed but not saved; it is used here and saved when the store takes it", "fence", lease.Fence, "error", err)
+		k.log().Warn("the token was renewed but not saved; it is used here and saved when the store takes it",
+			"log_code", "custody_token_unsaved", "fence", lease.Fence, "error", err)
 		h.unsaved = true
 		k.unsaved = &unsaved{save: &pendingSave{lease: lease, record: record}, due: now.Add(k.calls.retry())}
 		f.publish(h)
@@ -392,7 +397,7 @@ func (f renewal) alone(v *view) {
 	at := f.attempt
 	f.renewed(h, RenewalUnsaved, &at)
 	silent, stuck := k.calls.health(time.Now())
-	k.log().Warn("the store is unavailable; the token was fetched without it",
+	k.log().Warn("the store is unavailable; the token was fetched without it", "log_code", "custody_fetched_without_store",
 		"silent", round(silent), "takes_nothing", round(stuck), "life", grant.ExpiresIn)
 }
 

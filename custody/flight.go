@@ -370,7 +370,7 @@ func (f *flight) giveBack() {
 	record := Record{End: f.storeTime(now).Add(h.left(now)), Life: h.life, Notes: f.notes.bytes()}
 	record.Value, record.SealKey = k.seals.seal(k.cfg.Key.String(), h.value)
 	if err := k.calls.save(lease, record); err != nil {
-		k.log().Warn("the store lacks the token and did not take it", "error", err)
+		k.log().Warn("the store lacks the token and did not take it", "log_code", "custody_store_lacks_token", "error", err)
 		return
 	}
 	c := *h
@@ -391,7 +391,7 @@ func (f *flight) fail(failed *failure) error {
 	if failed.ofStore() && failed.count&(failed.count-1) != 0 {
 		level = slog.LevelDebug // it is tried every second: the first time is said, then the second, fourth, eighth
 	}
-	f.k.log().Log(context.Background(), level, "no new token",
+	f.k.log().Log(context.Background(), level, "no new token", "log_code", "custody_no_new_token",
 		"error", err.Text, "class", err.Class, "code", err.Code, "retry_in", round(err.RetryAfter), "failures", failed.count)
 	f.k.cfg.Trace.failed(FailedInfo{
 		Key: f.k.cfg.Key, Reason: v.reason(time.Now()), Err: err, Failures: failed.count, Elsewhere: err.Err == nil,

@@ -357,7 +357,7 @@ func (k *Keeper) Close() error {
 func (k *Keeper) leave() {
 	if u := k.unsaved; u != nil && u.forget(k.state.current()) {
 		if err := k.calls.save(u.save.lease, u.save.record); err != nil && !errors.Is(err, ErrFenced) {
-			k.log().Warn("the token in use was never saved: the next start renews it", "error", err)
+			k.log().Warn("the token in use was never saved: the next start renews it", "log_code", "custody_token_never_saved", "error", err)
 		}
 		k.unsaved = nil
 	}

@@ -44,7 +44,13 @@ func TestBasicSimulated(t *testing.T) {
 		t.Run(signal.String(), func(t *testing.T) {
 			t.Parallel()
 			a := basic.start(t)
-			if first := a.lines()[0]; !strings.Contains(first, "WECHAT_APPID is not set") || !strings.Contains(first, "simulated") ||
+			first := a.lines()[0]
+			_, page, _ := strings.Cut(first, "http://")
+			page, _, _ = strings.Cut("http://"+page, " ")
+			if code, _, body := a.get(page); code != http.StatusOK || !strings.HasSuffix(page, "/simulator/page/") || !strings.Contains(body, a.url+"/") {
+				t.Errorf("the chat page %s: %d, want one that pushes to %s", page, code, a.url)
+			}
+			if !strings.Contains(first, "WECHAT_APPID is not set") || !strings.Contains(first, "simulated") ||
 				!strings.Contains(first, a.temp) {
 				t.Errorf("the first line is %q", first)
 			}
@@ -192,7 +198,7 @@ func TestBasicPage(t *testing.T) {
 	a := basic.start(t)
 	status, header, body := a.get(a.url + "/")
 	if status != http.StatusOK || !strings.HasPrefix(header.Get("Content-Type"), "text/html") || !strings.Contains(body, "examples/basic") ||
-		!strings.Contains(body, `href="/status"`) || !strings.Contains(body, "simulated") {
+		!strings.Contains(body, `href="/status"`) || !strings.Contains(body, `/simulator/page/"`) || !strings.Contains(body, "simulated") {
 		t.Errorf("%d %v: %s", status, header, body)
 	}
 	if status, _, body := a.get(a.url + "/?signature=x&timestamp=1&nonce=2&echostr=3"); status == http.StatusOK || strings.Contains(body, "<html") {

@@ -378,7 +378,8 @@ func (r *roster) take(doc store.Document) {
 		}
 	}
 	if err != nil {
-		r.cfg.Logger.Warn("the accounts of the admin API were not taken; those from before go on", "error", err)
+		r.cfg.Logger.Warn("the accounts of the admin API were not taken; those from before go on",
+			"log_code", "gateway_accounts_not_taken", "error", err)
 		return
 	}
 	r.admin = list

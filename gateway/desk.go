@@ -98,7 +98,7 @@ func (d *desk) refused(w *observed, r *http.Request, path string, refused *refus
 	}
 	rid := write(w)
 	if told {
-		d.log.LogAttrs(r.Context(), slog.LevelWarn, "refused a call",
+		d.log.LogAttrs(r.Context(), slog.LevelWarn, "refused a call", slog.String("log_code", "gateway_call_refused"),
 			slog.String("path", loggable(path)), slog.Int("errcode", refused.code), slog.String("why", refused.why),
 			slog.String("client", w.client), slog.String("appid", w.appID), slog.String("remote", r.RemoteAddr), slog.String("rid", rid))
 	}

@@ -76,7 +76,7 @@ func New(ctx context.Context, cfg Config) (*Gateway, error) {
 		return nil, err
 	}
 	if text := shape.Proxy(os.Getenv); text != "" && cfg.Transport == nil {
-		cfg.Logger.Warn(text)
+		cfg.Logger.Warn(text, "log_code", "gateway_proxy_ignored")
 	}
 	registry.Look(ctx)
 	d.background.Go(func() { registry.Run(d.ctx) })
@@ -91,7 +91,8 @@ func warnOfClearText(cfg Config) {
 		return // whose Transport it is knows where that goes
 	}
 	if ip, err := netip.ParseAddr(u.Hostname()); err != nil || !ip.IsLoopback() {
-		cfg.Logger.Warn("AppSecrets and tokens go to another machine in the clear: let api_base begin with https", "api_base", u.Scheme+"://"+u.Host)
+		cfg.Logger.Warn("AppSecrets and tokens go to another machine in the clear: let api_base begin with https",
+			"log_code", "gateway_api_base_plain_http", "api_base", u.Scheme+"://"+u.Host)
 	}
 }
 

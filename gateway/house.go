@@ -76,7 +76,7 @@ func (h house) UserInfo(ctx context.Context, appID string, grant platform.UserGr
 // Refused implements [login.House].
 func (h house) Refused(r *http.Request, client, reason string) {
 	if h.attempt(r.RemoteAddr) {
-		h.log.LogAttrs(r.Context(), slog.LevelWarn, "refused a login",
+		h.log.LogAttrs(r.Context(), slog.LevelWarn, "refused a login", slog.String("log_code", "gateway_login_refused"),
 			slog.String("client", loggable(client)), slog.String("reason", reason), slog.String("remote", r.RemoteAddr))
 	}
 }
@@ -85,7 +85,8 @@ func (h house) Refused(r *http.Request, client, reason string) {
 // they do not wait for the journal's recovery.
 func (d *desk) noteSecret(ctx context.Context, client, appID, path string) {
 	if refused := d.note(ctx, "client "+client, "use AppSecret", appID, path); refused != nil {
-		d.log.Warn("the AppSecret is used, and the journal does not say so", "client", client, "appid", appID, "path", path, "cause", refused.why)
+		d.log.Warn("the AppSecret is used, and the journal does not say so",
+			"log_code", "gateway_use_not_in_journal", "client", client, "appid", appID, "path", path, "cause", refused.why)
 	}
 }
 

@@ -114,7 +114,7 @@ func (g *Gateway) WrongKey(remote string) bool {
 	if !g.desk.attempt(remote) {
 		return false
 	}
-	g.cfg.Logger.Warn("refused an admin call", "remote", remote)
+	g.cfg.Logger.Warn("refused an admin call", "log_code", "gateway_admin_call_refused", "remote", remote)
 	if g.desk.ctx.Err() != nil {
 		return true
 	}

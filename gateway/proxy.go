@@ -7,7 +7,6 @@ import (
 	"errors"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/httputil"
 	"net/netip"
@@ -19,6 +18,7 @@ import (
 	"github.com/zhongkong-go/zhongkong/gateway/clients"
 	"github.com/zhongkong-go/zhongkong/gateway/login"
 	"github.com/zhongkong-go/zhongkong/internal/gate"
+	"github.com/zhongkong-go/zhongkong/internal/network"
 	"github.com/zhongkong-go/zhongkong/platform"
 )
 
@@ -66,15 +66,9 @@ var (
 )
 
 func newTransport() http.RoundTripper {
-	return platform.KeepAlive(&http.Transport{
-		Proxy:                 http.ProxyFromEnvironment,
-		DialContext:           (&net.Dialer{Timeout: connectTime}).DialContext,
-		TLSHandshakeTimeout:   connectTime,
-		ResponseHeaderTimeout: headerTime,
-		IdleConnTimeout:       idleTime,
-		MaxIdleConnsPerHost:   idlePerHost,
-		ForceAttemptHTTP2:     true,
-	})
+	return platform.KeepAlive(network.New(network.Steps{
+		Dial: connectTime, TLS: connectTime, Header: headerTime, Idle: idleTime, IdlePerHost: idlePerHost,
+	}))
 }
 
 // relay carries calls to WeChat.

@@ -197,6 +197,7 @@ func (f *front) ready(w *observed, r *http.Request) {
 // brokeOff logs an answer that broke off after a part of it was passed on.
 func (f *front) brokeOff(r *http.Request, path string, o *observed) {
 	f.desk.log.LogAttrs(r.Context(), slog.LevelWarn, "WeChat's answer broke off, and so did the one to the caller",
+		slog.String("log_code", "gateway_answer_broke_off"),
 		slog.String("method", loggable(r.Method)), slog.String("path", loggable(path)), slog.Int64("bytes", o.bytes),
 		slog.String("client", o.client), slog.String("appid", o.appID), slog.String("remote", r.RemoteAddr))
 }

@@ -347,15 +347,27 @@ func readLimited(path string, most int64) ([]byte, error) {
 // ReadSettings reads a configuration file. Its errors name the file and the line,
 // and quote no secret.
 func ReadSettings(path string) (*Settings, error) {
-	content, err := readLimited(path, 16<<20)
+	content, err := readFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("gateway: the configuration cannot be read: %w", err)
+		return nil, err
 	}
 	s, err := ParseSettings(content, filepath.Dir(path), os.LookupEnv)
 	if err != nil {
 		return nil, fmt.Errorf("gateway: %s: %w", path, err)
 	}
 	return s, nil
+}
+
+// readFile reads the content of a configuration file.
+func readFile(path string) ([]byte, error) {
+	if err := shape.Path("the path of the configuration", path); err != nil {
+		return nil, fmt.Errorf("gateway: %w", err)
+	}
+	content, err := readLimited(path, 16<<20)
+	if err != nil {
+		return nil, fmt.Errorf("gateway: the configuration cannot be read: %w", err)
+	}
+	return content, nil
 }
 
 // Parts says what [ReadParts] reads of a configuration file.
@@ -368,9 +380,9 @@ type Parts struct {
 // admin listener, callbacks, and each AppSecret that is not needed are left out, so that
 // their variables and files need not be there.
 func ReadParts(path string, parts Parts) (*Settings, error) {
-	content, err := readLimited(path, 16<<20)
+	content, err := readFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("gateway: the configuration cannot be read: %w", err)
+		return nil, err
 	}
 	s, err := parse(content, filepath.Dir(path), os.LookupEnv, &parts)
 	if err != nil {

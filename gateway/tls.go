@@ -186,7 +186,7 @@ func (f *tlsFiles) current(now time.Time) *tls.Config {
 	defer f.mu.Unlock()
 	if now.Sub(f.looked) >= f.every && f.stamp() != f.stamps {
 		if err := f.read(); err != nil {
-			f.log.Warn("the changed TLS files cannot be used; those from before go on", "error", err)
+			f.log.Warn("the changed TLS files cannot be used; those from before go on", "log_code", "gateway_tls_not_taken", "error", err)
 			f.stamps = f.stamp() // said once
 		} else {
 			f.log.Info("the TLS files were read again")

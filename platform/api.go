@@ -38,6 +38,7 @@ import (
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/internal/network"
 )
 
 // DefaultBase is where WeChat's API is.
@@ -56,11 +57,10 @@ var wechatHosts = []string{
 
 // The steps of a connection; the whole call is bounded by Config.Timeout.
 const (
-	dialTimeout   = 5 * time.Second
-	tlsTimeout    = 5 * time.Second
-	headerTimeout = 20 * time.Second // from the request's last byte to the answer's first
-	idleTimeout   = 90 * time.Second
-	idlePerHost   = 64 // one host takes all calls
+	dialTimeout = 5 * time.Second
+	tlsTimeout  = 5 * time.Second
+	idleTimeout = 90 * time.Second
+	idlePerHost = 64 // one host takes all calls
 )
 
 // Config says where the API is and how to reach it. The zero value is right for
@@ -71,15 +71,15 @@ type Config struct {
 	Base string
 
 	// Transport carries the requests. Nil means one of the API's own, which obeys
-	// HTTPS_PROXY, with 5 s each to connect and for the TLS handshake, and 20 s
-	// for the first byte of an answer. It sees AppSecrets and tokens: one that logs
+	// HTTPS_PROXY, with 5 s each to connect and for the TLS handshake. It sees AppSecrets and tokens: one that logs
 	// URLs logs them. One that repeats requests on its own may make WeChat issue two
 	// tokens. An http.Transport sends a POST over a connection that the server may be
 	// about to close: [KeepAlive] around it makes that rare.
 	Transport http.RoundTripper
 
 	// Timeout bounds one call from its start to the last byte of the answer. Zero
-	// means 30 s.
+	// means 30 s, a negative one no limit but that of the call's context. An Upload or a
+	// Download takes at least 2 minutes; [WithTimeLimit] is for one call.
 	Timeout time.Duration
 
 	// Logger is told of every call, at Debug, and of a detour to api2, at Warn. Nil
@@ -121,9 +121,6 @@ func New(cfg Config) (*API, error) {
 	if err != nil {
 		return nil, err
 	}
-	if cfg.Timeout < 0 {
-		return nil, fmt.Errorf("platform: Config.Timeout is %s: it must not be negative", cfg.Timeout)
-	}
 	route := &route{log: cfg.Logger}
 	return &API{
 		base:        base,
@@ -135,15 +132,7 @@ func New(cfg Config) (*API, error) {
 }
 
 func newTransport() http.RoundTripper {
-	return KeepAlive(&http.Transport{
-		Proxy:                 http.ProxyFromEnvironment,
-		DialContext:           (&net.Dialer{Timeout: dialTimeout}).DialContext,
-		TLSHandshakeTimeout:   tlsTimeout,
-		ResponseHeaderTimeout: headerTimeout,
-		IdleConnTimeout:       idleTimeout,
-		MaxIdleConnsPerHost:   idlePerHost,
-		ForceAttemptHTTP2:     true,
-	})
+	return KeepAlive(network.New(network.Steps{Dial: dialTimeout, TLS: tlsTimeout, Idle: idleTimeout, IdlePerHost: idlePerHost}))
 }
 
 // once returns rt such that a request is sent at most once. http.Transport

@@ -5,7 +5,6 @@ import (
 	"net/url"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/zhongkong-go/zhongkong/custody"
 )
@@ -69,9 +68,6 @@ func TestBaseIsRefused(t *testing.T) {
 		if err != nil && strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("New with %q quotes it: %v", base, err)
 		}
-	}
-	if _, err := New(Config{Timeout: -time.Second}); err == nil || !strings.Contains(err.Error(), "Config.Timeout") {
-		t.Errorf("a negative timeout: %v", err)
 	}
 }
 
@@ -140,7 +136,7 @@ func TestOwnTransportIsBounded(t *testing.T) {
 		if !ok || base == http.DefaultTransport {
 			t.Fatalf("%T, want an http.Transport of its own", base)
 		}
-		if transport.DialContext == nil || transport.TLSHandshakeTimeout == 0 || transport.ResponseHeaderTimeout == 0 || transport.IdleConnTimeout == 0 {
+		if transport.DialContext == nil || transport.TLSHandshakeTimeout == 0 || transport.IdleConnTimeout == 0 {
 			t.Errorf("%+v has a step without a timeout", transport)
 		}
 	}

@@ -32,7 +32,6 @@ func (a *API) Client(tokens Tokens, appID string) *Client {
 		appID: appID,
 		http: &http.Client{
 			Transport: &Transport{Base: a.calls, Tokens: tokens, API: a},
-			Timeout:   a.timeout,
 		},
 	}
 }
@@ -44,7 +43,6 @@ func (c *Client) WithSigner(signer *Signer) *Client {
 	old := c.http.Transport.(*Transport)
 	signing.http = &http.Client{
 		Transport: &Transport{Base: old.Base, Tokens: old.Tokens, API: old.API, Signer: signer},
-		Timeout:   c.http.Timeout,
 	}
 	return &signing
 }
@@ -58,14 +56,16 @@ func (c *Client) WithSigner(signer *Signer) *Client {
 // for an answer that is not JSON, does not fit out or has more than 8 MiB, a
 // [*ConnError] when there is none, and what tokens returned, a Keeper's
 // *custody.Error, when there is no token. A path that is a whole URL, or climbs
-// with "..", is refused.
+// with "..", or holds a space, is refused.
+//
+// A call ends after Config.Timeout (30 s); [WithTimeLimit] gives one call another limit.
 func (c *Client) Get(ctx context.Context, path string, query url.Values, out any) error {
 	return c.call(ctx, http.MethodGet, path, query, nil, out)
 }
 
 // Post sends body as JSON to the API at path, which may hold a query, and does
 // with the answer as [Client.Get] does. A []byte or [json.RawMessage] is JSON
-// already; nil sends {}.
+// already; nil sends {}. A string is refused: as JSON it would stand in quotes.
 //
 // The JSON is UTF-8 without \u escapes, which WeChat refuses in menus, templates
 // and messages (40033); for the same reason control characters other than white
@@ -78,13 +78,19 @@ func (c *Client) Post(ctx context.Context, path string, body, out any) error {
 	return c.call(ctx, http.MethodPost, path, nil, encoded, out)
 }
 
-// HTTPClient returns an http.Client that adds the token by a [Transport], for
-// uploads, downloads and libraries that take one. Its requests go to full URLs,
-// which begin with API.Base.
+// HTTPClient returns an http.Client that adds the token by a [Transport], for libraries that
+// take one and for what Get, Post, Upload and Download do not do. Its requests go to full
+// URLs, which begin with [Client.Base]. Its Timeout is Config.Timeout; the copy is the
+// caller's, who may change it.
 func (c *Client) HTTPClient() *http.Client {
 	client := *c.http
+	client.Timeout = max(0, c.api.timeout)
 	return &client
 }
+
+// Base returns the URL in front of every path, without a slash at its end: what the
+// requests of an HTTPClient begin with.
+func (c *Client) Base() string { return c.api.Base() }
 
 // CloseIdleConnections closes the connections that are kept for later calls.
 func (c *Client) CloseIdleConnections() { c.api.CloseIdleConnections() }
@@ -94,12 +100,9 @@ func (c *Client) call(ctx context.Context, method, path string, query url.Values
 	if err != nil {
 		return err
 	}
-	if len(query) > 0 {
-		rawQuery = strings.TrimPrefix(rawQuery+"&"+query.Encode(), "&")
-	}
 	ans, err := c.api.exchange(ctx, c.http.Do, request{
-		method: method, path: path, query: rawQuery, body: body,
-		appID: c.appID, limit: maxAnswer,
+		method: method, path: path, query: joined(rawQuery, query), body: body,
+		appID: c.appID, limit: maxAnswer, timeout: timeLimit(ctx, c.api.timeout),
 	})
 	if err != nil {
 		return err
@@ -130,6 +133,14 @@ func (a *answer) decode(out any) error {
 	return nil
 }
 
+// joined puts a query behind one that stood in a path.
+func joined(raw string, query url.Values) string {
+	if len(query) == 0 {
+		return raw
+	}
+	return strings.TrimPrefix(raw+"&"+query.Encode(), "&")
+}
+
 // splitPath checks what a caller gave as the path of an API and takes the query
 // off it. Its errors do not quote it: it may be a URL with a secret.
 func splitPath(text string) (path, query string, err error) {
@@ -145,6 +156,8 @@ func splitPath(text string) (path, query string, err error) {
 		err = errors.New("it holds . or .. as a segment")
 	case u.Fragment != "" || strings.ContainsFunc(u.Path, func(r rune) bool { return r == '\\' || unicode.IsControl(r) }):
 		err = errors.New("it holds a fragment, a backslash or a control character")
+	case strings.ContainsFunc(text, unicode.IsSpace):
+		err = errors.New("it holds a space: write %20 for it, or give the query as url.Values")
 	default:
 		return u.EscapedPath(), u.RawQuery, nil
 	}

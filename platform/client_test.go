@@ -169,7 +169,19 @@ func TestClientRefusesPaths(t *testing.T) {
 			}
 		}
 	}
-	if err := client.Post(t.Context(), "/cgi-bin/x", "a\x01", nil); err == nil || !strings.Contains(err.Error(), "U+0001") {
+	for _, path := range []string{"/cgi-bin/x?name=a b", "/cgi-bin/my file"} {
+		if err := client.Get(t.Context(), path, nil, nil); err == nil || !strings.Contains(err.Error(), "a space: write %20") {
+			t.Errorf("%q: %v", path, err)
+		}
+	}
+	type text string
+	for _, body := range []any{`{"a":1}`, text("hunter2"), json.Number("1")} {
+		err := client.Post(t.Context(), "/cgi-bin/x", body, nil)
+		if err == nil || !strings.Contains(err.Error(), "json.RawMessage(text)") || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%T: %v, want an error that says what to give", body, err)
+		}
+	}
+	if err := client.Post(t.Context(), "/cgi-bin/x", []string{"a\x01"}, nil); err == nil || !strings.Contains(err.Error(), "U+0001") {
 		t.Errorf("a body that has no JSON: %v", err)
 	}
 }

@@ -99,7 +99,8 @@ func (r *route) failed(host string) {
 	if before != nil && now.Before(*before) || !r.until.CompareAndSwap(before, &until) {
 		return // another request has found out
 	}
-	r.log.Warn("api.weixin.qq.com cannot be connected to: calls go to api2.weixin.qq.com", "for", detourTime)
+	r.log.Warn("api.weixin.qq.com cannot be connected to: calls go to api2.weixin.qq.com",
+		"log_code", "platform_second_host", "for", detourTime)
 }
 
 // CloseIdleConnections closes those of the base.

@@ -145,14 +145,14 @@ func TestDetourNeedsProof(t *testing.T) {
 	}
 }
 
-// network is a transport without one: hosts that are away refuse, and it tells.
-type network struct {
+// hosts is a transport without one: hosts that are away refuse, and it tells.
+type hosts struct {
 	away  map[string]bool
 	rude  map[string]bool // hosts with which no TLS handshake succeeds
 	asked []string
 }
 
-func (n *network) RoundTrip(r *http.Request) (*http.Response, error) {
+func (n *hosts) RoundTrip(r *http.Request) (*http.Response, error) {
 	n.asked = append(n.asked, r.URL.Host)
 	trace := httptrace.ContextClientTrace(r.Context())
 	trace.GetConn(r.URL.Host)
@@ -188,7 +188,7 @@ func (c *closable) Close() error { *c.closed++; return nil }
 // other host is tried, also with a body that is there once, as nothing of it was read.
 func TestDetourMemory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		n := &network{away: map[string]bool{firstHost: true}}
+		n := &hosts{away: map[string]bool{firstHost: true}}
 		api := newAPI(t, Config{Transport: n})
 		send := func(body io.Reader) error {
 			r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, api.Base()+"/x", body)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"mime"
+	"net/http"
 	"net/netip"
 	"net/url"
 	"regexp"
@@ -184,6 +185,9 @@ func (e *AnswerError) Error() string {
 	if e.Err != nil {
 		return s + ": " + e.Err.Error()
 	}
+	if e.Status == http.StatusPreconditionFailed {
+		return s + ". WeChat answers 412 to a body without Content-Length: this program sends one, so see what takes it away, a proxy or a Config.Transport"
+	}
 	return s + ". If it goes on, see whether a proxy or a firewall answers in WeChat's place"
 }
 
@@ -206,13 +210,18 @@ type ConnError struct {
 	AppID string // the account
 	Sent  bool   // whether WeChat may have got the request, and done what it asks for
 	Err   error  // the cause, without URLs
+
+	remedy string // of a cause that a person can remove; "" for none that is known
 }
 
 // Error says what broke and whether the request may have had an effect.
 func (e *ConnError) Error() string {
 	s := fmt.Sprintf("no answer to %s for %s: %v", e.Path, e.AppID, e.Err)
-	if e.Sent {
+	switch {
+	case e.Sent:
 		return s + ". WeChat may have got the request"
+	case e.remedy != "":
+		return s + ". WeChat cannot have got the request. " + e.remedy
 	}
 	return s + ". WeChat cannot have got the request; see network, DNS, proxy and clock"
 }

@@ -6,7 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"strings"
@@ -146,6 +149,36 @@ func TestMediaType(t *testing.T) {
 	} {
 		if got := mediaType(header); got != want {
 			t.Errorf("mediaType(%q) = %q, want %q", header, got, want)
+		}
+	}
+}
+
+// TestNetworkRemedies: an error of a connection says what a person can do about it.
+func TestNetworkRemedies(t *testing.T) {
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) }))
+	t.Cleanup(proxy.Close)
+	through, err := url.Parse(proxy.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	inspects := httptest.NewUnstartedServer(http.NotFoundHandler())
+	inspects.Config.ErrorLog = log.New(io.Discard, "", 0)
+	inspects.StartTLS()
+	t.Cleanup(inspects.Close)
+	for _, row := range []struct {
+		base  string
+		proxy *url.URL
+		says  string
+	}{
+		{DefaultBase, through, "cannot have got the request. The proxy of HTTPS_PROXY does not let this program through: have it allow CONNECT to api.weixin.qq.com:443"},
+		{inspects.URL, nil, "cannot have got the request. This machine does not know the authority"},
+	} {
+		transport := newTransport().(*keepAlive).repeated
+		transport.Proxy = http.ProxyURL(row.proxy)
+		client := newAPI(t, Config{Base: row.base, Transport: transport}).Client(newFakeTokens(t), testAppID)
+		var conn *ConnError
+		if err := client.Get(t.Context(), "/cgi-bin/x", nil, nil); !errors.As(err, &conn) || conn.Sent || !strings.Contains(err.Error(), row.says) {
+			t.Errorf("%v, want %s", err, row.says)
 		}
 	}
 }

@@ -57,7 +57,7 @@ func TestEvidence(t *testing.T) {
 				defer transport.CloseIdleConnections()
 				api := newAPI(t, Config{Base: "http://wechat.invalid", Transport: KeepAlive(transport)})
 				client := api.Client(&fakeTokens{current: mint(t, "91_x")}, testAppID)
-				err := client.Post(t.Context(), "/cgi-bin/menu/create", strings.Repeat("x", 1<<20), nil)
+				err := client.Post(t.Context(), "/cgi-bin/menu/create", []string{strings.Repeat("x", 1<<20)}, nil)
 				var failure *ConnError
 				if !errors.As(err, &failure) || failure.Sent != row.sent || strings.Contains(err.Error(), "may have got") != row.sent {
 					t.Errorf("%v, want one that says whether it may have arrived: %v", err, row.sent)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 	"strconv"
 	"unicode/utf16"
 	"unicode/utf8"
@@ -25,7 +26,12 @@ func encodeJSON(v any) ([]byte, error) {
 	case []byte:
 		return encodeJSON(json.RawMessage(v))
 	case io.Reader:
-		return nil, fmt.Errorf("platform: %T is a stream, not a value for JSON: upload it with HTTPClient", v)
+		return nil, fmt.Errorf("platform: %T is a stream, not a value for JSON: give it to Upload, or read it into a json.RawMessage", v)
+	}
+	if kind := reflect.TypeOf(v).Kind(); kind == reflect.String {
+		if _, encodes := v.(json.Marshaler); !encodes {
+			return nil, fmt.Errorf("platform: the body is a %T, which would be sent as JSON in quotes: give a map or a struct, or JSON that is ready as json.RawMessage(text)", v)
+		}
 	}
 	var b bytes.Buffer
 	encoder := json.NewEncoder(&b)

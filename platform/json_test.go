@@ -67,7 +67,7 @@ func TestEncodeJSONRefuses(t *testing.T) {
 		"empty bytes":                   {[]byte{}, "has no JSON"},
 		"two values":                    {[]byte(`{} {}`), "has no JSON"},
 		"channel":                       {make(chan int), "has no JSON"},
-		"reader":                        {strings.NewReader("{}"), "HTTPClient"},
+		"reader":                        {strings.NewReader("{}"), "give it to Upload"},
 	} {
 		got, err := encodeJSON(tc.value)
 		if err == nil || !strings.Contains(err.Error(), tc.says) {

@@ -116,7 +116,9 @@ func TestTransportPrintsNothing(t *testing.T) {
 	transport := &Transport{Tokens: tokens, Base: roundTripFunc(func(req *http.Request) (*http.Response, error) {
 		return response(req, 200, refusalAnswer), nil
 	})}
-	resp, err := transport.RoundTrip(newRequest(t, "POST", callURL, io.MultiReader(strings.NewReader("abc"))))
+	req := newRequest(t, "POST", callURL, io.MultiReader(strings.NewReader("abc")))
+	req.ContentLength = 3 // else it is kept, and could be sent again
+	resp, err := transport.RoundTrip(req)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -56,6 +56,10 @@ type Tokens interface {
 // strings.Reader. Otherwise the token is renewed for the next caller, and this
 // one gets WeChat's answer. It also gets that when there is nothing to send again with.
 //
+// WeChat answers 412 to a body without Content-Length. One that comes without, such as a
+// pipe or an open file, is read to its end first: up to 1 MiB into memory, up to 1 GiB into a
+// temporary file. So it can be sent again too.
+//
 // An answer of more than 4 KiB is not looked into.
 type Transport struct {
 	// Base sends the requests. Nil means http.DefaultTransport.
@@ -86,6 +90,25 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		closeBody(req.Body)
 		return nil, fmt.Errorf("%w, not to %s", ErrForeignHost, shorten(clean(req.URL.Host, nil), 256))
 	}
+	if req.Body == nil || req.Body == http.NoBody || req.ContentLength > 0 {
+		return t.roundTrip(req)
+	}
+	known, forget, err := measured(req)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := t.roundTrip(known)
+	if err != nil {
+		forget()
+		return nil, err
+	}
+	resp.Request = req
+	resp.Body = &keeping{resp.Body, forget}
+	return resp, nil
+}
+
+// roundTrip is RoundTrip of a request whose host and body are in order.
+func (t *Transport) roundTrip(req *http.Request) (*http.Response, error) {
 	if carriesToken(req.URL.RawQuery) {
 		resp, err := t.base().RoundTrip(req)
 		if err != nil {

@@ -414,10 +414,15 @@ func TestReplayBreaks(t *testing.T) {
 	mustNotTell(t, err)
 }
 
-// TestStreamIsNotReplayed: its caller gets the refusal at once, and the token is
-// renewed for the next.
+// TestStreamIsNotReplayed: the caller of a stream that has a length, and is not kept, gets
+// the refusal at once, and the token is renewed for the next.
 func TestStreamIsNotReplayed(t *testing.T) {
 	stale, tokens := mint(t, oldToken), newFakeTokens(t)
+	stream := func(body io.ReadCloser) *http.Request {
+		req := newRequest(t, "POST", callURL, body)
+		req.ContentLength = 3
+		return req
+	}
 	synctest.Test(t, func(t *testing.T) {
 		server := &wechat{answer: refusalAnswer}
 		tokens.onReject = func(ctx context.Context) {
@@ -431,7 +436,7 @@ func TestStreamIsNotReplayed(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		for range 10 { // one Reject does for all
 			body := &closing{Reader: strings.NewReader("abc")}
-			req := newRequest(t, "POST", callURL, body).WithContext(ctx)
+			req := stream(body).WithContext(ctx)
 			start := time.Now()
 			resp, err := transport.RoundTrip(req)
 			if err != nil {
@@ -456,7 +461,7 @@ func TestStreamIsNotReplayed(t *testing.T) {
 		// A Reject that never ends is given up.
 		tokens.onReject = func(ctx context.Context) { <-ctx.Done() }
 		tokens.current = stale
-		resp, err := transport.RoundTrip(newRequest(t, "POST", callURL, &closing{Reader: strings.NewReader("abc")}))
+		resp, err := transport.RoundTrip(stream(&closing{Reader: strings.NewReader("abc")}))
 		if err != nil {
 			t.Fatal(err)
 		}

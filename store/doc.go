@@ -11,7 +11,9 @@
 package store
 
 import (
-	"github.com/zhongkong-go/zhongkong/callback"
+	"context"
+	"time"
+
 	"github.com/zhongkong-go/zhongkong/custody"
 )
 
@@ -22,7 +24,17 @@ type Store interface {
 	custody.Store
 	custody.ManyLoader
 	custody.Journal
-	callback.Once
+	Once
 	Ledger
 	Queue
+}
+
+// Once is callback.Once, whose comment is the contract.
+type Once interface {
+	Claim(ctx context.Context, account, key, owner string, lease, keep time.Duration) (attempt, delivery int, age time.Duration, err error)
+	Wait(ctx context.Context, key, owner string, lease time.Duration) (attempt int, answer []byte, err error)
+	Hold(ctx context.Context, key, owner string, lease time.Duration) (held, kept bool, err error)
+	Keep(ctx context.Context, key string, message []byte) (finished bool, answer []byte, err error)
+	Finish(ctx context.Context, key, owner string, answer []byte, keep time.Duration) (held, kept bool, err error)
+	Take(ctx context.Context, account, owner string, lease time.Duration) (key string, message []byte, attempt int, err error)
 }

@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"os"
 	"os/user"
-	"strings"
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/gateway"
@@ -45,7 +44,7 @@ func (f storeFlags) with(ctx context.Context, t *terminal, do func(*gateway.Clie
 	if url == "memory:" {
 		return mistake("memory: is the running gateway's own; its admin API adds clients there")
 	}
-	waiting := waitFor(t.err, "the store")
+	waiting := waitFor(t, "the store")
 	defer waiting.end()
 	store, err := open.Open(ctx, url, open.Options{Logger: slog.New(waiting)})
 	if err != nil {
@@ -102,13 +101,14 @@ func (c *clientAddCmd) Run(ctx context.Context, t *terminal) error {
 // it comes once.
 func (t *terminal) show(key string) {
 	t.mu.Lock()
-	_, _ = fmt.Fprintln(t.err, "Its key, shown this once. The program gives it where the AppSecret would go:")
+	_, _ = fmt.Fprintln(t.err, t.T("Its key, shown this once. The program gives it where the AppSecret would go:"))
 	t.mu.Unlock()
 	t.say("%s", key)
 }
 
 type clientListCmd struct {
 	storeFlags `embed:""`
+	jsonFlag   `embed:""`
 }
 
 // Run lists the clients.
@@ -118,33 +118,7 @@ func (c *clientListCmd) Run(ctx context.Context, t *terminal) error {
 		if err != nil {
 			return err
 		}
-		for _, client := range list {
-			parts := []string{strings.Join(client.Accounts, " ")}
-			if len(client.Paths) > 0 {
-				parts = append(parts, "paths "+strings.Join(client.Paths, " "))
-			}
-			if client.Rate > 0 {
-				parts = append(parts, fmt.Sprintf("%v calls/s", client.Rate))
-			}
-			if len(client.Returns) > 0 {
-				parts = append(parts, "logs in for "+strings.Join(client.Returns, " "))
-			}
-			if len(client.Origins) > 0 {
-				parts = append(parts, "pages of "+strings.Join(client.Origins, " "))
-			}
-			if client.Real {
-				parts = append(parts, "real tokens")
-			}
-			switch {
-			case client.Ends.IsZero():
-			case client.Ends.Before(time.Now()):
-				parts = append(parts, t.red("ended "+client.Ends.Format(time.DateOnly)))
-			default:
-				parts = append(parts, "ends "+client.Ends.Format(time.DateOnly))
-			}
-			t.say("%-20s %s", client.Name, strings.Join(parts, ", "))
-		}
-		return nil
+		return listClients(t, list, c.JSON)
 	})
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/gateway"
 	"github.com/zhongkong-go/zhongkong/internal/environ"
+	"github.com/zhongkong-go/zhongkong/internal/network"
 )
 
 // doctorCmd finds out what is wrong.
@@ -21,12 +23,11 @@ type doctorCmd struct {
 // doctorAllCmd looks at everything.
 type doctorAllCmd struct {
 	Config      string        `help:"The gateway's configuration. Without it, the account is the environment's, as for zhongkong token: WECHAT_APPID, WECHAT_APPSECRET, WECHAT_TOKEN_API, WECHAT_API_BASE, ZHONGKONG_STORE, ZHONGKONG_SEAL_KEY; or ZHONGKONG_GATEWAY and ZHONGKONG_GATEWAY_KEY." placeholder:"FILE" short:"c"`
-	Account     []string      `help:"Look at this account of the configuration alone. May be repeated." placeholder:"APPID"`
+	Account     []string      `help:"Look at this account of the configuration alone, and need no secret of others. May be repeated." placeholder:"APPID"`
 	CallbackURL []string      `name:"callback-url" help:"An address that WeChat pushes to: asked for the handshake, and sent a message \"ping\" in the mode of WECHAT_AES_KEY. Needs WECHAT_TOKEN. May be repeated." placeholder:"URL"`
 	Fetch       bool          `help:"Fetch a token through the store where none lives. With WECHAT_TOKEN_API=classic this ends one that programs without this store use."`
 	Wait        time.Duration `help:"How long to wait for each answer; a fetch in programs takes 8s at most." default:"8s"`
 	JSON        bool          `name:"json" help:"Print one JSON object, for programs."`
-	Lang        string        `help:"en or zh. Without it, the language of LC_ALL, LC_MESSAGES or LANG." enum:",en,zh" default:"" placeholder:"LANG"`
 }
 
 // Help is what stands below the flags' list.
@@ -54,7 +55,7 @@ func (c *doctorAllCmd) Run(ctx context.Context, t *terminal) error {
 	if c.Wait <= 0 {
 		return mistake("--wait %s: it has to be positive", c.Wait)
 	}
-	chart := &chart{t: t, lang: c.language(t)}
+	chart := &chart{t: t}
 	options, err := c.options(t)
 	if err != nil {
 		report := doctor.Report{Findings: []doctor.Finding{doctor.Unreadable(err)}}
@@ -94,27 +95,11 @@ func firstError(errs ...error) error {
 	return nil
 }
 
-// language is the flag's or the environment's.
-func (c *doctorAllCmd) language(t *terminal) doctor.Lang {
-	if c.Lang != "" {
-		return doctor.Lang(c.Lang)
-	}
-	for _, name := range []string{"LC_ALL", "LC_MESSAGES", "LANG"} {
-		if value, _ := t.env(name); value != "" {
-			if strings.HasPrefix(strings.ToLower(value), "zh") {
-				return doctor.Chinese
-			}
-			break
-		}
-	}
-	return doctor.English
-}
-
 // options are read from the configuration file or the environment. An error says
 // what cannot be understood.
 func (c *doctorAllCmd) options(t *terminal) (*doctor.Options, error) {
 	env := func(name string) string { value, _ := t.env(name); return strings.TrimSpace(value) }
-	o := &doctor.Options{Callbacks: c.CallbackURL, Fetch: c.Fetch, Wait: c.Wait}
+	o := &doctor.Options{Callbacks: c.CallbackURL, Fetch: c.Fetch, Wait: c.Wait, Env: env}
 	var err error
 	switch {
 	case c.Config != "":
@@ -166,7 +151,12 @@ func (c *doctorAllCmd) choose(o *doctor.Options) error {
 // fromFile takes what zhongkong serve would.
 func (c *doctorAllCmd) fromFile(t *terminal, o *doctor.Options) (err error) {
 	o.File = c.Config
-	if o.Settings, err = gateway.ReadSettings(c.Config); err != nil {
+	if len(c.Account) > 0 { // the others' secrets need not be there
+		o.Settings, err = gateway.ReadParts(c.Config, gateway.Parts{Secret: func(appID string) bool { return slices.Contains(c.Account, appID) }})
+	} else {
+		o.Settings, err = gateway.ReadSettings(c.Config)
+	}
+	if err != nil {
 		return fmt.Errorf("%s", strings.TrimPrefix(err.Error(), "gateway: "))
 	}
 	if o.Settings.Listen == "" {
@@ -196,6 +186,13 @@ func viaGateway(env func(string) string, o *doctor.Options) error {
 		}
 	}
 	o.Gateway, o.Key = env("ZHONGKONG_GATEWAY"), custody.NewSecret(env("ZHONGKONG_GATEWAY_KEY"))
+	if ca := env("ZHONGKONG_GATEWAY_CA"); ca != "" {
+		transport, err := network.ToGateway(ca)
+		if err != nil {
+			return fmt.Errorf("ZHONGKONG_GATEWAY_CA: %w", err)
+		}
+		o.GatewayTLS = transport.TLSClientConfig
+	}
 	o.Accounts = []doctor.Account{{AppID: env("WECHAT_APPID"), TokenAPI: "gateway"}}
 	return nil
 }

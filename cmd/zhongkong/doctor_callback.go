@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/cmd/zhongkong/internal/doctor"
+	"github.com/zhongkong-go/zhongkong/internal/lang"
 	"github.com/zhongkong-go/zhongkong/simulator"
 )
 
@@ -69,7 +70,7 @@ func (c *doctorCallbackCmd) Run(ctx context.Context, t *terminal) error {
 			mark = t.yellow("!")
 		}
 		t.say("%s %s %s", mark, t.bold(s.name)+":", printable(result.Reason))
-		if remedy := c.remedy(s, result.Deliveries[len(result.Deliveries)-1]); remedy != "" {
+		if remedy := c.remedy(t.lang, s, result.Deliveries[len(result.Deliveries)-1]); remedy != "" {
 			t.say("  %s", remedy)
 		}
 		if !s.advice {
@@ -120,7 +121,7 @@ func (c *doctorCallbackCmd) steps(wx *simulator.Simulator, account simulator.Acc
 }
 
 // remedy says what to do about an answer; of an attack the reason has said it.
-func (c *doctorCallbackCmd) remedy(s step, d simulator.Delivery) string {
+func (c *doctorCallbackCmd) remedy(l lang.Lang, s step, d simulator.Delivery) string {
 	switch {
 	case s.stage == doctor.Stranger || s.stage == doctor.Forgery:
 		return ""
@@ -128,5 +129,5 @@ func (c *doctorCallbackCmd) remedy(s step, d simulator.Delivery) string {
 		return "The app reads XML and not JSON, which WeChat pushes only to mini programs that chose it in their console."
 	}
 	_, do := doctor.Remedy(s.stage, s.push.Mode, d, c.Wait)
-	return do.EN
+	return do.In(l)
 }

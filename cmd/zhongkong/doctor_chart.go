@@ -8,13 +8,13 @@ import (
 	"unicode"
 
 	"github.com/zhongkong-go/zhongkong/cmd/zhongkong/internal/doctor"
+	"github.com/zhongkong-go/zhongkong/internal/lang"
 )
 
 // chart shows what the doctor finds: a line as soon as it is known, and what to do
 // at the end. Lines are wrapped on a terminal, and stay whole in a pipe.
 type chart struct {
 	t       *terminal
-	lang    doctor.Lang
 	several bool // accounts
 
 	account string // the heading that was shown last
@@ -31,7 +31,7 @@ var checkNames = map[string]string{
 
 // name is a check's for people.
 func (c *chart) name(check string) string {
-	if c.lang == doctor.Chinese {
+	if c.t.lang == lang.Chinese {
 		return checkNames[check]
 	}
 	if check == doctor.WeChat {
@@ -50,11 +50,11 @@ func (c *chart) line(f doctor.Finding) {
 		doctor.OK: c.t.green("✓"), doctor.Warning: c.t.yellow("!"), doctor.Problem: c.t.red("✗"), doctor.Skipped: c.t.dim("–"),
 	}[f.State]
 	label := pad(c.name(f.Check), 14)
-	if c.lang == doctor.Chinese {
+	if c.t.lang == lang.Chinese {
 		label = pad(c.name(f.Check), 10)
 	}
 	indent := 2 + width(label)
-	found := c.wrap(f.Found.In(c.lang), indent)
+	found := c.wrap(f.Found.In(c.t.lang), indent)
 	took := ""
 	if f.Took >= 100*time.Millisecond {
 		took = "(" + f.Took.Round(10*time.Millisecond).String() + ")"
@@ -80,7 +80,7 @@ func (c *chart) line(f doctor.Finding) {
 
 // end says what to do, in order, and how it is on the whole.
 func (c *chart) end(r doctor.Report) {
-	zh := c.lang == doctor.Chinese
+	zh := c.t.lang == lang.Chinese
 	problems, warnings := r.Count(doctor.Problem), r.Count(doctor.Warning)
 	if todo := c.todo(r); len(todo) > 0 {
 		title := "What to do"
@@ -122,7 +122,7 @@ func also(n int, text string) string {
 func (c *chart) todo(r doctor.Report) []string {
 	all := []string{}
 	for _, f := range r.ToDo() {
-		do := printable(f.Do.In(c.lang))
+		do := printable(f.Do.In(c.t.lang))
 		if c.several && f.Account != "" && !strings.Contains(do, f.Account) {
 			do = f.Account + ": " + do
 		}
@@ -138,9 +138,12 @@ func (c *chart) wrap(text string, indent int) string {
 	if !c.t.colour {
 		return text
 	}
+	return strings.Join(fold(text, columns-indent), "\n"+strings.Repeat(" ", indent))
+}
+
+// fold breaks text into lines that are at most so wide.
+func fold(text string, most int) (lines []string) {
 	const near = 24
-	most := columns - indent
-	var lines []string
 	rest := []rune(text)
 	for width(string(rest)) > most {
 		fits, space, wides := 0, 0, 0 // how much may stay in this line
@@ -166,7 +169,7 @@ func (c *chart) wrap(text string, indent int) string {
 		lines = append(lines, strings.TrimRight(string(rest[:cut]), " "))
 		rest = []rune(strings.TrimLeft(string(rest[cut:]), " "))
 	}
-	return strings.Join(append(lines, string(rest)), "\n"+strings.Repeat(" ", indent))
+	return append(lines, string(rest))
 }
 
 // wide reports whether a character takes two columns.
@@ -220,7 +223,7 @@ func (c *chart) json(r doctor.Report) error {
 	for _, f := range r.Findings {
 		out.Checks = append(out.Checks, findingJSON{
 			Check: f.Check, Account: f.Account, Subject: f.Subject, State: f.State, Cause: f.Cause, Errcode: f.Errcode, IP: f.IP,
-			Found: printable(f.Found.In(c.lang)), Do: printable(f.Do.In(c.lang)), Took: f.Took.Milliseconds(),
+			Found: printable(f.Found.In(c.t.lang)), Do: printable(f.Do.In(c.t.lang)), Took: f.Took.Milliseconds(),
 		})
 	}
 	e := json.NewEncoder(c.t.out)

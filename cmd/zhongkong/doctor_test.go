@@ -411,7 +411,7 @@ func TestDoctorLineWidth(t *testing.T) {
 		term := newTerminal(strings.NewReader(""), &out, &out, func(string) (string, bool) { return "", false })
 		term.colour = true
 		text := strings.Repeat("a", length)
-		(&chart{t: term, lang: doctor.English}).line(doctor.Finding{State: doctor.OK, Check: "store", Found: doctor.Text{EN: text}, Took: 1234 * time.Millisecond})
+		(&chart{t: term}).line(doctor.Finding{State: doctor.OK, Check: "store", Found: doctor.Text{EN: text}, Took: 1234 * time.Millisecond})
 		plain := noColours.Replace(out.String())
 		for line := range strings.Lines(plain) {
 			if width(strings.TrimRight(line, "\n")) > columns {

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/zhongkong-go/zhongkong/internal/lang"
 	"github.com/zhongkong-go/zhongkong/platform/errcode"
 )
 
@@ -14,7 +15,6 @@ type explainCmd struct {
 
 	Host  string `help:"The server that answered: api, qyapi or open (all end in .weixin.qq.com). Without it, all of them." placeholder:"HOST"`
 	List  bool   `help:"List all errcodes that are known here."`
-	Lang  string `help:"en or zh. Without it, both." enum:",en,zh" default:"" placeholder:"LANG"`
 	Minus bool   `name:"system-error" short:"1" hidden:"" help:"-1 is an errcode, too."`
 }
 
@@ -79,11 +79,11 @@ func (c *explainCmd) list(t *terminal, hosts []errcode.Host) {
 		t.say("%s", t.bold(string(host)))
 		for _, info := range errcode.AllOn(host) {
 			head := fmt.Sprintf("%7d  %-9s  ", info.Code, info.Class)
-			if c.Lang != "zh" {
+			if !t.named || t.lang != lang.Chinese {
 				t.say("%s%s", t.bold(head), info.Cause)
 				head = fmt.Sprintf("%*s", len(head), "")
 			}
-			if c.Lang != "en" {
+			if !t.named || t.lang == lang.Chinese {
 				t.say("%s%s", t.bold(head), info.CauseZH)
 			}
 		}
@@ -136,10 +136,10 @@ func (c *explainCmd) meaning(t *terminal, info errcode.Info, where string) {
 
 // line shows a text in the languages that are wanted.
 func (c *explainCmd) line(t *terminal, en, text, zh, textZH string) {
-	if c.Lang != "zh" {
+	if !t.named || t.lang != lang.Chinese {
 		t.say("  %s%s", t.dim(label(en, len(en))), text)
 	}
-	if c.Lang != "en" {
+	if !t.named || t.lang == lang.Chinese {
 		t.say("  %s%s", t.dim(label(zh, 2*len([]rune(zh)))), textZH)
 	}
 }

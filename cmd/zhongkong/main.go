@@ -25,6 +25,8 @@ import (
 
 	"github.com/alecthomas/kong"
 	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/zhongkong-go/zhongkong/internal/lang"
 )
 
 // commands are what the program can do.
@@ -38,8 +40,12 @@ type commands struct {
 	Serve    serveCmd    `cmd:"" help:"Keep the tokens of your accounts for all programs: the gateway (中控服务器) that they call in place of WeChat."`
 	Client   clientCmd   `cmd:"" help:"Add, list and revoke the programs that may use the gateway."`
 
+	Lang    string           `help:"The language of what is printed: en or zh. Without it, that of ZHONGKONG_LANG, else of the locale." enum:",en,zh" default:"" placeholder:"LANG"`
 	Version kong.VersionFlag `help:"Show the version, and what it was built from."`
 }
+
+// description is what the program is for.
+const description = "zhongkong (中控) keeps the credentials of WeChat accounts alive."
 
 // The exit codes.
 const (
@@ -58,16 +64,22 @@ func main() {
 	goredis.SetLogger(silence{}) // the store says by itself what is the matter
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the program at once
-	os.Exit(run(ctx, os.Args[1:], newTerminal(os.Stdin, os.Stdout, os.Stderr, os.LookupEnv)))
+	t := newTerminal(os.Stdin, os.Stdout, os.Stderr, os.LookupEnv)
+	if !t.named {
+		t.lang, t.named = lang.System(os.LookupEnv)
+	}
+	os.Exit(run(ctx, os.Args[1:], t))
 }
 
 // run is the program without its process.
 func run(ctx context.Context, args []string, t *terminal) int {
+	t.choose(args)
 	exited := -1
 	parser, err := kong.New(new(commands),
 		kong.Name("zhongkong"),
-		kong.Description("zhongkong (中控) keeps the credentials of WeChat accounts alive."),
+		kong.Description(description),
 		kong.Writers(t.out, t.err),
+		kong.Help(t.help),
 		kong.Exit(func(code int) { exited = code }),
 		kong.BindTo(ctx, (*context.Context)(nil)),
 		kong.Bind(t),
@@ -77,6 +89,7 @@ func run(ctx context.Context, args []string, t *terminal) int {
 	if err != nil {
 		panic(err) // a mistake in commands, which every test meets
 	}
+	t.translate(parser.Model)
 	switch {
 	case len(args) == 0:
 		args = []string{"--help"}

@@ -32,7 +32,7 @@ func started(ctx context.Context, env map[string]string, args ...string) (code i
 }
 
 // patient is what a command says on a machine that is busy for longer than a second.
-var patient = regexp.MustCompile(`(?m)^zhongkong: waiting for .*\n`)
+var patient = regexp.MustCompile(`(?m)^zhongkong: (?:waiting for |正在等待).*\n`)
 
 var account = map[string]string{
 	"WECHAT_APPID": "wx0123456789abcdef", "WECHAT_APPSECRET": "made-up-secret", "WECHAT_TOKEN": "AAAAA",

@@ -14,6 +14,8 @@ import (
 type migrateCmd struct {
 	Config string `help:"A gateway's configuration, which names the store." placeholder:"FILE" short:"c"`
 	Action string `arg:"" enum:"up,down,status" help:"up: to the newest version. down: one step back, which loses what only the newer tables hold. status: only look."`
+
+	jsonFlag `embed:""`
 }
 
 // Help is what stands below the flags' list.
@@ -39,9 +41,12 @@ func (c *migrateCmd) Run(ctx context.Context, t *terminal) error {
 		}
 	}
 	action := map[string]migrations.Action{"up": migrations.Up, "down": migrations.Down, "status": migrations.Look}[c.Action]
-	waiting := waitFor(t.err, "the store")
+	waiting := waitFor(t, "the store")
 	status, err := open.Migrate(ctx, address, action)
 	waiting.end()
+	if errors.Is(err, open.ErrNoSchema) && c.JSON {
+		return stepsJSON(t, migrations.Status{})
+	}
 	if errors.Is(err, open.ErrNoSchema) {
 		t.say("This kind of store has no schema: there is nothing to migrate.")
 		return nil
@@ -49,13 +54,16 @@ func (c *migrateCmd) Run(ctx context.Context, t *terminal) error {
 	if err != nil {
 		return err
 	}
-	for _, step := range status.Steps {
-		if step.Applied.IsZero() {
-			t.say("  %s %s", t.yellow("missing"), step.Name)
-		} else {
-			t.say("  %s %s  %s", t.green("applied"), step.Name, t.dim(step.Applied.Local().Format("2006-01-02 15:04:05")))
+	if c.JSON {
+		if err := stepsJSON(t, status); err != nil {
+			return err
 		}
+		if action == migrations.Look && status.Version != status.Newest {
+			return errFailed
+		}
+		return nil
 	}
+	listSteps(t, status)
 	if status.Version == status.Newest {
 		t.say("The schema is at version %d, the newest.", status.Version)
 		return nil

@@ -1,6 +1,11 @@
 package main
 
 import (
+	"encoding/json"
+	"encoding/pem"
+	"io"
+	"log"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -73,6 +78,95 @@ func TestPartsOfAConfiguration(t *testing.T) {
 	}
 }
 
+// TestDoctorNeedsOneAccount: with --account, the secrets of others need not be there.
+func TestDoctorNeedsOneAccount(t *testing.T) {
+	t.Parallel()
+	s := newShop(t, "stable")
+	file := s.configured("")
+	s.env = map[string]string{"ZHONGKONG_SEAL_KEY": sealKey}
+	if code, out, errs := started(t.Context(), s.env, "doctor", "--config", file); code != exitMistake || !strings.Contains(out+errs, "NO_ADMIN_KEY") {
+		t.Errorf("all accounts: exit code %d\n%s%s", code, out, errs)
+	}
+	d := s.examine("--config " + file + " --account " + tokenAppID)
+	for _, c := range d.Checks {
+		if c.Account != "" && c.Account != tokenAppID || c.Cause == "unreadable" || c.Check == "credentials" && c.State != "ok" {
+			t.Errorf("%+v", c)
+		}
+	}
+}
+
+// TestListings: what is listed has headings for people, and is one JSON object for programs.
+func TestListings(t *testing.T) {
+	t.Parallel()
+	s := newShop(t, "stable")
+	s.run("get", exitOK)
+	address := []string{"--store", "sqlite:" + s.database}
+	run := func(args ...string) string {
+		t.Helper()
+		code, out, errs := started(t.Context(), map[string]string{"ZHONGKONG_STORE": "sqlite:" + s.database}, args...)
+		if code != exitOK {
+			t.Fatalf("%q: exit code %d\n%s%s", args, code, out, errs)
+		}
+		return out
+	}
+	list := append([]string{"client", "list"}, address...)
+	s.mustSay(run(list...), "NAME", "There is no client yet: zhongkong client add NAME --account APPID")
+	run(append([]string{"client", "add", "shop", "--account", "*", "--path", "/cgi-bin/menu/get", "--rate", "2.5", "--ends", "2999-01-31", "--real"}, address...)...)
+	run(append([]string{"client", "add", "a-long-name", "--account", tokenAppID}, address...)...)
+	s.mustSay(run(list...), "NAME         ACCOUNTS            PATHS              CALLS  TOKENS     ENDS\n",
+		"shop         *                   /cgi-bin/menu/get  2.5/s  real       2999-01-31\n",
+		"a-long-name  "+tokenAppID+"  all                any    gateway's  never\n")
+
+	var clients clientsJSON
+	s.decode(run(append(list, "--json")...), &clients)
+	if len(clients.Clients) != 2 || clients.Version != 1 || clients.Clients[0].Name != "a-long-name" || clients.Clients[0].Ends != nil ||
+		!clients.Clients[1].Real || clients.Clients[1].Rate != 2.5 || clients.Clients[1].Ends == nil {
+		t.Errorf("%+v", clients)
+	}
+
+	s.mustSay(run("migrate", "status"), "STATE   MIGRATION", "WHEN\n", "applied 00001_credentials.sql")
+	var schema schemaJSON
+	s.decode(run("migrate", "status", "--json"), &schema)
+	if schema.Schema == 0 || schema.Schema != schema.Newest || len(schema.Steps) == 0 || schema.Steps[0].Applied == nil {
+		t.Errorf("%+v", schema)
+	}
+	code, out, _ := started(t.Context(), map[string]string{"ZHONGKONG_STORE": "memory:"}, "migrate", "status", "--json")
+	if code != exitOK || !strings.Contains(out, `"steps": []`) {
+		t.Errorf("a store without a schema: exit code %d\n%s", code, out)
+	}
+
+	out, _ = s.run("status", exitOK)
+	s.mustSay(out, "WHEN                 EVENT  DETAIL\n")
+	var status statusJSON
+	out, _ = s.run("status --json", exitOK)
+	s.decode(out, &status)
+	if !status.Live || status.AppID != tokenAppID || len(status.Credentials) != 1 || status.Credentials[0].ExpiresIn < 7000 || len(status.Journal) < 2 || status.Problem != "" {
+		t.Errorf("%+v", status)
+	}
+	var token struct {
+		Value     string `json:"access_token"`
+		ExpiresIn int64  `json:"expires_in"`
+	}
+	out, _ = s.run("get --json", exitOK)
+	s.decode(out, &token)
+	if !s.Accepts(token.Value) || token.ExpiresIn < 7000 {
+		t.Errorf("%+v", token)
+	}
+	s.env["WECHAT_APPID"] = "wxfedcba9876543210"
+	out, errs := s.run("status --json", exitFailed)
+	s.decode(out, &status)
+	if status.Live || !strings.HasPrefix(status.Problem, "no token lives") || !strings.Contains(errs, status.Problem) {
+		t.Errorf("%+v, %s", status, errs)
+	}
+}
+
+func (s *shop) decode(text string, out any) {
+	s.t.Helper()
+	if err := json.Unmarshal([]byte(text), out); err != nil {
+		s.t.Fatalf("%v: %s", err, text)
+	}
+}
+
 // TestStatusNeedsNoSecret of the environment either.
 func TestStatusNeedsNoSecret(t *testing.T) {
 	t.Parallel()
@@ -117,6 +211,12 @@ func TestTokenOfAGateway(t *testing.T) {
 	}
 	out, _ := s.run("status", exitOK)
 	s.mustSay(out, "✓ access_token of "+tokenAppID, "lives for ", "at "+server.URL)
+	var status statusJSON
+	out, _ = s.run("status --json", exitOK)
+	s.decode(out, &status)
+	if !status.Live || status.Place != server.URL || len(status.Credentials) != 1 {
+		t.Errorf("%+v", status)
+	}
 
 	s.env["WECHAT_APPID"] = "wxfedcba9876543210"
 	_, errs := s.run("status", exitFailed)
@@ -130,6 +230,43 @@ func TestTokenOfAGateway(t *testing.T) {
 	if strings.Contains(errs, key.Reveal()) {
 		t.Error("the key is shown")
 	}
+}
+
+// TestGatewayCA: commands reach a gateway whose certificate no known authority has signed.
+func TestGatewayCA(t *testing.T) {
+	t.Parallel()
+	s := newShop(t, "stable")
+	answers := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/zhongkong/v1/accounts" {
+			_, _ = io.WriteString(w, `{"accounts":[{"appid":"`+tokenAppID+`","live":true,"expires_in":60,"fence":1}]}`)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, `{"errcode":41001,"errmsg":"access_token missing (zhongkong)"}`)
+	})
+	server := httptest.NewUnstartedServer(answers)
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	file := filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.env = map[string]string{"WECHAT_APPID": tokenAppID, "ZHONGKONG_GATEWAY": server.URL, "ZHONGKONG_GATEWAY_KEY": "zkkey_made-up"}
+	_, errs := s.run("status", exitFailed)
+	s.mustSay(errs, "Set ZHONGKONG_GATEWAY_CA to the file")
+	s.examine("").wants(t, illness{check: "gateway", cause: "certificate_untrusted", says: "Set ZHONGKONG_GATEWAY_CA to the file"})
+	s.env["ZHONGKONG_GATEWAY_CA"] = file
+	out, _ := s.run("status", exitOK)
+	s.mustSay(out, "✓ access_token of "+tokenAppID)
+	for _, c := range s.examine("").Checks {
+		if c.Check == "gateway" && c.Cause == "certificate_untrusted" {
+			t.Errorf("with the authority: %+v", c)
+		}
+	}
+	s.env["ZHONGKONG_GATEWAY_CA"] = "~/ca.pem"
+	_, errs = s.run("status", exitMistake)
+	s.mustSay(errs, "ZHONGKONG_GATEWAY_CA: it begins with ~, which only a shell replaces")
 }
 
 // TestServeCheck: what a start would find, without one.
@@ -174,10 +311,10 @@ func TestVariables(t *testing.T) {
 	t.Parallel()
 	a := simulator.MakeUpAccount(7)
 	all := variables(a, "http://127.0.0.1:3200", true)
-	if len(all) != 5 || exporting("linux", all[0]) != "export WECHAT_APPID="+a.AppID || exporting("windows", all[4]) != `$env:WECHAT_API_BASE = "http://127.0.0.1:3200"` {
+	if len(all) != 5 || all[0].Export("linux") != "export WECHAT_APPID="+a.AppID || all[4].Export("windows") != `$env:WECHAT_API_BASE = "http://127.0.0.1:3200"` {
 		t.Errorf("%q", all)
 	}
-	if mine := variables(a, "http://x", false); len(mine) != 1 || mine[0][0] != "WECHAT_API_BASE" {
+	if mine := variables(a, "http://x", false); len(mine) != 1 || mine[0].Name != "WECHAT_API_BASE" {
 		t.Errorf("with an account of one's own: %q", mine)
 	}
 	c := &simulateCmd{EnvFile: filepath.Join(t.TempDir(), ".env")}
@@ -191,6 +328,9 @@ func TestVariables(t *testing.T) {
 	lines, err := parseLines(string(content))
 	if err != nil || lines["WECHAT_APPSECRET"] != a.Secret || lines["WECHAT_API_BASE"] != "http://127.0.0.1:3200" || len(lines) != 5 {
 		t.Errorf("%q, %v", content, err)
+	}
+	if err := (&simulateCmd{EnvFile: "~/zhongkong.env"}).writeEnv(a, "", true); err == nil || !strings.Contains(err.Error(), "--env-file begins with ~") {
+		t.Errorf("a home folder: %v", err)
 	}
 	if err := (&simulateCmd{EnvFile: t.TempDir()}).writeEnv(a, "", true); err == nil || !strings.Contains(err.Error(), "--env-file: ") {
 		t.Errorf("a folder: %v", err)

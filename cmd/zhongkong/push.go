@@ -84,7 +84,7 @@ func (c *pushCmd) Run(ctx context.Context, t *terminal) error {
 	if _, err := wx.NewRequest(ctx, p); err != nil { // before anything is said or sent
 		return mistake("%s", hint(err))
 	}
-	t.say("%s %s", t.bold("→ "+c.Type), t.dim("to "+c.To))
+	t.say("%s %s", t.bold("→ "+c.Type), t.dim(t.T("to %s", c.To)))
 	if c.Type != "verify" && p.Attack == "" {
 		tellSimulator(ctx, t, wx.Accounts()[0].AppID, p.Message)
 	}
@@ -207,7 +207,7 @@ func showResult(t *terminal, r simulator.Result, verbose bool) {
 		took := d.Took.Round(time.Millisecond)
 		switch {
 		case d.Err != nil:
-			t.say("  %s  %s", t.dim(fmt.Sprint(i+1)), t.red("no answer: ")+printable(d.Err.Error()))
+			t.say("  %s  %s", t.dim(fmt.Sprint(i+1)), t.red(printable(t.problem(fmt.Errorf("no answer: %w", d.Err)))))
 		default:
 			body := "(empty)"
 			if d.Body != "" {

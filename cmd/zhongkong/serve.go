@@ -310,7 +310,7 @@ func (s *service) run(ctx context.Context, t *terminal, started func(base string
 		select {
 		case <-hangup:
 			if err := reload(); err != nil {
-				s.log.Error("the configuration was not taken; the one from before goes on", "error", err)
+				s.log.Error("the configuration was not taken; the one from before goes on", "log_code", "serve_reload_failed", "error", err)
 			}
 			continue
 		case err = <-failed:
@@ -327,7 +327,7 @@ func (s *service) run(ctx context.Context, t *terminal, started func(base string
 	defer cancel()
 	for _, server := range servers {
 		if server.Shutdown(patient) != nil {
-			s.log.Warn("calls that were still under way are cut off", "after", drainTime)
+			s.log.Warn("calls that were still under way are cut off", "log_code", "serve_calls_cut_off", "after", drainTime)
 			_ = server.Close()
 		}
 	}
@@ -348,7 +348,7 @@ func (s *service) linger(failed <-chan error) {
 	select {
 	case <-time.After(grace):
 	case err := <-failed:
-		s.log.Warn("a listener ended before its time", "error", err)
+		s.log.Warn("a listener ended before its time", "log_code", "serve_listener_ended", "error", err)
 	}
 }
 

@@ -328,7 +328,7 @@ func TestServeConfig(t *testing.T) {
 	if !works(first, key)() {
 		t.Error("the key before has a grace of 1 h")
 	}
-	if out, _, err := command(t, env, "client", "list", "--config", config); err != nil || !strings.HasPrefix(out, "shop ") ||
+	if out, _, err := command(t, env, "client", "list", "--config", config); err != nil || !strings.HasPrefix(out, "NAME ") || !strings.Contains(out, "\nshop ") ||
 		strings.Contains(out, "zkkey_") {
 		t.Error(err, out)
 	}

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/internal/gate"
+	"github.com/zhongkong-go/zhongkong/internal/shape"
 	"github.com/zhongkong-go/zhongkong/simulator"
 	page "github.com/zhongkong-go/zhongkong/simulator/chat"
 )
@@ -69,6 +70,10 @@ func (c *simulateCmd) Run(ctx context.Context, t *terminal) (err error) {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", c.Listen)
 	if err != nil {
 		return fmt.Errorf("cannot listen at %s: %w. Choose another address, or any free port with --listen 127.0.0.1:0", c.Listen, err)
+	}
+	if err := shape.Path("the path of --log", c.Log); err != nil {
+		_ = listener.Close()
+		return usageError{err}
 	}
 	if c.Log != "" {
 		calls.redact = wx.Redact
@@ -179,7 +184,7 @@ func (c *simulateCmd) greet(t *terminal, wx *simulator.Simulator, at net.Addr, n
 		t.say("\n%s\n", t.dim("Your program has the accounts already. What it still needs is the API's address:"))
 	}
 	for _, v := range variables(first, base, names == nil) {
-		t.say("%s", exporting(runtime.GOOS, v))
+		t.say("%s", v.Export(runtime.GOOS))
 	}
 
 	appid, secret, app := first.AppID, first.Secret, c.App
@@ -197,7 +202,7 @@ func (c *simulateCmd) greet(t *terminal, wx *simulator.Simulator, at net.Addr, n
 		{"let calls fail", fmt.Sprintf(`curl %s/simulator/faults -d '{"path":"fetches","times":3,"errcode":-1}'`, base)},
 		{"all else", fmt.Sprintf(`curl %s/simulator/`, base)},
 	} {
-		t.say("  %-16s %s", line[0], t.dim(line[1]))
+		t.say("  %s %s", pad(t.T(line[0]), 16), t.dim(line[1]))
 	}
 	switch {
 	case c.App != "":
@@ -207,28 +212,22 @@ func (c *simulateCmd) greet(t *terminal, wx *simulator.Simulator, at net.Addr, n
 	}
 }
 
-// variables are what a program needs to meet the simulator instead of WeChat: the API's
-// address, and the account where that is made up.
-func variables(a simulator.Account, base string, madeUp bool) (all [][2]string) {
-	if madeUp {
-		all = [][2]string{{"WECHAT_APPID", a.AppID}, {"WECHAT_APPSECRET", a.Secret}, {"WECHAT_TOKEN", a.Token}, {"WECHAT_AES_KEY", a.AESKey}}
+// variables are those of the program; an account of its own it has already.
+func variables(a simulator.Account, base string, madeUp bool) []page.Variable {
+	if !madeUp {
+		a = simulator.Account{}
 	}
-	return append(all, [2]string{"WECHAT_API_BASE", base})
-}
-
-// exporting is the line that sets a variable in the usual shell of a system.
-func exporting(system string, v [2]string) string {
-	if system == "windows" {
-		return fmt.Sprintf(`$env:%s = "%s"`, v[0], v[1])
-	}
-	return fmt.Sprintf("export %s=%s", v[0], v[1])
+	return page.Variables(a, base)
 }
 
 // writeEnv writes the variables to the file of --env-file. One that is there is written anew.
 func (c *simulateCmd) writeEnv(a simulator.Account, base string, madeUp bool) error {
 	var text strings.Builder
 	for _, v := range variables(a, base, madeUp) {
-		text.WriteString(v[0] + "=" + v[1] + "\n")
+		text.WriteString(v.Name + "=" + v.Value + "\n")
+	}
+	if err := shape.Path("the path of --env-file", c.EnvFile); err != nil {
+		return usageError{err}
 	}
 	if err := os.WriteFile(c.EnvFile, []byte(text.String()), 0o600); err != nil {
 		return mistake("--env-file: %v", err)

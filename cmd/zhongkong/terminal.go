@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/zhongkong-go/zhongkong/internal/lang"
 	"github.com/zhongkong-go/zhongkong/internal/shape"
 )
 
@@ -19,6 +20,9 @@ type terminal struct {
 	env    func(string) (string, bool)
 	colour bool
 
+	lang  lang.Lang // of what is printed
+	named bool      // somebody has chosen it
+
 	mu sync.Mutex // makes lines of several goroutines whole
 }
 
@@ -26,6 +30,7 @@ type terminal struct {
 // or somebody who has set NO_COLOR.
 func newTerminal(in io.Reader, out, errs io.Writer, env func(string) (string, bool)) *terminal {
 	t := &terminal{in: in, out: out, err: errs, env: env}
+	t.lang, t.named = lang.FromEnv(env)
 	kind, _ := env("TERM")
 	no, _ := env("NO_COLOR")
 	t.colour = isTerminal(out) && no == "" && kind != "dumb"
@@ -41,18 +46,56 @@ func isTerminal(w io.Writer) bool {
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
+// T is a text in the language of the terminal.
+func (t *terminal) T(format string, args ...any) string {
+	return fmt.Sprintf(t.format(format), t.arguments(args)...)
+}
+
+// format returns the Chinese format where that is wanted and there is one.
+func (t *terminal) format(format string) string {
+	if t.lang == lang.Chinese {
+		return dictionary().Format(format)
+	}
+	return format
+}
+
+// arguments returns args with the sentences among them in the language of the terminal. A
+// single word may be somebody's name and stays.
+func (t *terminal) arguments(args []any) []any {
+	if t.lang != lang.Chinese {
+		return args
+	}
+	all := make([]any, len(args))
+	for i, arg := range args {
+		all[i] = arg
+		switch arg := arg.(type) {
+		case string:
+			if strings.Contains(arg, " ") {
+				all[i] = dictionary().In(t.lang, arg)
+			}
+		case error:
+			all[i] = dictionary().In(t.lang, arg.Error())
+		}
+	}
+	return all
+}
+
+// problem is what an error says, in the language of the terminal, with what the system's part
+// of it means.
+func (t *terminal) problem(err error) string { return dictionary().Explained(t.lang, err) }
+
 // say writes a line, or several.
 func (t *terminal) say(format string, args ...any) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	_, _ = fmt.Fprintf(t.out, format+"\n", args...) // a reader who is gone misses nothing
+	_, _ = fmt.Fprintf(t.out, t.format(format)+"\n", t.arguments(args)...) // a reader who is gone misses nothing
 }
 
 // complain writes an error to where errors go.
 func (t *terminal) complain(err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	_, _ = fmt.Fprintf(t.err, "zhongkong: %v\n", err)
+	_, _ = fmt.Fprintf(t.err, "zhongkong: %s\n", t.problem(err))
 }
 
 // The colours.
@@ -63,6 +106,9 @@ func (t *terminal) green(s string) string  { return t.paint("32", s) }
 func (t *terminal) yellow(s string) string { return t.paint("33", s) }
 
 func (t *terminal) paint(code, s string) string {
+	if t.lang == lang.Chinese {
+		s = dictionary().In(t.lang, s)
+	}
 	if !t.colour || s == "" {
 		return s
 	}

@@ -45,6 +45,8 @@ type custodian struct {
 	store custody.Store
 	place string // the store's, for people
 
+	report *statusJSON // what is shown goes there instead; nil for people
+
 	waiting *waiting
 }
 
@@ -131,7 +133,7 @@ func (f accountFlags) open(ctx context.Context, t *terminal, look bool) (_ *cust
 	if err != nil {
 		return nil, mistake("%v", err)
 	}
-	c := &custodian{cfg: cfg, waiting: waitFor(t.err, "the store and a token")}
+	c := &custodian{cfg: cfg, waiting: waitFor(t, "the store and a token")}
 	if get("ZHONGKONG_LOG_LEVEL") == "" {
 		c.cfg.Logger = slog.New(c.waiting) // what fails in the end is said once, at the end
 	}
@@ -233,6 +235,19 @@ type tokenGetCmd struct {
 	Wait time.Duration `help:"How long to wait for a token." default:"30s"`
 
 	accountFlags `embed:""`
+	jsonFlag     `embed:""`
+}
+
+// print prints the token.
+func (c *tokenGetCmd) print(t *terminal, token custody.Token) error {
+	if !c.JSON {
+		_, err := fmt.Fprintln(t.out, token.Value())
+		return err
+	}
+	return t.json(struct {
+		Token     string `json:"access_token"`
+		ExpiresIn int64  `json:"expires_in"`
+	}{token.Value(), int64(token.Left() / time.Second)})
 }
 
 // Run prints.
@@ -242,12 +257,13 @@ func (c *tokenGetCmd) Run(ctx context.Context, t *terminal) error {
 	}
 	if c.Config == "" {
 		if remote, err := viaSource(t); remote != nil || err != nil {
-			return firstOf(err, func() error { return remote.get(ctx, t, c.Wait) })
+			return firstOf(err, func() error {
+				return remote.get(ctx, t, c.Wait, func(token custody.Token) error { return c.print(t, token) })
+			})
 		}
 	}
 	return c.withToken(ctx, t, c.Wait, false, func(_ context.Context, _ *custody.Keeper, token custody.Token) error {
-		_, err := fmt.Fprintln(t.out, token.Value())
-		return err
+		return c.print(t, token)
 	})
 }
 
@@ -440,6 +456,7 @@ type tokenStatusCmd struct {
 	Lines int `help:"How many lines of the journal to show." default:"5" placeholder:"NUMBER"`
 
 	accountFlags `embed:""`
+	jsonFlag     `embed:""`
 }
 
 // Run shows.
@@ -451,7 +468,7 @@ func (c *tokenStatusCmd) Run(ctx context.Context, t *terminal) error {
 	defer cancel()
 	if c.Config == "" {
 		if remote, err := viaSource(t); remote != nil || err != nil {
-			return firstOf(err, func() error { return remote.status(ctx, t) })
+			return firstOf(err, func() error { return remote.status(ctx, t, c.JSON) })
 		}
 	}
 	account, err := c.open(ctx, t, true)
@@ -459,6 +476,15 @@ func (c *tokenStatusCmd) Run(ctx context.Context, t *terminal) error {
 		return err
 	}
 	defer account.close()
+	if c.JSON {
+		account.report = &statusJSON{AppID: account.cfg.AppID, Place: account.place}
+		return account.report.end(t, c.look(ctx, t, account))
+	}
+	return c.look(ctx, t, account)
+}
+
+// look shows the token, its tickets and its journal. The error says why a program has none.
+func (c *tokenStatusCmd) look(ctx context.Context, t *terminal, account *custodian) error {
 	key := account.key()
 	live, foreign, err := account.show(ctx, t, key)
 	if err != nil {
@@ -472,8 +498,10 @@ func (c *tokenStatusCmd) Run(ctx context.Context, t *terminal) error {
 			}
 		}
 	}
-	t.say("%s", t.dim("in "+account.place))
-	last, err := c.journal(ctx, t, account.store, key)
+	if account.report == nil {
+		t.say("%s", t.dim(t.T("in %s", account.place)))
+	}
+	last, err := c.journal(ctx, t, account, key)
 	switch {
 	case err != nil:
 		return err
@@ -500,6 +528,10 @@ func (c *custodian) show(ctx context.Context, t *terminal, key custody.Key) (liv
 	if live && record.SealKey != "" {
 		_, foreign = custody.Unseal(c.cfg.SealKeys, key.String(), record.Value, record.SealKey)
 	}
+	if c.report != nil {
+		c.report.add(key.String(), record)
+		return live, foreign, nil
+	}
 	t.say("%s %s", t.tick(live && foreign == nil), t.bold(key.String()))
 	switch {
 	case record.Value == "":
@@ -522,8 +554,8 @@ func (c *custodian) show(ctx context.Context, t *terminal, key custody.Key) (liv
 }
 
 // journal shows the newest lines and returns the last one.
-func (c *tokenStatusCmd) journal(ctx context.Context, t *terminal, store custody.Store, key custody.Key) (last custody.Entry, err error) {
-	journal, ok := store.(custody.Journal)
+func (c *tokenStatusCmd) journal(ctx context.Context, t *terminal, account *custodian, key custody.Key) (last custody.Entry, err error) {
+	journal, ok := account.store.(custody.Journal)
 	if !ok {
 		return last, nil
 	}
@@ -534,12 +566,21 @@ func (c *tokenStatusCmd) journal(ctx context.Context, t *terminal, store custody
 	if len(entries) > 0 {
 		last = entries[0]
 	}
+	var rows [][]string
 	for _, e := range entries[:min(len(entries), c.Lines)] {
 		detail := printable(e.Detail)
+		if account.report != nil {
+			account.report.Journal = append(account.report.Journal, entryJSON{e.At.UTC(), string(e.Event), detail})
+			continue
+		}
+		detail = t.T("%s", detail)
 		if e.Event == custody.EventRelease {
 			detail = t.red(detail)
 		}
-		t.say("  %s  %-7s  %s", t.dim(e.At.Local().Format(time.DateTime)), e.Event, detail)
+		rows = append(rows, []string{e.At.Local().Format(time.DateTime), string(e.Event), detail})
+	}
+	if len(rows) > 0 {
+		t.table("  ", []string{"WHEN", "EVENT", "DETAIL"}, rows)
 	}
 	return last, nil
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,12 +10,14 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/gateway/source"
 	"github.com/zhongkong-go/zhongkong/internal/environ"
+	"github.com/zhongkong-go/zhongkong/internal/network"
 )
 
 // remote is the account of a program that takes its token from a gateway.
@@ -38,12 +41,17 @@ func viaSource(t *terminal) (*remote, error) {
 	return &remote{cfg}, nil
 }
 
-// get prints the token that the gateway gives the client.
-func (r *remote) get(ctx context.Context, t *terminal, wait time.Duration) error {
-	waiting := waitFor(t.err, "the gateway and a token")
+// get does something with the token that the gateway gives the client.
+func (r *remote) get(ctx context.Context, t *terminal, wait time.Duration, do func(custody.Token) error) error {
+	waiting := waitFor(t, "the gateway and a token")
 	defer waiting.end()
+	transport, err := network.ToGateway(r.cfg.GatewayCA)
+	if err != nil {
+		return mistake("ZHONGKONG_GATEWAY_CA: %w", err)
+	}
+	defer transport.CloseIdleConnections()
 	src, err := source.New(source.Config{
-		Gateway: r.cfg.Gateway, Key: r.cfg.GatewayKey, AppID: r.cfg.AppID, Timing: r.cfg.Timing, Logger: slog.New(waiting),
+		Gateway: r.cfg.Gateway, Key: r.cfg.GatewayKey, AppID: r.cfg.AppID, Transport: transport, Timing: r.cfg.Timing, Logger: slog.New(waiting),
 	})
 	if err != nil {
 		return mistake("%s", strings.TrimPrefix(err.Error(), "source: "))
@@ -56,22 +64,29 @@ func (r *remote) get(ctx context.Context, t *terminal, wait time.Duration) error
 	if err != nil {
 		return failure(ctx, err)
 	}
-	_, err = fmt.Fprintln(t.out, token.Value())
-	return err
+	return do(token)
 }
 
 // status asks the gateways, one after the other, how the token is. None is handed out.
-func (r *remote) status(ctx context.Context, t *terminal) error {
+func (r *remote) status(ctx context.Context, t *terminal, asJSON bool) error {
+	transport, err := network.ToGateway(r.cfg.GatewayCA)
+	if err != nil {
+		return mistake("ZHONGKONG_GATEWAY_CA: %w", err)
+	}
+	defer transport.CloseIdleConnections()
 	var failed error
 	for address := range strings.SplitSeq(r.cfg.Gateway, ",") {
 		address = strings.TrimRight(strings.TrimSpace(address), "/")
 		if address == "" {
 			continue
 		}
-		accounts, err := ask(ctx, address, r.cfg.GatewayKey)
+		accounts, err := ask(ctx, transport, address, r.cfg.GatewayKey)
 		if err != nil {
 			failed = errors.Join(failed, err)
 			continue
+		}
+		if asJSON {
+			return r.json(t, address, accounts)
 		}
 		return r.show(t, address, accounts)
 	}
@@ -93,29 +108,59 @@ func (r *remote) show(t *terminal, address string, accounts []gatewayAccount) er
 		}
 		t.say("%s %s", t.tick(a.Live), t.bold("access_token of "+a.AppID))
 		if !a.Live {
-			t.say("%s", t.dim("at "+address))
-			return errors.New("the gateway has no live token: its log, and zhongkong token status --config FILE on its machine, say why")
+			t.say("%s", t.dim(t.T("at %s", address)))
+			return errNotLive
 		}
 		t.say("  lives for %s", lasting(time.Duration(a.ExpiresIn)*time.Second))
 		t.say("  renewal %d", a.Fence)
-		t.say("%s", t.dim("at "+address))
+		t.say("%s", t.dim(t.T("at %s", address)))
 		return nil
 	}
+	return r.unknown(address)
+}
+
+// errNotLive is for an account without a token.
+var errNotLive = errors.New("the gateway has no live token: its log, and zhongkong token status --config FILE on its machine, say why")
+
+// unknown is for an account that the client may not use.
+func (r *remote) unknown(address string) error {
 	return fmt.Errorf("the gateway %s has no account %s for this client: zhongkong client list on its machine shows which it may use", address, r.cfg.AppID)
 }
 
+// json is show for programs.
+func (r *remote) json(t *terminal, address string, accounts []gatewayAccount) error {
+	out := &statusJSON{AppID: r.cfg.AppID, Place: address}
+	problem := r.unknown(address)
+	for _, a := range accounts {
+		if a.AppID != r.cfg.AppID {
+			continue
+		}
+		problem = nil
+		if !a.Live {
+			problem = errNotLive
+		}
+		out.Credentials = append(out.Credentials, credentialJSON{Name: "access_token of " + a.AppID, Live: a.Live, ExpiresIn: a.ExpiresIn, Renewal: a.Fence})
+	}
+	return out.end(t, problem)
+}
+
 // ask asks one gateway. Its answer is bounded, and the key goes nowhere else.
-func ask(ctx context.Context, address string, key custody.Secret) ([]gatewayAccount, error) {
+func ask(ctx context.Context, rt http.RoundTripper, address string, key custody.Secret) ([]gatewayAccount, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address+"/zhongkong/v1/accounts", http.NoBody)
 	if err != nil {
 		return nil, errors.New("ZHONGKONG_GATEWAY holds what is no URL: write https://host:8300, several separated by commas")
 	}
 	request.Header.Set("Authorization", "Bearer "+key.Reveal())
-	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	client := &http.Client{Transport: rt, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	resp, err := client.Do(request)
 	if err != nil {
 		if cause, ok := errors.AsType[*url.Error](err); ok {
 			err = cause.Err
+		}
+		if errors.As(err, new(x509.UnknownAuthorityError)) {
+			err = fmt.Errorf("%w. Set ZHONGKONG_GATEWAY_CA to the file of the authority that signed its certificate", err)
+		} else if remedy := network.Remedy(err, request.URL.Host, os.Getenv); remedy != "" {
+			err = fmt.Errorf("%w. %s", err, remedy)
 		}
 		return nil, fmt.Errorf("the gateway %s does not answer: %w", address, err)
 	}

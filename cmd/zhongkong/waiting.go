@@ -2,8 +2,8 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"slices"
 	"strings"
@@ -18,7 +18,7 @@ const quiet = time.Second
 // longer than quiet, and then each cause that is logged at Warn, once. It is the command's
 // log as well.
 type waiting struct {
-	out io.Writer
+	t *terminal
 
 	mu     sync.Mutex // guards what follows
 	what   string     // is waited for
@@ -30,8 +30,8 @@ type waiting struct {
 }
 
 // waitFor begins to wait for what, such as "the store".
-func waitFor(out io.Writer, what string) *waiting {
-	w := &waiting{out: out, what: what}
+func waitFor(t *terminal, what string) *waiting {
+	w := &waiting{t: t, what: what}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.timer = time.AfterFunc(quiet, w.tell)
@@ -53,7 +53,7 @@ func (w *waiting) tell() {
 		return // ended at the same moment
 	}
 	if len(w.causes) == 0 {
-		_, _ = fmt.Fprintf(w.out, "zhongkong: waiting for %s, which has not answered yet\n", w.what)
+		_, _ = fmt.Fprint(w.t.err, w.t.T("zhongkong: waiting for %s, which has not answered yet\n", w.t.T(w.what)))
 	}
 	w.catchUp()
 }
@@ -61,7 +61,7 @@ func (w *waiting) tell() {
 // catchUp says the causes that were not said yet. The mutex is held.
 func (w *waiting) catchUp() {
 	for ; w.said < len(w.causes); w.said++ {
-		_, _ = fmt.Fprintf(w.out, "zhongkong: %s\n", w.causes[w.said])
+		_, _ = fmt.Fprintf(w.t.err, "zhongkong: %s\n", w.t.problem(errors.New(w.causes[w.said])))
 	}
 }
 

@@ -22,7 +22,7 @@ func TestWaiting(t *testing.T) {
 				t.Errorf("got  %q\nwant %q", out.String(), want)
 			}
 		}
-		w := waitFor(out, "the store")
+		w := waitFor(newTerminal(nil, out, out, func(string) (string, bool) { return "", false }), "the store")
 		log := slog.New(w).With("account", "wx1")
 		log.Info("nothing of interest")
 		time.Sleep(quiet - time.Millisecond)
@@ -43,13 +43,13 @@ func TestWaiting(t *testing.T) {
 		says(first)
 
 		out = new(logtest.Log)
-		w = waitFor(out, "the store") // that answers soon enough
+		w = waitFor(newTerminal(nil, out, out, func(string) (string, bool) { return "", false }), "the store") // that answers soon enough
 		slog.New(w).Warn("the store cannot be opened", "cause", refused)
 		w.end()
 		time.Sleep(time.Minute)
 		says("")
 
-		w = waitFor(out, "the store") // whose cause is known when a second has passed
+		w = waitFor(newTerminal(nil, out, out, func(string) (string, bool) { return "", false }), "the store") // whose cause is known when a second has passed
 		slog.New(w).Warn("the store cannot be opened", "cause", refused)
 		time.Sleep(quiet)
 		says("zhongkong: waiting for the store: it refuses connections: start it\n")

@@ -83,5 +83,18 @@ func try(app *example.App, account simulator.Account) {
 		"signature": {callback.Signature(account.Token, timestamp, nonce)},
 		"timestamp": {timestamp}, "nonce": {nonce}, "echostr": {"4375120948345356249"},
 	}
-	fmt.Printf("\nTry\n\n  curl '%[1]s/?%[2]s'\n  curl %[1]s/status\n  curl %[1]s/ip\n  curl %[1]s/healthz\n\n", app.URL, verification.Encode())
+	fmt.Printf(`
+Try in another terminal
+
+  WeChat's verification, as when the address is entered in its console; the answer is the echostr:
+  curl '%[1]s/?%[2]s'
+
+  how the token is doing, a call of WeChat's API with it, and whether the program runs:
+  curl %[1]s/status
+  curl %[1]s/ip
+  curl %[1]s/healthz
+
+This example answers no messages; go run ./examples/bot does.
+
+`, app.URL, verification.Encode())
 }

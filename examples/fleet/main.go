@@ -57,6 +57,7 @@ func parent(ctx context.Context) error {
 	}}
 	defer all.kill("A", "B")
 
+	fmt.Printf("WeChat's side of it, in a browser: %s\n", wx.Page)
 	fmt.Printf("Two processes, A and B, call WeChat once in two seconds each; its tokens live %s.\n\n", life)
 	for _, name := range []string{"A", "B"} {
 		if err := all.start(ctx, name); err != nil {

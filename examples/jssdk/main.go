@@ -37,7 +37,7 @@ func main() {
 }
 
 func run(ctx context.Context, out io.Writer) error {
-	app, err := example.Open(ctx, example.Options{Name: "jssdk", Port: "3100", Out: out})
+	app, err := example.Open(ctx, example.Options{Name: "jssdk", Port: "3100", Callback: "/wechat", Out: out})
 	if err != nil {
 		return err
 	}

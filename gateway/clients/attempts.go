@@ -62,7 +62,7 @@ func (a *Attempts) Tell() {
 
 func (a *Attempts) sayLocked() {
 	if a.silent > 0 {
-		a.log.Warn("many attempts failed", "attempts", a.silent, "addresses", len(a.counts))
+		a.log.Warn("many attempts failed", "log_code", "clients_many_attempts_failed", "attempts", a.silent, "addresses", len(a.counts))
 		a.silent = 0
 	}
 }

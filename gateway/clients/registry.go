@@ -152,7 +152,8 @@ func (r *Registry) Look(ctx context.Context) {
 		return
 	case err != nil:
 		if !r.away {
-			r.log.Warn("clients cannot be looked up: those known continue to work, and a revocation is not seen until the store answers", "error", err)
+			r.log.Warn("clients cannot be looked up: those known continue to work, and a revocation is not seen until the store answers",
+				"log_code", "clients_unknown", "error", err)
 		}
 		r.away = true
 		return
@@ -192,7 +193,7 @@ func (r *Registry) take(clients map[ID]*Live, doc store.Document) {
 	}
 	c, err := newLive(doc)
 	if err != nil {
-		r.log.Warn("a stored client cannot be used", "client", doc.Name, "error", err)
+		r.log.Warn("a stored client cannot be used", "log_code", "clients_record_unusable", "client", doc.Name, "error", err)
 		return
 	}
 	if old != nil && old.id == c.id {

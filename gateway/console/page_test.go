@@ -421,6 +421,29 @@ func TestChinese(t *testing.T) {
 	}
 }
 
+// TestSwitches: language and theme are chosen by links, before the login too.
+func TestSwitches(t *testing.T) {
+	d := consoletest.Start(t, consoletest.Options{})
+	for _, step := range []struct{ follow, where, want string }{
+		{"login?lang=zh-CN&next=%2Fpage%2Fclients%2Fadd", "/page/login?next=%2Fpage%2Fclients%2Fadd", `<html lang="zh-CN">`},
+		{"login?theme=dark", "/page/login", `<html lang="zh-CN" data-theme="dark">`},
+		{"login?lang=en&theme=system", "/page/login", `<html lang="en">`},
+	} {
+		answer := d.Get(step.follow, "Accept-Language", "en")
+		if answer.Header.Get("Location") != step.where {
+			t.Errorf("%s leads to %q, want %q", step.follow, answer.Header.Get("Location"), step.where)
+		}
+		if html := d.Get("login", "Accept-Language", "en").HTML; !strings.Contains(html, step.want) || !strings.Contains(html, `class="looks"`) {
+			t.Errorf("after %s: no %s in %s", step.follow, step.want, html)
+		}
+	}
+	d.LogIn()
+	d.Get("?lang=zh-CN&q=wx", "Accept-Language", "en")
+	if html := d.Get("?q=wx", "Accept-Language", "en").HTML; !strings.Contains(html, `<html lang="zh-CN">`) || !strings.Contains(html, `href="/page/?lang=en&amp;q=wx"`) {
+		t.Error("the page is not in the language that was chosen, or the switch leads elsewhere")
+	}
+}
+
 func TestOptions(t *testing.T) {
 	d := consoletest.Start(t, consoletest.Options{})
 	for want, o := range map[string]console.Options{

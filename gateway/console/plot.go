@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/custody"
-	"github.com/zhongkong-go/zhongkong/internal/page"
+	"github.com/zhongkong-go/zhongkong/internal/lang"
 )
 
 const (
@@ -161,7 +161,7 @@ func (p plotView) Total() bucket {
 }
 
 // Number writes a number.
-func (plotView) Number(n int) string { return page.Number(n) }
+func (plotView) Number(n int) string { return lang.Number(n) }
 
 // Words are the day in a sentence.
 func (p plotView) Words() string {

@@ -5,7 +5,7 @@ import (
 	"strings"
 
 	"github.com/zhongkong-go/zhongkong/gateway"
-	"github.com/zhongkong-go/zhongkong/internal/page"
+	"github.com/zhongkong-go/zhongkong/internal/lang"
 )
 
 // maxQueues is how many subscribers are shown.
@@ -45,7 +45,7 @@ func (q queueRow) Waiting() string {
 	if !q.known {
 		return "–"
 	}
-	return page.Number(q.q.Waiting)
+	return lang.Number(q.q.Waiting)
 }
 
 // Failure is the last one, as far as it goes in the view's language.
@@ -54,7 +54,7 @@ func (q queueRow) Failure() string {
 	if translated := q.T(what); found && translated != what {
 		return translated + q.T(": ") + q.T(more)
 	}
-	if code, found := strings.CutPrefix(q.q.Failure, "it answered "); found && q.v.Lang == page.Chinese {
+	if code, found := strings.CutPrefix(q.q.Failure, "it answered "); found && q.v.Lang == lang.Chinese {
 		return q.T("it answered ") + code
 	}
 	return sentence(q.T(q.q.Failure))
@@ -95,16 +95,16 @@ func (q queueRow) Oldest() string {
 }
 
 // Delivered is what it took of this gateway since its start.
-func (q queueRow) Delivered() string { return page.Number(int(q.q.Delivered)) }
+func (q queueRow) Delivered() string { return lang.Number(int(q.q.Delivered)) }
 
 // Lost says what was dropped, and what came too late for the follower.
 func (q queueRow) Lost() []string {
 	var all []string
 	if n := q.q.Late; n > 0 {
-		all = append(all, q.T("%s too late", page.Number(int(n))))
+		all = append(all, q.T("%s too late", lang.Number(int(n))))
 	}
 	if n := q.q.Dropped; n > 0 {
-		all = append(all, q.T("%s dropped", page.Number(int(n))))
+		all = append(all, q.T("%s dropped", lang.Number(int(n))))
 	}
 	return all
 }

@@ -47,7 +47,7 @@ func (p *Page) pages() http.Handler {
 	} {
 		mux.HandleFunc(pattern, p.inSession(serve))
 	}
-	foreign := http.NewCrossOriginProtection()
+	foreign, choosing := http.NewCrossOriginProtection(), page.Choosing(mux)
 	return page.Guard(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var visit gate.Visit
 		r, fits := visit.Enter(w, r, maxForm)
@@ -68,7 +68,7 @@ func (p *Page) pages() http.Handler {
 			return
 		}
 		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
-		mux.ServeHTTP(w, r)
+		choosing.ServeHTTP(w, r)
 	}))
 }
 
@@ -174,7 +174,7 @@ func (p *Page) logIn(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if err := p.gateway.Note(r.Context(), store.Use{Actor: actor(r), Act: "log in"}); err != nil {
-		p.log.Warn("a login is not in the journal", "remote", r.RemoteAddr, "error", err)
+		p.log.Warn("a login is not in the journal", "log_code", "console_login_not_in_journal", "remote", r.RemoteAddr, "error", err)
 	}
 	id, _ := p.sessions.begin(time.Now())
 	http.SetCookie(w, cookie(r, id))

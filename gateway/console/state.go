@@ -12,7 +12,7 @@ import (
 
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/gateway"
-	"github.com/zhongkong-go/zhongkong/internal/page"
+	"github.com/zhongkong-go/zhongkong/internal/lang"
 	"github.com/zhongkong-go/zhongkong/platform"
 	"github.com/zhongkong-go/zhongkong/platform/errcode"
 )
@@ -133,9 +133,9 @@ func (r row) Fetches() string {
 	case !r.journal.known:
 		return "–"
 	case more:
-		return r.T("at most %s", page.Number(max(0, r.state.DailyFetches-n)))
+		return r.T("at most %s", lang.Number(max(0, r.state.DailyFetches-n)))
 	default:
-		return page.Number(max(0, r.state.DailyFetches-n))
+		return lang.Number(max(0, r.state.DailyFetches-n))
 	}
 }
 
@@ -144,7 +144,7 @@ func (r row) FetchesOf() string {
 	if r.state.DailyFetches == 0 || !r.journal.known {
 		return ""
 	}
-	return r.T("of %s", page.Number(r.state.DailyFetches))
+	return r.T("of %s", lang.Number(r.state.DailyFetches))
 }
 
 // Scarce reports whether few fetches are left.
@@ -225,7 +225,7 @@ func (v *view) explain(f *custody.Error) (cause, remedy string) {
 			v.T("Give all gateways of this store the same ZHONGKONG_SEAL_KEY.")
 	case errors.Is(f, custody.ErrRefused):
 		return v.T("WeChat refuses this account's token."), v.T("See what its console says; another renewal would not help now.")
-	case v.Lang == page.Chinese && f.Class == custody.ClassTransient:
+	case v.Lang == lang.Chinese && f.Class == custody.ClassTransient:
 		return v.T("WeChat did not answer as it should."), f.Text
 	default:
 		return sentence(f.Text), ""
@@ -236,7 +236,7 @@ func (v *view) explain(f *custody.Error) (cause, remedy string) {
 func (v *view) meaning(code int, ip string) (cause, remedy string) {
 	info := errcode.AtTokenEndpoint(code)
 	cause, remedy = info.Cause, info.Remedy
-	if v.Lang == page.Chinese {
+	if v.Lang == lang.Chinese {
 		cause, remedy = info.CauseZH, info.RemedyZH
 	}
 	if ip != "" {
@@ -246,8 +246,8 @@ func (v *view) meaning(code int, ip string) (cause, remedy string) {
 }
 
 // withCode puts a code before the full stop.
-func withCode(lang page.Lang, cause string, code int) string {
-	if lang == page.Chinese {
+func withCode(l lang.Lang, cause string, code int) string {
+	if l == lang.Chinese {
 		return fmt.Sprintf("%s（%d）。", strings.TrimSuffix(cause, "。"), code)
 	}
 	return fmt.Sprintf("%s (%d).", strings.TrimSuffix(cause, "."), code)
@@ -296,15 +296,15 @@ func (v *view) Health() health {
 	case count[levelNone] == 1 && n == 1:
 		return worst(health{Level: "bad", Text: v.T("The account has no token.")})
 	case count[levelNone] == 1:
-		return worst(health{Level: "bad", Text: v.T("1 of %s accounts has no token.", page.Number(n))})
+		return worst(health{Level: "bad", Text: v.T("1 of %s accounts has no token.", lang.Number(n))})
 	case count[levelNone] > 0:
-		return worst(health{Level: "bad", Text: v.T("%[1]s of %[2]s accounts have no token.", page.Number(count[levelNone]), page.Number(n))})
+		return worst(health{Level: "bad", Text: v.T("%[1]s of %[2]s accounts have no token.", lang.Number(count[levelNone]), lang.Number(n))})
 	case count[levelFailing] == 1:
 		return worst(health{Level: "warn", Text: v.T("Every account has a token, but one cannot be renewed.")})
 	case count[levelFailing] > 0:
-		return worst(health{Level: "warn", Text: v.T("Every account has a token, but %s cannot be renewed.", page.Number(count[levelFailing]))})
+		return worst(health{Level: "warn", Text: v.T("Every account has a token, but %s cannot be renewed.", lang.Number(count[levelFailing]))})
 	case count[levelWaiting] > 0:
-		return health{Level: "wait", Text: v.T("%[1]s of %[2]s accounts are being loaded…", page.Number(count[levelWaiting]), page.Number(n))}
+		return health{Level: "wait", Text: v.T("%[1]s of %[2]s accounts are being loaded…", lang.Number(count[levelWaiting]), lang.Number(n))}
 	case v.down == 1:
 		return health{
 			Level: "warn",
@@ -320,6 +320,6 @@ func (v *view) Health() health {
 	case n == 1:
 		return health{Level: "ok", Text: v.T("The account has a valid token.")}
 	default:
-		return health{Level: "ok", Text: v.T("All %s accounts have a valid token.", page.Number(n))}
+		return health{Level: "ok", Text: v.T("All %s accounts have a valid token.", lang.Number(n))}
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/gateway"
+	"github.com/zhongkong-go/zhongkong/internal/lang"
 	"github.com/zhongkong-go/zhongkong/internal/page"
 )
 
@@ -22,7 +23,7 @@ var sources embed.FS
 //go:embed static
 var static embed.FS
 
-var templates = template.Must(template.New("console").ParseFS(sources, "*.html"))
+var templates = page.Parse(template.Must(template.New("console").ParseFS(sources, "*.html")))
 
 func files() fs.FS {
 	sub, _ := fs.Sub(static, "static") // it is there: the compiler put it there
@@ -41,7 +42,8 @@ type view struct {
 	page    *Page
 	session *session // nil: nobody has logged in
 
-	Lang    page.Lang
+	page.Looks
+
 	Query   string   // the accounts are those with this in their appid
 	At      int      // the page of them, from 1
 	AppID   string   // of the page of one account, else ""
@@ -68,7 +70,7 @@ type view struct {
 
 // look finds out what a request wants to see.
 func (p *Page) look(r *http.Request, one *session) *view {
-	v := &view{page: p, session: one, Lang: page.LangOf(r), AppID: r.PathValue("appid")}
+	v := &view{page: p, session: one, Looks: page.LooksOf(r), AppID: r.PathValue("appid")}
 	query := r.URL.Query()
 	v.Query = strings.TrimSpace(query.Get("q"))
 	v.Query = v.Query[:min(len(v.Query), maxQuery)]
@@ -160,7 +162,7 @@ func (v *view) account() bool {
 func (v *view) render(name string, data any) string {
 	var b bytes.Buffer
 	if err := templates.ExecuteTemplate(&b, name, data); err != nil {
-		v.page.log.Error("a piece of the page cannot be rendered", "piece", name, "error", err)
+		v.page.log.Error("a piece of the page cannot be rendered", "log_code", "console_not_rendered", "piece", name, "error", err)
 		return ""
 	}
 	return b.String()
@@ -181,7 +183,7 @@ func (v *view) MaxLines() int        { return maxLines }
 func (v *view) Total() int           { return len(v.all) }
 func (v *view) Matched() int         { return v.matched }
 func (v *view) Away() bool           { return v.away }
-func (v *view) Number(n int) string  { return page.Number(n) }
+func (v *view) Number(n int) string  { return lang.Number(n) }
 
 // AsOf says what is still shown of a store that does not answer.
 func (v *view) AsOf() string {
@@ -201,9 +203,9 @@ func (v *view) Count() string {
 	}
 	from := (v.At-1)*rowsOfPage + 1
 	if v.Pages() == 1 {
-		return page.Number(v.matched)
+		return lang.Number(v.matched)
 	}
-	return v.T("%[1]s–%[2]s of %[3]s", page.Number(from), page.Number(from+len(v.rows)-1), page.Number(v.matched))
+	return v.T("%[1]s–%[2]s of %[3]s", lang.Number(from), lang.Number(from+len(v.rows)-1), lang.Number(v.matched))
 }
 
 // Before and After are the pages beside this one, "" when there is none.
@@ -239,7 +241,7 @@ func (v *view) address(path string, n int) string {
 
 // space is what stands between sentences.
 func (v *view) space() string {
-	if v.Lang == page.Chinese {
+	if v.Lang == lang.Chinese {
 		return ""
 	}
 	return " "
@@ -328,7 +330,7 @@ func (c clientRow) Accounts() string {
 	if len(c.c.Accounts) == 1 {
 		return c.c.Accounts[0]
 	}
-	if c.v.Lang == page.Chinese {
+	if c.v.Lang == lang.Chinese {
 		return c.T("%s and %d more", c.c.Accounts[0], len(c.c.Accounts))
 	}
 	return c.T("%s and %d more", c.c.Accounts[0], len(c.c.Accounts)-1)
@@ -355,7 +357,7 @@ func (c clientRow) Calls() string {
 	case 1:
 		return c.T("1 call")
 	default:
-		return c.T("%s calls", page.Number(int(c.used.Calls)))
+		return c.T("%s calls", lang.Number(int(c.used.Calls)))
 	}
 }
 

@@ -1,10 +1,10 @@
 package console
 
-import "github.com/zhongkong-go/zhongkong/internal/page"
+import "github.com/zhongkong-go/zhongkong/internal/lang"
 
 // chinese has the texts of the page. What a store or WeChat says in its own words is
 // not among them.
-var chinese = page.Words{ //nolint:gosec // words about secrets, and none among them
+var chinese = lang.Words{ //nolint:gosec // words about secrets, and none among them
 	"%d h %d min":   "%d 小时 %d 分",
 	"%d h":          "%d 小时",
 	"%d min":        "%d 分钟",

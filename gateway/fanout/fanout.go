@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/zhongkong-go/zhongkong/callback"
 	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/internal/network"
 	"github.com/zhongkong-go/zhongkong/store"
 )
 
@@ -102,15 +102,8 @@ func New(cfg Config) *Fanout {
 	f.queue, _ = cfg.Store.(store.Queue)
 	f.once, _ = cfg.Store.(callback.Once)
 	if f.transport == nil {
-		own := &http.Transport{
-			Proxy:                  http.ProxyFromEnvironment,
-			DialContext:            (&net.Dialer{Timeout: 3 * time.Second}).DialContext,
-			TLSHandshakeTimeout:    3 * time.Second,
-			IdleConnTimeout:        90 * time.Second,
-			MaxIdleConnsPerHost:    perLine,
-			MaxResponseHeaderBytes: 64 << 10,
-			ForceAttemptHTTP2:      true,
-		}
+		own := network.New(network.Steps{Dial: 3 * time.Second, TLS: 3 * time.Second, Idle: 90 * time.Second, IdlePerHost: perLine})
+		own.MaxResponseHeaderBytes = 64 << 10
 		f.transport, f.idle = own, own.CloseIdleConnections
 	}
 	f.receivers.Store(&map[string]*receiver{})
@@ -249,6 +242,7 @@ func (f *Fanout) look(ctx context.Context) {
 		if f.lines[name] == nil && !f.told[name] {
 			f.told[name] = true
 			f.log.Warn("pushes wait for a subscriber that is not configured; they are dropped when they are 3 days old, unless it comes back",
+				"log_code", "fanout_subscriber_not_configured",
 				"subscriber", name, "waiting", of.Waiting)
 		}
 	}
@@ -265,7 +259,8 @@ func (f *Fanout) trim(ctx context.Context, of store.Line) {
 	if err != nil || n == 0 {
 		return // the next look tries again, or another gateway was first
 	}
-	f.log.Error("pushes were dropped: the subscriber did not take them in 3 days, or more than 100,000 wait for it", "subscriber", of.Name, "dropped", n)
+	f.log.Error("pushes were dropped: the subscriber did not take them in 3 days, or more than 100,000 wait for it",
+		"log_code", "fanout_dropped", "subscriber", of.Name, "dropped", n)
 	if l := f.line(of.Name); l != nil {
 		l.count(func(c *counts) { c.dropped += uint64(n) })
 	}
@@ -279,7 +274,8 @@ func (f *Fanout) answered(err error) {
 	f.mu.Unlock()
 	switch {
 	case err != nil && !before:
-		f.log.Warn("the store does not answer; until it does, a push is handed to all its subscribers at once, and WeChat is told to repeat it unless all take it", "error", err)
+		f.log.Warn("the store does not answer; until it does, a push is handed to all its subscribers at once, and WeChat is told to repeat it unless all take it",
+			"log_code", "fanout_store_away", "error", err)
 	case err == nil && before:
 		f.log.Info("the store keeps pushes again")
 	}

@@ -200,7 +200,8 @@ func (l *line) deliver(sub *subscriber, d store.Delivery, owner string) {
 		m, err = callback.ParseMessage([]byte(text))
 	}
 	if err != nil {
-		l.f.log.Error("a push that waits cannot be read by this gateway", "subscriber", l.name, "error", err)
+		l.f.log.Error("a push that waits cannot be read by this gateway",
+			"log_code", "fanout_waiting_unreadable", "subscriber", l.name, "error", err)
 		l.later(d.ID, owner, lastPause)
 		return
 	}
@@ -232,7 +233,8 @@ func (l *line) done(id string) {
 			return
 		}
 	}
-	l.f.log.Warn("a push that was delivered cannot be removed from the store; it will be delivered again", "subscriber", l.name)
+	l.f.log.Warn("a push that was delivered cannot be removed from the store; it will be delivered again",
+		"log_code", "fanout_not_removed", "subscriber", l.name)
 }
 
 // later gives a delivery back; if that fails, its lease ends.
@@ -277,6 +279,7 @@ func (l *line) failed(lane string, err error) {
 		level = slog.LevelWarn
 	}
 	l.f.log.Log(context.Background(), level, "a subscriber takes no pushes; they wait in the store until it does",
+		"log_code", "fanout_subscriber_down",
 		"subscriber", l.name, "error", err)
 }
 
@@ -293,6 +296,7 @@ func (l *line) unanswered(why error) {
 	l.mu.Unlock()
 	if why != nil {
 		l.f.log.Log(context.Background(), level, "a subscriber did not answer a push; the follower is answered nothing, and it is delivered again",
+			"log_code", "fanout_not_answered",
 			"subscriber", l.name, "error", why, "unanswered", late)
 	}
 }

@@ -55,7 +55,7 @@ func (f *Fanout) Serve(w http.ResponseWriter, r *http.Request, appID string, pro
 	case errors.As(err, &refusal):
 		f.refuse(w, r, appID, refusal)
 	default: // WeChat asks again
-		f.log.Warn("a push is not taken: WeChat asks again", "appid", appID, "error", err)
+		f.log.Warn("a push is not taken: WeChat asks again", "log_code", "fanout_not_taken", "appid", appID, "error", err)
 		plainText(w, http.StatusServiceUnavailable, "wrong")
 	}
 }
@@ -71,7 +71,8 @@ func (f *Fanout) refuse(w http.ResponseWriter, r *http.Request, appID string, re
 		if browser {
 			level = slog.LevelDebug
 		}
-		f.log.LogAttrs(r.Context(), level, "refused a push", slog.String("appid", appID), slog.String("reason", string(refusal.Reason)),
+		f.log.LogAttrs(r.Context(), level, "refused a push",
+			slog.String("log_code", "fanout_refused"), slog.String("appid", appID), slog.String("reason", string(refusal.Reason)),
 			slog.String("remote", r.RemoteAddr), slog.Any("error", refusal))
 	}
 	plainText(w, refusal.Status(), "wrong")
@@ -136,6 +137,7 @@ func (p *push) unreadable(w http.ResponseWriter, pair callback.Pair, err error) 
 		return err
 	}
 	p.f.log.Warn("a push is WeChat's and cannot be read; it is answered with success, and no subscriber gets it",
+		"log_code", "fanout_unreadable",
 		"appid", p.rc.appID, "error", err)
 	plainText(w, http.StatusOK, "success")
 	return nil
@@ -218,6 +220,7 @@ func (p *push) take(ctx context.Context) (reply []byte, err error) {
 		switch {
 		case callback.IsAnswerGone(err):
 			p.f.log.Warn("a push is repeated that was handled, and its answer is not kept any more: it is answered with success",
+				"log_code", "fanout_answer_gone",
 				"appid", p.rc.appID)
 			return nil, nil
 		case err != nil:
@@ -237,7 +240,8 @@ func (p *push) known(sealed []byte) []byte {
 	}
 	text, err := p.f.open(sealName("answer", p.rc.appID, p.key), sealed)
 	if err != nil {
-		p.f.log.Error("the answer to a push cannot be read by this gateway", "appid", p.rc.appID, "error", err)
+		p.f.log.Error("the answer to a push cannot be read by this gateway",
+			"log_code", "fanout_answer_unreadable", "appid", p.rc.appID, "error", err)
 		return nil
 	}
 	return []byte(text)
@@ -298,7 +302,8 @@ func (p *push) finish(owner string, reply []byte) {
 		_, _, err = p.f.once.Finish(ctx, p.key, owner, sealed, p.message.Remember())
 	}
 	if err != nil {
-		p.f.log.Warn("what became of a push cannot be recorded; if WeChat repeats it, it is delivered again", "appid", p.rc.appID, "error", err)
+		p.f.log.Warn("what became of a push cannot be recorded; if WeChat repeats it, it is delivered again",
+			"log_code", "fanout_outcome_unrecorded", "appid", p.rc.appID, "error", err)
 	}
 }
 
@@ -405,7 +410,7 @@ func (p *push) answer(w http.ResponseWriter, query callback.Query, pair callback
 	if pair.Encrypted {
 		envelope, err := p.rc.verifier.Seal(pair, strconv.FormatInt(time.Now().Unix(), 10), query.Nonce, reply)
 		if err != nil {
-			p.f.log.Error("a reply cannot be encrypted for WeChat", "appid", p.rc.appID, "error", err)
+			p.f.log.Error("a reply cannot be encrypted for WeChat", "log_code", "fanout_reply_unsealed", "appid", p.rc.appID, "error", err)
 			plainText(w, http.StatusOK, "success")
 			return
 		}

@@ -182,7 +182,7 @@ func (j *Journal) flush(ctx context.Context) {
 	ctx = context.WithoutCancel(ctx)
 	write := func(use store.Use, n int) {
 		if err := j.Must(ctx, use); err != nil {
-			j.log.Warn("lines of the journal are lost: the store did not take their number",
+			j.log.Warn("lines of the journal are lost: the store did not take their number", "log_code", "gateway_journal_lost",
 				"lines", n, "actor", use.Actor, "act", use.Act, "subject", use.Subject, "error", err)
 		}
 	}

@@ -79,7 +79,7 @@ func (s *Sink) lose(n int, why error) {
 	s.dropped += n
 	if time.Since(s.said) >= sayEvery {
 		s.said = time.Now()
-		s.log.Warn("a sink does not take the journal: lines are dropped, which the store has", "sink", s.kind, "dropped", s.dropped, "error", why)
+		s.log.Warn("a sink does not take the journal: lines are dropped, which the store has", "log_code", "gateway_journal_sink", "sink", s.kind, "dropped", s.dropped, "error", why)
 	}
 }
 

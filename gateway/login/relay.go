@@ -149,7 +149,7 @@ func (r *Relay) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 // refuse shows a page. There is no other try from here: it begins at the program.
 func (r *Relay) refuse(w http.ResponseWriter, req *http.Request, client string, p *weblogin.Page) {
 	r.cfg.House.Refused(req, client, p.Reason)
-	p.Show(w, "")
+	p.Show(w, req, "")
 }
 
 // read reads what a program asks for.
@@ -224,15 +224,15 @@ func (r *Relay) choose(t trip, appID string, to *url.URL) (chosen *Client, accou
 func (r *Relay) begin(w http.ResponseWriter, req *http.Request, t trip) {
 	origin, known := weblogin.Origin(req, r.cfg.Origin)
 	if !known {
-		r.cfg.Log.Error("a login needs the gateway's public address: set login.origin, such as https://login.example; " +
-			"without it users can log in on this machine only")
+		r.cfg.Log.Error("a login needs the gateway's public address: set login.origin, such as https://login.example; "+
+			"without it users can log in on this machine only", "log_code", "login_no_origin")
 		r.refuse(w, req, t.Client, pageOrigin)
 		return
 	}
 	state, err := r.site(req).Remember(w, req, t)
 	if err != nil {
-		r.cfg.Log.Error("a login could not begin", "client", t.Client, "error", err)
-		weblogin.PageUnavailable.Show(w, "")
+		r.cfg.Log.Error("a login could not begin", "log_code", "login_not_begun", "client", t.Client, "error", err)
+		weblogin.PageUnavailable.Show(w, req, "")
 		return
 	}
 	w.Header().Set("Location", platform.AuthorizeURL(r.cfg.OpenBase, t.AppID, origin+Path+t.Client, t.Scope, state))
@@ -311,7 +311,7 @@ func (r *Relay) exchange(ctx context.Context, c *Client, t trip, code string) we
 	grant, err := r.cfg.House.Exchange(ctx, c, t.AppID, code)
 	if err != nil {
 		failed.Again = platform.AnotherCodeHelps(err)
-		log.Warn("a login's code was not exchanged", "another_code_helps", failed.Again, "error", err)
+		log.Warn("a login's code was not exchanged", "log_code", "login_code_not_exchanged", "another_code_helps", failed.Again, "error", err)
 		return failed
 	}
 	brings := Grant{AppID: t.AppID, OpenID: grant.OpenID, UnionID: grant.UnionID, Scope: grant.Scope, Snapshot: grant.Snapshot}
@@ -323,7 +323,7 @@ func (r *Relay) exchange(ctx context.Context, c *Client, t trip, code string) we
 	case t.Scope != scopeBase && !grant.Snapshot:
 		info, err := r.cfg.House.UserInfo(ctx, t.AppID, grant)
 		if err != nil {
-			log.Error("the profile of a user who logs in was not read", "error", err)
+			log.Error("the profile of a user who logs in was not read", "log_code", "login_profile_not_read", "error", err)
 			return failed
 		}
 		brings.Nickname, brings.Avatar = info.Nickname, info.Avatar
@@ -332,12 +332,12 @@ func (r *Relay) exchange(ctx context.Context, c *Client, t trip, code string) we
 		}
 	}
 	if !r.issued.Take(c.Name) {
-		log.Warn("a client has too many logins under way, so that another one was refused", "most", maxIssued)
+		log.Warn("a client has too many logins under way, so that another one was refused", "log_code", "login_too_many", "most", maxIssued)
 		return weblogin.Outcome[string]{Page: pageCrowded.Reason}
 	}
 	ticket := r.mint(t.Form, c.ID, time.Now())
 	if err := r.shelf.Put(ctx, ticket, "logins of "+c.Name, brings, ticketKeep); err != nil {
-		log.Error("a login was not written into the store", "error", err)
+		log.Error("a login was not written into the store", "log_code", "login_not_stored", "error", err)
 		return failed
 	}
 	return weblogin.Outcome[string]{Value: &ticket}

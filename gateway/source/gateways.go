@@ -3,6 +3,7 @@ package source
 import (
 	"bytes"
 	"context"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,22 +11,19 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/internal/network"
 	"github.com/zhongkong-go/zhongkong/internal/shape"
 )
 
 const (
-	apiPath     = "/zhongkong/v1/accounts/"
-	maxAnswer   = 64 << 10
-	dialTime    = 2 * time.Second
-	tlsTime     = 5 * time.Second
-	headerTime  = 70 * time.Second // of a call that a gateway carries to WeChat; its own answers are bounded by a ctx
-	idleTime    = 50 * time.Second // less than gateways, and what is usually in front of them, keep a connection
-	idlePerHost = 64
+	apiPath   = "/zhongkong/v1/accounts/"
+	maxAnswer = 64 << 10
 )
 
 // gateways are where to ask, and with which key.
@@ -67,7 +65,8 @@ func newGateways(cfg Config) (*gateways, error) {
 			return nil, err
 		}
 		if ip := net.ParseIP(base.Hostname()); base.Scheme == "http" && base.Hostname() != "localhost" && (ip == nil || !ip.IsLoopback()) {
-			cfg.Logger.Warn("the gateway is reached in plain HTTP: whoever reads along has the key and the token", "gateway", base.String(), "appid", cfg.AppID)
+			cfg.Logger.Warn("the gateway is reached in plain HTTP: whoever reads along has the key and the token",
+				"log_code", "source_gateway_plain_http", "gateway", base.String(), "appid", cfg.AppID)
 		}
 		g.bases = append(g.bases, base)
 	}
@@ -86,14 +85,9 @@ func newGateways(cfg Config) (*gateways, error) {
 		return nil, errors.New("source: Config.Key (ZHONGKONG_GATEWAY_KEY) holds white space or other characters that no key has: copy it again")
 	}
 	if g.rt == nil {
-		own := &http.Transport{
-			Proxy:                 http.ProxyFromEnvironment,
-			DialContext:           (&net.Dialer{Timeout: dialTime}).DialContext,
-			TLSHandshakeTimeout:   tlsTime,
-			ResponseHeaderTimeout: headerTime,
-			IdleConnTimeout:       idleTime,
-			MaxIdleConnsPerHost:   idlePerHost,
-			ForceAttemptHTTP2:     true,
+		own, err := network.ToGateway("")
+		if err != nil {
+			return nil, err
 		}
 		g.rt, g.idle = own, own.CloseIdleConnections
 	}
@@ -275,5 +269,12 @@ func noAnswer(base *url.URL, err error) error {
 	if errors.Is(err, context.DeadlineExceeded) {
 		return fmt.Errorf("the gateway %s does not answer", base)
 	}
-	return fmt.Errorf("the gateway %s cannot be reached: %w", base, err)
+	remedy := network.Remedy(err, base.Host, os.Getenv)
+	if errors.As(err, new(x509.UnknownAuthorityError)) {
+		remedy = "This machine does not know the authority that signed the gateway's certificate: set ZHONGKONG_GATEWAY_CA (Config.GatewayCA) to the file of that authority, or of the certificate itself if it signed itself"
+	}
+	if remedy != "" {
+		remedy = ". " + remedy
+	}
+	return fmt.Errorf("the gateway %s cannot be reached: %w%s", base, err, remedy)
 }

@@ -55,7 +55,8 @@ func (s *Source) listen(ctx context.Context) {
 			log.Debug("the stream of events ended, and is begun again")
 		case !told:
 			told = true
-			log.Warn("the gateway does not notify of renewals: new tokens are asked for ahead of the end of old ones", "error", err)
+			log.Warn("the gateway does not notify of renewals: new tokens are asked for ahead of the end of old ones",
+				"log_code", "source_no_notifications", "error", err)
 		}
 		var r *refusal
 		if errors.As(err, &r) && !r.passing() {

@@ -3,7 +3,8 @@
 // no package imports a higher layer. It also makes what is generated:
 //
 //   - the import table (imports.txt) in ARCHITECTURE.md and .golangci.yml,
-//   - the error handbook, docs/errors.md and docs/errors.zh-CN.md.
+//   - the error handbook, docs/errors.md and docs/errors.zh-CN.md,
+//   - the codes of log lines, docs/logs.md and docs/logs.zh-CN.md; their Chinese is in logs.txt.
 //
 // Only tests and the command in internal/docs/generate import it.
 package docs
@@ -12,6 +13,7 @@ package docs
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -27,6 +29,11 @@ func Generate(root string) (map[string]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	logs, err := logPages(root)
+	if err != nil {
+		return nil, err
+	}
+	maps.Copy(files, logs)
 	table, err := Imports()
 	if err != nil {
 		return nil, err

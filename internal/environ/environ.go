@@ -24,6 +24,7 @@ type Account struct {
 	AppSecret  custody.Secret
 	Gateway    string
 	GatewayKey custody.Secret
+	GatewayCA  string
 	TokenAPI   platform.TokenAPI
 	APIBase    string
 
@@ -41,7 +42,7 @@ func Read(get func(name string) string) (Account, error) {
 	secret := func(name string) custody.Secret { return custody.NewSecret(get(name)) }
 	a := Account{
 		AppID: get("WECHAT_APPID"), AppSecret: secret("WECHAT_APPSECRET"),
-		Gateway: get("ZHONGKONG_GATEWAY"), GatewayKey: secret("ZHONGKONG_GATEWAY_KEY"),
+		Gateway: get("ZHONGKONG_GATEWAY"), GatewayKey: secret("ZHONGKONG_GATEWAY_KEY"), GatewayCA: get("ZHONGKONG_GATEWAY_CA"),
 		TokenAPI: platform.TokenAPI(get("WECHAT_TOKEN_API")), APIBase: get("WECHAT_API_BASE"),
 		Token: secret("WECHAT_TOKEN"), PreviousToken: secret("WECHAT_TOKEN_PREVIOUS"),
 		AESKey: secret("WECHAT_AES_KEY"), PreviousAESKey: secret("WECHAT_AES_KEY_PREVIOUS"),
@@ -105,6 +106,8 @@ func (a Account) check() error {
 		return fmt.Errorf("Config.AppID (WECHAT_APPID) is %s: it has other characters than letters and digits", shape.Show(a.AppID))
 	}
 	switch secret := a.AppSecret.Reveal(); {
+	case a.Gateway == "" && a.GatewayCA != "":
+		return errors.New("Config.GatewayCA (ZHONGKONG_GATEWAY_CA) is set without Config.Gateway (ZHONGKONG_GATEWAY), the gateway's address")
 	case a.Gateway == "" && !a.GatewayKey.IsZero():
 		return errors.New("Config.GatewayKey (ZHONGKONG_GATEWAY_KEY) is set without Config.Gateway (ZHONGKONG_GATEWAY), the gateway's address")
 	case a.Gateway != "" && secret != "":

@@ -59,7 +59,10 @@ func New(cfg Config) *Gate {
 	}
 	g := &Gate{log: cfg.Log, said: map[string]saying{}}
 	g.room = NewRoom(cfg.Places, cfg.Bytes, func(addr netip.Addr) {
-		g.say("connections are closed that have proven nothing, to make room for others: there are too many of them", "of", addr.String())
+		if times, due := g.due("room"); due {
+			g.log.Warn("connections are closed that have proven nothing, to make room for others: there are too many of them",
+				"log_code", "gate_strangers_closed", "of", addr.String(), "times", times)
+		}
 	})
 	return g
 }
@@ -99,22 +102,25 @@ func (l *listener) Accept() (net.Conn, error) {
 	case err == nil:
 		return newConn(c, l.gate.room), nil
 	case !errors.Is(err, net.ErrClosed):
-		l.gate.say("a connection could not be accepted", "error", err.Error())
+		if times, due := l.gate.due("accept"); due {
+			l.gate.log.Warn("a connection could not be accepted", "log_code", "gate_not_accepted", "error", err.Error(), "times", times)
+		}
 		l.gate.room.relieve()
 	}
 	return nil, err
 }
 
-// say says a thing at Warn once a minute, with how often it was the case since it was
-// last said.
-func (g *Gate) say(text, key, value string) {
+// due reports whether a thing is to be said: once a minute, with how often it was the case
+// since it was last said.
+func (g *Gate) due(what string) (times int, due bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	s := g.said[text]
+	s := g.said[what]
 	s.count++
+	times = s.count
 	if now := time.Now(); s.at.IsZero() || now.Sub(s.at) >= sayEvery {
-		g.log.Warn(text, key, value, "times", s.count)
-		s = saying{at: now}
+		s, due = saying{at: now}, true
 	}
-	g.said[text] = s
+	g.said[what] = s
+	return times, due
 }

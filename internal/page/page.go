@@ -15,7 +15,6 @@ import (
 	"net/http"
 	"path"
 	"strconv"
-	"strings"
 )
 
 //go:embed static
@@ -66,41 +65,4 @@ func Static(own fs.FS) http.Handler {
 		w.Header().Set("Content-Length", strconv.Itoa(len(data)))
 		_, _ = w.Write(data)
 	})
-}
-
-// Lang is a language that pages are written in.
-type Lang string
-
-// The languages.
-const (
-	English Lang = "en"
-	Chinese Lang = "zh-CN"
-)
-
-// LangOf returns the language of the two that the browser likes best, English when
-// it likes neither.
-func LangOf(r *http.Request) Lang {
-	best, lang := 0.0, English
-	for part := range strings.SplitSeq(r.Header.Get("Accept-Language"), ",") {
-		tag, parameter, _ := strings.Cut(strings.TrimSpace(part), ";")
-		quality := 1.0
-		if q, found := strings.CutPrefix(strings.TrimSpace(parameter), "q="); found {
-			parsed, err := strconv.ParseFloat(q, 64)
-			if err != nil {
-				continue
-			}
-			quality = parsed
-		}
-		primary, _, _ := strings.Cut(strings.ToLower(tag), "-")
-		if quality <= best {
-			continue
-		}
-		switch primary {
-		case "zh":
-			best, lang = quality, Chinese
-		case "en":
-			best, lang = quality, English
-		}
-	}
-	return lang
 }

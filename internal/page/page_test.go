@@ -7,30 +7,9 @@ import (
 	"testing"
 	"testing/fstest"
 	"testing/synctest"
-	"time"
 
 	"github.com/zhongkong-go/zhongkong/internal/page"
 )
-
-func TestLangOf(t *testing.T) {
-	for header, want := range map[string]page.Lang{
-		"":                                 page.English,
-		"zh-CN,zh;q=0.9,en;q=0.8":          page.Chinese,
-		"en-GB,en;q=0.9,zh;q=0.8":          page.English,
-		"fr, zh-Hant;q=0.5, en;q=0.4":      page.Chinese,
-		"fr;q=1, de;q=0.2":                 page.English,
-		"en;q=0.1, ZH-TW;q=0.2":            page.Chinese,
-		"zh;q=0, en;q=0":                   page.English,
-		"zh;q=x, ;;;,":                     page.English,
-		strings.Repeat("x,", 1000) + "zh ": page.Chinese,
-	} {
-		r := httptest.NewRequest(http.MethodGet, "/", http.NoBody)
-		r.Header.Set("Accept-Language", header)
-		if got := page.LangOf(r); got != want {
-			t.Errorf("%.40q: %s, want %s", header, got, want)
-		}
-	}
-}
 
 func TestStatic(t *testing.T) {
 	h := page.Guard(page.Static(fstest.MapFS{"own.css": {Data: []byte("a{}")}}))
@@ -90,28 +69,5 @@ func TestStream(t *testing.T) {
 	want := "event: pieces\nid: a-1\ndata: [{\"id\":\"x\",\"html\":\"\\u003cp\\u003e\\r\\n\\nevent: reload\\u003c/p\\u003e\"}]\n\n:\n\n"
 	if got := w.Body.String(); got != want || !w.Flushed {
 		t.Errorf("sent %q, want %q", got, want)
-	}
-}
-
-// TestWords: Chinese where there is some, and numbers and times as people read them.
-func TestWords(t *testing.T) {
-	words := page.Words{"%d min": "%d 分钟", "Account": "账号"}
-	for _, row := range []struct{ got, want string }{
-		{words.Say(page.Chinese, "Account"), "账号"},
-		{words.Say(page.English, "Account"), "Account"},
-		{words.Say(page.Chinese, "100%"), "100%"},
-		{words.Span(page.Chinese, 11*time.Minute+50*time.Second), "11 分钟"},
-		{words.Span(page.English, 2*time.Hour-time.Second), "1 h 59 min"},
-		{words.Span(page.English, 2*time.Hour+time.Second), "2 h"},
-		{words.Span(page.English, 99*time.Second), "1 min 30 s"},
-		{words.Span(page.English, 900*time.Millisecond), "0 s"},
-		{page.Number(0), "0"},
-		{page.Number(-999), "-999"},
-		{page.Number(-1000), "-1,000"},
-		{page.Number(1234567), "1,234,567"},
-	} {
-		if row.got != row.want {
-			t.Errorf("got %q, want %q", row.got, row.want)
-		}
 	}
 }

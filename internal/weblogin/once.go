@@ -131,7 +131,8 @@ func (o *Once[T]) inStore(ctx context.Context, key string, exchange func(context
 	attempt, _, _, err := o.Store.Claim(within, o.Account, key, owner, codeLease, codeMemory)
 	cancel()
 	if err != nil {
-		o.Log.Warn("a login goes on without the store, so that another process might exchange its code, too", "appid", o.Account, "error", err)
+		o.Log.Warn("a login goes on without the store, so that another process might exchange its code, too",
+			"log_code", "weblogin_without_store", "appid", o.Account, "error", err)
 		return exchange(ctx), true
 	}
 	if attempt == 0 {
@@ -143,7 +144,7 @@ func (o *Once[T]) inStore(ctx context.Context, key string, exchange func(context
 		case callback.IsAnswerGone(err):
 			return Outcome[T]{Again: true}, true
 		case err != nil:
-			o.Log.Warn("what became of a login could not be read", "appid", o.Account, "error", err)
+			o.Log.Warn("what became of a login could not be read", "log_code", "weblogin_outcome_unreadable", "appid", o.Account, "error", err)
 			return unavailable[T](), false
 		case attempt == 0:
 			return o.open(key, sealed), true
@@ -193,7 +194,7 @@ func (o *Once[T]) record(ctx context.Context, key, owner string, out Outcome[T])
 		_, _, err = o.Store.Finish(within, key, owner, o.Seals.Seal(key, text), codeMemory)
 	}
 	if err != nil {
-		o.Log.Warn("other processes are not told of a login", "appid", o.Account, "error", err)
+		o.Log.Warn("other processes are not told of a login", "log_code", "weblogin_not_shared", "appid", o.Account, "error", err)
 	}
 }
 
@@ -205,7 +206,7 @@ func (o *Once[T]) open(key string, sealed []byte) (out Outcome[T]) {
 	}
 	if err != nil {
 		o.Log.Warn("what another process recorded of a login was sealed with other keys: give all processes of the account "+
-			"the same seal keys and AppSecret", "appid", o.Account)
+			"the same seal keys and AppSecret", "log_code", "weblogin_seal_key_differs", "appid", o.Account)
 		return Outcome[T]{Again: true}
 	}
 	return out

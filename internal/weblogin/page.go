@@ -4,6 +4,8 @@ import (
 	"html/template"
 	"net/http"
 	"strings"
+
+	"github.com/zhongkong-go/zhongkong/internal/lang"
 )
 
 // Page is what a user sees whose login fails: what happened, and what to do.
@@ -79,28 +81,54 @@ func PageOf(reason string) *Page {
 	return PageUnavailable
 }
 
+// The other language is behind a switch that needs neither a script nor another request: this
+// address may hold a code.
 var pageTemplate = template.Must(template.New("login").Parse(`<!DOCTYPE html>
-<html lang="zh-CN"><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>登录 · Log in</title>
-<h1>{{.ZH}}</h1><p>{{.ToDoZH}}</p><p lang="en">{{.EN}} {{.ToDoEN}}</p>
-{{if .Again}}<p><a href="{{.Again}}" rel="noreferrer">重新登录 Log in again</a></p>{{end}}
+<html lang="{{.First.Lang}}"><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark"><title>{{.First.Title}}</title>
+<h1>{{.First.What}}</h1><p>{{.First.ToDo}}</p>
+{{if .Again}}<p><a href="{{.Again}}" rel="noreferrer">{{.First.Link}}</a></p>{{end}}
+{{with .Second}}<details lang="{{.Lang}}"><summary>{{.Name}}</summary><p>{{.What}} {{.ToDo}}</p>{{if $.Again}}<p><a href="{{$.Again}}" rel="noreferrer">{{.Link}}</a></p>{{end}}</details>{{end}}
 `))
 
-// Show answers with the page. again is where another try begins, "" for nowhere.
-func (p *Page) Show(w http.ResponseWriter, again string) {
+// version is a page in one language.
+type version struct {
+	Lang                          lang.Lang
+	Name, Title, What, ToDo, Link string
+}
+
+// in returns the versions of a page, that of the reader first.
+func (p *Page) in(l lang.Lang) (first, second version) {
+	zh := version{lang.Chinese, "中文", "登录", p.ZH, p.ToDoZH, "重新登录"}
+	en := version{lang.English, "English", "Log in", p.EN, p.ToDoEN, "Log in again"}
+	if l == lang.Chinese {
+		return zh, en
+	}
+	return en, zh
+}
+
+// Show answers r with the page, in the language that its browser asks for, in Chinese where it
+// asks for none. again is where another try begins, "" for nowhere.
+func (p *Page) Show(w http.ResponseWriter, r *http.Request, again string) {
 	if p.Final {
 		again = ""
 	}
 	var b strings.Builder
+	reader := lang.Chinese
+	if r.Header.Get("Accept-Language") != "" {
+		reader = lang.Accepted(r)
+	}
+	first, second := p.in(reader)
 	if err := pageTemplate.Execute(&b, struct {
-		*Page
-
-		Again string
-	}{p, again}); err != nil {
+		First, Second version
+		Again         string
+	}{first, second, again}); err != nil {
 		panic(err) // a mistake in the template
 	}
 	Private(w)
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("Content-Language", string(reader))
+	h.Set("Vary", "Accept-Language")
 	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'; base-uri 'none'")
 	h.Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(p.Status)

@@ -80,6 +80,7 @@ func (a *Accounts) Middleware() gin.HandlerFunc {
 			a.misplaced.Do(func() {
 				a.order[0].log.Warn("a request that looks like WeChat's came to the CallbackPath of no account, and is not verified: "+
 					"compare the URL in the account's console with its Config.CallbackPath (in a group, the whole path)",
+					"log_code", "wechat_callback_of_no_account",
 					"path", ctx.Request.URL.Path)
 			})
 		}

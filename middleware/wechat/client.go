@@ -2,13 +2,16 @@ package wechat
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/url"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/zhongkong-go/zhongkong/callback"
 	"github.com/zhongkong-go/zhongkong/custody"
@@ -67,6 +70,10 @@ func New(cfg Config) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("wechat: %w", err)
 	}
+	leaveGateway, err := cfg.reachGateway()
+	if err != nil {
+		return nil, err
+	}
 	pooled, err := stores.get(cfg)
 	if err != nil {
 		return nil, err
@@ -77,7 +84,7 @@ func New(cfg Config) (*Client, error) {
 	store := pooled.store
 	c := &Client{
 		appID: cfg.AppID, path: cfg.CallbackPath, key: cfg.ContextKey, log: cfg.Logger,
-		verifier: verifier, envelopes: envelopes, store: pooled, idle: func() {},
+		verifier: verifier, envelopes: envelopes, store: pooled, idle: leaveGateway,
 		refused: cfg.Endpoint.Refused, bot: cfg.Messages,
 	}
 	if cfg.Gateway == "" {
@@ -108,7 +115,7 @@ func New(cfg Config) (*Client, error) {
 
 // keep makes the Keepers of an account whose AppSecret is known.
 func (c *Client) keep(cfg Config, store custody.Store) error {
-	api, err := platform.New(platform.Config{Base: cfg.APIBase, Transport: cfg.Transport, Logger: cfg.Logger})
+	api, err := platform.New(platform.Config{Base: cfg.APIBase, Transport: cfg.Transport, Timeout: cfg.CallTimeout, Logger: cfg.Logger})
 	if err != nil {
 		return fmt.Errorf("wechat: %w", err)
 	}
@@ -132,7 +139,7 @@ func (c *Client) keep(cfg Config, store custody.Store) error {
 		return keep(api.TicketKey(cfg.AppID, t), api.Ticket(keeper, cfg.AppID, t))
 	}
 	if cfg.Transport == nil {
-		c.idle = api.CloseIdleConnections
+		c.idle = api.CloseIdleConnections // and there is no gateway
 	}
 	return nil
 }
@@ -180,9 +187,34 @@ func (c *Client) Post(ctx context.Context, path string, body, out any) error {
 	return c.calls.Post(ctx, path, body, out)
 }
 
+// Upload sends content to WeChat's API at path as a file, in the field of a form, and returns
+// the JSON of the answer; see [platform.Client.Upload].
+//
+//	answer, err := client.Upload(ctx, "/cgi-bin/media/upload?type=image", "media", "cat.png", file)
+func (c *Client) Upload(ctx context.Context, path, field, filename string, content io.Reader) (json.RawMessage, error) {
+	return c.calls.Upload(ctx, path, field, filename, content)
+}
+
+// Download calls WeChat's API at path and returns the file that it answers, with its header.
+// The caller closes it. An errcode in JSON is an error; see [platform.Client.Download].
+func (c *Client) Download(ctx context.Context, path string, query url.Values) (io.ReadCloser, http.Header, error) {
+	return c.calls.Download(ctx, path, query)
+}
+
+// WithTimeLimit returns a ctx whose calls take limit at most, each of them, in place of
+// Config.CallTimeout; see [platform.WithTimeLimit].
+func WithTimeLimit(ctx context.Context, limit time.Duration) context.Context {
+	return platform.WithTimeLimit(ctx, limit)
+}
+
 // HTTPClient returns an http.Client that adds the token to requests for WeChat's
-// hosts and refuses others: for uploads, downloads and other libraries.
+// hosts and refuses others: for other libraries, and for requests that Get, Post, Upload
+// and Download do not make. Their URLs begin with [Client.Base].
 func (c *Client) HTTPClient() *http.Client { return c.calls.HTTPClient() }
+
+// Base returns where WeChat's API is, without a slash at its end: what the URLs of an
+// HTTPClient begin with.
+func (c *Client) Base() string { return c.calls.Base() }
 
 // Status tells how the token is doing, without the token. It waits for nothing.
 func (c *Client) Status() custody.Status { return c.keeper.Status() }

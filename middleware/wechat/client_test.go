@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -63,6 +64,49 @@ func TestCalls(t *testing.T) {
 	}
 	if s := client.Status(); !s.Live || s.Key.AppID != testAppID || s.Fence != next.Fence() || s.Origin != custody.OriginFetched || s.Failure != nil {
 		t.Errorf("Status: %+v", s)
+	}
+}
+
+// TestFiles: a picture goes up and comes down again, also when the token dies in between,
+// and what other libraries stream gets its length.
+func TestFiles(t *testing.T) {
+	cfg, wx := inMemory(t, config(), simulatorOptions())
+	client := newClient(t, cfg)
+	picture := "\x89PNG\r\n\x1a\n" + strings.Repeat("x", 2<<20)
+	answer, err := client.Upload(t.Context(), "/cgi-bin/media/upload?type=image", "media", "猫.png", io.MultiReader(strings.NewReader(picture)))
+	var media struct {
+		ID string `json:"media_id"`
+	}
+	if err != nil || json.Unmarshal(answer, &media) != nil || media.ID == "" {
+		t.Fatalf("Upload: %s, %v", answer, err)
+	}
+	wx.Kill(testAppID)
+	file, header, err := client.Download(t.Context(), "/cgi-bin/media/get", url.Values{"media_id": {media.ID}})
+	if err != nil {
+		t.Fatalf("Download: %v", err)
+	}
+	content, err := io.ReadAll(file)
+	if err != nil || string(content) != picture || file.Close() != nil || header.Get("Content-Type") != "image/png" {
+		t.Errorf("Download: %d bytes, %v, %v", len(content), err, header)
+	}
+	_, _, err = client.Download(t.Context(), "/cgi-bin/media/get?media_id=none", nil)
+	var refused *platform.Error
+	if !errors.As(err, &refused) || refused.Code != 40007 {
+		t.Errorf("a file that is not there: %v, want errcode 40007", err)
+	}
+	resp, err := client.HTTPClient().Post(client.Base()+"/cgi-bin/menu/create", "application/json", io.MultiReader(strings.NewReader(`{"button":[{"type":"click","name":"a","key":"A"}]}`)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text, _ := io.ReadAll(resp.Body); resp.Body.Close() != nil || !strings.Contains(string(text), `"errcode":0`) {
+		t.Errorf("a stream by HTTPClient: %s", text)
+	}
+	if err := client.Get(wechat.WithTimeLimit(t.Context(), time.Nanosecond), domainIP, nil, nil); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("a call with a limit of a nanosecond: %v", err)
+	}
+	cfg.CallTimeout = time.Nanosecond
+	if err := newClient(t, cfg).Get(t.Context(), domainIP, nil, nil); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("CallTimeout of a nanosecond: %v", err)
 	}
 }
 

@@ -52,7 +52,11 @@ type Config struct {
 	// GatewayKey is the client's key, which zhongkong client add has printed.
 	GatewayKey custody.Secret
 
-	// GatewayTransport carries the requests to the gateway, for a CA or a client
+	// GatewayCA is a file of certificates in PEM that the gateway's may be signed with, beside
+	// the system's authorities; or the gateway's own, if it signed itself.
+	GatewayCA string
+
+	// GatewayTransport carries the requests to the gateway, in place of GatewayCA: for a client
 	// certificate of your own. Nil means one with timeouts that obeys HTTPS_PROXY.
 	GatewayTransport http.RoundTripper
 
@@ -166,6 +170,11 @@ type Config struct {
 	// Timing bounds the steps of a renewal. The zero value is right for WeChat over a
 	// usual network; where WeChat answers slowly, FetchTimeout grows.
 	Timing custody.Timing
+
+	// CallTimeout is how long one Get, Post, or request of the HTTPClient may take, whatever
+	// its context allows; an Upload or a Download may take 2 minutes at least. 0 means 30 s, a
+	// negative value no limit but the context's. WithTimeLimit is for one call.
+	CallTimeout time.Duration
 
 	// Transport carries the requests to WeChat. Nil means one with timeouts that
 	// obeys HTTPS_PROXY; see platform.Config. It sees AppSecret and tokens.
@@ -336,6 +345,7 @@ const certificateWarning = 60 * 24 * time.Hour
 func (c Config) warnExpiry(end time.Time) {
 	if !end.IsZero() && time.Until(end) < certificateWarning {
 		c.Logger.Warn("WeChat's certificate in Config.Signing expires: download the next one from the console and add it to Certificates",
+			"log_code", "wechat_certificate_expires",
 			"appid", c.AppID, "end", end.UTC().Format(time.DateOnly))
 	}
 }
@@ -343,13 +353,15 @@ func (c Config) warnExpiry(end time.Time) {
 // warn says what works, though hardly as it was meant.
 func (c Config) warn() {
 	if text := shape.Proxy(os.Getenv); text != "" && c.Transport == nil {
-		c.Logger.Warn(text, "appid", c.AppID)
+		c.Logger.Warn(text, "log_code", "wechat_proxy_ignored", "appid", c.AppID)
 	}
 	token := c.Token.Reveal()
 	switch odd := func(r rune) bool { return r > 'z' || !unicode.IsLetter(r) && !unicode.IsDigit(r) }; {
 	case token == "":
-		c.Logger.Warn("no Token is configured: every callback is refused; set it to the Token of the console's message push", "appid", c.AppID)
+		c.Logger.Warn("no Token is configured: every callback is refused; set it to the Token of the console's message push",
+			"log_code", "wechat_no_token", "appid", c.AppID)
 	case len(token) < 3 || len(token) > 32 || strings.ContainsFunc(token, odd):
-		c.Logger.Warn("the console takes no Token like the configured one: it asks for 3 to 32 letters and digits", "appid", c.AppID)
+		c.Logger.Warn("the console takes no Token like the configured one: it asks for 3 to 32 letters and digits",
+			"log_code", "wechat_token_form", "appid", c.AppID)
 	}
 }

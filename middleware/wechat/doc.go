@@ -85,9 +85,20 @@
 // GatewayKey, or ZHONGKONG_GATEWAY_KEY. Nothing else changes. What the gateway renews
 // is here at once, and while it is away the last token goes on.
 //
+// # Files
+//
+// [Client.Upload] sends a file, [Client.Download] returns one; for other libraries and other
+// requests there is [Client.HTTPClient], whose URLs begin with [Client.Base]:
+//
+//	answer, err := wx.Upload(ctx, "/cgi-bin/media/upload?type=image", "media", "cat.png", file)
+//	body, header, err := wx.Download(ctx, "/cgi-bin/media/get", url.Values{"media_id": {id}})
+//
+// A call takes 30 s at most, one with a file 2 minutes ([Config.CallTimeout]);
+// [WithTimeLimit] gives one call another limit.
+//
 // # Errors of calls
 //
-// [Client.Get] and [Client.Post] return a *[custody.Error] when there is no token
+// [Client.Get], Post, Upload and Download return a *[custody.Error] when there is no token
 // to call with: answer 503 and its RetryAfter. Everything else is about this one
 // call: a *[platform.Error] with WeChat's errcode and what to do about it, a
 // *[platform.AnswerError], a *[platform.ConnError]. Look for the first one first,

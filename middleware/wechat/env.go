@@ -18,6 +18,7 @@ import (
 //	WECHAT_APPSECRET         AppSecret
 //	ZHONGKONG_GATEWAY        Gateway: https://zhongkong:8300, several separated by commas
 //	ZHONGKONG_GATEWAY_KEY    GatewayKey
+//	ZHONGKONG_GATEWAY_CA     GatewayCA: a file
 //	WECHAT_TOKEN             Token
 //	WECHAT_TOKEN_PREVIOUS    PreviousToken
 //	WECHAT_AES_KEY           AESKey
@@ -47,7 +48,7 @@ func ConfigFrom(get func(name string) string) (Config, error) {
 		return Config{}, fmt.Errorf("wechat: %w", err)
 	}
 	c := Config{
-		AppID: a.AppID, AppSecret: a.AppSecret, Gateway: a.Gateway, GatewayKey: a.GatewayKey,
+		AppID: a.AppID, AppSecret: a.AppSecret, Gateway: a.Gateway, GatewayKey: a.GatewayKey, GatewayCA: a.GatewayCA,
 		Token: a.Token, PreviousToken: a.PreviousToken, AESKey: a.AESKey, PreviousAESKey: a.PreviousAESKey,
 		TokenAPI: a.TokenAPI, APIBase: a.APIBase, SealKeys: a.SealKeys, Timing: a.Timing, Logger: a.Logger,
 		Origin: get("WECHAT_ORIGIN"), OpenBase: get("WECHAT_OPEN_BASE"), StoreURL: get("ZHONGKONG_STORE"),

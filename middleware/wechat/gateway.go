@@ -2,13 +2,13 @@ package wechat
 
 import (
 	"fmt"
-	"net"
 	"net/http"
 	"strings"
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/gateway/source"
+	"github.com/zhongkong-go/zhongkong/internal/network"
 	"github.com/zhongkong-go/zhongkong/platform"
 )
 
@@ -26,28 +26,36 @@ func (c *Client) keepFromGateway(cfg Config, timing custody.Timing, store custod
 	if transport == nil {
 		transport = newTransport()
 	}
-	api, err := platform.New(platform.Config{Base: cfg.APIBase, Transport: src.Route(transport), Logger: cfg.Logger})
+	api, err := platform.New(platform.Config{Base: cfg.APIBase, Transport: src.Route(transport), Timeout: cfg.CallTimeout, Logger: cfg.Logger})
 	if err != nil {
 		_ = src.Close()
 		return fmt.Errorf("wechat: %w", err)
 	}
 	c.keeper, c.source, c.calls = src, src, api.Client(src, cfg.AppID)
-	if cfg.Transport == nil {
-		c.idle = api.CloseIdleConnections
+	if own := c.idle; cfg.Transport == nil {
+		c.idle = func() { api.CloseIdleConnections(); own() }
 	}
 	return nil
+}
+
+// reachGateway makes the transport to a gateway whose certificate GatewayCA has signed.
+// leave closes its connections.
+func (c *Config) reachGateway() (leave func(), err error) {
+	if c.GatewayCA == "" {
+		return func() {}, nil
+	}
+	transport, err := network.ToGateway(c.GatewayCA)
+	if err != nil {
+		return nil, fmt.Errorf("wechat: Config.GatewayCA (ZHONGKONG_GATEWAY_CA): %w", err)
+	}
+	c.GatewayTransport = transport
+	return transport.CloseIdleConnections, nil
 }
 
 // newTransport is like the one that package platform makes, for what does not go
 // through the gateway.
 func newTransport() http.RoundTripper {
-	return platform.KeepAlive(&http.Transport{
-		Proxy:                 http.ProxyFromEnvironment,
-		DialContext:           (&net.Dialer{Timeout: 5 * time.Second}).DialContext,
-		TLSHandshakeTimeout:   5 * time.Second,
-		ResponseHeaderTimeout: 20 * time.Second,
-		IdleConnTimeout:       90 * time.Second,
-		MaxIdleConnsPerHost:   64,
-		ForceAttemptHTTP2:     true,
-	})
+	return platform.KeepAlive(network.New(network.Steps{
+		Dial: 5 * time.Second, TLS: 5 * time.Second, Idle: 90 * time.Second, IdlePerHost: 64,
+	}))
 }

@@ -2,10 +2,16 @@ package wechat_test
 
 import (
 	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"io"
+	"log"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -199,6 +205,66 @@ func TestGatewayMessages(t *testing.T) {
 	}
 }
 
+// TestGatewayCA: a gateway whose certificate no known authority has signed is reached with
+// the file of that authority, and the error without it says so.
+func TestGatewayCA(t *testing.T) {
+	b := newBehind(t)
+	server := httptest.NewUnstartedServer(b.g)
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.StartTLS()
+	t.Cleanup(func() {
+		server.CloseClientConnections()
+		server.Close()
+	})
+	file := filepath.Join(t.TempDir(), "ca.pem")
+	certificate := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
+	if err := os.WriteFile(file, certificate, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg := b.config(b.client(gateway.Client{Name: "shop"}))
+	cfg.Gateway = server.URL
+	if _, err := newClient(t, cfg).Token(t.Context()); err == nil || !strings.Contains(err.Error(), "set ZHONGKONG_GATEWAY_CA (Config.GatewayCA) to the file") {
+		t.Errorf("without the authority: %v", err)
+	}
+	cfg.GatewayCA = file
+	client := newClient(t, cfg)
+	if err := client.Get(t.Context(), domainIP, nil, nil); err != nil {
+		t.Errorf("with the authority: %v", err)
+	}
+	if err := upAndDown(t, client); err != nil {
+		t.Errorf("a file through the gateway: %v", err)
+	}
+}
+
+// upAndDown sends a picture and takes it back.
+func upAndDown(t *testing.T, client *wechat.Client) error {
+	t.Helper()
+	const size = 1 << 20
+	answer, err := client.Upload(t.Context(), "/cgi-bin/media/upload?type=image", "media", "a.png", io.LimitReader(zeros{}, size))
+	if err != nil {
+		return err
+	}
+	var media struct {
+		ID string `json:"media_id"`
+	}
+	if err := json.Unmarshal(answer, &media); err != nil {
+		return err
+	}
+	body, _, err := client.Download(t.Context(), "/cgi-bin/media/get", url.Values{"media_id": {media.ID}})
+	if err != nil {
+		return err
+	}
+	content, err := io.ReadAll(body)
+	if err == nil && len(content) != size {
+		err = io.ErrUnexpectedEOF
+	}
+	return errors.Join(err, body.Close())
+}
+
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
+
 func TestGatewayMistakes(t *testing.T) {
 	good := wechat.Config{AppID: testAppID, Gateway: "https://gateway.invalid", GatewayKey: wechat.Secret("zkkey_made-up")}
 	for want, change := range map[string]func(*wechat.Config){
@@ -206,6 +272,9 @@ func TestGatewayMistakes(t *testing.T) {
 		"without Config.Gateway":           func(c *wechat.Config) { c.Gateway = "" },
 		"ZHONGKONG_GATEWAY_KEY) is empty":  func(c *wechat.Config) { c.GatewayKey = custody.Secret{} },
 		"begin with https:// or http://":   func(c *wechat.Config) { c.Gateway = "gateway:8300" },
+		"GATEWAY_CA): it cannot be read":   func(c *wechat.Config) { c.GatewayCA = "missing.pem" },
+		"ZHONGKONG_GATEWAY_CA) is set wit": func(c *wechat.Config) { c.Gateway, c.GatewayCA = "", "ca.pem" },
+		"GatewayTransport are both set":    func(c *wechat.Config) { c.GatewayCA, c.GatewayTransport = "ca.pem", http.DefaultTransport },
 		"Config.GatewayKey (ZHONGKONG_GAT": func(c *wechat.Config) { c.GatewayKey = wechat.Secret("zkkey made-up") },
 	} {
 		cfg := good

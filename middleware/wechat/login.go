@@ -212,7 +212,7 @@ func (l *login) serve(c *gin.Context) {
 	}
 	user, err := l.sessions.Load(c)
 	if err != nil {
-		l.client.log.Error("a session could not be read", "appid", l.client.appID, "error", err)
+		l.client.log.Error("a session could not be read", "log_code", "wechat_session_not_read", "appid", l.client.appID, "error", err)
 		l.page(c, weblogin.PageUnavailable)
 		return
 	}
@@ -245,7 +245,7 @@ func (l *login) begin(c *gin.Context, b beginning) {
 	switch {
 	case !ok:
 		l.client.log.Error("a login needs Config.Origin (WECHAT_ORIGIN), this program's public address such as https://shop.example; "+
-			"without it users can log in on this machine only", "appid", l.client.appID)
+			"without it users can log in on this machine only", "log_code", "wechat_login_no_origin", "appid", l.client.appID)
 		l.page(c, weblogin.PageOrigin)
 		return
 	case len(b.path)+len(b.query) > weblogin.MaxAddress:
@@ -262,7 +262,7 @@ func (l *login) begin(c *gin.Context, b beginning) {
 	}
 	state, err := l.site(c).Remember(c.Writer, c.Request, p)
 	if err != nil {
-		l.client.log.Error("a login could not begin", "appid", l.client.appID, "error", err)
+		l.client.log.Error("a login could not begin", "log_code", "wechat_login_not_begun", "appid", l.client.appID, "error", err)
 		l.page(c, weblogin.PageUnavailable)
 		return
 	}
@@ -284,7 +284,8 @@ func (l *login) finish(c *gin.Context, query url.Values) {
 		refused = weblogin.PageElsewhere
 	}
 	if refused != nil {
-		l.client.log.Warn("a login was refused", "appid", l.client.appID, "reason", refused.Reason, "client_ip", c.ClientIP())
+		l.client.log.Warn("a login was refused",
+			"log_code", "wechat_login_refused", "appid", l.client.appID, "reason", refused.Reason, "client_ip", c.ClientIP())
 		l.page(c, refused)
 		return
 	}
@@ -317,7 +318,7 @@ func (l *login) finish(c *gin.Context, query url.Values) {
 		return
 	}
 	if err := l.sessions.Save(c, out.Value); err != nil {
-		l.client.log.Error("a session could not be saved", "appid", l.client.appID, "error", err)
+		l.client.log.Error("a session could not be saved", "log_code", "wechat_session_not_saved", "appid", l.client.appID, "error", err)
 		l.page(c, weblogin.PageUnavailable)
 		return
 	}
@@ -365,7 +366,7 @@ func (l *login) origin(c *gin.Context) (string, bool) {
 // code.
 func (l *login) page(c *gin.Context, p *weblogin.Page) {
 	c.Abort()
-	p.Show(c.Writer, OwnPath(c.Request.URL.EscapedPath(), "/"))
+	p.Show(c.Writer, c.Request, OwnPath(c.Request.URL.EscapedPath(), "/"))
 }
 
 // OwnPath returns target if it is a path of this program's own, with a query and fragment

@@ -116,7 +116,8 @@ func (l *login) exchange(ctx context.Context, p pending, code string) outcome {
 	grant, err := try(apis, func(a *platform.API) (platform.UserGrant, error) { return a.ExchangeCode(ctx, account, code) })
 	if err != nil {
 		again := platform.AnotherCodeHelps(err)
-		l.client.log.Warn("a login's code was not exchanged", "appid", account.AppID, "another_code_helps", again, "error", err)
+		l.client.log.Warn("a login's code was not exchanged",
+			"log_code", "wechat_code_not_exchanged", "appid", account.AppID, "another_code_helps", again, "error", err)
 		return outcome{Again: again, Page: weblogin.PageUnavailable.Reason}
 	}
 	user := &User{
@@ -130,7 +131,8 @@ func (l *login) exchange(ctx context.Context, p pending, code string) outcome {
 	default:
 		info, err := try(apis, func(a *platform.API) (platform.UserInfo, error) { return a.UserInfo(ctx, account.AppID, grant) })
 		if err != nil {
-			l.client.log.Error("the profile of a user who logs in was not read", "appid", account.AppID, "error", err)
+			l.client.log.Error("the profile of a user who logs in was not read",
+				"log_code", "wechat_profile_not_read", "appid", account.AppID, "error", err)
 			return outcome{Page: weblogin.PageUnavailable.Reason}
 		}
 		user.Userinfo, user.Nickname, user.Avatar = true, info.Nickname, info.Avatar
@@ -143,7 +145,7 @@ func (l *login) exchange(ctx context.Context, p pending, code string) outcome {
 	}
 	if l.cfg.OnLogin != nil {
 		if err := l.cfg.OnLogin(ctx, user, grant); err != nil {
-			l.client.log.Error("LoginConfig.OnLogin failed", "appid", account.AppID, "error", err)
+			l.client.log.Error("LoginConfig.OnLogin failed", "log_code", "wechat_on_login_failed", "appid", account.AppID, "error", err)
 			return outcome{Page: weblogin.PageUnavailable.Reason}
 		}
 	}

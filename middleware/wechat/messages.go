@@ -111,7 +111,8 @@ func (m *messages) begin(bot *callback.Router) (*callback.Endpoint, error) {
 			return nil, err
 		}
 		if m.forgets {
-			config.Logger.Warn("messages are remembered by this process alone, so that another one, or this one after a restart, may answer a message again: set ZHONGKONG_STORE (Config.StoreURL)")
+			config.Logger.Warn("messages are remembered by this process alone, so that another one, or this one after a restart, may answer a message again: set ZHONGKONG_STORE (Config.StoreURL)",
+				"log_code", "wechat_messages_in_memory")
 		}
 		m.endpoint, m.bot = endpoint, bot
 	}

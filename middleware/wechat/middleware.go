@@ -37,7 +37,8 @@ func Middleware(cfg Config) gin.HandlerFunc {
 func (c *Client) Middleware() gin.HandlerFunc {
 	if other := used.add(c); other != nil {
 		c.log.Warn("two accounts of this program have one CallbackPath: on one engine the first one would refuse the other one's messages; "+
-			"give each a Config.CallbackPath of its own", "appid", c.appID, "other_appid", other.appID, "callback_path", c.path)
+			"give each a Config.CallbackPath of its own",
+			"log_code", "wechat_callback_path_shared", "appid", c.appID, "other_appid", other.appID, "callback_path", c.path)
 	}
 	return func(ctx *gin.Context) {
 		c.enter(ctx)
@@ -51,7 +52,7 @@ func (c *Client) Middleware() gin.HandlerFunc {
 			c.misplaced.Do(func() {
 				c.log.Warn("a request that looks like WeChat's came to another path than CallbackPath, and is not verified: "+
 					"set Config.CallbackPath to the path of the URL in the console (in a group, the whole path), "+
-					"or register client.Callback() at this route",
+					"or register client.Callback() at this route", "log_code", "wechat_callback_elsewhere",
 					"appid", c.appID, "path", ctx.Request.URL.Path, "callback_path", c.path)
 			})
 		}
@@ -236,7 +237,7 @@ func (c *Client) push(ctx *gin.Context) {
 		if ctx.FullPath() == "" {
 			c.unhandled.Do(func() {
 				c.log.Warn("messages are answered with success and nobody handles them: "+
-					"set Config.Messages, or register a route for POST at CallbackPath",
+					"set Config.Messages, or register a route for POST at CallbackPath", "log_code", "wechat_messages_unhandled",
 					"appid", c.appID, "callback_path", c.path)
 			})
 		}
@@ -244,7 +245,7 @@ func (c *Client) push(ctx *gin.Context) {
 	}
 	if sealing != nil && !sealing.through {
 		if err := sealing.finish(c, push); err != nil {
-			c.log.Error("a handler's answer to an encrypted push was not sent", "appid", c.appID, "error", err)
+			c.log.Error("a handler's answer to an encrypted push was not sent", "log_code", "wechat_answer_not_sent", "appid", c.appID, "error", err)
 		}
 	}
 }
@@ -308,7 +309,8 @@ func (c *Client) refuse(ctx *gin.Context, err error) {
 			level = slog.LevelDebug // somebody's browser, not an attempt
 		}
 	}
-	c.log.LogAttrs(ctx.Request.Context(), level, "a callback was refused", append(attrs, slog.String("error", err.Error()))...)
+	c.log.LogAttrs(ctx.Request.Context(), level, "a callback was refused",
+		append(attrs, slog.String("log_code", "wechat_callback_refused"), slog.String("error", err.Error()))...)
 	answer(ctx, status, "wrong")
 }
 

@@ -75,7 +75,7 @@ func (c *Client) MiniLoginHandler(onLogin ...func(ctx context.Context, user *Use
 		}
 		token, err := c.miniToken(out.Value, in.Code)
 		if err != nil {
-			c.log.Error("a login's token could not be made", "appid", c.appID, "error", err)
+			c.log.Error("a login's token could not be made", "log_code", "wechat_mini_token_not_made", "appid", c.appID, "error", err)
 			miniRefuse(ctx, "unavailable")
 			return
 		}
@@ -99,13 +99,13 @@ func (c *Client) miniExchange(
 		case refused && refusal.Code == 40226:
 			out.Page = "blocked"
 		}
-		c.log.Warn("a mini program's login failed", "appid", c.appID, "error", err)
+		c.log.Warn("a mini program's login failed", "log_code", "wechat_mini_login_failed", "appid", c.appID, "error", err)
 		return out
 	}
 	user := &User{AppID: c.appID, OpenID: session.OpenID, UnionID: session.UnionID, LoggedIn: time.Now().Truncate(time.Second)}
 	for _, hook := range onLogin {
 		if err := hook(ctx, user, session); err != nil {
-			c.log.Error("the onLogin of MiniLoginHandler failed", "appid", c.appID, "error", err)
+			c.log.Error("the onLogin of MiniLoginHandler failed", "log_code", "wechat_mini_on_login_failed", "appid", c.appID, "error", err)
 			return outcome{Page: "unavailable"}
 		}
 	}

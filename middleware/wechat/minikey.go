@@ -63,7 +63,7 @@ func (c *Client) keepKey(ctx context.Context, code, openid string, key custody.S
 		err = keys.shelf.Put(ctx, c.keyName(code), "session keys", keptKey{key.Reveal(), time.Now().Add(keyLife)}, keyLife)
 	}
 	if err != nil {
-		c.log.Warn("a session_key was not kept", "appid", c.appID, "error", err)
+		c.log.Warn("a session_key was not kept", "log_code", "wechat_session_key_not_kept", "appid", c.appID, "error", err)
 	}
 }
 

@@ -37,6 +37,15 @@ func TestSecrets(t *testing.T) {
 					t.Errorf("made up %t, %q: a secret is there: %t, want %t", madeUp, query, !shown, shown)
 				}
 			}
+			for _, v := range chat.Variables(account, "http://") {
+				there := shown || madeUp && v.Name == "WECHAT_APPID" || v.Name == "WECHAT_API_BASE"
+				if strings.Contains(html, v.Name+"="+v.Value) != there {
+					t.Errorf("made up %t, %q: a line for %s, want that %t", madeUp, query, v.Name, there)
+				}
+			}
+			if strings.Contains(html, `data-copy="value-secret"`) != shown || !strings.Contains(html, `data-copy="lines"`) {
+				t.Errorf("made up %t, %q: the buttons do not fit what is shown", madeUp, query)
+			}
 			if strings.Contains(html, "mistyped-real-secret") {
 				t.Errorf("%q shows a secret that was mistyped", query)
 			}

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong/internal/page"
+	"github.com/zhongkong-go/zhongkong/internal/lang"
 	"github.com/zhongkong-go/zhongkong/simulator"
 )
 
@@ -122,7 +122,7 @@ func (v *view) verdict(end simulator.Verdict, reason string) string {
 		simulator.Verified: "Verified", simulator.Refused: "Your app refused the forgery", simulator.Accepted: "Your app fell for a forgery",
 	}
 	separator := ": "
-	if v.Lang == page.Chinese {
+	if v.Lang == lang.Chinese {
 		separator = "："
 	}
 	return v.T(words[end]) + separator + because(v.Lang, reason)

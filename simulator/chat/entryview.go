@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong/internal/page"
+	"github.com/zhongkong-go/zhongkong/internal/lang"
 	"github.com/zhongkong-go/zhongkong/platform/errcode"
 	"github.com/zhongkong-go/zhongkong/simulator"
 )
@@ -99,7 +99,7 @@ func (e entryView) call() string {
 		if fetch {
 			info = errcode.AtTokenEndpoint(o.Errcode)
 		}
-		if e.v.Lang == page.Chinese {
+		if e.v.Lang == lang.Chinese {
 			return info.CauseZH + info.RemedyZH
 		}
 		return info.Cause + " " + info.Remedy

@@ -156,7 +156,7 @@ func TestChinese(t *testing.T) {
 	d.Act("say", "type", "text", "value", "x")
 	d.Until("the verdict", func() bool {
 		_, html := d.Get("", "Accept-Language", "zh-CN")
-		return strings.Contains(html, "3 次推送全部失败（每次应答为 500 Internal Server Error）。应用出错：原因见应用的日志")
+		return strings.Contains(html, "3 次推送全部失败（每次返回 500 Internal Server Error）。应用出错：原因见应用的日志")
 	})
 	if !strings.Contains(html, `<html lang="zh-CN">`) || !strings.Contains(html, "故障开关") {
 		t.Error("the page is not in Chinese")
@@ -166,6 +166,22 @@ func TestChinese(t *testing.T) {
 			strings.IndexFunc(text[1], func(r rune) bool { return unicode.Is(unicode.Han, r) }) < 0 {
 			t.Errorf("still in English: %q", strings.TrimSpace(text[1]))
 		}
+	}
+}
+
+// TestSwitches: the links for language and theme work without the script, and lead back to the
+// page where a form went wrong.
+func TestSwitches(t *testing.T) {
+	d := chattest.Start(t, simulator.Options{})
+	_, html := d.Get("", "Accept-Language", "en", "Cookie", "zhongkong_lang=zh-CN; zhongkong_theme=dark")
+	for _, want := range []string{`<html lang="zh-CN" data-theme="dark">`, `<meta name="color-scheme" content="dark">`, "故障开关", "lang=en", "theme=light"} {
+		if !strings.Contains(html, want) {
+			t.Errorf("no %s in the page", want)
+		}
+	}
+	if _, html = d.Get("", "Accept-Language", "en"); !strings.Contains(html, `<html lang="en">`) || !strings.Contains(html, `content="light dark"`) ||
+		!strings.Contains(html, `href="`+chat.Path+"?") {
+		t.Error("what nobody has chosen is not the browser's")
 	}
 }
 

@@ -20,7 +20,7 @@ func (p *Page) pages() http.Handler {
 	mux.HandleFunc("GET "+Path+"open", p.open)
 	mux.Handle("GET "+Path+"static/", page.Static(files()))
 	mux.HandleFunc("POST "+Path+"{what}", p.act)
-	return simulator.Guard(page.Guard(mux))
+	return simulator.Guard(page.Guard(page.Choosing(mux)))
 }
 
 // show answers the whole page.
@@ -31,7 +31,7 @@ func (p *Page) show(w http.ResponseWriter, r *http.Request) {
 func (p *Page) write(w http.ResponseWriter, status int, v *view) {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("Content-Language", string(v.Lang))
-	w.Header().Set("Vary", "Accept-Language")
+	w.Header().Set("Vary", "Accept-Language, Cookie")
 	w.WriteHeader(status)
 	_, _ = io.WriteString(w, v.render("page", v)) //nolint:gosec // html/template has escaped it
 }
@@ -61,9 +61,9 @@ func (p *Page) act(w http.ResponseWriter, r *http.Request) {
 	case err != nil && scripted:
 		w.Header().Set("Content-Type", "application/json; charset=utf-8")
 		w.WriteHeader(http.StatusUnprocessableEntity)
-		_, _ = io.WriteString(w, problemJSON(v.T(inForm.Replace(err.Error()))))
+		_, _ = io.WriteString(w, problemJSON(because(v.Lang, inForm.Replace(err.Error()))))
 	case err != nil:
-		v.Problem = v.T(inForm.Replace(err.Error()))
+		v.Problem = because(v.Lang, inForm.Replace(err.Error()))
 		p.write(w, http.StatusUnprocessableEntity, v)
 	case scripted:
 		if next != "" {

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong/internal/page"
+	"github.com/zhongkong-go/zhongkong/internal/lang"
 	"github.com/zhongkong-go/zhongkong/platform/errcode"
 	"github.com/zhongkong-go/zhongkong/simulator"
 )
@@ -66,6 +66,12 @@ func (v *view) Tokens() []tokenView {
 	return all
 }
 
+// copyView is a button that copies the text of the element with an id.
+type copyView struct{ ID, Name, Done string }
+
+// Copy is the button for an element.
+func (v *view) Copy(id string) copyView { return copyView{id, v.T("Copy"), v.T("Copied")} }
+
 // Ahead says how far the clock was moved.
 func (v *view) Ahead() string {
 	ahead := time.Until(v.page.Simulator.Clock.Now()).Round(time.Second)
@@ -93,7 +99,7 @@ func (v *view) States() []choice {
 	} {
 		info, _ := errcode.Lookup(int(s))
 		text := info.Cause
-		if v.Lang == page.Chinese {
+		if v.Lang == lang.Chinese {
 			text = info.CauseZH
 		}
 		all = append(

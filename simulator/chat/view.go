@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/zhongkong-go/zhongkong/internal/lang"
 	"github.com/zhongkong-go/zhongkong/internal/page"
 	"github.com/zhongkong-go/zhongkong/simulator"
 )
@@ -21,7 +22,7 @@ var source string
 //go:embed static
 var static embed.FS
 
-var pages = template.Must(template.New("chat").Parse(source))
+var pages = page.Parse(template.Must(template.New("chat").Parse(source)))
 
 func files() fs.FS {
 	sub, _ := fs.Sub(static, "static") // it is there: the compiler put it there
@@ -33,7 +34,8 @@ func files() fs.FS {
 type view struct {
 	page *Page
 
-	Lang    page.Lang
+	page.Looks
+
 	Base    string // the address of WeChat's API
 	AppID   string
 	OpenID  string
@@ -46,7 +48,7 @@ type view struct {
 // look finds out what a request wants to see: its parameters account, as and
 // secrets. What there is not is the first there is.
 func (p *Page) look(r *http.Request) *view {
-	v := &view{page: p, Lang: page.LangOf(r), Base: "http://" + r.Host}
+	v := &view{page: p, Looks: page.LooksOf(r), Base: "http://" + r.Host}
 	asked := r.FormValue("account")
 	accounts := p.Simulator.Accounts()
 	at := max(0, slices.IndexFunc(accounts, func(a simulator.Account) bool { return a.AppID == asked }))
@@ -64,6 +66,7 @@ func (p *Page) look(r *http.Request) *view {
 		p.room(roomKey{v.AppID, v.OpenID})
 	}
 	v.Seq = p.seq
+	v.Looks = v.Leading(v.Here()) // a form that went wrong is at an address of its own
 	return v
 }
 
@@ -210,7 +213,7 @@ func (v *view) Kinds() []choice {
 }
 
 // Number writes a number with its thousands apart.
-func (v *view) Number(n int) string { return page.Number(n) }
+func (v *view) Number(n int) string { return lang.Number(n) }
 
 // Menu is the menu that the app has created.
 func (v *view) Menu() []button { return readMenu(v.page.Simulator.Menu(v.AppID)) }

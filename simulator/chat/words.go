@@ -1,45 +1,18 @@
 package chat
 
 import (
-	"regexp"
+	"sync"
 
-	"github.com/zhongkong-go/zhongkong/internal/page"
+	"github.com/zhongkong-go/zhongkong/internal/lang"
 )
 
-// unanswered is the reason that one meets most when an app fails.
-var unanswered = regexp.MustCompile(`^(\d+) deliver(?:y|ies) went wrong \(each time (?:it answered (.*?)|no answer in time|no answer: (.*?))\)\. (.*)$`)
+// because is a verdict's reason, or a problem, in a language.
+func because(l lang.Lang, reason string) string { return reasons().In(l, reason) }
 
-// inTime is what to do about an app that is too slow.
-var inTime = regexp.MustCompile(`^Answer within (\S+) `)
+var reasons = sync.OnceValue(func() *lang.Dictionary { return lang.NewDictionary(lang.Sentences, chinese) })
 
-// because is a verdict's reason in a language.
-func because(lang page.Lang, reason string) string {
-	found := unanswered.FindStringSubmatch(reason)
-	if lang != page.Chinese || found == nil {
-		return chinese.Say(lang, reason)
-	}
-	each := "未及时应答"
-	switch {
-	case found[2] != "":
-		each = "应答为 " + found[2]
-	case found[3] != "":
-		each = "没有应答：" + found[3]
-	}
-	do := chinese.Say(lang, found[4])
-	if within := inTime.FindStringSubmatch(found[4]); within != nil {
-		do = "请在 " + within[1] + " 内以状态码 200 应答：先回复 success，再处理业务"
-	}
-	return found[1] + " 次推送全部失败（每次" + each + "）。" + do
-}
-
-// chinese has the texts of the page, and the reasons of the simulator that are met
-// daily. Other reasons stay English.
-var chinese = page.Words{ //nolint:gosec // words about secrets, and none among them
-	"The app refused the push, which came encrypted: compare the app's Token and AES key with the account's; an app without an AES key takes plain pushes only": "应用拒绝了这次加密推送：请核对 Token 和 EncodingAESKey 与该账号是否一致；没有配置 AES key 的应用只接受明文推送",
-	"The app refused the push, which came in plain text: compare the app's Token with the account's; an app with an AES key takes encrypted pushes only":        "应用拒绝了这次明文推送：请核对 Token 与该账号是否一致；配置了 AES key 的应用只接受加密推送",
-	"Nothing answers POST at this path: check the path, and that the app's callback is registered for GET and POST there":                                       "该路径没有处理 POST 请求：请检查路径，并确认应用在该路径上同时注册了 GET 和 POST",
-	"WeChat follows no redirect: use the address that the app itself answers at, slash and scheme included":                                                     "微信不跟随跳转：请直接使用应用应答的地址，包括末尾的斜杠和协议",
-	"The app failed: its log says why": "应用出错：原因见应用的日志",
+// chinese has the texts of the page.
+var chinese = lang.Words{ //nolint:gosec // words about secrets, and none among them
 
 	"WeChat, simulated": "微信模拟器",
 	"To the chat":       "跳到聊天",
@@ -64,15 +37,19 @@ var chinese = page.Words{ //nolint:gosec // words about secrets, and none among 
 	"No request yet.":        "还没有请求。",
 	"Give your program this address in place of https://api.weixin.qq.com, and whatever it calls stands here.": "把程序里的 https://api.weixin.qq.com 换成本地址，它的每次调用都会出现在这里。",
 
-	"API base":         "接口地址",
-	"Kind":             "类型",
-	"official":         "公众号",
-	"mini":             "小程序",
-	"Pushes":           "消息推送",
-	"plain":            "明文模式",
-	"compatible":       "兼容模式",
-	"safe":             "安全模式",
-	"Show the secrets": "显示密钥",
+	"API base":                    "接口地址",
+	"Kind":                        "类型",
+	"official":                    "公众号",
+	"mini":                        "小程序",
+	"Pushes":                      "消息推送",
+	"plain":                       "明文模式",
+	"compatible":                  "兼容模式",
+	"safe":                        "安全模式",
+	"Show the secrets":            "显示密钥",
+	"Copy":                        "复制",
+	"Copied":                      "已复制",
+	"Environment of your program": "程序的环境变量",
+	"With the secrets shown, these lines are complete.": "显示密钥后，这几行才完整。",
 	"Hide the secrets": "隐藏密钥",
 
 	"issued %d":               "已签发 %d",
@@ -161,13 +138,6 @@ var chinese = page.Words{ //nolint:gosec // words about secrets, and none among 
 	"Replied": "已回复", "Fine, and the follower sees nothing": "正常，粉丝什么也看不到", "Your app failed": "应用出错",
 	"Verified": "验证通过", "Your app refused the forgery": "应用拒绝了伪造请求", "Your app fell for a forgery": "应用接受了伪造请求",
 	"replied": "已回复", "silent": "无回复", "failed": "失败", "verified": "已验证", "refused": "已拒绝", "accepted": "被攻破",
-	"the app answered success":                 "应用回复了 success",
-	"the app answered with an empty body":      "应用回复了空内容",
-	"the app echoed the echostr":               "应用原样返回了 echostr",
-	"the app replied with text":                "应用以文本回复",
-	"the app replied with news":                "应用以图文回复",
-	"the app replied with image":               "应用以图片回复",
-	"the message goes to the customer service": "消息转给了客服",
 
 	"no answer":              "无响应",
 	"cut off":                "被中断",

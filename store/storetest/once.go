@@ -10,18 +10,11 @@ import (
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/internal/test/patience"
+	"github.com/zhongkong-go/zhongkong/store"
 )
 
-// Once is what package callback asks of a store so that a message is handled
-// once: see callback.Once, whose comment is the contract.
-type Once interface {
-	Claim(ctx context.Context, account, key, owner string, lease, keep time.Duration) (attempt, delivery int, age time.Duration, err error)
-	Wait(ctx context.Context, key, owner string, lease time.Duration) (attempt int, answer []byte, err error)
-	Hold(ctx context.Context, key, owner string, lease time.Duration) (held, kept bool, err error)
-	Keep(ctx context.Context, key string, message []byte) (finished bool, answer []byte, err error)
-	Finish(ctx context.Context, key, owner string, answer []byte, keep time.Duration) (held, kept bool, err error)
-	Take(ctx context.Context, account, owner string, lease time.Duration) (key string, message []byte, attempt int, err error)
-}
+// Once is [store.Once].
+type Once = store.Once
 
 // RunOnce checks a store that keeps the contract of callback.Once as well. options
 // are those of [RunWith].
@@ -59,10 +52,10 @@ func RunOnce(t *testing.T, options Options) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			f := &onceFixture{t: t}
-			for _, store := range newFixture(t, options).handles {
-				once, ok := store.(Once)
+			for _, handle := range newFixture(t, options).handles {
+				once, ok := handle.(Once)
 				if !ok {
-					t.Fatalf("%T does not implement callback.Once", store)
+					t.Fatalf("%T does not implement callback.Once", handle)
 				}
 				f.handles = append(f.handles, once)
 			}

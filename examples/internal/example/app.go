@@ -3,6 +3,7 @@
 package example
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,12 +11,14 @@ import (
 	"io"
 	"log/slog"
 	"math"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"syscall"
 	"time"
@@ -26,6 +29,7 @@ import (
 	"github.com/zhongkong-go/zhongkong/internal/shape"
 	"github.com/zhongkong-go/zhongkong/middleware/wechat"
 	"github.com/zhongkong-go/zhongkong/simulator"
+	"github.com/zhongkong-go/zhongkong/simulator/chat"
 	"github.com/zhongkong-go/zhongkong/store/sqlite"
 )
 
@@ -64,6 +68,9 @@ type Options struct {
 	Port string    // where it listens unless PORT says otherwise
 	Out  io.Writer // nil means standard output
 
+	// Callback is the path of the app to which the simulated WeChat pushes messages; "" is /.
+	Callback string
+
 	// Accounts are those of the simulated WeChat, the first of which the example has. None
 	// means one that is made up.
 	Accounts []simulator.Account
@@ -80,6 +87,7 @@ type App struct {
 	Config    wechat.Config
 	URL       string // where it listens, on this machine
 	Simulated bool   // WECHAT_APPID is not set
+	Chat      string // the simulated WeChat's page; "" without one
 
 	listener net.Listener
 	undo     []func() // the last one first
@@ -145,7 +153,12 @@ func (app *App) simulate(ctx context.Context, o Options) error {
 		return err
 	}
 	app.undo = append(app.undo, func() { _ = store.Close() })
-	wx, err := Simulator(ctx, simulator.Options{Observe: o.Observe, Accounts: o.Accounts})
+	accounts := slices.Clone(o.Accounts)
+	if len(accounts) == 0 {
+		accounts = []simulator.Account{simulator.MakeUpAccount(rand.Uint64())}
+	}
+	accounts[0].CallbackURL = app.URL + cmp.Or(o.Callback, "/")
+	wx, err := Simulator(ctx, simulator.Options{Observe: o.Observe, Accounts: accounts})
 	if err != nil {
 		return err
 	}
@@ -162,8 +175,9 @@ func (app *App) simulate(ctx context.Context, o Options) error {
 		Store:     store,
 		Logger:    slog.Default(),
 	}
-	_, err = fmt.Fprintf(o.Out, "WECHAT_APPID is not set: this is %s, of a simulated WeChat on %s, with a database in %s (both end with this program)\n",
-		account.AppID, wx.URL, folder)
+	app.Chat = wx.Page
+	_, err = fmt.Fprintf(o.Out, "Chat with this app in a browser: %s (WECHAT_APPID is not set, so this is %s, of a simulated WeChat, with a database in %s; all of it ends with this program)\n",
+		wx.Page, account.AppID, folder)
 	if o.Try != nil {
 		o.Try(app, account)
 	}
@@ -175,22 +189,28 @@ type WeChat struct {
 	*simulator.Simulator
 
 	URL   string
+	Page  string // its page for browsers
 	Close func()
 }
 
-// Simulator starts a simulated WeChat on loopback, with its admin API.
+// Simulator starts a simulated WeChat on loopback, with its admin API and its page.
 func Simulator(ctx context.Context, o simulator.Options) (*WeChat, error) {
-	wx, err := simulator.New(o)
+	desk, err := chat.New(chat.Options{Simulator: o, MadeUp: true})
 	if err != nil {
 		return nil, err
 	}
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
+		desk.Close()
 		return nil, err
 	}
-	server := &http.Server{Handler: wx.Handler(), ReadHeaderTimeout: 10 * time.Second}
+	server := &http.Server{Handler: desk.Handler(), ReadHeaderTimeout: 10 * time.Second}
 	go func() { _ = server.Serve(listener) }()
-	return &WeChat{Simulator: wx, URL: "http://" + listener.Addr().String(), Close: func() { _ = server.Close() }}, nil
+	url := "http://" + listener.Addr().String()
+	return &WeChat{Simulator: desk.Simulator, URL: url, Page: url + chat.Path, Close: func() {
+		desk.Close()
+		_ = server.Close()
+	}}, nil
 }
 
 // Close stops listening and removes what belongs to a simulated WeChat.
@@ -211,7 +231,8 @@ var page = template.Must(template.New("").Parse(`<!doctype html>
 that is simulated in the same process{{end}}.
 This address is the one that WeChat pushes messages to; a browser has nothing to send here.</p>
 <p>这是一个接入了微信账号 <code>{{.AppID}}</code> 的 Gin 程序{{if .Simulated}}，微信服务端是在同一进程里模拟的{{end}}。这个地址接收微信推送的消息。</p>
-<ul>{{range .Paths}}<li><a href="{{.}}">{{.}}</a></li>{{end}}</ul>
+{{with .Chat}}<p><a href="{{.}}">WeChat's side: write as a follower, see every request · 模拟的微信：以粉丝身份发消息，查看每个请求</a></p>
+{{end}}<ul>{{range .Paths}}<li><a href="{{.}}">{{.}}</a></li>{{end}}</ul>
 </html>`))
 
 // Page answers a browser that opens the app's address, which is WeChat's callback address
@@ -224,7 +245,7 @@ func (app *App) Page(name string, paths ...string) gin.HandlerFunc {
 		}
 		c.Status(http.StatusOK) // there is no route
 		c.Header("Content-Type", "text/html; charset=utf-8")
-		_ = page.Execute(c.Writer, map[string]any{"Name": name, "AppID": app.Config.AppID, "Simulated": app.Simulated, "Paths": paths})
+		_ = page.Execute(c.Writer, map[string]any{"Name": name, "AppID": app.Config.AppID, "Simulated": app.Simulated, "Chat": app.Chat, "Paths": paths})
 		c.Abort()
 	}
 }

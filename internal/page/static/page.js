@@ -60,6 +60,9 @@
     if (older) older.before(fresh); else if (fresh.dataset.key) list.append(fresh); else list.prepend(fresh);
   };
 
+  // Only this script can copy.
+  const copies = (root) => root.querySelectorAll("[data-copy]").forEach((button) => { button.hidden = false; });
+
   const atEnd = (list) => list.scrollHeight - list.scrollTop - list.clientHeight < 80;
   const toEnd = (list) => { list.scrollTop = list.scrollHeight; };
 
@@ -67,6 +70,7 @@
     const fresh = parse(piece.html);
     if (!fresh) return;
     local(fresh);
+    copies(fresh);
     const old = byID(piece.id);
     old?.classList.remove("changed", "new");
     if (old?.isEqualNode(fresh)) return; // after an interruption all is sent again
@@ -164,7 +168,7 @@
     getSelection().selectAllChildren(from); // where the clipboard is not ours, one key is left to press
     navigator.clipboard?.writeText(from.textContent).then(() => { button.textContent = button.dataset.done; }, () => {});
   };
-  document.querySelectorAll("[data-copy]").forEach((button) => { button.hidden = false; });
+  copies(document);
 
   document.addEventListener("click", (event) => {
     const copies = event.target.closest("[data-copy]");

@@ -143,9 +143,9 @@ func (x *examination) refusal(err error) Finding {
 				refused.Code,
 				rid,
 			)
-			f.Do = Text{strings.Replace(info.Remedy, "Add the address", "Add "+f.IP, 1), strings.Replace(info.RemedyZH, "该 IP ", " "+f.IP+" ", 1)}
+			f.Do = Text{EN: strings.Replace(info.Remedy, "Add the address", "Add "+f.IP, 1), ZH: strings.Replace(info.RemedyZH, "该 IP ", " "+f.IP+" ", 1)}
 		} else {
-			f.Do = Text{info.Remedy, info.RemedyZH}
+			f.Do = Text{EN: info.Remedy, ZH: info.RemedyZH}
 		}
 	case errors.As(err, &answer):
 		f.Cause = "not_wechat"
@@ -164,7 +164,7 @@ func (x *examination) refusal(err error) Finding {
 			"请重试；如果一直如此，请检查本机到 %s 之间的网络：其他请求是正常的。", x.api.Base())
 	default:
 		f.Cause = "failed"
-		f.Found = Text{printable(err.Error()), printable(err.Error())}
+		f.Found = Text{EN: printable(err.Error()), ZH: chinese(err.Error())}
 	}
 	return f
 }

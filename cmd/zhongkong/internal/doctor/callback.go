@@ -101,7 +101,7 @@ func (s Stage) in(mode simulator.Mode) Text {
 	case Stranger:
 		return text("the handshake of a stranger", "拒绝陌生人的握手")
 	case Message:
-		return Text{"a push in " + string(mode) + " mode", modeZH[mode] + "推送"}
+		return Text{EN: "a push in " + string(mode) + " mode", ZH: modeZH[mode] + "推送"}
 	default:
 		return text("a forged push", "拒绝伪造的推送")
 	}
@@ -194,7 +194,7 @@ func (t trouble) what(reason string) Text {
 	case errors.As(t.d.Err, &dns):
 		return text("the name %s cannot be looked up", "域名 %s 无法解析", printable(dns.Name))
 	case t.d.Err != nil:
-		return Text{printable(t.d.Err.Error()), "没有应答：" + printable(t.d.Err.Error())}
+		return Text{EN: printable(t.d.Err.Error()), ZH: "没有应答：" + chinese(t.d.Err.Error())}
 	case t.d.Status != http.StatusOK:
 		return text("it answered %d %s", "返回 %d %s", t.d.Status, http.StatusText(t.d.Status))
 	case isCompressed(t.d):
@@ -202,7 +202,7 @@ func (t trouble) what(reason string) Text {
 	case isHTML(t.d):
 		return text("it answered with a web page", "返回了网页")
 	default:
-		return Text{printable(reason), "返回的内容不对"}
+		return Text{EN: printable(reason), ZH: "返回的内容不对"}
 	}
 }
 

@@ -33,7 +33,7 @@ func (x *examination) configuration(context.Context) []Finding {
 	f := Finding{Check: Configuration, State: OK}
 	source := text("the environment", "环境变量")
 	if x.File != "" {
-		source = Text{x.File, x.File}
+		source = Text{EN: x.File, ZH: x.File}
 	}
 	base := x.Base
 	if x.Gateway != "" {
@@ -54,17 +54,17 @@ func (x *examination) configuration(context.Context) []Finding {
 			way = x.api.Base()
 		}
 		f.Found = Text{
-			fmt.Sprintf("%s: account %s, token from %s", source.EN, x.Accounts[0].AppID, way),
-			fmt.Sprintf("%s：账号 %s，token 来自 %s", source.ZH, x.Accounts[0].AppID, way),
+			EN: fmt.Sprintf("%s: account %s, token from %s", source.EN, x.Accounts[0].AppID, way),
+			ZH: fmt.Sprintf("%s：账号 %s，token 来自 %s", source.ZH, x.Accounts[0].AppID, way),
 		}
 	} else {
 		f.Found = Text{
-			fmt.Sprintf("%s: %d accounts", source.EN, len(x.Accounts)),
-			fmt.Sprintf("%s：%d 个账号", source.ZH, len(x.Accounts)),
+			EN: fmt.Sprintf("%s: %d accounts", source.EN, len(x.Accounts)),
+			ZH: fmt.Sprintf("%s：%d 个账号", source.ZH, len(x.Accounts)),
 		}
 	}
 	if x.Settings != nil && x.Settings.Admin.Listen != "" {
-		f.Found = Text{f.Found.EN + "; those of the admin API are not looked at", f.Found.ZH + "；通过管理 API 添加的账号不检查"}
+		f.Found = Text{EN: f.Found.EN + "; those of the admin API are not looked at", ZH: f.Found.ZH + "；通过管理 API 添加的账号不检查"}
 	}
 	found := one(f)
 	if x.Settings != nil && len(x.SealKeys) == 0 {
@@ -313,7 +313,7 @@ func Unreadable(err error) Finding {
 	what := strings.TrimSuffix(printable(err.Error()), ".")
 	return Finding{
 		Check: Configuration, State: Problem, Cause: "unreadable",
-		Found: Text{what, "配置有误：" + what},
+		Found: Text{EN: what, ZH: "配置有误：" + chinese(what)},
 		Do: text("Correct the configuration; nothing else was looked at. Give this command the variables, or the --config, of your program.",
 			"请先修正配置，其余项目未检查。本命令需要与你的程序相同的环境变量或 --config。"),
 	}

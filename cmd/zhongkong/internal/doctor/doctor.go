@@ -22,13 +22,15 @@ package doctor
 
 import (
 	"context"
-	"fmt"
+	"crypto/tls"
 	"net/http"
 	"net/url"
+	"os"
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/gateway"
+	"github.com/zhongkong-go/zhongkong/internal/lang"
 	"github.com/zhongkong-go/zhongkong/platform"
 	"github.com/zhongkong-go/zhongkong/simulator"
 )
@@ -40,7 +42,6 @@ const DefaultWait = 8 * time.Second
 type Options struct {
 	Accounts []Account
 	Base     string // of WeChat's API; "" is WeChat's own
-	Lang     Lang   // of texts that are made elsewhere
 
 	// StoreURL names the store. "memory:" is each program's own, and not looked at.
 	StoreURL string
@@ -51,8 +52,9 @@ type Options struct {
 	File     string // where Settings were read; "" for the environment
 
 	// Gateway is where the token is taken from in place of WeChat and a store.
-	Gateway string
-	Key     custody.Secret // for Gateway
+	Gateway    string
+	Key        custody.Secret // for Gateway
+	GatewayTLS *tls.Config    // with the authority of ZHONGKONG_GATEWAY_CA; nil without one
 
 	Callbacks []string          // addresses that WeChat pushes to
 	App       simulator.Account // whose Token and AES key they have
@@ -61,6 +63,7 @@ type Options struct {
 	Wait  time.Duration // for each answer; 0 is DefaultWait
 
 	Proxy func(*http.Request) (*url.URL, error) // nil is http.ProxyFromEnvironment
+	Env   func(name string) string              // nil is os.Getenv
 }
 
 // Account is a WeChat account.
@@ -161,6 +164,9 @@ func Run(ctx context.Context, o Options, each func(Finding)) Report {
 	if o.Proxy == nil {
 		o.Proxy = http.ProxyFromEnvironment
 	}
+	if o.Env == nil {
+		o.Env = os.Getenv
+	}
 	x := &examination{Options: o, each: each}
 	defer x.close()
 	x.examine(ctx)
@@ -236,40 +242,10 @@ func (x *examination) do(ctx context.Context, check func(context.Context) []Find
 	}
 }
 
-// Lang is a language.
-type Lang string
-
-// The languages.
-const (
-	English Lang = "en"
-	Chinese Lang = "zh"
-)
-
 // Text is a text in both languages.
-type Text struct{ EN, ZH string }
-
-// In returns the text in a language.
-func (t Text) In(l Lang) string {
-	if l == Chinese {
-		return t.ZH
-	}
-	return t.EN
-}
+type Text = lang.Text
 
 // text formats both with the same arguments; %[1]s and so on reorder them.
-func text(en, zh string, args ...any) Text {
-	if len(args) == 0 {
-		return Text{en, zh}
-	}
-	return Text{fmt.Sprintf(en, args...), fmt.Sprintf(zh, args...)}
-}
-
-// and puts a further sentence behind t.
-func (t Text) and(more Text) Text {
-	if t == (Text{}) || more == (Text{}) {
-		return Text{t.EN + more.EN, t.ZH + more.ZH}
-	}
-	return Text{t.EN + " " + more.EN, t.ZH + more.ZH}
-}
+func text(en, zh string, args ...any) Text { return lang.Of(en, zh, args...) }
 
 func one(f Finding) []Finding { return []Finding{f} }

@@ -33,6 +33,8 @@ func TestProxy(t *testing.T) {
 		_, _ = io.WriteString(w, "<html>Who are you?")
 	}))
 	t.Cleanup(page.Close)
+	forbids := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) }))
+	t.Cleanup(forbids.Close)
 	for name, row := range map[string]struct {
 		base, proxy string
 		fails       bool
@@ -41,7 +43,8 @@ func TestProxy(t *testing.T) {
 		"through":            {wx.URL, through.URL, false, "", "through the proxy "},
 		"nobody":             {wx.URL, "http://127.0.0.1:1", false, "proxy_failed", "127.0.0.1:1"},
 		"nobody, TLS":        {platform.DefaultBase, "http://127.0.0.1:1", false, "proxy_failed", "NO_PROXY=api.weixin.qq.com"},
-		"wants to be known":  {platform.DefaultBase, page.URL, false, "proxy_failed", "Proxy Authentication Required"},
+		"wants to be known":  {platform.DefaultBase, page.URL, false, "proxy_failed", "HTTPS_PROXY=http://user:password@127.0.0.1:"},
+		"does not allow it":  {platform.DefaultBase, forbids.URL, false, "proxy_failed", "refuses CONNECT to api.weixin.qq.com: HTTP 403"},
 		"answers by itself":  {wx.URL, page.URL, false, "not_wechat", "Look at the proxy "},
 		"cannot be read":     {wx.URL, "", true, "proxy_failed", "cannot be read"},
 		"none, and all well": {wx.URL, "", false, "", " answers, TCP "},
@@ -81,9 +84,32 @@ func TestProxy(t *testing.T) {
 	}
 }
 
+// TestProxyThatIsIgnored: ALL_PROXY alone is said, whether or not WeChat can be reached.
+func TestProxyThatIsIgnored(t *testing.T) {
+	wx := simtest.New(t, simulator.Options{})
+	for base, state := range map[string]State{wx.URL: Warning, "http://127.0.0.1:1": Problem} {
+		report := Run(t.Context(), Options{
+			Accounts: []Account{{AppID: wx.AppID(), Secret: custody.NewSecret(wx.Secret())}}, Base: base, StoreURL: "memory:", Wait: time.Minute,
+			Proxy: func(*http.Request) (*url.URL, error) { return nil, nil }, //nolint:nilnil // as http.ProxyFromEnvironment
+			Env: func(name string) string {
+				return map[string]string{"ALL_PROXY": "socks5://x:" + proxyPassword + "@h:1"}[name]
+			},
+		}, nil)
+		for _, f := range report.Findings {
+			if strings.Contains(f.Found.EN+f.Do.EN, proxyPassword) {
+				t.Errorf("a secret: %+v", f)
+			}
+			if f.Check == WeChat && (f.State != state || !strings.Contains(f.Found.EN, "ALL_PROXY, which Go programs ignore") ||
+				!strings.HasPrefix(f.Do.EN, "Where WeChat is to be reached through a proxy, set HTTPS_PROXY") || !strings.Contains(f.Do.ZH, "HTTPS_PROXY")) {
+				t.Errorf("%+v, want a %s about ALL_PROXY", f, state)
+			}
+		}
+	}
+}
+
 // TestToDo: problems first, nothing twice, and nothing empty.
 func TestToDo(t *testing.T) {
-	a, b, c := Text{"a", "甲"}, Text{"b", "乙"}, Text{"c", "丙"}
+	a, b, c := Text{EN: "a", ZH: "甲"}, Text{EN: "b", ZH: "乙"}, Text{EN: "c", ZH: "丙"}
 	r := Report{Findings: []Finding{
 		{Check: Store, State: Warning, Do: a},
 		{Check: WeChat, State: OK},

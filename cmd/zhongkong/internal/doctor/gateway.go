@@ -16,6 +16,11 @@ func (x *examination) viaGateway(ctx context.Context, a Account) []Finding {
 	switch _, speaks := c.errcode(); {
 	case c.err != nil:
 		f.Cause, f.Found, f.Do = c.failure(x.Wait)
+		if f.Cause == "certificate_untrusted" {
+			f.Do = text("Set ZHONGKONG_GATEWAY_CA to the file of the authority that signed the gateway's certificate, or of the certificate itself if it signed itself.",
+				"请把 ZHONGKONG_GATEWAY_CA 设为签发网关证书的根证书文件；自签名证书就用证书文件本身。")
+			return one(f)
+		}
 		f.Do = text("Check that the gateway runs and that ZHONGKONG_GATEWAY is its address: %s.", "请检查网关是否在运行，ZHONGKONG_GATEWAY 是不是它的地址：%s。", x.api.Base())
 		return one(f)
 	case !speaks:

@@ -17,6 +17,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/zhongkong-go/zhongkong/internal/network"
+	"github.com/zhongkong-go/zhongkong/internal/shape"
 	"github.com/zhongkong-go/zhongkong/platform"
 )
 
@@ -32,12 +34,12 @@ const (
 
 // transport reaches WeChat as programs do, on a connection of its own for each call.
 func (x *examination) transport() *http.Transport {
-	return &http.Transport{
-		Proxy:               x.Proxy,
-		DialContext:         (&net.Dialer{Timeout: connectTime}).DialContext,
-		TLSHandshakeTimeout: connectTime,
-		DisableKeepAlives:   true,
+	t := network.New(network.Steps{Dial: connectTime, TLS: connectTime})
+	t.Proxy, t.DisableKeepAlives, t.ForceAttemptHTTP2 = x.Proxy, true, false
+	if x.Gateway != "" && x.GatewayTLS != nil {
+		t.TLSClientConfig = x.GatewayTLS.Clone()
 	}
+	return t
 }
 
 // contact is one attempt to reach WeChat.
@@ -151,7 +153,7 @@ func (x *examination) reach(ctx context.Context) []Finding {
 	default:
 		f.State = OK
 		steps := c.steps()
-		f.Found = Text{c.host + " answers" + steps, c.host + " 可以访问" + strings.ReplaceAll(steps, ", ", "，")}
+		f.Found = Text{EN: c.host + " answers" + steps, ZH: c.host + " 可以访问" + strings.ReplaceAll(steps, ", ", "，")}
 		if took >= x.Wait/4 {
 			f.State, f.Cause = Warning, "slow"
 			f.Found = text("%s answers, but slowly: %s", "%s 可以访问，但很慢：%s", c.host, short(took))
@@ -159,11 +161,25 @@ func (x *examination) reach(ctx context.Context) []Finding {
 				"请检查到 %s 的网络：获取 token 的超时是 8 秒，再慢就会失败。", c.host)
 		}
 	}
+	if ignored := shape.Proxy(x.Env); ignored != "" && c.proxy == "" {
+		f = ignoresProxy(f)
+	}
 	if c.proxy != "" && f.State != Problem {
-		f.Found = Text{f.Found.EN + ", through the proxy " + c.proxy + " (HTTPS_PROXY)", f.Found.ZH + "，经由代理 " + c.proxy + "（HTTPS_PROXY）"}
+		f.Found = Text{EN: f.Found.EN + ", through the proxy " + c.proxy + " (HTTPS_PROXY)", ZH: f.Found.ZH + "，经由代理 " + c.proxy + "（HTTPS_PROXY）"}
 	}
 	x.reached = c.err == nil && speaks
 	return []Finding{f, x.clock(c)}
+}
+
+// ignoresProxy says that ALL_PROXY names a proxy that is not used.
+func ignoresProxy(f Finding) Finding {
+	f.Found = f.Found.Join(text(", without the proxy of ALL_PROXY, which Go programs ignore", "；没有经过 ALL_PROXY 的代理：Go 程序不认这个变量"))
+	f.Do = text("Where WeChat is to be reached through a proxy, set HTTPS_PROXY to it; ALL_PROXY alone means nothing to zhongkong.",
+		"如果需要经过代理访问微信，请设置 HTTPS_PROXY；zhongkong 不认 ALL_PROXY。").And(f.Do)
+	if f.State == OK {
+		f.State, f.Cause = Warning, "all_proxy_ignored"
+	}
+	return f
 }
 
 // steps says how long each step of the connection took.
@@ -188,6 +204,14 @@ func (c *contact) mediaType() string {
 	return printable(c.kind)
 }
 
+// name is the host without its port.
+func (c *contact) name() string {
+	if name, _, err := net.SplitHostPort(c.host); err == nil {
+		return name
+	}
+	return c.host
+}
+
 // notWeChat is what to do about somebody who answers in WeChat's place.
 func (c *contact) notWeChat() Text {
 	if c.proxy != "" {
@@ -203,51 +227,87 @@ func (c *contact) failure(wait time.Duration) (cause string, found, do Text) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var (
-		dns     *net.DNSError
-		verify  *tls.CertificateVerificationError
-		record  tls.RecordHeaderError
-		invalid x509.CertificateInvalidError
-		netErr  net.Error
-		late    = errors.Is(c.err, context.DeadlineExceeded) || errors.As(c.err, &netErr) && netErr.Timeout()
-		why     = printable(c.err.Error())
+		dns    *net.DNSError
+		verify *tls.CertificateVerificationError
+		record tls.RecordHeaderError
+		netErr net.Error
+		late   = errors.Is(c.err, context.DeadlineExceeded) || errors.As(c.err, &netErr) && netErr.Timeout()
+		why    = printable(c.err.Error())
 	)
-	network := text("Check this machine's network and firewall: it has to reach %s.", "请检查本机网络和防火墙：需要能访问 %s。", c.host)
+	look := text("Check this machine's network and firewall: it has to reach %s.", "请检查本机网络和防火墙：需要能访问 %s。", c.host)
+	if c.proxy != "" {
+		if cause, found, do = c.proxyFailure(why); cause != "" {
+			return cause, found, do
+		}
+	}
 	switch {
-	case c.proxy != "" && c.stage < securing:
-		return "proxy_failed",
-			text("the proxy %s (HTTPS_PROXY) does not let through to %s: %s", "代理 %s（HTTPS_PROXY）无法连到 %s：%s", c.proxy, c.host, why),
-			text("Check HTTPS_PROXY: is the proxy %[1]s running, does it want a password, does it allow CONNECT to %[2]s? NO_PROXY=%[2]s goes around it.",
-				"请检查 HTTPS_PROXY：代理 %[1]s 是否在运行，是否需要密码，是否允许 CONNECT 到 %[2]s？设置 NO_PROXY=%[2]s 可绕过代理。", c.proxy, c.host)
 	case errors.As(c.err, &dns):
 		return "dns_failed",
 			text("the name %s cannot be looked up: %s", "域名 %s 无法解析：%s", c.host, why),
 			text("Check the DNS of this machine (/etc/resolv.conf; in a container, its own) and the spelling of WECHAT_API_BASE.",
 				"请检查本机的 DNS（/etc/resolv.conf；容器要看容器自己的配置），以及 WECHAT_API_BASE 有没有写错。")
-	case errors.As(c.err, &verify) && errors.As(c.err, &invalid) && invalid.Reason == x509.Expired:
-		return "certificate_expired",
-			text("the certificate of %s is not valid at this machine's time: %s", "按本机时间，%s 的证书不在有效期内：%s", c.host, why),
-			text("Set this machine's clock first (timedatectl): WeChat's certificates are valid, unless a proxy shows its own.",
-				"请先校准本机时间（timedatectl）：微信的证书是有效的，除非代理替换成了自己的证书。")
 	case errors.As(c.err, &verify):
-		return "certificate_untrusted",
-			text("the certificate of %s is not trusted: %s", "%s 的证书不受信任：%s", c.host, why),
-			text("Install the authorities (package ca-certificates; in an image built from scratch, copy /etc/ssl/certs). If a proxy opens TLS, install its authority, or let %s around it.",
-				"请安装根证书（ca-certificates；scratch 镜像需要复制 /etc/ssl/certs）。如果代理会解开 TLS，请安装它的根证书，或让 %s 不走代理。", c.host)
+		return c.untrusted(why)
 	case errors.As(c.err, &record) || c.stage == securing:
 		return "tls_failed",
 			text("no TLS connection to %s: %s", "与 %s 无法建立 TLS 连接：%s", c.host, why),
 			text("See whether something between this machine and %s breaks TLS, or whether WECHAT_API_BASE needs http:// for what answers there.",
 				"请检查本机到 %s 之间是否有设备干扰 TLS，或者该地址其实应当使用 http://（WECHAT_API_BASE）。", c.host)
 	case c.stage <= connecting:
-		return "connect_failed", text("no connection to %s: %s", "连接不上 %s：%s", c.host, why), network
+		return "connect_failed", text("no connection to %s: %s", "连接不上 %s：%s", c.host, why), look
 	case late:
 		return "no_answer",
 			text("%s took the call and did not answer within %s", "%s 接受了请求，但 %s 内没有应答", c.host, short(wait)),
-			network.and(text("If it is a gateway or a simulator, look whether it hangs.", "如果那是网关或模拟器，请看它是否卡住了。"))
+			look.And(text("If it is a gateway or a simulator, look whether it hangs.", "如果那是网关或模拟器，请看它是否卡住了。"))
 	default:
 		return "connection_cut",
 			text("the connection to %s broke off: %s", "与 %s 的连接中断：%s", c.host, why),
-			network.and(text("Something in between ends connections: a firewall, a proxy, a load balancer.", "中间有设备切断了连接：防火墙、代理或负载均衡。"))
+			look.And(text("Something in between ends connections: a firewall, a proxy, a load balancer.", "中间有设备切断了连接：防火墙、代理或负载均衡。"))
+	}
+}
+
+// proxyFailure is failure of a connection by a proxy; the cause is "" where it came further.
+func (c *contact) proxyFailure(why string) (cause string, found, do Text) {
+	var refused *network.Refused
+	switch {
+	case errors.As(c.err, &refused) && refused.Status == http.StatusProxyAuthRequired:
+		return "proxy_failed",
+			text("the proxy %s (HTTPS_PROXY) wants a user and a password (HTTP 407)", "代理 %s（HTTPS_PROXY）需要用户名和密码（HTTP 407）", c.proxy),
+			text("Write them into the variable: HTTPS_PROXY=http://user:password@%[1]s. NO_PROXY=%[2]s goes around the proxy.",
+				"请写进变量：HTTPS_PROXY=http://user:password@%[1]s。设置 NO_PROXY=%[2]s 可绕过代理。", c.proxy, c.name())
+	case errors.As(c.err, &refused):
+		return "proxy_failed",
+			text("the proxy %s (HTTPS_PROXY) refuses CONNECT to %s: HTTP %d", "代理 %s（HTTPS_PROXY）拒绝 CONNECT 到 %s：HTTP %d", c.proxy, c.host, refused.Status),
+			text("Have the operator of the proxy %[1]s allow CONNECT to %[2]s:443 for this machine, or set NO_PROXY=%[2]s to go around it.",
+				"请让代理 %[1]s 的管理员允许本机 CONNECT 到 %[2]s:443，或设置 NO_PROXY=%[2]s 绕过代理。", c.proxy, c.name())
+	case c.stage < securing:
+		return "proxy_failed",
+			text("the proxy %s (HTTPS_PROXY) does not let through to %s: %s", "代理 %s（HTTPS_PROXY）无法连到 %s：%s", c.proxy, c.host, why),
+			text("Check HTTPS_PROXY: is the proxy %[1]s running, does it want a password, does it allow CONNECT to %[2]s? NO_PROXY=%[2]s goes around it.",
+				"请检查 HTTPS_PROXY：代理 %[1]s 是否在运行，是否需要密码，是否允许 CONNECT 到 %[2]s？设置 NO_PROXY=%[2]s 可绕过代理。", c.proxy, c.host)
+	}
+	return "", Text{}, Text{}
+}
+
+// untrusted is failure of a certificate.
+func (c *contact) untrusted(why string) (cause string, found, do Text) {
+	var invalid x509.CertificateInvalidError
+	switch {
+	case errors.As(c.err, &invalid) && invalid.Reason == x509.Expired:
+		return "certificate_expired",
+			text("the certificate of %s is not valid at this machine's time: %s", "按本机时间，%s 的证书不在有效期内：%s", c.host, why),
+			text("Set this machine's clock first (timedatectl): WeChat's certificates are valid, unless a proxy shows its own.",
+				"请先校准本机时间（timedatectl）：微信的证书是有效的，除非代理替换成了自己的证书。")
+	case errors.As(c.err, new(x509.UnknownAuthorityError)):
+		return "certificate_untrusted",
+			text("the certificate that %s shows is signed by %q, which this machine does not know", "%s 的证书由 %q 签发，本机不信任这个机构", c.host, network.Issuer(c.err)),
+			text("If that is a proxy or a firewall which inspects TLS, install its authority on this machine (on Linux SSL_CERT_FILE names a file), or let %s around it. A bare image knows no authority at all: install ca-certificates, or copy /etc/ssl/certs.",
+				"如果那是会解开 TLS 的代理或防火墙，请在本机安装它的根证书（Linux 上可用 SSL_CERT_FILE 指定文件），或让 %s 不走它。精简镜像里没有任何根证书：请安装 ca-certificates，或复制 /etc/ssl/certs。", c.name())
+	default:
+		return "certificate_untrusted",
+			text("the certificate of %s is not trusted: %s", "%s 的证书不受信任：%s", c.host, why),
+			text("Install the authorities (package ca-certificates; in an image built from scratch, copy /etc/ssl/certs). If a proxy opens TLS, install its authority, or let %s around it.",
+				"请安装根证书（ca-certificates；scratch 镜像需要复制 /etc/ssl/certs）。如果代理会解开 TLS，请安装它的根证书，或让 %s 不走代理。", c.host)
 	}
 }
 

@@ -247,7 +247,7 @@ func (x *examination) tryStore(ctx context.Context, f Finding, store custody.Sto
 		version = text(", schema %d", "，表结构版本 %d", status.Version)
 	}
 	f.Found = text("%s: can be written in %s", "%s：可写，%s", f.Subject, short(took))
-	f.Found = Text{f.Found.EN + version.EN, f.Found.ZH + version.ZH}
+	f.Found = Text{EN: f.Found.EN + version.EN, ZH: f.Found.ZH + version.ZH}
 	if took > storeSlow {
 		f.State, f.Cause = Warning, "store_slow"
 		f.Found = text("%s: writing takes %s", "%s：写入需要 %s", f.Subject, short(took))

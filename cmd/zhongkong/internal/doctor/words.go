@@ -2,8 +2,16 @@ package doctor
 
 import (
 	"strings"
+	"sync"
 	"time"
+
+	"github.com/zhongkong-go/zhongkong/internal/lang"
 )
+
+var sentences = sync.OnceValue(func() *lang.Dictionary { return lang.NewDictionary(lang.Sentences) })
+
+// chinese is what an error says, as far as that is known in Chinese.
+func chinese(text string) string { return sentences().In(lang.Chinese, printable(text)) }
 
 // short is a duration as people read it: 3ms, 1.2s, 10m5s, 1h52m.
 func short(d time.Duration) string {

@@ -1,4 +1,4 @@
-package page
+package lang
 
 import (
 	"fmt"
@@ -6,13 +6,13 @@ import (
 	"time"
 )
 
-// Words are the texts of a page in Chinese, by the English ones that stand in its
-// templates. A text that is not among them stays English.
+// Words are Chinese texts by the English ones that stand in the code. A text that is not
+// among them stays English.
 type Words map[string]string
 
 // Say says a text in a language, with args as [fmt.Sprintf] puts them in.
-func (w Words) Say(lang Lang, text string, args ...any) string {
-	if lang == Chinese {
+func (w Words) Say(l Lang, text string, args ...any) string {
+	if l == Chinese {
 		if translated := w[text]; translated != "" {
 			text = translated
 		}
@@ -25,18 +25,18 @@ func (w Words) Say(lang Lang, text string, args ...any) string {
 
 // Span is a duration as one says it, in steps that need not change every second. Its
 // texts are "%d h", "%d h %d min", "%d min", "%d min %d s" and "%d s".
-func (w Words) Span(lang Lang, d time.Duration) string {
+func (w Words) Span(l Lang, d time.Duration) string {
 	switch s := int(d / time.Second); {
 	case s >= 3600 && s%3600 < 60:
-		return w.Say(lang, "%d h", s/3600)
+		return w.Say(l, "%d h", s/3600)
 	case s >= 3600:
-		return w.Say(lang, "%d h %d min", s/3600, s/60%60)
+		return w.Say(l, "%d h %d min", s/3600, s/60%60)
 	case s >= 600:
-		return w.Say(lang, "%d min", s/60)
+		return w.Say(l, "%d min", s/60)
 	case s >= 60:
-		return w.Say(lang, "%d min %d s", s/60, s%60/10*10)
+		return w.Say(l, "%d min %d s", s/60, s%60/10*10)
 	default:
-		return w.Say(lang, "%d s", s)
+		return w.Say(l, "%d s", s)
 	}
 }
 

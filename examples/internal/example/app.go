@@ -226,9 +226,11 @@ func (app *App) Close() {
 
 // welcome is what a browser gets at the address of an example.
 var welcome = page.Parse(template.Must(template.New("welcome").Parse(`<!doctype html>
-<html lang="{{.Lang}}"{{with .Theme}} data-theme="{{.}}"{{end}}><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>zhongkong: {{.Name}}</title>
+<html lang="{{.Lang}}"{{with .Theme}} data-theme="{{.}}"{{end}}>
+<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>zhongkong: {{.Name}}</title>
 <style>:root{color-scheme:{{.Scheme}}}body{font:16px/1.5 system-ui,sans-serif;max-width:40rem;margin:2rem auto;padding:0 1rem}
-.looks{display:flex;gap:1rem;justify-content:end}.looks a{color:inherit;padding:.25rem;text-decoration:none}.looks [aria-current]{color:#0a8f4f}
+.looks{display:flex;gap:1rem;justify-content:end}.looks a{color:inherit;padding:.25rem;text-decoration:none}
+.looks [aria-current]{color:#0a8f4f}
 .looks svg{fill:none;stroke:currentColor;stroke-width:1.4;vertical-align:middle}</style>
 {{template "switches" .Looks}}
 <h1>zhongkong: examples/{{.Name}}</h1>

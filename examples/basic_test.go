@@ -201,6 +201,25 @@ func TestBasicPage(t *testing.T) {
 		!strings.Contains(body, `href="/status"`) || !strings.Contains(body, `/simulator/page/"`) || !strings.Contains(body, "simulated") {
 		t.Errorf("%d %v: %s", status, header, body)
 	}
+	for _, with := range []struct{ cookies, want string }{
+		{"zhongkong_lang=zh-CN; zhongkong_theme=dark", "微信服务端是在同一进程里模拟的"},
+		{"zhongkong_lang=en", "simulated in the same process"},
+	} {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, a.url+"/", http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Cookie", with.cookies)
+		resp, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		page, err := io.ReadAll(resp.Body)
+		_ = resp.Body.Close()
+		if err != nil || !strings.Contains(string(page), with.want) || strings.Contains(with.cookies, "dark") != strings.Contains(string(page), `data-theme="dark"`) {
+			t.Errorf("%s: no %q in %s (%v)", with.cookies, with.want, page, err)
+		}
+	}
 	if status, _, body := a.get(a.url + "/?signature=x&timestamp=1&nonce=2&echostr=3"); status == http.StatusOK || strings.Contains(body, "<html") {
 		t.Errorf("a forgery gets %d: %s", status, body)
 	}

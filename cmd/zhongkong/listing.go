@@ -92,7 +92,9 @@ func listClients(t *terminal, list []gateway.Client, asJSON bool) error {
 	if asJSON {
 		out := clientsJSON{Version: 1, Clients: []clientJSON{}}
 		for _, c := range list {
-			out.Clients = append(out.Clients, clientJSON{c.Name, c.Accounts, append([]string{}, c.Paths...), c.Rate, c.Real, moment(c.Ends), c.Returns, c.Origins})
+			out.Clients = append(out.Clients, clientJSON{
+				c.Name, c.Accounts, append([]string{}, c.Paths...), c.Rate, c.Real, moment(c.Ends), c.Returns, c.Origins,
+			})
 		}
 		return t.json(out)
 	}

@@ -16,6 +16,7 @@ var Sentences = Words{
 	"an access_token":                                                                                                                      "access_token",
 	"an address":                                                                                                                           "网址",
 	"an original id (原始ID, gh_…)":                                                                                                          "原始ID（gh_…）",
+
 	"%s has quotes around it: take them away; where a shell removes them, an --env-file of docker does not": "%s 的值带有引号：请去掉；shell 会去掉引号，docker 的 --env-file 不会",
 	"%s is still the placeholder of an example: put the value of your account there":                        "%s 还是示例中的占位符：请换成你的账号的值",
 	"%s has %d hexadecimal digits after wx, and an AppID has 16: copy it again":                             "%s 在 wx 之后有 %d 位十六进制，而 AppID 是 16 位：请重新复制",

@@ -84,7 +84,8 @@ func PageOf(reason string) *Page {
 // The other language is behind a switch that needs neither a script nor another request: this
 // address may hold a code.
 var pageTemplate = template.Must(template.New("login").Parse(`<!DOCTYPE html>
-<html lang="{{.First.Lang}}"><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark"><title>{{.First.Title}}</title>
+<html lang="{{.First.Lang}}"><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark"><title>{{.First.Title}}</title>
 <h1>{{.First.What}}</h1><p>{{.First.ToDo}}</p>
 {{if .Again}}<p><a href="{{.Again}}" rel="noreferrer">{{.First.Link}}</a></p>{{end}}
 {{with .Second}}<details lang="{{.Lang}}"><summary>{{.Name}}</summary><p>{{.What}} {{.ToDo}}</p>{{if $.Again}}<p><a href="{{$.Again}}" rel="noreferrer">{{.Link}}</a></p>{{end}}</details>{{end}}

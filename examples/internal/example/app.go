@@ -26,6 +26,8 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/internal/lang"
+	"github.com/zhongkong-go/zhongkong/internal/page"
 	"github.com/zhongkong-go/zhongkong/internal/shape"
 	"github.com/zhongkong-go/zhongkong/middleware/wechat"
 	"github.com/zhongkong-go/zhongkong/simulator"
@@ -222,30 +224,58 @@ func (app *App) Close() {
 	}
 }
 
-// page is what a browser gets at the address of an example.
-var page = template.Must(template.New("").Parse(`<!doctype html>
-<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>zhongkong: {{.Name}}</title>
-<style>body{font:16px/1.5 system-ui,sans-serif;max-width:40rem;margin:3rem auto;padding:0 1rem}</style>
+// welcome is what a browser gets at the address of an example.
+var welcome = page.Parse(template.Must(template.New("welcome").Parse(`<!doctype html>
+<html lang="{{.Lang}}"{{with .Theme}} data-theme="{{.}}"{{end}}>
+<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>zhongkong: {{.Name}}</title>
+<style>:root{color-scheme:{{.Scheme}}}body{font:16px/1.5 system-ui,sans-serif;max-width:40rem;margin:2rem auto;padding:0 1rem}
+.looks{display:flex;gap:1rem;justify-content:end}.looks a{color:inherit;padding:.25rem;text-decoration:none}
+.looks [aria-current]{color:#0a8f4f}
+.looks svg{fill:none;stroke:currentColor;stroke-width:1.4;vertical-align:middle}</style>
+{{template "switches" .Looks}}
 <h1>zhongkong: examples/{{.Name}}</h1>
-<p>This is a Gin app with the WeChat account <code>{{.AppID}}</code>{{if .Simulated}}, of a WeChat
-that is simulated in the same process{{end}}.
-This address is the one that WeChat pushes messages to; a browser has nothing to send here.</p>
-<p>这是一个接入了微信账号 <code>{{.AppID}}</code> 的 Gin 程序{{if .Simulated}}，微信服务端是在同一进程里模拟的{{end}}。这个地址接收微信推送的消息。</p>
-{{with .Chat}}<p><a href="{{.}}">WeChat's side: write as a follower, see every request · 模拟的微信：以粉丝身份发消息，查看每个请求</a></p>
+<p>{{.What}}</p>
+{{with .Chat}}<p><a href="{{.}}">{{$.ChatText}}</a></p>
 {{end}}<ul>{{range .Paths}}<li><a href="{{.}}">{{.}}</a></li>{{end}}</ul>
-</html>`))
+</html>`)))
+
+// The texts of the page.
+var (
+	whatReal = lang.Text{
+		EN: "This is a Gin app with the WeChat account %s. WeChat pushes messages to this address; a browser has nothing to send here.",
+		ZH: "这是接入了微信账号 %s 的 Gin 程序。微信把消息推送到这个地址，浏览器无需访问它。",
+	}
+	whatSimulated = lang.Text{
+		EN: "This is a Gin app with the WeChat account %s, of a WeChat that is simulated in the same process. That pushes messages to this address; a browser has nothing to send here.",
+		ZH: "这是接入了微信账号 %s 的 Gin 程序，微信服务端是在同一进程里模拟的，它把消息推送到这个地址；浏览器无需访问它。",
+	}
+	chatText = lang.Text{EN: "WeChat's side: write as a follower, see every request", ZH: "模拟的微信：以粉丝身份发消息，查看每个请求"}
+)
 
 // Page answers a browser that opens the app's address, which is WeChat's callback address
 // too: what has no signature is not from there. It belongs before the middleware.
 func (app *App) Page(name string, paths ...string) gin.HandlerFunc {
+	what := whatReal
+	if app.Simulated {
+		what = whatSimulated
+	}
+	show := page.Choosing(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		looks := page.LooksOf(r)
+		_ = welcome.Execute(w, struct {
+			page.Looks
+
+			Name, What, Chat, ChatText string
+			Paths                      []string
+		}{looks, name, fmt.Sprintf(what.In(looks.Lang), app.Config.AppID), app.Chat, chatText.In(looks.Lang), paths})
+	}))
 	return func(c *gin.Context) {
 		query := c.Request.URL.Query()
 		if c.Request.Method != http.MethodGet || c.Request.URL.Path != "/" || query.Has("signature") || query.Has("echostr") {
 			return
 		}
 		c.Status(http.StatusOK) // there is no route
-		c.Header("Content-Type", "text/html; charset=utf-8")
-		_ = page.Execute(c.Writer, map[string]any{"Name": name, "AppID": app.Config.AppID, "Simulated": app.Simulated, "Chat": app.Chat, "Paths": paths})
+		show.ServeHTTP(c.Writer, c.Request)
 		c.Abort()
 	}
 }

@@ -47,7 +47,7 @@ func sealAccounts(sealKeys []custody.Secret, number int64, list []Account) (stor
 	for i, a := range list {
 		stored[i] = storedAccount{a.AppID, a.Secret.Reveal(), a.TokenAPI, a.DailyFetches, storeCallback(a.Callback)}
 	}
-	text, err := json.Marshal(storedList{number, stored}) //nolint:gosec // it is sealed before it goes anywhere
+	text, err := json.Marshal(storedList{number, stored})
 	if err != nil {
 		return doc, err
 	}

@@ -59,6 +59,7 @@ type roster struct {
 	replacing sync.Mutex // guards what follows, and lets one change happen at a time
 	file      []Account  // of Config.Accounts and Replace
 	admin     []Account  // of the admin API, as the store has them
+	number    int64      // of their document
 	closed    bool
 }
 
@@ -331,6 +332,13 @@ func (r *roster) takesAdmin(list []Account) error {
 	return overlap(list, r.file, "it is in the configuration file: change it there, or take it away there first")
 }
 
+// nextNumber is that of the admin API's next list.
+func (r *roster) nextNumber() int64 {
+	r.replacing.Lock()
+	defer r.replacing.Unlock()
+	return max(r.number+1, time.Now().UnixMicro())
+}
+
 // states returns how all accounts are doing, in the order of the appids.
 func (r *roster) states() []AccountState {
 	r.replacing.Lock()
@@ -368,10 +376,13 @@ func (r *roster) take(doc store.Document) {
 	if doc.Kind != kindAccounts || doc.Name != accountsName {
 		return
 	}
-	list, err := openAccounts(r.cfg.SealKeys, doc)
+	list, number, err := openAccounts(r.cfg.SealKeys, doc)
+	r.replacing.Lock()
+	defer r.replacing.Unlock()
+	if err == nil && number < r.number {
+		err = errors.New("gateway: they are older than those that were taken before, so somebody who may write the store has put them back: put the right ones again")
+	}
 	if err == nil {
-		r.replacing.Lock()
-		defer r.replacing.Unlock()
 		err = overlap(list, r.file, "this gateway's configuration file has it too: take it away there")
 		if err == nil {
 			err = r.apply(append(slices.Clone(r.file), list...))
@@ -382,5 +393,5 @@ func (r *roster) take(doc store.Document) {
 			"log_code", "gateway_accounts_not_taken", "error", err)
 		return
 	}
-	r.admin = list
+	r.admin, r.number = list, number
 }

@@ -285,7 +285,8 @@ func (a admin) replace(r *http.Request, actor string, body []byte) (any, error) 
 	if err := a.desk.accounts.takesAdmin(list); err != nil {
 		return nil, &adminError{http.StatusConflict, strings.TrimPrefix(err.Error(), "gateway: ")}
 	}
-	doc, err := sealAccounts(a.cfg.SealKeys, list)
+	a.Look(r.Context()) // at the number that the accounts have now
+	doc, err := sealAccounts(a.cfg.SealKeys, a.desk.accounts.nextNumber(), list)
 	if err != nil {
 		return nil, err
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 
@@ -298,5 +299,40 @@ func TestConfigMistakes(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %q", err, want)
 		}
+	}
+}
+
+// TestPutBack: an older document of the admin API's accounts that somebody puts back into
+// the store, sealed as it is, is not taken.
+func TestPutBack(t *testing.T) {
+	w := newWorld(t, simulator.Options{}, nil)
+	admin := w.Admin(custody.NewSecret(adminKey), nil)
+	put := func(id string) store.Document {
+		t.Helper()
+		if got := call(admin, "PUT", "/accounts", fmt.Sprintf(`{"accounts":[{"appid":%q,"secret":"made-up"}]}`, id), adminKey); got.Code != 200 {
+			t.Fatal(got.Body)
+		}
+		docs, err := w.store.(store.Ledger).Documents(t.Context(), 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		i := slices.IndexFunc(docs, func(d store.Document) bool { return d.Kind == "accounts" })
+		return docs[i]
+	}
+	has := func(id string) bool {
+		return slices.ContainsFunc(w.Status(), func(s custody.Status) bool { return s.Key.AppID == id })
+	}
+	old, now := put("wx00000000000000aa"), put("wx00000000000000bb")
+	old.Version = now.Version
+	if _, err := w.store.(store.Ledger).Put(t.Context(), old); err != nil {
+		t.Fatal(err)
+	}
+	w.Look(t.Context())
+	if has("wx00000000000000aa") || !has("wx00000000000000bb") || !strings.Contains(w.log.String(), "has put them back") {
+		t.Errorf("the older accounts are back:\n%s", w.log)
+	}
+	put("wx00000000000000cc")
+	if !has("wx00000000000000cc") {
+		t.Error("the next ones are not taken")
 	}
 }

@@ -35,6 +35,7 @@ func (p *copies) Put(b []byte) { p.Pool.Put((*[32 << 10]byte)(b)) }
 // playBeside serves until its input ends. For each line of it, it says how much of the
 // processors it has used, in nanoseconds.
 func playBeside(tb testing.TB, role string) int {
+	tb.Helper()
 	role, base, _ := strings.Cut(role, " ")
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -80,7 +81,7 @@ type beside struct {
 
 func newBeside(b *testing.B, role, base string, connections int) *beside {
 	b.Helper()
-	cmd := exec.CommandContext(b.Context(), os.Args[0], "-test.run=^TestPlayBeside$") //nolint:gosec // itself
+	cmd := exec.CommandContext(b.Context(), os.Args[0], "-test.run=^TestPlayBeside$")
 	cmd.Env = append(os.Environ(), besideVariable+"="+role+" "+base)
 	cmd.Stderr = os.Stderr
 	in, inErr := cmd.StdinPipe()

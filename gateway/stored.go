@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/platform"
@@ -31,14 +32,22 @@ type storedAccount struct {
 	Callback     *storedCallback   `json:"callback,omitempty"`
 }
 
+// storedList is what is sealed. Number grows with each list, so that an older document
+// that somebody has put back is known as such. Before there were numbers, the list stood
+// there by itself.
+type storedList struct {
+	Number   int64           `json:"number"`
+	Accounts []storedAccount `json:"accounts"`
+}
+
 // sealAccounts returns the document of accounts, without its version.
-func sealAccounts(sealKeys []custody.Secret, list []Account) (store.Document, error) {
+func sealAccounts(sealKeys []custody.Secret, number int64, list []Account) (store.Document, error) {
 	doc := store.Document{Kind: kindAccounts, Name: accountsName}
 	stored := make([]storedAccount, len(list))
 	for i, a := range list {
 		stored[i] = storedAccount{a.AppID, a.Secret.Reveal(), a.TokenAPI, a.DailyFetches, storeCallback(a.Callback)}
 	}
-	text, err := json.Marshal(stored) //nolint:gosec // it is sealed before it goes anywhere
+	text, err := json.Marshal(storedList{number, stored})
 	if err != nil {
 		return doc, err
 	}
@@ -50,25 +59,29 @@ func sealAccounts(sealKeys []custody.Secret, list []Account) (store.Document, er
 	return doc, err
 }
 
-// openAccounts returns the accounts of the document.
-func openAccounts(sealKeys []custody.Secret, doc store.Document) ([]Account, error) {
+// openAccounts returns the accounts of the document, and its number.
+func openAccounts(sealKeys []custody.Secret, doc store.Document) (list []Account, number int64, err error) {
 	if doc.Body == nil {
-		return nil, nil
+		return nil, 0, nil
 	}
 	var sealed sealedAccounts
 	if err := json.Unmarshal(doc.Body, &sealed); err != nil {
-		return nil, errors.New("gateway: the stored accounts are damaged: put them again")
+		return nil, 0, errors.New("gateway: the stored accounts are damaged: put them again")
 	}
 	text, err := custody.Unseal(sealKeys, kindAccounts, sealed.Sealed, sealed.KeyID)
 	if err != nil {
-		return nil, fmt.Errorf("gateway: the stored accounts cannot be opened: %w", err)
+		return nil, 0, fmt.Errorf("gateway: the stored accounts cannot be opened: %w", err)
 	}
-	var stored []storedAccount
-	if err := json.Unmarshal([]byte(text.Reveal()), &stored); err != nil {
-		return nil, errors.New("gateway: the stored accounts are damaged: put them again")
+	var stored storedList
+	into := any(&stored)
+	if strings.HasPrefix(text.Reveal(), "[") {
+		into = &stored.Accounts
 	}
-	list := make([]Account, len(stored))
-	for i, a := range stored {
+	if err := json.Unmarshal([]byte(text.Reveal()), into); err != nil {
+		return nil, 0, errors.New("gateway: the stored accounts are damaged: put them again")
+	}
+	list = make([]Account, len(stored.Accounts))
+	for i, a := range stored.Accounts {
 		list[i] = Account{
 			AppID:        a.AppID,
 			Secret:       custody.NewSecret(a.Secret),
@@ -77,7 +90,7 @@ func openAccounts(sealKeys []custody.Secret, doc store.Document) ([]Account, err
 			Callback:     a.Callback.open(),
 		}
 	}
-	return list, nil
+	return list, stored.Number, nil
 }
 
 // storedCallback is a Callback of the admin API, inside the seal.

@@ -109,7 +109,7 @@ func TestRemovedAuthority(t *testing.T) {
 			defer func() { _ = server.Close() }()
 			program := func(cert tls.Certificate) (kept, resumed *http.Client) {
 				c := &tls.Config{
-					InsecureSkipVerify: true, Certificates: []tls.Certificate{cert}, MinVersion: version, MaxVersion: version, //nolint:gosec // of the server
+					InsecureSkipVerify: true, Certificates: []tls.Certificate{cert}, MinVersion: version, MaxVersion: version,
 					ClientSessionCache: tls.NewLRUClientSessionCache(0),
 				}
 				return &http.Client{Transport: &http.Transport{TLSClientConfig: c.Clone()}},

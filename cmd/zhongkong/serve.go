@@ -281,7 +281,9 @@ func (s *service) run(ctx context.Context, t *terminal, started func(base string
 	}
 	servers := []*listening{main}
 	if s.settings.Admin.Listen != "" {
-		desk, err := console.New(console.Options{Gateway: g, Key: s.settings.Admin.Key, Version: shortVersion(), Hosts: s.pageHosts(), Logger: s.log})
+		desk, err := console.New(console.Options{
+			Gateway: g, Key: s.settings.Admin.Key, Version: shortVersion(), Hosts: s.pageHosts(), Logger: s.log,
+		})
 		if err != nil {
 			_ = main.on.Close()
 			return fmt.Errorf("admin.key: %w", err)

@@ -97,7 +97,8 @@ func (s *Sink) run(ctx context.Context) {
 		lost := s.dropped
 		s.mu.Unlock()
 		if lost > 0 {
-			lines = append([]Line{{At: time.Now().UTC(), Gateway: l.Gateway, Act: "drop lines", Detail: fmt.Sprintf("%d lines dropped before this one", lost)}}, lines...)
+			told := fmt.Sprintf("%d lines dropped before this one", lost)
+			lines = append([]Line{{At: time.Now().UTC(), Gateway: l.Gateway, Act: "drop lines", Detail: told}}, lines...)
 		}
 		limited, cancel := context.WithTimeout(ctx, sinkTime)
 		err := s.write(limited, lines)

@@ -196,7 +196,7 @@ func SealKeys(get func(string) string) ([]custody.Secret, error) {
 }
 
 func readFile(path string) (string, error) {
-	f, err := os.Open(path) //nolint:gosec // whoever sets the variables names the file
+	f, err := os.Open(path)
 	if err != nil {
 		return "", err
 	}

@@ -151,8 +151,11 @@ func readyAt(base string) bool {
 	return resp.StatusCode == http.StatusOK
 }
 
+// program is who calls, and about which account.
+type program struct{ key, appID string }
+
 // calls makes one call, and says what was wrong.
-func calls(ctx context.Context, client *http.Client, base, key, appID string, post bool) error {
+func calls(ctx context.Context, client *http.Client, base string, as program, post bool) error {
 	method, target, body := http.MethodGet, "/cgi-bin/get_api_domain_ip", ""
 	if post {
 		method, target, body = http.MethodPost, "/cgi-bin/openapi/quota/get", `{"cgi_path":"/cgi-bin/get_api_domain_ip"}`
@@ -161,8 +164,8 @@ func calls(ctx context.Context, client *http.Client, base, key, appID string, po
 	if err != nil {
 		return err
 	}
-	r.Header.Set("Authorization", "Bearer "+key)
-	r.Header.Set("X-WeChat-AppID", appID)
+	r.Header.Set("Authorization", "Bearer "+as.key)
+	r.Header.Set("X-WeChat-AppID", as.appID)
 	resp, err := client.Do(r)
 	if err != nil {
 		return err
@@ -225,7 +228,7 @@ func flood(t *testing.T, p *process, key, appID, form string) {
 	}
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	for range 20 { // what the process has when it is at work
-		if err := calls(t.Context(), client, p.base, key, appID, false); err != nil {
+		if err := calls(t.Context(), client, p.base, program{key, appID}, false); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -236,7 +239,7 @@ func flood(t *testing.T, p *process, key, appID, form string) {
 	watching.Go(func() {
 		for ctx.Err() == nil {
 			began := time.Now()
-			if err := calls(t.Context(), client, p.base, key, appID, false); err != nil {
+			if err := calls(t.Context(), client, p.base, program{key, appID}, false); err != nil {
 				t.Errorf("the client is not served: %v", err)
 				return
 			}
@@ -381,7 +384,7 @@ func TestRollingRestart(t *testing.T) {
 	key := both[0].client()
 	for _, p := range both { // the other one learns of the client within seconds
 		patience.Until(t, "the client to be known", func() bool {
-			return calls(t.Context(), http.DefaultClient, p.base, key, appID, false) == nil
+			return calls(t.Context(), http.DefaultClient, p.base, program{key, appID}, false) == nil
 		})
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -402,7 +405,7 @@ func TestRollingRestart(t *testing.T) {
 		group.Go(func() {
 			client := &http.Client{Transport: &http.Transport{}}
 			for n := 0; made.Add(1) <= wanted || !restarted.Load(); n++ {
-				if err := calls(t.Context(), client, "http://"+l.Addr().String(), key, appID, (n+i)%2 == 0); err != nil {
+				if err := calls(t.Context(), client, "http://"+l.Addr().String(), program{key, appID}, (n+i)%2 == 0); err != nil {
 					failed.Add(1)
 					t.Errorf("a call: %v", err)
 				}

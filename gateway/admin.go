@@ -296,7 +296,8 @@ func (a admin) replace(r *http.Request, actor string, body []byte) (any, error) 
 	if doc.Version, err = a.version(r.Context(), doc); err != nil {
 		return nil, err
 	}
-	if err := a.desk.mustNote(r.Context(), actor, "replace accounts", strconv.Itoa(len(list))+" accounts", strings.Join(names, " ")); err != nil {
+	subject := strconv.Itoa(len(list)) + " accounts"
+	if err := a.desk.mustNote(r.Context(), actor, "replace accounts", subject, strings.Join(names, " ")); err != nil {
 		return nil, err
 	}
 	if _, err := a.ledger.Put(r.Context(), doc); err != nil {

@@ -210,10 +210,8 @@ func (p *programs) good(c caller, text string) bool {
 
 func (p *programs) giveOwn(w *observed, c caller) *refusal {
 	appID := c.account.AppID
-	writeJSONLine(
-		w,
-		handedToken{AppID: appID, AccessToken: p.clients.Mint(c.Live, c.key, appID, time.Now()), ExpiresIn: int64(clients.StatedLife / time.Second)},
-	)
+	token := p.clients.Mint(c.Live, c.key, appID, time.Now())
+	writeJSONLine(w, handedToken{AppID: appID, AccessToken: token, ExpiresIn: int64(clients.StatedLife / time.Second)})
 	return nil
 }
 

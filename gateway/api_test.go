@@ -186,7 +186,7 @@ func TestAPIRejectTicket(t *testing.T) {
 		t.Errorf("at the other gateway, which did not know: %d fetches", fetches())
 	}
 	uses, err := shared.Uses(t.Context(), 1)
-	if err != nil || uses[0].Act != "reject ticket" || uses[0].Detail != "jsapi" {
+	if err != nil || uses[0].Act != "reject ticket" || !strings.HasPrefix(uses[0].Detail, "jsapi #") {
 		t.Errorf("%v %+v", err, uses)
 	}
 

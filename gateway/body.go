@@ -14,12 +14,13 @@ import (
 // allow. The caller calls done when the call was answered.
 //
 //   - Up to Limits.BodyInMemory it is read before the call is made.
-//   - Up to Limits.BodyOnDisk it streams, and a copy goes into a temporary file.
+//   - Up to Limits.BodyOnDisk it streams, and a copy goes into a temporary file, while
+//     there is room for it (Limits.Spool).
 //   - Beyond that it streams and is sent once.
 //
 // WeChat answers 412 to a body without Content-Length: one that comes without is
 // read to its end first, up to Limits.BodyOnDisk.
-func (y *relay) keepBody(w http.ResponseWriter, out *http.Request) (done func(), refused *refusal) {
+func (y *relay) keepBody(w *observed, out *http.Request) (done func(), refused *refusal) {
 	done = func() {}
 	if out.ContentLength == 0 || out.Body == nil || out.Body == http.NoBody {
 		setBody(out, nil)
@@ -32,7 +33,7 @@ func (y *relay) keepBody(w http.ResponseWriter, out *http.Request) (done func(),
 		return done, nil
 	}
 	if out.ContentLength > limits.BodyInMemory {
-		s := &spool{source: source, most: limits.BodyOnDisk}
+		s := &spool{source: source, most: limits.BodyOnDisk, all: &y.spools, client: w.client}
 		out.Body, out.GetBody = &reader{spool: s}, s.open
 		return s.close, nil
 	}
@@ -52,7 +53,7 @@ func (y *relay) keepBody(w http.ResponseWriter, out *http.Request) (done func(),
 		return done, nil
 	}
 	// No length, and too long for the memory.
-	s := &spool{source: source, most: limits.BodyOnDisk}
+	s := &spool{source: source, most: limits.BodyOnDisk, all: &y.spools, client: w.client}
 	if err := s.keep(head); err == nil {
 		_, err = io.Copy(io.Discard, &reader{spool: s, at: int64(len(head))})
 		switch {
@@ -66,6 +67,14 @@ func (y *relay) keepBody(w http.ResponseWriter, out *http.Request) (done func(),
 		}
 	}
 	s.close()
+	if s.full {
+		return done, &refusal{
+			code:   codeBusy,
+			status: http.StatusServiceUnavailable,
+			why: "the body has no Content-Length and is too long for the memory, and the bodies on the disk have their share already: " +
+				"try again in a moment, or send a Content-Length",
+		}
+	}
 	if s.failed != nil {
 		return done, &refusal{
 			code:   codeBusy,
@@ -105,18 +114,54 @@ var errSpool = errors.New("gateway: the body is being sent again")
 // errOnce ends an attempt to send a body again that could not be kept.
 var errOnce = errors.New("gateway: the body could not be kept to be sent again")
 
+// spools are the bodies on the disk together. One client has a quarter of the room at
+// most, so that its uploads leave room for those of others. What does not fit streams,
+// and is sent once.
+type spools struct {
+	most int64
+
+	mu  sync.Mutex // guards what follows
+	all int64
+	of  map[string]int64 // by client
+}
+
+// take uses n bytes of a client's share, or reports that they are not there.
+func (s *spools) take(client string, n int64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.all+n > s.most || s.of[client]+n > s.most/4 {
+		return false
+	}
+	s.all += n
+	s.of[client] += n
+	return true
+}
+
+func (s *spools) give(client string, n int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.all -= n
+	if s.of[client] -= n; s.of[client] == 0 {
+		delete(s.of, client)
+	}
+}
+
 // spool keeps in a temporary file what is read of a body. One reader at a time reads
 // it: what was kept first, then on from the source. Transports may still read for an
 // attempt when the next one begins, hence the lock.
 type spool struct {
-	most int64
+	most   int64
+	all    *spools
+	client string // whose share it uses; "" is that of all who have no key
 
 	mu     sync.Mutex // guards what follows; held while the source is read
 	source io.Reader
 	file   *os.File
 	size   int64 // what is in the file, and was read of the source
+	taken  int64 // of the shares
 	over   bool  // it was more than may be kept, or the file failed
 	failed error // of the file
+	full   bool  // the shares were used up
 	reader *reader
 	closed bool
 }
@@ -145,6 +190,11 @@ func (s *spool) keep(p []byte) error {
 		return nil
 	}
 	err := error(nil)
+	if s.full = !s.all.take(s.client, int64(len(p))); s.full {
+		s.over = true
+		return errOnce
+	}
+	s.taken += int64(len(p))
 	if s.file == nil {
 		s.file, err = os.CreateTemp("", "zhongkong-body-")
 		if err == nil {
@@ -196,6 +246,9 @@ func (r *reader) Close() error { return nil }
 func (s *spool) close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if !s.closed {
+		s.all.give(s.client, s.taken)
+	}
 	s.closed = true
 	if s.file != nil {
 		_ = s.file.Close()

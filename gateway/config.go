@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/gateway/journal"
 	"github.com/zhongkong-go/zhongkong/internal/weblogin"
 	"github.com/zhongkong-go/zhongkong/store"
 )
@@ -17,6 +18,7 @@ const (
 	DefaultBodyInMemory = 256 << 10
 	DefaultBodyOnDisk   = 32 << 20
 	DefaultBody         = 256 << 20
+	DefaultSpool        = 1 << 30
 )
 
 // Config describes a gateway.
@@ -56,6 +58,9 @@ type Config struct {
 	Timing  custody.Timing
 	Overlap time.Duration
 
+	// Journal are places where the journal goes beside the store. The gateway closes them.
+	Journal []*journal.Sink
+
 	// Logger is told of failures (Warn), renewals and changes (Info). Nil discards.
 	Logger *slog.Logger
 
@@ -83,6 +88,7 @@ type Limits struct {
 	BodyInMemory int64 // up to this, a body is kept in memory until its call was answered; 256 KiB
 	BodyOnDisk   int64 // up to this, in a temporary file; a larger one is sent once and never again; 32 MiB
 	Body         int64 // what is longer is refused; 256 MiB
+	Spool        int64 // of all bodies in temporary files together, a quarter of it for one client; 1 GiB
 }
 
 // WithDefaults returns a copy with every zero field filled in.
@@ -95,6 +101,9 @@ func (l Limits) WithDefaults() Limits {
 	}
 	if l.Body == 0 {
 		l.Body = DefaultBody
+	}
+	if l.Spool == 0 {
+		l.Spool = DefaultSpool
 	}
 	return l
 }
@@ -129,7 +138,7 @@ func (c Config) validate() error {
 	for _, l := range []struct {
 		name  string
 		value int64
-	}{{"BodyInMemory", c.Limits.BodyInMemory}, {"BodyOnDisk", c.Limits.BodyOnDisk}, {"Body", c.Limits.Body}} {
+	}{{"BodyInMemory", c.Limits.BodyInMemory}, {"BodyOnDisk", c.Limits.BodyOnDisk}, {"Body", c.Limits.Body}, {"Spool", c.Limits.Spool}} {
 		if l.value < 0 {
 			return fmt.Errorf("gateway: Config.Limits.%s is %d: it must not be negative", l.name, l.value)
 		}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/gateway/clients"
+	"github.com/zhongkong-go/zhongkong/gateway/journal"
 	"github.com/zhongkong-go/zhongkong/gateway/login"
 	"github.com/zhongkong-go/zhongkong/internal/gate"
 	"github.com/zhongkong-go/zhongkong/platform"
@@ -27,9 +28,9 @@ type desk struct {
 	accounts *roster
 	clients  directory
 	attempts *clients.Attempts
-	journal  *journal   // of clients
+	journal  *journal.Journal
 	logins   logins     // nil: there are none
-	keyless  *gate.Room // of calls without a key
+	visitors *gate.Room // browsers that log in, and pages that ask without a key
 	meter    *meter
 	log      *slog.Logger
 
@@ -57,8 +58,8 @@ type directory interface {
 
 func newDesk(cfg Config, api *platform.API) *desk {
 	d := &desk{
-		attempts: clients.NewAttempts(cfg.Logger), journal: newJournal(cfg.Store.(store.Ledger), cfg.Logger),
-		keyless: gate.NewRoom(maxKeyless, 0, nil), meter: newMeter(), log: cfg.Logger,
+		attempts: clients.NewAttempts(cfg.Logger), journal: journal.New(cfg.Store.(store.Ledger), cfg.Logger, cfg.Journal...),
+		visitors: gate.NewRoom(maxVisitors, 0, nil), meter: newMeter(), log: cfg.Logger,
 	}
 	d.accounts = &roster{
 		cfg: cfg, api: api, meter: d.meter, scheduler: custody.NewScheduler(custody.SchedulerConfig{}), aside: d.background.Go,
@@ -73,7 +74,7 @@ func (d *desk) close() {
 	d.accounts.close()
 	d.accounts.scheduler.Close()
 	d.attempts.Tell()
-	d.journal.flush(context.Background())
+	d.journal.Close()
 }
 
 // current returns the tokens of an account.
@@ -189,9 +190,7 @@ func (d *desk) suspectInBackground(appID string) {
 
 // note writes the journal before the act, which does not happen when that fails.
 func (d *desk) note(ctx context.Context, actor, act, subject, detail string) *refusal {
-	ctx, cancel := context.WithTimeout(ctx, noteTimeout)
-	defer cancel()
-	err := d.journal.note(ctx, store.Use{Actor: actor, Act: act, Subject: subject, Detail: detail})
+	err := d.journal.Note(ctx, store.Use{Actor: actor, Act: act, Subject: subject, Detail: detail})
 	if err != nil {
 		return refuse(codeBusy, "the journal cannot be written, so it was not done: %v", err)
 	}
@@ -200,9 +199,7 @@ func (d *desk) note(ctx context.Context, actor, act, subject, detail string) *re
 
 // mustNote is note for what admins do.
 func (d *desk) mustNote(ctx context.Context, actor, act, subject, detail string) error {
-	ctx, cancel := context.WithTimeout(ctx, noteTimeout)
-	defer cancel()
-	if err := d.journal.ledger.Note(ctx, store.Use{Actor: actor, Act: act, Subject: subject, Detail: detail}.Fit()); err != nil {
+	if err := d.journal.Must(ctx, store.Use{Actor: actor, Act: act, Subject: subject, Detail: detail}); err != nil {
 		return fmt.Errorf("the journal cannot be written, so it was not done: %w", err)
 	}
 	return nil

@@ -80,7 +80,7 @@ func New(ctx context.Context, cfg Config) (*Gateway, error) {
 	}
 	registry.Look(ctx)
 	d.background.Go(func() { registry.Run(d.ctx) })
-	d.background.Go(func() { d.journal.run(d.ctx) })
+	d.background.Go(func() { d.journal.Run(d.ctx) })
 	return g, nil
 }
 

@@ -6,17 +6,27 @@ import (
 	"github.com/zhongkong-go/zhongkong/gateway/fanout"
 )
 
-// What stands in a Config, and what the methods of a Gateway return, of its two packages.
-type (
-	Client  = clients.Client
-	Clients = clients.Book
+// Client is a program that may use a gateway.
+type Client = clients.Client
 
-	Callback    = fanout.Callback
-	Subscriber  = fanout.Subscriber
-	Rule        = fanout.Rule
-	Mode        = fanout.Mode
-	QueueStatus = fanout.Status
-)
+// Clients adds and revokes the clients of a store.
+type Clients = clients.Book
+
+// Callback is what stands in an account's console under 消息推送 (message push), and who
+// gets the pushes.
+type Callback = fanout.Callback
+
+// Subscriber is a system that gets pushes.
+type Subscriber = fanout.Subscriber
+
+// Rule says which pushes a subscriber gets.
+type Rule = fanout.Rule
+
+// Mode is how pushes are encrypted (消息加解密方式).
+type Mode = fanout.Mode
+
+// QueueStatus is what waits for one subscriber.
+type QueueStatus = fanout.Status
 
 // The modes of a Callback and of a Subscriber.
 const (

@@ -19,7 +19,7 @@ func (g *Gateway) Accounts() []AccountState { return g.desk.accounts.states() }
 
 // Clients returns the clients of the gateway's store in the name of actor. What it
 // changes this gateway knows after [Gateway.Look], the others within five seconds.
-func (g *Gateway) Clients(actor string) *Clients { return clients.Of(g.ledger, actor) }
+func (g *Gateway) Clients(actor string) *Clients { return clients.Of(g.desk.journal.Ledger(), actor) }
 
 // Uses returns the newest lines of the journal, newest first: who did what.
 func (g *Gateway) Uses(ctx context.Context, limit int) ([]store.Use, error) {

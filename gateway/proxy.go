@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httputil"
+	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
@@ -32,7 +33,8 @@ const (
 	idleTime      = 90 * time.Second
 	callTime      = 10 * time.Minute // a whole call, both bodies included
 	idlePerHost   = 256              // one host takes all calls
-	maxKeyless    = 256              // calls without a key that are under way; of more, the oldest end
+	maxKeyless    = 256              // calls without a key that are taken or answered; of more, the oldest end
+	maxWaiting    = 512              // of those that wait for WeChat, whose time is not the caller's; likewise
 	appIDHeader   = "X-Wechat-Appid"
 	tokenParam    = "access_token"
 )
@@ -82,10 +84,17 @@ type relay struct {
 	api      *platform.API
 	upstream http.RoundTripper
 	bare     http.Handler // the proxy for calls without the account's token
+	keyless  *gate.Room   // of calls without a key, while they are taken and answered
+	waiting  *gate.Room   // and while WeChat has them
+	spools   spools
 }
 
 func newRelay(d *desk, limits Limits, api *platform.API) *relay {
-	r := &relay{desk: d, limits: limits, api: api, upstream: watched{api.RoundTripper()}}
+	r := &relay{
+		desk: d, limits: limits, api: api, upstream: watched{api.RoundTripper()},
+		keyless: gate.NewRoom(maxKeyless, 0, nil), waiting: gate.NewRoom(maxWaiting, 0, nil),
+		spools: spools{most: limits.Spool, of: map[string]int64{}},
+	}
 	r.bare = r.reverse(&bare{r.upstream}, func(r *http.Request) *account {
 		a, _ := r.Context().Value(accountKey{}).(*account)
 		return a
@@ -367,12 +376,29 @@ func (y *relay) serveUser(w *observed, out *http.Request, path string, now time.
 	if !has {
 		ctx, cancel := context.WithCancelCause(out.Context())
 		defer cancel(nil)
-		defer y.keyless.Enter(gate.Address(out.RemoteAddr), func() { cancel(errCrowded) }).Exit()
-		out = out.WithContext(ctx)
+		g := &keyless{relay: y, addr: gate.Address(out.RemoteAddr), leave: func() { cancel(errCrowded) }}
+		g.in(y.keyless)
+		defer g.out()
+		out = out.WithContext(context.WithValue(ctx, keylessKey{}, g))
 	}
 	y.carry(y.bare, w, out)
 	return nil
 }
+
+// keyless is a call without a key, which has a place in one room at a time: what WeChat
+// takes its time for must not keep others from being taken.
+type keyless struct {
+	relay *relay
+	addr  netip.Addr
+	leave func()
+	guest *gate.Guest
+}
+
+func (k *keyless) in(room *gate.Room) { k.guest = room.Enter(k.addr, k.leave) }
+func (k *keyless) out()               { k.guest.Exit() }
+
+// keylessKey is where a request without a key has its place.
+type keylessKey struct{}
 
 // serveSecret carries a call that is made with the AppSecret: the client gives its
 // key in its place.
@@ -482,7 +508,16 @@ type accountKey struct{}
 type bare struct{ base http.RoundTripper }
 
 func (b *bare) RoundTrip(req *http.Request) (*http.Response, error) {
+	guest, _ := req.Context().Value(keylessKey{}).(*keyless)
+	if guest != nil {
+		guest.out()
+		guest.in(guest.relay.waiting)
+	}
 	resp, err := b.base.RoundTrip(req)
+	if guest != nil {
+		guest.out()
+		guest.in(guest.relay.keyless)
+	}
 	if err != nil {
 		var big *http.MaxBytesError
 		switch {

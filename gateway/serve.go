@@ -41,6 +41,9 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !clients.CleanPath(path) {
 		path = ""
 	}
+	if f.draining.Load() {
+		w.Header().Set("Connection", "close") // so that the next call goes to another gateway, on a connection that nobody cuts
+	}
 	r, fits := o.visit.Enter(w, r, f.mostOf(path))
 	defer func() {
 		o.visit.Leave()

@@ -19,6 +19,7 @@ import (
 
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/gateway/fanout"
+	"github.com/zhongkong-go/zhongkong/gateway/journal"
 	"github.com/zhongkong-go/zhongkong/internal/shape"
 	"github.com/zhongkong-go/zhongkong/internal/weblogin"
 	"github.com/zhongkong-go/zhongkong/platform"
@@ -92,6 +93,11 @@ type Settings struct {
 	// negative value not at all.
 	DrainGrace time.Duration
 
+	Journal Journal
+
+	// TrustedProxies are the reverse proxies whose X-Forwarded-For is believed.
+	TrustedProxies Proxies
+
 	Accounts []Account
 }
 
@@ -142,9 +148,38 @@ type Admin struct {
 	PlainHTTP bool           // as Settings.PlainHTTP, of this one
 	Key       custody.Secret // at least 32 characters
 
+	// Hosts are the names under which browsers find the page, beside localhost, addresses
+	// and the name in Listen: a reverse proxy's.
+	Hosts []string
+
 	// MetricsKey opens /metrics and nothing else, for whoever watches. Empty means
 	// that Key alone opens it.
 	MetricsKey custody.Secret
+}
+
+// Journal names places where the journal goes beside the store; "" is none.
+type Journal struct {
+	File    string         // to which lines of JSON are appended
+	Syslog  string         // udp://host:514, tcp://host:601 or unix:///dev/log
+	Webhook custody.Secret // an address to which lines are posted; it may hold a secret
+}
+
+// Open opens them.
+func (j Journal) Open(log *slog.Logger) (sinks []*journal.Sink, err error) {
+	for _, to := range []struct {
+		where string
+		open  func(string, *slog.Logger) (*journal.Sink, error)
+	}{{j.File, journal.File}, {j.Syslog, journal.Syslog}, {j.Webhook.Reveal(), journal.Webhook}} {
+		if to.where == "" {
+			continue
+		}
+		sink, err := to.open(to.where, log)
+		if err != nil {
+			return nil, err
+		}
+		sinks = append(sinks, sink)
+	}
+	return sinks, nil
 }
 
 // Log is what the log says and how.
@@ -164,8 +199,10 @@ type (
 		APIBase   string        `yaml:"api_base"`
 		Log       logFile       `yaml:"log"`
 		Login     loginFile     `yaml:"login"`
+		Journal   journalFile   `yaml:"journal"`
 		Timing    timingFile    `yaml:"timing"`
 		Drain     string        `yaml:"drain_grace"`
+		Proxies   []string      `yaml:"trusted_proxies"`
 		Accounts  []accountFile `yaml:"accounts"`
 	}
 	tlsFile struct {
@@ -176,6 +213,7 @@ type (
 	adminFile struct {
 		Listen     string       `yaml:"listen"`
 		PlainHTTP  bool         `yaml:"plain_http"`
+		Hosts      []string     `yaml:"hosts"`
 		Key        secretSource `yaml:"key"`
 		MetricsKey secretSource `yaml:"metrics_key"`
 	}
@@ -186,6 +224,11 @@ type (
 	logFile struct {
 		Level  string `yaml:"level"`
 		Format string `yaml:"format"`
+	}
+	journalFile struct {
+		File    string       `yaml:"file"`
+		Syslog  string       `yaml:"syslog"`
+		Webhook secretSource `yaml:"webhook"`
 	}
 	timingFile struct {
 		FetchTimeout  string `yaml:"fetch_timeout"`
@@ -341,7 +384,7 @@ func (p *Parts) leave(file *settingsFile) {
 	if p == nil {
 		return
 	}
-	file.Admin = adminFile{}
+	file.Admin, file.Journal = adminFile{}, journalFile{}
 	for i := range file.Accounts {
 		a := &file.Accounts[i]
 		a.Callback = nil
@@ -368,7 +411,7 @@ func parse(content []byte, folder string, env func(string) (string, bool), parts
 	at := func(path string, err error) error { return lineError(content, path, err) }
 	s := &Settings{
 		Listen: file.Listen, PlainHTTP: file.PlainHTTP, TLS: TLS(file.TLS), Store: file.Store, APIBase: file.APIBase,
-		Admin: Admin{Listen: file.Admin.Listen, PlainHTTP: file.Admin.PlainHTTP}, Log: Log{Format: file.Log.Format},
+		Admin: Admin{Listen: file.Admin.Listen, PlainHTTP: file.Admin.PlainHTTP, Hosts: file.Admin.Hosts}, Log: Log{Format: file.Log.Format},
 		Login: Login(file.Login),
 	}
 	if err := s.TLS.complete(folder, at); err != nil {
@@ -398,6 +441,12 @@ func parse(content []byte, folder string, env func(string) (string, bool), parts
 		if s.DrainGrace, err = ParseDrainGrace(file.Drain); err != nil {
 			return nil, at("$.drain_grace", fmt.Errorf("drain_grace is %q: %w", file.Drain, err))
 		}
+	}
+	if s.Journal, err = file.Journal.read(folder, env, at); err != nil {
+		return nil, err
+	}
+	if s.TrustedProxies, err = ParseProxies(file.Proxies); err != nil {
+		return nil, at("$.trusted_proxies", fmt.Errorf("trusted_proxies: %w", err))
 	}
 	if err := file.Admin.read(&s.Admin, folder, env, at); err != nil {
 		return nil, err
@@ -448,6 +497,25 @@ func (f timingFile) read(at func(string, error) error) (custody.Timing, error) {
 		*d.field = value
 	}
 	return t, nil
+}
+
+// read returns where the journal goes.
+func (f journalFile) read(folder string, env func(string) (string, bool), at func(string, error) error) (Journal, error) {
+	j := Journal{File: f.File, Syslog: f.Syslog}
+	if err := shape.Path("journal.file", j.File); err != nil {
+		return j, at("$.journal.file", err)
+	}
+	if j.File != "" && !filepath.IsAbs(j.File) {
+		j.File = filepath.Join(folder, j.File)
+	}
+	if f.Webhook.isZero() {
+		return j, nil
+	}
+	var err error
+	if j.Webhook, err = f.Webhook.read(folder, env); err != nil {
+		err = at("$.journal.webhook", fmt.Errorf("journal.webhook: %w", err))
+	}
+	return j, err
 }
 
 // read puts the keys of the admin listener into a.

@@ -15,6 +15,9 @@ import (
 // whether it is valid, and WeChat allows very few fetches a day, without a number.
 const rejectEvery = 10 * time.Minute
 
+// lookTimeout is how long the store may take to tell of a ticket.
+const lookTimeout = 2 * time.Second
+
 // serveTicket answers getticket from a Keeper, in WeChat's shape: programs may ask as
 // often as they like, and WeChat is asked some twelve times a day.
 func (f fetches) serveTicket(w *observed, r *http.Request, a *account) *refusal {
@@ -148,7 +151,7 @@ func (p *programs) renewTicket(ctx context.Context, c caller, t platform.TicketT
 // hasOther reports whether the store has another ticket, which another gateway fetched:
 // a Reject takes that one, and costs no fetch.
 func (p *programs) hasOther(ctx context.Context, a *account, t platform.TicketType, ticket custody.Token) bool {
-	ctx, cancel := context.WithTimeout(ctx, noteTimeout)
+	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
 	record, err := p.accounts.cfg.Store.Load(ctx, p.accounts.api.TicketKey(a.AppID, t))
 	return err == nil && record.Value != "" && record.Fence > ticket.Fence()

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"sync"
 	"time"
@@ -14,30 +15,164 @@ import (
 // tlsLook is how old what is known of the files may be.
 const tlsLook = 5 * time.Second
 
-// Config returns a configuration for a server that reads the files again when they
-// change, at the next handshake 5 s later at most. Files that cannot be used are an
-// error here, and later a Warn: the ones from before go on.
-func (t TLS) Config(log *slog.Logger) (*tls.Config, error) {
-	f := &tlsFiles{TLS: t, log: log}
+// Check says what is wrong with the files.
+func (t TLS) Check() error { return (&tlsFiles{TLS: t}).read() }
+
+// Listen returns l, and a configuration for a server on it that reads the files again
+// when they change, 5 s later at most. Files that cannot be used are an error here, and
+// later a Warn: the ones from before go on. Connections of programs whose certificate a
+// changed ClientCA does not cover are closed.
+func (t TLS) Listen(l net.Listener, log *slog.Logger) (net.Listener, *tls.Config, error) {
+	return t.listen(l, log, tlsLook)
+}
+
+func (t TLS) listen(l net.Listener, log *slog.Logger, every time.Duration) (net.Listener, *tls.Config, error) {
+	f := &tlsFiles{TLS: t, log: log, every: every, open: map[string]*peer{}, done: make(chan struct{})}
 	if err := f.read(); err != nil {
+		return nil, nil, err
+	}
+	config := &tls.Config{MinVersion: tls.VersionTLS12, GetConfigForClient: f.forClient}
+	if t.ClientCA == "" {
+		return l, config, nil
+	}
+	// A session that is resumed brings no certificate, and in one of an authority that was
+	// removed nobody would look for it again.
+	config.SessionTicketsDisabled = true
+	go f.watch()
+	return &peers{Listener: l, files: f}, config, nil
+}
+
+// peers is a listener that knows its connections.
+type peers struct {
+	net.Listener
+
+	files *tlsFiles
+	once  sync.Once
+}
+
+// Accept implements [net.Listener].
+func (p *peers) Accept() (net.Conn, error) {
+	c, err := p.Listener.Accept()
+	if err != nil {
 		return nil, err
 	}
-	return &tls.Config{
-		MinVersion:         tls.VersionTLS12,
-		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return f.current(time.Now()), nil },
-	}, nil
+	own := &peer{Conn: c, files: p.files, name: c.RemoteAddr().String()}
+	p.files.mu.Lock()
+	defer p.files.mu.Unlock()
+	p.files.open[own.name] = own
+	return own, nil
+}
+
+// Close implements [net.Listener].
+func (p *peers) Close() error {
+	p.once.Do(func() { close(p.files.done) })
+	return p.Listener.Close()
+}
+
+// peer is a connection below TLS. Handshakes find it by the address at the other end.
+type peer struct {
+	net.Conn
+
+	files *tlsFiles
+	name  string
+	chain []*x509.Certificate // what was verified, the program's own first; nil before
+}
+
+// Close implements [net.Conn].
+func (p *peer) Close() error {
+	p.files.mu.Lock()
+	if p.files.open[p.name] == p {
+		delete(p.files.open, p.name)
+	}
+	p.files.mu.Unlock()
+	return p.Conn.Close()
+}
+
+// CloseWrite is what net/http ends an answer with when more of the request may come.
+func (p *peer) CloseWrite() error {
+	if c, ok := p.Conn.(interface{ CloseWrite() error }); ok {
+		return c.CloseWrite()
+	}
+	return nil
+}
+
+// covers reports whether one of the authorities stands for a program's certificate.
+func covers(authorities *x509.CertPool, chain []*x509.Certificate) bool {
+	between := x509.NewCertPool()
+	for _, c := range chain[1:] {
+		between.AddCert(c)
+	}
+	_, err := chain[0].Verify(x509.VerifyOptions{
+		Roots: authorities, Intermediates: between, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	})
+	return err == nil
 }
 
 // tlsFiles are a TLS at work.
 type tlsFiles struct {
 	TLS
 
-	log *slog.Logger
+	log   *slog.Logger
+	every time.Duration
+	done  chan struct{} // closed with the listener
 
 	mu     sync.Mutex // guards what follows
 	config *tls.Config
 	stamps [3]stamp
 	looked time.Time
+	open   map[string]*peer // where programs need a certificate, by the address at the other end
+}
+
+// forClient returns the configuration of a handshake.
+func (f *tlsFiles) forClient(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+	now := f.current(time.Now())
+	if f.ClientCA == "" {
+		return now, nil
+	}
+	now = now.Clone()
+	name := hello.Conn.RemoteAddr().String()
+	now.VerifyConnection = func(state tls.ConnectionState) error {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		if !covers(f.config.ClientCAs, state.PeerCertificates) { // the files changed meanwhile
+			return errors.New("gateway: no authority of tls.client_ca stands for this certificate any more")
+		}
+		if p := f.open[name]; p != nil {
+			p.chain = state.PeerCertificates
+		}
+		return nil
+	}
+	return now, nil
+}
+
+// watch looks at the files also while nobody comes: connections from before are to end.
+func (f *tlsFiles) watch() {
+	ticker := time.NewTicker(f.every)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-f.done:
+			return
+		case <-ticker.C:
+			f.current(time.Now())
+		}
+	}
+}
+
+// turnOut closes the connections that the authorities of now do not cover. The caller
+// holds mu.
+func (f *tlsFiles) turnOut() {
+	closed := 0
+	for name, p := range f.open {
+		if p.chain != nil && !covers(f.config.ClientCAs, p.chain) {
+			delete(f.open, name)
+			_ = p.Conn.Close()
+			closed++
+		}
+	}
+	if closed > 0 {
+		f.log.Info("connections were closed whose certificate tls.client_ca does not cover any more", "connections", closed)
+	}
 }
 
 // stamp tells whether a file is the one that was read.
@@ -49,15 +184,16 @@ type stamp struct {
 func (f *tlsFiles) current(now time.Time) *tls.Config {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if now.Sub(f.looked) >= tlsLook && f.stamp() != f.stamps {
+	if now.Sub(f.looked) >= f.every && f.stamp() != f.stamps {
 		if err := f.read(); err != nil {
 			f.log.Warn("the changed TLS files cannot be used; those from before go on", "error", err)
 			f.stamps = f.stamp() // said once
 		} else {
 			f.log.Info("the TLS files were read again")
+			f.turnOut()
 		}
 	}
-	if now.Sub(f.looked) >= tlsLook {
+	if now.Sub(f.looked) >= f.every {
 		f.looked = now
 	}
 	return f.config
@@ -85,6 +221,7 @@ func (f *tlsFiles) read() error {
 		if err != nil {
 			return fmt.Errorf("gateway: tls.client_ca: %w", err)
 		}
+		config.SessionTicketsDisabled = true
 		config.ClientCAs, config.ClientAuth = x509.NewCertPool(), tls.RequireAndVerifyClientCert
 		if !config.ClientCAs.AppendCertsFromPEM(content) {
 			return errors.New("gateway: tls.client_ca " + f.ClientCA + " holds no certificate in PEM")

@@ -3,14 +3,13 @@ package main
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"strings"
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/cmd/zhongkong/internal/doctor"
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/gateway"
-	"github.com/zhongkong-go/zhongkong/middleware/wechat"
+	"github.com/zhongkong-go/zhongkong/internal/environ"
 )
 
 // doctorCmd finds out what is wrong.
@@ -177,10 +176,8 @@ func (c *doctorAllCmd) fromFile(t *terminal, o *doctor.Options) (err error) {
 		o.StoreURL = storeOf(t.env)
 	}
 	o.Base = o.Settings.APIBase
-	if text, _ := t.env("ZHONGKONG_SEAL_KEY"); text != "" {
-		if o.SealKeys, err = sealKeys(t.env); err != nil {
-			return err
-		}
+	if o.SealKeys, err = environ.SealKeys(func(name string) string { value, _ := t.env(name); return value }); err != nil {
+		return err
 	}
 	for _, a := range o.Settings.Accounts {
 		o.Accounts = append(o.Accounts, doctor.Account{AppID: a.AppID, Secret: a.Secret, TokenAPI: a.TokenAPI, Daily: a.DailyFetches})
@@ -205,18 +202,13 @@ func viaGateway(env func(string) string, o *doctor.Options) error {
 
 // fromVariables takes what a program with wechat.ConfigFromEnv would.
 func fromVariables(t *terminal, o *doctor.Options) error {
-	cfg, err := wechat.ConfigFrom(func(name string) string {
-		if name == "ZHONGKONG_STORE" { // any will do here
-			return ""
-		}
+	cfg, err := environ.Checked(func(name string) string {
 		value, _ := t.env(name)
 		return value
 	})
 	if err != nil {
-		return fmt.Errorf("%s", strings.TrimPrefix(err.Error(), "wechat: "))
+		return err
 	}
-	cfg.Logger = slog.New(slog.DiscardHandler)
-	cfg = cfg.WithDefaults()
 	o.Base, o.SealKeys = cfg.APIBase, cfg.SealKeys
 	o.StoreURL = storeOf(t.env)
 	o.Accounts = []doctor.Account{{AppID: cfg.AppID, Secret: cfg.AppSecret, TokenAPI: cfg.TokenAPI}}

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/rand"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -12,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -20,9 +20,9 @@ import (
 	"github.com/zhongkong-go/zhongkong/gateway"
 	"github.com/zhongkong-go/zhongkong/gateway/console"
 	"github.com/zhongkong-go/zhongkong/gateway/metrics"
+	"github.com/zhongkong-go/zhongkong/internal/environ"
 	"github.com/zhongkong-go/zhongkong/internal/gate"
 	"github.com/zhongkong-go/zhongkong/internal/shape"
-	"github.com/zhongkong-go/zhongkong/middleware/wechat"
 	"github.com/zhongkong-go/zhongkong/platform"
 	"github.com/zhongkong-go/zhongkong/simulator"
 	"github.com/zhongkong-go/zhongkong/store/open"
@@ -48,7 +48,7 @@ type serveCmd struct {
 
 // Help is what stands below the flags' list.
 func (*serveCmd) Help() string {
-	return `Needs ZHONGKONG_SEAL_KEY (openssl rand -base64 32), the same for every gateway of a store. ZHONGKONG_STORE says where tokens, clients and
+	return `Needs ZHONGKONG_SEAL_KEY (openssl rand -base64 32), or ZHONGKONG_SEAL_KEY_FILE with a file of it, the same for every gateway of a store. ZHONGKONG_STORE says where tokens, clients and
 the journal are, ZHONGKONG_LOG_LEVEL how much is logged, to standard error, ZHONGKONG_FETCH_TIMEOUT and its kin how long each step of a
 renewal may take. SIGHUP reads the configuration again; SIGTERM ends it: for 5 s
 (ZHONGKONG_DRAIN_GRACE) /readyz says 503 and calls are served, then those under way are brought to their end. A second one ends it at once.`
@@ -101,7 +101,7 @@ func (c *serveCmd) check(t *terminal, settings *gateway.Settings) error {
 		}
 	}
 	if settings.TLS.Cert != "" {
-		if _, err := settings.TLS.Config(slog.New(slog.DiscardHandler)); err != nil {
+		if err := settings.TLS.Check(); err != nil {
 			return usageError{err}
 		}
 	}
@@ -167,7 +167,7 @@ func (c *serveCmd) settings(t *terminal) (*gateway.Settings, error) {
 			TokenAPI: tokenAPI,
 		}}
 	}
-	timing, err := wechat.TimingFrom(env)
+	timing, err := environ.Timing(env)
 	if err != nil {
 		return nil, err
 	}
@@ -215,21 +215,14 @@ func storeOf(env func(string) (string, bool)) string {
 	return defaultStore
 }
 
-// sealKeys reads ZHONGKONG_SEAL_KEY.
+// sealKeys reads ZHONGKONG_SEAL_KEY, or the file that ZHONGKONG_SEAL_KEY_FILE names.
 func sealKeys(env func(string) (string, bool)) ([]custody.Secret, error) {
-	text, _ := env("ZHONGKONG_SEAL_KEY")
-	if text == "" {
-		return nil, errors.New("ZHONGKONG_SEAL_KEY is not set: the tokens would lie in the store in the clear. Make a key with: openssl rand -base64 32")
+	keys, err := environ.SealKeys(func(name string) string { value, _ := env(name); return value })
+	if err == nil && len(keys) == 0 {
+		err = errors.New("ZHONGKONG_SEAL_KEY is not set: the tokens would lie in the store in the clear. " +
+			"Make a key with: openssl rand -base64 32 (ZHONGKONG_SEAL_KEY_FILE names a file with it)")
 	}
-	var keys []custody.Secret
-	for encoded := range strings.SplitSeq(text, ",") {
-		key, err := base64.StdEncoding.DecodeString(strings.TrimSpace(encoded))
-		if err != nil || len(key) != 32 {
-			return nil, fmt.Errorf("ZHONGKONG_SEAL_KEY, key %d, is not base64 of 32 bytes: make one with openssl rand -base64 32", len(keys)+1)
-		}
-		keys = append(keys, custody.NewSecret(string(key)))
-	}
-	return keys, nil
+	return keys, err
 }
 
 // newLogger logs to standard error; the environment's level is stronger.
@@ -267,8 +260,12 @@ func (s *service) run(ctx context.Context, t *terminal, started func(base string
 		}
 		defer func() { err = errors.Join(err, store.Close()) }()
 	}
+	sinks, err := s.settings.Journal.Open(s.log)
+	if err != nil {
+		return usageError{err}
+	}
 	g, err := gateway.New(ctx, gateway.Config{
-		Accounts: s.settings.Accounts, Store: store, SealKeys: s.keys, APIBase: s.settings.APIBase, Timing: s.settings.Timing,
+		Journal: sinks, Accounts: s.settings.Accounts, Store: store, SealKeys: s.keys, APIBase: s.settings.APIBase, Timing: s.settings.Timing,
 		Login: s.settings.Login, Logger: s.log, Access: s.log,
 	})
 	if err != nil {
@@ -284,7 +281,7 @@ func (s *service) run(ctx context.Context, t *terminal, started func(base string
 	}
 	servers := []*listening{main}
 	if s.settings.Admin.Listen != "" {
-		desk, err := console.New(console.Options{Gateway: g, Key: s.settings.Admin.Key, Version: shortVersion(), Logger: s.log})
+		desk, err := console.New(console.Options{Gateway: g, Key: s.settings.Admin.Key, Version: shortVersion(), Hosts: s.pageHosts(), Logger: s.log})
 		if err != nil {
 			_ = main.on.Close()
 			return fmt.Errorf("admin.key: %w", err)
@@ -355,6 +352,15 @@ func (s *service) linger(failed <-chan error) {
 	}
 }
 
+// pageHosts are the names under which browsers find the page.
+func (s *service) pageHosts() []string {
+	host, _, err := net.SplitHostPort(s.settings.Admin.Listen)
+	if err != nil {
+		return s.settings.Admin.Hosts
+	}
+	return append([]string{host}, s.settings.Admin.Hosts...)
+}
+
 // adminHandler is what the admin listener serves: the admin API, and the metrics,
 // which the metrics key opens too.
 func (s *service) adminHandler(g *gateway.Gateway, reload func() error) http.Handler {
@@ -382,7 +388,10 @@ func (s *service) reload(g *gateway.Gateway) error {
 		{"plain_http", before.PlainHTTP != after.PlainHTTP},
 		{"admin", before.Admin.Listen != after.Admin.Listen || before.Admin.PlainHTTP != after.Admin.PlainHTTP ||
 			!before.Admin.Key.Equal(after.Admin.Key) ||
-			!before.Admin.MetricsKey.Equal(after.Admin.MetricsKey)},
+			!before.Admin.MetricsKey.Equal(after.Admin.MetricsKey) || !slices.Equal(before.Admin.Hosts, after.Admin.Hosts)},
+		{"journal", before.Journal.File != after.Journal.File || before.Journal.Syslog != after.Journal.Syslog ||
+			!before.Journal.Webhook.Equal(after.Journal.Webhook)},
+		{"trusted_proxies", !slices.Equal(before.TrustedProxies, after.TrustedProxies)},
 		{"store", before.Store != after.Store},
 		{"api_base", before.APIBase != after.APIBase},
 		{"login", before.Login != after.Login},
@@ -421,17 +430,15 @@ type door struct {
 // listen begins to listen, with TLS where it is configured, and refuses to speak
 // plain HTTP to other machines unless that was asked for.
 func (s *service) listen(ctx context.Context, at door, handler http.Handler) (*listening, string, error) {
-	server := s.gate.Server(handler)
-	if s.settings.TLS.Cert != "" {
-		config, err := s.settings.TLS.Config(s.log)
-		if err != nil {
-			return nil, "", usageError{err}
-		}
-		server.TLSConfig = config
-	}
+	server := s.gate.Server(s.settings.TrustedProxies.Handler(handler))
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", at.address)
 	if err != nil {
 		return nil, "", fmt.Errorf("cannot listen at %s: %w. Choose another address", at.address, err)
+	}
+	if s.settings.TLS.Cert != "" {
+		if listener, server.TLSConfig, err = s.settings.TLS.Listen(listener, s.log); err != nil {
+			return nil, "", usageError{err}
+		}
 	}
 	base, reachable := baseOf(listener.Addr())
 	if reachable && server.TLSConfig == nil && !at.plain {

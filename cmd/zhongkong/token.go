@@ -13,7 +13,7 @@ import (
 
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/gateway"
-	"github.com/zhongkong-go/zhongkong/middleware/wechat"
+	"github.com/zhongkong-go/zhongkong/internal/environ"
 	"github.com/zhongkong-go/zhongkong/platform"
 	"github.com/zhongkong-go/zhongkong/store/open"
 	"github.com/zhongkong-go/zhongkong/store/sqlite"
@@ -40,7 +40,7 @@ The exit code is 0 when all is well, 1 when there is no token, 2 when the comman
 
 // custodian is the account of the environment and the store of its token.
 type custodian struct {
-	cfg   wechat.Config
+	cfg   environ.Account
 	api   *platform.API
 	store custody.Store
 	place string // the store's, for people
@@ -127,16 +127,10 @@ func (f accountFlags) open(ctx context.Context, t *terminal, look bool) (_ *cust
 	if err != nil {
 		return nil, err
 	}
-	cfg, err := wechat.ConfigFrom(func(name string) string {
-		if name == "ZHONGKONG_STORE" { // any will do here
-			return ""
-		}
-		return get(name)
-	})
+	cfg, err := environ.Checked(get)
 	if err != nil {
-		return nil, mistake("%s", strings.TrimPrefix(err.Error(), "wechat: "))
+		return nil, mistake("%v", err)
 	}
-	cfg = cfg.WithDefaults()
 	c := &custodian{cfg: cfg, waiting: waitFor(t.err, "the store and a token")}
 	if get("ZHONGKONG_LOG_LEVEL") == "" {
 		c.cfg.Logger = slog.New(c.waiting) // what fails in the end is said once, at the end
@@ -151,7 +145,7 @@ func (f accountFlags) open(ctx context.Context, t *terminal, look bool) (_ *cust
 	}
 	address := get("ZHONGKONG_STORE")
 	if address == "" {
-		address = cfg.StoreURL
+		address = "sqlite:zhongkong.db"
 	}
 	if c.place, err = placeOf(address, look); err != nil {
 		return nil, err

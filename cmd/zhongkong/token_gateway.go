@@ -14,12 +14,12 @@ import (
 
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/gateway/source"
-	"github.com/zhongkong-go/zhongkong/middleware/wechat"
+	"github.com/zhongkong-go/zhongkong/internal/environ"
 )
 
 // remote is the account of a program that takes its token from a gateway.
 type remote struct {
-	cfg wechat.Config
+	cfg environ.Account
 }
 
 // viaSource returns the account of the environment where ZHONGKONG_GATEWAY is set, nil
@@ -28,17 +28,14 @@ func viaSource(t *terminal) (*remote, error) {
 	if address, _ := t.env("ZHONGKONG_GATEWAY"); strings.TrimSpace(address) == "" {
 		return nil, nil //nolint:nilnil // there is none, which is no error
 	}
-	cfg, err := wechat.ConfigFrom(func(name string) string {
-		if name == "ZHONGKONG_STORE" { // the gateway's is meant
-			return ""
-		}
+	cfg, err := environ.Checked(func(name string) string {
 		value, _ := t.env(name)
 		return value
 	})
 	if err != nil {
-		return nil, mistake("%s", strings.TrimPrefix(err.Error(), "wechat: "))
+		return nil, mistake("%v", err)
 	}
-	return &remote{cfg.WithDefaults()}, nil
+	return &remote{cfg}, nil
 }
 
 // get prints the token that the gateway gives the client.

@@ -142,7 +142,8 @@ func (t *tokens) open(text string, now time.Time, keys func(ID) []Hash) (ticket,
 			case age >= tokenLife:
 				return ticket{}, &TokenError{Why: fmt.Sprintf("the gateway token is %s old", age.Round(time.Second)), Expired: true}
 			case age < -maxAhead:
-				return ticket{}, &TokenError{Why: fmt.Sprintf("the gateway token is from the future: a gateway's clock is %s ahead", -age.Round(time.Second))}
+				const ahead = "the gateway token is from the future: a gateway's clock is %s ahead"
+				return ticket{}, &TokenError{Why: fmt.Sprintf(ahead, -age.Round(time.Second))}
 			}
 			return said, nil
 		}

@@ -48,6 +48,10 @@ type Options struct {
 	// Version is the program's, for people. It may be empty.
 	Version string
 
+	// Hosts are the names under which browsers find the page in plain HTTP, beside
+	// localhost and addresses. Another name may be a stranger's that leads here.
+	Hosts []string
+
 	// Logger is told of what could not be shown. Nil discards.
 	Logger *slog.Logger
 }
@@ -59,6 +63,7 @@ type Page struct {
 	host     string // the machine's name
 	name     string
 	version  string
+	hosts    map[string]bool // in lower case
 	log      *slog.Logger
 	data     *data
 	sessions *sessions
@@ -84,9 +89,13 @@ func New(o Options) (*Page, error) {
 		key:      o.Key,
 		name:     o.Name,
 		version:  o.Version,
+		hosts:    map[string]bool{"localhost": true},
 		log:      o.Logger,
 		data:     newData(o.Gateway),
 		sessions: newSessions(),
+	}
+	for _, host := range o.Hosts {
+		p.hosts[strings.ToLower(strings.TrimSuffix(host, "."))] = true
 	}
 	p.host, _ = os.Hostname() // without a name there is none to show
 	if p.name == "" {

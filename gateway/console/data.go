@@ -33,7 +33,7 @@ type data struct {
 	accounts cached[[]gateway.AccountState]
 	uses     cached[[]store.Use]
 	clients  cached[[]gateway.Client]
-	waiting  cached[[]gateway.QueueStatus]
+	waiting  cached[queues]
 
 	mu       sync.Mutex // guards what follows
 	journals map[string]*journal

@@ -93,6 +93,28 @@ func (s *shut) Journal(ctx context.Context, key custody.Key, limit int) ([]custo
 	return s.Store.Journal(ctx, key, limit)
 }
 
+func (s *shut) Lines(ctx context.Context) ([]store.Line, error) {
+	if s.away.Load() {
+		return nil, errAway
+	}
+	return s.Store.Lines(ctx)
+}
+
+// TestUnknownQueues: how much waits for a subscriber is in the store; while that is away
+// nobody knows it, and the page does not say zero.
+func TestUnknownQueues(t *testing.T) {
+	t.Parallel()
+	store := &shut{Store: memory.New()}
+	pushed := func(c *gateway.Config) { c.Accounts[0].Callback = consoletest.PushedTo(t) }
+	d := consoletest.Start(t, consoletest.Options{Accounts: 1, Change: pushed, Store: store}).Settled().LogIn()
+	shows := func(waiting string) func() bool {
+		return func() bool { return strings.Contains(d.Get("").HTML, `data-label="Waiting">`+waiting+` <span`) }
+	}
+	d.Until("nothing waits", shows("0"))
+	store.away.Store(true)
+	d.Until("nobody knows what waits", shows("–"))
+}
+
 // TestStoreAway: the page opens without its store, says what it does not know, keeps
 // what it knew, and acts wait for the journal.
 func TestStoreAway(t *testing.T) {

@@ -183,6 +183,7 @@ func TestGuarded(t *testing.T) {
 	}
 	w := httptest.NewRecorder()
 	r := httptest.NewRequest(http.MethodGet, "/page/", http.NoBody)
+	r.Host = "localhost"
 	r.Header.Set("Authorization", "Bearer "+consoletest.AdminKey)
 	d.Handler.ServeHTTP(w, r)
 	if w.Code != http.StatusSeeOther {
@@ -428,6 +429,29 @@ func TestOptions(t *testing.T) {
 	} {
 		if _, err := console.New(o); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %q", err, want)
+		}
+	}
+}
+
+// TestNames: a page is not read under a name that somebody made point here.
+func TestNames(t *testing.T) {
+	d := consoletest.Start(t, consoletest.Options{}).Settled()
+	page, err := console.New(console.Options{Gateway: d.Gateway, Key: custody.NewSecret(consoletest.AdminKey), Hosts: []string{"Desk.Example"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer page.Close()
+	h := page.Handler(http.NotFoundHandler())
+	for host, status := range map[string]int{
+		"localhost": 200, "localhost:8400": 200, "127.0.0.1:8400": 200, "[::1]:8400": 200, "192.0.2.1": 200, "desk.example:8400": 200,
+		"desk.example.": 200, "DESK.example": 200,
+		"evil.example": 421, "evil.example:8400": 421, "localhost.evil.example": 421, "127.0.0.1.evil.example": 421, "": 421,
+	} {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, console.Path+"login", http.NoBody)
+		r.Host = host
+		answer := httptest.NewRecorder()
+		if h.ServeHTTP(answer, r); answer.Code != status {
+			t.Errorf("%q: %d, want %d", host, answer.Code, status)
 		}
 	}
 }

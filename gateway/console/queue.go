@@ -11,28 +11,42 @@ import (
 // maxQueues is how many subscribers are shown.
 const maxQueues = 200
 
+// queues is what is known of the subscribers.
+type queues struct {
+	list  []gateway.QueueStatus
+	known bool // the store told what waits
+}
+
 // queues returns what waits for each subscriber. What this gateway knows comes also
 // while the store does not answer.
-func (d *data) queues() []gateway.QueueStatus {
-	list, _, _ := d.waiting.get(usesAge, asked(func(ctx context.Context) ([]gateway.QueueStatus, error) {
-		list, _ := d.gateway.Queues(ctx) // the journal's error says the same
-		return list, nil
+func (d *data) queues() queues {
+	now, _, _ := d.waiting.get(usesAge, asked(func(ctx context.Context) (queues, error) {
+		list, err := d.gateway.Queues(ctx) // the journal's error says the same
+		return queues{list, err == nil}, nil
 	}))
-	return list
+	return now
 }
 
 // queueRow is a subscriber as the page shows it.
 type queueRow struct {
-	v *view
-	q gateway.QueueStatus
+	v     *view
+	q     gateway.QueueStatus
+	known bool // what waits
 }
 
 // The parts of a subscriber, for the templates.
 func (q queueRow) Name() string                      { return q.q.Subscriber }
 func (q queueRow) AppID() string                     { return q.q.AppID }
 func (q queueRow) Link() string                      { return accountPath(q.q.AppID) }
-func (q queueRow) Waiting() string                   { return page.Number(q.q.Waiting) }
 func (q queueRow) T(text string, args ...any) string { return q.v.T(text, args...) }
+
+// Waiting is how many pushes it has not taken, as far as that is known.
+func (q queueRow) Waiting() string {
+	if !q.known {
+		return "–"
+	}
+	return page.Number(q.q.Waiting)
+}
 
 // Failure is the last one, as far as it goes in the view's language.
 func (q queueRow) Failure() string {
@@ -74,7 +88,7 @@ func (q queueRow) State() string {
 
 // Oldest says how long the first push has waited.
 func (q queueRow) Oldest() string {
-	if q.q.Waiting == 0 {
+	if !q.known || q.q.Waiting == 0 {
 		return ""
 	}
 	return q.T("for %s", q.v.span(q.q.Oldest))
@@ -100,12 +114,13 @@ func (v *view) Queues() []queueRow { return v.queues }
 
 func (v *view) readQueues() {
 	v.queues, v.down = nil, 0
-	for _, q := range v.page.data.queues() {
+	now := v.page.data.queues()
+	for _, q := range now.list {
 		if q.Down {
 			v.down++
 		}
 		if len(v.queues) < maxQueues {
-			v.queues = append(v.queues, queueRow{v, q})
+			v.queues = append(v.queues, queueRow{v, q, now.known})
 		}
 	}
 }

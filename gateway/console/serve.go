@@ -2,7 +2,9 @@ package console
 
 import (
 	"io"
+	"net"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -54,6 +56,10 @@ func (p *Page) pages() http.Handler {
 			http.Error(w, "No form of this page is so long.", http.StatusRequestEntityTooLarge)
 			return
 		}
+		if !p.named(r) {
+			http.Error(w, "The page is not at this name. Open it by its address, or add the name to admin.hosts of the gateway's configuration.", http.StatusMisdirectedRequest)
+			return
+		}
 		if p.sessions.find(r, false, time.Now()) != nil {
 			visit.Prove()
 		}
@@ -64,6 +70,23 @@ func (p *Page) pages() http.Handler {
 		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 		mux.ServeHTTP(w, r)
 	}))
+}
+
+// named reports whether the page is meant by the name in a request. A web page can make its
+// own name point here, and a browser would then let it read this one. Over TLS
+// it cannot: it has no certificate of ours.
+func (p *Page) named(r *http.Request) bool {
+	if r.TLS != nil {
+		return true
+	}
+	host := r.Host
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	if _, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil {
+		return true
+	}
+	return p.hosts[strings.ToLower(strings.TrimSuffix(host, "."))]
 }
 
 // inSession leads who has not logged in to the login, and refuses forms that are none

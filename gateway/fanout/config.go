@@ -3,7 +3,6 @@ package fanout
 import (
 	"errors"
 	"fmt"
-	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -268,16 +267,11 @@ func subscriberURL(text string, mode Mode) (*url.URL, error) {
 		return nil, errors.New("has a user in it: the signature says that the gateway sent it; take the user away")
 	case u.Fragment != "":
 		return nil, errors.New("has a # in it, which is never sent: take it away")
-	case u.Scheme == "http" && mode != Safe && !loopback(u.Hostname()):
+	case u.Scheme == "http" && mode != Safe && !shape.Loopback(u.Hostname()):
 		return nil, errors.New("begins with http://, and what followers write would travel in the clear: use https, or mode safe")
 	}
 	if u.Path == "" {
 		u.Path = "/"
 	}
 	return u, nil
-}
-
-func loopback(host string) bool {
-	addr, err := netip.ParseAddr(host)
-	return host == "localhost" || err == nil && addr.Unmap().IsLoopback()
 }

@@ -133,7 +133,7 @@ func (r *refusal) Error() string {
 	text += ")"
 	switch r.status {
 	case http.StatusUnauthorized:
-		text += ": no living client has the key in ZHONGKONG_GATEWAY_KEY (Config.Key): it is wrong, revoked or expired; its operator makes another one with zhongkong client add or client rotate"
+		text += ": the gateway refuses this program's key (ZHONGKONG_GATEWAY_KEY, Config.Key): it is wrong, revoked or expired; its operator makes another one with zhongkong client add or client rotate"
 	case http.StatusForbidden:
 		text += ": the client may not use this account, or the gateway does not have it; its operator sees it in zhongkong client list"
 	case http.StatusNotFound, http.StatusMethodNotAllowed:

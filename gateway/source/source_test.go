@@ -241,7 +241,7 @@ func TestKeys(t *testing.T) {
 			t.Error("the token at hand was given up")
 		}
 		pass(time.Until(start.Add(life)))
-		if err := w.noToken(revoked); err.Code != 40125 || !strings.Contains(err.Error(), "revoked") {
+		if err := w.noToken(revoked); err.Code != 40125 || !strings.Contains(err.Error(), "the gateway refuses this program's key") {
 			t.Error(err)
 		}
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/zhongkong-go/zhongkong/callback"
 	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/internal/environ"
 	"github.com/zhongkong-go/zhongkong/internal/shape"
 	"github.com/zhongkong-go/zhongkong/internal/weblogin"
 	"github.com/zhongkong-go/zhongkong/platform"
@@ -215,11 +216,12 @@ func (c Config) WithDefaults() Config {
 // validate names the field that is wrong, the variable that ConfigFromEnv fills
 // it from, and the rule it breaks; never the value of a secret.
 func (c Config) validate() error {
-	if err := c.validateShapes(); err != nil {
-		return err
+	account := environ.Account{
+		AppID: c.AppID, AppSecret: c.AppSecret, Gateway: c.Gateway, GatewayKey: c.GatewayKey, TokenAPI: c.TokenAPI,
+		Token: c.Token, PreviousToken: c.PreviousToken, AESKey: c.AESKey, PreviousAESKey: c.PreviousAESKey,
 	}
-	if err := c.validateAccount(); err != nil {
-		return err
+	if err := account.Check(); err != nil {
+		return fmt.Errorf("wechat: %w", err)
 	}
 	if err := c.validateCallback(); err != nil {
 		return err
@@ -243,50 +245,6 @@ func (c Config) validate() error {
 		if _, _, err := parseStoreURL(c.StoreURL); err != nil {
 			return err
 		}
-	}
-	return nil
-}
-
-// validateShapes finds values that are in each other's place.
-func (c Config) validateShapes() error {
-	err := shape.Check(
-		shape.Field{Name: "Config.AppID (WECHAT_APPID)", Kind: shape.AppID, Value: c.AppID},
-		shape.Field{Name: "Config.AppSecret (WECHAT_APPSECRET)", Kind: shape.AppSecret, Value: c.AppSecret.Reveal()},
-		shape.Field{Name: "Config.Token (WECHAT_TOKEN)", Kind: shape.Token, Value: c.Token.Reveal()},
-		shape.Field{Name: "Config.AESKey (WECHAT_AES_KEY)", Kind: shape.AESKey, Value: c.AESKey.Reveal()},
-		shape.Field{Name: "Config.GatewayKey (ZHONGKONG_GATEWAY_KEY)", Kind: shape.ClientKey, Value: c.GatewayKey.Reveal()},
-		shape.Field{Name: "Config.PreviousToken (WECHAT_TOKEN_PREVIOUS)", Kind: shape.Token, Value: c.PreviousToken.Reveal()},
-		shape.Field{Name: "Config.PreviousAESKey (WECHAT_AES_KEY_PREVIOUS)", Kind: shape.AESKey, Value: c.PreviousAESKey.Reveal()},
-	)
-	if err != nil {
-		return fmt.Errorf("wechat: %w", err)
-	}
-	return nil
-}
-
-func (c Config) validateAccount() error {
-	if c.AppID == "" {
-		return errors.New("wechat: Config.AppID (WECHAT_APPID) is empty: take it from the console, it begins with wx")
-	}
-	if strings.ContainsFunc(c.AppID, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) && r != '_' && r != '-' }) {
-		return fmt.Errorf("wechat: Config.AppID (WECHAT_APPID) is %s: it has other characters than letters and digits", shape.Show(c.AppID))
-	}
-	switch secret := c.AppSecret.Reveal(); {
-	case c.Gateway == "" && !c.GatewayKey.IsZero():
-		return errors.New("wechat: Config.GatewayKey (ZHONGKONG_GATEWAY_KEY) is set without Config.Gateway (ZHONGKONG_GATEWAY), the gateway's address")
-	case c.Gateway != "" && secret != "":
-		return errors.New("wechat: Config.Gateway (ZHONGKONG_GATEWAY) and Config.AppSecret (WECHAT_APPSECRET) are both set: with a gateway, take the AppSecret away from this program")
-	case c.Gateway != "" && c.GatewayKey.IsZero():
-		return errors.New("wechat: Config.GatewayKey (ZHONGKONG_GATEWAY_KEY) is empty: it is the client's key, which zhongkong client add prints")
-	case c.Gateway != "":
-	case secret == "":
-		return errors.New("wechat: Config.AppSecret (WECHAT_APPSECRET) is empty: take it from the console (开发密钥)")
-	case strings.ContainsFunc(secret, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }):
-		return errors.New("wechat: Config.AppSecret (WECHAT_APPSECRET) holds white space or a control character: copy it again")
-	}
-	if c.TokenAPI != platform.Stable && c.TokenAPI != platform.Classic {
-		return fmt.Errorf("wechat: Config.TokenAPI (WECHAT_TOKEN_API) is %s: it must be %q or %q",
-			shape.Show(string(c.TokenAPI)), platform.Stable, platform.Classic)
 	}
 	return nil
 }

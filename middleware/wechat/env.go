@@ -1,16 +1,13 @@
 package wechat
 
 import (
-	"encoding/base64"
 	"fmt"
-	"log/slog"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/internal/environ"
 	"github.com/zhongkong-go/zhongkong/internal/shape"
-	"github.com/zhongkong-go/zhongkong/platform"
 )
 
 // ConfigFromEnv takes a Config from the environment. A variable that is unset or
@@ -32,6 +29,7 @@ import (
 //	WECHAT_FRESHNESS         Freshness: 5m, or 0 to switch the check off
 //	ZHONGKONG_STORE          StoreURL: sqlite:… or memory:
 //	ZHONGKONG_SEAL_KEY       SealKeys: each 32 bytes in base64, separated by commas
+//	ZHONGKONG_SEAL_KEY_FILE  the same from a file
 //	ZHONGKONG_LOG_LEVEL      of Logger, which writes to stderr: debug, info, warn, error
 //
 // and those of [TimingFrom], of which a slow network needs ZHONGKONG_FETCH_TIMEOUT, if
@@ -44,77 +42,23 @@ func ConfigFromEnv() (Config, error) { return ConfigFrom(os.Getenv) }
 // that is not set: for programs that keep them elsewhere, or open a store on their
 // own and hide ZHONGKONG_STORE.
 func ConfigFrom(get func(name string) string) (Config, error) {
-	secret := func(name string) custody.Secret { return Secret(get(name)) }
-	c := Config{
-		AppID:          get("WECHAT_APPID"),
-		AppSecret:      secret("WECHAT_APPSECRET"),
-		Gateway:        get("ZHONGKONG_GATEWAY"),
-		GatewayKey:     secret("ZHONGKONG_GATEWAY_KEY"),
-		Token:          secret("WECHAT_TOKEN"),
-		PreviousToken:  secret("WECHAT_TOKEN_PREVIOUS"),
-		AESKey:         secret("WECHAT_AES_KEY"),
-		PreviousAESKey: secret("WECHAT_AES_KEY_PREVIOUS"),
-		TokenAPI:       platform.TokenAPI(get("WECHAT_TOKEN_API")),
-		APIBase:        get("WECHAT_API_BASE"),
-		Origin:         get("WECHAT_ORIGIN"),
-		OpenBase:       get("WECHAT_OPEN_BASE"),
-		StoreURL:       get("ZHONGKONG_STORE"),
+	a, err := environ.Read(get)
+	if err != nil {
+		return Config{}, fmt.Errorf("wechat: %w", err)
 	}
-	var err error
+	c := Config{
+		AppID: a.AppID, AppSecret: a.AppSecret, Gateway: a.Gateway, GatewayKey: a.GatewayKey,
+		Token: a.Token, PreviousToken: a.PreviousToken, AESKey: a.AESKey, PreviousAESKey: a.PreviousAESKey,
+		TokenAPI: a.TokenAPI, APIBase: a.APIBase, SealKeys: a.SealKeys, Timing: a.Timing, Logger: a.Logger,
+		Origin: get("WECHAT_ORIGIN"), OpenBase: get("WECHAT_OPEN_BASE"), StoreURL: get("ZHONGKONG_STORE"),
+	}
 	if c.Freshness, err = freshnessFrom(get); err != nil {
 		return Config{}, err
-	}
-	if c.SealKeys, err = sealKeysFrom(get); err != nil {
-		return Config{}, err
-	}
-	if c.Logger, err = loggerFrom(get); err != nil {
-		return Config{}, err
-	}
-	if c.Timing, err = TimingFrom(get); err != nil {
-		return Config{}, fmt.Errorf("wechat: %w", err)
 	}
 	if err := c.WithDefaults().validate(); err != nil {
 		return Config{}, err
 	}
 	return c, nil
-}
-
-// TimingFrom takes a [custody.Timing] from the variables of get, which returns "" for one
-// that is not set. Each is a positive duration such as 8s; one that is not set leaves its
-// field at the default.
-//
-//	ZHONGKONG_FETCH_TIMEOUT   FetchTimeout
-//	ZHONGKONG_SAVE_TIMEOUT    SaveTimeout
-//	ZHONGKONG_LEASE_TTL       LeaseTTL
-//	ZHONGKONG_STORE_TIMEOUT   StoreTimeout
-//	ZHONGKONG_PROBE_TIMEOUT   ProbeTimeout
-//	ZHONGKONG_STORE_PATIENCE  StorePatience
-//
-// An error names the variable.
-func TimingFrom(get func(name string) string) (custody.Timing, error) {
-	var t custody.Timing
-	for _, f := range []struct {
-		name  string
-		field *time.Duration
-	}{
-		{"ZHONGKONG_FETCH_TIMEOUT", &t.FetchTimeout},
-		{"ZHONGKONG_SAVE_TIMEOUT", &t.SaveTimeout},
-		{"ZHONGKONG_LEASE_TTL", &t.LeaseTTL},
-		{"ZHONGKONG_STORE_TIMEOUT", &t.StoreTimeout},
-		{"ZHONGKONG_PROBE_TIMEOUT", &t.ProbeTimeout},
-		{"ZHONGKONG_STORE_PATIENCE", &t.StorePatience},
-	} {
-		text := get(f.name)
-		if text == "" {
-			continue
-		}
-		d, err := time.ParseDuration(text)
-		if err != nil || d <= 0 {
-			return custody.Timing{}, fmt.Errorf("%s is %s: it must be a positive duration such as 8s or 500ms", f.name, shape.Show(text))
-		}
-		*f.field = d
-	}
-	return t, nil
 }
 
 func freshnessFrom(get func(string) string) (time.Duration, error) {
@@ -132,28 +76,16 @@ func freshnessFrom(get func(string) string) (time.Duration, error) {
 	return d, nil
 }
 
-func sealKeysFrom(get func(string) string) ([]custody.Secret, error) {
-	text := get("ZHONGKONG_SEAL_KEY")
-	if text == "" {
-		return nil, nil
-	}
-	var keys []custody.Secret
-	for encoded := range strings.SplitSeq(text, ",") {
-		key, err := base64.StdEncoding.DecodeString(strings.TrimSpace(encoded))
-		if err != nil || len(key) != 32 {
-			return nil, fmt.Errorf("wechat: ZHONGKONG_SEAL_KEY, key %d, is not base64 of 32 bytes: make one with openssl rand -base64 32", len(keys)+1)
-		}
-		keys = append(keys, Secret(string(key)))
-	}
-	return keys, nil
-}
-
-func loggerFrom(get func(string) string) (*slog.Logger, error) {
-	level := slog.LevelInfo
-	if text := get("ZHONGKONG_LOG_LEVEL"); text != "" {
-		if err := level.UnmarshalText([]byte(text)); err != nil {
-			return nil, fmt.Errorf("wechat: ZHONGKONG_LOG_LEVEL is %s: it must be debug, info, warn or error", shape.Show(text))
-		}
-	}
-	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})), nil
-}
+// TimingFrom takes a [custody.Timing] from the variables of get, which returns "" for one
+// that is not set. Each is a positive duration such as 8s; one that is not set leaves its
+// field at the default.
+//
+//	ZHONGKONG_FETCH_TIMEOUT   FetchTimeout
+//	ZHONGKONG_SAVE_TIMEOUT    SaveTimeout
+//	ZHONGKONG_LEASE_TTL       LeaseTTL
+//	ZHONGKONG_STORE_TIMEOUT   StoreTimeout
+//	ZHONGKONG_PROBE_TIMEOUT   ProbeTimeout
+//	ZHONGKONG_STORE_PATIENCE  StorePatience
+//
+// An error names the variable.
+func TimingFrom(get func(name string) string) (custody.Timing, error) { return environ.Timing(get) }

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"maps"
 	"net"
 	"net/http"
@@ -203,7 +202,7 @@ func (x *examination) certificate(context.Context) []Finding {
 		f.State, f.Cause, f.Found, f.Do = Problem, cause, found, do
 		return one(f)
 	}
-	if _, err := x.Settings.TLS.Config(slog.New(slog.DiscardHandler)); err != nil {
+	if err := x.Settings.TLS.Check(); err != nil {
 		what := printable(strings.TrimPrefix(err.Error(), "gateway: "))
 		return wrong("certificate_unusable", text("it cannot be used: %[1]s", "证书无法使用：%[1]s", what),
 			text("Correct tls.cert and tls.key in %s, or the files there.", "请修正 %s 中的 tls.cert 和 tls.key，或更换这些文件。", x.File))

@@ -1,0 +1,67 @@
+package gateway
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+)
+
+// TestSpoolShares: one client's bodies on the disk have a share of the room. What does not
+// fit streams and is sent once, or is refused where it has no length, and nothing of it
+// stays; others have room.
+func TestSpoolShares(t *testing.T) {
+	y := &relay{limits: Limits{BodyInMemory: 10, BodyOnDisk: 1000, Body: 10_000}, spools: spools{most: 400, of: map[string]int64{}}}
+	text := strings.Repeat("x", 100)
+	keep := func(client string, length int64) (*http.Request, func(), *refusal) {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", strings.NewReader(text))
+		r.ContentLength = length
+		done, refused := y.keepBody(&observed{ResponseWriter: httptest.NewRecorder(), client: client}, r)
+		return r, done, refused
+	}
+	read := func(body io.Reader) string {
+		t.Helper()
+		content, err := io.ReadAll(body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(content)
+	}
+	first, done, refused := keep("shop", -1)
+	if refused != nil || first.ContentLength != 100 || read(first.Body) != text {
+		t.Fatal(refused)
+	}
+	if _, _, refused := keep("shop", -1); refused == nil || refused.status != http.StatusServiceUnavailable || !strings.Contains(refused.why, "share") {
+		t.Errorf("a second one without a length: %v", refused)
+	}
+	streamed, doneStreamed, refused := keep("shop", 100)
+	if refused != nil || read(streamed.Body) != text {
+		t.Errorf("a second one with a length: %v", refused)
+	}
+	if _, err := streamed.GetBody(); !errors.Is(err, errOnce) {
+		t.Errorf("it can be sent twice: %v", err)
+	}
+	for _, other := range []string{"crm", "erp", ""} {
+		if _, done, refused := keep(other, -1); refused != nil {
+			t.Errorf("%q has no room: %v", other, refused)
+		} else {
+			defer done()
+		}
+	}
+	if _, _, refused := keep("late", -1); refused == nil || refused.status != http.StatusServiceUnavailable {
+		t.Errorf("beyond all the room: %v", refused)
+	}
+	doneStreamed()
+	done()
+	done()
+	again, done, refused := keep("shop", -1)
+	if refused != nil || read(again.Body) != text {
+		t.Errorf("when there is room again: %v", refused)
+	}
+	done()
+	if y.spools.of["shop"] != 0 || y.spools.all != 300 {
+		t.Errorf("what is left: %v of %d", y.spools.of, y.spools.all)
+	}
+}

@@ -104,8 +104,8 @@ func newRelay(d *desk, limits Limits, api *platform.API) *relay {
 
 // proxy returns what carries an account's calls to WeChat: a ReverseProxy over
 // the platform's Transport, which puts the token in, and recovers.
-func (y *relay) proxy(appID string) http.Handler {
-	return y.reverse(&platform.Transport{Base: y.upstream, Tokens: y.current(appID), API: y.api},
+func (y *relay) proxy(appID string, signer *platform.Signer) http.Handler {
+	return y.reverse(&platform.Transport{Base: y.upstream, Tokens: y.current(appID), API: y.api, Signer: signer},
 		func(*http.Request) *account { return y.accounts.find(appID) })
 }
 

@@ -49,8 +49,8 @@ type roster struct {
 	pushes    pushes
 	meter     *meter
 	scheduler *custody.Scheduler
-	trace     *custody.Trace                  // of all Keepers
-	proxy     func(appID string) http.Handler // carries an account's calls
+	trace     *custody.Trace                                           // of all Keepers
+	proxy     func(appID string, signer *platform.Signer) http.Handler // carries an account's calls
 	changed   func()
 	aside     func(func()) // does something in the background
 
@@ -214,12 +214,16 @@ func (r *roster) newAccount(spec Account) (*account, error) {
 	case spec.DailyFetches < 0:
 		kind.DailyFetches = 0
 	}
+	signer, err := spec.signer()
+	if err != nil {
+		return nil, err
+	}
 	tally := r.meter.add(spec.AppID) // before anything is told
 	keeper, err := r.keep(spec, r.api.Key(spec.AppID, spec.TokenAPI), kind)
 	if err != nil {
 		return nil, err
 	}
-	return &account{Account: spec, kind: kind, keeper: keeper, proxy: r.proxy(spec.AppID), tally: tally}, nil
+	return &account{Account: spec, kind: kind, keeper: keeper, proxy: r.proxy(spec.AppID, signer), tally: tally}, nil
 }
 
 func (r *roster) keep(spec Account, key custody.Key, kind custody.Kind) (*custody.Keeper, error) {

@@ -62,6 +62,9 @@ func (f accountFile) foreign() (path string, found bool) {
 			return s.path, true
 		}
 	}
+	if f.Signing != nil {
+		return ".signing", true
+	}
 	return "", false
 }
 

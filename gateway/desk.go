@@ -28,9 +28,9 @@ type desk struct {
 	accounts *roster
 	clients  directory
 	attempts *clients.Attempts
-	journal  *journal.Journal // of clients
+	journal  *journal.Journal
 	logins   logins     // nil: there are none
-	keyless  *gate.Room // of calls without a key
+	visitors *gate.Room // browsers that log in, and pages that ask without a key
 	meter    *meter
 	log      *slog.Logger
 
@@ -59,7 +59,7 @@ type directory interface {
 func newDesk(cfg Config, api *platform.API) *desk {
 	d := &desk{
 		attempts: clients.NewAttempts(cfg.Logger), journal: journal.New(cfg.Store.(store.Ledger), cfg.Logger, cfg.Journal...),
-		keyless: gate.NewRoom(maxKeyless, 0, nil), meter: newMeter(), log: cfg.Logger,
+		visitors: gate.NewRoom(maxVisitors, 0, nil), meter: newMeter(), log: cfg.Logger,
 	}
 	d.accounts = &roster{
 		cfg: cfg, api: api, meter: d.meter, scheduler: custody.NewScheduler(custody.SchedulerConfig{}), aside: d.background.Go,

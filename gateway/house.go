@@ -14,6 +14,10 @@ import (
 	"github.com/zhongkong-go/zhongkong/platform"
 )
 
+// maxVisitors is how many browsers and pages without a key are served at once; of more, the
+// oldest go, of the address that has most.
+const maxVisitors = 256
+
 // logins is what a gateway needs of package login.
 type logins interface {
 	ServeHTTP(http.ResponseWriter, *http.Request)
@@ -94,7 +98,7 @@ func (d *desk) noteSecret(ctx context.Context, client, appID, path string) {
 func (f *front) serveLogin(w *observed, r *http.Request) {
 	ctx, cancel := context.WithCancelCause(r.Context())
 	defer cancel(nil)
-	defer f.keyless.Enter(gate.Address(r.RemoteAddr), func() { cancel(errCrowded) }).Exit()
+	defer f.visitors.Enter(gate.Address(r.RemoteAddr), func() { cancel(errCrowded) }).Exit()
 	f.logins.ServeHTTP(w, r.WithContext(ctx))
 }
 
@@ -187,7 +191,7 @@ func (p *programs) apiJSConfig(w *observed, r *http.Request, _ caller) *refusal 
 		}
 		leave, done := context.WithCancelCause(ctx)
 		defer done(nil)
-		defer p.keyless.Enter(gate.Address(r.RemoteAddr), func() { done(errCrowded) }).Exit()
+		defer p.visitors.Enter(gate.Address(r.RemoteAddr), func() { done(errCrowded) }).Exit()
 		ctx = leave
 	}
 	ticket, err := p.current(appID).ticket(ctx, platform.JSAPITicket)

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -342,5 +344,53 @@ func TestSites(t *testing.T) {
 	}
 	if err := w.clients().SetSites(t.Context(), "shop", []string{"x"}, nil); err == nil {
 		t.Error("anything is taken")
+	}
+}
+
+// TestGatewaySigns: calls of configured paths are signed and encrypted for programs that know
+// nothing of it, and the answers are verified and decrypted.
+func TestGatewaySigns(t *testing.T) {
+	const path = "/cgi-bin/openapi/quota/get"
+	keys, err := simulator.MakeUpSigning(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	folder := t.TempDir()
+	for name, text := range map[string]string{"app.pem": keys.AppKey, "wechat.pem": keys.Certificate, "key": keys.SymmetricKey} {
+		if err := os.WriteFile(filepath.Join(folder, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	file := "accounts:\n  - appid: " + appID + "\n    secret: " + appSecret + "\n    signing:\n      symmetric_serial: \"" + keys.SymmetricSerial +
+		"\"\n      symmetric_key: {file: key}\n      private_key: app.pem\n      certificates: {\"" + keys.Serial + "\": wechat.pem}\n      paths: [" + path + "]\n"
+	settings, err := gateway.ParseSettings([]byte(file), folder, lookUp(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := newWorld(t, simulator.Options{}, func(c *gateway.Config) { c.Accounts = settings.Accounts })
+	if err := w.wx.Update(appID, func(a *simulator.Account) { a.Signing = &keys.Signing }); err != nil {
+		t.Fatal(err)
+	}
+	key := w.client(gateway.Client{Name: "shop"})
+	got := w.post(path+"?access_token="+w.token(key), `{"cgi_path":"/cgi-bin/token"}`, "Content-Type", "application/json")
+	if got.status != http.StatusOK || !strings.Contains(got.body, "daily_limit") {
+		t.Errorf("%d %s", got.status, got.body)
+	}
+	for _, e := range w.wx.Events() {
+		if e.Path == path && (strings.Contains(e.Request, "cgi_path") || strings.Contains(e.Response, "daily_limit")) {
+			t.Errorf("in the clear: %s, %s", e.Request, e.Response)
+		}
+	}
+	if err := w.wx.Update(appID, func(a *simulator.Account) { a.Signing.SymmetricSerial = "another" }); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.post(path+"?access_token="+w.token(key), `{"cgi_path":"/cgi-bin/token"}`); got.Errcode != 40235 {
+		t.Errorf("another key: %s", got.body)
+	}
+	w.mustNotShow(key, keys.SymmetricKey)
+	for _, wrong := range []string{strings.Replace(file, "app.pem", "none.pem", 1), strings.Replace(file, "app.pem", "wechat.pem", 1), strings.Replace(file, "file: key", "file: app.pem", 1)} {
+		if _, err := gateway.ParseSettings([]byte(wrong), folder, lookUp(nil)); err == nil || !strings.Contains(err.Error(), "line ") || !strings.Contains(err.Error(), "signing") {
+			t.Errorf("%v", err)
+		}
 	}
 }

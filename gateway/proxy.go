@@ -45,7 +45,7 @@ const (
 // WeChat: code2Session, 网页授权, clearQuotaByAppSecret, 第三方平台.
 var secretPaths = map[string]bool{
 	"/sns/jscode2session":                      true,
-	userTokenPath:                              true,
+	"/sns/oauth2/access_token":                 true, // userTokenPath
 	"/cgi-bin/clear_quota/v2":                  true,
 	componentPath:                              true,
 	"/cgi-bin/component/api_start_push_ticket": true,
@@ -79,14 +79,15 @@ type relay struct {
 	api      *platform.API
 	upstream http.RoundTripper
 	bare     http.Handler // the proxy for calls without the account's token
-	waiting  *gate.Room   // of calls without a key, while WeChat has them
+	keyless  *gate.Room   // of calls without a key, while they are taken and answered
+	waiting  *gate.Room   // and while WeChat has them
 	spools   spools
 }
 
 func newRelay(d *desk, limits Limits, api *platform.API) *relay {
 	r := &relay{
 		desk: d, limits: limits, api: api, upstream: watched{api.RoundTripper()},
-		waiting: gate.NewRoom(maxWaiting, 0, nil),
+		keyless: gate.NewRoom(maxKeyless, 0, nil), waiting: gate.NewRoom(maxWaiting, 0, nil),
 		spools: spools{most: limits.Spool, of: map[string]int64{}},
 	}
 	r.bare = r.reverse(&bare{r.upstream}, func(r *http.Request) *account {
@@ -98,8 +99,8 @@ func newRelay(d *desk, limits Limits, api *platform.API) *relay {
 
 // proxy returns what carries an account's calls to WeChat: a ReverseProxy over
 // the platform's Transport, which puts the token in, and recovers.
-func (y *relay) proxy(appID string) http.Handler {
-	return y.reverse(&platform.Transport{Base: y.upstream, Tokens: y.current(appID), API: y.api},
+func (y *relay) proxy(appID string, signer *platform.Signer) http.Handler {
+	return y.reverse(&platform.Transport{Base: y.upstream, Tokens: y.current(appID), API: y.api, Signer: signer},
 		func(*http.Request) *account { return y.accounts.find(appID) })
 }
 

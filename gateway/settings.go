@@ -39,6 +39,11 @@ type Account struct {
 	// 5,000 (stable) or 1,800 (classic); a negative value means no limit.
 	DailyFetches int
 
+	// Signing signs and encrypts the calls of its paths (服务端 API 签名加密), whichever program
+	// makes them, and verifies and decrypts the answers. Its AppID may be left empty. A call
+	// that its program has signed passes untouched. Nil does nothing.
+	Signing *platform.Signing
+
 	// Callback is what WeChat pushes, and to whom it goes. Nil means that the gateway
 	// takes no pushes of the account.
 	Callback *Callback
@@ -64,7 +69,8 @@ func (a Account) typed() error {
 
 // equal leaves Callback out: its change touches no token.
 func (a Account) equal(b Account) bool {
-	return a.AppID == b.AppID && a.TokenAPI == b.TokenAPI && a.DailyFetches == b.DailyFetches && a.Secret.Equal(b.Secret)
+	return a.AppID == b.AppID && a.TokenAPI == b.TokenAPI && a.DailyFetches == b.DailyFetches && a.Secret.Equal(b.Secret) &&
+		sameSigning(a.Signing, b.Signing)
 }
 
 // Settings are what a configuration file says:
@@ -243,6 +249,7 @@ type (
 		Secret       secretSource  `yaml:"secret"`
 		TokenAPI     string        `yaml:"token_api"`
 		DailyFetches int           `yaml:"daily_fetches"`
+		Signing      *signingFile  `yaml:"signing"`
 		Callback     *callbackFile `yaml:"callback"`
 
 		without bool // the AppSecret is not needed
@@ -399,7 +406,7 @@ func (p *Parts) leave(file *settingsFile) {
 	file.Admin, file.Journal = adminFile{}, journalFile{}
 	for i := range file.Accounts {
 		a := &file.Accounts[i]
-		a.Callback = nil
+		a.Callback, a.Signing = nil, nil
 		if p.Secret == nil || !p.Secret(a.AppID) {
 			a.Secret, a.without = secretSource{}, true
 		}
@@ -602,6 +609,11 @@ func (f accountFile) read(folder string, env func(string) (string, bool), at fun
 	}
 	if a.TokenAPI, err = platform.ParseTokenAPI(f.TokenAPI); err != nil {
 		return a, at(".token_api", fmt.Errorf("%s", strings.TrimPrefix(err.Error(), "platform: ")))
+	}
+	if f.Signing != nil {
+		if a.Signing, err = f.Signing.read(a.AppID, folder, env); err != nil {
+			return a, at(".signing", fmt.Errorf("%s: %w", f.AppID, err))
+		}
 	}
 	if callbackErr == nil && a.Callback != nil {
 		callbackErr = a.Callback.Check(a.AppID)

@@ -180,7 +180,8 @@ func ParseReturn(address string) (*url.URL, error) {
 		u.Path = "/"
 	}
 	escaped := strings.ToLower(u.EscapedPath())
-	if !plainPath(u.Path) || strings.Contains(escaped, "%2f") || strings.Contains(escaped, "%5c") || strings.ContainsFunc(u.Path, unicode.IsControl) {
+	hidden := strings.Contains(escaped, "%2f") || strings.Contains(escaped, "%5c")
+	if !plainPath(u.Path) || hidden || strings.ContainsFunc(u.Path, unicode.IsControl) {
 		return nil, errors.New("has a path that programs might read in two ways")
 	}
 	return u, nil

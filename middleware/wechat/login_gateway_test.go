@@ -1,11 +1,10 @@
 package wechat_test
 
 import (
-	"errors"
+	"context"
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/zhongkong-go/zhongkong/gateway"
 	"github.com/zhongkong-go/zhongkong/middleware/wechat"
@@ -47,21 +46,51 @@ func TestLoginWebsiteBesideGateway(t *testing.T) {
 	}
 }
 
-// TestSigningThroughGateway: a gateway carries a signed call as it is.
+// TestSigningThroughGateway: a gateway carries a signed call as it is, and its answer too.
 func TestSigningThroughGateway(t *testing.T) {
 	t.Chdir(t.TempDir())
+	const path = "/cgi-bin/openapi/quota/get"
 	b := newBehind(t)
 	cfg := b.config(b.client(gateway.Client{Name: "shop"}))
-	cfg.Signing = signing(t, time.Now().Add(365*24*time.Hour))
-	cfg.Signing.Paths = []string{"/cgi-bin/openapi/rid/get"}
-	var refusal *platform.Error
-	err := newClient(t, cfg).Post(t.Context(), cfg.Signing.Paths[0], map[string]string{"rid": "private"}, nil)
-	if !errors.As(err, &refusal) || refusal.Code != 76002 { // which the simulator, who signs nothing, may say unsigned
-		t.Errorf("%v", err)
+	cfg.Signing = madeUpSigning(t, b.wx.Simulator, path)
+	var out struct {
+		Quota struct {
+			Limit int `json:"daily_limit"`
+		} `json:"quota"`
+	}
+	if err := newClient(t, cfg).Post(t.Context(), path, map[string]string{"cgi_path": "/cgi-bin/token"}, &out); err != nil || out.Quota.Limit == 0 {
+		t.Errorf("%+v, %v", out, err)
 	}
 	for _, e := range b.wx.Events() {
-		if e.Path == cfg.Signing.Paths[0] && (!strings.HasPrefix(e.Request, `{"iv":"`) || strings.Contains(e.Request, "private")) {
-			t.Errorf("WeChat got %s", e.Request)
+		if e.Path == path && (!strings.HasPrefix(e.Response, `{"iv":"`) || strings.Contains(e.Response, "daily_limit")) {
+			t.Errorf("WeChat answered %s", e.Response)
 		}
+	}
+}
+
+// TestMiniFromGateway: a mini program's server without an AppSecret does all with its
+// client's key.
+func TestMiniFromGateway(t *testing.T) {
+	t.Chdir(t.TempDir())
+	b := newBehind(t)
+	if err := b.wx.Update(testAppID, func(a *simulator.Account) { a.Kind = simulator.MiniProgram }); err != nil {
+		t.Fatal(err)
+	}
+	client := newClient(t, b.config(b.client(gateway.Client{Name: "shop"})))
+	var session platform.MiniSession
+	r := miniEngine(client, func(_ context.Context, _ *wechat.User, s platform.MiniSession) error {
+		session = s
+		return nil
+	})
+	_, token, _ := postLogin(t, r, b.wx.MiniCode(testAppID, ""))
+	openid := b.wx.Account().Followers[0]
+	if status, page := getMe(t, r, "Bearer "+token); status != http.StatusOK || !strings.Contains(page, openid) {
+		t.Errorf("%d %s", status, page)
+	}
+	if valid, err := client.CheckSession(t.Context(), openid, session.Key); err != nil || !valid {
+		t.Errorf("CheckSession: %v, %v", valid, err)
+	}
+	if phone, err := client.PhoneNumber(t.Context(), b.wx.PhoneCode(testAppID, openid)); err != nil || phone.PureNumber != simulator.PhoneNumber(openid) {
+		t.Errorf("PhoneNumber: %+v, %v", phone, err)
 	}
 }

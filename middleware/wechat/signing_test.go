@@ -50,6 +50,8 @@ type recorder struct {
 	path   string
 	header http.Header
 	body   string
+
+	unsigned bool // from now on answers arrive without their signature
 }
 
 func (r *recorder) RoundTrip(req *http.Request) (*http.Response, error) {
@@ -61,18 +63,43 @@ func (r *recorder) RoundTrip(req *http.Request) (*http.Response, error) {
 		r.header, r.body = req.Header, string(body)
 		req.Body = io.NopCloser(bytes.NewReader(body))
 	}
-	return r.RoundTripper.RoundTrip(req)
+	res, err := r.RoundTripper.RoundTrip(req)
+	if err == nil && r.unsigned && req.URL.Path == r.path {
+		res.Header.Del("Wechatmp-Signature")
+	}
+	return res, err
+}
+
+// madeUpSigning are keys that the simulator has too, for calls of a path.
+func madeUpSigning(t *testing.T, wx *simulator.Simulator, path string) *platform.Signing {
+	t.Helper()
+	keys, err := simulator.MakeUpSigning(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := wx.Update(testAppID, func(a *simulator.Account) { a.Signing = &keys.Signing }); err != nil {
+		t.Fatal(err)
+	}
+	return &platform.Signing{
+		SymmetricSerial: keys.SymmetricSerial, SymmetricKey: wechat.Secret(keys.SymmetricKey), PrivateKey: wechat.Secret(keys.AppKey),
+		Certificates: map[string]string{keys.Serial: keys.Certificate}, Paths: []string{path},
+	}
 }
 
 // TestSigning: a call is encrypted on its way, and an answer that is not signed is an error.
 func TestSigning(t *testing.T) {
 	log := new(logtest.Log)
-	cfg, _ := inMemory(t, config(), simulator.Options{Accounts: miniAccount()})
+	cfg, wx := inMemory(t, config(), simulator.Options{Accounts: miniAccount()})
 	cfg.Logger = log.Logger(slog.LevelInfo)
-	cfg.Signing = signing(t, time.Now().Add(59*24*time.Hour))
 	wire := &recorder{RoundTripper: cfg.Transport, path: "/wxa/getuserriskrank"}
+	cfg.Signing = madeUpSigning(t, wx.Simulator, wire.path)
+	cfg.Signing.Certificates["2"] = signing(t, time.Now().Add(59*24*time.Hour)).Certificates["2"]
 	cfg.Transport = wire
 	client := newClient(t, cfg)
+	if err := client.Post(t.Context(), wire.path, map[string]string{"openid": "o-private"}, nil); err != nil {
+		t.Errorf("a signed call: %v", err)
+	}
+	wire.unsigned = true
 	var refused *platform.SignatureError
 	if err := client.Post(t.Context(), wire.path, map[string]string{"openid": "o-private"}, nil); !errors.As(err, &refused) || !refused.Sent {
 		t.Errorf("an answer that is not signed: %v", err)

@@ -11,6 +11,7 @@ import (
 	"github.com/zhongkong-go/zhongkong/cmd/zhongkong/internal/doctor"
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/gateway"
+	"github.com/zhongkong-go/zhongkong/internal/named"
 	"github.com/zhongkong-go/zhongkong/internal/network"
 	"github.com/zhongkong-go/zhongkong/middleware/wechat"
 )
@@ -175,7 +176,7 @@ func (c *doctorAllCmd) fromFile(t *terminal, o *doctor.Options) (err error) {
 		o.Settings, err = gateway.ReadSettings(c.Config)
 	}
 	if err != nil {
-		return fmt.Errorf("%s", strings.TrimPrefix(err.Error(), "gateway: "))
+		return named.Plain(err)
 	}
 	if o.Settings.Listen == "" {
 		o.Settings.Listen = defaultListen
@@ -227,7 +228,7 @@ func fromVariables(t *terminal, o *doctor.Options) error {
 		return value
 	})
 	if err != nil {
-		return fmt.Errorf("%s", strings.TrimPrefix(err.Error(), "wechat: "))
+		return named.Plain(err)
 	}
 	cfg.Logger = slog.New(slog.DiscardHandler)
 	cfg = cfg.WithDefaults()

@@ -16,6 +16,7 @@ import (
 
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/gateway/source"
+	"github.com/zhongkong-go/zhongkong/internal/named"
 	"github.com/zhongkong-go/zhongkong/internal/network"
 	"github.com/zhongkong-go/zhongkong/middleware/wechat"
 )
@@ -39,7 +40,7 @@ func viaSource(t *terminal) (*remote, error) {
 		return value
 	})
 	if err != nil {
-		return nil, mistake("%s", strings.TrimPrefix(err.Error(), "wechat: "))
+		return nil, usageError{named.Plain(err)}
 	}
 	return &remote{cfg.WithDefaults()}, nil
 }

@@ -2,7 +2,6 @@ package wechat
 
 import (
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/zhongkong-go/zhongkong/callback"
 	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/internal/named"
 	"github.com/zhongkong-go/zhongkong/internal/shape"
 	"github.com/zhongkong-go/zhongkong/platform"
 )
@@ -234,7 +234,7 @@ func (c Config) validate() error {
 		return err
 	}
 	if _, err := platform.New(platform.Config{Base: c.APIBase}); err != nil {
-		return fmt.Errorf("wechat: Config.APIBase (WECHAT_API_BASE) %s", strings.TrimPrefix(err.Error(), "platform: Config.Base "))
+		return named.Errorf("wechat", "Config.APIBase (WECHAT_API_BASE) %s", strings.TrimPrefix(err.Error(), "platform: Config.Base "))
 	}
 	if err := c.validateLogin(); err != nil {
 		return err
@@ -243,10 +243,10 @@ func (c Config) validate() error {
 		return err
 	}
 	if c.Store != nil && c.StoreURL != "" {
-		return errors.New("wechat: Config.Store and Config.StoreURL are both set: give the one or the other")
+		return named.Errorf("wechat", "Config.Store and Config.StoreURL are both set: give the one or the other")
 	}
 	if c.Endpoint.Verifier != nil || c.Endpoint.Router != nil {
-		return errors.New("wechat: Config.Endpoint has a Verifier or a Router: set Config.Token, Config.AESKey and Config.Messages instead")
+		return named.Errorf("wechat", "Config.Endpoint has a Verifier or a Router: set Config.Token, Config.AESKey and Config.Messages instead")
 	}
 	if c.Store == nil {
 		if _, _, err := parseStoreURL(c.StoreURL); err != nil {
@@ -268,37 +268,37 @@ func (c Config) validateShapes() error {
 		shape.Field{Name: "Config.PreviousAESKey (WECHAT_AES_KEY_PREVIOUS)", Kind: shape.AESKey, Value: c.PreviousAESKey.Reveal()},
 	)
 	if err != nil {
-		return fmt.Errorf("wechat: %w", err)
+		return named.Errorf("wechat", "%w", err)
 	}
 	return nil
 }
 
 func (c Config) validateAccount() error {
 	if c.AppID == "" {
-		return errors.New("wechat: Config.AppID (WECHAT_APPID) is empty: take it from the console, it begins with wx")
+		return named.Errorf("wechat", "Config.AppID (WECHAT_APPID) is empty: take it from the console, it begins with wx")
 	}
 	if strings.ContainsFunc(c.AppID, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) && r != '_' && r != '-' }) {
-		return fmt.Errorf("wechat: Config.AppID (WECHAT_APPID) is %s: it has other characters than letters and digits", shape.Show(c.AppID))
+		return named.Errorf("wechat", "Config.AppID (WECHAT_APPID) is %s: it has other characters than letters and digits", shape.Show(c.AppID))
 	}
 	switch secret := c.AppSecret.Reveal(); {
 	case c.Gateway == "" && c.GatewayCA != "":
-		return errors.New("wechat: Config.GatewayCA (ZHONGKONG_GATEWAY_CA) is set without Config.Gateway (ZHONGKONG_GATEWAY), the gateway's address")
+		return named.Errorf("wechat", "Config.GatewayCA (ZHONGKONG_GATEWAY_CA) is set without Config.Gateway (ZHONGKONG_GATEWAY), the gateway's address")
 	case c.GatewayCA != "" && c.GatewayTransport != nil:
-		return errors.New("wechat: Config.GatewayCA and Config.GatewayTransport are both set: give the one or the other")
+		return named.Errorf("wechat", "Config.GatewayCA and Config.GatewayTransport are both set: give the one or the other")
 	case c.Gateway == "" && !c.GatewayKey.IsZero():
-		return errors.New("wechat: Config.GatewayKey (ZHONGKONG_GATEWAY_KEY) is set without Config.Gateway (ZHONGKONG_GATEWAY), the gateway's address")
+		return named.Errorf("wechat", "Config.GatewayKey (ZHONGKONG_GATEWAY_KEY) is set without Config.Gateway (ZHONGKONG_GATEWAY), the gateway's address")
 	case c.Gateway != "" && secret != "":
-		return errors.New("wechat: Config.Gateway (ZHONGKONG_GATEWAY) and Config.AppSecret (WECHAT_APPSECRET) are both set: with a gateway, take the AppSecret away from this program")
+		return named.Errorf("wechat", "Config.Gateway (ZHONGKONG_GATEWAY) and Config.AppSecret (WECHAT_APPSECRET) are both set: with a gateway, take the AppSecret away from this program")
 	case c.Gateway != "" && c.GatewayKey.IsZero():
-		return errors.New("wechat: Config.GatewayKey (ZHONGKONG_GATEWAY_KEY) is empty: it is the client's key, which zhongkong client add prints")
+		return named.Errorf("wechat", "Config.GatewayKey (ZHONGKONG_GATEWAY_KEY) is empty: it is the client's key, which zhongkong client add prints")
 	case c.Gateway != "":
 	case secret == "":
-		return errors.New("wechat: Config.AppSecret (WECHAT_APPSECRET) is empty: take it from the console (开发密钥)")
+		return named.Errorf("wechat", "Config.AppSecret (WECHAT_APPSECRET) is empty: take it from the console (开发密钥)")
 	case strings.ContainsFunc(secret, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }):
-		return errors.New("wechat: Config.AppSecret (WECHAT_APPSECRET) holds white space or a control character: copy it again")
+		return named.Errorf("wechat", "Config.AppSecret (WECHAT_APPSECRET) holds white space or a control character: copy it again")
 	}
 	if c.TokenAPI != platform.Stable && c.TokenAPI != platform.Classic {
-		return fmt.Errorf("wechat: Config.TokenAPI (WECHAT_TOKEN_API) is %s: it must be %q or %q",
+		return named.Errorf("wechat", "Config.TokenAPI (WECHAT_TOKEN_API) is %s: it must be %q or %q",
 			shape.Show(string(c.TokenAPI)), platform.Stable, platform.Classic)
 	}
 	return nil
@@ -314,11 +314,11 @@ func (c Config) signer() (*platform.Signer, error) {
 		signing.AppID = c.AppID
 	}
 	if signing.AppID != c.AppID {
-		return nil, fmt.Errorf("wechat: Config.Signing.AppID is %q, and Config.AppID %q: leave it empty", signing.AppID, c.AppID)
+		return nil, named.Errorf("wechat", "Config.Signing.AppID is %q, and Config.AppID %q: leave it empty", signing.AppID, c.AppID)
 	}
 	signer, err := platform.NewSigner(signing)
 	if err != nil {
-		return nil, fmt.Errorf("wechat: Config.%s", strings.TrimPrefix(err.Error(), "platform: "))
+		return nil, named.Errorf("wechat", "Config.%s", strings.TrimPrefix(err.Error(), "platform: "))
 	}
 	return signer, nil
 }
@@ -334,7 +334,7 @@ func (c Config) validateLogin() error {
 		}
 		if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "" || f.value != u.Scheme+"://"+u.Host ||
 			strings.ContainsFunc(u.Host, func(r rune) bool { return r <= ' ' || r > '~' }) {
-			return fmt.Errorf("wechat: Config.%s has to be https:// or http:// and a host, with nothing behind, such as %s", f.name, f.example)
+			return named.Errorf("wechat", "Config.%s has to be https:// or http:// and a host, with nothing behind, such as %s", f.name, f.example)
 		}
 	}
 	return nil
@@ -342,10 +342,10 @@ func (c Config) validateLogin() error {
 
 func (c Config) validateCallback() error {
 	if c.Token.IsZero() && !c.PreviousToken.IsZero() {
-		return errors.New("wechat: Config.PreviousToken (WECHAT_TOKEN_PREVIOUS) is set without Config.Token (WECHAT_TOKEN)")
+		return named.Errorf("wechat", "Config.PreviousToken (WECHAT_TOKEN_PREVIOUS) is set without Config.Token (WECHAT_TOKEN)")
 	}
 	if c.AESKey.IsZero() && !c.PreviousAESKey.IsZero() {
-		return errors.New("wechat: Config.PreviousAESKey (WECHAT_AES_KEY_PREVIOUS) is set without Config.AESKey (WECHAT_AES_KEY)")
+		return named.Errorf("wechat", "Config.PreviousAESKey (WECHAT_AES_KEY_PREVIOUS) is set without Config.AESKey (WECHAT_AES_KEY)")
 	}
 	for _, f := range []struct {
 		name string
@@ -358,15 +358,15 @@ func (c Config) validateCallback() error {
 			continue
 		}
 		if _, err := callback.NewVerifier(callback.Config{AppID: c.AppID, Token: f.key, AESKey: f.key}); err != nil {
-			return fmt.Errorf("wechat: Config.%s cannot be used: %w", f.name, errors.Unwrap(err))
+			return named.Errorf("wechat", "Config.%s cannot be used: %w", f.name, errors.Unwrap(err))
 		}
 	}
 	if !strings.HasPrefix(c.CallbackPath, "/") || strings.ContainsAny(c.CallbackPath, "?#") {
-		return fmt.Errorf("wechat: Config.CallbackPath is %s: it must begin with a slash and hold no query", shape.Show(c.CallbackPath))
+		return named.Errorf("wechat", "Config.CallbackPath is %s: it must begin with a slash and hold no query", shape.Show(c.CallbackPath))
 	}
 	for segment := range strings.SplitSeq(c.CallbackPath, "/") {
 		if strings.HasPrefix(segment, ":") || strings.HasPrefix(segment, "*") {
-			return fmt.Errorf("wechat: Config.CallbackPath is %q: it is compared as it is, so that the wildcard %s matches nothing; "+
+			return named.Errorf("wechat", "Config.CallbackPath is %q: it is compared as it is, so that the wildcard %s matches nothing; "+
 				"register client.Callback() at a route with wildcards instead", c.CallbackPath, segment)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/internal/named"
 	"github.com/zhongkong-go/zhongkong/internal/shape"
 	"github.com/zhongkong-go/zhongkong/platform"
 )
@@ -73,7 +74,7 @@ func ConfigFrom(get func(name string) string) (Config, error) {
 		return Config{}, err
 	}
 	if c.Timing, err = TimingFrom(get); err != nil {
-		return Config{}, fmt.Errorf("wechat: %w", err)
+		return Config{}, named.Errorf("wechat", "%w", err)
 	}
 	if err := c.WithDefaults().validate(); err != nil {
 		return Config{}, err
@@ -126,7 +127,7 @@ func freshnessFrom(get func(string) string) (time.Duration, error) {
 	}
 	d, err := time.ParseDuration(text)
 	if err != nil || d < 0 {
-		return 0, fmt.Errorf("wechat: WECHAT_FRESHNESS is %s: it must be a duration such as 5m, or 0 to accept pushes of any age", shape.Show(text))
+		return 0, named.Errorf("wechat", "WECHAT_FRESHNESS is %s: it must be a duration such as 5m, or 0 to accept pushes of any age", shape.Show(text))
 	}
 	if d == 0 {
 		return -1, nil
@@ -143,7 +144,7 @@ func sealKeysFrom(get func(string) string) ([]custody.Secret, error) {
 	for encoded := range strings.SplitSeq(text, ",") {
 		key, err := base64.StdEncoding.DecodeString(strings.TrimSpace(encoded))
 		if err != nil || len(key) != 32 {
-			return nil, fmt.Errorf("wechat: ZHONGKONG_SEAL_KEY, key %d, is not base64 of 32 bytes: make one with openssl rand -base64 32", len(keys)+1)
+			return nil, named.Errorf("wechat", "ZHONGKONG_SEAL_KEY, key %d, is not base64 of 32 bytes: make one with openssl rand -base64 32", len(keys)+1)
 		}
 		keys = append(keys, Secret(string(key)))
 	}
@@ -154,7 +155,7 @@ func loggerFrom(get func(string) string) (*slog.Logger, error) {
 	level := slog.LevelInfo
 	if text := get("ZHONGKONG_LOG_LEVEL"); text != "" {
 		if err := level.UnmarshalText([]byte(text)); err != nil {
-			return nil, fmt.Errorf("wechat: ZHONGKONG_LOG_LEVEL is %s: it must be debug, info, warn or error", shape.Show(text))
+			return nil, named.Errorf("wechat", "ZHONGKONG_LOG_LEVEL is %s: it must be debug, info, warn or error", shape.Show(text))
 		}
 	}
 	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})), nil

@@ -275,7 +275,7 @@ func (c Config) validateShapes() error {
 
 func (c Config) validateAccount() error {
 	if c.AppID == "" {
-		return named.Errorf("wechat", "Config.AppID (WECHAT_APPID) is empty: take it from the console, it begins with wx")
+		return named.Errorf("wechat", "Config.AppID (WECHAT_APPID) is empty: take it from the console, it begins with wx; without an account, zhongkong simulate makes one up for this machine")
 	}
 	if strings.ContainsFunc(c.AppID, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) && r != '_' && r != '-' }) {
 		return named.Errorf("wechat", "Config.AppID (WECHAT_APPID) is %s: it has other characters than letters and digits", shape.Show(c.AppID))

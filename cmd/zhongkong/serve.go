@@ -263,7 +263,10 @@ type service struct {
 func (s *service) run(ctx context.Context, t *terminal, started func(base string)) (err error) {
 	store := s.store
 	if store == nil {
-		if store, err = open.Open(ctx, s.settings.Store, open.Options{Logger: s.log}); err != nil {
+		waiting := time.AfterFunc(quiet, func() { s.log.Warn("waiting for the store, which has not answered yet") })
+		store, err = open.Open(ctx, s.settings.Store, open.Options{Logger: s.log})
+		waiting.Stop()
+		if err != nil {
 			return err
 		}
 		defer func() { err = errors.Join(err, store.Close()) }()

@@ -230,6 +230,9 @@ func (c Config) validate() error {
 	if err := c.validateAccount(); err != nil {
 		return err
 	}
+	if err := c.validateGatewayCA(); err != nil {
+		return err
+	}
 	if err := c.validateCallback(); err != nil {
 		return err
 	}
@@ -281,10 +284,6 @@ func (c Config) validateAccount() error {
 		return named.Errorf("wechat", "Config.AppID (WECHAT_APPID) is %s: it has other characters than letters and digits", shape.Show(c.AppID))
 	}
 	switch secret := c.AppSecret.Reveal(); {
-	case c.Gateway == "" && c.GatewayCA != "":
-		return named.Errorf("wechat", "Config.GatewayCA (ZHONGKONG_GATEWAY_CA) is set without Config.Gateway (ZHONGKONG_GATEWAY), the gateway's address")
-	case c.GatewayCA != "" && c.GatewayTransport != nil:
-		return named.Errorf("wechat", "Config.GatewayCA and Config.GatewayTransport are both set: give the one or the other")
 	case c.Gateway == "" && !c.GatewayKey.IsZero():
 		return named.Errorf("wechat", "Config.GatewayKey (ZHONGKONG_GATEWAY_KEY) is set without Config.Gateway (ZHONGKONG_GATEWAY), the gateway's address")
 	case c.Gateway != "" && secret != "":
@@ -300,6 +299,17 @@ func (c Config) validateAccount() error {
 	if c.TokenAPI != platform.Stable && c.TokenAPI != platform.Classic {
 		return named.Errorf("wechat", "Config.TokenAPI (WECHAT_TOKEN_API) is %s: it must be %q or %q",
 			shape.Show(string(c.TokenAPI)), platform.Stable, platform.Classic)
+	}
+	return nil
+}
+
+// validateGatewayCA is for the way to the gateway.
+func (c Config) validateGatewayCA() error {
+	switch {
+	case c.Gateway == "" && c.GatewayCA != "":
+		return named.Errorf("wechat", "Config.GatewayCA (ZHONGKONG_GATEWAY_CA) is set without Config.Gateway (ZHONGKONG_GATEWAY), the gateway's address")
+	case c.GatewayCA != "" && c.GatewayTransport != nil:
+		return named.Errorf("wechat", "Config.GatewayCA and Config.GatewayTransport are both set: give the one or the other")
 	}
 	return nil
 }

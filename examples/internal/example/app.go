@@ -245,7 +245,9 @@ func (app *App) Page(name string, paths ...string) gin.HandlerFunc {
 		}
 		c.Status(http.StatusOK) // there is no route
 		c.Header("Content-Type", "text/html; charset=utf-8")
-		_ = page.Execute(c.Writer, map[string]any{"Name": name, "AppID": app.Config.AppID, "Simulated": app.Simulated, "Chat": app.Chat, "Paths": paths})
+		_ = page.Execute(c.Writer, map[string]any{
+			"Name": name, "AppID": app.Config.AppID, "Simulated": app.Simulated, "Chat": app.Chat, "Paths": paths,
+		})
 		c.Abort()
 	}
 }

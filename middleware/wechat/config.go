@@ -227,10 +227,10 @@ func (c Config) validate() error {
 	if err := c.validateShapes(); err != nil {
 		return err
 	}
-	if err := c.validateAccount(); err != nil {
+	if err := c.validateGatewayCA(); err != nil {
 		return err
 	}
-	if err := c.validateGatewayCA(); err != nil {
+	if err := c.validateAccount(); err != nil {
 		return err
 	}
 	if err := c.validateCallback(); err != nil {

@@ -20,6 +20,7 @@ import (
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/gateway/fanout"
 	"github.com/zhongkong-go/zhongkong/gateway/journal"
+	"github.com/zhongkong-go/zhongkong/internal/named"
 	"github.com/zhongkong-go/zhongkong/internal/shape"
 	"github.com/zhongkong-go/zhongkong/internal/weblogin"
 	"github.com/zhongkong-go/zhongkong/platform"
@@ -360,7 +361,7 @@ func ReadSettings(path string) (*Settings, error) {
 	}
 	s, err := ParseSettings(content, filepath.Dir(path), os.LookupEnv)
 	if err != nil {
-		return nil, fmt.Errorf("gateway: %s: %w", path, err)
+		return nil, named.Errorf("gateway", "%s: %w", path, err)
 	}
 	return s, nil
 }
@@ -368,11 +369,11 @@ func ReadSettings(path string) (*Settings, error) {
 // readFile reads the content of a configuration file.
 func readFile(path string) ([]byte, error) {
 	if err := shape.Path("the path of the configuration", path); err != nil {
-		return nil, fmt.Errorf("gateway: %w", err)
+		return nil, named.Errorf("gateway", "%w", err)
 	}
 	content, err := readLimited(path, 16<<20)
 	if err != nil {
-		return nil, fmt.Errorf("gateway: the configuration cannot be read: %w", err)
+		return nil, named.Errorf("gateway", "the configuration cannot be read: %w", err)
 	}
 	return content, nil
 }
@@ -393,7 +394,7 @@ func ReadParts(path string, parts Parts) (*Settings, error) {
 	}
 	s, err := parse(content, filepath.Dir(path), os.LookupEnv, &parts)
 	if err != nil {
-		return nil, fmt.Errorf("gateway: %s: %w", path, err)
+		return nil, named.Errorf("gateway", "%s: %w", path, err)
 	}
 	return s, nil
 }

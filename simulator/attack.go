@@ -2,9 +2,10 @@ package simulator
 
 import (
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"slices"
+
+	"github.com/zhongkong-go/zhongkong/internal/named"
 )
 
 // Attack is a way to forge a push. An app has to refuse it, with any status but
@@ -46,11 +47,11 @@ func (a Attack) check(m Mode) error {
 	case a == "":
 		return nil
 	case !slices.Contains(Attacks(), a):
-		return fmt.Errorf("simulator: there is no attack %q: %v exist", a, Attacks())
+		return named.Errorf("simulator", "there is no attack %q: %v exist", a, Attacks())
 	case a == PlainText && m != Safe:
-		return errors.New("simulator: the attack plaintext is for an app in safe mode")
+		return named.Errorf("simulator", "the attack plaintext is for an app in safe mode")
 	case (a == Tampered || a == ForeignAppID) && m == Plain:
-		return fmt.Errorf("simulator: the attack %s needs encryption: in plain mode no signature covers the body, "+
+		return named.Errorf("simulator", "the attack %s needs encryption: in plain mode no signature covers the body, "+
 			"so that nothing protects it; use safe mode", a)
 	}
 	return nil

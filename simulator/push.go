@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/zhongkong-go/zhongkong/internal/named"
 )
 
 // Push is a message on its way to the app. Everything but the Message has a
@@ -131,20 +133,20 @@ func (s *Simulator) pushing(appid string) (*account, error) {
 	if a := s.accounts[appid]; a != nil {
 		return a, nil
 	}
-	return nil, fmt.Errorf("simulator: there is no account %s to push for", appid)
+	return nil, named.Errorf("simulator", "there is no account %s to push for", appid)
 }
 
 func (p *sending) validate() error {
 	conf := p.account
 	switch {
 	case conf.Token == "":
-		return fmt.Errorf("simulator: %s has no Token to sign pushes with: give the account the one that the app is configured with", conf.AppID)
+		return named.Errorf("simulator", "%s has no Token to sign pushes with: give the account the one that the app is configured with", conf.AppID)
 	case !slices.Contains(modes, p.Mode):
-		return fmt.Errorf("simulator: there is no mode %q: plain, compatible and safe exist", p.Mode)
+		return named.Errorf("simulator", "there is no mode %q: plain, compatible and safe exist", p.Mode)
 	case !slices.Contains(formats, p.Format):
-		return fmt.Errorf("simulator: there is no format %q: xml and json exist", p.Format)
+		return named.Errorf("simulator", "there is no format %q: xml and json exist", p.Format)
 	case p.Mode != Plain && conf.AESKey == "":
-		return fmt.Errorf("simulator: %s has no AESKey, which %s mode needs: give the account the one that the app is configured with", conf.AppID, p.Mode)
+		return named.Errorf("simulator", "%s has no AESKey, which %s mode needs: give the account the one that the app is configured with", conf.AppID, p.Mode)
 	}
 	if err := p.Attack.check(p.Mode); err != nil {
 		return err
@@ -152,22 +154,22 @@ func (p *sending) validate() error {
 	if p.Mode != Plain {
 		key, err := parseAESKey(conf.AESKey)
 		if err != nil {
-			return fmt.Errorf("simulator: the AESKey of %s %w", conf.AppID, err)
+			return named.Errorf("simulator", "the AESKey of %s %w", conf.AppID, err)
 		}
 		p.key = key
 	}
 	if p.Message.Raw != "" && p.Mode == Compatible && !strings.HasSuffix(p.Message.Raw, p.end()) {
-		return fmt.Errorf("simulator: a raw message has no fields that compatible mode could show beside Encrypt, unless it ends with %s", p.end())
+		return named.Errorf("simulator", "a raw message has no fields that compatible mode could show beside Encrypt, unless it ends with %s", p.end())
 	}
 	if err := p.Message.check(); err != nil {
-		return fmt.Errorf("simulator: %w", err)
+		return named.Errorf("simulator", "%w", err)
 	}
 	if p.Random != "" && len(p.Random) != 16 {
-		return fmt.Errorf("simulator: Push.Random has %d bytes, not 16", len(p.Random))
+		return named.Errorf("simulator", "Push.Random has %d bytes, not 16", len(p.Random))
 	}
 	target, err := parseTarget(p.URL)
 	if err != nil {
-		return fmt.Errorf("simulator: the address to push to: %w", err)
+		return named.Errorf("simulator", "the address to push to: %w", err)
 	}
 	p.target = target
 	return nil
@@ -337,7 +339,7 @@ func (p parcel) request(ctx context.Context) (*http.Request, error) {
 	target.RawQuery = p.query
 	r, err := http.NewRequestWithContext(ctx, p.method, target.String(), strings.NewReader(p.body))
 	if err != nil {
-		return nil, fmt.Errorf("simulator: %w", err)
+		return nil, named.Errorf("simulator", "%w", err)
 	}
 	r.Close = true
 	r.Header.Set("User-Agent", "Mozilla/4.0")

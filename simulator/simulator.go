@@ -3,11 +3,12 @@ package simulator
 import (
 	"crypto/rand"
 	"encoding/binary"
-	"fmt"
 	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/zhongkong-go/zhongkong/internal/named"
 )
 
 // The defaults of Options.
@@ -105,13 +106,13 @@ func (o Options) withDefaults() Options {
 
 func (o Options) validate() error {
 	if o.Life < time.Second || o.Life%time.Second != 0 {
-		return fmt.Errorf("simulator: Options.Life is %s: it must be a whole number of seconds, at least one", o.Life)
+		return named.Errorf("simulator", "Options.Life is %s: it must be a whole number of seconds, at least one", o.Life)
 	}
 	if o.Overlap >= o.Life {
-		return fmt.Errorf("simulator: Options.Overlap is %s: it must be shorter than Options.Life, %s", o.Overlap, o.Life)
+		return named.Errorf("simulator", "Options.Overlap is %s: it must be shorter than Options.Life, %s", o.Overlap, o.Life)
 	}
 	if o.Patience < 0 {
-		return fmt.Errorf("simulator: Options.Patience is %s: it must not be negative", o.Patience)
+		return named.Errorf("simulator", "Options.Patience is %s: it must not be negative", o.Patience)
 	}
 	return nil
 }
@@ -167,10 +168,10 @@ func New(options Options) (*Simulator, error) {
 		conf = conf.complete()
 		list, err := conf.check()
 		if err != nil {
-			return nil, fmt.Errorf("simulator: Options.Accounts: %w", err)
+			return nil, named.Errorf("simulator", "Options.Accounts: %w", err)
 		}
 		if s.accounts[conf.AppID] != nil {
-			return nil, fmt.Errorf("simulator: Options.Accounts: %s stands there twice", conf.AppID)
+			return nil, named.Errorf("simulator", "Options.Accounts: %s stands there twice", conf.AppID)
 		}
 		a := newAccount(s, conf, list)
 		s.accounts[conf.AppID] = a

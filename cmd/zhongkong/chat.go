@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/zhongkong-go/zhongkong/internal/named"
 	"github.com/zhongkong-go/zhongkong/simulator"
 )
 
@@ -44,7 +45,7 @@ func meet(ctx context.Context, t *terminal, wx *simulator.Simulator, app string)
 		case ctx.Err() != nil:
 			return false
 		case err != nil: // the account has no Token
-			t.say("%s %s", t.red("✗"), strings.TrimPrefix(err.Error(), "simulator: "))
+			t.say("%s %v", t.red("✗"), named.Plain(err))
 			return true
 		case res.Deliveries[0].Status != 0:
 			showVerdict(t, res)

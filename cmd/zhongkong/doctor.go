@@ -11,6 +11,7 @@ import (
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/gateway"
 	"github.com/zhongkong-go/zhongkong/internal/environ"
+	"github.com/zhongkong-go/zhongkong/internal/named"
 	"github.com/zhongkong-go/zhongkong/internal/network"
 )
 
@@ -157,7 +158,7 @@ func (c *doctorAllCmd) fromFile(t *terminal, o *doctor.Options) (err error) {
 		o.Settings, err = gateway.ReadSettings(c.Config)
 	}
 	if err != nil {
-		return fmt.Errorf("%s", strings.TrimPrefix(err.Error(), "gateway: "))
+		return named.Plain(err)
 	}
 	if o.Settings.Listen == "" {
 		o.Settings.Listen = defaultListen

@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/json"
-	"slices"
 	"strings"
 	"time"
 
@@ -222,7 +221,8 @@ func (s *statusJSON) add(name string, record custody.Record) {
 
 // end prints what was noted, with what is wrong, and returns that.
 func (s *statusJSON) end(t *terminal, problem error) error {
-	s.Version, s.Live = 1, problem == nil && slices.ContainsFunc(s.Credentials[:min(1, len(s.Credentials))], func(c credentialJSON) bool { return c.Live })
+	s.Version = 1
+	s.Live = problem == nil && len(s.Credentials) > 0 && s.Credentials[0].Live // the token is the first
 	if problem != nil {
 		s.Problem = printable(problem.Error())
 	}

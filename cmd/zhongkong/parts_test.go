@@ -136,7 +136,7 @@ func TestListings(t *testing.T) {
 	}
 
 	out, _ = s.run("status", exitOK)
-	s.mustSay(out, "WHEN                 EVENT  DETAIL\n")
+	s.mustSay(out, "WHEN                 EVENT    DETAIL\n")
 	var status statusJSON
 	out, _ = s.run("status --json", exitOK)
 	s.decode(out, &status)

@@ -12,6 +12,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"slices"
+	"runtime"
 	"strings"
 	"syscall"
 	"time"
@@ -255,7 +256,10 @@ type service struct {
 func (s *service) run(ctx context.Context, t *terminal, started func(base string)) (err error) {
 	store := s.store
 	if store == nil {
-		if store, err = open.Open(ctx, s.settings.Store, open.Options{Logger: s.log}); err != nil {
+		waiting := time.AfterFunc(quiet, func() { s.log.Warn("waiting for the store, which has not answered yet") })
+		store, err = open.Open(ctx, s.settings.Store, open.Options{Logger: s.log})
+		waiting.Stop()
+		if err != nil {
 			return err
 		}
 		defer func() { err = errors.Join(err, store.Close()) }()
@@ -514,7 +518,11 @@ func (c *serveCmd) demo(ctx context.Context, t *terminal) (err error) {
 		t.say("%s %s", t.bold("The gateway is at"), t.bold(base))
 		t.say("%s", t.dim("WeChat is simulated at "+settings.APIBase+". The database is "+path+", removed at the end."))
 		t.say("\nAn account, and the key of a program that may use it. The AppSecret stays here.\n")
-		t.say("APPID=%s\nKEY=%s\n", account.AppID, key.Reveal())
+		if runtime.GOOS == "windows" { // PowerShell
+			t.say("$APPID = \"%s\"\n$KEY = \"%s\"\n", account.AppID, key.Reveal())
+		} else {
+			t.say("APPID=%s\nKEY=%s\n", account.AppID, key.Reveal())
+		}
 		t.say("%s", t.bold("Paste the two lines, and try"))
 		for _, line := range [][2]string{
 			{"fetch a token as any SDK does, the key being the secret", fmt.Sprintf(`curl "%s/cgi-bin/token?grant_type=client_credential&appid=$APPID&secret=$KEY"`, base)},

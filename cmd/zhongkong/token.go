@@ -14,6 +14,7 @@ import (
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/gateway"
 	"github.com/zhongkong-go/zhongkong/internal/environ"
+	"github.com/zhongkong-go/zhongkong/internal/named"
 	"github.com/zhongkong-go/zhongkong/platform"
 	"github.com/zhongkong-go/zhongkong/store/open"
 	"github.com/zhongkong-go/zhongkong/store/sqlite"
@@ -105,7 +106,7 @@ func (f accountFlags) read(look bool) (*gateway.Settings, gateway.Account, error
 		settings, err := gateway.ReadParts(f.Config, parts)
 		switch {
 		case err != nil:
-			return nil, gateway.Account{}, mistake("%s", strings.TrimPrefix(err.Error(), "gateway: "))
+			return nil, gateway.Account{}, usageError{named.Plain(err)}
 		case meant == "" && len(settings.Accounts) != 1:
 			accounts := count(len(settings.Accounts), "account", "accounts")
 			return nil, gateway.Account{}, mistake("--config names %s: say which with --account", accounts)
@@ -577,7 +578,7 @@ func (c *tokenStatusCmd) journal(ctx context.Context, t *terminal, account *cust
 		if e.Event == custody.EventRelease {
 			detail = t.red(detail)
 		}
-		rows = append(rows, []string{e.At.Local().Format(time.DateTime), string(e.Event), detail})
+		rows = append(rows, []string{e.At.Local().Format(time.DateTime), pad(string(e.Event), 7), detail})
 	}
 	if len(rows) > 0 {
 		t.table("  ", []string{"WHEN", "EVENT", "DETAIL"}, rows)

@@ -139,7 +139,9 @@ func (r *remote) json(t *terminal, address string, accounts []gatewayAccount) er
 		if !a.Live {
 			problem = errNotLive
 		}
-		out.Credentials = append(out.Credentials, credentialJSON{Name: "access_token of " + a.AppID, Live: a.Live, ExpiresIn: a.ExpiresIn, Renewal: a.Fence})
+		out.Credentials = append(out.Credentials, credentialJSON{
+			Name: "access_token of " + a.AppID, Live: a.Live, ExpiresIn: a.ExpiresIn, Renewal: a.Fence,
+		})
 	}
 	return out.end(t, problem)
 }

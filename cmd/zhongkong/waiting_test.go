@@ -1,14 +1,42 @@
 package main
 
 import (
+	"context"
 	"errors"
+	"io"
 	"log/slog"
+	"net"
+	"os"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/internal/test/logtest"
+	"github.com/zhongkong-go/zhongkong/internal/test/patience"
 )
+
+// TestServeWaits: a gateway whose store accepts connections and is silent says so.
+func TestServeWaits(t *testing.T) {
+	t.Parallel()
+	silent, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = silent.Close() })
+	logged := new(logtest.Log)
+	s := newService(false)
+	s.log, s.settings.Store = logged.Logger(slog.LevelWarn), "redis://"+silent.Addr().String()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() { ended <- s.run(ctx, newTerminal(nil, io.Discard, io.Discard, os.LookupEnv), func(string) {}) }()
+	patience.Until(t, "a word about the store", func() bool { return strings.Contains(logged.String(), "waiting for the store") })
+	cancel()
+	if err := <-ended; err == nil {
+		t.Error("it served")
+	}
+}
 
 // TestWaiting: nothing is said within a second; then what is waited for, and each cause once.
 func TestWaiting(t *testing.T) {

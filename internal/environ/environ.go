@@ -100,7 +100,8 @@ func (a Account) Check() error {
 
 func (a Account) check() error {
 	if a.AppID == "" {
-		return errors.New("Config.AppID (WECHAT_APPID) is empty: take it from the console, it begins with wx")
+		return errors.New("Config.AppID (WECHAT_APPID) is empty: take it from the console, it begins with wx; " +
+			"without an account, zhongkong simulate makes one up for this machine")
 	}
 	if strings.ContainsFunc(a.AppID, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) && r != '_' && r != '-' }) {
 		return fmt.Errorf("Config.AppID (WECHAT_APPID) is %s: it has other characters than letters and digits", shape.Show(a.AppID))

@@ -28,7 +28,7 @@ type Steps struct {
 }
 
 // New returns a transport that obeys HTTPS_PROXY. A proxy that refuses a connection is a
-// [*Refused] there.
+// [*RefusedError] there.
 func New(s Steps) *http.Transport {
 	return &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
@@ -58,7 +58,7 @@ func ToGateway(ca string) (*http.Transport, error) {
 	if err := shape.Path("it", ca); err != nil {
 		return nil, err
 	}
-	text, err := os.ReadFile(ca) //nolint:gosec // whoever configures the program names the file
+	text, err := os.ReadFile(ca)
 	if err != nil {
 		return nil, fmt.Errorf("it cannot be read: %w", err)
 	}
@@ -73,14 +73,14 @@ func ToGateway(ca string) (*http.Transport, error) {
 	return t, nil
 }
 
-// Refused is a proxy's refusal to connect to a host.
-type Refused struct {
+// RefusedError is a proxy's refusal to connect to a host.
+type RefusedError struct {
 	Proxy  string // host:port
 	Host   string // host:port
 	Status int
 }
 
-func (e *Refused) Error() string {
+func (e *RefusedError) Error() string {
 	return fmt.Sprintf("the proxy %s answers HTTP %d to CONNECT %s", e.Proxy, e.Status, e.Host)
 }
 
@@ -90,7 +90,7 @@ func Connected(_ context.Context, proxy *url.URL, req *http.Request, resp *http.
 	if resp.StatusCode == http.StatusOK {
 		return nil
 	}
-	return &Refused{Proxy: proxy.Host, Host: req.Host, Status: resp.StatusCode}
+	return &RefusedError{Proxy: proxy.Host, Host: req.Host, Status: resp.StatusCode}
 }
 
 // Issuer returns who signed the certificate that was not trusted, "" where err is about
@@ -116,7 +116,7 @@ func Remedy(err error, host string, get func(name string) string) string {
 		name = h
 	}
 	var (
-		refused *Refused
+		refused *RefusedError
 		op      *net.OpError
 		unknown x509.UnknownAuthorityError
 		other   x509.HostnameError

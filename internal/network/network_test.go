@@ -88,7 +88,7 @@ func TestRemedies(t *testing.T) {
 			}
 		}
 	}
-	var refused *network.Refused
+	var refused *network.RefusedError
 	if err := get(t, "https://api.weixin.qq.com/", proxy(403)); !errors.As(err, &refused) || refused.Status != 403 || !strings.Contains(err.Error(), "answers HTTP 403 to CONNECT api.weixin.qq.com:443") {
 		t.Errorf("%v", err)
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/zhongkong-go/zhongkong/callback"
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/gateway/source"
+	"github.com/zhongkong-go/zhongkong/internal/named"
 	"github.com/zhongkong-go/zhongkong/platform"
 )
 
@@ -64,11 +65,11 @@ func New(cfg Config) (*Client, error) {
 	}
 	verifier, err := cfg.verifier(max(0, cfg.Freshness))
 	if err != nil {
-		return nil, fmt.Errorf("wechat: %w", err)
+		return nil, named.Errorf("wechat", "%w", err)
 	}
 	envelopes, err := cfg.verifier(0)
 	if err != nil {
-		return nil, fmt.Errorf("wechat: %w", err)
+		return nil, named.Errorf("wechat", "%w", err)
 	}
 	leaveGateway, err := cfg.reachGateway()
 	if err != nil {
@@ -107,7 +108,7 @@ func New(cfg Config) (*Client, error) {
 	cfg.warn()
 	if c.bot != nil {
 		if _, err := c.messages.begin(c.bot); err != nil {
-			return nil, errors.Join(fmt.Errorf("wechat: Config.Endpoint: %w", err), c.Close())
+			return nil, errors.Join(named.Errorf("wechat", "Config.Endpoint: %w", err), c.Close())
 		}
 	}
 	return c, nil
@@ -117,7 +118,7 @@ func New(cfg Config) (*Client, error) {
 func (c *Client) keep(cfg Config, store custody.Store) error {
 	api, err := platform.New(platform.Config{Base: cfg.APIBase, Transport: cfg.Transport, Timeout: cfg.CallTimeout, Logger: cfg.Logger})
 	if err != nil {
-		return fmt.Errorf("wechat: %w", err)
+		return named.Errorf("wechat", "%w", err)
 	}
 	keep := func(key custody.Key, kind custody.Kind) (*custody.Keeper, error) {
 		if cfg.DailyFetches != 0 {
@@ -132,7 +133,7 @@ func (c *Client) keep(cfg Config, store custody.Store) error {
 	account := platform.Account{AppID: cfg.AppID, Secret: cfg.AppSecret}
 	keeper, err := keep(api.Key(cfg.AppID, cfg.TokenAPI), api.AccessToken(account, cfg.TokenAPI))
 	if err != nil {
-		return fmt.Errorf("wechat: %w", err)
+		return named.Errorf("wechat", "%w", err)
 	}
 	c.keeper, c.calls = keeper, api.Client(keeper, cfg.AppID)
 	c.tickets.open = func(t platform.TicketType) (*custody.Keeper, error) {

@@ -2,7 +2,6 @@ package wechat
 
 import (
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"os"
@@ -13,6 +12,7 @@ import (
 	"github.com/zhongkong-go/zhongkong/callback"
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/internal/environ"
+	"github.com/zhongkong-go/zhongkong/internal/named"
 	"github.com/zhongkong-go/zhongkong/internal/shape"
 	"github.com/zhongkong-go/zhongkong/internal/weblogin"
 	"github.com/zhongkong-go/zhongkong/platform"
@@ -229,14 +229,17 @@ func (c Config) validate() error {
 		AppID: c.AppID, AppSecret: c.AppSecret, Gateway: c.Gateway, GatewayKey: c.GatewayKey, TokenAPI: c.TokenAPI,
 		Token: c.Token, PreviousToken: c.PreviousToken, AESKey: c.AESKey, PreviousAESKey: c.PreviousAESKey,
 	}
+	if err := c.validateGatewayCA(); err != nil {
+		return err
+	}
 	if err := account.Check(); err != nil {
-		return fmt.Errorf("wechat: %w", err)
+		return named.Errorf("wechat", "%w", err)
 	}
 	if err := c.validateCallback(); err != nil {
 		return err
 	}
 	if _, err := platform.New(platform.Config{Base: c.APIBase}); err != nil {
-		return fmt.Errorf("wechat: Config.APIBase (WECHAT_API_BASE) %s", strings.TrimPrefix(err.Error(), "platform: Config.Base "))
+		return named.Errorf("wechat", "Config.APIBase (WECHAT_API_BASE) %s", strings.TrimPrefix(err.Error(), "platform: Config.Base "))
 	}
 	if err := c.validateLogin(); err != nil {
 		return err
@@ -245,15 +248,26 @@ func (c Config) validate() error {
 		return err
 	}
 	if c.Store != nil && c.StoreURL != "" {
-		return errors.New("wechat: Config.Store and Config.StoreURL are both set: give the one or the other")
+		return named.Errorf("wechat", "Config.Store and Config.StoreURL are both set: give the one or the other")
 	}
 	if c.Endpoint.Verifier != nil || c.Endpoint.Router != nil {
-		return errors.New("wechat: Config.Endpoint has a Verifier or a Router: set Config.Token, Config.AESKey and Config.Messages instead")
+		return named.Errorf("wechat", "Config.Endpoint has a Verifier or a Router: set Config.Token, Config.AESKey and Config.Messages instead")
 	}
 	if c.Store == nil {
 		if _, _, err := parseStoreURL(c.StoreURL); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// validateGatewayCA is for the way to the gateway.
+func (c Config) validateGatewayCA() error {
+	switch {
+	case c.Gateway == "" && c.GatewayCA != "":
+		return named.Errorf("wechat", "Config.GatewayCA (ZHONGKONG_GATEWAY_CA) is set without Config.Gateway (ZHONGKONG_GATEWAY), the gateway's address")
+	case c.GatewayCA != "" && c.GatewayTransport != nil:
+		return named.Errorf("wechat", "Config.GatewayCA and Config.GatewayTransport are both set: give the one or the other")
 	}
 	return nil
 }
@@ -268,11 +282,11 @@ func (c Config) signer() (*platform.Signer, error) {
 		signing.AppID = c.AppID
 	}
 	if signing.AppID != c.AppID {
-		return nil, fmt.Errorf("wechat: Config.Signing.AppID is %q, and Config.AppID %q: leave it empty", signing.AppID, c.AppID)
+		return nil, named.Errorf("wechat", "Config.Signing.AppID is %q, and Config.AppID %q: leave it empty", signing.AppID, c.AppID)
 	}
 	signer, err := platform.NewSigner(signing)
 	if err != nil {
-		return nil, fmt.Errorf("wechat: Config.%s", strings.TrimPrefix(err.Error(), "platform: "))
+		return nil, named.Errorf("wechat", "Config.%s", strings.TrimPrefix(err.Error(), "platform: "))
 	}
 	return signer, nil
 }
@@ -285,7 +299,7 @@ func (c Config) validateLogin() error {
 			continue
 		}
 		if err := weblogin.CheckOrigin(f.value); err != nil {
-			return fmt.Errorf("wechat: Config.%s %w", f.name, err)
+			return named.Errorf("wechat", "Config.%s %w", f.name, err)
 		}
 	}
 	return nil
@@ -293,10 +307,10 @@ func (c Config) validateLogin() error {
 
 func (c Config) validateCallback() error {
 	if c.Token.IsZero() && !c.PreviousToken.IsZero() {
-		return errors.New("wechat: Config.PreviousToken (WECHAT_TOKEN_PREVIOUS) is set without Config.Token (WECHAT_TOKEN)")
+		return named.Errorf("wechat", "Config.PreviousToken (WECHAT_TOKEN_PREVIOUS) is set without Config.Token (WECHAT_TOKEN)")
 	}
 	if c.AESKey.IsZero() && !c.PreviousAESKey.IsZero() {
-		return errors.New("wechat: Config.PreviousAESKey (WECHAT_AES_KEY_PREVIOUS) is set without Config.AESKey (WECHAT_AES_KEY)")
+		return named.Errorf("wechat", "Config.PreviousAESKey (WECHAT_AES_KEY_PREVIOUS) is set without Config.AESKey (WECHAT_AES_KEY)")
 	}
 	for _, f := range []struct {
 		name string
@@ -309,15 +323,15 @@ func (c Config) validateCallback() error {
 			continue
 		}
 		if _, err := callback.NewVerifier(callback.Config{AppID: c.AppID, Token: f.key, AESKey: f.key}); err != nil {
-			return fmt.Errorf("wechat: Config.%s cannot be used: %w", f.name, errors.Unwrap(err))
+			return named.Errorf("wechat", "Config.%s cannot be used: %w", f.name, errors.Unwrap(err))
 		}
 	}
 	if !strings.HasPrefix(c.CallbackPath, "/") || strings.ContainsAny(c.CallbackPath, "?#") {
-		return fmt.Errorf("wechat: Config.CallbackPath is %s: it must begin with a slash and hold no query", shape.Show(c.CallbackPath))
+		return named.Errorf("wechat", "Config.CallbackPath is %s: it must begin with a slash and hold no query", shape.Show(c.CallbackPath))
 	}
 	for segment := range strings.SplitSeq(c.CallbackPath, "/") {
 		if strings.HasPrefix(segment, ":") || strings.HasPrefix(segment, "*") {
-			return fmt.Errorf("wechat: Config.CallbackPath is %q: it is compared as it is, so that the wildcard %s matches nothing; "+
+			return named.Errorf("wechat", "Config.CallbackPath is %q: it is compared as it is, so that the wildcard %s matches nothing; "+
 				"register client.Callback() at a route with wildcards instead", c.CallbackPath, segment)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/internal/environ"
+	"github.com/zhongkong-go/zhongkong/internal/named"
 	"github.com/zhongkong-go/zhongkong/internal/shape"
 )
 
@@ -69,7 +70,7 @@ func freshnessFrom(get func(string) string) (time.Duration, error) {
 	}
 	d, err := time.ParseDuration(text)
 	if err != nil || d < 0 {
-		return 0, fmt.Errorf("wechat: WECHAT_FRESHNESS is %s: it must be a duration such as 5m, or 0 to accept pushes of any age", shape.Show(text))
+		return 0, named.Errorf("wechat", "WECHAT_FRESHNESS is %s: it must be a duration such as 5m, or 0 to accept pushes of any age", shape.Show(text))
 	}
 	if d == 0 {
 		return -1, nil

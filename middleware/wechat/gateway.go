@@ -1,13 +1,13 @@
 package wechat
 
 import (
-	"fmt"
 	"net/http"
 	"strings"
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/gateway/source"
+	"github.com/zhongkong-go/zhongkong/internal/named"
 	"github.com/zhongkong-go/zhongkong/internal/network"
 	"github.com/zhongkong-go/zhongkong/platform"
 )
@@ -20,7 +20,7 @@ func (c *Client) keepFromGateway(cfg Config, timing custody.Timing, store custod
 	})
 	if err != nil {
 		text := strings.TrimPrefix(err.Error(), "source: ")
-		return fmt.Errorf("wechat: %s", strings.ReplaceAll(text, "Config.Key ", "Config.GatewayKey "))
+		return named.Errorf("wechat", "%s", strings.ReplaceAll(text, "Config.Key ", "Config.GatewayKey "))
 	}
 	transport := cfg.Transport
 	if transport == nil {
@@ -29,7 +29,7 @@ func (c *Client) keepFromGateway(cfg Config, timing custody.Timing, store custod
 	api, err := platform.New(platform.Config{Base: cfg.APIBase, Transport: src.Route(transport), Timeout: cfg.CallTimeout, Logger: cfg.Logger})
 	if err != nil {
 		_ = src.Close()
-		return fmt.Errorf("wechat: %w", err)
+		return named.Errorf("wechat", "%w", err)
 	}
 	c.keeper, c.source, c.calls = src, src, api.Client(src, cfg.AppID)
 	if own := c.idle; cfg.Transport == nil {
@@ -46,7 +46,7 @@ func (c *Config) reachGateway() (leave func(), err error) {
 	}
 	transport, err := network.ToGateway(c.GatewayCA)
 	if err != nil {
-		return nil, fmt.Errorf("wechat: Config.GatewayCA (ZHONGKONG_GATEWAY_CA): %w", err)
+		return nil, named.Errorf("wechat", "Config.GatewayCA (ZHONGKONG_GATEWAY_CA): %w", err)
 	}
 	c.GatewayTransport = transport
 	return transport.CloseIdleConnections, nil

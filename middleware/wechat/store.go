@@ -2,14 +2,13 @@ package wechat
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"path/filepath"
 	"reflect"
 	"strings"
 	"sync"
 
 	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/internal/named"
 	"github.com/zhongkong-go/zhongkong/store/memory"
 	"github.com/zhongkong-go/zhongkong/store/sqlite"
 )
@@ -62,7 +61,7 @@ func (p *pool) get(cfg Config) (*pooled, error) {
 	default:
 		file, err := sqlite.Open(context.Background(), path, sqlite.Options{Logger: cfg.Logger})
 		if err != nil {
-			return nil, fmt.Errorf("wechat: Config.StoreURL (ZHONGKONG_STORE): %w", err)
+			return nil, named.Errorf("wechat", "Config.StoreURL (ZHONGKONG_STORE): %w", err)
 		}
 		s.store = file
 	}
@@ -100,12 +99,12 @@ func parseStoreURL(text string) (path string, inMemory bool, err error) {
 	switch scheme {
 	case "sqlite":
 		if path, err = sqlite.ParseURL(text); err != nil {
-			return "", false, fmt.Errorf("wechat: Config.StoreURL (ZHONGKONG_STORE): %w", err)
+			return "", false, named.Errorf("wechat", "Config.StoreURL (ZHONGKONG_STORE): %w", err)
 		}
 		return path, false, nil
 	case "memory":
 		if rest != "" {
-			return "", false, errors.New("wechat: Config.StoreURL (ZHONGKONG_STORE) has something after memory: which takes nothing")
+			return "", false, named.Errorf("wechat", "Config.StoreURL (ZHONGKONG_STORE) has something after memory: which takes nothing")
 		}
 		return "", true, nil
 	case "redis", "rediss":
@@ -115,9 +114,9 @@ func parseStoreURL(text string) (path string, inMemory bool, err error) {
 	case "mysql", "mariadb":
 		foreign = "mysql"
 	default:
-		return "", false, errors.New("wechat: Config.StoreURL (ZHONGKONG_STORE) must begin with sqlite: or memory: such as sqlite:zhongkong.db")
+		return "", false, named.Errorf("wechat", "Config.StoreURL (ZHONGKONG_STORE) must begin with sqlite: or memory: such as sqlite:zhongkong.db")
 	}
-	return "", false, fmt.Errorf("wechat: Config.StoreURL (ZHONGKONG_STORE) begins with %s: and this package links SQLite alone: "+
+	return "", false, named.Errorf("wechat", "Config.StoreURL (ZHONGKONG_STORE) begins with %s: and this package links SQLite alone: "+
 		"import github.com/zhongkong-go/zhongkong/store/%[2]s, open the store with it and set Config.Store; with ConfigFromEnv, "+
 		"keep the URL in another variable than ZHONGKONG_STORE, since it is this one that cannot be opened here", scheme, foreign)
 }

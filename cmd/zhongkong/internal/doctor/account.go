@@ -199,7 +199,7 @@ func (x *examination) token(ctx context.Context, a Account, current *custody.Gra
 	if err != nil {
 		f.State, f.Cause = Problem, "wrong_seal_key"
 		f.Found = text("the stored token cannot be opened: %[1]s", "存储中的 token 无法解密：%[1]s",
-			printable(strings.TrimPrefix(err.Error(), "zhongkong: ")))
+			printable(err.Error()))
 		f.Do = text("Give ZHONGKONG_SEAL_KEY the same value in all programs of this store, and here; an old key may follow the new one after a comma.",
 			"请让同一存储的所有程序（包括本命令）使用相同的 ZHONGKONG_SEAL_KEY；更换密钥时把旧的用逗号接在新的后面。")
 		return one(f)
@@ -313,8 +313,9 @@ func (x *examination) fetch(ctx context.Context, a Account) Finding {
 		}
 	}
 	f.State, f.Cause = Problem, "failed"
-	f.Found = text("none could be fetched: %[1]s", "获取失败：%[1]s", printable(strings.TrimPrefix(err.Error(), "zhongkong: ")))
+	f.Found = text("none could be fetched: %[1]s", "获取失败：%[1]s", printable(err.Error()))
 	if none, ok := errors.AsType[*custody.Error](err); ok {
+		f.Found = text("none could be fetched: %[1]s", "获取失败：%[1]s", printable(none.Text))
 		if refused := x.refusal(err); none.Err != nil && refused.Cause != "failed" {
 			refused.Check, refused.Account = Token, a.AppID
 			return refused

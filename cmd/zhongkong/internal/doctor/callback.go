@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/zhongkong-go/zhongkong/internal/named"
 	"github.com/zhongkong-go/zhongkong/simulator"
 )
 
@@ -31,7 +32,7 @@ func (x *examination) callback(ctx context.Context, address string) []Finding {
 		}
 	}
 	unusable := func(err error) []Finding {
-		why := printable(strings.TrimPrefix(strings.TrimPrefix(err.Error(), "simulator: "), "Options.Accounts: "))
+		why := printable(named.Plain(err).Error())
 		f.Cause = "callback_not_testable"
 		f.Found = text("%s cannot be tried: %s", "无法检查 %s：%s", address, why)
 		f.Do = text("Correct the address, WECHAT_TOKEN or WECHAT_AES_KEY: %[1]s.", "请修正回调地址、WECHAT_TOKEN 或 WECHAT_AES_KEY：%[1]s。", why)
@@ -41,6 +42,9 @@ func (x *examination) callback(ctx context.Context, address string) []Finding {
 	app.Secret = "not needed"
 	wx, err := simulator.New(simulator.Options{Accounts: []simulator.Account{app}, Patience: patience, Events: -1})
 	if err != nil {
+		if cause := errors.Unwrap(named.Plain(err)); cause != nil {
+			err = cause // without the name of the option
+		}
 		return unusable(err)
 	}
 	push := simulator.Push{URL: address, Message: simulator.Text("ping"), Mode: mode, Format: app.Format}

@@ -268,7 +268,7 @@ func (c *contact) failure(wait time.Duration) (cause string, found, do Text) {
 
 // proxyFailure is failure of a connection by a proxy; the cause is "" where it came further.
 func (c *contact) proxyFailure(why string) (cause string, found, do Text) {
-	var refused *network.Refused
+	var refused *network.RefusedError
 	switch {
 	case errors.As(c.err, &refused) && refused.Status == http.StatusProxyAuthRequired:
 		return "proxy_failed",
@@ -277,7 +277,8 @@ func (c *contact) proxyFailure(why string) (cause string, found, do Text) {
 				"请写进变量：HTTPS_PROXY=http://user:password@%[1]s。设置 NO_PROXY=%[2]s 可绕过代理。", c.proxy, c.name())
 	case errors.As(c.err, &refused):
 		return "proxy_failed",
-			text("the proxy %s (HTTPS_PROXY) refuses CONNECT to %s: HTTP %d", "代理 %s（HTTPS_PROXY）拒绝 CONNECT 到 %s：HTTP %d", c.proxy, c.host, refused.Status),
+			text("the proxy %s (HTTPS_PROXY) refuses CONNECT to %s: HTTP %d",
+				"代理 %s（HTTPS_PROXY）拒绝 CONNECT 到 %s：HTTP %d", c.proxy, c.host, refused.Status),
 			text("Have the operator of the proxy %[1]s allow CONNECT to %[2]s:443 for this machine, or set NO_PROXY=%[2]s to go around it.",
 				"请让代理 %[1]s 的管理员允许本机 CONNECT 到 %[2]s:443，或设置 NO_PROXY=%[2]s 绕过代理。", c.proxy, c.name())
 	case c.stage < securing:

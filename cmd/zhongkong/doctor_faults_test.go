@@ -149,7 +149,7 @@ var harmless = map[string][]string{
 		"KillTicket", // no API takes a ticket, so that nobody can tell
 	},
 	"Clock":   {"Now"},
-	"Account": {"OriginalID", "Followers", "Templates", "Token", "AESKey", "Mode", "Format", "CallbackURL", "ReceiverID", "DailyForced", "LoginDomains", "OpenPlatform"},
+	"Account": {"OriginalID", "Followers", "Templates", "Token", "AESKey", "Mode", "Format", "CallbackURL", "ReceiverID", "DailyForced", "LoginDomains", "OpenPlatform", "Signing"},
 	"Options": {
 		"Accounts", "Life", "Overlap", "Seed", "Clock", "Events", "AcceptChunked", "AcceptEscapes", "Patience", "Observe",
 	},

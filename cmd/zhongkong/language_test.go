@@ -91,9 +91,9 @@ func TestHelpInBothLanguages(t *testing.T) {
 // unsaid are literals of the commands that are no texts for people, or are the same in both
 // languages.
 var unsaid = []string{
-	"export ", "not needed", "command ", "GET /metrics", "Bearer %s", "command %s@%s", " rid: ", "zhongkong: %s\n", "--ticket ", "errcode 0 is success.",
+	"export ", "not needed", "command ", "GET /metrics", "Bearer %s", "command %s@%s", " rid: ", "zhongkong: %s\n", "--ticket ", "errcode 0 is success.", "errcode %d is not known here.", "errcode %d depends on the host; --host chooses one.",
 	"/cgi-bin/token, /cgi-bin/stable_token", "the CallbackURL of \\S+: ", "Options.Accounts: ", "there is no message", "zhongkong push list",
-	"export %s=%s", "$env:%s = \"%s\"", "zhongkong token refresh --force", "zhongkong token refresh --ticket %s --force", "simulator: Options.Accounts: ",
+	"export %s=%s", "$env:%s = \"%s\"", "$APPID = \"%s\"\n$KEY = \"%s\"\n", "zhongkong token refresh --force", "zhongkong token refresh --ticket %s --force", "simulator: Options.Accounts: ",
 	"--account %s: %v", "%s%s_KIND: %v", "--log: %v", "--log: %s", "--app: ", "--app %s", "--env-file: %v", "admin.key: %w", "admin.listen: %w",
 	"WECHAT_TOKEN_API: %w", "its port", "waiting for ", "zhongkong %s", "commit %s", "with cgo: SQLite in C", "without cgo: SQLite in Go",
 	"zhongkong %s\n", "commit %s\n",

@@ -256,7 +256,7 @@ type service struct {
 func (s *service) run(ctx context.Context, t *terminal, started func(base string)) (err error) {
 	store := s.store
 	if store == nil {
-		waiting := time.AfterFunc(quiet, func() { s.log.Warn("waiting for the store, which has not answered yet") })
+		waiting := time.AfterFunc(quiet, func() { s.log.Warn("waiting for the store, which has not answered yet", "log_code", "serve_waits_for_store") })
 		store, err = open.Open(ctx, s.settings.Store, open.Options{Logger: s.log})
 		waiting.Stop()
 		if err != nil {

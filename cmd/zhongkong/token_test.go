@@ -140,7 +140,7 @@ func TestTokenStatus(t *testing.T) {
 	s.run("get", exitOK)
 	out, _ = s.run("status", exitOK)
 	s.mustSay(out, "✓ access_token/stable/"+tokenAppID+"@127.0.0.1:", "lives for 2h of 2h, until 20", "in the clear", "in "+s.database,
-		"begin  there was no token", "save   there was no token")
+		"begin    there was no token", "save     there was no token")
 	if out, _ = s.run("status --lines 0", exitOK); strings.Contains(out, "begin") {
 		t.Errorf("--lines 0: %s", out)
 	}

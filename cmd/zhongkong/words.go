@@ -86,9 +86,10 @@ var helpWords = lang.Words{ //nolint:gosec // words about secrets, and none amon
 	"up: to the newest version. down: one step back, which loses what only the newer tables hold. status: only look.": "up：升级到最新版本。down：回退一步，只存在于新表的数据会丢失。status：只查看。",
 
 	// explain.
-	"An errcode, such as 40164. Several may be given.": "errcode，例如 40164。可以写多个。",
-	"List all errcodes that are known here.":           "列出所有收录的 errcode。",
-	"-1 is an errcode, too.":                           "-1 也是 errcode。",
+	"An errcode, such as 40164. Several may be given.":                                                   "errcode，例如 40164。可以写多个。",
+	"List all errcodes that are known here.":                                                             "列出所有收录的 errcode。",
+	"The server that answered: api, qyapi or open (all end in .weixin.qq.com). Without it, all of them.": "应答来自哪个服务器：api、qyapi 或 open（域名均以 .weixin.qq.com 结尾）。不指定则全部列出。",
+	"-1 is an errcode, too.":                                                                             "-1 也是 errcode。",
 
 	// token.
 	"A gateway's configuration: the account and the store are in it.":                                                                           "网关的配置文件，其中有账号和存储。",
@@ -173,7 +174,7 @@ WECHAT_API_BASE、ZHONGKONG_STORE（任意存储的 URL）、ZHONGKONG_SEAL_KEY�
 ZHONGKONG_LOG_LEVEL=debug 会把执行过程输出到标准错误。
 
 退出码：0 正常，1 没有 token，2 命令或配置有误。`,
-	(*serveCmd)(nil).Help(): `需要 ZHONGKONG_SEAL_KEY（用 openssl rand -base64 32 生成），共用一个存储的网关要相同。ZHONGKONG_STORE 指定 token、客户端和记录
+	(*serveCmd)(nil).Help(): `需要 ZHONGKONG_SEAL_KEY（用 openssl rand -base64 32 生成），或用 ZHONGKONG_SEAL_KEY_FILE 指定存放它的文件，共用一个存储的网关要相同。ZHONGKONG_STORE 指定 token、客户端和记录
 存放在哪里，ZHONGKONG_LOG_LEVEL 指定日志级别（输出到标准错误），ZHONGKONG_FETCH_TIMEOUT 等指定刷新各步骤的超时。
 SIGHUP 重新读取配置；SIGTERM 退出：先有 5 秒（ZHONGKONG_DRAIN_GRACE）/readyz 返回 503 但仍处理请求，再等进行中的请求结束。
 再次收到信号则立即退出。`,
@@ -381,7 +382,8 @@ var chinese = lang.Words{ //nolint:gosec // words about secrets, and none among 
 	"%d subscribers":                                                                                                                        "%d 个系统",
 	"there is no account: give --config FILE, or set WECHAT_APPID and WECHAT_APPSECRET; --demo needs neither": "没有账号：请指定 --config FILE，或设置 WECHAT_APPID 和 WECHAT_APPSECRET；--demo 都不需要",
 	"ZHONGKONG_DRAIN_GRACE is %q: %w": "ZHONGKONG_DRAIN_GRACE 的值是 %q：%w",
-	"ZHONGKONG_SEAL_KEY is not set: the tokens would lie in the store in the clear. Make a key with: openssl rand -base64 32": "没有设置 ZHONGKONG_SEAL_KEY：token 会以明文存放。请生成一个密钥：openssl rand -base64 32",
+	"ZHONGKONG_SEAL_KEY is not set: the tokens would lie in the store in the clear. Make a key with: openssl rand -base64 32 (ZHONGKONG_SEAL_KEY_FILE names a file with it)": "没有设置 ZHONGKONG_SEAL_KEY：token 会以明文存放。请生成一个密钥：openssl rand -base64 32（ZHONGKONG_SEAL_KEY_FILE 可指定存放它的文件）",
+	"--host %s is no server of WeChat's that is known here: give api, qyapi or open":                                                                                         "--host %s 不是这里收录的微信服务器：请写 api、qyapi 或 open",
 	"The admin API is at %s and its page at %s":                                           "管理接口 %s，页面 %s",
 	"a listener ended: %w":                                                                "监听中断：%w",
 	"%s was changed, which needs a restart: accounts alone change without one":            "%s 改变了，需要重启才能生效：只有账号可以不重启就改变",

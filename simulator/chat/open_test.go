@@ -20,9 +20,10 @@ var opens = regexp.MustCompile(`href="(/simulator/page/open\?[^"]*)"[^>]*>([^<]*
 func TestOpenLink(t *testing.T) {
 	d := chattest.Start(t, simulator.Options{})
 	who := d.Account.Followers[1]
+	d.WeChat.Hear(d.Account.AppID, simulator.Text("你好").By(who))
 	d.Call("/cgi-bin/message/custom/send", `{"touser":"`+who+`","msgtype":"text","text":{"content":"看 http://127.0.0.1:3100/me?a=1&b=2 或 javascript:alert(1)"}}`)
 	d.Call("/cgi-bin/message/custom/send", `{"touser":"`+who+`","msgtype":"news","news":{"articles":[{"title":"指南","url":"https://shop.example/guide"},{"title":"坏","url":"javascript:alert(1)"}]}}`)
-	d.Call("/cgi-bin/message/template/send", `{"touser":"`+who+`","template_id":"T1","url":"https://shop.example/order","data":{}}`)
+	d.Call("/cgi-bin/message/template/send", `{"touser":"`+who+`","template_id":"`+d.WeChat.Accounts()[0].Templates[0]+`","url":"https://shop.example/order","data":{}}`)
 	_, page := d.Get("?as=" + who)
 	found := map[string]string{} // text to address
 	for _, m := range opens.FindAllStringSubmatch(page, -1) {

@@ -48,7 +48,7 @@ type directory interface {
 	Find(clients.ID) *clients.Live
 	All() []*clients.Live
 	Logins(now time.Time) []*login.Client
-	Registered(origin, appID string, now time.Time) bool
+	Registered(origin, appID, path string, now time.Time) bool
 	Mint(c *clients.Live, key clients.Hash, appID string, now time.Time) string
 	Minted(token string, c *clients.Live, key clients.Hash, appID string) bool
 	Known() bool

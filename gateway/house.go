@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"time"
@@ -27,7 +28,10 @@ type logins interface {
 // newLogins returns nil for a store that cannot share logins among gateways.
 func newLogins(d *desk, cfg Config, api *platform.API) (logins, error) {
 	once, ok := cfg.Store.(callback.Once)
-	if !ok {
+	switch {
+	case !ok && cfg.Login.Origin != "":
+		return nil, fmt.Errorf("gateway: Config.Store, a %T, cannot keep logins for Config.Login (it is no callback.Once): use store/sqlite", cfg.Store)
+	case !ok:
 		return nil, nil //nolint:nilnil // there is none
 	}
 	return login.New(login.Config{
@@ -59,7 +63,7 @@ func (h house) AccountOf(c *login.Client, appID string) (string, bool) {
 	if appID == "" && len(live.Accounts) == 1 {
 		appID = live.Accounts[0]
 	}
-	return appID, live.Uses(appID) && h.accounts.find(appID) != nil
+	return appID, live.Uses(appID) && live.Allows(userTokenPath) && h.accounts.find(appID) != nil
 }
 
 // Exchange implements [login.House].
@@ -209,12 +213,12 @@ const maxPage = 8 << 10
 // so to its browser.
 func (p *programs) openTo(w *observed, r *http.Request, appID, origin string) *refusal {
 	w.Header().Add("Vary", "Origin")
-	if !p.clients.Registered(origin, appID, time.Now()) {
+	if !p.clients.Registered(origin, appID, ticketPath, time.Now()) {
 		p.clients.Refresh(r.Context())
 	}
 	from := r.Header.Get("Origin")
 	switch {
-	case !p.clients.Registered(origin, appID, time.Now()) || p.accounts.find(appID) == nil:
+	case !p.clients.Registered(origin, appID, ticketPath, time.Now()) || p.accounts.find(appID) == nil:
 		return withText(refuse(codeNotAllowed, "the page's origin is none that a client of the account has registered"),
 			"without a key only pages under an origin that a client of this account has registered are signed (zhongkong client sites)")
 	case from != "" && from != origin:

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/internal/shape"
 	"github.com/zhongkong-go/zhongkong/platform"
 )
 
@@ -26,6 +27,15 @@ const maxPEM = 64 << 10
 // read returns the keys, checked.
 func (f *signingFile) read(appID, folder string, env func(string) (string, bool)) (*platform.Signing, error) {
 	file := func(name, path string) (string, error) {
+		switch {
+		case path == "":
+			return "", fmt.Errorf("signing.%s names no file", name)
+		case strings.Contains(path, "-----BEGIN") || strings.ContainsAny(path, "\r\n"):
+			return "", fmt.Errorf("signing.%s holds what looks like the key or certificate itself: it is the path of a file with it", name)
+		}
+		if err := shape.Path("signing."+name, path); err != nil {
+			return "", err
+		}
 		if !filepath.IsAbs(path) {
 			path = filepath.Join(folder, path)
 		}

@@ -79,7 +79,7 @@ type Config struct {
 
 	// Timeout bounds one call from its start to the last byte of the answer. Zero
 	// means 30 s, a negative one no limit but that of the call's context. An Upload or a
-	// Download takes at least 2 minutes; [WithTimeLimit] is for one call.
+	// Download may take 2 minutes if this is less; [WithTimeLimit] is for one call.
 	Timeout time.Duration
 
 	// Logger is told of every call, at Debug, and of a detour to api2, at Warn. Nil

@@ -10,8 +10,9 @@ import (
 	"mime/multipart"
 	"net/http"
 	"net/url"
-	"path/filepath"
+	"path"
 	"strings"
+	"sync"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -30,7 +31,7 @@ type limitKey struct{}
 
 // WithTimeLimit returns a ctx whose calls (Get, Post, Upload, Download) take limit at most,
 // each of them, in place of their usual limits: Config.Timeout, and 2 minutes for an Upload
-// or a Download. A negative limit means none but that of ctx. It does not touch what renews
+// or a Download. A negative limit means none but that of ctx, 0 the usual one. It does not touch what renews
 // the token.
 func WithTimeLimit(ctx context.Context, limit time.Duration) context.Context {
 	return context.WithValue(ctx, limitKey{}, limit)
@@ -69,10 +70,11 @@ type form struct {
 // be empty, since WeChat takes a file without a name for none (41005). content is read to
 // its end before anything is sent, since WeChat wants a Content-Length: up to 1 MiB into
 // memory, up to 1 GiB into a temporary file, so the call is repeated as any other when
-// WeChat refuses its token. It is not closed.
+// WeChat refuses its token. It is not closed, and if ctx ends first one Read of it may still
+// be under way.
 //
-// The errors are those of [Client.Get], and that of content. A call takes 2 minutes at most;
-// see [WithTimeLimit]. A form with more than the one field goes by [Client.HTTPClient].
+// The errors are those of [Client.Get], and that of content. A call may take Config.Timeout,
+// and 2 minutes if that is less; see [WithTimeLimit]. A form with more than the one field goes by [Client.HTTPClient].
 func (c *Client) Upload(ctx context.Context, path, field, filename string, content io.Reader) (json.RawMessage, error) {
 	path, query, err := splitPath(path)
 	if err != nil {
@@ -98,12 +100,12 @@ func (c *Client) Upload(ctx context.Context, path, field, filename string, conte
 // newForm checks what an upload is made of.
 func newForm(field, filename string, content io.Reader) (*form, error) {
 	odd := func(s string) bool { return !utf8.ValidString(s) || strings.ContainsFunc(s, unicode.IsControl) }
-	switch name := filepath.Base(filename); {
+	switch name := path.Base(strings.ReplaceAll(filename, `\`, "/")); {
 	case content == nil:
 		return nil, errors.New("platform: Upload has no content: give it an io.Reader, such as an open file")
 	case field == "" || odd(field):
 		return nil, errors.New(`platform: the field of an Upload is empty, or holds a control character: most APIs call it "media"`)
-	case filename == "" || name == "." || name == string(filepath.Separator) || odd(name):
+	case filename == "" || name == "." || name == "/" || odd(name):
 		return nil, errors.New("platform: the filename of an Upload is empty, or holds a control character: WeChat takes a file without a name for none (41005); give one such as cat.png")
 	default:
 		filename = name
@@ -131,7 +133,7 @@ func newForm(field, filename string, content io.Reader) (*form, error) {
 // video, /cgi-bin/media/get answers {"video_url": …}.
 //
 // The other errors are those of [Client.Get]. The call, with the reading of the answer,
-// takes 2 minutes at most; see [WithTimeLimit].
+// may take Config.Timeout, and 2 minutes if that is less; see [WithTimeLimit].
 func (c *Client) Download(ctx context.Context, path string, query url.Values) (io.ReadCloser, http.Header, error) {
 	path, rawQuery, err := splitPath(path)
 	if err != nil {
@@ -229,6 +231,20 @@ func (e *bodyError) Error() string {
 
 func (e *bodyError) Unwrap() error { return e.err }
 
+// until is a reader that reads nothing more once ctx has ended.
+type until struct {
+	ctx    context.Context //nolint:containedctx // of one call
+	source io.Reader
+}
+
+// Read implements [io.Reader].
+func (u *until) Read(p []byte) (int, error) {
+	if err := u.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return u.source.Read(p)
+}
+
 // measured returns a copy of req whose body has a length, and what forgets that body. It
 // reads the body, but no longer than ctx.
 func measured(req *http.Request) (known *http.Request, forget func(), err error) {
@@ -237,16 +253,17 @@ func measured(req *http.Request) (known *http.Request, forget func(), err error)
 		err  error
 	}
 	ctx, read := req.Context(), make(chan result, 1)
+	end := sync.OnceFunc(func() { closeBody(req.Body) })
 	go func() {
-		body, err := spool.Measure(req.Body, bodyInMemory, bodyOnDisk, nil)
-		closeBody(req.Body)
+		body, err := spool.Measure(&until{ctx, req.Body}, bodyInMemory, bodyOnDisk, nil)
+		end()
 		read <- result{body, err}
 	}()
 	var got result
 	select {
 	case got = <-read:
 	case <-ctx.Done():
-		closeBody(req.Body) // many a reader ends then
+		end() // many a reader ends then
 		go func() {
 			if late := <-read; late.body != nil {
 				late.body.Close()

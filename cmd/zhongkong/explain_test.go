@@ -28,7 +28,7 @@ func TestExplain(t *testing.T) {
 		{"explain 45009", 0, []string{"midnight in Beijing", "北京时间零点"}, ""},
 		{"explain 89506 89507", 0, []string{"in 24 hours", "24 小时后", "in 1 hour;", "\n\n89507"}, ""},
 		{"explain 40002", 0, []string{"restarted"}, ""},
-		{"explain 47001", 0, []string{"the token is fine"}, ""},
+		{"explain 47001", 0, []string{"not the account's access_token"}, ""},
 		{"explain 0", 0, []string{"errcode 0 is success.", "errcode 0 表示成功。"}, "cause"},
 		{"explain 99999", 1, []string{"errcode 99999 is not known here.\n", "errcode 99999 未收录。\n"}, "remedy"},
 		{"explain 40013 99999 --lang=en", 1, []string{"40013", "invalid appid", "not known here"}, ""},
@@ -41,7 +41,7 @@ func TestExplain(t *testing.T) {
 		{"explain 40085 --host=api.weixin.qq.com", 0, []string{"link is too long"}, "qyapi"},
 		{"explain 60020 --host api", 1, []string{"not known here"}, "ip"},
 		{"explain 10003 --lang zh", 0, []string{"open.weixin.qq.com", "网页授权域名"}, "remedy"},
-		{"explain 45015 45047 --lang en", 0, []string{"48 hours after a message", "5 after a message", "the token is fine"}, ""},
+		{"explain 45015 45047 --lang en", 0, []string{"48 hours after a message", "5 after a message", "not the account's access_token"}, ""},
 	} {
 		code, out, errs := started(t.Context(), nil, strings.Fields(row.args)...)
 		for _, want := range row.want {

@@ -21,6 +21,8 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -93,8 +95,8 @@ func run(ctx context.Context, args []string, t *terminal) int {
 	switch {
 	case len(args) == 0:
 		args = []string{"--help"}
-	case len(args) == 2 && args[0] == "doctor" && (args[1] == "--help" || args[1] == "-h"):
-		args = []string{"doctor", "all", "--help"} // or kong leaves out the default command's flags
+	case helpOfDoctor(args):
+		args = append([]string{"doctor", "all"}, slices.DeleteFunc(slices.Clone(args), func(arg string) bool { return arg == "doctor" })...) // or kong leaves out the default command's flags
 	}
 	command, err := parser.Parse(args)
 	switch {
@@ -131,3 +133,21 @@ func (silence) Printf(context.Context, string, ...any) {}
 type usageError struct{ error }
 
 func mistake(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+// helpOfDoctor reports whether args ask for the help of doctor, and say nothing else but a
+// language.
+func helpOfDoctor(args []string) bool {
+	asked := 0
+	for i := 0; i < len(args); i++ {
+		switch arg := args[i]; {
+		case arg == "--lang":
+			i++ // its value
+		case strings.HasPrefix(arg, "--lang="):
+		case arg == "doctor", arg == "--help", arg == "-h":
+			asked++
+		default:
+			return false
+		}
+	}
+	return asked == 2 && slices.Contains(args, "doctor")
+}

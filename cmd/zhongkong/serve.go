@@ -106,7 +106,12 @@ func (c *serveCmd) check(t *terminal, settings *gateway.Settings) error {
 			return usageError{err}
 		}
 	}
-	for _, l := range []struct{ name, address string }{{"listen", settings.Listen}, {"admin.listen", settings.Admin.Listen}} {
+	for _, l := range []struct {
+		name, address string
+		plain         bool
+	}{
+		{"listen", settings.Listen, c.PlainHTTP || settings.PlainHTTP}, {"admin.listen", settings.Admin.Listen, settings.Admin.PlainHTTP},
+	} {
 		if l.address == "" {
 			continue
 		}
@@ -119,7 +124,7 @@ func (c *serveCmd) check(t *terminal, settings *gateway.Settings) error {
 		}
 		ip := net.ParseIP(host)
 		loopback := host == "localhost" || ip != nil && ip.IsLoopback()
-		if !loopback && settings.TLS.Cert == "" && !c.PlainHTTP && !settings.PlainHTTP {
+		if !loopback && settings.TLS.Cert == "" && !l.plain {
 			return mistake("%s can be reached from other machines, and keys would travel in the clear: configure tls, or listen at 127.0.0.1, or say --plain-http", l.address)
 		}
 	}
@@ -256,7 +261,9 @@ type service struct {
 func (s *service) run(ctx context.Context, t *terminal, started func(base string)) (err error) {
 	store := s.store
 	if store == nil {
-		waiting := time.AfterFunc(quiet, func() { s.log.Warn("waiting for the store, which has not answered yet", "log_code", "serve_waits_for_store") })
+		waiting := time.AfterFunc(quiet, func() {
+			s.log.Warn("waiting for the store, which has not answered yet", "log_code", "serve_waits_for_store")
+		})
 		store, err = open.Open(ctx, s.settings.Store, open.Options{Logger: s.log})
 		waiting.Stop()
 		if err != nil {

@@ -74,7 +74,7 @@ func (f accountFlags) variables(t *terminal, look bool) (func(name string) strin
 		over["WECHAT_APPID"], over["WECHAT_TOKEN_API"], over["WECHAT_API_BASE"] = account.AppID, string(account.TokenAPI), settings.APIBase
 		over["WECHAT_APPSECRET"] = account.Secret.Reveal()
 		for _, name := range []string{
-			"ZHONGKONG_GATEWAY", "ZHONGKONG_GATEWAY_KEY",
+			"ZHONGKONG_GATEWAY", "ZHONGKONG_GATEWAY_KEY", "ZHONGKONG_GATEWAY_CA",
 			"WECHAT_TOKEN", "WECHAT_AES_KEY", "WECHAT_TOKEN_PREVIOUS", "WECHAT_AES_KEY_PREVIOUS",
 		} {
 			over[name] = "" // of another program

@@ -90,6 +90,9 @@ func (r *remote) status(ctx context.Context, t *terminal, asJSON bool) error {
 		}
 		return r.show(t, address, accounts)
 	}
+	if asJSON {
+		return (&statusJSON{AppID: r.cfg.AppID, Place: r.cfg.Gateway}).end(t, failed)
+	}
 	return failed
 }
 
@@ -140,7 +143,7 @@ func (r *remote) json(t *terminal, address string, accounts []gatewayAccount) er
 			problem = errNotLive
 		}
 		out.Credentials = append(out.Credentials, credentialJSON{
-			Name: "access_token of " + a.AppID, Live: a.Live, ExpiresIn: a.ExpiresIn, Renewal: a.Fence,
+			Name: "access_token/gateway/" + a.AppID, Live: a.Live, ExpiresIn: a.ExpiresIn, Renewal: a.Fence,
 		})
 	}
 	return out.end(t, problem)

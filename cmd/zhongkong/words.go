@@ -138,7 +138,7 @@ var helpWords = lang.Words{ //nolint:gosec // words about secrets, and none amon
 退出码：0 应用应答正确，1 不正确，2 命令写错。`,
 	(*simulateCmd)(nil).Help(): `把 SDK 的接口地址由 https://api.weixin.qq.com 改为它即可。除 NAME_APPID 等以外，账号还可以设置
 NAME_KIND（official、mini、website）、NAME_MODE（plain、compatible、safe）、NAME_FORMAT（xml、json）、
-NAME_ORIGINAL_ID 和 NAME_WHITELIST（a,b）。
+NAME_ORIGINAL_ID，以及 NAME_WHITELIST、NAME_TEMPLATES（a,b）。
 运行期间，浏览器打开同一地址的 /simulator/page/ 可以查看账号、与应用聊天、查看每个请求。
 故障、时钟、推送等供程序调用的接口在 /simulator/ 下。`,
 	(*doctorAllCmd)(nil).Help(): `诊断不会造成影响：不会调用 /cgi-bin/token，否则正在使用的 token 会失效；AppSecret 通过 stable_token 的普通模式验证，
@@ -238,7 +238,7 @@ var chinese = lang.Words{ //nolint:gosec // words about secrets, and none among 
 	"What next":       "接下来可以",
 	"get a token":     "获取 token",
 	"push a message":  "推送消息",
-	"let a token age": "让 token 变旧",
+	"let a token age": "让 token 过期",
 	"let calls fail":  "让调用失败",
 	"all else":        "其他功能",
 	"\nWhat you type is sent to your app as a follower's message; %s shows more. Ctrl-C ends it.\n": "\n输入的内容会作为粉丝消息推送给应用；%s 查看更多用法。按 Ctrl-C 结束。\n",

@@ -8,9 +8,11 @@ import (
 )
 
 // try prints commands that push messages to the bot. They need to know the account, and
-// a follower to whom a late answer can be sent.
+// a follower to whom a late answer can be sent: one of whom the simulated WeChat, which
+// they tell, has heard.
 func try(app *example.App, account simulator.Account) {
-	fmt.Printf("\nTry in another terminal\n\n  export WECHAT_APPID=%s WECHAT_TOKEN=%s WECHAT_AES_KEY=%s\n", account.AppID, account.Token, account.AESKey)
+	fmt.Printf("\nTry in another terminal\n\n  export WECHAT_APPID=%s WECHAT_TOKEN=%s WECHAT_AES_KEY=%s WECHAT_API_BASE=%s\n",
+		account.AppID, account.Token, account.AESKey, app.Config.APIBase)
 	for _, message := range []string{"verify", "text ping", "text 你好", "text 慢", "text 很慢", "click " + keyTime, "subscribe", "image"} {
 		from := " --from " + account.Followers[0]
 		if message == "verify" {

@@ -42,8 +42,8 @@ type Client struct {
 
 	// Real gives it the account's real token in place of a gateway token, for a
 	// program that calls WeChat itself: it needs a whitelisted address of its own,
-	// and whoever steals that token can use it at WeChat. Each hand-out is in the
-	// journal.
+	// and whoever steals that token can use it at WeChat. Each hand-out is in the journal;
+	// of more than 1,000 in a minute there is the number.
 	Real bool `json:"real,omitempty"`
 
 	// Returns are the addresses to which users whom it logs in are sent back:

@@ -294,9 +294,10 @@ func (r *Registry) Logins(now time.Time) (clients []*login.Client) {
 	return clients
 }
 
-// Registered reports whether an origin is one of a living client that may use the account.
-func (r *Registry) Registered(origin, appID string, now time.Time) bool {
-	return slices.ContainsFunc(r.sites.Load().origin[origin], func(c *Live) bool { return c.Uses(appID) && c.alive(now) })
+// Registered reports whether an origin is one of a living client that may use the account
+// and a path of it.
+func (r *Registry) Registered(origin, appID, path string, now time.Time) bool {
+	return slices.ContainsFunc(r.sites.Load().origin[origin], func(c *Live) bool { return c.Uses(appID) && c.Allows(path) && c.alive(now) })
 }
 
 // All returns the clients, in no order.

@@ -139,6 +139,9 @@ func (r *Relay) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		return
 	}
 	t, refused := r.read(req, name, own, query)
+	if !own {
+		name = "" // which client is meant, the return address says
+	}
 	if refused != nil {
 		r.refuse(w, req, name, refused)
 		return

@@ -7,12 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"strings"
 	"time"
 	"unicode"
 
+	"github.com/zhongkong-go/zhongkong/callback"
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/internal/shape"
 	"github.com/zhongkong-go/zhongkong/platform"
@@ -95,7 +97,35 @@ func (a Account) Check() error {
 	if err != nil {
 		return err
 	}
-	return a.check()
+	if err := a.check(); err != nil {
+		return err
+	}
+	return a.checkCallback()
+}
+
+// checkCallback is for what WeChat sends.
+func (a Account) checkCallback() error {
+	if a.Token.IsZero() && !a.PreviousToken.IsZero() {
+		return errors.New("Config.PreviousToken (WECHAT_TOKEN_PREVIOUS) is set without Config.Token (WECHAT_TOKEN)")
+	}
+	if a.AESKey.IsZero() && !a.PreviousAESKey.IsZero() {
+		return errors.New("Config.PreviousAESKey (WECHAT_AES_KEY_PREVIOUS) is set without Config.AESKey (WECHAT_AES_KEY)")
+	}
+	for _, f := range []struct {
+		name string
+		key  custody.Secret
+	}{
+		{"AESKey (WECHAT_AES_KEY)", a.AESKey},
+		{"PreviousAESKey (WECHAT_AES_KEY_PREVIOUS)", a.PreviousAESKey},
+	} {
+		if f.key.IsZero() {
+			continue
+		}
+		if _, err := callback.NewVerifier(callback.Config{AppID: a.AppID, Token: f.key, AESKey: f.key}); err != nil {
+			return fmt.Errorf("Config.%s cannot be used: %w", f.name, errors.Unwrap(err))
+		}
+	}
+	return nil
 }
 
 func (a Account) check() error {
@@ -171,12 +201,17 @@ func SealKeys(get func(string) string) ([]custody.Secret, error) {
 		if err := shape.Path("ZHONGKONG_SEAL_KEY_FILE", path); err != nil {
 			return nil, err
 		}
-		if key, err := base64.StdEncoding.DecodeString(path); err == nil && len(key) == 32 {
-			return nil, errors.New("ZHONGKONG_SEAL_KEY_FILE holds what looks like a key: it is the path of a file with the key in it")
+		for part := range strings.SplitSeq(path, ",") {
+			if key, err := base64.StdEncoding.DecodeString(strings.Trim(part, "\"' \t")); err == nil && len(key) == 32 {
+				return nil, errors.New("ZHONGKONG_SEAL_KEY_FILE holds what looks like a key: it is the path of a file with the key in it")
+			}
 		}
 		content, err := readFile(path)
+		if failed, ok := errors.AsType[*fs.PathError](err); ok {
+			err = failed.Err // without the path, which may be a key that was cut
+		}
 		if err != nil {
-			return nil, fmt.Errorf("ZHONGKONG_SEAL_KEY_FILE cannot be read: %w", err)
+			return nil, fmt.Errorf("the file that ZHONGKONG_SEAL_KEY_FILE names cannot be read: %w", err)
 		}
 		name = "ZHONGKONG_SEAL_KEY_FILE " + path
 		if text = strings.Join(strings.FieldsFunc(content, func(r rune) bool { return r == '\n' || r == '\r' || r == ',' }), ","); text == "" {

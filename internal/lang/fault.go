@@ -94,6 +94,10 @@ var faults = []fault{
 		Text: Text{"there is nothing of that name: check the path, and the folder that it begins in", "没有这个文件或目录：请检查路径，以及相对路径所在的目录"},
 	},
 	{
+		says: regexp.MustCompile(`permission denied for (?:schema|table|sequence|database|function|relation)[^;\n]*`),
+		Text: Text{"the database user lacks this right: GRANT it", "数据库用户没有这个权限：请用 GRANT 授权"},
+	},
+	{
 		says: regexp.MustCompile(`permission denied|operation not permitted|Access is denied\.?`),
 		is:   []error{fs.ErrPermission},
 		Text: Text{"this user has no right to it: check the owner and the mode", "当前用户没有权限：请检查文件的所有者和权限"},

@@ -65,8 +65,8 @@ func OpenBase(configured, apiBase string) string {
 func CheckOrigin(text string) error {
 	u, err := url.Parse(text)
 	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "" || text != u.Scheme+"://"+u.Host ||
-		u.Host != strings.ToLower(u.Host) || strings.ContainsFunc(u.Host, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		return errors.New("has to be https:// or http:// and a host in lower case, with nothing behind, such as https://shop.example")
+		u.Host != strings.ToLower(u.Host) || usualPort(u) || strings.ContainsFunc(u.Host, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return errors.New("has to be https:// or http:// and a host in lower case, without the usual port and with nothing behind, such as https://shop.example")
 	}
 	return nil
 }
@@ -91,7 +91,7 @@ func plainPath(path string) bool {
 		return false
 	}
 	for segment := range strings.SplitSeq(path, "/") {
-		if segment == ".." || segment == "." {
+		if name, _, _ := strings.Cut(segment, ";"); name == ".." || name == "." { // some servers cut there
 			return false
 		}
 	}
@@ -173,6 +173,10 @@ func ParseReturn(address string) (*url.URL, error) {
 	case !strings.HasPrefix(address, u.Scheme+"://"+u.Host) || u.User != nil || u.Hostname() == "" || strings.HasSuffix(u.Host, ":") ||
 		u.Host != strings.ToLower(u.Host) || strings.ContainsFunc(u.Host, odd):
 		return nil, errors.New("has no plain host: write it in lower case, without a user")
+	case usualPort(u):
+		return nil, errors.New("has the port that is usual anyway: leave it out, as browsers do")
+	case strings.Contains(u.RawQuery, ";"):
+		return nil, errors.New("has a semicolon in its query, which some programs read as an ampersand: write it as %3B")
 	case strings.Contains(address, "#"):
 		return nil, errors.New("has a fragment (#)")
 	}
@@ -185,6 +189,11 @@ func ParseReturn(address string) (*url.URL, error) {
 		return nil, errors.New("has a path that programs might read in two ways")
 	}
 	return u, nil
+}
+
+// usualPort reports whether an address has the port that its scheme has without one.
+func usualPort(u *url.URL) bool {
+	return u.Scheme == "https" && u.Port() == "443" || u.Scheme == "http" && u.Port() == "80"
 }
 
 // odd reports whether a character does not belong into a host with a port.

@@ -1,7 +1,6 @@
 package wechat
 
 import (
-	"errors"
 	"log/slog"
 	"net/http"
 	"os"
@@ -172,8 +171,9 @@ type Config struct {
 	Timing custody.Timing
 
 	// CallTimeout is how long one Get, Post, or request of the HTTPClient may take, whatever
-	// its context allows; an Upload or a Download may take 2 minutes at least. 0 means 30 s, a
-	// negative value no limit but the context's. WithTimeLimit is for one call.
+	// its context allows, and an Upload or a Download, which may take 2 minutes if this is less.
+	// 0 means 30 s, a negative value no limit but the context's. Through a gateway WeChat's answer
+	// has to begin within a minute. WithTimeLimit is for one call.
 	CallTimeout time.Duration
 
 	// Transport carries the requests to WeChat. Nil means one with timeouts that
@@ -226,14 +226,14 @@ func (c Config) WithDefaults() Config {
 // it from, and the rule it breaks; never the value of a secret.
 func (c Config) validate() error {
 	account := environ.Account{
-		AppID: c.AppID, AppSecret: c.AppSecret, Gateway: c.Gateway, GatewayKey: c.GatewayKey, TokenAPI: c.TokenAPI,
+		AppID: c.AppID, AppSecret: c.AppSecret, Gateway: c.Gateway, GatewayKey: c.GatewayKey, GatewayCA: c.GatewayCA, TokenAPI: c.TokenAPI,
 		Token: c.Token, PreviousToken: c.PreviousToken, AESKey: c.AESKey, PreviousAESKey: c.PreviousAESKey,
-	}
-	if err := c.validateGatewayCA(); err != nil {
-		return err
 	}
 	if err := account.Check(); err != nil {
 		return named.Errorf("wechat", "%w", err)
+	}
+	if c.GatewayCA != "" && c.GatewayTransport != nil {
+		return named.Errorf("wechat", "Config.GatewayCA and Config.GatewayTransport are both set: give the one or the other")
 	}
 	if err := c.validateCallback(); err != nil {
 		return err
@@ -257,17 +257,6 @@ func (c Config) validate() error {
 		if _, _, err := parseStoreURL(c.StoreURL); err != nil {
 			return err
 		}
-	}
-	return nil
-}
-
-// validateGatewayCA is for the way to the gateway.
-func (c Config) validateGatewayCA() error {
-	switch {
-	case c.Gateway == "" && c.GatewayCA != "":
-		return named.Errorf("wechat", "Config.GatewayCA (ZHONGKONG_GATEWAY_CA) is set without Config.Gateway (ZHONGKONG_GATEWAY), the gateway's address")
-	case c.GatewayCA != "" && c.GatewayTransport != nil:
-		return named.Errorf("wechat", "Config.GatewayCA and Config.GatewayTransport are both set: give the one or the other")
 	}
 	return nil
 }
@@ -306,26 +295,6 @@ func (c Config) validateLogin() error {
 }
 
 func (c Config) validateCallback() error {
-	if c.Token.IsZero() && !c.PreviousToken.IsZero() {
-		return named.Errorf("wechat", "Config.PreviousToken (WECHAT_TOKEN_PREVIOUS) is set without Config.Token (WECHAT_TOKEN)")
-	}
-	if c.AESKey.IsZero() && !c.PreviousAESKey.IsZero() {
-		return named.Errorf("wechat", "Config.PreviousAESKey (WECHAT_AES_KEY_PREVIOUS) is set without Config.AESKey (WECHAT_AES_KEY)")
-	}
-	for _, f := range []struct {
-		name string
-		key  custody.Secret
-	}{
-		{"AESKey (WECHAT_AES_KEY)", c.AESKey},
-		{"PreviousAESKey (WECHAT_AES_KEY_PREVIOUS)", c.PreviousAESKey},
-	} {
-		if f.key.IsZero() {
-			continue
-		}
-		if _, err := callback.NewVerifier(callback.Config{AppID: c.AppID, Token: f.key, AESKey: f.key}); err != nil {
-			return named.Errorf("wechat", "Config.%s cannot be used: %w", f.name, errors.Unwrap(err))
-		}
-	}
 	if !strings.HasPrefix(c.CallbackPath, "/") || strings.ContainsAny(c.CallbackPath, "?#") {
 		return named.Errorf("wechat", "Config.CallbackPath is %s: it must begin with a slash and hold no query", shape.Show(c.CallbackPath))
 	}

@@ -23,7 +23,7 @@ func (i Info) Custody() string {
 		return "asks WeChat about this token directly: if WeChat accepts it, the call is repeated with it once; else " +
 			"zhongkong renews it once for everybody and repeats the call with the new one"
 	case Call:
-		return "changes nothing: the token is fine"
+		return "changes nothing: it concerns this call, not the account's access_token"
 	default:
 	}
 	text := "fetches again when somebody has changed something"
@@ -51,7 +51,7 @@ func (i Info) CustodyZH() string {
 	case Refused:
 		return "先直接向微信核实该 token：微信认可，就用它重发一次；不认可，则由一个进程统一刷新一次，再用新 token 重发"
 	case Call:
-		return "不做处理：token 本身没有问题"
+		return "不做处理：只与这次调用有关，与账号的 access_token 无关"
 	default:
 	}
 	text := "需要有人处理之后才会再获取"

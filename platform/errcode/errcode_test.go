@@ -225,7 +225,7 @@ func TestCustodyInWords(t *testing.T) {
 		45009: {"after midnight in Beijing", "北京时间零点之后"},
 		45011: {"in 1 minute", "1 分钟后"},
 		41002: {"before the program is restarted", "重启之前"},
-		47001: {"the token is fine", "token 本身没有问题"},
+		47001: {"not the account's access_token", "与账号的 access_token 无关"},
 		89506: {"in 24 hours", "24 小时后"},
 		89507: {"in 1 hour;", "1 小时后"},
 	} {

@@ -13,7 +13,8 @@ import (
 // maxLinks is how many links of one bubble can be opened.
 const maxLinks = 32
 
-var linkInText = regexp.MustCompile(`https?://[^\s"'<>]+`)
+// linkInText ends at Chinese characters and punctuation, which an address has in %XX.
+var linkInText = regexp.MustCompile(`https?://[^\s"'<>\x{3000}-\x{303f}\x{ff00}-\x{ffef}\p{Han}]+`)
 
 // links are the addresses that a follower can open from a bubble.
 func (b *bubble) links() []string {

@@ -29,7 +29,6 @@ const notices = 256
 var errClosed = errors.New("zhongkong: the memory store is closed")
 
 // Store implements [store.Store] and [custody.Watcher]. Make one with [New].
-// callback. Make one with [New].
 type Store struct {
 	now  func() moment // tests step it
 	made time.Time

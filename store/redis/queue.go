@@ -134,6 +134,10 @@ local n, oldest, free = redis.call('ZCARD', order), 0, 0
 local r = n > 0 and read(redis.call('ZRANGE', order, 0, 0)[1])
 if r then oldest = now - r.pushed end
 local soonest = redis.call('ZRANGE', frees, 0, 0, 'WITHSCORES')
+while soonest[1] and redis.call('HEXISTS', rows, soonest[1]) == 0 do -- removed by an older program
+	redis.call('ZREM', frees, soonest[1])
+	soonest = redis.call('ZRANGE', frees, 0, 0, 'WITHSCORES')
+end
 if soonest[2] then free = tonumber(soonest[2]) - now end
 return {n, oldest, free}
 `)

@@ -302,9 +302,15 @@ func (s *Store) row(ctx context.Context, q rowReader, name string) (row store.Ro
 	}
 	row, err = columns.Read(values)
 	if err != nil {
-		s.log.Warn("a record is damaged and counts as empty", slog.String("path", s.path), slog.String("key", name), slog.Any("cause", err))
+		s.damaged(name, err)
 	}
 	return row, true, nil
+}
+
+// damaged says that a record counts as empty.
+func (s *Store) damaged(name string, cause error) {
+	s.log.Warn("a record is damaged and counts as empty", slog.String("log_code", "sqlite_record_damaged"),
+		slog.String("path", s.path), slog.String("key", name), slog.Any("cause", cause))
 }
 
 // time is the store's time, to the microsecond of the contract.

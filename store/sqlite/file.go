@@ -115,7 +115,7 @@ func (s *Store) note(f *file, err error, running bool) {
 	case before && !after:
 		s.log.Info("the database is open now", slog.String("path", s.path))
 	case after && !before:
-		s.log.Warn("the database cannot be opened; every call tries again", slog.String("path", s.path), slog.Any("cause", err))
+		s.log.Warn("the database cannot be opened; every call tries again", slog.String("log_code", "sqlite_not_open"), slog.String("path", s.path), slog.Any("cause", err))
 	}
 }
 
@@ -376,6 +376,7 @@ func (s *Store) setAside(ctx context.Context, f *file, cause error) error {
 				}
 			}
 			s.log.Warn("the database was damaged and is set aside; a new one takes its place and tokens are fetched anew",
+				slog.String("log_code", "sqlite_set_aside"),
 				slog.String("path", f.path), slog.String("aside", aside), slog.Any("cause", cause))
 			return nil
 		})

@@ -2,7 +2,6 @@ package sqlite
 
 import (
 	"context"
-	"log/slog"
 
 	"github.com/jmoiron/sqlx"
 
@@ -65,7 +64,7 @@ func (s *Store) rows(ctx context.Context, db *sqlx.DB, names []string, found fun
 		name, _ := values[0].(string) // the statement compared it with one
 		row, err := columns.Read(values[1:])
 		if err != nil {
-			s.log.Warn("a record is damaged and counts as empty", slog.String("path", s.path), slog.String("key", name), slog.Any("cause", err))
+			s.damaged(name, err)
 			continue
 		}
 		found(name, row)

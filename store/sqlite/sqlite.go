@@ -129,7 +129,7 @@ func (s *Store) warnOfReaders() {
 	info, err := os.Stat(s.path)
 	if mode := os.FileMode(0o007); err == nil && info.Mode().Perm()&mode != 0 && runtime.GOOS != "windows" {
 		s.log.Warn("other users of this machine may read or write the database, which has the tokens in it: chmod o-rwx it, its -wal and its -shm",
-			"path", s.path, "mode", fmt.Sprintf("%04o", info.Mode().Perm()))
+			"log_code", "sqlite_readable_by_others", "path", s.path, "mode", fmt.Sprintf("%04o", info.Mode().Perm()))
 	}
 }
 

@@ -1,6 +1,7 @@
 package remote
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
@@ -66,6 +67,7 @@ func (s *Store) Acquire(ctx context.Context, key custody.Key, attempt string, tt
 
 // Begin implements [custody.Store].
 func (s *Store) Begin(ctx context.Context, lease custody.Lease, notes []byte) error {
+	notes = bytes.Clone(notes)
 	return s.as(ctx, lease, func(now time.Time, row *store.Row) (effect, error) {
 		err := row.Begin(now, lease, notes)
 		return effect{event: custody.EventBegin, until: row.LeaseEnd}, err
@@ -74,7 +76,7 @@ func (s *Store) Begin(ctx context.Context, lease custody.Lease, notes []byte) er
 
 // Save implements [custody.Store].
 func (s *Store) Save(ctx context.Context, lease custody.Lease, record custody.Record) error {
-	record.End, record.Life = tellable(record.End), record.Life.Truncate(time.Microsecond)
+	record.End, record.Life, record.Notes = tellable(record.End), record.Life.Truncate(time.Microsecond), bytes.Clone(record.Notes)
 	return s.as(ctx, lease, func(_ time.Time, row *store.Row) (effect, error) {
 		return effect{event: custody.EventSave, tell: true}, row.Save(lease, record)
 	})
@@ -82,6 +84,7 @@ func (s *Store) Save(ctx context.Context, lease custody.Lease, record custody.Re
 
 // Release implements [custody.Store].
 func (s *Store) Release(ctx context.Context, lease custody.Lease, notes []byte) error {
+	notes = bytes.Clone(notes)
 	return s.as(ctx, lease, func(_ time.Time, row *store.Row) (effect, error) {
 		return effect{event: custody.EventRelease, tell: notes != nil}, row.Release(lease, notes)
 	})
@@ -160,7 +163,7 @@ func (s *Store) change(ctx context.Context, lease custody.Lease, edit edit) erro
 		case err != nil:
 			return err
 		case swapped:
-			s.remember(name, State{Row: row, Found: true, Version: change.New, Now: state.Now, read: state.read})
+			s.remember(name, State{Row: row, Found: true, Version: change.New, clock: state.clock})
 			if change.Entry != nil {
 				s.tidy(name, state.Now)
 			}
@@ -182,7 +185,7 @@ func (s *Store) state(ctx context.Context, name string) (state State, recalled b
 	return state, recalled, err
 }
 
-// change is what makes row of a state.
+// change returns what turns the state into row.
 func (s *State) change(lease custody.Lease, row store.Row, effect effect) Change {
 	change := Change{
 		Name: lease.Key.String(), Found: s.Found, Old: s.Version,
@@ -257,11 +260,11 @@ func (s *Store) readMany(ctx context.Context, names []string) ([]State, error) {
 		return nil, err
 	}
 	for i, name := range names {
-		states[i].read = s.tick(states[i].Now)
+		states[i].clock = s.tick(states[i].Now)
 		s.remember(name, states[i])
 		if damage := states[i].Damage; damage != nil {
 			s.log.Warn(
-				"a record is damaged and counts as empty",
+				"a record is damaged and counts as empty", slog.String("log_code", "store_record_damaged"),
 				slog.String("server", s.server.String()),
 				slog.String("key", name),
 				slog.Any("cause", damage),

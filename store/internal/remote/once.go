@@ -1,6 +1,7 @@
 package remote
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
@@ -49,7 +50,7 @@ type MessageState struct {
 	Version int64 // tells whether it was changed; the server's time in µs at its last change, or more
 	NowUS   int64 // the server's time of the reading
 
-	read time.Time // when the answer was there, by the clock of this process
+	clock reading // that of NowUS
 }
 
 // MessageChange is what is written of a message in one step.
@@ -171,6 +172,7 @@ func (s Once) Keep(ctx context.Context, key string, message []byte) (finished bo
 		finished bool
 		answer   []byte
 	}
+	s.forgetState(key) // Take goes by the server's own time of Keep
 	k, err := about(ctx, s, key, func(now int64, m *columns.Message) (k kept, content []byte) {
 		var write bool
 		if k.finished, k.answer, write = m.Keep(now, message); write {
@@ -256,7 +258,7 @@ func (s Once) edit(
 	ctx context.Context, name string, mayBeNew bool,
 	edit func(state MessageState, m *columns.Message) ([]byte, error),
 ) error {
-	var lost int64 // the version of a change whose answer did not come
+	var lost *MessageChange // one whose answer did not come
 	for pause := time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
 		state, recalled := s.recallMessage(name, mayBeNew)
 		mayBeNew = false
@@ -265,7 +267,7 @@ func (s Once) edit(
 			if state, err = s.readMessage(ctx, name); err != nil {
 				return err
 			}
-			if lost != 0 && state.Version == lost {
+			if lost != nil && state.Version == lost.New && alike(state.Message, lost.Message) {
 				return nil
 			}
 		}
@@ -285,12 +287,12 @@ func (s Once) edit(
 		swapped, err := s.pushes.SwapMessage(ctx, change)
 		switch {
 		case recalled && passes(err) && ctx.Err() == nil:
-			lost = change.New // a connection may have been lost since the last call, see again
+			lost = &change // a connection may have been lost since the last call, see again
 			continue
 		case err != nil:
 			return err
 		case swapped:
-			s.rememberMessage(name, MessageState{Message: m, Found: true, Version: change.New, NowUS: state.NowUS, read: state.read})
+			s.rememberMessage(name, MessageState{Message: m, Found: true, Version: change.New, clock: state.clock})
 			return nil
 		case recalled:
 			continue
@@ -301,10 +303,17 @@ func (s Once) edit(
 	}
 }
 
+// alike reports whether two states of a message are the same. No answer is an empty one.
+func alike(a, b columns.Message) bool {
+	same := bytes.Equal(a.Answer, b.Answer)
+	a.Answer, b.Answer = nil, nil
+	return same && reflect.DeepEqual(a, b)
+}
+
 func (s Once) readMessage(ctx context.Context, name string) (MessageState, error) {
 	state, err := again(ctx, func() (MessageState, error) { return s.pushes.ReadMessage(ctx, name) })
 	if err == nil {
-		state.read = s.tick(time.UnixMicro(state.NowUS))
+		state.clock = s.tick(time.UnixMicro(state.NowUS))
 	}
 	return state, err
 }

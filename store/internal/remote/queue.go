@@ -1,6 +1,7 @@
 package remote
 
 import (
+	"bytes"
 	"context"
 	"slices"
 	"time"
@@ -47,31 +48,51 @@ func NewQueue(s *Store, engine QueueEngine, between func(error) bool, explain fu
 	late := s.late()
 	q := &Queue{store: s, engine: engine, between: between, explain: explain}
 	q.pushes.late, q.turns.late, q.ends.late = late, late, late
-	q.pushes.run = func(pushes [][]store.Delivery) error {
-		for len(pushes) > 0 { // as many at a time as one Push may have
-			n, all := 1, slices.Clone(pushes[0])
-			for ; n < len(pushes) && len(all)+len(pushes[n]) <= store.MaxPush; n++ {
-				all = append(all, pushes[n]...)
-			}
-			if err := q.change(func(ctx context.Context) error { return engine.Push(ctx, all) }); err != nil {
-				return err
-			}
-			pushes = pushes[n:]
+	q.pushes.run = func(ctx context.Context, pushes [][]store.Delivery) error {
+		return q.change(ctx, func(ctx context.Context) error { return engine.Push(ctx, slices.Concat(pushes...)) })
+	}
+	q.pushes.fits = func(pushes [][]store.Delivery, next []store.Delivery) bool {
+		n, size := len(next), sizeOf(next)
+		for _, push := range pushes {
+			n, size = n+len(push), size+sizeOf(push)
 		}
-		return nil
+		return n <= store.MaxPush && size <= mergeMost
 	}
-	q.turns.run = func(turns []*Turn) error {
-		return q.change(func(ctx context.Context) error { return engine.TurnAll(ctx, turns) })
+	q.turns.run = func(ctx context.Context, turns []*Turn) error {
+		asked := make([]*Turn, len(turns)) // a call that was given up may still write into its own
+		for i, t := range turns {
+			asked[i] = &Turn{Line: t.Line, ID: t.ID, Owner: t.Owner}
+		}
+		err := q.change(ctx, func(ctx context.Context) error { return engine.TurnAll(ctx, asked) })
+		for i, t := range asked {
+			if err == nil {
+				turns[i].Is, turns[i].Waits = t.Is, t.Waits
+			}
+		}
+		return err
 	}
-	q.ends.run = func(ends []store.Delivery) error {
-		return q.change(func(ctx context.Context) error { return engine.DoneAll(ctx, ends) })
+	q.turns.fits = func(turns []*Turn, _ *Turn) bool { return len(turns) < store.MaxPush }
+	q.ends.run = func(ctx context.Context, ends []store.Delivery) error {
+		return q.change(ctx, func(ctx context.Context) error { return engine.DoneAll(ctx, ends) })
 	}
+	q.ends.fits = func(ends []store.Delivery, _ store.Delivery) bool { return len(ends) < store.MaxPush }
 	return q
 }
 
-// change carries out a call that is nobody's alone.
-func (q *Queue) change(do func(ctx context.Context) error) error {
-	_, err := queued(context.Background(), q, func(ctx context.Context) (struct{}, error) { return struct{}{}, do(ctx) })
+// mergeMost bounds the bytes of bodies that go together: servers bound a statement, MySQL
+// by max_allowed_packet.
+const mergeMost = 1 << 20
+
+func sizeOf(deliveries []store.Delivery) (sum int) {
+	for _, d := range deliveries {
+		sum += len(d.Body)
+	}
+	return sum
+}
+
+// change makes one call for several callers.
+func (q *Queue) change(ctx context.Context, do func(ctx context.Context) error) error {
+	_, err := queued(ctx, q, func(ctx context.Context) (struct{}, error) { return struct{}{}, do(ctx) })
 	return err
 }
 
@@ -101,7 +122,11 @@ func (q *Queue) Push(ctx context.Context, deliveries []store.Delivery) error {
 	if err := store.CheckPush(deliveries); err != nil {
 		return err
 	}
-	return q.pushes.do(ctx, deliveries)
+	own := slices.Clone(deliveries)
+	for i := range own {
+		own[i].Body = bytes.Clone(own[i].Body) // the caller may leave before it is written
+	}
+	return q.pushes.do(ctx, own)
 }
 
 // Turn implements [store.Queue].

@@ -2,72 +2,87 @@ package remote
 
 import (
 	"bytes"
+	"maps"
 	"time"
 )
 
 const (
-	// recallTime is for how long a state is remembered, of recallMost rows and as many
-	// messages at most.
+	// recallTime is for how long after the server told its time a state is remembered, of
+	// recallMost rows and as many messages at most.
 	recallTime = 10 * time.Second
 	recallMost = 4096
 )
 
-// memory is what a process has just read or written, by name. To swap it is right if
-// nobody changed the row since; it decides nothing else. So a renewal, which is Load,
-// Acquire, Begin and Save, takes four round trips, and a message, which is Claim and
+// memory is what a process has just read or written, by name. What is remembered is only a
+// guess: the server accepts a swap only if the version still matches, and every error and
+// every change that changes nothing is confirmed by a fresh read. So a renewal, which is
+// Load, Acquire, Begin and Save, takes four round trips, and a message, which is Claim and
 // Finish, two. Each state is given out once.
-type memory[S any] struct{ states map[string]S }
-
-func (m *memory[S]) put(name string, state S) {
-	if m.states == nil || len(m.states) >= recallMost {
-		m.states = make(map[string]S)
-	}
-	m.states[name] = state
+type memory[S any] struct {
+	states map[string]remembered[S]
+	swept  time.Time
 }
 
-func (m *memory[S]) take(name string) (S, bool) {
-	state, ok := m.states[name]
+type remembered[S any] struct {
+	state S
+	clock reading
+}
+
+func (m *memory[S]) put(name string, state S, clock reading) {
+	if now := time.Now(); m.states == nil || now.Sub(m.swept) > recallTime {
+		m.swept = now
+		maps.DeleteFunc(m.states, func(_ string, r remembered[S]) bool { return now.Sub(r.clock.here) > recallTime })
+	}
+	if _, there := m.states[name]; m.states == nil || !there && len(m.states) >= recallMost {
+		m.states = make(map[string]remembered[S])
+	}
+	m.states[name] = remembered[S]{state, clock}
+}
+
+func (m *memory[S]) take(name string) (remembered[S], bool) {
+	r, ok := m.states[name]
 	delete(m.states, name)
-	return state, ok
+	return r, ok
 }
 
 // reading is when the server told its time, by both clocks.
 type reading struct {
 	server time.Time
-	here   time.Time // when the answer was there, with the monotonic clock
+	here   time.Time // when its answer arrived, with the monotonic clock
 }
 
-// now returns the server's time as it must be by now; it is no earlier than that. ok is
-// false when the reading is too old.
-func (r reading) now() (now reading, ok bool) {
+// now returns the server's time by now, or a little earlier: its answer took time to arrive.
+// ok is false when the reading is too old.
+func (r reading) now() (server time.Time, ok bool) {
 	age := time.Since(r.here)
 	if r.here.IsZero() || age > recallTime {
-		return reading{}, false
+		return time.Time{}, false
 	}
-	age = age.Truncate(time.Microsecond)
-	return reading{r.server.Add(age), r.here.Add(age)}, true
+	return r.server.Add(age.Truncate(time.Microsecond)), true
 }
 
-// tick notes the server's time of an answer that has just come.
-func (s *Store) tick(server time.Time) time.Time {
-	now := time.Now()
+// tick notes the server's time of an answer that has just come, unless an earlier answer,
+// which was quicker, says more.
+func (s *Store) tick(server time.Time) reading {
+	r := reading{server, time.Now()}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.clock = reading{server, now}
-	return now
+	if now, ok := s.clock.now(); !ok || now.Before(server) || server.Before(now.Add(-time.Second)) {
+		s.clock = r
+	}
+	return r
 }
 
 // recall returns a row as it was a moment ago, with the server's time by now.
 func (s *Store) recall(name string) (State, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	state, ok := s.rows.take(name)
-	if !ok {
-		return State{}, false
+	r, ok := s.rows.take(name)
+	if ok {
+		r.state.Now, ok = r.clock.now()
+		r.state.clock = r.clock
 	}
-	now, ok := reading{state.Now, state.read}.now()
-	state.Now, state.read = now.server, now.here
-	return state, ok
+	return r.state, ok
 }
 
 // remember keeps a row for [Store.recall].
@@ -79,32 +94,38 @@ func (s *Store) remember(name string, state State) {
 		s.rows.take(name)
 		return
 	}
-	s.rows.put(name, state)
+	s.rows.put(name, state, state.clock)
 }
 
-// recallMessage returns a message as it was a moment ago. Without one it is a new message
-// if it may be: of a thousand pushes a few are repetitions.
+// recallMessage returns a message as it was a moment ago. If none is remembered and it may
+// be new, it is taken for new: of a thousand pushes a few are repetitions.
 func (s *Store) recallMessage(name string, mayBeNew bool) (MessageState, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	state, ok := s.messages.take(name)
+	r, ok := s.messages.take(name)
 	if !ok {
 		if !mayBeNew || s.manyClocks {
 			return MessageState{}, false
 		}
-		state.NowUS, state.read = s.clock.server.UnixMicro(), s.clock.here
+		r.clock = s.clock
 	}
-	now, ok := reading{time.UnixMicro(state.NowUS), state.read}.now()
-	state.NowUS, state.read = now.server.UnixMicro(), now.here
-	return state, ok
+	now, ok := r.clock.now()
+	r.state.NowUS, r.state.clock = now.UnixMicro(), r.clock
+	return r.state, ok
 }
 
-// rememberMessage keeps a message for [Store.recallMessage]. One that is finished is done
-// with.
+// rememberMessage keeps a message for [Store.recallMessage], unless it is finished.
 func (s *Store) rememberMessage(name string, state MessageState) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !state.Finished {
-		s.messages.put(name, state)
+		s.messages.put(name, state, state.clock)
 	}
+}
+
+// forgetState lets the next call about a message read it.
+func (s *Store) forgetState(name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.messages.take(name)
 }

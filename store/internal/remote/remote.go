@@ -103,7 +103,7 @@ type State struct {
 	Now     time.Time // the server's time of the reading
 	Damage  error     // what is wrong with the row, which then counts as empty; nothing of its content
 
-	read time.Time // when the answer with Now was there, by the clock of this process
+	clock reading // that of Now
 }
 
 // Change is what is written in one step.
@@ -301,7 +301,8 @@ func (s *Store) warn(err error) {
 	s.warned = true
 	s.mu.Unlock()
 	if !said {
-		s.log.Warn("the store cannot be opened; every call tries again", slog.String("server", s.server.String()), slog.Any("cause", err))
+		s.log.Warn("the store cannot be opened; every call tries again", slog.String("log_code", "store_not_open"),
+			slog.String("server", s.server.String()), slog.Any("cause", err))
 	}
 }
 

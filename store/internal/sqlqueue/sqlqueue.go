@@ -55,9 +55,11 @@ const (
 	// The condition once more, for a row that another one was quicker to take.
 	lend = `UPDATE zhongkong_queue SET owner = ?, free_us = NOW + ?, attempts = attempts + 1 WHERE seq IN (?) AND free_us <= NOW`
 
-	// Both in one, and without a wait for those that another one takes.
-	lendFree = `UPDATE zhongkong_queue SET owner = ?, free_us = NOW + ?, attempts = attempts + 1
-		WHERE seq IN (` + free + ` FOR UPDATE OF q SKIP LOCKED) RETURNING line, lane, id, owner, attempts, pushed_us, body`
+	// All in one, and without a wait for those that another one takes. MATERIALIZED, or a
+	// plan may run the SELECT again for each row and so lend more than its LIMIT.
+	lendFree = `WITH taken AS MATERIALIZED (` + free + ` FOR UPDATE OF q SKIP LOCKED), t AS MATERIALIZED (SELECT NOW AS us)
+		UPDATE zhongkong_queue z SET owner = ?, free_us = t.us + ?, attempts = z.attempts + 1 FROM taken, t WHERE z.seq = taken.seq
+		RETURNING z.line, z.lane, z.id, z.owner, z.attempts, z.pushed_us, z.body`
 
 	lent = `SELECT line, lane, id, owner, attempts, pushed_us, body FROM zhongkong_queue WHERE seq IN (?) AND owner = ? ORDER BY seq`
 
@@ -193,7 +195,7 @@ func (q Queue) TurnAll(ctx context.Context, turns []*remote.Turn) error {
 // Lend implements [store.Queue].
 func (q Queue) Lend(ctx context.Context, line, owner string, lease time.Duration, most int) ([]store.Delivery, error) {
 	if q.Returning {
-		return q.taken(ctx, lendFree, owner, lease.Microseconds(), line, max(most, 0))
+		return q.taken(ctx, lendFree, line, max(most, 0), owner, lease.Microseconds())
 	}
 	var seqs []int64
 	if err := q.list(ctx, &seqs, free, line, max(most, 0)); err != nil || len(seqs) == 0 {

@@ -209,18 +209,28 @@ func TestStrangers(t *testing.T) {
 	appID := wx.Accounts()[0].AppID
 	for name, form := range forms(appID) {
 		t.Run(name, func(t *testing.T) {
-			p := newProcess(t, binary, t.TempDir(), "one", wx)
-			p.start()
-			defer p.kill()
-			flood(t, p, p.client(), appID, form)
-			if t.Failed() {
-				t.Log(p.log.String())
+			for n := 0; ; n++ { // a machine with other work is slow to answer anybody
+				p := newProcess(t, binary, t.TempDir(), "one", wx)
+				p.start()
+				much := flood(t, p, p.client(), appID, form)
+				p.kill()
+				switch {
+				case t.Failed():
+					t.Log(p.log.String())
+				case much != "" && n < alone:
+					patience.Again(t, much)
+					continue
+				case much != "":
+					t.Error("FAIL: " + much)
+				}
+				return
 			}
 		})
 	}
 }
 
-func flood(t *testing.T, p *process, key, appID, form string) {
+// flood returns what was more than it may be.
+func flood(t *testing.T, p *process, key, appID, form string) (much string) {
 	t.Helper()
 	address := strings.TrimPrefix(p.base, "http://")
 	if strings.HasPrefix(form, "POST /page/") {
@@ -276,11 +286,13 @@ func flood(t *testing.T, p *process, key, appID, form string) {
 	end()
 	watching.Wait()
 	grown := most.Load() - before
-	t.Logf("%d calls served, the slowest in %s; %d MiB more; the longest stranger %s",
+	figures := fmt.Sprintf("%d calls served, the slowest in %s; %d MiB more; the longest stranger %s",
 		served.Load(), time.Duration(slowest.Load()), grown>>20, time.Duration(longest.Load()))
+	t.Log(figures)
 	if time.Duration(slowest.Load()) > time.Second || grown > mayGrow || time.Duration(longest.Load()) > lastsAtMost+2*time.Second {
-		t.Error("that is too much")
+		return figures
 	}
+	return ""
 }
 
 // slowUpload sends 408 KiB in 34 s.

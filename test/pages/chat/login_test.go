@@ -63,12 +63,13 @@ func TestLoggingIn(t *testing.T) {
 	stranger.Click(`button[value="allow"]`)
 	stranger.Await(browsertest.Has("p", "昵称"))
 	stranger.Click(`button[value="snapshot"]`)
-	stranger.Await(browsertest.Has("h1", "快照"))
+	stranger.Await(browsertest.Has("h1", "snapshot"))
 	stranger.Go(shop + "/logout")
 
 	who := d.Account.Followers[1]
 	tab := browsertest.Open(t, d.URL+"?as="+who, browsertest.Look{})
 	tab.Await(browsertest.Joined)
+	d.WeChat.Hear(d.Account.AppID, simulator.Text("你好").By(who))
 	d.Call("/cgi-bin/message/custom/send", `{"touser":"`+who+`","msgtype":"text","text":{"content":"看 `+shop+`/me?a=1"}}`)
 	tab.Await(browsertest.Has(".bubble.app a", shop+"/me?a=1"))
 	var link string
@@ -83,7 +84,7 @@ func TestLoggingIn(t *testing.T) {
 	tab.Await(browsertest.Has("form", "允许"))
 	tab.Await(`document.querySelector("select").value === ` + browsertest.Quote(who)) // whom WeChat knows
 	tab.Click(`button[value="refuse"]`)
-	tab.Await(browsertest.Has("h1", "没有同意登录"))
+	tab.Await(browsertest.Has("h1", "did not consent"))
 	tab.Click("a")
 	tab.Await(browsertest.Has("form", "允许"))
 	tab.Click(`button[value="allow"]`)

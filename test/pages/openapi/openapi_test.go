@@ -11,6 +11,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"strings"
 	"sync"
@@ -21,6 +22,7 @@ import (
 
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/gateway"
+	"github.com/zhongkong-go/zhongkong/internal/test/logintest"
 	"github.com/zhongkong-go/zhongkong/internal/test/openapitest"
 	"github.com/zhongkong-go/zhongkong/internal/test/testserver"
 	"github.com/zhongkong-go/zhongkong/simulator"
@@ -135,6 +137,7 @@ type world struct {
 	*contract
 
 	t               *testing.T
+	wx              *simtest.Sim
 	gateway         *gateway.Gateway
 	store           custody.Store
 	programs, admin *httptest.Server
@@ -146,7 +149,7 @@ func newWorld(t *testing.T) *world {
 		t,
 		simulator.Options{Accounts: []simulator.Account{{AppID: appID, Secret: appSecret}, {AppID: badApp, Secret: appSecret}}},
 	)
-	w := &world{contract: newContract(t), t: t, store: memory.New()}
+	w := &world{contract: newContract(t), t: t, wx: wx, store: memory.New()}
 	var err error
 	w.gateway, err = gateway.New(t.Context(), gateway.Config{
 		Accounts: []gateway.Account{
@@ -154,6 +157,7 @@ func newWorld(t *testing.T) *world {
 			{AppID: badApp, Secret: custody.NewSecret("wrong-" + appSecret)},
 		},
 		Store: w.store, SealKeys: []custody.Secret{custody.NewSecret(strings.Repeat("s", 32))}, APIBase: wx.URL,
+		Login: gateway.Login{Origin: loginOrigin, OpenBase: wx.URL},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -217,6 +221,20 @@ func (w *world) calls(server *httptest.Server, rows []row) {
 	}
 }
 
+const loginOrigin, shopOrigin = "https://login.example", "https://shop.example"
+
+// ticket is what a browser brings to the client shop after a login.
+func (w *world) ticket() string {
+	w.t.Helper()
+	b := logintest.New(w.t, w.wx.Simulator, map[string]http.Handler{loginOrigin: w.gateway, shopOrigin: http.NotFoundHandler()})
+	at, page := b.Until(loginOrigin+"/login/shop?appid="+appID+"&redirect_uri="+url.QueryEscape(shopOrigin+"/back"), shopOrigin)
+	u, err := url.Parse(at)
+	if page != nil || err != nil {
+		w.t.Fatalf("%s: %v, %v", at, page, err)
+	}
+	return u.Query().Get("ticket")
+}
+
 func (w *world) client(c gateway.Client) string {
 	w.t.Helper()
 	c.Accounts = []string{gateway.AllAccounts}
@@ -269,6 +287,12 @@ func TestAnswers(t *testing.T) {
 		{"GET", v1 + "accounts/wx0/events", "", own, 403},
 	})
 	w.event(account+"/events", own)
+	sites := `{"returns":["` + shopOrigin + `/*"],"origins":["` + shopOrigin + `"]}`
+	w.call(w.admin, "PUT", "/clients/shop/sites", sites, adminKey, 200)
+	w.gateway.Look(t.Context())
+	w.call(w.programs, "GET", account+"/jsconfig?url="+url.QueryEscape(shopOrigin+"/page"), "", own, 200)
+	w.call(w.programs, "POST", v1+"login", `{"ticket":"`+w.ticket()+`"}`, own, 200)
+	w.call(w.programs, "POST", v1+"login", `{"ticket":"x"}`, own, 400)
 	w.calls(w.admin, []row{
 		{"GET", "/clients", "", adminKey, 200},
 		{"GET", "/clients", "", "x", 401},

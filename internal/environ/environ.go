@@ -115,14 +115,14 @@ func (a Account) checkCallback() error {
 		name string
 		key  custody.Secret
 	}{
-		{"AESKey (WECHAT_AES_KEY)", a.AESKey},
-		{"PreviousAESKey (WECHAT_AES_KEY_PREVIOUS)", a.PreviousAESKey},
+		{"Config.AESKey (WECHAT_AES_KEY)", a.AESKey},
+		{"Config.PreviousAESKey (WECHAT_AES_KEY_PREVIOUS)", a.PreviousAESKey},
 	} {
 		if f.key.IsZero() {
 			continue
 		}
 		if _, err := callback.NewVerifier(callback.Config{AppID: a.AppID, Token: f.key, AESKey: f.key}); err != nil {
-			return fmt.Errorf("Config.%s cannot be used: %w", f.name, errors.Unwrap(err))
+			return fmt.Errorf("%s cannot be used: %w", f.name, errors.Unwrap(err))
 		}
 	}
 	return nil

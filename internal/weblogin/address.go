@@ -183,12 +183,17 @@ func ParseReturn(address string) (*url.URL, error) {
 	if u.Path == "" {
 		u.Path = "/"
 	}
-	escaped := strings.ToLower(u.EscapedPath())
-	hidden := strings.Contains(escaped, "%2f") || strings.Contains(escaped, "%5c")
-	if !plainPath(u.Path) || hidden || strings.ContainsFunc(u.Path, unicode.IsControl) {
+	if !onePath(u) {
 		return nil, errors.New("has a path that programs might read in two ways")
 	}
 	return u, nil
+}
+
+// onePath reports whether every program reads the path of an address in the same way.
+func onePath(u *url.URL) bool {
+	escaped := strings.ToLower(u.EscapedPath())
+	hidden := strings.Contains(escaped, "%2f") || strings.Contains(escaped, "%5c")
+	return plainPath(u.Path) && !hidden && !strings.ContainsFunc(u.Path, unicode.IsControl)
 }
 
 // usualPort reports whether an address has the port that its scheme has without one.

@@ -115,7 +115,8 @@ func (s *Store) note(f *file, err error, running bool) {
 	case before && !after:
 		s.log.Info("the database is open now", slog.String("path", s.path))
 	case after && !before:
-		s.log.Warn("the database cannot be opened; every call tries again", slog.String("log_code", "sqlite_not_open"), slog.String("path", s.path), slog.Any("cause", err))
+		s.log.Warn("the database cannot be opened; every call tries again", slog.String("log_code", "sqlite_not_open"),
+			slog.String("path", s.path), slog.Any("cause", err))
 	}
 }
 

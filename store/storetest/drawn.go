@@ -346,7 +346,7 @@ func (d *drawn) wait(rt *rapid.T) {
 		attempt int
 		answer  string
 	}
-	look := func(once Once, ctx context.Context) (result, error) { //nolint:revive // the store is what differs
+	look := func(once Once, ctx context.Context) (result, error) {
 		attempt, answer, err := once.Wait(ctx, key, owner, lease)
 		return result{attempt, bytesOf(answer, true)}, err
 	}

@@ -148,10 +148,10 @@ func (s *Store) change(ctx context.Context, lease custody.Lease, edit edit) erro
 		}
 		row := state.Row
 		effect, err := edit(state.Now, &row)
-		switch unchanged := err == nil && same(name, state.Row, row); {
-		case recalled && (err != nil || unchanged):
-			continue // what is remembered may be wrong by now
-		case err != nil || unchanged:
+		if err != nil || same(name, state.Row, row) {
+			if recalled {
+				continue // what is remembered may be wrong by now
+			}
 			return err
 		}
 		change := state.change(lease, row, effect)
@@ -164,9 +164,7 @@ func (s *Store) change(ctx context.Context, lease custody.Lease, edit edit) erro
 			return err
 		case swapped:
 			s.remember(name, State{Row: row, Found: true, Version: change.New, clock: state.clock})
-			if change.Entry != nil {
-				s.tidy(name, state.Now)
-			}
+			s.tidy(&change, state.Now)
 			return nil
 		case recalled:
 			continue
@@ -212,7 +210,11 @@ func same(name string, before, after store.Row) bool {
 }
 
 // tidy trims the journal now and then, beside the call and without its ctx.
-func (s *Store) tidy(name string, now time.Time) {
+func (s *Store) tidy(change *Change, now time.Time) {
+	name := change.Name
+	if change.Entry == nil {
+		return // which wrote no line
+	}
 	s.mu.Lock()
 	n := s.lines[name]
 	s.lines[name] = n + 1

@@ -260,23 +260,20 @@ func (s Once) edit(
 ) error {
 	var lost *MessageChange // one whose answer did not come
 	for pause := time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
-		state, recalled := s.recallMessage(name, mayBeNew)
+		state, recalled, err := s.message(ctx, name, mayBeNew)
 		mayBeNew = false
-		if !recalled {
-			var err error
-			if state, err = s.readMessage(ctx, name); err != nil {
-				return err
-			}
-			if lost != nil && state.Version == lost.New && alike(state.Message, lost.Message) {
-				return nil
-			}
+		switch {
+		case err != nil:
+			return err
+		case lost != nil && !recalled && state.Version == lost.New && alike(state.Message, lost.Message):
+			return nil
 		}
 		m := state.Message
 		content, err := edit(state, &m)
-		switch unchanged := err == nil && content == nil && reflect.DeepEqual(m, state.Message); {
-		case recalled && (err != nil || unchanged):
-			continue // what is remembered may be wrong by now
-		case err != nil || unchanged:
+		if err != nil || content == nil && reflect.DeepEqual(m, state.Message) {
+			if recalled {
+				continue // what is remembered may be wrong by now
+			}
 			return err
 		}
 		change := MessageChange{
@@ -310,10 +307,14 @@ func alike(a, b columns.Message) bool {
 	return same && reflect.DeepEqual(a, b)
 }
 
-func (s Once) readMessage(ctx context.Context, name string) (MessageState, error) {
-	state, err := again(ctx, func() (MessageState, error) { return s.pushes.ReadMessage(ctx, name) })
+// message is a message as it was a moment ago, or is now.
+func (s Once) message(ctx context.Context, name string, mayBeNew bool) (state MessageState, recalled bool, err error) {
+	if state, recalled = s.recallMessage(name, mayBeNew); recalled {
+		return state, true, nil
+	}
+	state, err = again(ctx, func() (MessageState, error) { return s.pushes.ReadMessage(ctx, name) })
 	if err == nil {
 		state.clock = s.tick(time.UnixMicro(state.NowUS))
 	}
-	return state, err
+	return state, false, err
 }

@@ -143,7 +143,10 @@ func (x *examination) refusal(err error) Finding {
 				refused.Code,
 				rid,
 			)
-			f.Do = Text{EN: strings.Replace(info.Remedy, "Add the address", "Add "+f.IP, 1), ZH: strings.Replace(info.RemedyZH, "该 IP ", " "+f.IP+" ", 1)}
+			f.Do = Text{
+				EN: strings.Replace(info.Remedy, "Add the address", "Add "+f.IP, 1),
+				ZH: strings.Replace(info.RemedyZH, "该 IP ", " "+f.IP+" ", 1),
+			}
 		} else {
 			f.Do = Text{EN: info.Remedy, ZH: info.RemedyZH}
 		}

@@ -165,7 +165,10 @@ func (x *examination) reach(ctx context.Context) []Finding {
 		f = ignoresProxy(f)
 	}
 	if c.proxy != "" && f.State != Problem {
-		f.Found = Text{EN: f.Found.EN + ", through the proxy " + c.proxy + " (HTTPS_PROXY)", ZH: f.Found.ZH + "，经由代理 " + c.proxy + "（HTTPS_PROXY）"}
+		f.Found = Text{
+			EN: f.Found.EN + ", through the proxy " + c.proxy + " (HTTPS_PROXY)",
+			ZH: f.Found.ZH + "，经由代理 " + c.proxy + "（HTTPS_PROXY）",
+		}
 	}
 	x.reached = c.err == nil && speaks
 	return []Finding{f, x.clock(c)}

@@ -16,13 +16,15 @@ import (
 
 // TestNobodyIsKilled: eight processes with 50 users each over 20 renewals: 21
 // tokens are issued to each account and no call fails, with WeChat's overlap and
-// without any, on one engine after the other: they fill two cores. A machine that stood still for longer than that overlap proves nothing.
+// without any, on one engine after the other: they fill two cores. A machine that stood still
+// for longer than a call may take proves nothing: what it was doing, such as saving a token that
+// has superseded another one, was late.
 func TestNobodyIsKilled(t *testing.T) {
 	asked(t)
-	const overlap = 2 * time.Second
+	const overlap, still = 2 * time.Second, 250 * time.Millisecond
 	for _, e := range engines() {
 		t.Run(e.name, func(t *testing.T) {
-			wrong, disturbed := patience.Undisturbed(t, "a run in which nobody is killed", overlap/2, func() ([]string, bool) {
+			wrong, disturbed := patience.Undisturbed(t, "a run in which nobody is killed", still, func() ([]string, bool) {
 				return nobodyIsKilled(t, e, overlap), false
 			})
 			switch {

@@ -67,7 +67,8 @@ func ways(t *testing.T, test func(t *testing.T, w way)) {
 			server.Close()
 			_, _ = g.Close(), store.Close()
 		})
-		test(t, way{at: target{URL: server.URL, AppID: at.AppID, Secret: key.Reveal()}, openid: wx.Account().Followers[0],
+		test(t, way{
+			at: target{URL: server.URL, AppID: at.AppID, Secret: key.Reveal()}, openid: wx.Account().Followers[0],
 			open: func(t *testing.T, address string) string {
 				t.Helper()
 				// The SDK names WeChat's host, which leads to the relay, as a configured host or DNS does.
@@ -81,7 +82,8 @@ func ways(t *testing.T, test func(t *testing.T, w way)) {
 					t.Fatalf("%d %s", page.Code, page.Body)
 				}
 				return location
-			}})
+			},
+		})
 	})
 }
 

@@ -54,9 +54,11 @@ var Sentences = Words{
 
 	// package gateway: its configuration and its clients.
 	"line %d: %s": "第 %d 行：%s",
+
 	"line %d: a secret is {env: NAME}, {file: PATH} or the text itself": "第 %d 行：密钥须为 {env: NAME}、{file: PATH} 或直接写出",
-	"the environment variable %s is not set":                            "没有设置环境变量 %s",
-	"the path of the secret's file":                                     "密钥文件的路径",
+
+	"the environment variable %s is not set": "没有设置环境变量 %s",
+	"the path of the secret's file":          "密钥文件的路径",
 	"the path of the secret's file looks like the secret itself: write that without {file: …}, or name the file": "密钥文件的路径看起来是密钥本身：请去掉 {file: …}，或填写文件名",
 	"the file of the secret cannot be read: %w":                                                      "无法读取密钥文件：%w",
 	"the file %s is empty":                                                                           "文件 %s 是空的",
@@ -121,7 +123,9 @@ var Sentences = Words{
 	"the admin API has brought it: take it away there or here": "管理接口已添加了它：请在管理接口或这里去掉",
 
 	// package open and the engines of stores.
-	"there is no store %s: %s":                                                                                                                    "没有 %s 这种存储：%s",
+
+	"there is no store %s: %s": "没有 %s 这种存储：%s",
+
 	"the URL of the store has no scheme: %s":                                                                                                      "存储的 URL 没有写明类型：%s",
 	"begin it with sqlite:, memory:, redis://, rediss://, postgres:// or mysql://":                                                                "请以 sqlite:、memory:、redis://、rediss://、postgres:// 或 mysql:// 开头",
 	"the URL of the memory store is memory: and nothing more":                                                                                     "内存存储的 URL 只能是 memory:",

@@ -161,6 +161,10 @@ func (p *Page) showLogin(w http.ResponseWriter, r *http.Request) {
 // logIn begins a session. That is in the journal, but a store that is away keeps
 // nobody from seeing what is wrong.
 func (p *Page) logIn(w http.ResponseWriter, r *http.Request) {
+	if err := r.ParseForm(); err != nil { // before anything is made for a page: many strangers begin a form and do not end it
+		http.Error(w, "This form did not arrive whole. Go back and send it again.", http.StatusBadRequest)
+		return
+	}
 	v := p.look(r, nil)
 	v.Next = nextOf(r.PostFormValue("next"))
 	if !isKey(p.key, strings.TrimSpace(r.PostFormValue("key"))) {

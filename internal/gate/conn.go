@@ -14,9 +14,10 @@ import (
 type conn struct {
 	net.Conn
 
-	proven atomic.Bool
-	guest  *Guest // of the room, until then
-	room   *Room  // also for requests that come later, and have to be proven again
+	proven   atomic.Bool
+	guest    *Guest // of the room, until then
+	room     *Room  // also for requests that come later, and have to be proven again
+	listened bool   // Read was called
 
 	mu     sync.Mutex // guards what follows
 	wanted time.Time  // the deadline that net/http has set
@@ -43,6 +44,10 @@ func (c *conn) addr() netip.Addr {
 
 // Read implements [net.Conn].
 func (c *conn) Read(p []byte) (int, error) {
+	if !c.listened {
+		c.listened = true
+		c.guest.Listen()
+	}
 	n, err := c.Conn.Read(p)
 	if n > 0 && !c.proven.Load() {
 		c.guest.Took(n)

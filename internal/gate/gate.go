@@ -100,6 +100,7 @@ func (l *listener) Accept() (net.Conn, error) {
 	c, err := l.Listener.Accept()
 	switch {
 	case err == nil:
+		l.gate.room.Await()
 		return newConn(c, l.gate.room), nil
 	case !errors.Is(err, net.ErrClosed):
 		if times, due := l.gate.due("accept"); due {

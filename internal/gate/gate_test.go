@@ -91,6 +91,42 @@ func TestRoom(t *testing.T) {
 	})
 }
 
+// TestHeard: connections come faster than they are read. Nobody leaves who had no chance
+// to speak while somebody had, and the next one waits for that.
+func TestHeard(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		addr := netip.MustParseAddr("192.0.2.1")
+		var gone []string
+		room := gate.NewRoom(3, 100, nil)
+		began := time.Now()
+		enter := func(name string) *gate.Guest {
+			room.Await()
+			return room.Enter(addr, func() { gone = append(gone, name) })
+		}
+		expect := func(want string, after time.Duration) {
+			t.Helper()
+			if got, at := strings.Join(gone, " "), time.Since(began); got != want || at != after {
+				t.Fatalf("gone are %q after %s, want %q after %s", got, at, want, after)
+			}
+		}
+		a := enter("a")
+		b, c := enter("b"), enter("c")
+		b.Took(1)
+		c.Listen()
+		enter("d")
+		expect("b", 0)
+		enter("e") // waits until c had its time
+		expect("b c", 20*time.Millisecond)
+		a.Took(1)
+		a.Busy(1, false)
+		enter("f") // nobody was heard but a, for whom we work
+		expect("b c d", 120*time.Millisecond)
+		time.Sleep(time.Second)
+		enter("g") // by now each had its chance
+		expect("b c d e", 1120*time.Millisecond)
+	})
+}
+
 // open starts a house that listens on loopback.
 func open(t *testing.T, cfg gate.Config, change func(*http.Server)) string {
 	t.Helper()

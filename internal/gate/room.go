@@ -8,7 +8,8 @@ import (
 
 // Room is what strangers share: so many places, and so many bytes that came from them
 // and were not dealt with yet. A newcomer always gets in. When it is full somebody else
-// has to leave: of the address that holds most, the one that has been idle the longest.
+// has to leave: of the address that holds most, the one that has been idle the longest,
+// and that had its chance to speak.
 // It is safe for concurrent use.
 type Room struct {
 	places int
@@ -34,9 +35,24 @@ type Guest struct {
 	leave func()
 
 	// The room's mutex guards what follows.
-	last  time.Time // that it gave a sign of life
-	busy  int       // its requests that have arrived, and wait for us
-	bytes int64
+	came   time.Time
+	last   time.Time // that it gave a sign of life
+	asked  time.Time // since when we listen to it; zero: not yet
+	spoken bool      // something came from it
+	busy   int       // its requests that have arrived, and wait for us
+	bytes  int64
+}
+
+const (
+	hearing = 20 * time.Millisecond // a guest to whom we listen has this long to begin to speak
+	unheard = time.Second           // and any guest has this long
+	look    = time.Millisecond      // between two looks whether somebody was heard
+	looks   = 100
+)
+
+// heard reports whether the guest had its chance to speak.
+func (g *Guest) heard(now time.Time) bool {
+	return g.spoken || now.Sub(g.came) >= unheard || !g.asked.IsZero() && now.Sub(g.asked) >= hearing
 }
 
 // NewRoom returns a room of so many places and bytes.
@@ -47,7 +63,8 @@ func NewRoom(places int, bytes int64, full func(netip.Addr)) *Room {
 // Enter gives a place to somebody from addr. leave is called, from any goroutine, when
 // the guest has to go; it must not block.
 func (r *Room) Enter(addr netip.Addr, leave func()) *Guest {
-	g := &Guest{room: r, addr: addr, leave: leave, last: time.Now()}
+	now := time.Now()
+	g := &Guest{room: r, addr: addr, leave: leave, came: now, last: now}
 	r.mu.Lock()
 	var out *Guest
 	if len(r.guests) >= r.places {
@@ -65,11 +82,49 @@ func (r *Room) Enter(addr netip.Addr, leave func()) *Guest {
 	return g
 }
 
+// Listen says that from now on we listen to the guest.
+func (g *Guest) Listen() {
+	g.room.mu.Lock()
+	defer g.room.mu.Unlock()
+	if g.asked.IsZero() {
+		g.asked = time.Now()
+	}
+}
+
+// Await waits until the next one may enter without turning out somebody whom we have not
+// heard yet: connections are accepted faster than they are read, and who has just come
+// with a good request would be gone before it was looked at. It waits for a tenth of a
+// second at most.
+func (r *Room) Await() {
+	for range looks {
+		if r.hasHeard() {
+			return
+		}
+		time.Sleep(look)
+	}
+}
+
+// hasHeard reports whether there is a place, or somebody who may leave.
+func (r *Room) hasHeard() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.guests) < r.places {
+		return true
+	}
+	from, now := r.fullest(func(s *share) int64 { return int64(s.guests) }), time.Now()
+	for g := range r.guests {
+		if g.addr == from && g.busy == 0 && g.heard(now) {
+			return true
+		}
+	}
+	return false
+}
+
 // Took counts bytes that came from the guest.
 func (g *Guest) Took(n int) {
 	r := g.room
 	r.mu.Lock()
-	g.last = time.Now()
+	g.last, g.spoken = time.Now(), true
 	if _, here := r.guests[g]; !here || r.bytes == 0 {
 		r.mu.Unlock()
 		return
@@ -122,21 +177,24 @@ func (r *Room) remove(g *Guest) {
 	}
 }
 
-// choose takes out, of the address that holds most, the guest for which nobody works
-// and of whom nothing was heard for the longest time.
-func (r *Room) choose(holds func(*share) int64, may func(*Guest) bool) *Guest {
-	most, from := int64(0), netip.Addr{}
+// fullest returns the address that holds most. The caller holds mu.
+func (r *Room) fullest(holds func(*share) int64) (from netip.Addr) {
+	most := int64(0)
 	for addr, s := range r.shares {
 		if n := holds(s); n > most {
 			most, from = n, addr
 		}
 	}
+	return from
+}
+
+// choose takes out, of the address that holds most, the guest for which nobody works
+// and of whom nothing was heard for the longest time.
+func (r *Room) choose(holds func(*share) int64, may func(*Guest) bool) *Guest {
+	from, now := r.fullest(holds), time.Now()
 	var found *Guest
 	for g := range r.guests {
-		if g.addr != from || !may(g) {
-			continue
-		}
-		if found == nil || (g.busy > 0) != (found.busy > 0) && g.busy == 0 || (g.busy > 0) == (found.busy > 0) && g.last.Before(found.last) {
+		if g.addr == from && may(g) && (found == nil || g.before(found, now)) {
 			found = g
 		}
 	}
@@ -144,6 +202,17 @@ func (r *Room) choose(holds func(*share) int64, may func(*Guest) bool) *Guest {
 		r.remove(found)
 	}
 	return found
+}
+
+// before reports whether g has to leave before other.
+func (g *Guest) before(other *Guest, now time.Time) bool {
+	switch {
+	case (g.busy > 0) != (other.busy > 0):
+		return g.busy == 0
+	case g.heard(now) != other.heard(now):
+		return g.heard(now)
+	}
+	return g.last.Before(other.last)
 }
 
 // turnOut ends a guest that choose has taken out.

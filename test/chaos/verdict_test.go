@@ -4,6 +4,8 @@ package chaos
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -53,7 +55,7 @@ func (r *run) judge() *verdict {
 			v.wasted++
 			if !v.lost(lost, a.API) {
 				v.beyond++
-				r.t.Errorf("FAIL: %s, %s: a token was issued to %s at %s, and no store ever had it, although its holder had no trouble", a.AppID, a.API, lost.caller, r.when(lost.at))
+				r.t.Errorf("FAIL: %s, %s: a token was issued to %s at %s, and no store ever had it, although its holder had no trouble%s", a.AppID, a.API, lost.caller, r.when(lost.at), r.around(lost, journals[a.AppID]))
 			}
 		}
 	}
@@ -235,6 +237,42 @@ func (v *verdict) lost(t token, api platform.TokenAPI) bool {
 		}
 	}
 	return false
+}
+
+// around tells what is known of an account in the seconds around a token that was issued.
+func (r *run) around(t token, journal []custody.Entry) string {
+	const near = 5 * time.Second
+	lines := map[time.Time]string{}
+	for _, other := range r.observer.tokens {
+		if other.appID == t.appID {
+			lines[other.at] = fmt.Sprintf("issued to %s, seen in the store: %v", other.caller, r.observer.seen[other.value])
+		}
+	}
+	for _, e := range journal {
+		lines[e.At] = fmt.Sprintf("journal: %s %d %s %s", e.Event, e.Fence, e.Attempt, e.Detail)
+	}
+	for id, w := range r.fleet.workers {
+		for _, l := range w.losses {
+			if l.AppID == t.appID {
+				lines[l.At] = fmt.Sprintf("process %d (%s) lost an attempt of %s", id, w.o.address(), l.Took)
+			}
+		}
+	}
+	for _, look := range r.observer.sights {
+		if !look.answered() {
+			lines[look.from] = fmt.Sprintf("the observer looked for %s: %v", look.to.Sub(look.from), look.err)
+		}
+	}
+	for _, still := range r.observer.stills {
+		lines[still.from] = fmt.Sprintf("the machine stood still for %s", still.to.Sub(still.from))
+	}
+	var b strings.Builder
+	for _, at := range slices.SortedFunc(maps.Keys(lines), time.Time.Compare) {
+		if d := at.Sub(t.at); d > -near && d < near {
+			fmt.Fprintf(&b, "\n  %8.3f s: %s", at.Sub(r.began).Seconds(), lines[at])
+		}
+	}
+	return b.String()
 }
 
 // history tells the refusals of a call.

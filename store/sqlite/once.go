@@ -39,7 +39,8 @@ const (
 
 	insertClaim = `INSERT INTO zhongkong_messages
 		(name, account, owner, attempts, deliveries, first_us, lease_end_us, end_us, finished, answer, kept, kept_us, message)
-		VALUES (:name, :account, :owner, :attempts, :deliveries, :first_us, :lease_end_us, :end_us, :finished, :answer, :kept, :kept_us, :content)`
+		VALUES (:name, :account, :owner, :attempts, :deliveries, :first_us, :lease_end_us, :end_us, :finished, :answer, :kept, :kept_us, :content)
+		ON CONFLICT (name) DO NOTHING`
 
 	updateClaim = `UPDATE zhongkong_messages SET account = :account, owner = :owner, attempts = :attempts, deliveries = :deliveries,
 		first_us = :first_us, lease_end_us = :lease_end_us, end_us = :end_us, finished = :finished, answer = :answer,
@@ -64,7 +65,7 @@ func (s *Store) Claim( //nolint:revive // the contract of messages, which all st
 		return 0, 0, 0, err
 	}
 	var claimed store.Claimed
-	err = s.editClaim(ctx, key, func(now int64, c *store.Claim, _ bool) (content []byte, err error) {
+	err = s.editClaim(ctx, key, true, func(now int64, c *store.Claim, _ bool) (content []byte, err error) {
 		var fresh bool
 		if claimed, fresh = c.Claim(now, account, owner, lease, keep); fresh {
 			content = []byte{}
@@ -77,6 +78,7 @@ func (s *Store) Claim( //nolint:revive // the contract of messages, which all st
 	if claimed.Delivery == 1 && s.claims.Add(1)%forgetPace == 0 {
 		// Tidying up is nobody's call: if it fails, the next time does it.
 		_ = s.write(ctx, false, func(ctx context.Context, tx *tx) error {
+			clear(tx.claims)
 			_, err := tx.ExecContext(ctx, forgetMessages, sql.Named("now", s.time().UnixMicro()), sql.Named("most", forgetMost))
 			return err
 		})
@@ -169,7 +171,7 @@ func (s *Store) Take(ctx context.Context, account, owner string, lease time.Dura
 		if found, err := s.get(ctx, &first, firstKept, sql.Named("account", account)); err != nil || !found {
 			return "", nil, 0, err
 		}
-		err := s.editClaim(ctx, first.Name, func(now int64, c *store.Claim, found bool) ([]byte, error) {
+		err := s.editClaim(ctx, first.Name, false, func(now int64, c *store.Claim, found bool) ([]byte, error) {
 			if attempt = 0; found && c.Waits(now) { // what is kept stays the same as long as it is
 				attempt = c.Take(now, owner, lease)
 			}
@@ -191,7 +193,7 @@ type claimRow struct {
 // about edits a message that was claimed. What edit returns is the content to write, nil
 // for none.
 func (s *Store) about(ctx context.Context, key string, edit func(now int64, c *store.Claim) []byte) error {
-	return s.editClaim(ctx, key, func(now int64, c *store.Claim, found bool) ([]byte, error) {
+	return s.editClaim(ctx, key, false, func(now int64, c *store.Claim, found bool) ([]byte, error) {
 		if !found || !c.Known(now) {
 			return nil, store.ErrUnknown
 		}
@@ -199,33 +201,69 @@ func (s *Store) about(ctx context.Context, key string, edit func(now int64, c *s
 	})
 }
 
-// editClaim reads, edits and writes a message in one transaction.
-func (s *Store) editClaim(ctx context.Context, key string, edit func(now int64, c *store.Claim, found bool) ([]byte, error)) error {
+// editClaim reads, edits and writes a message in one transaction. One that may be new is
+// taken for new first: of a thousand pushes a few are repetitions.
+func (s *Store) editClaim(
+	ctx context.Context, key string, mayBeNew bool,
+	edit func(now int64, c *store.Claim, found bool) ([]byte, error),
+) error {
 	return s.write(ctx, false, func(ctx context.Context, tx *tx) error {
-		row := claimRow{Name: key}
-		found, err := foundRow(tx.GetContext(ctx, &row.Claim, readClaim, key))
-		if err != nil {
+		known, found := tx.claims[key]
+		if !found && mayBeNew {
+			row := claimRow{Name: key}
+			if inserted, err := s.insertClaim(ctx, tx, &row, edit); err != nil || inserted {
+				return err
+			}
+		}
+		row := claimRow{Name: key, Claim: known}
+		if !found {
+			var err error
+			if found, err = foundRow(tx.GetContext(ctx, &row.Claim, readClaim, key)); err != nil {
+				return err
+			}
+		}
+		if !found {
+			_, err := s.insertClaim(ctx, tx, &row, edit)
 			return err
 		}
-		before := row.Claim
-		if row.Content, err = edit(s.now().UnixMicro(), &row.Claim, found); err != nil {
+		before, err := row.Claim, error(nil)
+		if row.Content, err = edit(s.now().UnixMicro(), &row.Claim, true); err != nil {
 			return err
+		}
+		if row.Content == nil && reflect.DeepEqual(before, row.Claim) {
+			return nil
 		}
 		if row.Answer == nil {
 			row.Answer = []byte{} // never NULL
 		}
-		switch {
-		case !found:
-			_, err = tx.NamedExecContext(ctx, insertClaim, row)
-			return err
-		case row.Content == nil && reflect.DeepEqual(before, row.Claim):
-			return nil
-		}
 		if _, err = tx.NamedExecContext(ctx, updateClaim, row); err == nil && row.Content != nil {
 			_, err = tx.ExecContext(ctx, updateContent, row.Content, key)
 		}
+		tx.remember(key, row.Claim)
 		return err
 	})
+}
+
+// insertClaim edits a message that is not there, and writes it unless it is.
+func (s *Store) insertClaim(
+	ctx context.Context, tx *tx, row *claimRow,
+	edit func(now int64, c *store.Claim, found bool) ([]byte, error),
+) (inserted bool, err error) {
+	if row.Content, err = edit(s.now().UnixMicro(), &row.Claim, false); err != nil {
+		return false, err
+	}
+	if row.Answer == nil {
+		row.Answer = []byte{} // never NULL
+	}
+	result, err := tx.NamedExecContext(ctx, insertClaim, row)
+	if err != nil {
+		return false, err
+	}
+	if n, err := result.RowsAffected(); err != nil || n == 0 {
+		return false, err
+	}
+	tx.remember(row.Name, row.Claim)
+	return true, nil
 }
 
 // lookAt reads a message that was claimed, and the time.

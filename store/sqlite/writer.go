@@ -12,6 +12,7 @@ import (
 	"github.com/jmoiron/sqlx"
 	"github.com/jmoiron/sqlx/reflectx"
 
+	"github.com/zhongkong-go/zhongkong/store"
 	"github.com/zhongkong-go/zhongkong/store/internal/sqlqueue"
 )
 
@@ -23,6 +24,10 @@ const (
 	// keptStatements is how many prepared statements a writer keeps at most. There are some
 	// twenty, and those of a list have one for each length of it.
 	keptStatements = 128
+
+	// keptClaims is how many messages a writer remembers between their Claim and their
+	// Finish. SQLite says whether another connection has written in the meantime.
+	keptClaims = 4096
 )
 
 // operation is what one call changes. SQLite has one writer at a time and every commit
@@ -162,7 +167,7 @@ func (f *file) transact(batch []*operation) error {
 	if err != nil {
 		return err
 	}
-	if err := w.run(ctx, "BEGIN IMMEDIATE"); err != nil {
+	if err := w.begin(ctx); err != nil {
 		return err
 	}
 	for _, op := range batch {
@@ -171,14 +176,14 @@ func (f *file) transact(batch []*operation) error {
 		if op.err == nil || !tx.wrote && codeOf(op.err) == foreign {
 			continue
 		}
-		_ = w.run(ctx, "ROLLBACK") // fails where SQLite has done so by itself
+		w.rollBack(ctx)
 		if len(batch) > 1 {
 			return errAlone
 		}
 		return op.err
 	}
 	if err := w.run(ctx, "COMMIT"); err != nil {
-		_ = w.run(ctx, "ROLLBACK")
+		w.rollBack(ctx)
 		return err
 	}
 	return nil
@@ -186,9 +191,47 @@ func (f *file) transact(batch []*operation) error {
 
 // writer is the connection that writes, with its statements.
 type writer struct {
-	conn  *sqlx.Conn
-	kept  map[string]*sqlx.Stmt
-	named map[string]namedQuery
+	conn    *sqlx.Conn
+	kept    map[string]*sqlx.Stmt
+	named   map[string]namedQuery
+	claims  map[string]store.Claim // messages as they are in the file
+	version int64                  // of the file when that was so
+}
+
+// begin begins a transaction. If another connection has written in the meantime, what this
+// one remembers is worth nothing.
+func (w *writer) begin(ctx context.Context) error {
+	if err := w.run(ctx, "BEGIN IMMEDIATE"); err != nil {
+		return err
+	}
+	var version int64
+	if err := w.statement(ctx, "PRAGMA data_version").GetContext(ctx, &version); err != nil {
+		w.rollBack(ctx)
+		return err
+	}
+	if version != w.version {
+		w.version = version
+		clear(w.claims)
+	}
+	return nil
+}
+
+// rollBack ends a transaction. It fails where SQLite has done so by itself.
+func (w *writer) rollBack(ctx context.Context) {
+	clear(w.claims)
+	_ = w.run(ctx, "ROLLBACK")
+}
+
+// remember keeps what was written about a message that is being handled.
+func (w *writer) remember(key string, c store.Claim) {
+	if c.Finished {
+		delete(w.claims, key)
+		return
+	}
+	if len(w.claims) >= keptClaims {
+		clear(w.claims)
+	}
+	w.claims[key] = c
 }
 
 // namedQuery is a query with names in it, made one with question marks.
@@ -207,7 +250,7 @@ func (f *file) writer(ctx context.Context) (*writer, error) {
 		if err != nil {
 			return nil, err
 		}
-		f.writes = &writer{conn: conn, kept: map[string]*sqlx.Stmt{}, named: map[string]namedQuery{}}
+		f.writes = &writer{conn: conn, kept: map[string]*sqlx.Stmt{}, named: map[string]namedQuery{}, claims: map[string]store.Claim{}}
 	}
 	return f.writes, nil
 }

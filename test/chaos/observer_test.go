@@ -79,8 +79,9 @@ const (
 	lookSlow  = 500 * time.Millisecond // a store that takes longer for a look does not count as answering
 	lookEvery = 100 * time.Millisecond
 	lookTime  = time.Second
-	skew      = time.Second // a process counts a token's life from when it asked a store, which may have been busy
-	numbered  = "n"         // the parameter with the number of a user's call
+	skew      = time.Second            // a process counts a token's life from when it asked a store, which may have been busy
+	numbered  = "n"                    // the parameter with the number of a user's call
+	late      = 300 * time.Millisecond // a journal's times may be reckoned from the server's last answer, which took time
 )
 
 func newObserver() *observer {
@@ -254,7 +255,7 @@ func (o *observer) wasted(appID string, journal []custody.Entry) (all []token) {
 		}
 		saved := false
 		for i, e := range slices.Backward(journal) { // oldest first: perhaps it was replaced between two looks
-			if e.Event == custody.EventSave && !claimed[i] && e.At.After(token.at) && o.replaced(appID, token, e.At) {
+			if e.Event == custody.EventSave && !claimed[i] && e.At.After(token.at.Add(-late)) && o.replaced(appID, token, e.At) {
 				claimed[i], saved = true, true
 				break
 			}
@@ -279,7 +280,7 @@ func (o *observer) replaced(appID string, of token, t time.Time) bool {
 		return false // none, or what was saved was that one
 	}
 	for _, look := range o.sights {
-		if look.answered() && look.from.After(t) && look.to.Before(next) {
+		if look.answered() && look.from.After(t.Add(late)) && look.to.Before(next) {
 			return false
 		}
 	}

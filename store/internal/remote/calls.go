@@ -254,7 +254,8 @@ func again[T any](ctx context.Context, read func() (T, error)) (T, error) {
 // readMany reads rows. One that is damaged counts as empty, so that the
 // credential is renewed and the row written anew.
 func (s *Store) readMany(ctx context.Context, names []string) ([]State, error) {
-	states, err := again(ctx, func() ([]State, error) { return s.engine.Read(ctx, names) })
+	var asked time.Time
+	states, err := again(ctx, func() ([]State, error) { asked = time.Now(); return s.engine.Read(ctx, names) })
 	if err == nil && len(states) != len(names) {
 		err = fmt.Errorf("zhongkong: %v answered %d records for %d", s.server, len(states), len(names))
 	}
@@ -262,7 +263,7 @@ func (s *Store) readMany(ctx context.Context, names []string) ([]State, error) {
 		return nil, err
 	}
 	for i, name := range names {
-		states[i].clock = s.tick(states[i].Now)
+		states[i].clock = s.tick(states[i].Now, asked)
 		s.remember(name, states[i])
 		if damage := states[i].Damage; damage != nil {
 			s.log.Warn(

@@ -312,9 +312,10 @@ func (s Once) message(ctx context.Context, name string, mayBeNew bool) (state Me
 	if state, recalled = s.recallMessage(name, mayBeNew); recalled {
 		return state, true, nil
 	}
-	state, err = again(ctx, func() (MessageState, error) { return s.pushes.ReadMessage(ctx, name) })
+	var asked time.Time
+	state, err = again(ctx, func() (MessageState, error) { asked = time.Now(); return s.pushes.ReadMessage(ctx, name) })
 	if err == nil {
-		state.clock = s.tick(time.UnixMicro(state.NowUS))
+		state.clock = s.tick(time.UnixMicro(state.NowUS), asked)
 	}
 	return state, false, err
 }

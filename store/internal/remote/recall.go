@@ -11,6 +11,10 @@ const (
 	// recallMost rows and as many messages at most.
 	recallTime = 10 * time.Second
 	recallMost = 4096
+
+	// quick is how long the answer with the server's time may have taken to be used again: what
+	// is reckoned from it is late by that much at most.
+	quick = 200 * time.Millisecond
 )
 
 // memory is what a process has just read or written, by name. What is remembered is only a
@@ -49,22 +53,24 @@ func (m *memory[S]) take(name string) (remembered[S], bool) {
 type reading struct {
 	server time.Time
 	here   time.Time // when its answer arrived, with the monotonic clock
+	took   time.Duration
 }
 
 // now returns the server's time by now, or a little earlier: its answer took time to arrive.
-// ok is false when the reading is too old.
+// ok is false when the reading is too old, or the answer was slow.
 func (r reading) now() (server time.Time, ok bool) {
 	age := time.Since(r.here)
-	if r.here.IsZero() || age > recallTime {
+	if r.here.IsZero() || age > recallTime || r.took > quick {
 		return time.Time{}, false
 	}
 	return r.server.Add(age.Truncate(time.Microsecond)), true
 }
 
-// tick notes the server's time of an answer that has just come, unless an earlier answer,
-// which was quicker, says more.
-func (s *Store) tick(server time.Time) reading {
-	r := reading{server, time.Now()}
+// tick notes the server's time of an answer that has just come to what was asked at asked,
+// unless an earlier answer, which was quicker, says more.
+func (s *Store) tick(server, asked time.Time) reading {
+	now := time.Now()
+	r := reading{server, now, now.Sub(asked)}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if now, ok := s.clock.now(); !ok || now.Before(server) || server.Before(now.Add(-time.Second)) {

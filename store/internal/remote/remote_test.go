@@ -29,6 +29,7 @@ var (
 type fake struct {
 	prepare func(ctx context.Context) error
 	read    func(ctx context.Context) error // before it reads
+	answer  func()                          // before what it has read arrives
 	swap    func() (lost bool)              // before it swaps; lost: the answer is
 
 	mu    sync.Mutex
@@ -56,6 +57,9 @@ func (f *fake) Read(ctx context.Context, names []string) ([]State, error) {
 		if err := f.read(ctx); err != nil {
 			return nil, err
 		}
+	}
+	if f.answer != nil {
+		defer f.answer()
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -372,6 +376,35 @@ func TestBetween(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 	})
+}
+
+// TestSlowAnswer: the server's time is reckoned from its last answer, but not from one that
+// took long to arrive: what is written would be dated back.
+func TestSlowAnswer(t *testing.T) {
+	t.Parallel()
+	for took, want := range map[time.Duration]int{0: 1, 100 * time.Millisecond: 1, 500 * time.Millisecond: 3} {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFake()
+			s := open(t, f)
+			defer func() { _ = s.Close() }()
+			reads := 0
+			f.answer = func() { reads++; time.Sleep(took) }
+			lease, err := s.Acquire(t.Context(), key, "attempt", time.Minute)
+			if err == nil {
+				err = s.Begin(t.Context(), lease, nil)
+			}
+			before := f.now()
+			if err == nil {
+				err = s.Save(t.Context(), lease, custody.Record{Value: "value", End: before.Add(time.Hour), Life: time.Hour})
+			}
+			if err != nil || reads != want {
+				t.Fatalf("an answer takes %s: %d reads, %v, want %d", took, reads, err, want)
+			}
+			if at := f.lines[key.String()][0].At; at.Before(before.Add(-quick)) {
+				t.Errorf("an answer takes %s: the journal is dated back by %s", took, before.Sub(at))
+			}
+		})
+	}
 }
 
 // TestTrimming: at the first line of a key, and at every hundredth after it.

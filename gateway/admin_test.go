@@ -283,7 +283,6 @@ func TestConfigMistakes(t *testing.T) {
 	w := newWorld(t, simulator.Options{}, nil)
 	for want, change := range map[string]func(*gateway.Config){
 		"Config.Store is nil":           func(c *gateway.Config) { c.Store = nil },
-		"no store.Ledger":               func(c *gateway.Config) { c.Store = struct{ custody.Store }{c.Store} },
 		"ZHONGKONG_SEAL_KEY":            func(c *gateway.Config) { c.SealKeys = nil },
 		"a seal key has exactly 32":     func(c *gateway.Config) { c.SealKeys = []custody.Secret{custody.NewSecret("x")} },
 		"Config.APIBase must begin":     func(c *gateway.Config) { c.APIBase = "ftp://x" },

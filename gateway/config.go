@@ -26,10 +26,9 @@ type Config struct {
 	// Accounts are those of the configuration file; Replace changes them.
 	Accounts []Account
 
-	// Store keeps tokens, clients and the journal. Required; it has to be a
-	// [store.Ledger] too, and where an account has a Callback a [store.Queue]
-	// and a callback.Once, as store/sqlite is. The gateway does not close it.
-	Store custody.Store
+	// Store keeps tokens, clients, the journal, pushes and logins. Required: every engine
+	// of this module does. The gateway does not close it.
+	Store store.Store
 
 	// SealKeys, 32 bytes each, seal the tokens in the store, and gateway tokens are
 	// made with keys derived from them: the first makes, all accept. At least one.
@@ -48,7 +47,7 @@ type Config struct {
 	// HTTPS_PROXY and NO_PROXY.
 	Callbacks http.RoundTripper
 
-	// Login is the login relay. It needs a Store that is a callback.Once.
+	// Login is the login relay.
 	Login Login
 
 	// Limits bound what programs may send.
@@ -123,9 +122,6 @@ func (c Config) WithDefaults() Config {
 func (c Config) validate() error {
 	if c.Store == nil {
 		return errors.New("gateway: Config.Store is nil: open one, for instance with store/sqlite")
-	}
-	if _, ok := c.Store.(store.Ledger); !ok {
-		return fmt.Errorf("gateway: Config.Store, a %T, cannot keep clients (it is no store.Ledger): use store/sqlite", c.Store)
 	}
 	if len(c.SealKeys) == 0 {
 		return errors.New("gateway: Config.SealKeys (ZHONGKONG_SEAL_KEY) is empty: make a key with openssl rand -base64 32, and give every gateway of the store the same")

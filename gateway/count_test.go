@@ -182,10 +182,7 @@ func TestHistory(t *testing.T) {
 		wx := simtest.InMemory(t, simulator.Options{Accounts: []simulator.Account{{AppID: appID, Secret: appSecret}}})
 		store := memory.New()
 		t.Cleanup(func() { _ = store.Close() })
-		clients, err := gateway.NewClients(store, "test")
-		if err != nil {
-			t.Fatal(err)
-		}
+		clients := gateway.NewClients(store, "test")
 		key, err := clients.Add(t.Context(), gateway.Client{Name: "shop", Accounts: []string{appID}})
 		if err != nil {
 			t.Fatal(err)
@@ -275,10 +272,7 @@ func TestHistory(t *testing.T) {
 // TestClientOfManyAccounts: the journal's line about it is cut, and the client is whole.
 func TestClientOfManyAccounts(t *testing.T) {
 	t.Parallel()
-	clients, err := gateway.NewClients(memory.New(), "test")
-	if err != nil {
-		t.Fatal(err)
-	}
+	clients := gateway.NewClients(memory.New(), "test")
 	many := make([]string, 1000)
 	for i := range many {
 		many[i] = fmt.Sprintf("wx%016x", i)

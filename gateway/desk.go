@@ -58,7 +58,7 @@ type directory interface {
 
 func newDesk(cfg Config, api *platform.API) *desk {
 	d := &desk{
-		attempts: clients.NewAttempts(cfg.Logger), journal: journal.New(cfg.Store.(store.Ledger), cfg.Logger, cfg.Journal...),
+		attempts: clients.NewAttempts(cfg.Logger), journal: journal.New(cfg.Store, cfg.Logger, cfg.Journal...),
 		visitors: gate.NewRoom(maxVisitors, 0, nil), meter: newMeter(), log: cfg.Logger,
 	}
 	d.accounts = &roster{

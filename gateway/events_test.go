@@ -19,6 +19,7 @@ import (
 	"github.com/zhongkong-go/zhongkong/platform"
 	"github.com/zhongkong-go/zhongkong/simulator"
 	"github.com/zhongkong-go/zhongkong/simulator/simtest"
+	"github.com/zhongkong-go/zhongkong/store"
 	"github.com/zhongkong-go/zhongkong/store/memory"
 )
 
@@ -118,7 +119,7 @@ func (w *world) renew(key string) {
 	}
 }
 
-func closedStore(tb testing.TB) custody.Store {
+func closedStore(tb testing.TB) store.Store {
 	tb.Helper()
 	store := memory.New()
 	if err := store.Close(); err != nil {

@@ -63,10 +63,7 @@ func inBubble(t *testing.T, do func(t *testing.T, d *desk)) {
 
 func (d *desk) clients() *gateway.Clients {
 	d.t.Helper()
-	clients, err := gateway.NewClients(d.store.Store, "another gateway")
-	if err != nil {
-		d.t.Fatal(err)
-	}
+	clients := gateway.NewClients(d.store.Store, "another gateway")
 	return clients
 }
 

@@ -27,6 +27,7 @@ import (
 	"github.com/zhongkong-go/zhongkong/internal/test/tier"
 	"github.com/zhongkong-go/zhongkong/simulator"
 	"github.com/zhongkong-go/zhongkong/simulator/simtest"
+	"github.com/zhongkong-go/zhongkong/store"
 	"github.com/zhongkong-go/zhongkong/store/open"
 )
 
@@ -61,7 +62,7 @@ func newCompany(base string) company {
 	return systems
 }
 
-func pushConfig(store custody.Store, systems company) gateway.Config {
+func pushConfig(store store.Store, systems company) gateway.Config {
 	return gateway.Config{
 		Accounts: []gateway.Account{{AppID: appID, Secret: custody.NewSecret(appSecret), Callback: systems.callback()}},
 		Store:    store, SealKeys: []custody.Secret{sealKey}, APIBase: "http://127.0.0.1:1",

@@ -301,7 +301,7 @@ func pushWeChat(tb testing.TB, change func(*simulator.Account)) *pushing {
 }
 
 // gateway starts one over a store, with the systems behind it.
-func (p *pushing) gateway(store custody.Store, systems company, log *logtest.Log, change func(*gateway.Config)) *gateway.Gateway {
+func (p *pushing) gateway(store store.Store, systems company, log *logtest.Log, change func(*gateway.Config)) *gateway.Gateway {
 	p.t.Helper()
 	cfg := gateway.Config{
 		Accounts: []gateway.Account{{AppID: appID, Secret: custody.NewSecret(appSecret), TokenAPI: platform.Classic, Callback: systems.callback()}},

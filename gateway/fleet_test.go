@@ -63,7 +63,7 @@ func play(role string) {
 	select {}
 }
 
-func fleetConfig(weChat string, store custody.Store) gateway.Config {
+func fleetConfig(weChat string, store store.Store) gateway.Config {
 	return gateway.Config{
 		Accounts: []gateway.Account{{AppID: appID, Secret: custody.NewSecret(appSecret), TokenAPI: platform.Classic}},
 		Store:    store, SealKeys: []custody.Secret{sealKey}, APIBase: weChat,
@@ -123,10 +123,7 @@ func fleetRun(t *testing.T, lasts time.Duration, address string) (wrong []string
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = store.Close() })
-	clients, err := gateway.NewClients(store, "test")
-	if err != nil {
-		t.Fatal(err)
-	}
+	clients := gateway.NewClients(store, "test")
 	key, err := clients.Add(t.Context(), gateway.Client{Name: "shop", Accounts: []string{appID}})
 	if err != nil {
 		t.Fatal(err)
@@ -307,10 +304,7 @@ func TestStoreAwayAtStart(t *testing.T) {
 	t.Parallel()
 	store := &sleeping{Store: memory.New()}
 	w := join(t, weChat(t, simulator.Options{}), store, nil)
-	clients, err := gateway.NewClients(store.Store, "test")
-	if err != nil {
-		t.Fatal(err)
-	}
+	clients := gateway.NewClients(store.Store, "test")
 	key, err := clients.Add(t.Context(), gateway.Client{Name: "shop", Accounts: []string{appID}})
 	if err != nil {
 		t.Fatal(err)

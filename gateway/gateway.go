@@ -50,7 +50,7 @@ func New(ctx context.Context, cfg Config) (*Gateway, error) {
 	}
 	warnOfClearText(cfg)
 	d := newDesk(cfg, api)
-	g := &Gateway{cfg: cfg, api: api, ledger: cfg.Store.(store.Ledger), desk: d, topics: new(topics), idle: idle}
+	g := &Gateway{cfg: cfg, api: api, ledger: cfg.Store, desk: d, topics: new(topics), idle: idle}
 	registry, err := clients.New(clients.Config{
 		Ledger: g.ledger, SealKeys: cfg.SealKeys, Other: d.accounts.take, Changed: g.topics.ringAll, Logger: cfg.Logger,
 	})

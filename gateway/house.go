@@ -3,12 +3,10 @@ package gateway
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong/callback"
 	"github.com/zhongkong-go/zhongkong/gateway/clients"
 	"github.com/zhongkong-go/zhongkong/gateway/login"
 	"github.com/zhongkong-go/zhongkong/internal/gate"
@@ -25,17 +23,9 @@ type logins interface {
 	Redeem(ctx context.Context, form login.Form, client login.ID, text string) (login.Grant, error)
 }
 
-// newLogins returns nil for a store that cannot share logins among gateways.
 func newLogins(d *desk, cfg Config, api *platform.API) (logins, error) {
-	once, ok := cfg.Store.(callback.Once)
-	switch {
-	case !ok && cfg.Login.Origin != "":
-		return nil, fmt.Errorf("gateway: Config.Store, a %T, cannot keep logins for Config.Login (it is no callback.Once): use store/sqlite", cfg.Store)
-	case !ok:
-		return nil, nil //nolint:nilnil // there is none
-	}
 	return login.New(login.Config{
-		Origin: cfg.Login.Origin, OpenBase: cfg.Login.OpenBase, House: house{d, api}, Store: once, SealKeys: cfg.SealKeys, Log: cfg.Logger,
+		Origin: cfg.Login.Origin, OpenBase: cfg.Login.OpenBase, House: house{d, api}, Store: cfg.Store, SealKeys: cfg.SealKeys, Log: cfg.Logger,
 	})
 }
 
@@ -135,9 +125,6 @@ func (d *desk) redeem(ctx context.Context, w *observed, c *clients.Live, appID, 
 
 // redeemed returns what a ticket or code of a client brings.
 func (d *desk) redeemed(ctx context.Context, form login.Form, c *clients.Live, text string) (login.Grant, *refusal) {
-	if d.logins == nil {
-		return login.Grant{}, refuse(codeCode, "the store cannot share logins among gateways: use store/sqlite or another one of this module")
-	}
 	grant, err := d.logins.Redeem(ctx, form, login.ID(c.ID()), text)
 	switch {
 	case err == nil:

@@ -18,6 +18,7 @@ import (
 	"github.com/zhongkong-go/zhongkong/platform"
 	"github.com/zhongkong-go/zhongkong/simulator"
 	"github.com/zhongkong-go/zhongkong/simulator/simtest"
+	"github.com/zhongkong-go/zhongkong/store"
 	"github.com/zhongkong-go/zhongkong/store/memory"
 )
 
@@ -105,7 +106,7 @@ func TestLoginTicket(t *testing.T) {
 	}
 }
 
-func memoryStore(t *testing.T) custody.Store {
+func memoryStore(t *testing.T) store.Store {
 	t.Helper()
 	store := memory.New()
 	t.Cleanup(func() { _ = store.Close() })

@@ -21,6 +21,7 @@ import (
 	"github.com/zhongkong-go/zhongkong/platform"
 	"github.com/zhongkong-go/zhongkong/simulator"
 	"github.com/zhongkong-go/zhongkong/simulator/simtest"
+	"github.com/zhongkong-go/zhongkong/store"
 	"github.com/zhongkong-go/zhongkong/store/memory"
 	"github.com/zhongkong-go/zhongkong/store/sqlite"
 )
@@ -52,7 +53,7 @@ type world struct {
 
 	t     testing.TB
 	wx    *simtest.Sim
-	store custody.Store
+	store store.Store
 	log   *logtest.Log
 	cfg   gateway.Config
 	url   string // of the gateway, where it listens
@@ -87,7 +88,7 @@ func inTwoGateways(t *testing.T, change func(i int, c *gateway.Config), do func(
 	})
 }
 
-func sqliteStore(tb testing.TB, path string) custody.Store {
+func sqliteStore(tb testing.TB, path string) store.Store {
 	tb.Helper()
 	store, err := sqlite.Open(tb.Context(), path, sqlite.Options{})
 	if err != nil {
@@ -104,7 +105,7 @@ func newWorld(tb testing.TB, options simulator.Options, change func(*gateway.Con
 }
 
 // join starts one more gateway over a WeChat and a store, which listens on loopback.
-func join(tb testing.TB, wx *simtest.Sim, store custody.Store, change func(*gateway.Config)) *world {
+func join(tb testing.TB, wx *simtest.Sim, store store.Store, change func(*gateway.Config)) *world {
 	tb.Helper()
 	w := start(tb, wx, store, change)
 	server := httptest.NewServer(w)
@@ -117,7 +118,7 @@ func join(tb testing.TB, wx *simtest.Sim, store custody.Store, change func(*gate
 }
 
 // joinInBubble is join without sockets: wx is in memory, and the caller in a bubble.
-func joinInBubble(tb testing.TB, wx *simtest.Sim, store custody.Store, change func(*gateway.Config)) *world {
+func joinInBubble(tb testing.TB, wx *simtest.Sim, store store.Store, change func(*gateway.Config)) *world {
 	tb.Helper()
 	w := start(tb, wx, store, func(c *gateway.Config) {
 		c.Transport = wx.RoundTripper()
@@ -139,7 +140,7 @@ func (d direct) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 // start starts a gateway that ends with the test.
-func start(tb testing.TB, wx *simtest.Sim, store custody.Store, change func(*gateway.Config)) *world {
+func start(tb testing.TB, wx *simtest.Sim, store store.Store, change func(*gateway.Config)) *world {
 	tb.Helper()
 	w := &world{t: tb, wx: wx, store: store, log: new(logtest.Log)}
 	w.cfg = gateway.Config{
@@ -183,10 +184,7 @@ func (w *world) client(c gateway.Client) string {
 
 func (w *world) clients() *gateway.Clients {
 	w.t.Helper()
-	clients, err := gateway.NewClients(w.store, "test")
-	if err != nil {
-		w.t.Fatal(err)
-	}
+	clients := gateway.NewClients(w.store, "test")
 	return clients
 }
 

@@ -1,9 +1,9 @@
 package gateway
 
 import (
-	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/gateway/clients"
 	"github.com/zhongkong-go/zhongkong/gateway/fanout"
+	"github.com/zhongkong-go/zhongkong/store"
 )
 
 // Client is a program that may use a gateway.
@@ -45,6 +45,6 @@ var (
 	ErrClientExists = clients.ErrClientExists
 )
 
-// NewClients returns the clients of store in the name of actor, which the journal
-// shows, such as "admin zhang@host". A store without [store.Ledger] is an error.
-func NewClients(st custody.Store, actor string) (*Clients, error) { return clients.NewBook(st, actor) }
+// NewClients returns the clients of a store in the name of actor, which the journal shows,
+// such as "admin zhang@host".
+func NewClients(ledger store.Ledger, actor string) *Clients { return clients.NewBook(ledger, actor) }

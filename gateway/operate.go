@@ -19,7 +19,9 @@ func (g *Gateway) Accounts() []AccountState { return g.desk.accounts.states() }
 
 // Clients returns the clients of the gateway's store in the name of actor. What it
 // changes this gateway knows after [Gateway.Look], the others within five seconds.
-func (g *Gateway) Clients(actor string) *Clients { return clients.Of(g.desk.journal.Ledger(), actor) }
+func (g *Gateway) Clients(actor string) *Clients {
+	return clients.NewBook(g.desk.journal.Ledger(), actor)
+}
 
 // Uses returns the newest lines of the journal, newest first: who did what.
 func (g *Gateway) Uses(ctx context.Context, limit int) ([]store.Use, error) {
@@ -32,17 +34,13 @@ func (g *Gateway) Uses(ctx context.Context, limit int) ([]store.Use, error) {
 
 // Fetches returns the newest lines about an account's token, newest first, at most
 // limit: when which gateway fetched it, and what came of that. It returns
-// ErrNoAccount, and [errors.ErrUnsupported] of a store that is no custody.Journal.
+// ErrNoAccount.
 func (g *Gateway) Fetches(ctx context.Context, appID string, limit int) ([]custody.Entry, error) {
 	a := g.desk.accounts.find(appID)
 	if a == nil {
 		return nil, fmt.Errorf("%w: %s", ErrNoAccount, appID)
 	}
-	journal, ok := g.cfg.Store.(custody.Journal)
-	if !ok {
-		return nil, fmt.Errorf("gateway: a %T remembers no fetches: %w", g.cfg.Store, errors.ErrUnsupported)
-	}
-	entries, err := journal.Journal(ctx, g.api.Key(appID, a.TokenAPI), limit)
+	entries, err := g.cfg.Store.Journal(ctx, g.api.Key(appID, a.TokenAPI), limit)
 	if err != nil {
 		return nil, fmt.Errorf("gateway: cannot read the journal of %s: %w", appID, err)
 	}

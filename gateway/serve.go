@@ -105,7 +105,7 @@ func (f *front) serve(w *observed, r *http.Request, path string) *refusal {
 	case stablePath:
 		return fetches{f.desk}.serveStable(w, r)
 	}
-	if login.Serves(path) && f.logins != nil {
+	if login.Serves(path) {
 		f.serveLogin(w, r)
 		return nil
 	}

@@ -159,10 +159,7 @@ func served(t *testing.T, weChat http.RoundTripper) (key string, dial func() net
 	if err != nil {
 		t.Fatal(err)
 	}
-	clients, err := gateway.NewClients(store, "test")
-	if err != nil {
-		t.Fatal(err)
-	}
+	clients := gateway.NewClients(store, "test")
 	secret, err := clients.Add(t.Context(), gateway.Client{Name: "shop", Accounts: []string{appID}})
 	if err != nil {
 		t.Fatal(err)

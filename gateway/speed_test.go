@@ -48,10 +48,7 @@ func quickGateway(tb testing.TB, base string, transport http.RoundTripper) (g *g
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() { _ = g.Close() })
-	clients, err := gateway.NewClients(store, "test")
-	if err != nil {
-		tb.Fatal(err)
-	}
+	clients := gateway.NewClients(store, "test")
 	secret, err := clients.Add(tb.Context(), gateway.Client{Name: "shop", Accounts: []string{appID}})
 	if err != nil {
 		tb.Fatal(err)

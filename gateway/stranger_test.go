@@ -57,10 +57,7 @@ func behindDoors(t *testing.T) (key string, dial func() net.Conn, end func()) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	clients, err := gateway.NewClients(store, "test")
-	if err != nil {
-		t.Fatal(err)
-	}
+	clients := gateway.NewClients(store, "test")
 	secret, err := clients.Add(t.Context(), gateway.Client{Name: "shop", Accounts: []string{appID}})
 	if err != nil {
 		t.Fatal(err)

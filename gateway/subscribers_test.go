@@ -62,11 +62,7 @@ func playSubscribers(weChat string) int {
 		fmt.Println(err)
 		return 1
 	}
-	clients, err := gateway.NewClients(store, "test")
-	if err != nil {
-		fmt.Println(err)
-		return 1
-	}
+	clients := gateway.NewClients(store, "test")
 	key, err := clients.Add(ctx, gateway.Client{Name: "crm", Accounts: []string{appID}, Real: true})
 	if err != nil {
 		fmt.Println(err)

@@ -51,11 +51,7 @@ func (f storeFlags) with(ctx context.Context, t *terminal, do func(*gateway.Clie
 		return usageError{err}
 	}
 	defer func() { _ = store.Close() }()
-	clients, err := gateway.NewClients(store, actor())
-	if err != nil {
-		return err
-	}
-	return do(clients)
+	return do(gateway.NewClients(store, actor()))
 }
 
 // actor names whoever runs the program, for the journal.

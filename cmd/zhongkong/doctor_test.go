@@ -317,10 +317,7 @@ func TestDoctorViaGateway(t *testing.T) {
 	s := newShop(t, "stable")
 	store := memory.New()
 	t.Cleanup(func() { _ = store.Close() })
-	clients, err := gateway.NewClients(store, "test")
-	if err != nil {
-		t.Fatal(err)
-	}
+	clients := gateway.NewClients(store, "test")
 	key, err := clients.Add(t.Context(), gateway.Client{Name: "shop", Accounts: []string{tokenAppID}})
 	if err != nil {
 		t.Fatal(err)

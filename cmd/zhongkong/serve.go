@@ -26,6 +26,7 @@ import (
 	"github.com/zhongkong-go/zhongkong/internal/shape"
 	"github.com/zhongkong-go/zhongkong/platform"
 	"github.com/zhongkong-go/zhongkong/simulator"
+	"github.com/zhongkong-go/zhongkong/store"
 	"github.com/zhongkong-go/zhongkong/store/open"
 	"github.com/zhongkong-go/zhongkong/store/sqlite"
 )
@@ -252,9 +253,9 @@ type service struct {
 	keys     []custody.Secret
 	plain    bool
 	load     func() (*gateway.Settings, error)
-	store    custody.Store // nil: the one that the settings name
-	gate     *gate.Gate    // of all its listeners
-	page     string        // where the page is, once it is there
+	store    store.Store // nil: the one that the settings name
+	gate     *gate.Gate  // of all its listeners
+	page     string      // where the page is, once it is there
 }
 
 // run serves until ctx ends. started is told the address.
@@ -498,10 +499,7 @@ func (c *serveCmd) demo(ctx context.Context, t *terminal) (err error) {
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
 	account := wx.Accounts()[0]
-	clients, err := gateway.NewClients(store, "demo")
-	if err != nil {
-		return err
-	}
+	clients := gateway.NewClients(store, "demo")
 	key, err := clients.Add(ctx, gateway.Client{Name: "demo", Accounts: []string{account.AppID}})
 	if err != nil {
 		return err

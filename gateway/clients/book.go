@@ -36,18 +36,9 @@ type Book struct {
 	actor  string
 }
 
-// NewBook returns the clients of store in the name of actor, which the journal
-// shows, such as "admin zhang@host". A store without [store.Ledger] is an error.
-func NewBook(st custody.Store, actor string) (*Book, error) {
-	ledger, ok := st.(store.Ledger)
-	if !ok {
-		return nil, fmt.Errorf("gateway: a %T cannot keep clients (it is no store.Ledger): use store/sqlite", st)
-	}
-	return Of(ledger, actor), nil
-}
-
-// Of is [NewBook] of what is known to keep clients.
-func Of(ledger store.Ledger, actor string) *Book { return &Book{ledger, actor} }
+// NewBook returns the clients of a store in the name of actor, which the journal shows,
+// such as "admin zhang@host".
+func NewBook(ledger store.Ledger, actor string) *Book { return &Book{ledger, actor} }
 
 // Add adds a client and returns its key, which is shown this once: the store has
 // a hash of it. It returns ErrClientExists for a name that is taken.

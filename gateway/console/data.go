@@ -172,7 +172,7 @@ func (d *data) read(accounts []gateway.AccountState) {
 				switch {
 				case err == nil:
 					d.journals[a.Key.AppID] = j
-				case !errors.Is(err, gateway.ErrNoAccount) && !errors.Is(err, errors.ErrUnsupported):
+				case !errors.Is(err, gateway.ErrNoAccount):
 					d.away = time.Now()
 					if claimed := d.journals[a.Key.AppID]; claimed != nil {
 						claimed.read = time.Time{}

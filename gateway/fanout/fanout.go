@@ -11,7 +11,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong/callback"
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/internal/network"
 	"github.com/zhongkong-go/zhongkong/store"
@@ -51,9 +50,8 @@ const syncOwner = "answer"
 
 // Config describes a Fanout.
 type Config struct {
-	// Store keeps what was not taken yet. It has to be a [store.Queue] and a
-	// [callback.Once] as soon as there is an account.
-	Store custody.Store
+	// Store keeps what was not taken yet, and what was answered.
+	Store store.Store
 
 	SealKeys []custody.Secret // seal pushes in the store: the first seals, all open
 
@@ -71,8 +69,7 @@ type Config struct {
 // Fanout hands what WeChat pushes to the subscribers of an account. It is safe for
 // concurrent use.
 type Fanout struct {
-	queue     store.Queue   // nil: the store has none
-	once      callback.Once // likewise
+	store     store.Store
 	keys      []custody.Secret
 	transport http.RoundTripper
 	idle      func()
@@ -96,11 +93,9 @@ type Fanout struct {
 // New returns a Fanout without accounts. Close it.
 func New(cfg Config) *Fanout {
 	f := &Fanout{
-		keys: cfg.SealKeys, transport: cfg.Transport, idle: func() {}, refused: cfg.Refused, log: cfg.Logger,
+		store: cfg.Store, keys: cfg.SealKeys, transport: cfg.Transport, idle: func() {}, refused: cfg.Refused, log: cfg.Logger,
 		lines: map[string]*line{}, told: map[string]bool{},
 	}
-	f.queue, _ = cfg.Store.(store.Queue)
-	f.once, _ = cfg.Store.(callback.Once)
 	if f.transport == nil {
 		own := network.New(network.Steps{Dial: 3 * time.Second, TLS: 3 * time.Second, Idle: 90 * time.Second, IdlePerHost: perLine})
 		own.MaxResponseHeaderBytes = 64 << 10
@@ -123,9 +118,6 @@ type Account struct {
 func (f *Fanout) Prepare(list []Account) (set func(), err error) {
 	before, next := *f.receivers.Load(), map[string]*receiver{}
 	for _, a := range list {
-		if f.queue == nil || f.once == nil {
-			return nil, fmt.Errorf("gateway: account %s: its callbacks need a store that can keep pushes (a store.Queue and callback.Once): use store/sqlite", a.AppID)
-		}
 		if old := before[a.AppID]; old != nil && old.spec.equal(a.Callback) {
 			next[a.AppID] = old
 			continue
@@ -198,9 +190,6 @@ func (f *Fanout) line(name string) *line {
 // patrol looks what lies in the queue: that of gateways which ended, what is to be
 // tried again, and what is too old.
 func (f *Fanout) patrol() {
-	if f.queue == nil {
-		return
-	}
 	last, pause := time.Now(), patrolTime
 	for wait(f.working, jitter(pause)) {
 		if len(*f.receivers.Load()) == 0 && time.Since(last) < patrolIdle {
@@ -215,7 +204,7 @@ func (f *Fanout) patrol() {
 // look is one look.
 func (f *Fanout) look(ctx context.Context) {
 	short, cancel := context.WithTimeout(ctx, 2*storeTime)
-	lines, err := f.queue.Lines(short)
+	lines, err := f.store.Lines(short)
 	cancel()
 	if ctx.Err() != nil {
 		return
@@ -255,7 +244,7 @@ func (f *Fanout) trim(ctx context.Context, of store.Line) {
 	}
 	short, cancel := context.WithTimeout(ctx, 2*storeTime)
 	defer cancel()
-	n, err := f.queue.Trim(short, of.Name, keepTime, keepMost)
+	n, err := f.store.Trim(short, of.Name, keepTime, keepMost)
 	if err != nil || n == 0 {
 		return // the next look tries again, or another gateway was first
 	}

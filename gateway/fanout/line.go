@@ -144,7 +144,7 @@ func (l *line) run() {
 			}
 			owner := rand.Text()
 			ctx, cancel := context.WithTimeout(l.f.working, 2*storeTime)
-			lent, err := l.f.queue.Lend(ctx, l.name, owner, lendTime, most)
+			lent, err := l.f.store.Lend(ctx, l.name, owner, lendTime, most)
 			cancel()
 			if l.f.working.Err() == nil {
 				l.f.answered(err)
@@ -227,7 +227,7 @@ func (l *line) deliver(sub *subscriber, d store.Delivery, owner string) {
 func (l *line) done(id string) {
 	for try := range 3 {
 		ctx, cancel := context.WithTimeout(context.Background(), storeTime)
-		err := l.f.queue.Done(ctx, l.name, id)
+		err := l.f.store.Done(ctx, l.name, id)
 		cancel()
 		if err == nil || !wait(l.f.sending, firstPause<<try/4) {
 			return
@@ -241,7 +241,7 @@ func (l *line) done(id string) {
 func (l *line) later(id, owner string, pause time.Duration) {
 	ctx, cancel := context.WithTimeout(context.Background(), storeTime)
 	defer cancel()
-	_ = l.f.queue.Later(ctx, l.name, id, owner, pause)
+	_ = l.f.store.Later(ctx, l.name, id, owner, pause)
 }
 
 // succeeded notes that the subscriber took something.

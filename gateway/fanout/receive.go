@@ -153,7 +153,7 @@ func (p *push) fresh(query callback.Query, pair callback.Pair) error {
 	if err == nil {
 		return nil
 	}
-	if p.late = callback.MayBeLate(p.f.once, p.message, query, time.Now()); p.late {
+	if p.late = callback.MayBeLate(p.f.store, p.message, query, time.Now()); p.late {
 		return nil
 	}
 	return err
@@ -187,7 +187,7 @@ func (p *push) bound(ctx context.Context, query callback.Query) bool {
 	ctx, cancel := context.WithTimeout(ctx, storeTime)
 	defer cancel()
 	key := digest("signature", p.rc.appID, query.Signature)
-	attempt, _, _, err := p.f.once.Claim(ctx, p.rc.appID, key, digest(p.text), rememberTime, rememberTime)
+	attempt, _, _, err := p.f.store.Claim(ctx, p.rc.appID, key, digest(p.text), rememberTime, rememberTime)
 	return err != nil || attempt > 0 // this gateway's Verifier remembers in any case
 }
 
@@ -206,7 +206,7 @@ func (p *push) take(ctx context.Context) (reply []byte, err error) {
 	}
 	owner := callback.NewOwner(p.message.FromUserName)
 	short, cancel := context.WithTimeout(ctx, storeTime)
-	attempt, _, _, err := p.f.once.Claim(short, p.rc.appID, p.key, owner, claimTime, p.message.Remember())
+	attempt, _, _, err := p.f.store.Claim(short, p.rc.appID, p.key, owner, claimTime, p.message.Remember())
 	cancel()
 	p.f.answered(err)
 	switch {
@@ -216,7 +216,7 @@ func (p *push) take(ctx context.Context) (reply []byte, err error) {
 		return p.direct(ctx)
 	case attempt == 0:
 		var sealed []byte
-		attempt, sealed, err = p.f.once.Wait(ctx, p.key, owner, claimTime)
+		attempt, sealed, err = p.f.store.Wait(ctx, p.key, owner, claimTime)
 		switch {
 		case callback.IsAnswerGone(err):
 			p.f.log.Warn("a push is repeated that was handled, and its answer is not kept any more: it is answered with success",
@@ -268,7 +268,7 @@ func (p *push) hand(ctx context.Context, owner string) (reply []byte, err error)
 		deliveries[0].Owner, deliveries[0].Wait = syncOwner, holdTime
 	}
 	short, cancel := context.WithTimeout(ctx, storeTime)
-	err = p.f.queue.Push(short, deliveries)
+	err = p.f.store.Push(short, deliveries)
 	cancel()
 	p.f.answered(err)
 	if err != nil {
@@ -299,7 +299,7 @@ func (p *push) finish(owner string, reply []byte) {
 	if err == nil {
 		ctx, cancel := context.WithTimeout(context.Background(), storeTime/2)
 		defer cancel()
-		_, _, err = p.f.once.Finish(ctx, p.key, owner, sealed, p.message.Remember())
+		_, _, err = p.f.store.Finish(ctx, p.key, owner, sealed, p.message.Remember())
 	}
 	if err != nil {
 		p.f.log.Warn("what became of a push cannot be recorded; if WeChat repeats it, it is delivered again",
@@ -343,7 +343,7 @@ func (p *push) ask(ctx context.Context, l *line, lane string) (reply []byte) {
 // turn waits until nothing that the follower sent before is undelivered.
 func (p *push) turn(ctx context.Context, l *line) (turn, waits bool) {
 	for pause := 20 * time.Millisecond; ; pause = min(2*pause, 250*time.Millisecond) {
-		turn, waits, err := p.f.queue.Turn(ctx, l.name, p.key, syncOwner)
+		turn, waits, err := p.f.store.Turn(ctx, l.name, p.key, syncOwner)
 		switch {
 		case err != nil:
 			return false, true

@@ -3,13 +3,10 @@ package fanout
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/zhongkong-go/zhongkong/store"
 )
 
 // Status is what waits for one subscriber, in the store, and how it goes with it
@@ -37,14 +34,9 @@ type Status struct {
 // in the order of appids and names. When the store does not answer, its error comes
 // with what this gateway knows.
 func (f *Fanout) Queues(ctx context.Context) ([]Status, error) {
-	var waiting []store.Line
-	var err error
-	if f.queue != nil {
-		if waiting, err = f.queue.Lines(ctx); err != nil {
-			err = fmt.Errorf("gateway: the store does not tell what waits: %w", err)
-		}
-	} else if len(*f.receivers.Load()) > 0 {
-		err = errors.New("gateway: the store keeps no pushes")
+	waiting, err := f.store.Lines(ctx)
+	if err != nil {
+		err = fmt.Errorf("gateway: the store does not tell what waits: %w", err)
 	}
 	all := map[string]Status{}
 	f.mu.Lock()

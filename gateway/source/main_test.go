@@ -200,11 +200,7 @@ func (w *world) look() {
 
 func (w *world) clients() *gateway.Clients {
 	w.t.Helper()
-	clients, err := gateway.NewClients(w.store, "test")
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	return clients
+	return gateway.NewClients(w.store, "test")
 }
 
 // source starts a program with a key. change may be nil.

@@ -31,10 +31,7 @@ func TestTLS(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = g.Close() }()
-	clients, err := gateway.NewClients(store, "test")
-	if err != nil {
-		t.Fatal(err)
-	}
+	clients := gateway.NewClients(store, "test")
 	key, err := clients.Add(t.Context(), gateway.Client{Name: "crm", Accounts: []string{appID}, Real: true})
 	if err != nil {
 		t.Fatal(err)

@@ -69,10 +69,7 @@ func (b *behind) kill() {
 // client adds a client of the gateway and returns its key.
 func (b *behind) client(c gateway.Client) string {
 	b.t.Helper()
-	clients, err := gateway.NewClients(b.store, "test")
-	if err != nil {
-		b.t.Fatal(err)
-	}
+	clients := gateway.NewClients(b.store, "test")
 	c.Accounts = []string{testAppID}
 	key, err := clients.Add(b.t.Context(), c)
 	if err != nil {

@@ -22,6 +22,7 @@ import (
 	"github.com/zhongkong-go/zhongkong/platform"
 	"github.com/zhongkong-go/zhongkong/simulator"
 	"github.com/zhongkong-go/zhongkong/simulator/simtest"
+	"github.com/zhongkong-go/zhongkong/store"
 	"github.com/zhongkong-go/zhongkong/store/memory"
 )
 
@@ -47,7 +48,7 @@ type Desk struct {
 	*gateway.Gateway
 
 	WeChat  *simtest.Sim
-	Store   custody.Store
+	Store   store.Store
 	Page    *console.Page
 	Handler http.Handler // of the page and the admin API
 	Base    string       // URL of the admin listener
@@ -60,7 +61,7 @@ type Desk struct {
 // Options are what differs from test to test.
 type Options struct {
 	Accounts int                   // number of accounts; 0 means 2
-	Store    custody.Store         // nil means a new one in memory
+	Store    store.Store           // nil means a new one in memory
 	WeChat   *simtest.Sim          // nil means a new one
 	Faults   []simulator.Fault     // injected before the gateway starts
 	Change   func(*gateway.Config) // changes the configuration before the start

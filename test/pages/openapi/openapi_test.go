@@ -4,6 +4,7 @@
 package openapi_test
 
 import (
+	"github.com/zhongkong-go/zhongkong/store"
 	"bufio"
 	"bytes"
 	"context"
@@ -139,7 +140,7 @@ type world struct {
 	t               *testing.T
 	wx              *simtest.Sim
 	gateway         *gateway.Gateway
-	store           custody.Store
+	store           store.Store
 	programs, admin *httptest.Server
 }
 

@@ -42,8 +42,9 @@ type Client struct {
 	left      sync.Once // Close has left the store
 	idle      func()    // closes kept connections; of a foreign transport, nothing
 
-	misplaced, unhandled sync.Once    // what the log is told of callbacks
-	shared               atomic.Int32 // requests without a second account at the path, see share
+	misplaced, unhandled sync.Once              // what the log is told of callbacks
+	suspect, rival       atomic.Pointer[Client] // another account with the same CallbackPath: in this process, and on this engine
+	complained           atomic.Int64           // when the log was last told what is broken, in seconds
 }
 
 // keeper keeps the token: a Keeper, or a Source.

@@ -28,6 +28,7 @@ type Client struct {
 	key       any    // of the context; an interface once and not for each request
 	log       *slog.Logger
 	botRoutes sync.Map // route → whether a handler of Messages is there
+	wrapped   sync.Map // by route, whether its fresh pushes all came to Messages, see learn
 	keeper    keeper
 	source    *source.Source // it is the keeper, with Config.Gateway; else nil
 	tickets   tickets

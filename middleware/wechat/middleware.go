@@ -186,6 +186,7 @@ type Push struct {
 	Pair    callback.Pair  // what it was verified and opened with, and an answer is sealed with
 
 	sealing *sealingWriter // of an encrypted push without Config.Messages
+	late    error          // the refusal of an old timestamp, if only Messages may see the push
 }
 
 // pushKey is where a request keeps the Push of a client.
@@ -226,7 +227,8 @@ func (c *Client) echo(ctx *gin.Context) {
 
 // push opens a message and lets the handlers see it.
 func (c *Client) push(ctx *gin.Context) {
-	if _, open := c.Push(ctx); open {
+	_, open := c.Push(ctx)
+	if _, late := ctx.Get(lateKey{c}); open || late {
 		return // Middleware did it before Callback
 	}
 	push, err := c.open(ctx)
@@ -236,12 +238,18 @@ func (c *Client) push(ctx *gin.Context) {
 	}
 	c.log.Debug("WeChat pushed a message", "appid", c.appID,
 		"encrypted", push.Pair.Encrypted, "token_previous", push.Pair.TokenPrevious, "key_previous", push.Pair.KeyPrevious)
-	ctx.Set(pushKey{c}, push)
 	if c.bot != nil {
+		ctx.Set(pushKey{c}, push)
 		c.handle(ctx, c.bot)
 		return
 	}
 	ctx.Set(openedKey{}, c)
+	if push.late == nil {
+		ctx.Set(pushKey{c}, push)
+	} else {
+		ctx.Set(lateKey{c}, push)
+		ctx.Request.Body = hiddenBody{}
+	}
 	var sealing *sealingWriter
 	if push.Pair.Encrypted {
 		sealing = &sealingWriter{ResponseWriter: ctx.Writer}
@@ -249,7 +257,20 @@ func (c *Client) push(ctx *gin.Context) {
 		defer func() { ctx.Writer = sealing.ResponseWriter }() // also for a Recovery in front
 	}
 	ctx.Next()
+	if _, handled := ctx.Get(handledKey{c}); push.late != nil && !handled {
+		ctx.Writer = sealing.ResponseWriter // without what was kept
+		ctx.Writer.Header().Del("Content-Length")
+		ctx.Writer.Header().Del("Content-Encoding")
+		c.refuse(ctx, push.late)
+		return
+	} else if push.late == nil {
+		c.learn(ctx.FullPath(), handled)
+	}
+	c.complete(ctx, push)
+}
 
+// complete answers what handlers left without an answer, and seals what they answered.
+func (c *Client) complete(ctx *gin.Context, push *Push) {
 	// Without an answer WeChat sends the message twice more and then tells the user
 	// that the account is out of order. A handler that chose another status meant it.
 	if !ctx.Writer.Written() && (ctx.Writer.Status() == http.StatusOK || ctx.FullPath() == "" && noRoute(ctx.Writer.Status())) {
@@ -262,7 +283,7 @@ func (c *Client) push(ctx *gin.Context) {
 		}
 		answer(ctx, http.StatusOK, "success")
 	}
-	if sealing != nil && !sealing.through {
+	if sealing := push.sealing; sealing != nil && !sealing.through {
 		if err := sealing.finish(c, push); err != nil {
 			c.log.Error("a handler's answer to an encrypted push was not sent", "log_code", "wechat_answer_not_sent", "appid", c.appID, "error", err)
 		}
@@ -289,7 +310,8 @@ func (c *Client) open(ctx *gin.Context) (*Push, error) {
 		}
 	}
 	open := c.verifier.OpenRequest
-	if c.bot != nil || c.handlesMessages(ctx) {
+	direct := c.bot != nil || c.handlesMessages(ctx)
+	if direct || c.wraps(ctx.FullPath()) {
 		open = c.verifier.OpenLate // the Endpoint looks at the timestamp
 	}
 	message, pair, err := open(query, r)
@@ -306,7 +328,11 @@ func (c *Client) open(ctx *gin.Context) (*Push, error) {
 	if bound {
 		ctx.Set(gin.BodyBytesKey, message) // a later one finds the message, too
 	}
-	return &Push{Message: message, Query: query, Pair: pair}, nil
+	push := &Push{Message: message, Query: query, Pair: pair}
+	if !direct && pair.Encrypted {
+		push.late = c.verifier.Fresh(query)
+	}
+	return push, nil
 }
 
 // refuse turns a request away. Its sender learns nothing, the log why.

@@ -98,7 +98,7 @@ func answered(tb testing.TB, recorder *httptest.ResponseRecorder) Fields {
 // readAnswer reads what we answer: XML that is escaped as XML is, unlike a push.
 func readAnswer(body string) (fields Fields, isJSON bool, wrong string) {
 	if body = clean(body); strings.HasPrefix(body, "<") {
-		fields, wrong = decodeXML(body)
+		fields, wrong = decodeXML(body, nil)
 		return fields, false, wrong
 	}
 	return parse(body)

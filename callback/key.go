@@ -16,8 +16,9 @@ var volatile []string
 //
 // A message with a MsgId is identified by that and by its FromUserName, since WeChat
 // was seen to use one MsgId for two followers. Everything else, events above all, is
-// identified by its whole text: events of one second may differ in any field, and
-// WeChat adds new ones every month. (An event's MsgID, with a capital D, is the
+// identified by its whole text, byte for byte: events of one second may differ in any
+// field, and WeChat adds new ones every month. In compatible and safe mode that is the
+// text that was encrypted. (An event's MsgID, with a capital D, is the
 // number of a job and identifies nothing.) That a repeated delivery says the same as
 // the first one is an assumption; no report contradicts it. A Message that
 // [ParseMessage] did not return has no text and is identified by its Fields.
@@ -31,7 +32,7 @@ func (m *Message) Key() string {
 		for _, part := range []string{m.ToUserName, m.FromUserName, id} { // of several accounts on one store
 			parts = appendPart(parts, part)
 		}
-	case m.text != "" && !hasVolatile(m.Fields):
+	case m.text != "" && !hasVolatile(m.Fields): // not by its fields: [] and null leave none, and control characters are one
 		parts = append(parts, "text"...)
 		parts = append(parts, m.text...)
 	default:

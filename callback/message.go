@@ -144,7 +144,7 @@ type Message struct {
 	// JSON reports that the message came as JSON, so that its answer does too.
 	JSON bool
 
-	text string // as it was sent, without white space around it
+	text string // as it was sent, byte for byte
 }
 
 // ScanCodeInfo is what a menu's scanner found.
@@ -226,7 +226,7 @@ func parseMessage(message string) (*Message, error) {
 	if wrong != "" {
 		return nil, refuse(ReasonMessage, "the message cannot be read ("+wrong+")")
 	}
-	m := &Message{Fields: fields, JSON: isJSON, Type: Type(fields.Get("MsgType")), text: trim(message)}
+	m := &Message{Fields: fields, JSON: isJSON, Type: Type(fields.Get("MsgType")), text: message}
 	for i := range slices.Backward(fields) { // so that the first of several counts, as in Fields.Get
 		m.set(&fields[i])
 	}

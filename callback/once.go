@@ -93,7 +93,9 @@ func IsAnswerGone(err error) bool {
 }
 
 // local is the Once of one process, without leases: the holder of a message is alive,
-// and what it holds ends with the process.
+// and what it holds ends with the process. Its rules and bounds are those of store.Claim and
+// store.AnswerBudget, written again: this package imports the standard library only, and
+// stores do not import this one, whose tests run on them. TestLocalRules compares the two.
 type local struct {
 	mu         sync.Mutex // guards what follows, and the claims' fields
 	young, old map[string]*claim
@@ -207,22 +209,22 @@ func (l *local) Claim(_ context.Context, _, key, owner string, _, _ time.Duratio
 		c = &claim{first: now, free: true}
 		l.young[key] = c
 	}
+	if c.owner == owner && c.attempts > 0 && !c.finished {
+		c.free = false
+		return c.attempts, c.deliveries, now.Sub(c.first), nil
+	}
 	c.deliveries++
 	return c.take(owner), c.deliveries, now.Sub(c.first), nil
 }
 
 // take makes owner the holder if nobody else is, and returns the attempt.
 func (c *claim) take(owner string) int {
-	switch {
-	case c.free:
-		c.owner, c.free = owner, false
-		c.attempts++
-		return c.attempts
-	case c.owner == owner && !c.finished:
-		return c.attempts
-	default:
+	if !c.free {
 		return 0
 	}
+	c.owner, c.free = owner, false
+	c.attempts++
+	return c.attempts
 }
 
 func (l *local) Wait(ctx context.Context, key, owner string, _ time.Duration) (attempt int, answer []byte, err error) {

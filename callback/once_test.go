@@ -18,6 +18,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"pgregory.net/rapid"
+
 	"github.com/zhongkong-go/zhongkong/internal/test/tier"
 	"github.com/zhongkong-go/zhongkong/store/memory"
 )
@@ -958,6 +960,56 @@ func TestNeverBegun(t *testing.T) {
 		serve(t, e, true, textPush(1, "a"))
 		if runs.Load() != 1 {
 			t.Errorf("%d runs", runs.Load())
+		}
+	})
+}
+
+// TestLocalRules: what a process remembers without a store follows the rules that stores
+// follow, call by call.
+func TestLocalRules(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		ctx, alone := context.Background(), new(local)
+		both := [2]Once{alone, memory.New()}
+		var calls []string
+		for range rapid.IntRange(1, 30).Draw(rt, "calls") {
+			owner := rapid.SampledFrom([]string{"a", "b", "c"}).Draw(rt, "owner")
+			key := rapid.SampledFrom([]string{"k", "l"}).Draw(rt, "key")
+			call := rapid.SampledFrom([]string{"claim", "wait", "hold", "give back", "keep", "finish", "finish with nothing"}).Draw(rt, "call")
+			calls = append(calls, owner+" "+call+" "+key)
+			if c := alone.find(key); call == "wait" && c != nil && !c.free && !c.finished {
+				continue // there is something to wait for, at both
+			}
+			var got [2]string
+			for i, once := range both {
+				switch call {
+				case "claim":
+					attempt, _, _, err := once.Claim(ctx, "wx1", key, owner, time.Hour, time.Hour)
+					got[i] = fmt.Sprint(attempt, err != nil)
+				case "wait":
+					attempt, answer, err := once.Wait(ctx, key, owner, time.Hour)
+					got[i] = fmt.Sprintf("%d %q %t", attempt, answer, err != nil)
+				case "keep":
+					finished, answer, err := once.Keep(ctx, key, []byte("message"))
+					got[i] = fmt.Sprintf("%t %q %t", finished, answer, err != nil)
+				case "hold", "give back":
+					lease := time.Hour
+					if call == "give back" {
+						lease = 0
+					}
+					held, kept, err := once.Hold(ctx, key, owner, lease)
+					got[i] = fmt.Sprint(held, kept, err != nil)
+				default:
+					var answer []byte
+					if call == "finish" {
+						answer = []byte("answer of " + owner)
+					}
+					held, kept, err := once.Finish(ctx, key, owner, answer, time.Hour)
+					got[i] = fmt.Sprint(held, kept, err != nil)
+				}
+			}
+			if got[0] != got[1] {
+				rt.Fatalf("%q: alone %s, a store %s", calls, got[0], got[1])
+			}
 		}
 	})
 }

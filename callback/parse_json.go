@@ -129,7 +129,8 @@ func (p *jsonParser) text() (string, bool) {
 			if strings.IndexByte(raw, '\\') < 0 {
 				return raw[1:i], true
 			}
-			return unescape([]byte(raw))
+			text, ok := unescape([]byte(raw))
+			return clean(text), ok // what XML may not contain is a space, however it is written
 		}
 	}
 	return "", false

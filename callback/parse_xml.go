@@ -9,7 +9,7 @@ import (
 )
 
 // parseXML reads a message: in the form that WeChat sends if it has that, as any XML
-// if not, and at last as XML whose texts hold an unescaped ]]>.
+// if not, and at last as XML in which any text may hold an unescaped ]]>.
 //
 // WeChat writes what a follower types into a CDATA section as it is, a ]]> and tags
 // included. Where such a text ends is known all the same, because each element has a
@@ -23,12 +23,14 @@ func parseXML(s string) (fields Fields, wrong string) {
 	if fields, ok := scanXML(s); ok {
 		return fields, ""
 	}
-	if fields, wrong = decodeXML(s); wrong == "" || wrong == wrongCount || wrong == wrongDepth {
+	masked, typed := maskTyped(s, false)
+	if fields, wrong = decodeXML(masked, typed); wrong == "" || wrong == wrongCount || wrong == wrongDepth {
 		return fields, wrong
 	}
-	lenient := flatXML{rest: s, lenient: true}
-	if fields, ok := lenient.root(); ok {
-		return fields, ""
+	if masked, all := maskTyped(s, true); len(all) > len(typed) {
+		if fields, wrong := decodeXML(masked, all); wrong == "" {
+			return fields, ""
+		}
 	}
 	return nil, wrong
 }
@@ -46,10 +48,9 @@ func scanXML(s string) (Fields, bool) {
 }
 
 type flatXML struct {
-	rest    string
-	count   int
-	kind    string // MsgType, once it was read
-	lenient bool   // a ]]> that no end tag follows is part of its text
+	rest  string
+	count int
+	kind  string // MsgType, once it was read
 }
 
 func (x *flatXML) root() (Fields, bool) {
@@ -136,9 +137,7 @@ func (x *flatXML) section(name, parent string, depth int) (value string, ok bool
 			return "", false
 		}
 		if after := strings.TrimLeft(x.rest[end+len("]]>"):], space); !strings.HasPrefix(after, closing[len("]]>"):]) {
-			if end = strings.Index(x.rest, closing); end < 0 || !x.lenient {
-				return "", false
-			}
+			return "", false
 		}
 	}
 	value = x.rest[:end]
@@ -237,7 +236,9 @@ const maxAttrs = 4 * maxFields
 // XML's own five means anything. Text loses the white space around it, CDATA
 // does not; of an element that has several pieces the value is all of them.
 // Namespaces mean nothing.
-func decodeXML(s string) (fields Fields, wrong string) {
+//
+// typed are the texts of CDATA sections of s, by their offset, as maskTyped returns them.
+func decodeXML(s string, typed map[int64]string) (fields Fields, wrong string) {
 	if strings.Count(s, "=") > maxAttrs {
 		return nil, "it has too many attributes"
 	}
@@ -284,9 +285,10 @@ func decodeXML(s string) (fields Fields, wrong string) {
 			path = path[:len(path)-1]
 		case xml.CharData:
 			text := string(token)
-			if !strings.HasPrefix(s[start:], "<![CDATA[") {
+			if !strings.HasPrefix(s[start:], sectionBegin) {
 				text = trim(text)
 			}
+			text += typed[start]
 			switch {
 			case len(path) > 0:
 				path[len(path)-1].Value += text

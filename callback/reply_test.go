@@ -42,7 +42,7 @@ func TestReplyForm(t *testing.T) {
 		t.Errorf("JSON = %s", got)
 	}
 	e.TimeStamp = "]]></x>"
-	if fields, wrong := decodeXML(string(e.XML())); wrong != "" || fields.Get("TimeStamp") != e.TimeStamp {
+	if fields, wrong := decodeXML(string(e.XML()), nil); wrong != "" || fields.Get("TimeStamp") != e.TimeStamp {
 		t.Errorf("XML = %s, %s", e.XML(), wrong)
 	}
 }

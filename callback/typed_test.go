@@ -71,6 +71,14 @@ func TestTyped(t *testing.T) {
 		if got := typed(m); fmt.Sprintf("%+v", got) != fmt.Sprintf("%+v", want) || len(m.Fields) != 6 {
 			t.Errorf("typed %q\ngot  %+v\nwant %+v", content, got, want)
 		}
+		for how, message := range unusually(rawText(7, content)) {
+			m, err := ParseMessage([]byte(message))
+			if err != nil {
+				t.Errorf("%s: %v: %q", how, err, content)
+			} else if got := typed(m); fmt.Sprintf("%+v", got) != fmt.Sprintf("%+v", want) {
+				t.Errorf("%s: typed %q\ngot  %+v\nwant %+v", how, content, got, want)
+			}
+		}
 	}
 	for _, content := range []string{
 		"<xml><a><![CDATA[hi]]></a></xml>", "a]]>b", "x]]></status>", "]]>", "]]>]]>", "a]]>\r\n", "]]></Content>", "]]]]><![CDATA[>", "a]]]]><![CDATA[>b]]>",
@@ -80,6 +88,28 @@ func TestTyped(t *testing.T) {
 		check(t, content)
 	}
 	rapid.Check(t, func(t *rapid.T) { check(t, drawTyped(t, "content")) })
+}
+
+// unusually writes a text message in forms that WeChat was not seen to use, and that XML
+// allows.
+func unusually(message string) map[string]string {
+	end := func(s string) string { return strings.TrimSuffix(message, "</xml>") + s + "</xml>" }
+	begin := func(s string) string { return s + strings.TrimPrefix(message, "<xml>") }
+	return map[string]string{
+		"prolog":          `<?xml version="1.0" encoding="utf-8"?>` + "\n" + message,
+		"comment before":  "<!-- ]]> <Content><![CDATA[ --><!---->" + message,
+		"comment inside":  begin("<xml>\n<!-- ]]> <Content><![CDATA[ -->\n"),
+		"namespace":       begin(`<xml xmlns="urn:a" xmlns:b='urn:b>'>`),
+		"white space":     begin("<xml>\n    "),
+		"instruction":     begin("<xml><?a <Content>?>"),
+		"empty element":   end("<Remark/>\n"),
+		"empty attribute": end("<Remark a='1' b=\"/>\" />\n"),
+		"attribute":       end("<Remark a=\"]]>\">x</Remark>\n"),
+		"reference":       end("<Remark>x &amp; &#20320;</Remark>\n"),
+		"pieces":          end("<Remark><![CDATA[x]]>y<![CDATA[z]]></Remark>\n"),
+		"]]> elsewhere":   end("<Remark><![CDATA[x]]>y]]></Remark>\n"),
+		"tag":             strings.Replace(message, "<MsgType>", "<MsgType >\n", 1),
+	}
 }
 
 // TestTypedElsewhere: the other elements that followers fill have the same rule.

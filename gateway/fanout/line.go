@@ -3,6 +3,7 @@ package fanout
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"log/slog"
 	mathrand "math/rand/v2"
 	"sync"
@@ -207,7 +208,21 @@ func (l *line) deliver(sub *subscriber, d store.Delivery, owner string) {
 	}
 	ctx, cancel := context.WithTimeout(l.f.sending, sendTime)
 	defer cancel()
-	_, err = l.f.send(ctx, sub, m, text, false)
+	appID := nameLine(l.name).AppID
+	asked := l.f.answering(sub, appID, m)
+	reply, err := l.f.send(ctx, sub, m, text, asked)
+	if unusable, ok := errors.AsType[unusableError](err); ok { // it took the push all the same
+		l.unanswered(unusable)
+		err = nil
+	}
+	if asked && err == nil {
+		if err := l.f.record(appID, d.ID, m, reply); err != nil {
+			l.f.log.Warn("the answer of a subscriber cannot be recorded; the push is delivered to it again",
+				"log_code", "fanout_answer_unrecorded", "subscriber", l.name, "error", err)
+			l.later(d.ID, owner, backOff(d.Attempts))
+			return
+		}
+	}
 	switch {
 	case err == nil:
 		l.succeeded()

@@ -123,7 +123,12 @@ func (p *push) receive(w http.ResponseWriter, r *http.Request, query callback.Qu
 		return callback.ErrReused
 	}
 	reply, err := p.take(ctx)
-	if err != nil {
+	switch {
+	case errors.Is(err, errPending):
+		p.f.log.Debug("a push is kept, and its subscriber has not answered yet: WeChat asks again", "appid", rc.appID, "event", p.message.Event)
+		plainText(w, http.StatusServiceUnavailable, "wrong")
+		return nil
+	case err != nil:
 		return err
 	}
 	p.answer(w, query, pair, reply)
@@ -219,18 +224,25 @@ func (p *push) take(ctx context.Context) (reply []byte, err error) {
 		attempt, sealed, err = p.f.store.Wait(ctx, p.key, owner, claimTime)
 		switch {
 		case callback.IsAnswerGone(err):
-			p.f.log.Warn("a push is repeated that was handled, and its answer is not kept any more: it is answered with success",
-				"log_code", "fanout_answer_gone",
-				"appid", p.rc.appID)
+			p.answerGone()
 			return nil, nil
 		case err != nil:
 			return nil, errors.New("another delivery of it is being handled")
+		}
+		if attempt == 0 && p.f.isPending(p.rc.appID, p.key, sealed) {
+			return p.recorded(ctx)
 		}
 		if attempt == 0 {
 			return p.known(sealed), nil
 		}
 	}
 	return p.hand(ctx, owner)
+}
+
+// answerGone says that a repetition cannot get the answer of the first delivery.
+func (p *push) answerGone() {
+	p.f.log.Warn("a push is repeated that was handled, and its answer is not kept any more: it is answered with success",
+		"log_code", "fanout_answer_gone", "appid", p.rc.appID)
 }
 
 // known is the answer that an earlier delivery got.
@@ -279,11 +291,21 @@ func (p *push) hand(ctx context.Context, owner string) (reply []byte, err error)
 			l.ring()
 		}
 	}
+	answered := first == nil
 	switch {
 	case ask:
-		reply = p.ask(ctx, first, lane)
+		reply, answered = p.ask(ctx, first, lane)
 	case first != nil:
 		first.unanswered(nil) // the log knows that it is down
+	}
+	if !answered && insists(p.message) {
+		if err := p.pend(owner); err != nil {
+			return nil, err
+		}
+		if !ask {
+			return nil, errPending
+		}
+		return p.recorded(ctx)
 	}
 	p.finish(owner, reply)
 	return reply, nil
@@ -307,13 +329,14 @@ func (p *push) finish(owner string, reply []byte) {
 	}
 }
 
-// ask has the first subscriber answer, when it is this push's turn.
-func (p *push) ask(ctx context.Context, l *line, lane string) (reply []byte) {
+// ask has the first subscriber answer, when it is this push's turn, and reports whether
+// it did.
+func (p *push) ask(ctx context.Context, l *line, lane string) (reply []byte, answered bool) {
 	ctx, cancel := context.WithDeadline(ctx, p.began.Add(askTime))
 	defer cancel()
 	turn, waits := p.turn(ctx, l)
 	if !waits {
-		return nil // it was delivered meanwhile, and the answer is lost
+		return nil, false // it was delivered meanwhile
 	}
 	var err error
 	pause := time.Duration(0)
@@ -325,7 +348,7 @@ func (p *push) ask(ctx context.Context, l *line, lane string) (reply []byte) {
 				l.done(p.key)
 				l.ring()
 			})
-			return reply
+			return reply, true
 		}
 		l.failed(lane, err)
 		if !isAway(err) {
@@ -337,7 +360,7 @@ func (p *push) ask(ctx context.Context, l *line, lane string) (reply []byte) {
 		l.later(p.key, syncOwner, pause)
 		l.ring()
 	})
-	return nil
+	return nil, false
 }
 
 // turn waits until nothing that the follower sent before is undelivered.

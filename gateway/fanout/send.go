@@ -58,8 +58,16 @@ func (f *Fanout) send(ctx context.Context, s *subscriber, m *callback.Message, t
 	case err != nil:
 		return nil, unreached(ctx, err)
 	}
-	return s.reply(m, body)
+	if reply, err = s.reply(m, body); err != nil {
+		return nil, unusableError{err}
+	}
+	return reply, nil
 }
+
+// unusableError is what is wrong with the answer of a subscriber that took a push.
+type unusableError struct{ error }
+
+func (e unusableError) Unwrap() error { return e.error }
 
 // unreached says why there was no answer, without the address: it may hold a secret.
 func unreached(ctx context.Context, err error) error {

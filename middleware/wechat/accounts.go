@@ -72,8 +72,9 @@ func (a *Accounts) Middleware() gin.HandlerFunc {
 	return func(ctx *gin.Context) {
 		ctx.Set(AccountsKey, a)
 		if c := a.calledBack(ctx); c != nil {
-			c.enter(ctx)
-			c.serve(ctx)
+			if c.enter(ctx) {
+				c.serve(ctx)
+			}
 			return
 		}
 		if len(a.order) > 0 && looksLikeWeChat(ctx.Request) {

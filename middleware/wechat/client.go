@@ -28,6 +28,7 @@ type Client struct {
 	key       any    // of the context; an interface once and not for each request
 	log       *slog.Logger
 	botRoutes sync.Map // route → whether a handler of Messages is there
+	wrapped   sync.Map // by route, whether its fresh pushes all came to Messages, see learn
 	keeper    keeper
 	source    *source.Source // it is the keeper, with Config.Gateway; else nil
 	tickets   tickets
@@ -42,8 +43,9 @@ type Client struct {
 	left      sync.Once // Close has left the store
 	idle      func()    // closes kept connections; of a foreign transport, nothing
 
-	misplaced, unhandled sync.Once    // what the log is told of callbacks
-	shared               atomic.Int32 // requests without a second account at the path, see share
+	misplaced, unhandled sync.Once              // what the log is told of callbacks
+	suspect, rival       atomic.Pointer[Client] // another account with the same CallbackPath: in this process, and on this engine
+	complained           atomic.Int64           // when the log was last told what is broken, in seconds
 }
 
 // keeper keeps the token: a Keeper, or a Source.

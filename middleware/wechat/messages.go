@@ -1,9 +1,11 @@
 package wechat
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"net/http"
 	"reflect"
@@ -35,6 +37,10 @@ const closeTime = 5 * time.Second
 // With Config.Messages no route is needed, and messages that a crashed process
 // left are taken up from the start. Here that begins with the first message. A
 // client has one bot: another one panics.
+//
+// An order that WeChat repeats with an old timestamp is taken where the handler that
+// Messages returns is one of the route's, or where a handler that calls it has handed on
+// every push so far, at least one: the call is not visible before.
 //
 //go:noinline
 func Messages(bot *callback.Router) gin.HandlerFunc {
@@ -75,6 +81,52 @@ func (c *Client) handlesMessages(ctx *gin.Context) bool {
 		c.botRoutes.Store(route, handles)
 	}
 	return handles
+}
+
+// A handler of the program's own may call what Messages returned, and Gin does not show
+// that. What a route does with fresh pushes shows it: where all of them came to Messages, a
+// late one is let through as well, and only Messages sees it. learn notes where a fresh
+// push came to.
+func (c *Client) learn(route string, handled bool) {
+	switch {
+	case route == "":
+	case handled:
+		c.wrapped.LoadOrStore(route, true)
+	default:
+		c.wrapped.Store(route, false) // for good
+	}
+}
+
+// wraps reports whether a route hands on to Messages what it is given, as far as is known.
+func (c *Client) wraps(route string) bool {
+	wraps, _ := c.wrapped.Load(route)
+	return wraps == true
+}
+
+// handledKey is where a request notes that it came to Messages, and lateKey where it keeps
+// a push with an old timestamp until then.
+type (
+	handledKey struct{ client *Client }
+	lateKey    struct{ client *Client }
+)
+
+// hiddenBody stands in for the body of a late push.
+type hiddenBody struct{}
+
+func (hiddenBody) Close() error { return nil }
+
+func (hiddenBody) Read([]byte) (int, error) {
+	return 0, errors.New("wechat: this push has an old timestamp: only wechat.Messages, which knows what was handled, may read it")
+}
+
+// reveal gives a late push to Messages.
+func (c *Client) reveal(ctx *gin.Context) {
+	value, _ := ctx.Get(lateKey{c})
+	if push, ok := value.(*Push); ok {
+		ctx.Request.Body = io.NopCloser(bytes.NewReader(push.Message))
+		ctx.Set(pushKey{c}, push)
+	}
+	ctx.Set(handledKey{c}, true)
 }
 
 // openedKey is where a request keeps the client that opened its message.
@@ -138,6 +190,7 @@ func (m *messages) end() error {
 
 // handle answers a request's message through the bot.
 func (c *Client) handle(ctx *gin.Context, bot *callback.Router) {
+	c.reveal(ctx)
 	push, _ := c.Push(ctx)
 	ctx.Abort()
 	endpoint, err := c.messages.begin(bot)

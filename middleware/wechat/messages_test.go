@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"path/filepath"
@@ -485,17 +486,83 @@ func TestLatePush(t *testing.T) {
 	}
 }
 
+// TestLateWrapped: a handler of the program's own that calls Messages gets no late push
+// before it was seen to hand on a fresh one, and then shows it to Messages alone.
+func TestLateWrapped(t *testing.T) {
+	t.Parallel()
+	for name, both := range map[string]bool{"behind Middleware": false, "behind Middleware and Callback": true} {
+		cfg, _ := botAccounts(config(), testAESKey)
+		cfg.StoreURL = "sqlite:" + filepath.Join(t.TempDir(), "zhongkong.db")
+		var runs atomic.Int32
+		bot := callback.NewRouter()
+		bot.Default(func(c *callback.Context) error { runs.Add(1); return c.ReplyText("done") })
+		client := newClient(t, cfg)
+		hand, own := wechat.Messages(bot), ""
+		wrapper := func(c *gin.Context) {
+			push, seen := client.Push(c)
+			body, err := io.ReadAll(c.Request.Body)
+			own = fmt.Sprint(seen, push != nil, len(body) > 0, err != nil)
+			if c.Query("mine") != "" {
+				c.Header("Content-Length", "3")
+				c.String(http.StatusOK, "own")
+				return
+			}
+			hand(c)
+		}
+		r := gin.New()
+		r.Use(client.Middleware())
+		if both {
+			r.POST("/", client.Callback(), wrapper)
+		} else {
+			r.POST("/", wrapper)
+		}
+		late := func(query string) (int, string) {
+			target, body := lateOrder(t)
+			recorder := serve(r, http.MethodPost, target+query, body)
+			return recorder.Code, recorder.Body.String()
+		}
+		fresh := func(query string, number int) {
+			target, body := orderOf(t, time.Now(), number)
+			if got := serve(r, http.MethodPost, target+query, body); got.Code != http.StatusOK {
+				t.Errorf("%s: a fresh push is answered with %d %s", name, got.Code, got.Body)
+			}
+		}
+		if code, _ := late(""); code != http.StatusForbidden || own != "" {
+			t.Errorf("%s: before a fresh one: %d, the handler saw %q", name, code, own)
+		}
+		fresh("", 2)
+		if code, body := late("&mine=1"); code != http.StatusForbidden || body != "wrong" || own != "false false false true" || runs.Load() != 1 {
+			t.Errorf("%s: not handed on: %d %s, the handler saw %s, %d runs", name, code, body, own, runs.Load())
+		}
+		for range 2 {
+			if code, body := late(""); code != http.StatusOK || !strings.Contains(body, "<Encrypt>") || runs.Load() != 2 {
+				t.Errorf("%s: after a fresh one: %d %s, %d runs", name, code, body, runs.Load())
+			}
+		}
+		fresh("&mine=1", 3)
+		own = ""
+		if code, _ := late(""); code != http.StatusForbidden || own != "" {
+			t.Errorf("%s: after one that was not handed on: %d, the handler saw %q", name, code, own)
+		}
+	}
+}
+
 // lateOrder returns target and body of an order that WeChat sent two hours ago.
 func lateOrder(t *testing.T) (target, body string) {
+	t.Helper()
+	return orderOf(t, time.Now().Add(-2*time.Hour), 1)
+}
+
+// orderOf returns target and body of an order that WeChat sends at a time.
+func orderOf(t *testing.T, at time.Time, number int) (target, body string) {
 	t.Helper()
 	verifier, err := callback.NewVerifier(callback.Config{AppID: testAppID, Token: wechat.Secret(testToken), AESKey: wechat.Secret(testAESKey)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	at := time.Now().Add(-2 * time.Hour)
-	order := "<xml><ToUserName><![CDATA[gh_0123456789ab]]></ToUserName>\n<FromUserName><![CDATA[o1]]></FromUserName>\n<CreateTime>1</CreateTime>\n" +
-		"<MsgType><![CDATA[event]]></MsgType>\n<Event><![CDATA[channels_ec_order_pay]]></Event>\n<order_id>1</order_id>\n</xml>"
-	envelope, err := verifier.Seal(callback.Pair{}, strconv.FormatInt(at.Unix(), 10), nonce, []byte(order))
+	message := "<xml><ToUserName><![CDATA[gh_0123456789ab]]></ToUserName>\n<FromUserName><![CDATA[o1]]></FromUserName>\n<CreateTime>1</CreateTime>\n" +
+		"<MsgType><![CDATA[event]]></MsgType>\n<Event><![CDATA[channels_ec_order_pay]]></Event>\n<order_id>" + strconv.Itoa(number) + "</order_id>\n</xml>"
+	envelope, err := verifier.Seal(callback.Pair{}, strconv.FormatInt(at.Unix(), 10), nonce, []byte(message))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/gin-gonic/gin"
 
@@ -34,6 +35,11 @@ func Middleware(cfg Config) gin.HandlerFunc {
 // A slash at the end of the path does not matter. Gin runs the middlewares of an engine,
 // and not those of a group, for paths without a route. In a group, register
 // [Client.Callback] instead, for GET and POST.
+//
+// Two accounts of one engine need a CallbackPath and a ContextKey each. Which engine a
+// middleware belongs to is known when its first request comes; until then a program that
+// has two accounts with one CallbackPath gets a Warn, and from then on every request is
+// answered 500, with the reason in the log. [NewAccounts] returns an error instead.
 func (c *Client) Middleware() gin.HandlerFunc {
 	if other := used.add(c); other != nil {
 		c.log.Warn("two accounts of this program have one CallbackPath: on one engine the first one would refuse the other one's messages; "+
@@ -41,9 +47,8 @@ func (c *Client) Middleware() gin.HandlerFunc {
 			"log_code", "wechat_callback_path_shared", "appid", c.appID, "other_appid", other.appID, "callback_path", c.path)
 	}
 	return func(ctx *gin.Context) {
-		c.enter(ctx)
-		if c.shared.Load() < shareChecks {
-			c.share(ctx)
+		if c.suspect.Load() != nil && !c.alone(ctx) || !c.enter(ctx) {
+			return
 		}
 		switch {
 		case c.calledBack(ctx):
@@ -76,12 +81,15 @@ type registry struct {
 }
 
 // add returns the client of another account that has the same CallbackPath, nil for none.
+// From now on both look whether they meet.
 func (r *registry) add(c *Client) (other *Client) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, o := range r.clients {
 		if o.appID != c.appID && samePath(o.path, c.path) {
 			other = o
+			o.suspect.Store(c)
+			c.suspect.Store(o)
 		}
 	}
 	r.clients = append(r.clients, c)
@@ -105,30 +113,38 @@ func looksLikeWeChat(r *http.Request) bool {
 	return query != "" && strings.Contains(query, "signature=") && strings.Contains(query, "timestamp=") && strings.Contains(query, "nonce=")
 }
 
-// shareChecks is how many requests are looked at for a second account; those of an
-// account that finds one are looked at, and refused, for ever.
-const shareChecks = 16
-
-// pathsKey is where a request keeps the clients whose Middleware it went through.
+// pathsKey is where a request keeps the clients whose Middleware it went through, of those
+// that are not alone with their CallbackPath in this process.
 type pathsKey struct{}
 
-// share refuses a second account at one CallbackPath: it would never see a push, as the
-// first one refuses them.
-func (c *Client) share(ctx *gin.Context) {
+// alone answers a request that went through the Middleware of a second account with the
+// same CallbackPath, or one that comes after such a request: the other account would
+// never see a push, as the first one refuses them.
+func (c *Client) alone(ctx *gin.Context) bool {
 	value, _ := ctx.Get(pathsKey{})
 	others, _ := value.([]*Client)
 	for _, other := range others {
-		switch {
-		case other == c:
-			return
-		case samePath(other.path, c.path):
-			other.shared.Store(0) // so that the next request is refused, too
-			panic(fmt.Sprintf("wechat: the accounts %s and %s both have the CallbackPath %q: give each a Config.CallbackPath of its own",
-				other.appID, c.appID, c.path))
+		if other.appID != c.appID && samePath(other.path, c.path) {
+			other.rival.Store(c)
+			c.rival.Store(other)
 		}
 	}
+	if other := c.rival.Load(); other != nil {
+		c.broken(ctx, fmt.Sprintf("the accounts %s and %s both have the CallbackPath %q: give each a Config.CallbackPath of its own",
+			other.appID, c.appID, c.path))
+		return false
+	}
 	ctx.Set(pathsKey{}, append(slices.Clip(others), c))
-	c.shared.Add(1)
+	return true
+}
+
+// broken answers a request that this program cannot serve, and says why once a minute.
+func (c *Client) broken(ctx *gin.Context, why string) {
+	if now, last := time.Now().Unix(), c.complained.Load(); now-last >= 60 && c.complained.CompareAndSwap(last, now) {
+		c.log.Error("every request is answered 500 until the program's configuration is corrected",
+			"log_code", "wechat_program_broken", "appid", c.appID, "error", why)
+	}
+	answer(ctx, http.StatusInternalServerError, "wrong")
 }
 
 // Callback does for the routes it is registered at what Middleware does for
@@ -138,26 +154,29 @@ func (c *Client) share(ctx *gin.Context) {
 //	group.POST("/wx", client.Callback(), handler)
 func (c *Client) Callback() gin.HandlerFunc {
 	return func(ctx *gin.Context) {
-		c.enter(ctx)
-		c.serve(ctx)
+		if c.enter(ctx) {
+			c.serve(ctx)
+		}
 	}
 }
 
 // enter puts the client into the context. Two accounts under one key would make
-// calls in each other's name.
-func (c *Client) enter(ctx *gin.Context) {
+// calls in each other's name: then the request is answered.
+func (c *Client) enter(ctx *gin.Context) bool {
 	if value, taken := ctx.Get(c.key); taken && value != any(c) {
-		panic(c.clash(value))
+		c.broken(ctx, c.clash(value))
+		return false
 	}
 	ctx.Set(c.key, c)
+	return true
 }
 
 func (c *Client) clash(value any) string {
 	if other, ok := value.(*Client); ok {
-		return fmt.Sprintf("wechat: the accounts %s and %s are both under the context key %q: give each a Config.ContextKey of its own",
+		return fmt.Sprintf("the accounts %s and %s are both under the context key %q: give each a Config.ContextKey of its own",
 			other.appID, c.appID, c.key)
 	}
-	return fmt.Sprintf("wechat: the context key %q of the account %s holds a %T already: choose another Config.ContextKey", c.key, c.appID, value)
+	return fmt.Sprintf("the context key %q of the account %s holds a %T already: choose another Config.ContextKey", c.key, c.appID, value)
 }
 
 // Push is a message of WeChat's that was verified.
@@ -167,6 +186,7 @@ type Push struct {
 	Pair    callback.Pair  // what it was verified and opened with, and an answer is sealed with
 
 	sealing *sealingWriter // of an encrypted push without Config.Messages
+	late    error          // the refusal of an old timestamp, if only Messages may see the push
 }
 
 // pushKey is where a request keeps the Push of a client.
@@ -207,7 +227,8 @@ func (c *Client) echo(ctx *gin.Context) {
 
 // push opens a message and lets the handlers see it.
 func (c *Client) push(ctx *gin.Context) {
-	if _, open := c.Push(ctx); open {
+	_, open := c.Push(ctx)
+	if _, late := ctx.Get(lateKey{c}); open || late {
 		return // Middleware did it before Callback
 	}
 	push, err := c.open(ctx)
@@ -217,12 +238,18 @@ func (c *Client) push(ctx *gin.Context) {
 	}
 	c.log.Debug("WeChat pushed a message", "appid", c.appID,
 		"encrypted", push.Pair.Encrypted, "token_previous", push.Pair.TokenPrevious, "key_previous", push.Pair.KeyPrevious)
-	ctx.Set(pushKey{c}, push)
 	if c.bot != nil {
+		ctx.Set(pushKey{c}, push)
 		c.handle(ctx, c.bot)
 		return
 	}
 	ctx.Set(openedKey{}, c)
+	if push.late == nil {
+		ctx.Set(pushKey{c}, push)
+	} else {
+		ctx.Set(lateKey{c}, push)
+		ctx.Request.Body = hiddenBody{}
+	}
 	var sealing *sealingWriter
 	if push.Pair.Encrypted {
 		sealing = &sealingWriter{ResponseWriter: ctx.Writer}
@@ -230,7 +257,20 @@ func (c *Client) push(ctx *gin.Context) {
 		defer func() { ctx.Writer = sealing.ResponseWriter }() // also for a Recovery in front
 	}
 	ctx.Next()
+	if _, handled := ctx.Get(handledKey{c}); push.late != nil && !handled {
+		ctx.Writer = sealing.ResponseWriter // without what was kept
+		ctx.Writer.Header().Del("Content-Length")
+		ctx.Writer.Header().Del("Content-Encoding")
+		c.refuse(ctx, push.late)
+		return
+	} else if push.late == nil {
+		c.learn(ctx.FullPath(), handled)
+	}
+	c.complete(ctx, push)
+}
 
+// complete answers what handlers left without an answer, and seals what they answered.
+func (c *Client) complete(ctx *gin.Context, push *Push) {
 	// Without an answer WeChat sends the message twice more and then tells the user
 	// that the account is out of order. A handler that chose another status meant it.
 	if !ctx.Writer.Written() && (ctx.Writer.Status() == http.StatusOK || ctx.FullPath() == "" && noRoute(ctx.Writer.Status())) {
@@ -243,7 +283,7 @@ func (c *Client) push(ctx *gin.Context) {
 		}
 		answer(ctx, http.StatusOK, "success")
 	}
-	if sealing != nil && !sealing.through {
+	if sealing := push.sealing; sealing != nil && !sealing.through {
 		if err := sealing.finish(c, push); err != nil {
 			c.log.Error("a handler's answer to an encrypted push was not sent", "log_code", "wechat_answer_not_sent", "appid", c.appID, "error", err)
 		}
@@ -270,7 +310,8 @@ func (c *Client) open(ctx *gin.Context) (*Push, error) {
 		}
 	}
 	open := c.verifier.OpenRequest
-	if c.bot != nil || c.handlesMessages(ctx) {
+	direct := c.bot != nil || c.handlesMessages(ctx)
+	if direct || c.wraps(ctx.FullPath()) {
 		open = c.verifier.OpenLate // the Endpoint looks at the timestamp
 	}
 	message, pair, err := open(query, r)
@@ -287,7 +328,11 @@ func (c *Client) open(ctx *gin.Context) (*Push, error) {
 	if bound {
 		ctx.Set(gin.BodyBytesKey, message) // a later one finds the message, too
 	}
-	return &Push{Message: message, Query: query, Pair: pair}, nil
+	push := &Push{Message: message, Query: query, Pair: pair}
+	if !direct && pair.Encrypted {
+		push.late = c.verifier.Fresh(query)
+	}
+	return push, nil
 }
 
 // refuse turns a request away. Its sender learns nothing, the log why.
@@ -308,6 +353,9 @@ func (c *Client) refuse(ctx *gin.Context, err error) {
 		if ctx.Request.Method == http.MethodGet && refusal.Reason == callback.ReasonMissing && refusal.Parameter == "signature" {
 			level = slog.LevelDebug // somebody's browser, not an attempt
 		}
+	}
+	if other := c.suspect.Load(); other != nil {
+		attrs = append(attrs, slog.String("same_callback_path", other.appID)) // whose push it may have been
 	}
 	c.log.LogAttrs(ctx.Request.Context(), level, "a callback was refused",
 		append(attrs, slog.String("log_code", "wechat_callback_refused"), slog.String("error", err.Error()))...)

@@ -437,14 +437,44 @@ func TestSeveralAccounts(t *testing.T) {
 func TestOnePath(t *testing.T) {
 	log := new(logtest.Log)
 	first, second := config(), config()
-	first.CallbackPath = "/one-path"
+	first.CallbackPath, first.Logger = "/one-path", log.Logger(slog.LevelWarn)
 	second.AppID, second.ContextKey, second.CallbackPath, second.Logger = "wxfedcba9876543210", "second", "/one-path/", log.Logger(slog.LevelWarn)
 	client := newClient(t, first)
-	client.Middleware()
-	newClient(t, second).Middleware()
-	if !strings.Contains(log.String(), "CallbackPath") || !strings.Contains(log.String(), testAppID) {
-		t.Errorf("the log: %s", log.String())
+	one := client.Middleware()
+	two := newClient(t, second).Middleware()
+	if lines := log.Lines(slog.LevelWarn); len(lines) != 1 || !strings.Contains(lines[0], "CallbackPath") || !strings.Contains(lines[0], testAppID) {
+		t.Errorf("at the start the log says %q", lines)
 	}
+
+	alone := gin.New()
+	alone.Use(one)
+	if got := serve(alone, http.MethodGet, "/x", ""); got.Code != http.StatusNotFound {
+		t.Errorf("on an engine of its own: %d", got.Code)
+	}
+	serve(alone, http.MethodPost, pushURL("/one-path", "AnotherToken"), message)
+	if lines := log.Lines(slog.LevelWarn); len(lines) != 2 || !strings.Contains(lines[1], "same_callback_path="+second.AppID) {
+		t.Errorf("of a push that may be the other one's the log says %q", lines)
+	}
+
+	both := gin.New() // without a Recovery
+	both.Use(one, two)
+	both.GET("/x", func(*gin.Context) { t.Error("a handler is reached") })
+	for range 2 {
+		for target, method := range map[string]string{"/x": http.MethodGet, "/y": http.MethodPost} {
+			if got := serve(both, method, target, ""); got.Code != http.StatusInternalServerError {
+				t.Errorf("%s is answered with %d %s", target, got.Code, got.Body)
+			}
+		}
+		if got := serve(both, http.MethodPost, pushURL("/one-path", testToken), message); got.Code != http.StatusInternalServerError {
+			t.Errorf("a push is answered with %d %s", got.Code, got.Body)
+		}
+	}
+	lines := log.Lines(slog.LevelError)
+	if len(lines) == 0 || len(lines) > 2 || !strings.Contains(lines[0], "both have the CallbackPath") ||
+		!strings.Contains(lines[0], testAppID) || !strings.Contains(lines[0], second.AppID) {
+		t.Errorf("the log says %q", lines)
+	}
+
 	if err := client.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -457,21 +487,25 @@ func TestOnePath(t *testing.T) {
 }
 
 func TestSameKeyTwice(t *testing.T) {
-	other := config()
-	other.AppID, other.CallbackPath = "wxfedcba9876543210", "/other"
+	log := new(logtest.Log)
+	cfg, other := config(), config()
+	cfg.Logger = log.Logger(slog.LevelWarn)
+	other.AppID, other.CallbackPath, other.Logger = "wxfedcba9876543210", "/other", cfg.Logger
 	engine := gin.New()
-	engine.Use(newClient(t, config()).Middleware(), newClient(t, other).Middleware())
-	text := panics(func() { serve(engine, http.MethodGet, "/x", "") })
-	for _, part := range []string{testAppID, other.AppID, `"wechat"`, "ContextKey"} {
-		if !strings.Contains(text, part) {
-			t.Errorf("the panic %q does not name %s", text, part)
+	engine.Use(newClient(t, cfg).Middleware(), newClient(t, other).Middleware())
+	if got := serve(engine, http.MethodGet, "/x", ""); got.Code != http.StatusInternalServerError {
+		t.Errorf("two accounts under one key: %d", got.Code)
+	}
+	for _, part := range []string{testAppID, other.AppID, "wechat", "ContextKey"} {
+		if !strings.Contains(log.String(), part) {
+			t.Errorf("the log %q does not name %s", log, part)
 		}
 	}
 
 	engine = gin.New()
-	engine.Use(func(c *gin.Context) { c.Set("wechat", 7) }, newClient(t, config()).Middleware())
-	if text := panics(func() { serve(engine, http.MethodGet, "/x", "") }); !strings.Contains(text, "holds a int") {
-		t.Errorf("the panic is %q", text)
+	engine.Use(func(c *gin.Context) { c.Set("wechat", 7) }, newClient(t, cfg).Middleware())
+	if got := serve(engine, http.MethodGet, "/x", ""); got.Code != http.StatusInternalServerError || !strings.Contains(log.String(), "holds a int") {
+		t.Errorf("a key that is taken: %d, the log is %q", got.Code, log)
 	}
 
 	client := newClient(t, config()) // one and the same client is no mistake

@@ -4,7 +4,8 @@
 //
 // Drawn are events, known and made up, as XML and as JSON, with nested fields and lists.
 // The second of two differs from the first in one place: a value, a field more or less,
-// the order of a list, the case of the event's name.
+// the order of a list, the case of the event's name, or how it is written: an empty list, a
+// null, a control character, white space.
 //
 // Only tests import this package.
 package pushtest
@@ -69,6 +70,9 @@ func Check(t *testing.T, r Receiver) {
 			encode, again = first.json, second.json
 		}
 		bodies := []string{encode(), again()}
+		if rapid.IntRange(0, 3).Draw(rt, "written otherwise") == 0 {
+			bodies[1] = rewrite(rt, bodies[0])
+		}
 		before := r.Handled()
 		for _, i := range rapid.SampledFrom([][]int{{0, 1, 0, 1, 0}, {0, 0, 1, 1}, {1, 0, 0, 1, 1}}).Draw(rt, "order") {
 			if got := s.deliver(rt, bodies[i]); got.Code != http.StatusOK {
@@ -280,6 +284,15 @@ func change(rt *rapid.T, e event) event {
 	leaf := rapid.SampledFrom(leaves).Draw(rt, "leaf")
 	*leaf += rapid.SampledFrom([]string{"0", "a", "的", " 1"}).Draw(rt, "addition")
 	return e
+}
+
+// rewrite returns a body that reads as the same fields, or nearly, in other bytes.
+func rewrite(rt *rapid.T, body string) string {
+	end, additions := "</xml>", []string{"\n", " ", "<New></New>\n", "<New/>\n", "<New><![CDATA[\x01]]></New>\n", "<New><![CDATA[]]></New>\n", "<!-- -->"}
+	if body[0] == '{' {
+		end, additions = "}", []string{"\n", " ", `,"New":[]`, `,"New":null`, `,"New":""`, `,"New":{}`, `,"New":[[]]`, `,"New":"\u0001"`}
+	}
+	return strings.TrimSuffix(body, end) + rapid.SampledFrom(additions).Draw(rt, "addition") + end
 }
 
 func clone(fields []field) []field {

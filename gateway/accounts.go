@@ -60,6 +60,7 @@ type roster struct {
 	file      []Account  // of Config.Accounts and Replace
 	admin     []Account  // of the admin API, as the store has them
 	number    int64      // of their document
+	refused   error      // why the newest document was not taken; nil when it was
 	closed    bool
 }
 
@@ -148,13 +149,7 @@ func (r *roster) apply(list []Account) error {
 	if r.closed {
 		return custody.ErrClosed
 	}
-	var callbacks []fanout.Account
-	for _, a := range list {
-		if a.Callback != nil {
-			callbacks = append(callbacks, fanout.Account{AppID: a.AppID, Callback: a.Callback})
-		}
-	}
-	setCallbacks, err := r.pushes.Prepare(callbacks)
+	setCallbacks, err := r.pushes.Prepare(callbacksOf(list))
 	if err != nil {
 		return err
 	}
@@ -201,6 +196,16 @@ func (r *roster) apply(list []Account) error {
 		r.cfg.Logger.Info("the accounts were changed", "accounts", len(next), "new_or_changed", len(made))
 	}
 	return nil
+}
+
+// callbacksOf are the accounts that take pushes.
+func callbacksOf(list []Account) (callbacks []fanout.Account) {
+	for _, a := range list {
+		if a.Callback != nil {
+			callbacks = append(callbacks, fanout.Account{AppID: a.AppID, Callback: a.Callback})
+		}
+	}
+	return callbacks
 }
 
 func (r *roster) newAccount(spec Account) (*account, error) {
@@ -329,11 +334,29 @@ func (r *roster) status() []custody.Status {
 }
 
 // takesAdmin returns an error for the first account of list that the configuration file
-// has too.
+// has too, or whose pushes could not be told from those of another one.
 func (r *roster) takesAdmin(list []Account) error {
 	r.replacing.Lock()
 	defer r.replacing.Unlock()
-	return overlap(list, r.file, "it is in the configuration file: change it there, or take it away there first")
+	if err := overlap(list, r.file, "it is in the configuration file: change it there, or take it away there first"); err != nil {
+		return err
+	}
+	_, err := r.pushes.Prepare(callbacksOf(append(slices.Clone(r.file), list...)))
+	return err
+}
+
+// took returns why the document of that number is not at work here, nil when it is.
+func (r *roster) took(number int64) error {
+	r.replacing.Lock()
+	defer r.replacing.Unlock()
+	switch {
+	case r.number >= number:
+		return nil
+	case r.refused != nil:
+		return fmt.Errorf("gateway: the accounts are in the store, and this gateway does not take them; those from before go on: %s",
+			strings.TrimPrefix(r.refused.Error(), "gateway: "))
+	}
+	return errors.New("gateway: the accounts are in the store, which does not answer now: each gateway takes them when it does")
 }
 
 // nextNumber is that of the admin API's next list.
@@ -392,6 +415,7 @@ func (r *roster) take(doc store.Document) {
 			err = r.apply(append(slices.Clone(r.file), list...))
 		}
 	}
+	r.refused = err
 	if err != nil {
 		r.cfg.Logger.Warn("the accounts of the admin API were not taken; those from before go on",
 			"log_code", "gateway_accounts_not_taken", "error", err)

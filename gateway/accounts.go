@@ -72,6 +72,7 @@ type account struct {
 	keeper *custody.Keeper
 	proxy  http.Handler
 	tally  *tally
+	expire time.Time // the last of WeChat's certificates in Signing; zero: never
 
 	secrets secrets
 
@@ -228,7 +229,39 @@ func (r *roster) newAccount(spec Account) (*account, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &account{Account: spec, kind: kind, keeper: keeper, proxy: r.proxy(spec.AppID, signer), tally: tally}, nil
+	a := &account{Account: spec, kind: kind, keeper: keeper, proxy: r.proxy(spec.AppID, signer), tally: tally}
+	if signer != nil {
+		a.expire = signer.Expires()
+	}
+	r.warnExpiry(a)
+	return a, nil
+}
+
+// certificateWarning is how long before the end of a certificate of WeChat's the log
+// begins to tell, once a day.
+const certificateWarning = 60 * 24 * time.Hour
+
+func (r *roster) warnExpiry(a *account) {
+	if !a.expire.IsZero() && time.Until(a.expire) < certificateWarning {
+		r.cfg.Logger.Warn("WeChat's certificate in an account's signing expires: download the next one from the console and add it to certificates",
+			"log_code", "gateway_certificate_expires", "appid", a.AppID, "end", a.expire.UTC().Format(time.DateOnly))
+	}
+}
+
+// watchExpiry warns each day until ctx ends: gateways run for months.
+func (r *roster) watchExpiry(ctx context.Context) {
+	ticker := time.NewTicker(24 * time.Hour)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			for _, a := range *r.now.Load() {
+				r.warnExpiry(a)
+			}
+		}
+	}
 }
 
 func (r *roster) keep(spec Account, key custody.Key, kind custody.Kind) (*custody.Keeper, error) {

@@ -93,6 +93,7 @@ func New(ctx context.Context, cfg Config) (made *Gateway, err error) {
 	registry.Look(ctx)
 	d.background.Go(func() { registry.Run(d.ctx) })
 	d.background.Go(func() { d.journal.Run(d.ctx) })
+	d.background.Go(func() { d.accounts.watchExpiry(d.ctx) })
 	return g, nil
 }
 

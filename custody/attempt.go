@@ -179,7 +179,7 @@ func (f renewal) extend() (stop func()) {
 // check keeps out what must never be handed out.
 func (k *Keeper) check(g Grant, sent time.Time) error {
 	var text string
-	switch stored, _ := k.seals.seal(k.cfg.Key.String(), g.Value); {
+	switch stored, _ := k.seals.seal(sealName(k.cfg.Key, 0), g.Value); {
 	case g.Value.IsZero():
 		text = "the issuer gave an empty value"
 	case g.ExpiresIn < minLife || g.ExpiresIn > maxLife:
@@ -297,7 +297,7 @@ func (f renewal) save(v *view) {
 		}
 	}
 	record := Record{End: f.storeTime(sent).Add(grant.ExpiresIn), Life: grant.ExpiresIn, Notes: f.notes.bytes()}
-	record.Value, record.SealKey = k.seals.seal(k.cfg.Key.String(), grant.Value)
+	record.Value, record.SealKey = k.seals.seal(sealName(k.cfg.Key, lease.Fence), grant.Value)
 
 	err := k.calls.save(lease, record)
 	f.attempt = attempt{late: at.late, lateOnce: at.lateOnce}

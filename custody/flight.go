@@ -207,8 +207,9 @@ func (f *flight) tried(sent time.Time, err error) {
 
 // adopt takes over what the store answered to a call that was sent at sent. The
 // store is right, with three exceptions: a record without a value takes nothing
-// away, an older value does not replace a live one that could not be saved yet, and a
-// dead value does not replace a newer one.
+// away, an older value does not replace a live one (which could not be saved yet, or was
+// replaced in the store by a backup or by somebody who writes there), and a dead value
+// does not replace a newer one.
 func (f *flight) adopt(rec Record, sent time.Time) {
 	k := f.k
 	f.rec, f.at, f.notes, f.unreadable = rec, time.Now(), parseNotes(rec.Notes), nil
@@ -221,10 +222,10 @@ func (f *flight) adopt(rec Record, sent time.Time) {
 	if mine != nil && rec.Fence > mine.fence {
 		k.calls.takes()
 	}
-	if mine != nil && mine.unsaved && mine.live(f.at) && rec.Fence < mine.fence {
+	if mine != nil && mine.live(f.at) && rec.Fence < mine.fence {
 		return
 	}
-	value, err := k.seals.open(k.cfg.Key.String(), rec.Value, rec.SealKey)
+	value, err := k.seals.open(sealName(k.cfg.Key, rec.Fence), rec.Value, rec.SealKey)
 	if err != nil {
 		if left > 0 {
 			f.unreadable = err
@@ -368,7 +369,7 @@ func (f *flight) giveBack() {
 	}
 	h := v.held
 	record := Record{End: f.storeTime(now).Add(h.left(now)), Life: h.life, Notes: f.notes.bytes()}
-	record.Value, record.SealKey = k.seals.seal(k.cfg.Key.String(), h.value)
+	record.Value, record.SealKey = k.seals.seal(sealName(k.cfg.Key, lease.Fence), h.value)
 	if err := k.calls.save(lease, record); err != nil {
 		k.log().Warn("the store lacks the token and did not take it", "log_code", "custody_store_lacks_token", "error", err)
 		return

@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 )
 
@@ -80,11 +81,29 @@ func (s sealer) open(name, text, keyID string) (Secret, error) {
 		}
 		plain, err := k.aead.Open(nil, nil, sealed, []byte(name))
 		if err != nil {
-			return Secret{}, errors.New("the stored token is damaged, or was sealed for another account")
+			return Secret{}, errors.New("the stored token is damaged, or was sealed for another account or an earlier renewal")
 		}
 		return NewSecret(string(plain)), nil
 	}
 	return Secret{}, fmt.Errorf("it was sealed with key %s, this process has %s: give all processes that share the store the same seal keys", keyID, s.ids())
+}
+
+// sealName is what a credential is bound to: its name and the fence under which it was
+// saved. So an older value, which somebody who writes the store puts back, opens under no
+// newer fence; and under its own it replaces no live value in a process that has a newer
+// one.
+func sealName(key Key, fence int64) string {
+	return key.String() + "\x00" + strconv.FormatInt(fence, 10)
+}
+
+// UnsealRecord returns the value of a stored record, sealed or in the clear, as a Keeper
+// with these seal keys opens it.
+func UnsealRecord(keys []Secret, key Key, record Record) (Secret, error) {
+	s, err := newSealer(keys)
+	if err != nil {
+		return Secret{}, err
+	}
+	return s.open(sealName(key, record.Fence), record.Value, record.SealKey)
 }
 
 // ids names the keys for people.

@@ -1,9 +1,11 @@
 package custody_test
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -166,6 +168,72 @@ func TestSealBelongsToItsName(t *testing.T) {
 		cfg := sealed(i, store, sealA)
 		cfg.Key = other
 		mustToken(t, open(t, cfg), value(2))
+	})
+}
+
+// oldRow is a store in which somebody has put an older row back.
+type oldRow struct {
+	custody.Store
+
+	row atomic.Pointer[custody.Record]
+}
+
+func (o *oldRow) Load(ctx context.Context, key custody.Key) (custody.Record, error) {
+	record, err := o.Store.Load(ctx, key)
+	if row := o.row.Load(); row != nil && err == nil {
+		now := record.Now
+		record = *row
+		record.Now = now
+	}
+	return record, err
+}
+
+func (o *oldRow) Acquire(ctx context.Context, key custody.Key, attempt string, ttl time.Duration) (custody.Lease, error) {
+	lease, err := o.Store.Acquire(ctx, key, attempt, ttl)
+	if row := o.row.Load(); row != nil && err == nil {
+		now := lease.Record.Now
+		lease.Record = *row
+		lease.Record.Now = now
+	}
+	return lease, err
+}
+
+// TestOldRow: an older row that somebody puts back into the store does not replace what a
+// process holds, and an older value that is put under a newer fence opens for nobody.
+func TestOldRow(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, i *issuer, store *memory.Store) {
+		tampered := &oldRow{Store: store}
+		holder := open(t, sealed(i, tampered, sealA))
+		mustToken(t, holder, value(1))
+		old, err := store.Load(t.Context(), accessToken)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pass(time.Minute)
+		holder.Renew()
+		pass(5 * time.Second)
+		mustToken(t, holder, value(2))
+
+		tampered.row.Store(&old)
+		pass(10 * time.Second)
+		if token, err := holder.Reject(t.Context(), value(2)); err != nil || token.Value() != value(2) {
+			t.Errorf("with the row of before: %q, %v", token.Value(), err)
+		}
+		mustFetches(t, i, 2)
+
+		tampered.row.Store(nil) // the same value, saved anew
+		lease, err := store.Acquire(t.Context(), accessToken, "somebody", time.Second)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again := custody.Record{Value: old.Value, SealKey: old.SealKey, End: lease.Record.Now.Add(2 * time.Hour), Life: 2 * time.Hour}
+		if err := store.Save(t.Context(), lease, again); err != nil {
+			t.Fatal(err)
+		}
+		pass(10 * time.Second)
+		mustToken(t, holder, value(2))
+		mustToken(t, open(t, sealed(i, store, sealA)), value(3))
 	})
 }
 

@@ -60,6 +60,7 @@ type roster struct {
 	file      []Account  // of Config.Accounts and Replace
 	admin     []Account  // of the admin API, as the store has them
 	number    int64      // of their document
+	refused   error      // why the newest document was not taken; nil when it was
 	closed    bool
 }
 
@@ -71,6 +72,7 @@ type account struct {
 	keeper *custody.Keeper
 	proxy  http.Handler
 	tally  *tally
+	expire time.Time // the last of WeChat's certificates in Signing; zero: never
 
 	secrets secrets
 
@@ -148,13 +150,7 @@ func (r *roster) apply(list []Account) error {
 	if r.closed {
 		return custody.ErrClosed
 	}
-	var callbacks []fanout.Account
-	for _, a := range list {
-		if a.Callback != nil {
-			callbacks = append(callbacks, fanout.Account{AppID: a.AppID, Callback: a.Callback})
-		}
-	}
-	setCallbacks, err := r.pushes.Prepare(callbacks)
+	setCallbacks, err := r.pushes.Prepare(callbacksOf(list))
 	if err != nil {
 		return err
 	}
@@ -203,6 +199,16 @@ func (r *roster) apply(list []Account) error {
 	return nil
 }
 
+// callbacksOf are the accounts that take pushes.
+func callbacksOf(list []Account) (callbacks []fanout.Account) {
+	for _, a := range list {
+		if a.Callback != nil {
+			callbacks = append(callbacks, fanout.Account{AppID: a.AppID, Callback: a.Callback})
+		}
+	}
+	return callbacks
+}
+
 func (r *roster) newAccount(spec Account) (*account, error) {
 	if spec.Secret.IsZero() {
 		return nil, errors.New("its AppSecret is empty")
@@ -223,7 +229,39 @@ func (r *roster) newAccount(spec Account) (*account, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &account{Account: spec, kind: kind, keeper: keeper, proxy: r.proxy(spec.AppID, signer), tally: tally}, nil
+	a := &account{Account: spec, kind: kind, keeper: keeper, proxy: r.proxy(spec.AppID, signer), tally: tally}
+	if signer != nil {
+		a.expire = signer.Expires()
+	}
+	r.warnExpiry(a)
+	return a, nil
+}
+
+// certificateWarning is how long before the end of a certificate of WeChat's the log
+// begins to tell, once a day.
+const certificateWarning = 60 * 24 * time.Hour
+
+func (r *roster) warnExpiry(a *account) {
+	if !a.expire.IsZero() && time.Until(a.expire) < certificateWarning {
+		r.cfg.Logger.Warn("WeChat's certificate in an account's signing expires: download the next one from the console and add it to certificates",
+			"log_code", "gateway_certificate_expires", "appid", a.AppID, "end", a.expire.UTC().Format(time.DateOnly))
+	}
+}
+
+// watchExpiry warns each day until ctx ends: gateways run for months.
+func (r *roster) watchExpiry(ctx context.Context) {
+	ticker := time.NewTicker(24 * time.Hour)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			for _, a := range *r.now.Load() {
+				r.warnExpiry(a)
+			}
+		}
+	}
 }
 
 func (r *roster) keep(spec Account, key custody.Key, kind custody.Kind) (*custody.Keeper, error) {
@@ -329,11 +367,29 @@ func (r *roster) status() []custody.Status {
 }
 
 // takesAdmin returns an error for the first account of list that the configuration file
-// has too.
+// has too, or whose pushes could not be told from those of another one.
 func (r *roster) takesAdmin(list []Account) error {
 	r.replacing.Lock()
 	defer r.replacing.Unlock()
-	return overlap(list, r.file, "it is in the configuration file: change it there, or take it away there first")
+	if err := overlap(list, r.file, "it is in the configuration file: change it there, or take it away there first"); err != nil {
+		return err
+	}
+	_, err := r.pushes.Prepare(callbacksOf(append(slices.Clone(r.file), list...)))
+	return err
+}
+
+// took returns why the document of that number is not at work here, nil when it is.
+func (r *roster) took(number int64) error {
+	r.replacing.Lock()
+	defer r.replacing.Unlock()
+	switch {
+	case r.number >= number:
+		return nil
+	case r.refused != nil:
+		return fmt.Errorf("gateway: the accounts are in the store, and this gateway does not take them; those from before go on: %s",
+			strings.TrimPrefix(r.refused.Error(), "gateway: "))
+	}
+	return errors.New("gateway: the accounts are in the store, which does not answer now: each gateway takes them when it does")
 }
 
 // nextNumber is that of the admin API's next list.
@@ -392,6 +448,7 @@ func (r *roster) take(doc store.Document) {
 			err = r.apply(append(slices.Clone(r.file), list...))
 		}
 	}
+	r.refused = err
 	if err != nil {
 		r.cfg.Logger.Warn("the accounts of the admin API were not taken; those from before go on",
 			"log_code", "gateway_accounts_not_taken", "error", err)

@@ -286,7 +286,8 @@ func (a admin) replace(r *http.Request, actor string, body []byte) (any, error) 
 		return nil, &adminError{http.StatusConflict, strings.TrimPrefix(err.Error(), "gateway: ")}
 	}
 	a.Look(r.Context()) // at the number that the accounts have now
-	doc, err := sealAccounts(a.cfg.SealKeys, a.desk.accounts.nextNumber(), list)
+	number := a.desk.accounts.nextNumber()
+	doc, err := sealAccounts(a.cfg.SealKeys, number, list)
 	if err != nil {
 		return nil, err
 	}
@@ -305,6 +306,9 @@ func (a admin) replace(r *http.Request, actor string, body []byte) (any, error) 
 		return nil, fmt.Errorf("gateway: cannot write the accounts: %w", err)
 	}
 	a.Look(r.Context())
+	if err := a.desk.accounts.took(number); err != nil {
+		return nil, err
+	}
 	return map[string]int{"accounts": len(list)}, nil
 }
 

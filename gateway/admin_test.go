@@ -1,19 +1,26 @@
 package gateway_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
+
+	"go.uber.org/goleak"
 
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/gateway"
 	"github.com/zhongkong-go/zhongkong/internal/test/patience"
 	"github.com/zhongkong-go/zhongkong/simulator"
 	"github.com/zhongkong-go/zhongkong/store"
+	"github.com/zhongkong-go/zhongkong/store/memory"
 )
 
 const adminKey = "made-up-admin-key-0123456789abcdef"
@@ -152,6 +159,7 @@ func adminAccounts(t *testing.T, w, second *world) {
 	fiveSeconds(t, "the second gateway", func() {
 		patience.Until(t, "its call", func() bool { return second.get(domainIP, bearer...).Errcode == 0 })
 	})
+	const plain = `{"token":"madeUpToken0123456789","subscribers":[{"name":"shop","url":"https://shop.invalid/","token":"madeUp","mode":"plain"}]}`
 	for _, row := range []struct {
 		body, want string
 		status     int
@@ -167,6 +175,7 @@ func adminAccounts(t *testing.T, w, second *world) {
 		{"accounts:\n", "no list of accounts", 400},
 		{`{"accounts":` + strings.Repeat("[", 60_000), "nested more than 24 deep", 400},
 		{"accounts:\n" + strings.Repeat("- ", 60_000), "nested more than 24 deep", 400},
+		{`{"accounts":[{"appid":"wx1","secret":"a","callback":` + plain + `},{"appid":"wx2","secret":"a","callback":` + plain + `}]}`, "its Token is that of account wx1 too", 409},
 		{"accounts:\n !0\n00", "look for a tag", 400}, // the parser panics
 	} {
 		if text := put(row.body, row.status); !strings.Contains(text, strings.ReplaceAll(row.want, `"`, `\"`)) {
@@ -333,5 +342,73 @@ func TestPutBack(t *testing.T) {
 	put("wx00000000000000cc")
 	if !has("wx00000000000000cc") {
 		t.Error("the next ones are not taken")
+	}
+}
+
+// unreadable is a store whose documents cannot be read any more once one was written.
+type unreadable struct {
+	custody.Store
+	store.Ledger
+
+	wrote atomic.Bool
+}
+
+func (u *unreadable) Put(ctx context.Context, doc store.Document) (int64, error) {
+	defer u.wrote.Store(true)
+	return u.Ledger.Put(ctx, doc)
+}
+
+func (u *unreadable) Documents(ctx context.Context, after int64) ([]store.Document, error) {
+	if u.wrote.Load() {
+		return nil, errors.New("it went away")
+	}
+	return u.Ledger.Documents(ctx, after)
+}
+
+// TestAccountsNotTaken: accounts that were written and are not at work are no success.
+func TestAccountsNotTaken(t *testing.T) {
+	inner := memory.New()
+	w := join(t, weChat(t, simulator.Options{}), &unreadable{Store: inner, Ledger: inner}, nil)
+	body := fmt.Sprintf(`{"accounts":[{"appid":%q,"secret":"made-up"}]}`, "wx00000000000000aa")
+	if got := call(w.Admin(custody.NewSecret(adminKey), nil), "PUT", "/accounts", body, adminKey); got.Code != 503 || !strings.Contains(got.Body.String(), "are in the store, which does not answer") {
+		t.Errorf("%d %s", got.Code, got.Body)
+	}
+}
+
+// TestFailedStart: a gateway that does not start leaves nothing behind.
+func TestFailedStart(t *testing.T) {
+	before := goleak.IgnoreCurrent()
+	inner := memory.New()
+	defer func() { _ = inner.Close() }()
+	good := gateway.Config{Store: inner, SealKeys: []custody.Secret{custody.NewSecret(strings.Repeat("k", 32))}}
+	for name, change := range map[string]func(*gateway.Config){
+		"a seal key": func(c *gateway.Config) { c.SealKeys = []custody.Secret{custody.NewSecret("short")} },
+		"no store":   func(c *gateway.Config) { c.Store = nil },
+		"a login without a place for its codes": func(c *gateway.Config) {
+			c.Login.Origin, c.Store = "https://login.example", &unreadable{Store: inner, Ledger: inner}
+		},
+		"an account": func(c *gateway.Config) { c.Accounts = []gateway.Account{{AppID: appID}} },
+		"limits":     func(c *gateway.Config) { c.Limits = gateway.Limits{BodyOnDisk: 100, Spool: 399} },
+	} {
+		sinks, err := gateway.Journal{File: filepath.Join(t.TempDir(), "journal.jsonl"), Syslog: "udp://127.0.0.1:9"}.Open(slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg := good
+		cfg.Journal = sinks
+		change(&cfg)
+		if g, err := gateway.New(t.Context(), cfg); err == nil {
+			t.Errorf("%s: it starts", name)
+			_ = g.Close()
+		}
+		if err := goleak.Find(before); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+	}
+	if _, err := (gateway.Journal{File: filepath.Join(t.TempDir(), "journal.jsonl"), Syslog: "made-up"}).Open(slog.New(slog.DiscardHandler)); err == nil {
+		t.Error("syslog without an address opens")
+	}
+	if err := goleak.Find(before); err != nil {
+		t.Errorf("a journal that does not open: %v", err)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/zhongkong-go/zhongkong/platform"
 )
@@ -33,16 +34,18 @@ func (e *cutError) Unwrap() error { return e.err }
 // whole reads the first bufferBytes of an answer before any of it is passed on, if it is
 // a short or a textual one. So an answer that breaks off, as most do at their beginning,
 // is answered in words and does not leave the caller with a connection that was cut. What
-// may be a long download is passed on as it comes.
+// may be a long download is passed on as it comes, and so is a stream, from its first
+// pause on.
 func whole(resp *http.Response) error {
 	if !isShort(resp) {
 		return nil
 	}
 	h := &held{body: resp.Body, buffer: buffers.Get()}
-	for h.end < len(h.buffer) && h.err == nil {
-		var n int
-		n, h.err = resp.Body.Read(h.buffer[h.end:])
-		h.end += n
+	if resp.ContentLength < 0 {
+		h.untilPause()
+	}
+	for h.end < len(h.buffer) && h.err == nil && h.coming == nil {
+		h.read()
 	}
 	if h.err != nil && h.err != io.EOF { //nolint:errorlint // Reader's own, as io.Reader demands it
 		_ = h.Close()
@@ -67,10 +70,53 @@ type held struct {
 	at     int
 	end    int   // of what was read into buffer
 	err    error // of the last Read: nil, or io.EOF
+
+	coming chan piece // of what is being read behind end; nil when nothing is
+}
+
+// piece is what a Read came to.
+type piece struct {
+	n   int
+	err error
+}
+
+// maxPause is how long an answer may pause before what came of it is passed on.
+const maxPause = 50 * time.Millisecond
+
+func (h *held) read() {
+	n, err := h.body.Read(h.buffer[h.end:])
+	h.end, h.err = h.end+n, err
+}
+
+// untilPause reads on until the answer pauses, ends or fills the buffer. Its first piece
+// is awaited however long it takes.
+func (h *held) untilPause() {
+	timer := time.NewTimer(maxPause)
+	defer timer.Stop()
+	for h.read(); h.end < len(h.buffer) && h.err == nil; {
+		coming, behind := make(chan piece, 1), h.buffer[h.end:]
+		go func() {
+			n, err := h.body.Read(behind)
+			coming <- piece{n, err}
+		}()
+		timer.Reset(maxPause)
+		select {
+		case p := <-coming:
+			h.end, h.err = h.end+p.n, p.err
+		case <-timer.C:
+			h.coming = coming
+			return
+		}
+	}
 }
 
 // Read implements [io.Reader].
 func (h *held) Read(p []byte) (int, error) {
+	if h.buffer != nil && h.at == h.end && h.coming != nil {
+		p := <-h.coming
+		h.coming = nil
+		h.end, h.err = h.end+p.n, p.err
+	}
 	if h.buffer != nil && h.at < h.end {
 		n := copy(p, h.buffer[h.at:h.end])
 		h.at += n
@@ -84,10 +130,10 @@ func (h *held) Read(p []byte) (int, error) {
 
 // Close implements [io.Closer].
 func (h *held) Close() error {
-	if h.buffer != nil {
+	if h.buffer != nil && h.coming == nil { // else the buffer is being read into
 		buffers.Put(h.buffer)
-		h.buffer = nil
 	}
+	h.buffer = nil
 	return h.body.Close()
 }
 

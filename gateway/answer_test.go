@@ -1,6 +1,7 @@
 package gateway_test
 
 import (
+	"bufio"
 	"fmt"
 	"io"
 	"net/http"
@@ -122,5 +123,41 @@ func TestAccessErrcode(t *testing.T) {
 		patience.Until(t, "a line of the access log", func() bool {
 			return strings.Contains(w.accessLine(path), fmt.Sprintf("errcode=%d ", want.errcode))
 		})
+	}
+}
+
+// TestStreamedAnswer: each flush of WeChat's reaches the caller, and a token that is cut
+// into pieces does not.
+func TestStreamedAnswer(t *testing.T) {
+	next := make(chan struct{})
+	w, _, token := upstream(t, func(out http.ResponseWriter, r *http.Request) {
+		spoken := r.URL.Query().Get("access_token")
+		out.Header().Set("Content-Type", "application/json; encoding=utf-8")
+		for _, piece := range []string{`{"event":1}` + "\n", `{"told":"` + spoken[:7], spoken[7:] + `"}` + "\n", `{"event":2}` + "\n"} {
+			_, _ = io.WriteString(out, piece)
+			_ = http.NewResponseController(out).Flush()
+			<-next
+		}
+	})
+	resp, err := w.http.Do(w.request(http.MethodGet, domainIP+"?access_token="+token, nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	in := bufio.NewReader(resp.Body)
+	read := func(want string) {
+		t.Helper()
+		got := make([]byte, len(want))
+		if _, err := io.ReadFull(in, got); err != nil || string(got) != want {
+			t.Fatalf("%q (%v), want %q", got, err, want)
+		}
+		next <- struct{}{}
+	}
+	read(`{"event":1}` + "\n")
+	read(`{"told":"`)
+	read(strings.Repeat("*", len("91_real-token")) + `"}` + "\n")
+	read(`{"event":2}` + "\n")
+	if rest, err := io.ReadAll(in); err != nil || len(rest) > 0 {
+		t.Errorf("%q (%v) behind the end", rest, err)
 	}
 }

@@ -34,7 +34,7 @@ func (y *relay) keepBody(w *observed, out *http.Request) (done func(), refused *
 		return done, nil
 	}
 	if out.ContentLength > limits.BodyInMemory {
-		body := spool.New(source, limits.BodyOnDisk, share{&y.spools, w.client})
+		body := spool.New(source, out.ContentLength, share{&y.spools, w.client})
 		out.Body, _ = body.Open()
 		out.GetBody = body.Open
 		return body.Close, nil

@@ -57,7 +57,8 @@ type Config struct {
 	Timing  custody.Timing
 	Overlap time.Duration
 
-	// Journal are places where the journal goes beside the store. The gateway closes them.
+	// Journal are places where the journal goes beside the store. The gateway closes them,
+	// also when New returns an error.
 	Journal []*journal.Sink
 
 	// Logger is told of failures (Warn), renewals and changes (Info). Nil discards.
@@ -138,6 +139,10 @@ func (c Config) validate() error {
 		if l.value < 0 {
 			return fmt.Errorf("gateway: Config.Limits.%s is %d: it must not be negative", l.name, l.value)
 		}
+	}
+	if c.Limits.Spool/4 < c.Limits.BodyOnDisk {
+		return fmt.Errorf("gateway: Config.Limits.Spool is %d, of which one client has a quarter: that must not be less than BodyOnDisk, %d, or the longest bodies have no room",
+			c.Limits.Spool, c.Limits.BodyOnDisk)
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/zhongkong-go/zhongkong/custody"
@@ -34,8 +35,19 @@ type Gateway struct {
 // New checks cfg, reads the clients once, and returns a gateway whose tokens are
 // loaded in the background. A store that is away is no error: the clients are then
 // known as soon as it answers.
-func New(ctx context.Context, cfg Config) (*Gateway, error) {
+func New(ctx context.Context, cfg Config) (made *Gateway, err error) {
 	cfg = cfg.WithDefaults()
+	var undo []func() // what was begun, the last first
+	defer func() {
+		if err != nil {
+			for _, end := range slices.Backward(undo) {
+				end()
+			}
+		}
+	}()
+	for _, sink := range cfg.Journal {
+		undo = append(undo, sink.Close)
+	}
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
@@ -50,6 +62,7 @@ func New(ctx context.Context, cfg Config) (*Gateway, error) {
 	}
 	warnOfClearText(cfg)
 	d := newDesk(cfg, api)
+	undo = append(undo, d.close)
 	g := &Gateway{cfg: cfg, api: api, ledger: cfg.Store, desk: d, topics: new(topics), idle: idle}
 	registry, err := clients.New(clients.Config{
 		Ledger: g.ledger, SealKeys: cfg.SealKeys, Other: d.accounts.take, Changed: g.topics.ringAll, Logger: cfg.Logger,
@@ -58,10 +71,12 @@ func New(ctx context.Context, cfg Config) (*Gateway, error) {
 		return nil, err
 	}
 	d.ctx, g.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	undo = append(undo, g.cancel)
 	d.clients = registry
 	g.pushes = fanout.New(fanout.Config{
 		Store: cfg.Store, SealKeys: cfg.SealKeys, Transport: cfg.Callbacks, Refused: d.attempt, Logger: cfg.Logger,
 	})
+	undo = append(undo, g.pushes.Close)
 	if d.logins, err = newLogins(d, cfg, api); err != nil {
 		return nil, err
 	}
@@ -70,9 +85,6 @@ func New(ctx context.Context, cfg Config) (*Gateway, error) {
 	d.accounts.trace = custody.JoinTraces(d.meter.trace(), g.topics.trace(), cfg.Trace)
 	g.front = &front{desk: d, pushes: g.pushes, relay: relay, programs: newPrograms(d, g.topics), body: cfg.Limits.Body, log: cfg.Access}
 	if err := g.Replace(cfg.Accounts); err != nil {
-		g.cancel()
-		g.pushes.Close()
-		d.accounts.scheduler.Close()
 		return nil, err
 	}
 	if text := shape.Proxy(os.Getenv); text != "" && cfg.Transport == nil {
@@ -81,6 +93,7 @@ func New(ctx context.Context, cfg Config) (*Gateway, error) {
 	registry.Look(ctx)
 	d.background.Go(func() { registry.Run(d.ctx) })
 	d.background.Go(func() { d.journal.Run(d.ctx) })
+	d.background.Go(func() { d.accounts.watchExpiry(d.ctx) })
 	return g, nil
 }
 

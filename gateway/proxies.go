@@ -18,11 +18,14 @@ func ParseProxies(list []string) (Proxies, error) {
 	var all Proxies
 	for _, text := range list {
 		network, err := netip.ParsePrefix(text)
+		if err == nil && network.Addr().Is4In6() && network.Bits() >= 96 { // callers have plain addresses
+			network = netip.PrefixFrom(network.Addr().Unmap(), network.Bits()-96)
+		}
 		if addr, addrErr := netip.ParseAddr(text); err != nil && addrErr == nil {
 			network, err = addr.Unmap().Prefix(addr.Unmap().BitLen())
 		}
 		switch {
-		case err != nil || network.Addr().Zone() != "":
+		case err != nil || network.Addr().Zone() != "" || network.Addr().Is4In6():
 			return nil, fmt.Errorf("%s is no address such as 192.0.2.1, and no network such as 10.0.0.0/8", shape.Show(text))
 		case network.Bits() == 0:
 			return nil, fmt.Errorf("%s is everybody: whoever calls could say who they are", text)

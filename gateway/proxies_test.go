@@ -13,7 +13,7 @@ import (
 // TestTrustedProxies: X-Forwarded-For is read from the right, from the proxies that were
 // named alone.
 func TestTrustedProxies(t *testing.T) {
-	proxies, err := gateway.ParseProxies([]string{"10.0.0.0/8", "192.0.2.1", "2001:db8::/32"})
+	proxies, err := gateway.ParseProxies([]string{"10.0.0.0/8", "192.0.2.1", "2001:db8::/32", "::ffff:172.16.0.0/108"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -32,6 +32,8 @@ func TestTrustedProxies(t *testing.T) {
 		{"10.1.2.3:1234", []string{"198.51.100.1:5678"}, "198.51.100.1:0"},
 		{"[2001:db8::1]:1234", []string{"[2001:db9::7]:5678"}, "[2001:db9::7]:0"},
 		{"[::ffff:10.1.2.3]:1234", []string{"198.51.100.1"}, "198.51.100.1:0"},
+		{"172.31.2.3:1234", []string{"198.51.100.1"}, "198.51.100.1:0"},
+		{"[::ffff:172.16.2.3]:1234", []string{"::ffff:198.51.100.1"}, "198.51.100.1:0"},
 	} {
 		var got string
 		h := proxies.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got = r.RemoteAddr }))
@@ -43,7 +45,7 @@ func TestTrustedProxies(t *testing.T) {
 			t.Errorf("%s says %q: %s, want %s", c.peer, c.said, got, c.want)
 		}
 	}
-	for text, want := range map[string]string{"0.0.0.0/0": "everybody", "::/0": "everybody", "proxy.internal": "no address", "10.0.0.0/33": "no address"} {
+	for text, want := range map[string]string{"0.0.0.0/0": "everybody", "::/0": "everybody", "::ffff:0.0.0.0/96": "everybody", "::ffff:0.0.0.0/90": "no network", "proxy.internal": "no address", "10.0.0.0/33": "no address"} {
 		if _, err := gateway.ParseProxies([]string{text}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", text, err, want)
 		}

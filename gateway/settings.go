@@ -171,7 +171,7 @@ type Journal struct {
 	Webhook custody.Secret // an address to which lines are posted; it may hold a secret
 }
 
-// Open opens them.
+// Open opens them, all or, with an error, none.
 func (j Journal) Open(log *slog.Logger) (sinks []*journal.Sink, err error) {
 	for _, to := range []struct {
 		where string
@@ -182,11 +182,24 @@ func (j Journal) Open(log *slog.Logger) (sinks []*journal.Sink, err error) {
 		}
 		sink, err := to.open(to.where, log)
 		if err != nil {
+			for _, opened := range sinks {
+				opened.Close()
+			}
 			return nil, err
 		}
 		sinks = append(sinks, sink)
 	}
 	return sinks, nil
+}
+
+// Check says what Open would fail with, and makes no file.
+func (j Journal) Check() error {
+	if j.File != "" {
+		if err := journal.CheckFile(j.File); err != nil {
+			return named.Errorf("gateway", "journal.file: %s", strings.TrimPrefix(err.Error(), "journal: "))
+		}
+	}
+	return nil
 }
 
 // Log is what the log says and how.
@@ -528,12 +541,20 @@ func (f journalFile) read(folder string, env func(string) (string, bool), at fun
 	if j.File != "" && !filepath.IsAbs(j.File) {
 		j.File = filepath.Join(folder, j.File)
 	}
+	if j.Syslog != "" {
+		if err := journal.CheckSyslog(j.Syslog); err != nil {
+			return j, at("$.journal.syslog", fmt.Errorf("journal.syslog: %s", strings.TrimPrefix(err.Error(), "journal: ")))
+		}
+	}
 	if f.Webhook.isZero() {
 		return j, nil
 	}
 	var err error
-	if j.Webhook, err = f.Webhook.read(folder, env); err != nil {
-		err = at("$.journal.webhook", fmt.Errorf("journal.webhook: %w", err))
+	if j.Webhook, err = f.Webhook.read(folder, env); err == nil {
+		err = journal.CheckWebhook(j.Webhook.Reveal())
+	}
+	if err != nil {
+		err = at("$.journal.webhook", fmt.Errorf("journal.webhook: %s", strings.TrimPrefix(err.Error(), "journal: ")))
 	}
 	return j, err
 }

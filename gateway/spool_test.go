@@ -12,7 +12,7 @@ import (
 // fit streams and is sent once, or is refused where it has no length, and nothing of it
 // stays; others have room.
 func TestSpoolShares(t *testing.T) {
-	y := &relay{limits: Limits{BodyInMemory: 10, BodyOnDisk: 1000, Body: 10_000}, spools: spools{most: 400, of: map[string]int64{}}}
+	y := &relay{limits: Limits{BodyInMemory: 10, BodyOnDisk: 100, Body: 10_000}, spools: spools{most: 400, of: map[string]int64{}}}
 	text := strings.Repeat("x", 100)
 	keep := func(client string, length int64) (*http.Request, func(), *refusal) {
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", strings.NewReader(text))
@@ -62,5 +62,41 @@ func TestSpoolShares(t *testing.T) {
 	done()
 	if y.spools.of["shop"] != 0 || y.spools.all != 300 {
 		t.Errorf("what is left: %v of %d", y.spools.of, y.spools.all)
+	}
+}
+
+// TestSpoolPieces: of two bodies that arrive side by side one is kept, although there is
+// no room for both: it has its room before it begins.
+func TestSpoolPieces(t *testing.T) {
+	y := &relay{limits: Limits{BodyInMemory: 10, BodyOnDisk: 100, Body: 10_000}, spools: spools{most: 400, of: map[string]int64{}}}
+	type end struct {
+		done    func()
+		refused *refusal
+	}
+	var writers [2]*io.PipeWriter
+	ends := [2]chan end{make(chan end, 1), make(chan end, 1)}
+	for i, begun := range []int{60, 30} {
+		in, out := io.Pipe()
+		writers[i] = out
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", in)
+		r.ContentLength = -1
+		go func() {
+			done, refused := y.keepBody(&observed{ResponseWriter: httptest.NewRecorder(), client: "shop"}, r)
+			_ = in.Close()
+			ends[i] <- end{done, refused}
+		}()
+		_, _ = io.WriteString(out, strings.Repeat("x", begun)) // the second one may be refused before all of it came
+	}
+	for i := range writers {
+		_, _ = io.WriteString(writers[i], strings.Repeat("x", 40))
+		_ = writers[i].Close()
+	}
+	first, second := <-ends[0], <-ends[1]
+	if first.refused != nil || second.refused == nil || second.refused.status != http.StatusServiceUnavailable {
+		t.Errorf("of two bodies side by side: %v, %v", first.refused, second.refused)
+	}
+	first.done()
+	if y.spools.all != 0 {
+		t.Errorf("%d bytes of room are not given back", y.spools.all)
 	}
 }

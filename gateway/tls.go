@@ -56,7 +56,7 @@ func (p *peers) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	own := &peer{Conn: c, files: p.files, name: c.RemoteAddr().String()}
+	own := &peer{Conn: c, files: p.files, name: peerName(c)}
 	p.files.mu.Lock()
 	defer p.files.mu.Unlock()
 	p.files.open[own.name] = own
@@ -69,7 +69,11 @@ func (p *peers) Close() error {
 	return p.Listener.Close()
 }
 
-// peer is a connection below TLS. Handshakes find it by the address at the other end.
+// peerName tells connections apart: one port of a program may reach several addresses of
+// this machine.
+func peerName(c net.Conn) string { return c.RemoteAddr().String() + " " + c.LocalAddr().String() }
+
+// peer is a connection below TLS. Handshakes find it by its addresses.
 type peer struct {
 	net.Conn
 
@@ -120,7 +124,7 @@ type tlsFiles struct {
 	config *tls.Config
 	stamps [3]stamp
 	looked time.Time
-	open   map[string]*peer // where programs need a certificate, by the address at the other end
+	open   map[string]*peer // where programs need a certificate, by peerName
 }
 
 // forClient returns the configuration of a handshake.
@@ -130,19 +134,30 @@ func (f *tlsFiles) forClient(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 		return now, nil
 	}
 	now = now.Clone()
-	name := hello.Conn.RemoteAddr().String()
+	name, authorities := peerName(hello.Conn), now.ClientCAs
 	now.VerifyConnection = func(state tls.ConnectionState) error {
-		f.mu.Lock()
-		defer f.mu.Unlock()
-		if !covers(f.config.ClientCAs, state.PeerCertificates) { // the files changed meanwhile
-			return errors.New("gateway: no authority of tls.client_ca stands for this certificate any more")
+		for { // the handshake has verified it by authorities; the files may have changed meanwhile
+			next := f.join(name, authorities, state.PeerCertificates)
+			if next == authorities {
+				return nil
+			}
+			if authorities = next; !covers(authorities, state.PeerCertificates) {
+				return errors.New("gateway: no authority of tls.client_ca stands for this certificate any more")
+			}
 		}
-		if p := f.open[name]; p != nil {
-			p.chain = state.PeerCertificates
-		}
-		return nil
 	}
 	return now, nil
+}
+
+// join puts a connection, whose chain was verified by authorities, among those that are
+// looked at when the files change. If they have changed already, it returns those of now.
+func (f *tlsFiles) join(name string, authorities *x509.CertPool, chain []*x509.Certificate) *x509.CertPool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if p := f.open[name]; p != nil && f.config.ClientCAs == authorities {
+		p.chain = chain
+	}
+	return f.config.ClientCAs
 }
 
 // watch looks at the files also while nobody comes: connections from before are to end.
@@ -159,14 +174,22 @@ func (f *tlsFiles) watch() {
 	}
 }
 
-// turnOut closes the connections that the authorities of now do not cover. The caller
-// holds mu.
+// turnOut closes the connections that the authorities of now do not cover. Certificates
+// are verified without the lock, under which handshakes would wait.
 func (f *tlsFiles) turnOut() {
+	f.mu.Lock()
+	authorities := f.config.ClientCAs
+	chains := make(map[*peer][]*x509.Certificate, len(f.open))
+	for _, p := range f.open {
+		if p.chain != nil {
+			chains[p] = p.chain
+		}
+	}
+	f.mu.Unlock()
 	closed := 0
-	for name, p := range f.open {
-		if p.chain != nil && !covers(f.config.ClientCAs, p.chain) {
-			delete(f.open, name)
-			_ = p.Conn.Close()
+	for p, chain := range chains {
+		if !covers(authorities, chain) {
+			_ = p.Close()
 			closed++
 		}
 	}
@@ -182,6 +205,15 @@ type stamp struct {
 }
 
 func (f *tlsFiles) current(now time.Time) *tls.Config {
+	config, changed := f.look(now)
+	if changed {
+		f.turnOut()
+	}
+	return config
+}
+
+// look reads the files again if they have changed.
+func (f *tlsFiles) look(now time.Time) (config *tls.Config, changed bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if now.Sub(f.looked) >= f.every && f.stamp() != f.stamps {
@@ -190,13 +222,13 @@ func (f *tlsFiles) current(now time.Time) *tls.Config {
 			f.stamps = f.stamp() // said once
 		} else {
 			f.log.Info("the TLS files were read again")
-			f.turnOut()
+			changed = true
 		}
 	}
 	if now.Sub(f.looked) >= f.every {
 		f.looked = now
 	}
-	return f.config
+	return f.config, changed
 }
 
 func (f *tlsFiles) stamp() (s [3]stamp) {

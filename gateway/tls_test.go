@@ -163,3 +163,46 @@ func TestRemovedAuthority(t *testing.T) {
 		})
 	}
 }
+
+// ends is a connection with addresses.
+type ends struct {
+	net.Conn
+
+	remote, local net.Addr
+}
+
+func (e ends) RemoteAddr() net.Addr { return e.remote }
+func (e ends) LocalAddr() net.Addr  { return e.local }
+func (ends) Close() error           { return nil }
+
+type endsListener struct {
+	net.Listener
+
+	next []ends
+}
+
+func (l *endsListener) Accept() (net.Conn, error) {
+	c := l.next[0]
+	l.next = l.next[1:]
+	return c, nil
+}
+
+// TestOnePortTwoAddresses: one port of a program may reach two addresses of the gateway at
+// a time; each connection is known by itself.
+func TestOnePortTwoAddresses(t *testing.T) {
+	port := &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 5000}
+	f := &tlsFiles{open: map[string]*peer{}}
+	p := &peers{files: f, Listener: &endsListener{next: []ends{
+		{remote: port, local: &net.TCPAddr{IP: net.IPv4(192, 0, 2, 8), Port: 443}},
+		{remote: port, local: &net.TCPAddr{IP: net.IPv4(192, 0, 2, 9), Port: 443}},
+	}}}
+	first, _ := p.Accept()
+	second, _ := p.Accept()
+	if len(f.open) != 2 {
+		t.Fatalf("%d connections are known, want 2", len(f.open))
+	}
+	_ = first.Close()
+	if f.open[peerName(second)] != second {
+		t.Error("the second one is not known any more")
+	}
+}

@@ -60,7 +60,9 @@ type Tokens interface {
 // pipe or an open file, is read to its end first: up to 1 MiB into memory, up to 1 GiB into a
 // temporary file. So it can be sent again too.
 //
-// An answer of more than 4 KiB is not looked into.
+// An answer of more than 4 KiB is not looked into, and one without Content-Length whose
+// first field is another than errcode and errmsg, or an errcode that is about something
+// else, is passed on as it comes.
 type Transport struct {
 	// Base sends the requests. Nil means http.DefaultTransport.
 	Base http.RoundTripper
@@ -381,7 +383,7 @@ func refusal(resp *http.Response) int {
 	if resp.ContentLength > maxRefusalBytes || resp.StatusCode == http.StatusSwitchingProtocols {
 		return 0
 	}
-	head, err := readHead(resp.Body)
+	head, err := readHead(resp.Body, resp.ContentLength < 0)
 	if err == io.EOF { //nolint:errorlint // Reader's own, as io.Reader demands it
 		closeBody(resp.Body)
 		resp.Body = io.NopCloser(bytes.NewReader(head))
@@ -400,14 +402,15 @@ func refusal(resp *http.Response) int {
 
 // readHead reads until it is clear that body is no JSON object, not even with spaces
 // in place of control characters, or has more than maxRefusalBytes, with no error; or
-// to its end, with io.EOF.
-func readHead(body io.Reader) ([]byte, error) {
+// to its end, with io.EOF. Of a body that may be a stream it reads until it is clear that
+// it is no refusal: whoever waits for its first piece gets that when it comes.
+func readHead(body io.Reader, stream bool) ([]byte, error) {
 	head := make([]byte, 0, 512)
 	for {
 		n, err := body.Read(head[len(head):cap(head)])
 		head = head[:len(head)+n]
 		begun := slices.IndexFunc(head, func(c byte) bool { return c > ' ' })
-		if err == nil && begun >= 0 && head[begun] != '{' {
+		if err == nil && begun >= 0 && (head[begun] != '{' || stream && !mayRefuse(head[begun+1:])) {
 			return head, nil
 		}
 		if err != nil || len(head) > maxRefusalBytes {
@@ -417,6 +420,28 @@ func readHead(body io.Reader) ([]byte, error) {
 			head = append(make([]byte, 0, min(2*cap(head), maxRefusalBytes+1)), head...)
 		}
 	}
+}
+
+// mayRefuse reports whether an object that begins with text, after its brace, may turn
+// out to refuse the token. In WeChat's refusals errcode or errmsg is the first field.
+func mayRefuse(text []byte) bool {
+	text, quoted := bytes.CutPrefix(bytes.TrimLeft(text, " \t\r\n"), []byte{'"'})
+	name, value, named := bytes.Cut(text, []byte{'"'})
+	switch {
+	case len(text) == 0, quoted && !named, bytes.ContainsFunc(name, func(r rune) bool { return r == '\\' || r < ' ' }):
+		return true
+	case !quoted:
+		return false
+	case !bytes.EqualFold(name, []byte("errcode")):
+		return bytes.EqualFold(name, []byte("errmsg"))
+	}
+	value = bytes.TrimLeft(value, ": \t\r\n")
+	end := bytes.IndexFunc(value, func(r rune) bool { return r != '-' && (r < '0' || r > '9') })
+	if end < 1 {
+		return true // not yet, or in a form that is looked at as a whole
+	}
+	code, err := strconv.Atoi(string(value[:end]))
+	return err != nil || isRefusal(code)
 }
 
 // refusalDigits are the errcodes that refuse a token, as JSON writes them. It has one

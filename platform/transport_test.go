@@ -162,6 +162,30 @@ func TestTransportRecovers(t *testing.T) {
 	}
 }
 
+// TestStream: an answer without a length is passed on as soon as it cannot be a refusal.
+func TestStream(t *testing.T) {
+	for first, want := range map[string]bool{
+		`{"event":1}`: true, `[`: true, `{}`: true, `{"errcode":0,`: true, "{ \"errcode\" : 45009 ,": true, `{"errmsg`: false, `{"errmsg":"x",`: false,
+		`{"errcode":4000`: false, `{"errcode":40001,"errmsg":`: false, `{`: false, `{"err`: false, `{"errc\u006fde":`: false, `{"errcode":"4`: false,
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			in, out := io.Pipe()
+			go func() { _, _ = io.WriteString(out, first) }()
+			passed := false
+			go func() {
+				refusal(&http.Response{StatusCode: http.StatusOK, ContentLength: -1, Body: in})
+				passed = true
+			}()
+			synctest.Wait()
+			if passed != want {
+				t.Errorf("%s: passed on %v, want %v", first, passed, want)
+			}
+			_ = out.Close()
+			synctest.Wait()
+		})
+	}
+}
+
 // TestRecogniser: what is a refusal of the token, and what only looks like one.
 func TestRecogniser(t *testing.T) {
 	padded := func(size int) string { // a refusal of that many bytes

@@ -162,7 +162,7 @@ func (c *Client) download(ctx context.Context, r request) (*answer, io.ReadClose
 	}
 	ans := &answer{request: r, status: resp.StatusCode, header: resp.Header}
 	var whole bool
-	ans.body, err = readHead(resp.Body)
+	ans.body, err = readHead(resp.Body, false)
 	if err == io.EOF { //nolint:errorlint // Reader's own, as io.Reader demands it
 		whole, err = true, nil
 	}

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 )
 
@@ -37,8 +38,8 @@ type Ledger interface {
 	Note(ctx context.Context, use Use) error
 
 	// Uses returns the newest lines of the trail, newest first, at most limit. A
-	// store keeps 90 days of them, and may drop the oldest of an act of which there
-	// are more than 100,000.
+	// store keeps 90 days of them, and of an act of which there are more than
+	// 100,000 (10,000 in a process's memory) what [UseShare] leaves.
 	Uses(ctx context.Context, limit int) ([]Use, error)
 }
 
@@ -69,4 +70,32 @@ type Use struct {
 	Act     string    // such as "hand out token"
 	Subject string    // what it was done to, such as an appid
 	Detail  string    // never a secret
+}
+
+// UseShare is the rule by which a Ledger trims its trail. An act has lines of several
+// actors, counts of them each, and should have at most most: if it has more, each actor
+// keeps its newest lines up to each, so that those who have most lose first and nobody
+// pushes another's lines out. A tenth of most becomes free, so that trimming is rare.
+//
+// An actor keeps one line at least. Where that is still too much, since there are more
+// actors than lines, the newest lines up to all are kept, whoever's they are.
+func UseShare(counts []int, most int) (each, all int) {
+	total := 0
+	for _, n := range counts {
+		total += n
+	}
+	if total <= most {
+		return most, most
+	}
+	all = max(most-most/10, 1)
+	left := all
+	counts = slices.Sorted(slices.Values(counts))
+	for i, n := range counts {
+		each = left / (len(counts) - i)
+		if n > each {
+			break // so are all that follow: they share what is left
+		}
+		left -= n
+	}
+	return max(each, 1), all
 }

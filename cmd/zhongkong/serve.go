@@ -107,6 +107,9 @@ func (c *serveCmd) check(t *terminal, settings *gateway.Settings) error {
 			return usageError{err}
 		}
 	}
+	if err := settings.Journal.Check(); err != nil {
+		return usageError{err}
+	}
 	for _, l := range []struct {
 		name, address string
 		plain         bool
@@ -450,7 +453,9 @@ func (s *service) listen(ctx context.Context, at door, handler http.Handler) (*l
 		return nil, "", fmt.Errorf("cannot listen at %s: %w. Choose another address", at.address, err)
 	}
 	if s.settings.TLS.Cert != "" {
-		if listener, server.TLSConfig, err = s.settings.TLS.Listen(listener, s.log); err != nil {
+		plain := listener
+		if listener, server.TLSConfig, err = s.settings.TLS.Listen(plain, s.log); err != nil {
+			_ = plain.Close()
 			return nil, "", usageError{err}
 		}
 	}

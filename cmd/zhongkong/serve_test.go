@@ -591,6 +591,7 @@ func TestServeMistakes(t *testing.T) {
 	}
 	store := "sqlite:" + filepath.Join(folder, "z.db")
 	one := with("ZHONGKONG_SEAL_KEY", testSeal, "ZHONGKONG_STORE", store)
+	const journaled = "accounts: [{appid: wx1, secret: x}]\n"
 	for _, row := range []struct {
 		args string
 		env  map[string]string
@@ -605,6 +606,9 @@ func TestServeMistakes(t *testing.T) {
 		{"serve --listen 0.0.0.0:0", one, "can be reached from other machines, and keys would travel in the clear"},
 		{"serve --config " + write("b.yaml", "listen: 127.0.0.1:0\ntls: {cert: x, key: y}\n"), one, "tls.cert"},
 		{"serve --config " + write("c.yaml", "listen: 127.0.0.1:0\nadmin: {listen: 0.0.0.0:0, key: made-up-admin-key-0123456789abcdef}\naccounts: [{appid: wx1, secret: x}]\n"), one, "admin.listen: 0.0.0.0:0 can be reached from other machines"},
+		{"serve --check --config " + write("d.yaml", journaled+"journal: {file: nowhere/at/all.jsonl}\n"), one, "journal.file"},
+		{"serve --check --config " + write("e.yaml", journaled+"journal: {syslog: 'http://host:514'}\n"), one, "e.yaml: line 2: journal.syslog"},
+		{"serve --check --config " + write("f.yaml", journaled+"journal: {webhook: 'http://192.0.2.1/?password'}\n"), one, "f.yaml: line 2: journal.webhook"},
 		{"client add shop", one, "--account"},
 		{"client add shop --account wx1 --path /a/../b", one, "is no path such as"},
 		{"client add shop --account wx1 --ends 2001-01-01", one, "which is over"},

@@ -527,7 +527,7 @@ func (c *custodian) show(ctx context.Context, t *terminal, key custody.Key) (liv
 	left := record.End.Sub(record.Now)
 	live = record.Value != "" && left > 0
 	if live && record.SealKey != "" {
-		_, foreign = custody.Unseal(c.cfg.SealKeys, key.String(), record.Value, record.SealKey)
+		_, foreign = custody.UnsealRecord(c.cfg.SealKeys, key, record)
 	}
 	if c.report != nil {
 		c.report.add(key.String(), record)

@@ -29,7 +29,7 @@ func (p *push) pend(owner string) error {
 	defer cancel()
 	mark, err := p.f.seal(sealName("pending", p.rc.appID, p.key), "pending")
 	if err == nil {
-		_, _, err = p.f.once.Finish(ctx, p.key, owner, mark, p.message.Remember())
+		_, _, err = p.f.store.Finish(ctx, p.key, owner, mark, p.message.Remember())
 	}
 	if err != nil {
 		return fmt.Errorf("that its answer is to come cannot be recorded: %w", err)
@@ -58,11 +58,11 @@ func (f *Fanout) record(appID, id string, m *callback.Message, reply []byte) err
 		}
 	}
 	key, owner := digest("answer", appID, id), callback.NewOwner(m.FromUserName)
-	attempt, _, _, err := f.once.Claim(ctx, appID, key, owner, claimTime, m.Remember())
+	attempt, _, _, err := f.store.Claim(ctx, appID, key, owner, claimTime, m.Remember())
 	if err != nil || attempt == 0 { // there is one already
 		return err
 	}
-	_, _, err = f.once.Finish(ctx, key, owner, sealed, m.Remember())
+	_, _, err = f.store.Finish(ctx, key, owner, sealed, m.Remember())
 	return err
 }
 
@@ -72,7 +72,7 @@ func (p *push) recorded(ctx context.Context) (reply []byte, err error) {
 	defer cancel()
 	key, owner := digest("answer", p.rc.appID, p.key), callback.NewOwner(p.message.FromUserName)
 	for pause := 50 * time.Millisecond; ; pause = min(2*pause, 500*time.Millisecond) {
-		attempt, sealed, err := p.f.once.Wait(ctx, key, owner, claimTime)
+		attempt, sealed, err := p.f.store.Wait(ctx, key, owner, claimTime)
 		switch {
 		case callback.IsAnswerGone(err):
 			p.answerGone()
@@ -80,7 +80,7 @@ func (p *push) recorded(ctx context.Context) (reply []byte, err error) {
 		case err == nil && attempt == 0:
 			return p.known(sealed), nil
 		case err == nil: // who was about to record it is gone
-			_, _, _ = p.f.once.Hold(ctx, key, owner, 0)
+			_, _, _ = p.f.store.Hold(ctx, key, owner, 0)
 		}
 		if !wait(ctx, jitter(pause)) {
 			return nil, errPending

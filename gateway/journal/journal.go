@@ -168,7 +168,7 @@ func (j *Journal) Close() {
 	j.closed = true
 	j.sending.Unlock()
 	for _, s := range j.sinks {
-		s.close()
+		s.Close()
 	}
 }
 

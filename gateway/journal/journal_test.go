@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -221,5 +222,101 @@ func TestSinkMistakes(t *testing.T) {
 		if _, err := open(address, quiet); err == nil || strings.Contains(err.Error(), "made-up") {
 			t.Errorf("%s: %v", address, err)
 		}
+	}
+}
+
+// TestSyslogEnds: what was sent on a connection that the server has ended is sent again,
+// so that no line is lost uncounted.
+func TestSyslogEnds(t *testing.T) {
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	var mu sync.Mutex
+	got := map[string]bool{}
+	has := func(subject string) bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return got[subject]
+	}
+	go func() {
+		for first := true; ; first = false { // of the first connection one line is read
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			in := bufio.NewReader(conn)
+			for {
+				var n int
+				if _, err := fmt.Fscanf(in, "%d ", &n); err != nil {
+					break
+				}
+				b := make([]byte, n)
+				_, _ = io.ReadFull(in, b)
+				_, subject, _ := strings.Cut(string(b), `"subject":"`)
+				mu.Lock()
+				got[strings.TrimSuffix(subject, `"}`)] = true
+				mu.Unlock()
+				if first {
+					break
+				}
+			}
+			_ = conn.Close()
+		}
+	}()
+	sink, err := journal.Syslog("tcp://"+l.Addr().String(), quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	j := journal.New(memory.New(), quiet, sink)
+	defer j.Close()
+	noted := 0
+	note := func() {
+		t.Helper()
+		if err := j.Must(t.Context(), store.Use{Actor: "client shop", Act: "act", Subject: fmt.Sprint(noted)}); err != nil {
+			t.Fatal(err)
+		}
+		noted++
+	}
+	note()
+	patience.Until(t, "the server to have read a line", func() bool { return has("0") })
+	patience.Until(t, "lines to come again", func() bool {
+		note()
+		return has(fmt.Sprint(noted - 2))
+	})
+	for i := range noted - 1 {
+		if !has(fmt.Sprint(i)) {
+			t.Errorf("line %d of %d is lost", i, noted)
+		}
+	}
+}
+
+// TestStuckSyslog: a server that takes the connection and reads nothing keeps no gateway
+// from its end, and the log tells how many lines were lost.
+func TestStuckSyslog(t *testing.T) {
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	log := new(logtest.Log)
+	sink, err := journal.Syslog("tcp://"+l.Addr().String(), log.Logger(slog.LevelWarn))
+	if err != nil {
+		t.Fatal(err)
+	}
+	j := journal.New(memory.New(), quiet, sink)
+	detail := strings.Repeat("x", 3000)
+	patience.Until(t, "the queue to be full", func() bool {
+		for range 500 {
+			if err := j.Must(t.Context(), store.Use{Actor: "client shop", Act: "act", Detail: detail}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return strings.Contains(log.String(), "lines are dropped")
+	})
+	j.Close()
+	if text := log.String(); !strings.Contains(text, "a sink ends without lines") || strings.Contains(text, "does not end") {
+		t.Error(text)
 	}
 }

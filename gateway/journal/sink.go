@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -100,9 +101,12 @@ func (s *Sink) run(ctx context.Context) {
 			told := fmt.Sprintf("%d lines dropped before this one", lost)
 			lines = append([]Line{{At: time.Now().UTC(), Gateway: l.Gateway, Act: "drop lines", Detail: told}}, lines...)
 		}
-		limited, cancel := context.WithTimeout(ctx, sinkTime)
-		err := s.write(limited, lines)
-		cancel()
+		err := ctx.Err() // the gateway has ended, and the sink had its time
+		if err == nil {
+			limited, cancel := context.WithTimeout(ctx, sinkTime)
+			err = s.write(limited, lines)
+			cancel()
+		}
 		if err != nil {
 			s.lose(len(own), err)
 			continue
@@ -111,17 +115,34 @@ func (s *Sink) run(ctx context.Context) {
 		s.dropped -= lost
 		s.mu.Unlock()
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.dropped > 0 { // what was said a moment ago is not the whole of it any more
+		s.log.Warn("a sink ends without lines of the journal that were dropped, which the store has", "log_code", "gateway_journal_sink_ended", "sink", s.kind, "dropped", s.dropped)
+	}
 }
 
-// close waits for a moment, so that the last lines are taken. put may not be called any
-// more.
-func (s *Sink) close() {
+// Close waits for a moment, so that the last lines are taken; the log tells how many were
+// not. Whoever gave the sink to [New] leaves it to the journal.
+func (s *Sink) Close() {
 	s.once.Do(func() {
 		close(s.lines)
-		late := time.AfterFunc(lastTime, s.stop)
-		<-s.done
-		late.Stop()
+		ended := func(within time.Duration) bool {
+			timer := time.NewTimer(within)
+			defer timer.Stop()
+			select {
+			case <-s.done:
+				return true
+			case <-timer.C:
+				return false
+			}
+		}
+		late := !ended(lastTime)
 		s.stop()
+		if late && !ended(lastTime) { // a file on a disk that does not answer: nothing can end that
+			s.log.Warn("a sink of the journal does not end: the lines that it was given last may be lost, which the store has",
+				"log_code", "gateway_journal_sink_stuck", "sink", s.kind)
+		}
 	})
 }
 
@@ -163,66 +184,121 @@ func File(path string, log *slog.Logger) (*Sink, error) {
 }
 
 // Syslog sends to a server of syslog (RFC 5424): udp://host:514, tcp://host:601 or
-// unix:///dev/log.
+// unix:///dev/log. TCP has no receipts: when the server has ended a connection, what was
+// sent last on it is sent once more, and may be there twice, with the same number.
 func Syslog(address string, log *slog.Logger) (*Sink, error) {
-	u, err := url.Parse(address)
+	network, where, err := syslogAddress(address)
 	if err != nil {
-		return nil, errors.New("journal: the address of syslog is no URL")
-	}
-	network, where := u.Scheme, u.Host
-	switch {
-	case network == "unix" && u.Path != "" && u.Host == "":
-		network, where = "unixgram", u.Path
-	case (network == "udp" || network == "tcp") && u.Port() != "" && u.Path == "":
-	default:
-		return nil, fmt.Errorf("journal: %s is no address of syslog such as udp://host:514, tcp://host:601 or unix:///dev/log", shape.Show(address))
+		return nil, err
 	}
 	host, err := os.Hostname()
 	if err != nil {
 		host = "-"
 	}
-	var conn net.Conn
-	end := func() {
-		if conn != nil {
-			_ = conn.Close()
-			conn = nil
+	s := &syslog{network: network, where: where, host: host}
+	return newSink("syslog", log, s.write, s.end), nil
+}
+
+// CheckSyslog says what is wrong with the address of a [Syslog].
+func CheckSyslog(address string) error {
+	_, _, err := syslogAddress(address)
+	return err
+}
+
+func syslogAddress(address string) (network, where string, err error) {
+	u, err := url.Parse(address)
+	switch {
+	case err != nil:
+		return "", "", errors.New("journal: the address of syslog is no URL")
+	case u.Scheme == "unix" && u.Path != "" && u.Host == "":
+		return "unixgram", u.Path, nil
+	case (u.Scheme == "udp" || u.Scheme == "tcp") && u.Port() != "" && u.Path == "":
+		return u.Scheme, u.Host, nil
+	}
+	return "", "", fmt.Errorf("journal: %s is no address of syslog such as udp://host:514, tcp://host:601 or unix:///dev/log", shape.Show(address))
+}
+
+// syslog is a connection to a server.
+type syslog struct {
+	network, where, host string
+
+	conn net.Conn
+	gone chan struct{} // closed when the server has ended conn; nil where it cannot
+	last []Line        // that were sent on conn, and perhaps not read
+}
+
+func (s *syslog) end() {
+	if s.conn != nil {
+		_ = s.conn.Close()
+		s.conn = nil
+	}
+}
+
+// write sends lines, over a new connection where the one at hand has ended: a write to it
+// would succeed, and the lines be lost.
+func (s *syslog) write(ctx context.Context, lines []Line) error {
+	select {
+	case <-s.gone:
+		s.end()
+		s.gone = nil
+	default:
+	}
+	if s.conn != nil {
+		err := s.send(ctx, lines)
+		if err == nil || s.network != "tcp" || ctx.Err() != nil {
+			return err
 		}
 	}
-	write := func(ctx context.Context, lines []Line) error {
-		if conn == nil {
-			if conn, err = new(net.Dialer).DialContext(ctx, network, where); err != nil {
-				conn = nil
-				return err
-			}
-		}
-		deadline, _ := ctx.Deadline()
-		_ = conn.SetWriteDeadline(deadline)
-		for _, l := range lines {
-			// <local0.notice>1 time host app process message-id data text.
-			text := fmt.Sprintf("<133>1 %s %s zhongkong %d journal - %s",
-				l.At.Format("2006-01-02T15:04:05.000000Z"), host, os.Getpid(), bytes.TrimSpace(encode([]Line{l})))
-			if network == "tcp" { // counted, RFC 6587
-				text = fmt.Sprintf("%d %s", len(text), text)
-			}
-			if _, err := io.WriteString(conn, text); err != nil {
-				end()
-				return err
-			}
-		}
-		return nil
+	if err := s.dial(ctx); err != nil {
+		return err
 	}
-	return newSink("syslog", log, write, end), nil
+	return s.send(ctx, append(s.last[:len(s.last):len(s.last)], lines...))
+}
+
+func (s *syslog) dial(ctx context.Context) (err error) {
+	if s.conn, err = new(net.Dialer).DialContext(ctx, s.network, s.where); err != nil {
+		s.conn = nil
+		return err
+	}
+	if s.network == "tcp" {
+		conn, gone := s.conn, make(chan struct{})
+		s.gone = gone
+		go func() {
+			defer close(gone)
+			_, _ = io.Copy(io.Discard, conn) // servers say nothing, so this ends with the connection
+		}()
+	}
+	return nil
+}
+
+func (s *syslog) send(ctx context.Context, lines []Line) error {
+	deadline, _ := ctx.Deadline()
+	conn := s.conn
+	_ = conn.SetWriteDeadline(deadline)
+	defer context.AfterFunc(ctx, func() { _ = conn.SetWriteDeadline(time.Unix(1, 0)) })()
+	for _, l := range lines {
+		// <local0.notice>1 time host app process message-id data text.
+		text := fmt.Sprintf("<133>1 %s %s zhongkong %d journal - %s",
+			l.At.Format("2006-01-02T15:04:05.000000Z"), s.host, os.Getpid(), bytes.TrimSpace(encode([]Line{l})))
+		if s.network == "tcp" { // counted, RFC 6587
+			text = fmt.Sprintf("%d %s", len(text), text)
+		}
+		if _, err := io.WriteString(conn, text); err != nil {
+			s.end()
+			return err
+		}
+	}
+	if s.network == "tcp" {
+		s.last = lines[max(0, len(lines)-batch):]
+	}
+	return nil
 }
 
 // Webhook posts lines to an address, as application/x-ndjson. What answers 2xx has taken
 // them. No error shows the address, which may hold a secret.
 func Webhook(address string, log *slog.Logger) (*Sink, error) {
-	u, err := url.Parse(address)
-	switch {
-	case err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "":
-		return nil, errors.New("journal: the webhook has to begin with https:// or http:// and a host")
-	case u.Scheme == "http" && !shape.Loopback(u.Hostname()):
-		return nil, errors.New("journal: the webhook begins with http://, and the journal would travel in the clear: use https")
+	if err := CheckWebhook(address); err != nil {
+		return nil, err
 	}
 	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, IdleConnTimeout: idleSink, ForceAttemptHTTP2: true}
 	client := &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
@@ -247,4 +323,38 @@ func Webhook(address string, log *slog.Logger) (*Sink, error) {
 		return nil
 	}
 	return newSink("webhook", log, write, transport.CloseIdleConnections), nil
+}
+
+// CheckWebhook says what is wrong with the address of a [Webhook], without showing it.
+func CheckWebhook(address string) error {
+	u, err := url.Parse(address)
+	switch {
+	case err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "":
+		return errors.New("journal: the webhook has to begin with https:// or http:// and a host")
+	case u.Scheme == "http" && !shape.Loopback(u.Hostname()):
+		return errors.New("journal: the webhook begins with http://, and the journal would travel in the clear: use https")
+	}
+	return nil
+}
+
+// CheckFile says why lines could not be appended to a file. It makes none.
+func CheckFile(path string) error {
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		if info, err = os.Stat(filepath.Dir(path)); err == nil && !info.IsDir() {
+			err = fmt.Errorf("%s is no folder", filepath.Dir(path))
+		}
+	case err == nil && info.IsDir():
+		err = fmt.Errorf("%s is a folder", path)
+	case err == nil:
+		var f *os.File
+		if f, err = os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0); err == nil { //nolint:gosec // whoever configures the gateway names it
+			err = f.Close()
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("journal: %w", err)
+	}
+	return nil
 }

@@ -216,7 +216,7 @@ var Sentences = Words{
 	"An earlier try came from %s: this machine has several addresses, and all of them must be allowed":                                                                                                    "上一次尝试来自 %s：本机有多个出口 IP，全部都要加入白名单",
 	"it is not sealed, and this process has seal keys: give all processes that share the store the same":                                                                                                  "它没有加密，而本进程有加密密钥：共用存储的所有进程要使用相同的密钥",
 	"it was sealed with key %s, this process has %s: give all processes that share the store the same seal keys":                                                                                          "它用密钥 %s 加密，本进程的密钥是 %s：共用存储的所有进程要使用相同的加密密钥",
-	"the stored token is damaged, or was sealed for another account":                                                                                                                                      "存储中的 token 已损坏，或属于其他账号",
+	"the stored token is damaged, or was sealed for another account or an earlier renewal":                                                                                                                "存储中的 token 已损坏，或属于其他账号，或者来自更早的一次续期",
 	"the token was refused":              "原 token 被微信拒绝",
 	"there was no token":                 "之前没有 token",
 	"the token had expired":              "原 token 已过期",

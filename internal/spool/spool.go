@@ -17,7 +17,9 @@ var ErrTooLong = errors.New("the body is too long to be kept")
 // ErrNoRoom says that other bodies have the room already.
 var ErrNoRoom = errors.New("other bodies have the room that there is: try again in a moment")
 
-// Room is what the bodies of a process may take of the disk together.
+// Room is what the bodies of a process may take of the disk together. A body takes all
+// that it may need before it begins: of two that took piece by piece, each could be
+// refused for the sake of the other, when it was all but there.
 type Room interface {
 	Take(n int64) bool // n bytes, if they are there
 	Give(n int64)      // them back
@@ -44,7 +46,7 @@ func (e *FileError) Unwrap() error { return e.Err }
 // when the next one begins, hence the lock.
 type Body struct {
 	most   int64
-	room   Room   // nil: there is enough
+	room   Room   // nil: there is enough; of what it took
 	memory []byte // the whole body, in place of what follows
 
 	mu     sync.Mutex // guards what follows; held while the source is read
@@ -52,17 +54,22 @@ type Body struct {
 	file   *os.File
 	size   int64 // what is in the file, and was read of the source
 	taken  int64 // of the room
-	full   bool  // there was none left
-	over   bool  // it was more than may be kept, or the file failed
+	over   bool  // it is not kept: there was no room, it was more than may be, or the file failed
 	failed error // of the file
 	reader *reader
 	closed bool
 }
 
 // New returns a Body that reads source as it is sent, and keeps up to most bytes of it, in
-// a room that may be nil. A longer one is sent once.
+// a room that may be nil. A longer one, and one for which there is no room, is sent once.
 func New(source io.Reader, most int64, room Room) *Body {
-	return &Body{source: source, most: most, room: room}
+	b := &Body{source: source, most: most, room: room}
+	if room != nil {
+		if b.over = !room.Take(most); !b.over {
+			b.taken = most
+		}
+	}
+	return b
 }
 
 // Measure reads source to its end: up to inMemory bytes into memory, up to most into a
@@ -77,6 +84,9 @@ func Measure(source io.Reader, inMemory, most int64, room Room) (*Body, error) {
 		return &Body{memory: head, size: int64(len(head))}, nil
 	}
 	b := New(source, most, room)
+	if b.over {
+		return nil, ErrNoRoom
+	}
 	_ = b.keep(head)
 	buffer := make([]byte, 32<<10)
 	for err == nil && !b.over {
@@ -87,11 +97,13 @@ func Measure(source io.Reader, inMemory, most int64, room Room) (*Body, error) {
 	switch {
 	case b.failed != nil:
 		err = &FileError{b.failed}
-	case b.full:
-		err = ErrNoRoom
 	case b.over:
 		err = ErrTooLong
 	case err == io.EOF: //nolint:errorlint // Reader's own, as io.Reader demands it
+		if room != nil {
+			room.Give(b.taken - b.size)
+			b.taken = b.size
+		}
 		return b, nil
 	}
 	b.Close()
@@ -115,7 +127,7 @@ func (b *Body) Open() (io.ReadCloser, error) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.over || b.closed {
+	if b.over && b.reader != nil || b.closed {
 		return nil, errOnce
 	}
 	b.reader = &reader{body: b}
@@ -141,13 +153,6 @@ func (b *Body) Close() {
 func (b *Body) keep(p []byte) error {
 	if b.over {
 		return nil
-	}
-	if b.room != nil {
-		if b.full = !b.room.Take(int64(len(p))); b.full {
-			b.over = true
-			return errOnce
-		}
-		b.taken += int64(len(p))
 	}
 	err := error(nil)
 	if b.file == nil {

@@ -113,7 +113,7 @@ func (o *Once[T]) Do(ctx context.Context, appID, code string, exchange func(cont
 		close(f.done)
 	}()
 	// A caller that goes away must not lose the code: the next request gets its outcome.
-	f.outcome, keep = o.inStore(context.WithoutCancel(ctx), key, func(ctx context.Context) Outcome[T] {
+	f.outcome, keep = o.inStore(context.WithoutCancel(ctx), appID, key, func(ctx context.Context) Outcome[T] {
 		ctx, cancel := context.WithTimeout(ctx, exchangeTime)
 		defer cancel()
 		return exchange(ctx)
@@ -122,7 +122,7 @@ func (o *Once[T]) Do(ctx context.Context, appID, code string, exchange func(cont
 }
 
 // inStore does it for all processes. Without keep, the next request may try again.
-func (o *Once[T]) inStore(ctx context.Context, key string, exchange func(context.Context) Outcome[T]) (out Outcome[T], keep bool) {
+func (o *Once[T]) inStore(ctx context.Context, appID, key string, exchange func(context.Context) Outcome[T]) (out Outcome[T], keep bool) {
 	if o.Store == nil {
 		return exchange(ctx), true
 	}
@@ -132,7 +132,7 @@ func (o *Once[T]) inStore(ctx context.Context, key string, exchange func(context
 	cancel()
 	if err != nil {
 		o.Log.Warn("a login goes on without the store, so that another process might exchange its code, too",
-			"log_code", "weblogin_without_store", "appid", o.Account, "error", err)
+			"log_code", "weblogin_without_store", "appid", appID, "error", err)
 		return exchange(ctx), true
 	}
 	if attempt == 0 {
@@ -144,10 +144,10 @@ func (o *Once[T]) inStore(ctx context.Context, key string, exchange func(context
 		case callback.IsAnswerGone(err):
 			return Outcome[T]{Again: true}, true
 		case err != nil:
-			o.Log.Warn("what became of a login could not be read", "log_code", "weblogin_outcome_unreadable", "appid", o.Account, "error", err)
+			o.Log.Warn("what became of a login could not be read", "log_code", "weblogin_outcome_unreadable", "appid", appID, "error", err)
 			return unavailable[T](), false
 		case attempt == 0:
-			return o.open(key, sealed), true
+			return o.open(appID, key, sealed), true
 		}
 	}
 	finished, release := false, o.hold(ctx, key, owner)
@@ -161,7 +161,7 @@ func (o *Once[T]) inStore(ctx context.Context, key string, exchange func(context
 	}()
 	out = exchange(ctx)
 	finished = true
-	o.record(ctx, key, owner, out)
+	o.record(ctx, claim{appID, key, owner}, out)
 	return out, true
 }
 
@@ -185,28 +185,31 @@ func (o *Once[T]) hold(ctx context.Context, key, owner string) (release func()) 
 	return func() { cancel(); done.Wait() }
 }
 
+// claim is what a process holds while it exchanges a code.
+type claim struct{ appID, key, owner string }
+
 // record tells the other processes.
-func (o *Once[T]) record(ctx context.Context, key, owner string, out Outcome[T]) {
+func (o *Once[T]) record(ctx context.Context, c claim, out Outcome[T]) {
 	text, err := json.Marshal(out)
 	if err == nil {
 		within, cancel := context.WithTimeout(ctx, storeTime)
 		defer cancel()
-		_, _, err = o.Store.Finish(within, key, owner, o.Seals.Seal(key, text), codeMemory)
+		_, _, err = o.Store.Finish(within, c.key, c.owner, o.Seals.Seal(c.key, text), codeMemory)
 	}
 	if err != nil {
-		o.Log.Warn("other processes are not told of a login", "log_code", "weblogin_not_shared", "appid", o.Account, "error", err)
+		o.Log.Warn("other processes are not told of a login", "log_code", "weblogin_not_shared", "appid", c.appID, "error", err)
 	}
 }
 
 // open reads what another process has recorded.
-func (o *Once[T]) open(key string, sealed []byte) (out Outcome[T]) {
+func (o *Once[T]) open(appID, key string, sealed []byte) (out Outcome[T]) {
 	text, err := o.Seals.Open(key, sealed)
 	if err == nil {
 		err = json.Unmarshal(text, &out)
 	}
 	if err != nil {
 		o.Log.Warn("what another process recorded of a login was sealed with other keys: give all processes of the account "+
-			"the same seal keys and AppSecret", "log_code", "weblogin_seal_key_differs", "appid", o.Account)
+			"the same seal keys and AppSecret", "log_code", "weblogin_seal_key_differs", "appid", appID)
 		return Outcome[T]{Again: true}
 	}
 	return out

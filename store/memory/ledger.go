@@ -4,19 +4,21 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"maps"
 	"slices"
 
 	"github.com/zhongkong-go/zhongkong/store"
 )
 
-// useLines is what the trail keeps at least: it lasts no longer than the process.
+// useLines is what the trail keeps of an act: it lasts no longer than the process.
 const useLines = 10_000
 
 // ledger is what a Store keeps beside its credentials.
 type ledger struct {
 	documents map[documentName]store.Document
-	version   int64       // the highest
-	uses      []store.Use // oldest first
+	version   int64          // the highest
+	uses      []store.Use    // oldest first
+	acts      map[string]int // how many uses there are of each act
 }
 
 type documentName struct{ kind, name string }
@@ -69,12 +71,52 @@ func (s *Store) Note(ctx context.Context, use store.Use) error {
 	}
 	return s.do(ctx, func(now moment) error {
 		use.At = now.time
-		s.ledger.uses = append(s.ledger.uses, use)
-		if n := len(s.ledger.uses); n > 2*useLines {
-			s.ledger.uses = slices.Clone(s.ledger.uses[n-useLines:])
+		l := &s.ledger
+		if l.acts == nil {
+			l.acts = make(map[string]int)
 		}
+		l.uses = append(l.uses, use)
+		l.acts[use.Act]++
+		l.trim(use.Act, useLines)
 		return nil
 	})
+}
+
+// TrimUses trims an act's lines now, to at most most by [store.UseShare]. Note does it
+// by itself.
+func (s *Store) TrimUses(ctx context.Context, act string, most int) error {
+	return s.do(ctx, func(moment) error {
+		s.ledger.trim(act, most)
+		return nil
+	})
+}
+
+func (l *ledger) trim(act string, most int) {
+	if l.acts[act] <= most {
+		return
+	}
+	actors := make(map[string]int)
+	for _, use := range l.uses {
+		if use.Act == act {
+			actors[use.Actor]++
+		}
+	}
+	each, all := store.UseShare(slices.Collect(maps.Values(actors)), most)
+	kept := make([]store.Use, 0, len(l.uses))
+	clear(actors)
+	n := 0
+	for _, use := range slices.Backward(l.uses) { // newest first
+		if use.Act == act {
+			if actors[use.Actor] == each || n == all {
+				continue
+			}
+			actors[use.Actor]++
+			n++
+		}
+		kept = append(kept, use)
+	}
+	slices.Reverse(kept)
+	l.uses, l.acts[act] = kept, n
 }
 
 // Uses implements [store.Ledger].

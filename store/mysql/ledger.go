@@ -30,6 +30,15 @@ const (
 
 	readUses = `SELECT at_us, actor, act, subject, detail FROM zhongkong_uses WHERE at_us >= ` + now + ` - ? ORDER BY id DESC LIMIT ?`
 
+	lookBeyond = `SELECT 1 FROM zhongkong_uses WHERE act = ? ORDER BY id DESC LIMIT 1 OFFSET ?`
+
+	countUses = `SELECT count(*) FROM zhongkong_uses WHERE act = ? GROUP BY actor`
+
+	// The outer table, because MySQL does not delete from what it selects.
+	trimShares = `DELETE FROM zhongkong_uses WHERE id IN (SELECT id FROM
+		(SELECT id, row_number() OVER (PARTITION BY actor ORDER BY id DESC) AS place FROM zhongkong_uses WHERE act = ?) AS ranked
+		WHERE place > ?)`
+
 	trimOldUses = `DELETE FROM zhongkong_uses WHERE at_us < ` + now + ` - ?`
 
 	// The table in between, because MySQL does not delete from what it selects.
@@ -107,10 +116,26 @@ func (e *engine) Uses(ctx context.Context, limit int) ([]store.Use, error) {
 }
 
 // TrimUses implements [remote.LedgerEngine].
-func (e *engine) TrimUses(ctx context.Context, act string) error {
+func (e *engine) TrimUses(ctx context.Context, act string, most int) error {
 	if _, err := e.db.ExecContext(ctx, e.named(trimOldUses), remote.UseAge.Microseconds()); err != nil {
 		return e.failed(err)
 	}
-	_, err := e.db.ExecContext(ctx, e.named(trimManyUses), act, act, remote.UseLines)
+	var beyond int // 1: there are more than most. It costs less than to count them by actor.
+	err := e.db.GetContext(ctx, &beyond, e.named(lookBeyond), act, most)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil
+	}
+	if err != nil {
+		return e.failed(err)
+	}
+	var counts []int
+	if err := e.db.SelectContext(ctx, &counts, e.named(countUses), act); err != nil {
+		return e.failed(err)
+	}
+	each, all := store.UseShare(counts, most)
+	if _, err := e.db.ExecContext(ctx, e.named(trimShares), act, each); err != nil {
+		return e.failed(err)
+	}
+	_, err = e.db.ExecContext(ctx, e.named(trimManyUses), act, act, all)
 	return e.failed(err)
 }

@@ -30,6 +30,14 @@ const (
 
 	readUses = `SELECT at_us, actor, act, subject, detail FROM zhongkong_uses WHERE at_us >= ` + now + ` - $1 ORDER BY id DESC LIMIT $2`
 
+	lookBeyond = `SELECT 1 FROM zhongkong_uses WHERE act = $1 ORDER BY id DESC LIMIT 1 OFFSET $2`
+
+	countUses = `SELECT count(*) FROM zhongkong_uses WHERE act = $1 GROUP BY actor`
+
+	trimShares = `DELETE FROM zhongkong_uses WHERE id IN (SELECT id FROM
+		(SELECT id, row_number() OVER (PARTITION BY actor ORDER BY id DESC) AS place FROM zhongkong_uses WHERE act = $1) AS ranked
+		WHERE place > $2)`
+
 	trimOldUses = `DELETE FROM zhongkong_uses WHERE at_us < ` + now + ` - $1`
 
 	trimManyUses = `DELETE FROM zhongkong_uses WHERE act = $1 AND id <=
@@ -103,10 +111,26 @@ func (e *engine) Uses(ctx context.Context, limit int) ([]store.Use, error) {
 }
 
 // TrimUses implements [remote.LedgerEngine].
-func (e *engine) TrimUses(ctx context.Context, act string) error {
+func (e *engine) TrimUses(ctx context.Context, act string, most int) error {
 	if _, err := e.db.ExecContext(ctx, e.named(trimOldUses), remote.UseAge.Microseconds()); err != nil {
 		return e.failed(err)
 	}
-	_, err := e.db.ExecContext(ctx, e.named(trimManyUses), act, remote.UseLines)
+	var beyond int // 1: there are more than most. It costs less than to count them by actor.
+	err := e.db.GetContext(ctx, &beyond, e.named(lookBeyond), act, most)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil
+	}
+	if err != nil {
+		return e.failed(err)
+	}
+	var counts []int
+	if err := e.db.SelectContext(ctx, &counts, e.named(countUses), act); err != nil {
+		return e.failed(err)
+	}
+	each, all := store.UseShare(counts, most)
+	if _, err := e.db.ExecContext(ctx, e.named(trimShares), act, each); err != nil {
+		return e.failed(err)
+	}
+	_, err = e.db.ExecContext(ctx, e.named(trimManyUses), act, all)
 	return e.failed(err)
 }

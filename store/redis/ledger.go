@@ -54,16 +54,29 @@ return text
 `)
 
 // noteScript writes a line of the trail, with the time and a number in front. There
-// is a list for each act, so that none pushes another's lines out.
+// is a list for each act and actor, so that none pushes another's lines out, and a
+// sorted set of each act's actors by the number of their last line. Releases before had
+// a list for each act, which goes on being read until it ends.
 //
-// KEYS: acts, number, list. ARGV: act, line, lines to keep, their life in ms.
+// KEYS: acts, number, actors, list. ARGV: act, actor, line, the lines' life in ms.
 var noteScript = goredis.NewScript(`
 local time = redis.call('TIME')
 local at = string.format('%.0f', time[1] * 1000000 + time[2])
+local number = redis.call('INCR', KEYS[2])
 redis.call('SADD', KEYS[1], ARGV[1])
-redis.call('LPUSH', KEYS[3], at .. ' ' .. redis.call('INCR', KEYS[2]) .. ' ' .. ARGV[2])
-redis.call('LTRIM', KEYS[3], 0, ARGV[3] - 1)
+redis.call('ZADD', KEYS[3], number, ARGV[2])
+redis.call('LPUSH', KEYS[4], at .. ' ' .. number .. ' ' .. ARGV[3])
 redis.call('PEXPIRE', KEYS[3], ARGV[4])
+redis.call('PEXPIRE', KEYS[4], ARGV[4])
+return 1
+`)
+
+// trimScript cuts an actor's list, and forgets an actor who has none any more.
+//
+// KEYS: actors, list. ARGV: actor, lines to keep.
+var trimScript = goredis.NewScript(`
+if ARGV[2] == '0' then redis.call('DEL', KEYS[2]) else redis.call('LTRIM', KEYS[2], 0, ARGV[2] - 1) end
+if redis.call('EXISTS', KEYS[2]) == 0 then redis.call('ZREM', KEYS[1], ARGV[1]) end
 return 1
 `)
 
@@ -125,9 +138,14 @@ func (e *engine) Note(ctx context.Context, use store.Use) error {
 	if err != nil {
 		return err
 	}
-	return e.explain(noteScript.Run(ctx, e.db, []string{e.of("acts"), e.of("uses"), e.of("uses:" + use.Act)},
-		use.Act, line, remote.UseLines, remote.UseAge.Milliseconds()).Err())
+	keys := []string{e.of("acts"), e.of("uses"), e.actors(use.Act), e.uses(use.Act, use.Actor)}
+	return e.explain(noteScript.Run(ctx, e.db, keys, use.Act, use.Actor, line, remote.UseAge.Milliseconds()).Err())
 }
+
+// actors and uses are the keys of an act's actors and of the lines of one of them. An
+// act has no control character.
+func (e *engine) actors(act string) string      { return e.of("actors:" + act) }
+func (e *engine) uses(act, actor string) string { return e.of("uses:" + act + "\n" + actor) }
 
 // Uses implements [remote.LedgerEngine].
 func (e *engine) Uses(ctx context.Context, limit int) ([]store.Use, error) {
@@ -148,11 +166,11 @@ func (e *engine) Uses(ctx context.Context, limit int) ([]store.Use, error) {
 		number int64
 	}
 	var all []numbered
-	for _, act := range acts {
-		lines, err := e.db.LRange(ctx, e.of("uses:"+act), 0, int64(limit)-1).Result()
-		if err != nil {
-			return nil, e.explain(err)
-		}
+	lists, err := e.lists(ctx, acts, limit)
+	if err != nil {
+		return nil, e.explain(err)
+	}
+	for _, lines := range lists {
 		for _, text := range lines {
 			part := strings.SplitN(text, " ", 3)
 			var line useLine
@@ -176,5 +194,85 @@ func (e *engine) Uses(ctx context.Context, limit int) ([]store.Use, error) {
 	return uses, nil
 }
 
-// TrimUses implements [remote.LedgerEngine]. Redis trims as it writes.
-func (e *engine) TrimUses(context.Context, string) error { return nil }
+// lists returns the newest lines of each act and actor: of the actors who spoke last,
+// since more than limit of them have nothing that would be shown.
+func (e *engine) lists(ctx context.Context, acts []string, limit int) ([][]string, error) {
+	spoke, err := pipelined(ctx, e, acts, func(p goredis.Pipeliner, act string) *goredis.StringSliceCmd {
+		return p.ZRevRange(ctx, e.actors(act), 0, int64(limit)-1)
+	})
+	if err != nil {
+		return nil, err
+	}
+	var keys []string
+	for i, act := range acts {
+		keys = append(keys, e.of("uses:"+act)) // of releases before
+		for _, actor := range spoke[i] {
+			keys = append(keys, e.uses(act, actor))
+		}
+	}
+	return pipelined(ctx, e, keys, func(p goredis.Pipeliner, key string) *goredis.StringSliceCmd {
+		return p.LRange(ctx, key, 0, int64(limit)-1)
+	})
+}
+
+// TrimUses implements [remote.LedgerEngine]. Old lines end by themselves.
+func (e *engine) TrimUses(ctx context.Context, act string, most int) error {
+	actors, err := e.db.ZRevRange(ctx, e.actors(act), 0, -1).Result() // who spoke last first
+	if err != nil {
+		return e.explain(err)
+	}
+	lengths, err := pipelined(ctx, e, actors, func(p goredis.Pipeliner, actor string) *goredis.IntCmd {
+		return p.LLen(ctx, e.uses(act, actor))
+	})
+	if err != nil {
+		return e.explain(err)
+	}
+	counts := make([]int, len(lengths))
+	for i, n := range lengths {
+		counts[i] = int(n)
+	}
+	each, all := store.UseShare(counts, most)
+	for i, actor := range actors {
+		keep := each
+		if i >= all {
+			keep = 0 // more actors than lines: each has one
+		}
+		if n := counts[i]; n > 0 && n <= keep {
+			continue
+		}
+		if err := trimScript.Run(ctx, e.db, []string{e.actors(act), e.uses(act, actor)}, actor, keep).Err(); err != nil {
+			return e.explain(err)
+		}
+	}
+	return nil
+}
+
+// piped is how many commands travel together.
+const piped = 1000
+
+// pipelined sends a command for each of what, many together, and returns their results.
+func pipelined[T any, C interface{ Result() (T, error) }](
+	ctx context.Context, e *engine, what []string, command func(goredis.Pipeliner, string) C,
+) ([]T, error) {
+	results := make([]T, 0, len(what))
+	for some := range slices.Chunk(what, piped) {
+		commands := make([]C, len(some))
+		_, err := e.db.Pipelined(ctx, func(p goredis.Pipeliner) error {
+			for i, one := range some {
+				commands[i] = command(p, one)
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+		for _, c := range commands {
+			result, err := c.Result()
+			if err != nil {
+				return nil, err
+			}
+			results = append(results, result)
+		}
+	}
+	return results, nil
+}

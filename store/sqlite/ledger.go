@@ -100,15 +100,38 @@ func (s *Store) Note(ctx context.Context, use store.Use) error {
 		if err != nil || id%usePace != 0 {
 			return err
 		}
-		if _, err := tx.ExecContext(ctx, `DELETE FROM zhongkong_uses WHERE at_us < ?`, columns.Micros(now.Add(-useAge))); err != nil {
-			return err
-		}
-		// Of each act by itself: logins by the thousand push no admin act out.
-		_, err = tx.ExecContext(ctx,
-			`DELETE FROM zhongkong_uses WHERE act = ?1 AND id <=
-			(SELECT id FROM zhongkong_uses WHERE act = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)`, use.Act, useLines)
-		return err
+		return s.trimUses(ctx, tx, use.Act, useLines)
 	})
+}
+
+// TrimUses trims an act's lines now, to at most most by [store.UseShare]. Note does it
+// now and then.
+func (s *Store) TrimUses(ctx context.Context, act string, most int) error {
+	return s.write(ctx, false, func(ctx context.Context, tx *tx) error { return s.trimUses(ctx, tx, act, most) })
+}
+
+func (s *Store) trimUses(ctx context.Context, tx *tx, act string, most int) error {
+	if _, err := tx.ExecContext(ctx, `DELETE FROM zhongkong_uses WHERE at_us < ?`, columns.Micros(s.time().Add(-useAge))); err != nil {
+		return err
+	}
+	// Of each act by itself: logins by the thousand push no admin act out.
+	const beyond = `SELECT id FROM zhongkong_uses WHERE act = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2`
+	var last []int64 // costs less than to count the lines by actor
+	if err := tx.SelectContext(ctx, &last, beyond, act, most); err != nil || len(last) == 0 {
+		return err
+	}
+	var counts []int
+	if err := tx.SelectContext(ctx, &counts, `SELECT count(*) FROM zhongkong_uses WHERE act = ? GROUP BY actor`, act); err != nil {
+		return err
+	}
+	each, all := store.UseShare(counts, most)
+	if _, err := tx.ExecContext(ctx, `DELETE FROM zhongkong_uses WHERE id IN (SELECT id FROM
+		(SELECT id, row_number() OVER (PARTITION BY actor ORDER BY id DESC) AS place FROM zhongkong_uses WHERE act = ?)
+		WHERE place > ?)`, act, each); err != nil {
+		return err
+	}
+	_, err := tx.ExecContext(ctx, `DELETE FROM zhongkong_uses WHERE act = ?1 AND id <= (`+beyond+`)`, act, all)
+	return err
 }
 
 // Uses implements [store.Ledger].

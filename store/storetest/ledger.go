@@ -2,8 +2,10 @@ package storetest
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 
@@ -87,6 +89,7 @@ func checkLedger(t *testing.T, f *fixture) {
 	l.want(0, crm.Version, shop)
 	l.race(shop)
 	l.uses()
+	l.shares()
 }
 
 // race has several change the same version, of which one may.
@@ -127,4 +130,54 @@ func (l ledgers) uses() {
 		uses[0].Actor != "client 商店" || uses[0].At.Before(uses[1].At) || uses[1].At.IsZero() {
 		l.Fatalf("Uses: %+v", uses)
 	}
+}
+
+// shares checks that trimming takes from whoever has most lines of an act, its oldest
+// first, by [store.UseShare].
+func (l ledgers) shares() {
+	l.Helper()
+	trimmer, ok := l.ledger(0).(interface {
+		TrimUses(ctx context.Context, act string, most int) error
+	})
+	if !ok {
+		l.Logf("%T has no TrimUses", l.ledger(0))
+		return
+	}
+	for n := range 60 { // the noisy one before and after the others
+		actor := "client noisy"
+		switch {
+		case n >= 20 && n < 25:
+			actor = "client busy"
+		case n == 30:
+			actor = "client 商店"
+		}
+		for _, act := range []string{"share", "other"} {
+			must(l.T, "Note", l.ledger(n).Note(in(l.T), store.Use{Actor: actor, Act: act, Detail: fmt.Sprint(n)}))
+		}
+	}
+	want := func(act string, most int, details ...string) {
+		l.Helper()
+		must(l.T, "TrimUses", trimmer.TrimUses(in(l.T), act, most))
+		uses, err := l.ledger(1).Uses(in(l.T), 1000)
+		must(l.T, "Uses", err)
+		var got []string
+		for _, use := range uses {
+			if use.Act == "share" {
+				got = append(got, use.Detail)
+			}
+		}
+		if !slices.Equal(got, details) {
+			l.Fatalf("after trimming %s to %d lines: %q, want %q", act, most, got, details)
+		}
+	}
+	all := make([]string, 60)
+	for n := range all {
+		all[n] = fmt.Sprint(59 - n)
+	}
+	want("share", 60, all...)
+	want("other", 3, all...)
+	want("share", 20, "59", "58", "57", "56", "55", "54", "53", "52", "51", "50", "49", "48", "30", "24", "23", "22", "21", "20")
+	want("share", 10, "59", "58", "57", "56", "30", "24", "23", "22", "21")
+	want("share", 3, "59", "30", "24")
+	want("share", 1, "59")
 }

@@ -23,9 +23,9 @@ type LedgerEngine interface {
 	Note(ctx context.Context, use store.Use) error
 	Uses(ctx context.Context, limit int) ([]store.Use, error)
 
-	// TrimUses removes the lines beyond UseLines of an act, and those of every act
-	// that are older than UseAge.
-	TrimUses(ctx context.Context, act string) error
+	// TrimUses leaves of an act's lines what [store.UseShare] does where there are more
+	// than most, and removes those of every act that are older than UseAge.
+	TrimUses(ctx context.Context, act string, most int) error
 }
 
 // Ledger implements [store.Ledger] beside a [Store], over the same engine.
@@ -60,7 +60,7 @@ func (l *Ledger) Note(ctx context.Context, use store.Use) error {
 	_, err := call(ctx, l.store, func(ctx context.Context) (struct{}, error) {
 		err := l.engine.Note(ctx, use)
 		if err == nil && rand.IntN(usePace) == 0 {
-			_ = l.engine.TrimUses(ctx, use.Act) // the line is written; another will trim
+			_ = l.engine.TrimUses(ctx, use.Act, UseLines) // the line is written; another will trim
 		}
 		return struct{}{}, err
 	})
@@ -72,4 +72,13 @@ func (l *Ledger) Uses(ctx context.Context, limit int) ([]store.Use, error) {
 	return call(ctx, l.store, func(ctx context.Context) ([]store.Use, error) {
 		return again(ctx, func() ([]store.Use, error) { return l.engine.Uses(ctx, min(max(limit, 0), UseLines)) })
 	})
+}
+
+// TrimUses trims an act's lines now, to at most most by [store.UseShare]. Note does it
+// now and then, to UseLines.
+func (l *Ledger) TrimUses(ctx context.Context, act string, most int) error {
+	_, err := call(ctx, l.store, func(ctx context.Context) (struct{}, error) {
+		return struct{}{}, l.engine.TrimUses(ctx, act, most)
+	})
+	return err
 }

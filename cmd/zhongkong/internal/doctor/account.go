@@ -234,7 +234,7 @@ func (x *examination) open(key custody.Key, record custody.Record) (custody.Secr
 	if record.SealKey == "" {
 		return custody.NewSecret(record.Value), nil
 	}
-	return custody.Unseal(x.SealKeys, key.String(), record.Value, record.SealKey)
+	return custody.UnsealRecord(x.SealKeys, key, record)
 }
 
 // refusedToken says why WeChat does not take the token that the store has for live.

@@ -45,6 +45,10 @@ var (
 	ErrClientExists = clients.ErrClientExists
 )
 
+// SharedReturnError is returned by Clients for a return address that overlaps with another
+// client's.
+type SharedReturnError = clients.SharedReturnError
+
 // NewClients returns the clients of store in the name of actor, which the journal
 // shows, such as "admin zhang@host". A store without [store.Ledger] is an error.
 func NewClients(st custody.Store, actor string) (*Clients, error) { return clients.NewBook(st, actor) }

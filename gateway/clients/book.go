@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/internal/weblogin"
 	"github.com/zhongkong-go/zhongkong/store"
 )
 
@@ -50,7 +51,8 @@ func NewBook(st custody.Store, actor string) (*Book, error) {
 func Of(ledger store.Ledger, actor string) *Book { return &Book{ledger, actor} }
 
 // Add adds a client and returns its key, which is shown this once: the store has
-// a hash of it. It returns ErrClientExists for a name that is taken.
+// a hash of it. It returns ErrClientExists for a name that is taken, and a
+// [*SharedReturnError] for a return address that overlaps with another client's.
 func (b *Book) Add(ctx context.Context, client Client) (custody.Secret, error) {
 	client.Created = time.Now().UTC().Truncate(time.Second)
 	if err := client.Check(); err != nil {
@@ -58,6 +60,9 @@ func (b *Book) Add(ctx context.Context, client Client) (custody.Secret, error) {
 	}
 	if !client.Ends.IsZero() && !client.Ends.After(client.Created) {
 		return custody.Secret{}, fmt.Errorf("gateway: client %s would end at %s, which is over", client.Name, client.Ends.Format(time.RFC3339))
+	}
+	if err := b.checkShared(ctx, client, client.Returns); err != nil {
+		return custody.Secret{}, err
 	}
 	if err := b.note(ctx, "add client", client.Name, "accounts "+strings.Join(client.Accounts, " ")); err != nil {
 		return custody.Secret{}, err
@@ -136,10 +141,18 @@ func (b *Book) Rotate(ctx context.Context, name string, grace time.Duration) (cu
 
 // SetSites changes where a client's users are sent back to, and whose pages it answers for;
 // see Client.Returns and Client.Origins. A nil list stays as it is, an empty one takes all
-// away. It returns ErrNoClient.
+// away. It returns ErrNoClient, and a [*SharedReturnError] for an added return address that
+// overlaps with another client's.
 func (b *Book) SetSites(ctx context.Context, name string, returns, origins []string) error {
-	detail := fmt.Sprintf("returns %d, origins %d", len(returns), len(origins))
-	return b.change(ctx, "set sites of client", name, detail, func(stored storedClient) (*storedClient, error) {
+	var details []string
+	if returns != nil {
+		details = append(details, fmt.Sprintf("returns %d", len(returns)))
+	}
+	if origins != nil {
+		details = append(details, fmt.Sprintf("origins %d", len(origins)))
+	}
+	return b.change(ctx, "set sites of client", name, strings.Join(details, ", "), func(stored storedClient) (*storedClient, error) {
+		added := slices.DeleteFunc(slices.Clone(returns), func(address string) bool { return slices.Contains(stored.Returns, address) })
 		if returns != nil {
 			stored.Returns = returns
 		}
@@ -149,8 +162,45 @@ func (b *Book) SetSites(ctx context.Context, name string, returns, origins []str
 		if err := stored.CheckSites(); err != nil {
 			return nil, err
 		}
+		if err := b.checkShared(ctx, stored.Client, added); err != nil {
+			return nil, err
+		}
 		return &stored, nil
 	})
+}
+
+// checkShared returns a [*SharedReturnError] if one of the return addresses that c is to get
+// overlaps with another client's. Two clients that are added at the same moment may pass
+// both; a login that fits both is refused.
+func (b *Book) checkShared(ctx context.Context, c Client, added []string) error {
+	if len(added) == 0 {
+		return nil
+	}
+	returns, err := weblogin.ParseReturns(added)
+	if err != nil {
+		return fmt.Errorf("gateway: client %s: %w", c.Name, err)
+	}
+	docs, err := b.ledger.Documents(ctx, 0)
+	if err != nil {
+		return fmt.Errorf("gateway: cannot read the clients: %w", err)
+	}
+	for _, doc := range docs {
+		if doc.Kind != kindClient || doc.Body == nil || doc.Name == c.Name {
+			continue
+		}
+		other, err := readClient(doc)
+		if err != nil || other.over(time.Now()) || !c.sharesAccount(other.Client) {
+			continue
+		}
+		theirs, err := weblogin.ParseReturns(other.Returns)
+		if err != nil {
+			continue // no gateway uses this client
+		}
+		if address, others, found := returns.Overlap(theirs); found {
+			return &SharedReturnError{Client: c.Name, Address: address, Other: other.Name, Others: others}
+		}
+	}
+	return nil
 }
 
 // change edits the client of that name; nil removes it. Somebody else's change at
@@ -172,19 +222,19 @@ func (b *Book) change(ctx context.Context, act, name, detail string, edit func(s
 		if err != nil && act != "revoke client" {
 			return err
 		}
+		edited, err := edit(stored)
+		if err != nil {
+			return err
+		}
 		if !noted {
 			if err := b.note(ctx, act, name, detail); err != nil {
 				return err
 			}
 			noted = true
 		}
-		edited, err := edit(stored)
-		switch {
-		case err != nil:
-			return err
-		case edited == nil:
+		if edited == nil {
 			err = b.put(ctx, docs[i], nil)
-		default:
+		} else {
 			err = b.put(ctx, docs[i], *edited)
 		}
 		if !errors.Is(err, store.ErrConflict) {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,6 +22,19 @@ var ErrNoClient = errors.New("gateway: there is no such client")
 
 // ErrClientExists is returned by Book.Add for a name that is taken.
 var ErrClientExists = errors.New("gateway: there is a client of that name")
+
+// SharedReturnError is returned by [Book] for a return address that overlaps with another
+// client's, where both may use the same account: a login could be either's.
+type SharedReturnError struct {
+	Client, Address string // what was to be added
+	Other, Others   string // the client that has it, and its address
+}
+
+// Error implements error.
+func (e *SharedReturnError) Error() string {
+	return fmt.Sprintf("gateway: client %s: the return address %s overlaps with %s of client %s: give each address to one of the two",
+		e.Client, e.Address, e.Others, e.Other)
+}
 
 // Client is a program that may use a gateway.
 type Client struct {
@@ -84,6 +98,15 @@ func (c Client) validate() error {
 	}
 	return c.CheckSites()
 }
+
+// sharesAccount reports whether some account is one of both.
+func (c Client) sharesAccount(other Client) bool {
+	all := func(c Client) bool { return slices.Contains(c.Accounts, AllAccounts) }
+	return all(c) || all(other) || slices.ContainsFunc(c.Accounts, func(appID string) bool { return slices.Contains(other.Accounts, appID) })
+}
+
+// over reports whether the client has ended at now.
+func (c Client) over(now time.Time) bool { return !c.Ends.IsZero() && !now.Before(c.Ends) }
 
 // maxOrigins bounds the sites of one client.
 const maxOrigins = 100

@@ -22,7 +22,7 @@ const maxVisitors = 256
 // logins is what a gateway needs of package login.
 type logins interface {
 	ServeHTTP(http.ResponseWriter, *http.Request)
-	Redeem(ctx context.Context, form login.Form, client login.ID, text string) (login.Grant, error)
+	Redeem(ctx context.Context, form login.Form, client login.ID, text, appID string) (login.Grant, error)
 }
 
 // newLogins returns nil for a store that cannot share logins among gateways.
@@ -108,12 +108,9 @@ func (f *front) serveLogin(w *observed, r *http.Request) {
 
 // redeem answers an exchange of a code that is ours, as WeChat does with its own.
 func (d *desk) redeem(ctx context.Context, w *observed, c *clients.Live, appID, code string) *refusal {
-	grant, refused := d.redeemed(ctx, login.Code, c, code)
+	grant, refused := d.redeemed(ctx, login.Code, c, code, appID)
 	if refused != nil {
 		return refused
-	}
-	if grant.AppID != appID {
-		return refuse(codeCode, "the code is of another account")
 	}
 	left := max(0, time.Until(grant.End).Round(time.Second))
 	answer := struct {
@@ -133,12 +130,12 @@ func (d *desk) redeem(ctx context.Context, w *observed, c *clients.Live, appID, 
 	return nil
 }
 
-// redeemed returns what a ticket or code of a client brings.
-func (d *desk) redeemed(ctx context.Context, form login.Form, c *clients.Live, text string) (login.Grant, *refusal) {
+// redeemed returns what a ticket or code of a client brings. appID is for a code.
+func (d *desk) redeemed(ctx context.Context, form login.Form, c *clients.Live, text, appID string) (login.Grant, *refusal) {
 	if d.logins == nil {
 		return login.Grant{}, refuse(codeCode, "the store cannot share logins among gateways: use store/sqlite or another one of this module")
 	}
-	grant, err := d.logins.Redeem(ctx, form, login.ID(c.ID()), text)
+	grant, err := d.logins.Redeem(ctx, form, login.ID(c.ID()), text, appID)
 	switch {
 	case err == nil:
 		return grant, nil
@@ -159,7 +156,7 @@ func (p *programs) apiLogin(w *observed, r *http.Request, c caller) *refusal {
 	if refused != nil {
 		return refused
 	}
-	grant, refused := p.redeemed(r.Context(), login.Ticket, c.Live, ticket)
+	grant, refused := p.redeemed(r.Context(), login.Ticket, c.Live, ticket, "")
 	if refused != nil {
 		return refused
 	}

@@ -576,7 +576,7 @@ func readAccounts(files []accountFile, folder string, env func(string) (string, 
 			return nil, err
 		}
 		if seen[a.AppID] {
-			return nil, at(".appid", fmt.Errorf("the account %s stands there twice", a.AppID))
+			return nil, at(".appid", fmt.Errorf("the account %s appears twice", a.AppID))
 		}
 		seen[a.AppID] = true
 		accounts = append(accounts, a)
@@ -665,7 +665,7 @@ func yamlError(err error) error {
 		}
 	}
 	if shape.IsSecret(text) {
-		text = "what stands there is not what was expected, and may be a secret"
+		text = "the value is not what was expected, and may be a secret"
 	}
 	if token := e.GetToken(); token != nil {
 		return fmt.Errorf("line %d: %s", token.Position.Line, text)

@@ -325,7 +325,7 @@ func (s *Signer) plaintext(req *http.Request, body []byte, timestamp int64) (pla
 	}
 	for name, values := range query {
 		if _, there := given[name]; there || len(values) > 1 {
-			return nil, "a parameter is there twice, in the query or the body: " + shorten(clean(name, nil), 64)
+			return nil, "a parameter appears twice, in the query or the body: " + shorten(clean(name, nil), 64)
 		}
 		if name == tokenParameter {
 			continue

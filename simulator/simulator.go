@@ -171,7 +171,7 @@ func New(options Options) (*Simulator, error) {
 			return nil, named.Errorf("simulator", "Options.Accounts: %w", err)
 		}
 		if s.accounts[conf.AppID] != nil {
-			return nil, named.Errorf("simulator", "Options.Accounts: %s stands there twice", conf.AppID)
+			return nil, named.Errorf("simulator", "Options.Accounts: %s appears twice", conf.AppID)
 		}
 		a := newAccount(s, conf, list)
 		s.accounts[conf.AppID] = a

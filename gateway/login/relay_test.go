@@ -200,11 +200,11 @@ func TestTicket(t *testing.T) {
 			t.Errorf("the openid is in the address %s", address)
 		}
 	}
-	got, err := w.Redeem(t.Context(), login.Ticket, shopID, q.Get("ticket"))
+	got, err := w.Redeem(t.Context(), login.Ticket, shopID, q.Get("ticket"), "")
 	if err != nil || got != (login.Grant{AppID: appID, OpenID: openid, Scope: "snsapi_base"}) {
 		t.Errorf("%+v, %v", got, err)
 	}
-	if _, err := w.Redeem(t.Context(), login.Ticket, shopID, q.Get("ticket")); !errors.Is(err, login.ErrUsed) {
+	if _, err := w.Redeem(t.Context(), login.Ticket, shopID, q.Get("ticket"), ""); !errors.Is(err, login.ErrUsed) {
 		t.Errorf("a second time: %v", err)
 	}
 }
@@ -213,18 +213,18 @@ func TestTicket(t *testing.T) {
 func TestTicketUserinfo(t *testing.T) {
 	w := inMemory(t)
 	q := w.arrive(w.browser(), own("shop", "scope", "snsapi_userinfo"), shopOrigin)
-	got, err := w.Redeem(t.Context(), login.Ticket, shopID, q.Get("ticket"))
+	got, err := w.Redeem(t.Context(), login.Ticket, shopID, q.Get("ticket"), "")
 	if err != nil || got.Nickname == "" || got.UnionID == "" || got.Token != "" || got.Scope != "snsapi_userinfo" {
 		t.Errorf("%+v, %v", got, err)
 	}
 	q = w.arrive(w.browser(), own("shop", "scope", "snsapi_login", "appid", siteID), shopOrigin)
-	site, err := w.Redeem(t.Context(), login.Ticket, shopID, q.Get("ticket"))
+	site, err := w.Redeem(t.Context(), login.Ticket, shopID, q.Get("ticket"), "")
 	if err != nil || site.AppID != siteID || site.UnionID != got.UnionID || site.OpenID == got.OpenID {
 		t.Errorf("%+v, %v", site, err)
 	}
 	// A client with one account need not name it.
 	q = w.arrive(w.browser(), own("crm", "appid", "", "redirect_uri", crmOrigin+"/back", "state", ""), crmOrigin)
-	if got, err := w.Redeem(t.Context(), login.Ticket, crmID, q.Get("ticket")); err != nil || got.AppID != appID || q.Has("state") {
+	if got, err := w.Redeem(t.Context(), login.Ticket, crmID, q.Get("ticket"), ""); err != nil || got.AppID != appID || q.Has("state") {
 		t.Errorf("%+v, %v, %v", got, err, q)
 	}
 }
@@ -239,18 +239,23 @@ func TestCode(t *testing.T) {
 		t.Fatalf("the browser comes with %v", q)
 	}
 	for name, try := range map[string]func() error{
-		"another client":  func() error { _, err := w.Redeem(t.Context(), login.Code, shopID, code); return err },
-		"the other form":  func() error { _, err := w.Redeem(t.Context(), login.Ticket, crmID, code); return err },
-		"a bit":           func() error { _, err := w.Redeem(t.Context(), login.Code, crmID, flip(code, 30)); return err },
-		"the last letter": func() error { _, err := w.Redeem(t.Context(), login.Code, crmID, code[:len(code)-1]); return err },
-		"a line":          func() error { _, err := w.Redeem(t.Context(), login.Code, crmID, code+"\n"); return err },
-		"nothing":         func() error { _, err := w.Redeem(t.Context(), login.Code, crmID, ""); return err },
+		"another client": func() error { _, err := w.Redeem(t.Context(), login.Code, shopID, code, appID); return err },
+		"the other form": func() error { _, err := w.Redeem(t.Context(), login.Ticket, crmID, code, ""); return err },
+		"a bit":          func() error { _, err := w.Redeem(t.Context(), login.Code, crmID, flip(code, 30), appID); return err },
+		"the last letter": func() error {
+			_, err := w.Redeem(t.Context(), login.Code, crmID, code[:len(code)-1], appID)
+			return err
+		},
+		"a line":          func() error { _, err := w.Redeem(t.Context(), login.Code, crmID, code+"\n", appID); return err },
+		"nothing":         func() error { _, err := w.Redeem(t.Context(), login.Code, crmID, "", appID); return err },
+		"another account": func() error { _, err := w.Redeem(t.Context(), login.Code, crmID, code, siteID); return err },
+		"no account":      func() error { _, err := w.Redeem(t.Context(), login.Code, crmID, code, ""); return err },
 	} {
 		if err := try(); !errors.Is(err, login.ErrInvalid) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	got, err := w.Redeem(t.Context(), login.Code, crmID, code)
+	got, err := w.Redeem(t.Context(), login.Code, crmID, code, appID)
 	if err != nil || got.OpenID != w.wx.Account().Followers[0] || got.Token == "" || got.Refresh == "" || time.Until(got.End) < time.Hour {
 		t.Errorf("%+v, %v", got, err)
 	}
@@ -269,11 +274,11 @@ func TestTicketEnds(t *testing.T) {
 		first := w.arrive(w.browser(), own("shop"), shopOrigin).Get("ticket")
 		second := w.arrive(w.browser(), own("shop"), shopOrigin).Get("ticket")
 		time.Sleep(5*time.Minute - time.Second)
-		if _, err := w.Redeem(t.Context(), login.Ticket, shopID, first); err != nil {
+		if _, err := w.Redeem(t.Context(), login.Ticket, shopID, first, ""); err != nil {
 			t.Errorf("just in time: %v", err)
 		}
 		time.Sleep(2 * time.Second)
-		if _, err := w.Redeem(t.Context(), login.Ticket, shopID, second); !errors.Is(err, login.ErrExpired) {
+		if _, err := w.Redeem(t.Context(), login.Ticket, shopID, second, ""); !errors.Is(err, login.ErrExpired) {
 			t.Errorf("too late: %v", err)
 		}
 	})
@@ -320,7 +325,7 @@ func TestRelayOnce(t *testing.T) {
 	var redeemed, used atomic.Int32
 	for i := range 20 {
 		all.Go(func() {
-			switch _, err := worlds[i%2].Redeem(context.WithoutCancel(t.Context()), login.Ticket, shopID, u.Query().Get("ticket")); {
+			switch _, err := worlds[i%2].Redeem(context.WithoutCancel(t.Context()), login.Ticket, shopID, u.Query().Get("ticket"), ""); {
 			case err == nil:
 				redeemed.Add(1)
 			case errors.Is(err, login.ErrUsed):
@@ -493,11 +498,11 @@ func TestRelayPeople(t *testing.T) {
 		t.Errorf("a snapshot: %v", page)
 	}
 	q := w.arrive(b, own("shop", "scope", "snsapi_userinfo", "snapshot", "1"), shopOrigin)
-	if got, err := w.Redeem(t.Context(), login.Ticket, shopID, q.Get("ticket")); err != nil || !got.Snapshot || got.Nickname != "" {
+	if got, err := w.Redeem(t.Context(), login.Ticket, shopID, q.Get("ticket"), ""); err != nil || !got.Snapshot || got.Nickname != "" {
 		t.Errorf("asked for: %+v, %v", got, err)
 	}
 	q = w.arrive(b, likeWeChat(crmOrigin+"/back", "snsapi_userinfo"), crmOrigin)
-	if got, err := w.Redeem(t.Context(), login.Code, crmID, q.Get("code")); err != nil || !got.Snapshot {
+	if got, err := w.Redeem(t.Context(), login.Code, crmID, q.Get("code"), appID); err != nil || !got.Snapshot {
 		t.Errorf("in WeChat's form: %+v, %v", got, err)
 	}
 }
@@ -541,8 +546,43 @@ func TestRelayCrowded(t *testing.T) {
 	if _, page := w.browser().Until(own("shop"), shopOrigin); page == nil || page.Code != 503 || !strings.Contains(page.Body.String(), "Too many people") {
 		t.Errorf("a client with many: %v", page)
 	}
+	if n := w.exchanges(); n != 0 {
+		t.Errorf("%d codes of WeChat's were used up for nothing", n)
+	}
 	if q := w.arrive(w.browser(), likeWeChat(crmOrigin+"/back", "snsapi_base"), crmOrigin); q.Get("code") == "" {
 		t.Errorf("another one: %v", q)
+	}
+}
+
+// TestRelayCrowdedByFailures: logins that fail use up no room: anybody can make some up.
+func TestRelayCrowdedByFailures(t *testing.T) {
+	w := inMemory(t)
+	w.Issue("shop", login.MaxIssued-1)
+	for range 3 {
+		b := w.browser()
+		back, err := url.Parse(b.Follow(b.Get(own("shop"))))
+		if err != nil {
+			t.Fatal(err)
+		}
+		q := back.Query()
+		q.Set("code", "made-up-"+q.Get("code"))
+		back.RawQuery = q.Encode()
+		if res := b.Get(back.String()); res.Code == http.StatusServiceUnavailable {
+			t.Fatalf("crowded: %s", res.Body)
+		}
+	}
+	if q := w.arrive(w.browser(), own("shop"), shopOrigin); q.Get("ticket") == "" {
+		t.Errorf("%v", q)
+	}
+}
+
+// TestRelayState: a program's state comes back as it is, whatever bytes it has.
+func TestRelayState(t *testing.T) {
+	w := inMemory(t)
+	for _, state := range []string{"xyz", "中文 &=#%", "\xff\xfe\x00a", "\xed\xa0\x80", strings.Repeat("\xff", 512), strings.Repeat("a", 104)} {
+		if q := w.arrive(w.browser(), own("shop", "state", state), shopOrigin); q.Get("state") != state || q.Get("ticket") == "" {
+			t.Errorf("%q comes back as %q", state, q.Get("state"))
+		}
 	}
 }
 
@@ -566,7 +606,7 @@ func TestRelaySealed(t *testing.T) {
 		}
 	}
 	spy.Once = other
-	if _, err := w.Redeem(t.Context(), login.Ticket, shopID, ticket); !errors.Is(err, login.ErrInvalid) {
+	if _, err := w.Redeem(t.Context(), login.Ticket, shopID, ticket, ""); !errors.Is(err, login.ErrInvalid) {
 		t.Errorf("the store has lost it: %v", err)
 	}
 }

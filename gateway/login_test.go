@@ -137,7 +137,7 @@ func (w *world) mustNotLog(private ...string) {
 func TestLoginCode(t *testing.T) {
 	w := newWorld(t, simulator.Options{}, loginAt)
 	shop := w.client(gateway.Client{Name: "shop", Returns: []string{shopOrigin + "/*"}})
-	crm := w.client(gateway.Client{Name: "crm", Returns: []string{crmOrigin + "/back"}})
+	crm := w.client(gateway.Client{Name: "crm", Accounts: []string{appID, otherApp}, Returns: []string{crmOrigin + "/back"}})
 	address := platform.AuthorizeURL(loginOrigin, appID, crmOrigin+"/back", "snsapi_userinfo", "xyz")
 	code := w.arrive(w.browser(), address, crmOrigin).Get("code")
 	if got := w.get(exchange(shop, code)); got.status != http.StatusOK || got.Errcode != 40029 {

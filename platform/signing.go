@@ -224,15 +224,25 @@ func (s *Signer) seal(path string, timestamp int64, iv, plain []byte) ([]byte, e
 
 func encode(b []byte) string { return base64.StdEncoding.EncodeToString(b) }
 
+// decode reads base64 that is written as encode writes it: of a signature, too, no bit may
+// differ.
+func decode(text string) ([]byte, error) {
+	raw, err := base64.StdEncoding.Strict().DecodeString(text)
+	if err == nil && encode(raw) != text { // with a line end in it
+		err = base64.CorruptInputError(0)
+	}
+	return raw, err
+}
+
 // unseal decrypts a body.
 func (s *Signer) unseal(path string, timestamp int64, body []byte) ([]byte, error) {
 	var e envelope
 	if err := json.Unmarshal(body, &e); err != nil {
 		return nil, err
 	}
-	iv, errIV := base64.StdEncoding.DecodeString(e.IV)
-	data, errData := base64.StdEncoding.DecodeString(e.Data)
-	tag, errTag := base64.StdEncoding.DecodeString(e.Tag)
+	iv, errIV := decode(e.IV)
+	data, errData := decode(e.Data)
+	tag, errTag := decode(e.Tag)
 	if err := errors.Join(errIV, errData, errTag); err != nil {
 		return nil, err
 	}
@@ -252,7 +262,7 @@ func (s *Signer) sign(path string, timestamp int64, body []byte) (string, error)
 }
 
 func (s *Signer) verify(key *rsa.PublicKey, path string, timestamp int64, body []byte, signature string) bool {
-	raw, err := base64.StdEncoding.DecodeString(signature)
+	raw, err := decode(signature)
 	sum := sha256.Sum256(s.payload(path, timestamp, body))
 	return err == nil && rsa.VerifyPSS(key, crypto.SHA256, sum[:], raw, pss) == nil
 }

@@ -220,8 +220,12 @@ func ParseReturn(address string) (*url.URL, error) {
 // onePath reports whether every program reads the path of an address in the same way.
 func onePath(u *url.URL) bool {
 	escaped := strings.ToLower(u.EscapedPath())
-	hidden := strings.Contains(escaped, "%2f") || strings.Contains(escaped, "%5c")
-	return plainPath(u.Path) && !hidden && !strings.ContainsFunc(u.Path, unicode.IsControl)
+	for _, hidden := range []string{"%2f", "%5c", "%252f", "%255c", "%252e"} { // some programs decode twice
+		if strings.Contains(escaped, hidden) {
+			return false
+		}
+	}
+	return plainPath(u.Path) && !strings.ContainsFunc(u.Path, unicode.IsControl)
 }
 
 // usualPort reports whether an address has the port that its scheme has without one.

@@ -67,6 +67,20 @@ func (x *examination) configuration(context.Context) []Finding {
 		f.Found = Text{EN: f.Found.EN + "; those of the admin API are not looked at", ZH: f.Found.ZH + "；通过管理 API 添加的账号不检查"}
 	}
 	found := one(f)
+	for _, a := range x.Absent {
+		what := printable(a.Err.Error())
+		f := Finding{
+			Check: Configuration, Account: a.Account, State: Warning, Cause: "secret_absent",
+			Found: Text{EN: what, ZH: chinese(what)},
+			Do: text("Set it where the gateway runs, which does not start without it; nothing here needs it.",
+				"请在网关运行的环境中设置，没有它网关无法启动；本次检查不需要它。"),
+		}
+		if a.Account != "" {
+			f.Do = text("Set it to have the account %s looked at, or name the others with --account.",
+				"设置之后才能检查账号 %s；也可以用 --account 只检查其他账号。", a.Account)
+		}
+		found = append(found, f)
+	}
 	if x.Settings != nil && len(x.SealKeys) == 0 {
 		found = append(found, Finding{
 			Check: Configuration, State: Problem, Cause: "no_seal_key",

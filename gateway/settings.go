@@ -516,8 +516,8 @@ func parse(content []byte, folder string, env func(string) (string, bool), parts
 	if f := s.Log.Format; f != "" && f != "text" && f != "json" {
 		return nil, at("$.log.format", fmt.Errorf("log.format is %s: it must be text or json", shape.Show(f)))
 	}
-	if _, err := platform.New(platform.Config{Base: s.APIBase}); err != nil {
-		return nil, at("$.api_base", fmt.Errorf("api_base %s", strings.TrimPrefix(err.Error(), "platform: Config.Base ")))
+	if err := platform.CheckBase(s.APIBase); err != nil {
+		return nil, at("$.api_base", fmt.Errorf("api_base %w", err))
 	}
 	for _, f := range []struct{ name, value string }{{"origin", s.Login.Origin}, {"open_base", s.Login.OpenBase}} {
 		if err := weblogin.CheckOrigin(f.value); err != nil && f.value != "" {
@@ -680,7 +680,7 @@ func (f accountFile) read(folder string, env func(string) (string, bool), at fun
 		return a, at(".secret", secretError(f.AppID, secretErr))
 	}
 	if a.TokenAPI, err = platform.ParseTokenAPI(f.TokenAPI); err != nil {
-		return a, at(".token_api", fmt.Errorf("%s", strings.TrimPrefix(err.Error(), "platform: ")))
+		return a, at(".token_api", named.Plain(err))
 	}
 	if f.Signing != nil {
 		if a.Signing, err = f.Signing.read(a.AppID, folder, env); err != nil {

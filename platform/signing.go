@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/internal/named"
 )
 
 // Signing are an account's keys for signed and encrypted API calls (服务端 API 签名加密), as
@@ -94,28 +95,28 @@ func NewSigner(s Signing) (*Signer, error) {
 	signer := &Signer{appID: s.AppID, serial: s.SymmetricSerial, certificates: map[string]*rsa.PublicKey{}, paths: slices.Clone(s.Paths)}
 	switch {
 	case s.AppID == "":
-		return nil, errors.New("platform: Signing.AppID is empty")
+		return nil, named.Errorf("platform", "Signing.AppID is empty")
 	case s.SymmetricSerial == "":
-		return nil, errors.New("platform: Signing.SymmetricSerial is empty: it is the number that the console shows with the symmetric key")
+		return nil, named.Errorf("platform", "Signing.SymmetricSerial is empty: it is the number that the console shows with the symmetric key")
 	case len(s.Certificates) == 0:
-		return nil, errors.New("platform: Signing.Certificates is empty: download WeChat's certificate from the console")
+		return nil, named.Errorf("platform", "Signing.Certificates is empty: download WeChat's certificate from the console")
 	}
 	for _, path := range s.Paths {
 		if !strings.HasPrefix(path, "/") || strings.ContainsAny(path, "?#* ") {
-			return nil, fmt.Errorf("platform: Signing.Paths has %q: it must be the path of an API, such as /wxa/getuserriskrank", path)
+			return nil, named.Errorf("platform", "Signing.Paths has %q: it must be the path of an API, such as /wxa/getuserriskrank", path)
 		}
 	}
 	var err error
 	if signer.aead, err = symmetric(s.SymmetricKey); err != nil {
-		return nil, fmt.Errorf("platform: Signing.SymmetricKey %w", err)
+		return nil, named.Errorf("platform", "Signing.SymmetricKey %w", err)
 	}
 	if signer.key, err = parsePrivateKey(s.PrivateKey.Reveal()); err != nil {
-		return nil, fmt.Errorf("platform: Signing.PrivateKey %w", err)
+		return nil, named.Errorf("platform", "Signing.PrivateKey %w", err)
 	}
 	for serial, text := range s.Certificates {
 		key, expires, err := parseCertificate(text)
 		if err != nil {
-			return nil, fmt.Errorf("platform: Signing.Certificates[%q] %w", serial, err)
+			return nil, named.Errorf("platform", "Signing.Certificates[%q] %w", serial, err)
 		}
 		signer.certificates[serial] = key
 		if signer.expires.IsZero() || !expires.IsZero() && expires.After(signer.expires) {

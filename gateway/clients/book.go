@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/internal/named"
 	"github.com/zhongkong-go/zhongkong/internal/weblogin"
 	"github.com/zhongkong-go/zhongkong/store"
 )
@@ -42,7 +43,7 @@ type Book struct {
 func NewBook(st custody.Store, actor string) (*Book, error) {
 	ledger, ok := st.(store.Ledger)
 	if !ok {
-		return nil, fmt.Errorf("gateway: a %T cannot keep clients (it is no store.Ledger): use store/sqlite", st)
+		return nil, named.Errorf("gateway", "a %T cannot keep clients (it is no store.Ledger): use store/sqlite", st)
 	}
 	return Of(ledger, actor), nil
 }
@@ -59,7 +60,7 @@ func (b *Book) Add(ctx context.Context, client Client) (custody.Secret, error) {
 		return custody.Secret{}, err
 	}
 	if !client.Ends.IsZero() && !client.Ends.After(client.Created) {
-		return custody.Secret{}, fmt.Errorf("gateway: client %s would end at %s, which is over", client.Name, client.Ends.Format(time.RFC3339))
+		return custody.Secret{}, named.Errorf("gateway", "client %s would end at %s, which is over", client.Name, client.Ends.Format(time.RFC3339))
 	}
 	if err := b.checkShared(ctx, client, client.Returns); err != nil {
 		return custody.Secret{}, err
@@ -73,7 +74,7 @@ func (b *Book) Add(ctx context.Context, client Client) (custody.Secret, error) {
 		Client: client, ID: hex.EncodeToString(id[:]), Keys: []storedKey{{Hash: hex.EncodeToString(hash[:])}},
 	})
 	if errors.Is(err, store.ErrConflict) {
-		return custody.Secret{}, fmt.Errorf("%w: %s", ErrClientExists, client.Name)
+		return custody.Secret{}, named.Errorf("gateway", "%w: %s", ErrClientExists, client.Name)
 	}
 	if err != nil {
 		return custody.Secret{}, err
@@ -85,7 +86,7 @@ func (b *Book) Add(ctx context.Context, client Client) (custody.Secret, error) {
 func (b *Book) List(ctx context.Context) ([]Client, error) {
 	docs, err := b.ledger.Documents(ctx, 0)
 	if err != nil {
-		return nil, fmt.Errorf("gateway: cannot read the clients: %w", err)
+		return nil, named.Errorf("gateway", "cannot read the clients: %w", err)
 	}
 	clients := []Client{}
 	for _, doc := range docs {
@@ -117,7 +118,7 @@ const MaxGrace = 31 * 24 * time.Hour
 // five seconds. It returns ErrNoClient.
 func (b *Book) Rotate(ctx context.Context, name string, grace time.Duration) (custody.Secret, error) {
 	if grace > MaxGrace {
-		return custody.Secret{}, fmt.Errorf("gateway: a grace of %s is too long: the old key would work on for more than %s", grace, MaxGrace)
+		return custody.Secret{}, named.Errorf("gateway", "a grace of %s is too long: the old key would work on for more than %s", grace, MaxGrace)
 	}
 	var key custody.Secret
 	err := b.change(ctx, "rotate client", name, "grace "+grace.String(), func(stored storedClient) (*storedClient, error) {
@@ -178,11 +179,11 @@ func (b *Book) checkShared(ctx context.Context, c Client, added []string) error 
 	}
 	returns, err := weblogin.ParseReturns(added)
 	if err != nil {
-		return fmt.Errorf("gateway: client %s: %w", c.Name, err)
+		return named.Errorf("gateway", "client %s: %w", c.Name, err)
 	}
 	docs, err := b.ledger.Documents(ctx, 0)
 	if err != nil {
-		return fmt.Errorf("gateway: cannot read the clients: %w", err)
+		return named.Errorf("gateway", "cannot read the clients: %w", err)
 	}
 	for _, doc := range docs {
 		if doc.Kind != kindClient || doc.Body == nil || doc.Name == c.Name {
@@ -210,13 +211,13 @@ func (b *Book) change(ctx context.Context, act, name, detail string, edit func(s
 	for {
 		docs, err := b.ledger.Documents(ctx, 0)
 		if err != nil {
-			return fmt.Errorf("gateway: cannot read the clients: %w", err)
+			return named.Errorf("gateway", "cannot read the clients: %w", err)
 		}
 		i := slices.IndexFunc(docs, func(doc store.Document) bool {
 			return doc.Kind == kindClient && doc.Name == name && doc.Body != nil
 		})
 		if i < 0 {
-			return fmt.Errorf("%w: %s", ErrNoClient, name)
+			return named.Errorf("gateway", "%w: %s", ErrNoClient, name)
 		}
 		stored, err := readClient(docs[i])
 		if err != nil && act != "revoke client" {
@@ -248,19 +249,19 @@ func (b *Book) put(ctx context.Context, doc store.Document, value any) error {
 	if value != nil {
 		var err error
 		if doc.Body, err = json.Marshal(value); err != nil {
-			return fmt.Errorf("gateway: client %s has no JSON: %w", doc.Name, err)
+			return named.Errorf("gateway", "client %s has no JSON: %w", doc.Name, err)
 		}
 	}
 	_, err := b.ledger.Put(ctx, doc)
 	if err != nil {
-		return fmt.Errorf("gateway: cannot write client %s: %w", doc.Name, err)
+		return named.Errorf("gateway", "cannot write client %s: %w", doc.Name, err)
 	}
 	return nil
 }
 
 func (b *Book) note(ctx context.Context, act, name, detail string) error {
 	if err := b.ledger.Note(ctx, store.Use{Actor: b.actor, Act: act, Subject: name, Detail: detail}.Fit()); err != nil {
-		return fmt.Errorf("gateway: the journal cannot be written, so nothing was changed: %w", err)
+		return named.Errorf("gateway", "the journal cannot be written, so nothing was changed: %w", err)
 	}
 	return nil
 }
@@ -269,7 +270,7 @@ func readClient(doc store.Document) (storedClient, error) {
 	var stored storedClient
 	decoder := json.NewDecoder(bytes.NewReader(doc.Body))
 	if err := decoder.Decode(&stored); err != nil || stored.Name != doc.Name {
-		return storedClient{}, fmt.Errorf("gateway: the stored client %s cannot be read: revoke it and add it again", doc.Name)
+		return storedClient{}, named.Errorf("gateway", "the stored client %s cannot be read: revoke it and add it again", doc.Name)
 	}
 	return stored, nil
 }
@@ -278,13 +279,13 @@ func readClient(doc store.Document) (storedClient, error) {
 func (s storedClient) parse() (id ID, keys []liveKey, err error) {
 	raw, err := hex.DecodeString(s.ID)
 	if err != nil || len(raw) != len(id) {
-		return id, nil, fmt.Errorf("gateway: the stored client %s has no id: revoke it and add it again", s.Name)
+		return id, nil, named.Errorf("gateway", "the stored client %s has no id: revoke it and add it again", s.Name)
 	}
 	copy(id[:], raw)
 	for _, k := range s.Keys {
 		raw, err := hex.DecodeString(k.Hash)
 		if err != nil || len(raw) != len(Hash{}) {
-			return id, nil, fmt.Errorf("gateway: the stored client %s has a damaged key: revoke it and add it again", s.Name)
+			return id, nil, named.Errorf("gateway", "the stored client %s has a damaged key: revoke it and add it again", s.Name)
 		}
 		keys = append(keys, liveKey{hash: Hash(raw), until: k.Until})
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/gateway"
 	"github.com/zhongkong-go/zhongkong/internal/lang"
+	"github.com/zhongkong-go/zhongkong/internal/named"
 )
 
 // question is asked before something is done.
@@ -197,7 +198,7 @@ func (v *view) problem(err error) string {
 	case errors.Is(err, gateway.ErrNoClient):
 		return v.T("There is no such client any more.")
 	default:
-		text := reasons().In(v.Lang, strings.TrimPrefix(err.Error(), "gateway: "))
+		text := reasons().In(v.Lang, named.Plain(err).Error())
 		if v.Lang == lang.Chinese {
 			return strings.TrimSuffix(text, "。") + "。"
 		}

@@ -198,8 +198,8 @@ var Sentences = Words{
 	"must not hold a fragment":              "不能包含 #",
 	"must not end in /cgi-bin, with which the paths of the calls begin: take it away":        "不能以 /cgi-bin 结尾，接口路径本身以它开头：请去掉",
 	"must begin with https:// for WeChat's own hosts, or the AppSecret travels in the clear": "微信自己的域名须以 https:// 开头，否则 AppSecret 会明文传输",
-	"Config.Base %w":               "Config.Base %w",
-	"Config.Base is not a URL: %w": "Config.Base 不是 URL：%w",
+	"Config.Base %w":   "Config.Base %w",
+	"is not a URL: %w": "不是 URL：%w",
 
 	// package network: what to do about a connection.
 	"it cannot be read: %w": "无法读取：%w",
@@ -320,7 +320,6 @@ var Sentences = Words{
 	"check msg_signature, which covers Encrypt; signature does not":                                   "请验证 msg_signature，它覆盖 Encrypt；signature 不覆盖",
 	"compare the appid behind the message with your own":                                              "请核对消息末尾的 appid 是否为自己的",
 	"let the configuration decide the mode, never the request":                                        "加密模式应由配置决定，不能由请求决定",
-	"there is no message %s":                                                                          "没有 %s 这种消息",
 	"there is no message %q; there are: %s":                                                           "没有 %s 这种消息；可用的有：%s",
 	"%s takes no value":                                                                               "%s 不接受值",
 	"raw needs the message as it is, and takes no other field":                                        "raw 需要完整的消息，不接受其他字段",

@@ -21,6 +21,7 @@ import (
 
 	"github.com/goccy/go-yaml"
 
+	"github.com/zhongkong-go/zhongkong/internal/named"
 	"github.com/zhongkong-go/zhongkong/platform"
 )
 
@@ -42,7 +43,10 @@ func (x *examination) configuration(context.Context) []Finding {
 	var err error
 	if x.api, err = x.newAPI(base); err != nil {
 		f.State, f.Cause = Problem, "wrong_base"
-		what := strings.TrimPrefix(err.Error(), "platform: Config.Base ")
+		what := err.Error()
+		if wrong, ok := errors.AsType[*platform.BaseError](err); ok {
+			what = wrong.Err.Error()
+		}
 		f.Found = text("the address of the API %[1]s", "API 地址有误：%[1]s", what)
 		f.Do = text("Correct WECHAT_API_BASE (or ZHONGKONG_GATEWAY, or api_base): the address of the API %[1]s.", "请修正 WECHAT_API_BASE（或 ZHONGKONG_GATEWAY、api_base）：%[1]s。", what)
 		x.api, _ = x.newAPI(platform.DefaultBase)
@@ -217,7 +221,7 @@ func (x *examination) certificate(context.Context) []Finding {
 		return one(f)
 	}
 	if err := x.Settings.TLS.Check(); err != nil {
-		what := printable(strings.TrimPrefix(err.Error(), "gateway: "))
+		what := printable(named.Plain(err).Error())
 		return wrong("certificate_unusable", text("it cannot be used: %[1]s", "证书无法使用：%[1]s", what),
 			text("Correct tls.cert and tls.key in %s, or the files there.", "请修正 %s 中的 tls.cert 和 tls.key，或更换这些文件。", x.File))
 	}

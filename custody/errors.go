@@ -102,8 +102,11 @@ type Error struct {
 	accepted bool // of Reject: the issuer accepts the value when it is asked directly
 }
 
-func (e *Error) Error() string {
-	s := "zhongkong: " + e.Key.Kind + " of " + e.Key.AppID + ": " + e.Text
+func (e *Error) Error() string { return "zhongkong: " + e.Plain() }
+
+// Plain is Error without the name of the module in front, for people.
+func (e *Error) Plain() string {
+	s := e.Key.Kind + " of " + e.Key.AppID + ": " + e.Text
 	if e.RetryAfter > 0 {
 		return strings.TrimSuffix(s, ".") + "; next attempt in " + round(e.RetryAfter).String()
 	}

@@ -168,7 +168,7 @@ func (r *roster) apply(list []Account) error {
 			return giveUp(fmt.Errorf("gateway: %s is no appid", shape.Show(spec.AppID)))
 		}
 		if _, twice := next[spec.AppID]; twice {
-			return giveUp(fmt.Errorf("gateway: the account %s stands there twice", spec.AppID))
+			return giveUp(fmt.Errorf("gateway: the account %s appears twice", spec.AppID))
 		}
 		if old := before[spec.AppID]; old != nil && old.equal(spec) {
 			next[spec.AppID] = old

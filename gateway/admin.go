@@ -141,12 +141,13 @@ func adminServe(serve adminHandler) http.Handler {
 		}
 		status := http.StatusServiceUnavailable
 		var known *adminError
+		var shared *SharedReturnError
 		switch {
 		case errors.As(err, &known):
 			status = known.status
 		case errors.Is(err, ErrNoClient):
 			status = http.StatusNotFound
-		case errors.Is(err, ErrClientExists), errors.Is(err, store.ErrConflict):
+		case errors.Is(err, ErrClientExists), errors.Is(err, store.ErrConflict), errors.As(err, &shared):
 			status = http.StatusConflict
 		}
 		writeJSON(w, status, map[string]string{"error": strings.TrimPrefix(err.Error(), "gateway: ")})

@@ -347,28 +347,26 @@ func TestPutBack(t *testing.T) {
 
 // unreadable is a store whose documents cannot be read any more once one was written.
 type unreadable struct {
-	custody.Store
-	store.Ledger
+	store.Store
 
 	wrote atomic.Bool
 }
 
 func (u *unreadable) Put(ctx context.Context, doc store.Document) (int64, error) {
 	defer u.wrote.Store(true)
-	return u.Ledger.Put(ctx, doc)
+	return u.Store.Put(ctx, doc)
 }
 
 func (u *unreadable) Documents(ctx context.Context, after int64) ([]store.Document, error) {
 	if u.wrote.Load() {
 		return nil, errors.New("it went away")
 	}
-	return u.Ledger.Documents(ctx, after)
+	return u.Store.Documents(ctx, after)
 }
 
 // TestAccountsNotTaken: accounts that were written and are not at work are no success.
 func TestAccountsNotTaken(t *testing.T) {
-	inner := memory.New()
-	w := join(t, weChat(t, simulator.Options{}), &unreadable{Store: inner, Ledger: inner}, nil)
+	w := join(t, weChat(t, simulator.Options{}), &unreadable{Store: memory.New()}, nil)
 	body := fmt.Sprintf(`{"accounts":[{"appid":%q,"secret":"made-up"}]}`, "wx00000000000000aa")
 	if got := call(w.Admin(custody.NewSecret(adminKey), nil), "PUT", "/accounts", body, adminKey); got.Code != 503 || !strings.Contains(got.Body.String(), "are in the store, which does not answer") {
 		t.Errorf("%d %s", got.Code, got.Body)

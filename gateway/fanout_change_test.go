@@ -271,7 +271,7 @@ func TestFanoutChanges(t *testing.T) {
 
 		// Nothing of a list with a mistake is taken.
 		twice := company{bot, bot}.callback()
-		if err := g.Replace([]gateway.Account{{AppID: appID, Secret: custody.NewSecret(appSecret), Callback: twice}}); err == nil || !strings.Contains(err.Error(), "stands there twice") {
+		if err := g.Replace([]gateway.Account{{AppID: appID, Secret: custody.NewSecret(appSecret), Callback: twice}}); err == nil || !strings.Contains(err.Error(), "appears twice") {
 			t.Error(err)
 		}
 		p.replied(g, simulator.Text("4").By(followers[0]), "you wrote 4")

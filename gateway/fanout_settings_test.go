@@ -88,7 +88,7 @@ func TestCallbackMistakes(t *testing.T) {
 		{one("name: crm, mode: compatible, aes_key: " + key + ", token: " + token + ", url: \"http://crm.invalid/\""), "would travel in the clear"},
 		{one(good + ", aes_key: short"), "line 7: callback of wx1: aes_key: it has 5 characters"},
 		{one(good + ", mode: safe"), "line 7: callback of wx1: mode is safe, which needs an aes_key"},
-		{one(good) + "        - {" + good + "}\n", "line 8: callback of wx1: the subscriber crm stands there twice"},
+		{one(good) + "        - {" + good + "}\n", "line 8: callback of wx1: the subscriber crm appears twice"},
 		{one(good + ", when: {typ: [text]}"), `line 7: unknown field "typ"`},
 		{one(good + ", when: {type: text}"), "line 7: "},
 	} {

@@ -2,13 +2,13 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/netip"
 	"net/url"
 	"os"
 	"slices"
-	"strings"
 
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/gateway/clients"
@@ -57,8 +57,11 @@ func New(ctx context.Context, cfg Config) (made *Gateway, err error) {
 		idle = (&http.Client{Transport: upstream}).CloseIdleConnections
 	}
 	api, err := platform.New(platform.Config{Base: cfg.APIBase, Transport: upstream, Logger: cfg.Logger})
+	if wrong, ok := errors.AsType[*platform.BaseError](err); ok {
+		return nil, fmt.Errorf("gateway: Config.APIBase %w", wrong.Err)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("gateway: Config.APIBase %s", strings.TrimPrefix(err.Error(), "platform: Config.Base "))
+		return nil, err
 	}
 	warnOfClearText(cfg)
 	d := newDesk(cfg, api)

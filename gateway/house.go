@@ -20,7 +20,7 @@ const maxVisitors = 256
 // logins is what a gateway needs of package login.
 type logins interface {
 	ServeHTTP(http.ResponseWriter, *http.Request)
-	Redeem(ctx context.Context, form login.Form, client login.ID, text string) (login.Grant, error)
+	Redeem(ctx context.Context, form login.Form, client login.ID, text, appID string) (login.Grant, error)
 }
 
 func newLogins(d *desk, cfg Config, api *platform.API) (logins, error) {
@@ -98,12 +98,9 @@ func (f *front) serveLogin(w *observed, r *http.Request) {
 
 // redeem answers an exchange of a code that is ours, as WeChat does with its own.
 func (d *desk) redeem(ctx context.Context, w *observed, c *clients.Live, appID, code string) *refusal {
-	grant, refused := d.redeemed(ctx, login.Code, c, code)
+	grant, refused := d.redeemed(ctx, login.Code, c, code, appID)
 	if refused != nil {
 		return refused
-	}
-	if grant.AppID != appID {
-		return refuse(codeCode, "the code is of another account")
 	}
 	left := max(0, time.Until(grant.End).Round(time.Second))
 	answer := struct {
@@ -123,9 +120,9 @@ func (d *desk) redeem(ctx context.Context, w *observed, c *clients.Live, appID, 
 	return nil
 }
 
-// redeemed returns what a ticket or code of a client brings.
-func (d *desk) redeemed(ctx context.Context, form login.Form, c *clients.Live, text string) (login.Grant, *refusal) {
-	grant, err := d.logins.Redeem(ctx, form, login.ID(c.ID()), text)
+// redeemed returns what a ticket or code of a client brings. appID is for a code.
+func (d *desk) redeemed(ctx context.Context, form login.Form, c *clients.Live, text, appID string) (login.Grant, *refusal) {
+	grant, err := d.logins.Redeem(ctx, form, login.ID(c.ID()), text, appID)
 	switch {
 	case err == nil:
 		return grant, nil
@@ -146,7 +143,7 @@ func (p *programs) apiLogin(w *observed, r *http.Request, c caller) *refusal {
 	if refused != nil {
 		return refused
 	}
-	grant, refused := p.redeemed(r.Context(), login.Ticket, c.Live, ticket)
+	grant, refused := p.redeemed(r.Context(), login.Ticket, c.Live, ticket, "")
 	if refused != nil {
 		return refused
 	}

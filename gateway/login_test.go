@@ -2,6 +2,7 @@ package gateway_test
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -136,11 +137,14 @@ func (w *world) mustNotLog(private ...string) {
 func TestLoginCode(t *testing.T) {
 	w := newWorld(t, simulator.Options{}, loginAt)
 	shop := w.client(gateway.Client{Name: "shop", Returns: []string{shopOrigin + "/*"}})
-	crm := w.client(gateway.Client{Name: "crm", Returns: []string{crmOrigin + "/back"}})
+	crm := w.client(gateway.Client{Name: "crm", Accounts: []string{appID, otherApp}, Returns: []string{crmOrigin + "/back"}})
 	address := platform.AuthorizeURL(loginOrigin, appID, crmOrigin+"/back", "snsapi_userinfo", "xyz")
 	code := w.arrive(w.browser(), address, crmOrigin).Get("code")
 	if got := w.get(exchange(shop, code)); got.status != http.StatusOK || got.Errcode != 40029 {
 		t.Errorf("with another client's key: %s", got.body)
+	}
+	if got := w.get(strings.Replace(exchange(crm, code), appID, otherApp, 1)); got.Errcode != 40029 { // it uses nothing up
+		t.Errorf("with another account's appid: %s", got.body)
 	}
 	got := w.get(exchange(crm, code))
 	var user struct {
@@ -346,6 +350,99 @@ func TestSites(t *testing.T) {
 	if err := w.clients().SetSites(t.Context(), "shop", []string{"x"}, nil); err == nil {
 		t.Error("anything is taken")
 	}
+}
+
+// TestSharedReturns: a return address belongs to one client of an account. A second client
+// that would share it, or a part of it, is refused by a sentence that names both.
+func TestSharedReturns(t *testing.T) {
+	w := newWorld(t, simulator.Options{}, nil)
+	add := func(name, account string, returns ...string) error {
+		_, err := w.clients().Add(t.Context(), gateway.Client{Name: name, Accounts: []string{account}, Returns: returns})
+		return err
+	}
+	if err := add("shop", appID, shopOrigin+"/*", crmOrigin+"/back"); err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range []struct{ account, address, has string }{
+		{appID, shopOrigin + "/*", shopOrigin + "/*"},
+		{appID, shopOrigin + "/a/*", shopOrigin + "/*"},
+		{appID, shopOrigin, shopOrigin + "/*"},
+		{gateway.AllAccounts, crmOrigin + "/back", crmOrigin + "/back"},
+		{appID, crmOrigin + "/*", crmOrigin + "/back"},
+	} {
+		err := add("second", row.account, "https://other.example/", row.address)
+		var shared *gateway.SharedReturnError
+		if !errors.As(err, &shared) || shared.Client != "second" || shared.Other != "shop" || shared.Others != row.has ||
+			!strings.Contains(err.Error(), "client second: the return address "+row.address) || !strings.Contains(err.Error(), row.has+" of client shop") {
+			t.Errorf("%s: %v", row.address, err)
+		}
+	}
+	for name, address := range map[string]string{"beside": crmOrigin + "/back/", "third": "https://third.example/*"} {
+		if err := add(name, appID, address); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if err := add("elsewhere", otherApp, shopOrigin+"/*"); err != nil { // the appid tells the two apart
+		t.Error(err)
+	}
+	// A change is refused, too, in the admin API, and nothing is written.
+	admin := w.Admin(custody.NewSecret(adminKey), nil)
+	put := func(name, body string) (int, string) {
+		got := call(admin, "PUT", "/clients/"+name+"/sites", body, adminKey)
+		return got.Code, got.Body.String()
+	}
+	before := toJSON(t, w.uses())
+	if code, body := put("third", `{"returns":["https://third.example/*","`+shopOrigin+`/x"]}`); code != http.StatusConflict ||
+		!strings.Contains(body, "client third: the return address "+shopOrigin+"/x overlaps with "+shopOrigin+"/* of client shop") {
+		t.Errorf("%d %s", code, body)
+	}
+	if after := toJSON(t, w.uses()); after != before {
+		t.Errorf("the journal has what was refused: %s", after)
+	}
+	if code, body := put("third", `{"returns":["https://third.example/*","https://third.example/x"]}`); code != http.StatusOK {
+		t.Errorf("its own: %d %s", code, body)
+	}
+	// What two clients shared before they were compared can be kept, and changed.
+	shareStored(t, w, "third", shopOrigin+"/old")
+	if code, body := put("third", `{"returns":["`+shopOrigin+`/old","https://new.example/"]}`); code != http.StatusOK {
+		t.Errorf("an old one: %d %s", code, body)
+	}
+	if err := w.clients().Revoke(t.Context(), "shop"); err != nil {
+		t.Fatal(err)
+	}
+	if err := add("second", appID, shopOrigin+"/*"); err == nil || !strings.Contains(err.Error(), "client third") {
+		t.Errorf("%v", err)
+	}
+	if err := add("second", appID, crmOrigin+"/back"); err != nil {
+		t.Errorf("of a client that is gone: %v", err)
+	}
+}
+
+// shareStored writes a return address into a stored client, as earlier versions did.
+func shareStored(t *testing.T, w *world, name, address string) {
+	t.Helper()
+	ledger := w.store.(store.Ledger)
+	docs, err := ledger.Documents(t.Context(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, doc := range docs {
+		if doc.Kind == "client" && doc.Name == name {
+			doc.Body = []byte(strings.Replace(string(doc.Body), `"returns":[`, `"returns":["`+address+`",`, 1))
+			if _, err := ledger.Put(t.Context(), doc); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+func (w *world) uses() []store.Use {
+	w.t.Helper()
+	uses, err := w.Uses(w.t.Context(), 100)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return uses
 }
 
 // TestGatewaySigns: calls of configured paths are signed and encrypted for programs that know

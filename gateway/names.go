@@ -45,6 +45,10 @@ var (
 	ErrClientExists = clients.ErrClientExists
 )
 
+// SharedReturnError is returned by Clients for a return address that overlaps with another
+// client's.
+type SharedReturnError = clients.SharedReturnError
+
 // NewClients returns the clients of a store in the name of actor, which the journal shows,
 // such as "admin zhang@host".
 func NewClients(ledger store.Ledger, actor string) *Clients { return clients.NewBook(ledger, actor) }

@@ -493,7 +493,7 @@ func theOne(query url.Values, fields map[string]json.RawMessage, names []string)
 	case 1:
 		return found[0], nil
 	default:
-		return "", refuse(codeFormat, "%s stands there several times", names[0])
+		return "", refuse(codeFormat, "%s appears several times", names[0])
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net/url"
 	"os"
@@ -236,6 +237,8 @@ type (
 		Hosts      []string     `yaml:"hosts"`
 		Key        secretSource `yaml:"key"`
 		MetricsKey secretSource `yaml:"metrics_key"`
+
+		without bool // the keys are not needed
 	}
 	loginFile struct {
 		Origin   string `yaml:"origin"`
@@ -314,6 +317,13 @@ func plainly(name string) string {
 	return name
 }
 
+// unsetError is about a variable of the environment.
+type unsetError struct{ name string }
+
+func (e *unsetError) Error() string {
+	return fmt.Sprintf("the environment variable %s is not set", e.name)
+}
+
 func (s secretSource) isZero() bool { return s.literal.IsZero() && s.env == "" && s.file == "" }
 
 // read returns the secret. Relative files are in folder.
@@ -323,7 +333,7 @@ func (s secretSource) read(folder string, env func(string) (string, bool)) (cust
 	case s.env != "":
 		value, _ := env(s.env)
 		if text = strings.TrimSpace(value); text == "" {
-			return custody.Secret{}, fmt.Errorf("the environment variable %s is not set", plainly(s.env))
+			return custody.Secret{}, &unsetError{plainly(s.env)}
 		}
 	case s.file != "":
 		path := s.file
@@ -395,6 +405,11 @@ func readFile(path string) ([]byte, error) {
 type Parts struct {
 	// Secret reports whether the AppSecret of an account is needed. Nil means of none.
 	Secret func(appID string) bool
+
+	// Absent makes it read everything but the secrets that are not needed, and is called for
+	// each secret that is not here: its variable is not set, or its file cannot be read. What
+	// needs that secret is left out; of an account (appID), which stays, it is the AppSecret.
+	Absent func(appID string, err error)
 }
 
 // ReadParts is [ReadSettings] for a command that needs few of its values: keys of the
@@ -417,14 +432,69 @@ func (p *Parts) leave(file *settingsFile) {
 	if p == nil {
 		return
 	}
-	file.Admin, file.Journal = adminFile{}, journalFile{}
+	if p.Absent == nil {
+		file.Admin, file.Journal = adminFile{}, journalFile{}
+	}
 	for i := range file.Accounts {
 		a := &file.Accounts[i]
-		a.Callback, a.Signing = nil, nil
-		if p.Secret == nil || !p.Secret(a.AppID) {
+		needed := p.Secret != nil && p.Secret(a.AppID)
+		if !needed || p.Absent == nil {
+			a.Callback, a.Signing = nil, nil
+		}
+		if !needed {
 			a.Secret, a.without = secretSource{}, true
 		}
 	}
+}
+
+// leaveAbsent takes out of a file what is not here, and tells of it.
+func (p *Parts) leaveAbsent(file *settingsFile, folder string, env func(string) (string, bool), at func(string, error) error) {
+	if p == nil || p.Absent == nil {
+		return
+	}
+	absent := func(appID string, err error) bool {
+		_, unset := errors.AsType[*unsetError](err)
+		found := unset || errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission)
+		if found {
+			p.Absent(appID, err)
+		}
+		return found
+	}
+	admin := Admin{Listen: file.Admin.Listen}
+	if absent("", file.Admin.read(&admin, folder, env, at)) {
+		file.Admin.Key, file.Admin.MetricsKey, file.Admin.without = secretSource{}, secretSource{}, true
+	}
+	if _, err := file.Journal.read(folder, env, at); absent("", err) {
+		file.Journal.Webhook = secretSource{}
+	}
+	for i := range file.Accounts {
+		at := func(field string, err error) error { return at(fmt.Sprintf("$.accounts[%d]%s", i, field), err) }
+		f := &file.Accounts[i]
+		if !f.Secret.isZero() {
+			if _, err := f.Secret.read(folder, env); err != nil && absent(f.AppID, at(".secret", secretError(f.AppID, err))) {
+				f.Secret, f.without = secretSource{}, true
+			}
+		}
+		if f.Callback != nil {
+			_, err := f.Callback.read(folder, env)
+			if field, ok := errors.AsType[*fanout.FieldError](err); ok && absent("", at(".callback"+field.Field, callbackError(f.AppID, field))) {
+				f.Callback = nil
+			}
+		}
+		if f.Signing != nil {
+			if _, err := f.Signing.read(f.AppID, folder, env); err != nil && absent("", at(".signing", fmt.Errorf("%s: %w", plainly(f.AppID), err))) {
+				f.Signing = nil
+			}
+		}
+	}
+}
+
+func secretError(appID string, err error) error {
+	return fmt.Errorf("the secret of %s: %w", plainly(appID), err)
+}
+
+func callbackError(appID string, field *fanout.FieldError) error {
+	return fmt.Errorf("callback of %s: %w", plainly(appID), field.Err)
 }
 
 // ParseSettings reads the content of a configuration file. folder is where its
@@ -442,6 +512,7 @@ func parse(content []byte, folder string, env func(string) (string, bool), parts
 	}
 	parts.leave(&file)
 	at := func(path string, err error) error { return lineError(content, path, err) }
+	parts.leaveAbsent(&file, folder, env, at)
 	s := &Settings{
 		Listen: file.Listen, PlainHTTP: file.PlainHTTP, TLS: TLS(file.TLS), Store: file.Store, APIBase: file.APIBase,
 		Admin: Admin{Listen: file.Admin.Listen, PlainHTTP: file.Admin.PlainHTTP, Hosts: file.Admin.Hosts}, Log: Log{Format: file.Log.Format},
@@ -458,8 +529,8 @@ func parse(content []byte, folder string, env func(string) (string, bool), parts
 	if f := s.Log.Format; f != "" && f != "text" && f != "json" {
 		return nil, at("$.log.format", fmt.Errorf("log.format is %s: it must be text or json", shape.Show(f)))
 	}
-	if _, err := platform.New(platform.Config{Base: s.APIBase}); err != nil {
-		return nil, at("$.api_base", fmt.Errorf("api_base %s", strings.TrimPrefix(err.Error(), "platform: Config.Base ")))
+	if err := platform.CheckBase(s.APIBase); err != nil {
+		return nil, at("$.api_base", fmt.Errorf("api_base %w", err))
 	}
 	for _, f := range []struct{ name, value string }{{"origin", s.Login.Origin}, {"open_base", s.Login.OpenBase}} {
 		if err := weblogin.CheckOrigin(f.value); err != nil && f.value != "" {
@@ -567,7 +638,7 @@ func (f adminFile) read(a *Admin, folder string, env func(string) (string, bool)
 		key    *custody.Secret
 		needed bool
 	}{
-		{"key", f.Key, &a.Key, a.Listen != ""},
+		{"key", f.Key, &a.Key, a.Listen != "" && !f.without},
 		{"metrics_key", f.MetricsKey, &a.MetricsKey, false},
 	} {
 		if k.source.isZero() && !k.needed {
@@ -597,7 +668,7 @@ func readAccounts(files []accountFile, folder string, env func(string) (string, 
 			return nil, err
 		}
 		if seen[a.AppID] {
-			return nil, at(".appid", fmt.Errorf("the account %s stands there twice", a.AppID))
+			return nil, at(".appid", fmt.Errorf("the account %s appears twice", a.AppID))
 		}
 		seen[a.AppID] = true
 		accounts = append(accounts, a)
@@ -627,10 +698,10 @@ func (f accountFile) read(folder string, env func(string) (string, bool), at fun
 	case f.Secret.isZero() && !f.without:
 		return a, at("", fmt.Errorf("the account %s has no secret: its AppSecret is in the console (开发密钥)", plainly(f.AppID)))
 	case secretErr != nil:
-		return a, at(".secret", fmt.Errorf("the secret of %s: %w", plainly(f.AppID), secretErr))
+		return a, at(".secret", secretError(f.AppID, secretErr))
 	}
 	if a.TokenAPI, err = platform.ParseTokenAPI(f.TokenAPI); err != nil {
-		return a, at(".token_api", fmt.Errorf("%s", strings.TrimPrefix(err.Error(), "platform: ")))
+		return a, at(".token_api", named.Plain(err))
 	}
 	if f.Signing != nil {
 		if a.Signing, err = f.Signing.read(a.AppID, folder, env); err != nil {
@@ -641,7 +712,7 @@ func (f accountFile) read(folder string, env func(string) (string, bool), at fun
 		callbackErr = a.Callback.Check(a.AppID)
 	}
 	if field, ok := errors.AsType[*fanout.FieldError](callbackErr); ok {
-		return a, at(".callback"+field.Field, fmt.Errorf("callback of %s: %w", f.AppID, field.Err))
+		return a, at(".callback"+field.Field, callbackError(f.AppID, field))
 	}
 	return a, callbackErr
 }
@@ -686,7 +757,7 @@ func yamlError(err error) error {
 		}
 	}
 	if shape.IsSecret(text) {
-		text = "what stands there is not what was expected, and may be a secret"
+		text = "the value is not what was expected, and may be a secret"
 	}
 	if token := e.GetToken(); token != nil {
 		return fmt.Errorf("line %d: %s", token.Position.Line, text)

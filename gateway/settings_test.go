@@ -95,7 +95,7 @@ func TestSettingsMistakes(t *testing.T) {
 		{"accounts:\n  - appid: wx1\n    secret: " + secret + "\n    secert: " + secret + "\n", `line 4: unknown field "secert"`},
 		{"accounts:\n  - appid: wx1\n", "line 2: the account wx1 has no secret"},
 		{"accounts:\n  - secret: " + secret + "\n", "line 2: the account has no appid"},
-		{"accounts:\n  - {appid: wx1, secret: " + secret + "}\n  - {appid: wx1, secret: " + secret + "}\n", "line 3: the account wx1 stands there twice"},
+		{"accounts:\n  - {appid: wx1, secret: " + secret + "}\n  - {appid: wx1, secret: " + secret + "}\n", "line 3: the account wx1 appears twice"},
 		{"accounts:\n  - appid: wx1\n    secret: {env: NONE}\n", "line 3: the secret of wx1: the environment variable NONE is not set"},
 		{"accounts:\n  - appid: wx1\n    secret: {file: none}\n", "line 3: the secret of wx1: the file of the secret cannot be read"},
 		{"accounts:\n  - appid: wx1\n    secret: \"" + secret + " x\"\n", "line 3: the secret of wx1: the secret holds white space"},

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/internal/named"
 	"github.com/zhongkong-go/zhongkong/internal/shape"
 	"github.com/zhongkong-go/zhongkong/platform"
 )
@@ -61,7 +62,7 @@ func (f *signingFile) read(appID, folder string, env func(string) (string, bool)
 		}
 	}
 	if _, err := platform.NewSigner(*s); err != nil {
-		return nil, fmt.Errorf("signing: %s", strings.TrimPrefix(err.Error(), "platform: "))
+		return nil, fmt.Errorf("signing: %w", named.Plain(err))
 	}
 	return s, nil
 }

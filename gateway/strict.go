@@ -11,7 +11,7 @@ import (
 )
 
 // readJSON reads a body that is one JSON object, and refuses what two programs could
-// read in two ways: a name that stands there twice, in whatever case, and anything
+// read in two ways: a name that appears twice, in whatever case, and anything
 // behind the object. What is nested deeper than anything of ours is refused unread.
 func readJSON(body []byte, into any) error {
 	if err := shallow(body); err != nil {
@@ -33,7 +33,7 @@ func readJSON(body []byte, into any) error {
 		}
 		text, _ := name.(string)
 		if text = strings.ToLower(text); seen[text] {
-			return fmt.Errorf("%.40q stands there twice", text)
+			return fmt.Errorf("%.40q appears twice", text)
 		}
 		seen[text] = true
 		var value json.RawMessage

@@ -4,12 +4,13 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"os"
 	"sync"
 	"time"
+
+	"github.com/zhongkong-go/zhongkong/internal/named"
 )
 
 // tlsLook is how old what is known of the files may be.
@@ -245,18 +246,18 @@ func (f *tlsFiles) read() error {
 	stamps := f.stamp()
 	cert, err := tls.LoadX509KeyPair(f.Cert, f.Key)
 	if err != nil {
-		return fmt.Errorf("gateway: tls.cert %s and tls.key %s: %w", f.Cert, f.Key, err)
+		return named.Errorf("gateway", "tls.cert %s and tls.key %s: %w", f.Cert, f.Key, err)
 	}
 	config := &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{cert}, NextProtos: []string{"h2", "http/1.1"}}
 	if f.ClientCA != "" {
 		content, err := readLimited(f.ClientCA, 1<<20)
 		if err != nil {
-			return fmt.Errorf("gateway: tls.client_ca: %w", err)
+			return named.Errorf("gateway", "tls.client_ca: %w", err)
 		}
 		config.SessionTicketsDisabled = true
 		config.ClientCAs, config.ClientAuth = x509.NewCertPool(), tls.RequireAndVerifyClientCert
 		if !config.ClientCAs.AppendCertsFromPEM(content) {
-			return errors.New("gateway: tls.client_ca " + f.ClientCA + " holds no certificate in PEM")
+			return named.Errorf("gateway", "tls.client_ca %s holds no certificate in PEM", f.ClientCA)
 		}
 	}
 	f.config, f.stamps = config, stamps

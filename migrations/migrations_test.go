@@ -37,7 +37,7 @@ func TestFiles(t *testing.T) {
 		}
 		for _, entry := range entries {
 			if number, _, _ := strings.Cut(entry.Name(), "_"); numbers[number] {
-				t.Errorf("%s: number %s stands there twice", dialect.Name(), number)
+				t.Errorf("%s: number %s appears twice", dialect.Name(), number)
 			} else {
 				numbers[number] = true
 			}

@@ -152,11 +152,34 @@ func once(rt http.RoundTripper) http.RoundTripper {
 	return transport
 }
 
+// BaseError is what is wrong with Config.Base.
+type BaseError struct {
+	Err error // goes on from the name of a field, such as "has no host"
+}
+
+func (e *BaseError) Error() string { return "platform: Config.Base " + e.Err.Error() }
+
+// Unwrap returns Err.
+func (e *BaseError) Unwrap() error { return e.Err }
+
+// CheckBase says what is wrong with a Config.Base as a [BaseError] does, without a name in
+// front: the caller puts that of its own field there.
+func CheckBase(base string) error {
+	if base == "" {
+		return nil
+	}
+	_, err := parseBase(base)
+	if wrong, ok := errors.AsType[*BaseError](err); ok {
+		return wrong.Err
+	}
+	return err
+}
+
 // parseBase says what is wrong without quoting text: a URL may hold a password.
 func parseBase(text string) (*url.URL, error) {
 	base, err := url.Parse(text)
 	if err != nil {
-		return nil, fmt.Errorf("platform: Config.Base is not a URL: %w", withoutURL(err))
+		return nil, &BaseError{fmt.Errorf("is not a URL: %w", withoutURL(err))}
 	}
 	base.Scheme, base.Host = strings.ToLower(base.Scheme), strings.ToLower(base.Host)
 	base.Path = strings.TrimRight(base.Path, "/")
@@ -181,7 +204,7 @@ func parseBase(text string) (*url.URL, error) {
 	default:
 		return base, nil
 	}
-	return nil, fmt.Errorf("platform: Config.Base %w", err)
+	return nil, &BaseError{err}
 }
 
 // climbs reports whether a decoded path leaves where it starts.

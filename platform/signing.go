@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/internal/named"
 )
 
 // Signing are an account's keys for signed and encrypted API calls (服务端 API 签名加密), as
@@ -94,28 +95,28 @@ func NewSigner(s Signing) (*Signer, error) {
 	signer := &Signer{appID: s.AppID, serial: s.SymmetricSerial, certificates: map[string]*rsa.PublicKey{}, paths: slices.Clone(s.Paths)}
 	switch {
 	case s.AppID == "":
-		return nil, errors.New("platform: Signing.AppID is empty")
+		return nil, named.Errorf("platform", "Signing.AppID is empty")
 	case s.SymmetricSerial == "":
-		return nil, errors.New("platform: Signing.SymmetricSerial is empty: it is the number that the console shows with the symmetric key")
+		return nil, named.Errorf("platform", "Signing.SymmetricSerial is empty: it is the number that the console shows with the symmetric key")
 	case len(s.Certificates) == 0:
-		return nil, errors.New("platform: Signing.Certificates is empty: download WeChat's certificate from the console")
+		return nil, named.Errorf("platform", "Signing.Certificates is empty: download WeChat's certificate from the console")
 	}
 	for _, path := range s.Paths {
 		if !strings.HasPrefix(path, "/") || strings.ContainsAny(path, "?#* ") {
-			return nil, fmt.Errorf("platform: Signing.Paths has %q: it must be the path of an API, such as /wxa/getuserriskrank", path)
+			return nil, named.Errorf("platform", "Signing.Paths has %q: it must be the path of an API, such as /wxa/getuserriskrank", path)
 		}
 	}
 	var err error
 	if signer.aead, err = symmetric(s.SymmetricKey); err != nil {
-		return nil, fmt.Errorf("platform: Signing.SymmetricKey %w", err)
+		return nil, named.Errorf("platform", "Signing.SymmetricKey %w", err)
 	}
 	if signer.key, err = parsePrivateKey(s.PrivateKey.Reveal()); err != nil {
-		return nil, fmt.Errorf("platform: Signing.PrivateKey %w", err)
+		return nil, named.Errorf("platform", "Signing.PrivateKey %w", err)
 	}
 	for serial, text := range s.Certificates {
 		key, expires, err := parseCertificate(text)
 		if err != nil {
-			return nil, fmt.Errorf("platform: Signing.Certificates[%q] %w", serial, err)
+			return nil, named.Errorf("platform", "Signing.Certificates[%q] %w", serial, err)
 		}
 		signer.certificates[serial] = key
 		if signer.expires.IsZero() || !expires.IsZero() && expires.After(signer.expires) {
@@ -224,15 +225,25 @@ func (s *Signer) seal(path string, timestamp int64, iv, plain []byte) ([]byte, e
 
 func encode(b []byte) string { return base64.StdEncoding.EncodeToString(b) }
 
+// decode reads base64 that is written as encode writes it: of a signature, too, no bit may
+// differ.
+func decode(text string) ([]byte, error) {
+	raw, err := base64.StdEncoding.Strict().DecodeString(text)
+	if err == nil && encode(raw) != text { // with a line end in it
+		err = base64.CorruptInputError(0)
+	}
+	return raw, err
+}
+
 // unseal decrypts a body.
 func (s *Signer) unseal(path string, timestamp int64, body []byte) ([]byte, error) {
 	var e envelope
 	if err := json.Unmarshal(body, &e); err != nil {
 		return nil, err
 	}
-	iv, errIV := base64.StdEncoding.DecodeString(e.IV)
-	data, errData := base64.StdEncoding.DecodeString(e.Data)
-	tag, errTag := base64.StdEncoding.DecodeString(e.Tag)
+	iv, errIV := decode(e.IV)
+	data, errData := decode(e.Data)
+	tag, errTag := decode(e.Tag)
 	if err := errors.Join(errIV, errData, errTag); err != nil {
 		return nil, err
 	}
@@ -252,7 +263,7 @@ func (s *Signer) sign(path string, timestamp int64, body []byte) (string, error)
 }
 
 func (s *Signer) verify(key *rsa.PublicKey, path string, timestamp int64, body []byte, signature string) bool {
-	raw, err := base64.StdEncoding.DecodeString(signature)
+	raw, err := decode(signature)
 	sum := sha256.Sum256(s.payload(path, timestamp, body))
 	return err == nil && rsa.VerifyPSS(key, crypto.SHA256, sum[:], raw, pss) == nil
 }
@@ -325,7 +336,7 @@ func (s *Signer) plaintext(req *http.Request, body []byte, timestamp int64) (pla
 	}
 	for name, values := range query {
 		if _, there := given[name]; there || len(values) > 1 {
-			return nil, "a parameter is there twice, in the query or the body: " + shorten(clean(name, nil), 64)
+			return nil, "a parameter appears twice, in the query or the body: " + shorten(clean(name, nil), 64)
 		}
 		if name == tokenParameter {
 			continue

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/internal/test/tier"
 )
 
 // WeChat's published sample of a signed call.
@@ -212,6 +213,60 @@ func TestSigningAnswerVector(t *testing.T) {
 		time.Sleep(5 * time.Minute)
 		if _, reason := s.open(vectorPath, vectorHeader(), []byte(vectorAnswerBody)); !strings.Contains(reason, "5 minutes old") {
 			t.Errorf("5 minutes later: %q", reason)
+		}
+	})
+}
+
+// eachBit calls try with each text that differs from text in one bit.
+func eachBit(text string, try func(changed string)) {
+	for i := range len(text) * 8 {
+		b := []byte(text)
+		b[i/8] ^= 1 << (i % 8)
+		try(string(b))
+	}
+}
+
+// TestSigningEveryBit: the samples with any single bit changed, in body, header or path, are
+// refused, also where base64 has bits that decode to nothing.
+func TestSigningEveryBit(t *testing.T) {
+	tier.Unraced(t)
+	s := vectorSigner(t)
+	key, _, err := parseCertificate(publicPEM(t, vectorAppPublic))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request := func(what, path, timestamp, body, signature string) {
+		at, err := strconv.ParseInt(timestamp, 10, 64)
+		if err == nil && s.verify(key, path, at, []byte(body), signature) {
+			t.Errorf("a request with a bit of its %s changed is verified", what)
+		}
+	}
+	at := strconv.Itoa(vectorRequest)
+	eachBit(vectorPath, func(changed string) { request("path", changed, at, vectorBody, vectorSignature) })
+	eachBit(at, func(changed string) { request("timestamp", vectorPath, changed, vectorBody, vectorSignature) })
+	eachBit(vectorBody, func(changed string) { request("body", vectorPath, at, changed, vectorSignature) })
+	eachBit(vectorSignature, func(changed string) { request("signature", vectorPath, at, vectorBody, changed) })
+	for _, changed := range []string{vectorSignature + "\n", "\r\n" + vectorSignature, vectorSignature + "="} {
+		request("signature", vectorPath, at, vectorBody, changed)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(time.Until(time.Unix(vectorAnswer+1, 0)))
+		answer := func(what, path, body string, header http.Header) {
+			if plain, reason := s.open(path, header, []byte(body)); reason == "" || plain != nil {
+				t.Errorf("an answer with a bit of its %s changed is opened: %s", what, plain)
+			}
+		}
+		eachBit(vectorPath, func(changed string) { answer("path", changed, vectorAnswerBody, vectorHeader()) })
+		eachBit(vectorAnswerBody, func(changed string) { answer("body", vectorPath, changed, vectorHeader()) })
+		for _, name := range []string{appIDHeader, timestampHeader, serialHeader, signatureHeader} {
+			eachBit(vectorHeader().Get(name), func(changed string) {
+				header := vectorHeader()
+				header.Set(name, changed)
+				answer(name, vectorPath, vectorAnswerBody, header)
+			})
+		}
+		if plain, reason := s.open(vectorPath, vectorHeader(), []byte(vectorAnswerBody)); string(plain) != vectorAnswerPlain {
+			t.Errorf("unchanged: %s, %s", plain, reason)
 		}
 	})
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/internal/named"
 	"github.com/zhongkong-go/zhongkong/internal/shape"
 	"github.com/zhongkong-go/zhongkong/platform/errcode"
 )
@@ -48,7 +49,7 @@ func ParseTokenAPI(text string) (TokenAPI, error) {
 	case Stable, Classic:
 		return api, nil
 	default:
-		return "", fmt.Errorf(`platform: there is no token API %s: it is "stable" or "classic"`, shape.Show(text))
+		return "", named.Errorf("platform", `there is no token API %s: it is "stable" or "classic"`, shape.Show(text))
 	}
 }
 

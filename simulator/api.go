@@ -271,7 +271,7 @@ func decode(body []byte, into any) error {
 		return err
 	}
 	if repeats(body) {
-		return errors.New("a field is there twice")
+		return errors.New("a field appears twice")
 	}
 	maps.DeleteFunc(fields, func(name string, _ json.RawMessage) bool { return name != strings.ToLower(name) })
 	body, err := json.Marshal(fields)

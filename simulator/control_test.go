@@ -152,7 +152,7 @@ func TestNewNamesTheOption(t *testing.T) {
 		`"1.2.3.4:80" is neither an IP nor`:          with(func(a *simulator.Account) { a.Whitelist = []string{"1.2.3.4:80"} }),
 		"only a mini program may use this form":      with(func(a *simulator.Account) { a.Whitelist = []string{"1.2.3.*"} }),
 		"11 entries, but a mini program has at most": with(func(a *simulator.Account) { a.Kind, a.Whitelist = simulator.MiniProgram, make([]string, 11) }),
-		appid + " stands there twice":                {Accounts: append(one(), one()...)},
+		appid + " appears twice":                     {Accounts: append(one(), one()...)},
 	} {
 		if _, err := simulator.New(o); err == nil || !strings.HasPrefix(err.Error(), "simulator: Options.") ||
 			!strings.Contains(err.Error(), want) {

@@ -127,6 +127,15 @@ func MakeUpSigning(paths ...string) (MadeUpSigning, error) {
 	return MadeUpSigning{s, inPEM("RSA PRIVATE KEY", x509.MarshalPKCS1PrivateKey(app)), inPEM("PUBLIC KEY", ownPublic)}, nil
 }
 
+// strictly reads base64 that is written in the one way in which it can be.
+func strictly(text string) ([]byte, error) {
+	raw, err := base64.StdEncoding.Strict().DecodeString(text)
+	if err == nil && base64.StdEncoding.EncodeToString(raw) != text { // with a line end in it
+		err = base64.CorruptInputError(0)
+	}
+	return raw, err
+}
+
 // sealedBody is an encrypted body, all in standard base64.
 type sealedBody struct {
 	IV   string `json:"iv"`
@@ -176,7 +185,7 @@ func (c *call) openSigned() (keys *signingKeys, errcode int) {
 	if age := c.sim.wall().Sub(time.Unix(seconds, 0)); err != nil || age > signedPatience || age < -signedPatience {
 		return nil, signedTimeWrong
 	}
-	raw, err := base64.StdEncoding.DecodeString(signature)
+	raw, err := strictly(signature)
 	if err != nil || rsa.VerifyPSS(keys.app, crypto.SHA256, signedSum(path, appid, timestamp, c.body), raw, signedPSS) != nil {
 		return nil, signedSignatureWrong
 	}
@@ -218,9 +227,9 @@ func (k *signingKeys) open(body, additional []byte) []byte {
 	if json.Unmarshal(body, &in) != nil {
 		return nil
 	}
-	iv, ivErr := base64.StdEncoding.DecodeString(in.IV)
-	data, dataErr := base64.StdEncoding.DecodeString(in.Data)
-	tag, tagErr := base64.StdEncoding.DecodeString(in.Tag)
+	iv, ivErr := strictly(in.IV)
+	data, dataErr := strictly(in.Data)
+	tag, tagErr := strictly(in.Tag)
 	if errors.Join(ivErr, dataErr, tagErr) != nil || len(iv) != k.aead.NonceSize() || len(tag) != k.aead.Overhead() {
 		return nil
 	}

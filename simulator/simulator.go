@@ -3,6 +3,7 @@ package simulator
 import (
 	"crypto/rand"
 	"encoding/binary"
+	"fmt"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -171,7 +172,7 @@ func New(options Options) (*Simulator, error) {
 			return nil, named.Errorf("simulator", "Options.Accounts: %w", err)
 		}
 		if s.accounts[conf.AppID] != nil {
-			return nil, named.Errorf("simulator", "Options.Accounts: %s stands there twice", conf.AppID)
+			return nil, named.Errorf("simulator", "Options.Accounts: %w", fmt.Errorf("%s appears twice", conf.AppID))
 		}
 		a := newAccount(s, conf, list)
 		s.accounts[conf.AppID] = a

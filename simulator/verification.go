@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+
+	"github.com/zhongkong-go/zhongkong/internal/named"
 )
 
 // Verify asks an app for the echostr, as the console does when its address is
@@ -11,7 +13,7 @@ import (
 // in plain text in every mode; of the attacks only WrongSignature can be chosen.
 func (s *Simulator) Verify(ctx context.Context, p Push) (Result, error) {
 	if p.Attack != "" && p.Attack != WrongSignature {
-		return Result{}, fmt.Errorf("simulator: a verification knows the attack %s alone", WrongSignature)
+		return Result{}, named.Errorf("simulator", "a verification knows the attack %s alone", WrongSignature)
 	}
 	p.Message, p.Mode, p.Format = Text(""), Plain, XML
 	out, err := s.settle(p)

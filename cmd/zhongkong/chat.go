@@ -80,6 +80,10 @@ func say(ctx context.Context, t *terminal, wx *simulator.Simulator, line string)
 	case "verify":
 		res, err = wx.Verify(ctx, simulator.Push{})
 	default:
+		if !isSample(name) {
+			t.say("%s %s", t.red("✗"), t.T("there is no message %q; /list shows them all", name))
+			return
+		}
 		var m simulator.Message
 		if m, err = simulator.Compose(name, value, nil); err == nil {
 			res, err = wx.Push(ctx, "", m)
@@ -88,7 +92,7 @@ func say(ctx context.Context, t *terminal, wx *simulator.Simulator, line string)
 	switch {
 	case ctx.Err() != nil:
 	case err != nil:
-		t.say("%s %s", t.red("✗"), strings.Replace(hint(err), "zhongkong push list", "/list", 1))
+		t.say("%s %v", t.red("✗"), named.Plain(err))
 	default:
 		showVerdict(t, res)
 	}

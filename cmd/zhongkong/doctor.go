@@ -24,7 +24,7 @@ type doctorCmd struct {
 // doctorAllCmd looks at everything.
 type doctorAllCmd struct {
 	Config      string        `help:"The gateway's configuration. Without it, the account is the environment's, as for zhongkong token: WECHAT_APPID, WECHAT_APPSECRET, WECHAT_TOKEN_API, WECHAT_API_BASE, ZHONGKONG_STORE, ZHONGKONG_SEAL_KEY; or ZHONGKONG_GATEWAY and ZHONGKONG_GATEWAY_KEY." placeholder:"FILE" short:"c"`
-	Account     []string      `help:"Look at this account of the configuration alone, and need no secret of others. May be repeated." placeholder:"APPID"`
+	Account     []string      `help:"Look at this account of the configuration alone. May be repeated." placeholder:"APPID"`
 	CallbackURL []string      `name:"callback-url" help:"An address that WeChat pushes to: asked for the handshake, and sent a message \"ping\" in the mode of WECHAT_AES_KEY. Needs WECHAT_TOKEN. May be repeated." placeholder:"URL"`
 	Fetch       bool          `help:"Fetch a token through the store where none lives. With WECHAT_TOKEN_API=classic this ends one that programs without this store use."`
 	Wait        time.Duration `help:"How long to wait for each answer; a fetch in programs takes 8s at most." default:"8s"`
@@ -72,6 +72,9 @@ func (c *doctorAllCmd) Run(ctx context.Context, t *terminal) error {
 		each = nil
 	}
 	chart.several = len(options.Accounts) > 1
+	if !c.JSON {
+		chart.head()
+	}
 	report := doctor.Run(ctx, *options, each)
 	if ctx.Err() != nil {
 		return fmt.Errorf("given up")
@@ -152,11 +155,16 @@ func (c *doctorAllCmd) choose(o *doctor.Options) error {
 // fromFile takes what zhongkong serve would.
 func (c *doctorAllCmd) fromFile(t *terminal, o *doctor.Options) (err error) {
 	o.File = c.Config
-	if len(c.Account) > 0 { // the others' secrets need not be there
-		o.Settings, err = gateway.ReadParts(c.Config, gateway.Parts{Secret: func(appID string) bool { return slices.Contains(c.Account, appID) }})
-	} else {
-		o.Settings, err = gateway.ReadSettings(c.Config)
-	}
+	without := map[string]bool{} // accounts whose AppSecret is not here
+	o.Settings, err = gateway.ReadParts(c.Config, gateway.Parts{
+		Secret: func(appID string) bool { return len(c.Account) == 0 || slices.Contains(c.Account, appID) },
+		Absent: func(appID string, err error) {
+			o.Absent = append(o.Absent, doctor.Absent{Account: appID, Err: err})
+			if appID != "" {
+				without[appID] = true
+			}
+		},
+	})
 	if err != nil {
 		return named.Plain(err)
 	}
@@ -166,11 +174,19 @@ func (c *doctorAllCmd) fromFile(t *terminal, o *doctor.Options) (err error) {
 	if o.StoreURL = o.Settings.Store; o.StoreURL == "" {
 		o.StoreURL = storeOf(t.env)
 	}
+	for _, a := range o.Absent { // of the accounts that are asked for, or of all there are
+		if a.Account != "" && (len(c.Account) > 0 || len(without) == len(o.Settings.Accounts)) {
+			return fmt.Errorf("%s: %w", c.Config, a.Err)
+		}
+	}
 	o.Base = o.Settings.APIBase
 	if o.SealKeys, err = environ.SealKeys(func(name string) string { value, _ := t.env(name); return value }); err != nil {
 		return err
 	}
 	for _, a := range o.Settings.Accounts {
+		if without[a.AppID] {
+			continue
+		}
 		o.Accounts = append(o.Accounts, doctor.Account{AppID: a.AppID, Secret: a.Secret, TokenAPI: a.TokenAPI, Daily: a.DailyFetches})
 	}
 	return nil

@@ -8,6 +8,7 @@ import (
 
 	"github.com/zhongkong-go/zhongkong/cmd/zhongkong/internal/doctor"
 	"github.com/zhongkong-go/zhongkong/internal/lang"
+	"github.com/zhongkong-go/zhongkong/internal/named"
 	"github.com/zhongkong-go/zhongkong/simulator"
 )
 
@@ -47,7 +48,7 @@ func (c *doctorCallbackCmd) Run(ctx context.Context, t *terminal) error {
 	account := wx.Accounts()[0]
 	steps := c.steps(wx, account)
 	if _, err := wx.NewRequest(ctx, steps[0].push); err != nil { // before anything is said or sent
-		return mistake("%s", hint(err))
+		return mistake("%s", named.Plain(err))
 	}
 	mode := "safe or compatible mode"
 	if account.AESKey == "" {
@@ -60,7 +61,7 @@ func (c *doctorCallbackCmd) Run(ctx context.Context, t *terminal) error {
 		case ctx.Err() != nil:
 			return errors.New("given up")
 		case err != nil:
-			return mistake("%s", hint(err))
+			return mistake("%s", named.Plain(err))
 		case result.OK():
 			t.say("%s %s %s", t.tick(true), t.bold(s.name)+":", printable(result.Reason))
 			continue

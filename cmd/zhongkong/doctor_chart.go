@@ -40,6 +40,19 @@ func (c *chart) name(check string) string {
 	return check
 }
 
+// head says what the columns are.
+func (c *chart) head() {
+	c.t.say("  %s", c.t.dim(pad(c.t.T("CHECK"), c.label())+c.t.T("FOUND")))
+}
+
+// label is how wide the names of checks are.
+func (c *chart) label() int {
+	if c.t.lang == lang.Chinese {
+		return 10
+	}
+	return 14
+}
+
 // line shows a finding.
 func (c *chart) line(f doctor.Finding) {
 	if c.several && f.Account != "" && f.Account != c.account {
@@ -49,10 +62,7 @@ func (c *chart) line(f doctor.Finding) {
 	mark := map[doctor.State]string{
 		doctor.OK: c.t.green("✓"), doctor.Warning: c.t.yellow("!"), doctor.Problem: c.t.red("✗"), doctor.Skipped: c.t.dim("–"),
 	}[f.State]
-	label := pad(c.name(f.Check), 14)
-	if c.t.lang == lang.Chinese {
-		label = pad(c.name(f.Check), 10)
-	}
+	label := pad(c.name(f.Check), c.label())
 	indent := 2 + width(label)
 	found := c.wrap(f.Found.In(c.t.lang), indent)
 	took := ""

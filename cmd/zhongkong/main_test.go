@@ -216,7 +216,7 @@ func TestMistakes(t *testing.T) {
 		{"simulate --account WECHAT --app http://127.0.0.1:3100/ --log " + log, with("WECHAT_TOKEN", ""), "WECHAT_TOKEN is not set"},
 		{"simulate --account WECHAT --log " + log, with("WECHAT_KIND", "robot"), `WECHAT_KIND: "robot" is no kind of account`},
 		{"simulate --account WECHAT --log " + log, with("WECHAT_WHITELIST", "127.0.0.1, x"), `"x" is neither an IP nor a CIDR`},
-		{"simulate --account WECHAT --account WECHAT --log " + log, account, "stands there twice"},
+		{"simulate --account WECHAT --account WECHAT --log " + log, account, "appears twice"},
 		{"simulate --account " + broken + " --log " + log, account, "broken.env: line 2 is no NAME=value"},
 		{"simulate --account " + twice + " --log " + log, account, "twice.env: line 2 has A_APPID a second time"},
 		{"simulate --account " + empty + " --log " + log, account, "the file has no line WECHAT_APPID=…"},

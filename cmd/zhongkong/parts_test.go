@@ -5,10 +5,12 @@ import (
 	"encoding/pem"
 	"io"
 	"log"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -84,13 +86,52 @@ func TestDoctorNeedsOneAccount(t *testing.T) {
 	s := newShop(t, "stable")
 	file := s.configured("")
 	s.env = map[string]string{"ZHONGKONG_SEAL_KEY": sealKey}
-	if code, out, errs := started(t.Context(), s.env, "doctor", "--config", file); code != exitMistake || !strings.Contains(out+errs, "NO_ADMIN_KEY") {
-		t.Errorf("all accounts: exit code %d\n%s%s", code, out, errs)
+	all := s.examine("--config " + file) // what can be looked at is, and what is not here is told
+	var absent []string
+	for _, c := range all.Checks {
+		switch {
+		case c.Cause == "secret_absent":
+			absent = append(absent, c.Account+" "+c.Found)
+		case c.Account != "" && c.Account != tokenAppID, c.Check == "credentials" && c.State != "ok":
+			t.Errorf("all accounts: %+v", c)
+		}
 	}
+	want := []string{
+		" line 3: admin.key: the environment variable NO_ADMIN_KEY is not set",
+		"wxfedcba9876543210 line 6: the secret of wxfedcba9876543210: the environment variable NO_SECRET is not set",
+		" line 6: callback of wxfedcba9876543210: the environment variable NO_TOKEN is not set",
+	}
+	if !slices.Equal(absent, want) {
+		t.Errorf("absent: %q", absent)
+	}
+	for _, args := range []string{"--account wxfedcba9876543210", "--account " + tokenAppID + " --account wxfedcba9876543210"} {
+		code, out, errs := started(t.Context(), s.env, append([]string{"doctor", "--config", file}, strings.Fields(args)...)...)
+		if code != exitMistake || !strings.Contains(out+errs, "NO_SECRET is not set") {
+			t.Errorf("%s: exit code %d\n%s%s", args, code, out, errs)
+		}
+	}
+	broken := s.configured("listen: [1]\n") // what is wrong is wrong
+	if code, out, errs := started(t.Context(), s.env, "doctor", "--config", broken); code != exitMistake || !strings.Contains(out+errs, "line 1") {
+		t.Errorf("a broken file: exit code %d\n%s%s", code, out, errs)
+	}
+	file = s.configured("")
 	d := s.examine("--config " + file + " --account " + tokenAppID)
 	for _, c := range d.Checks {
 		if c.Account != "" && c.Account != tokenAppID || c.Cause == "unreadable" || c.Check == "credentials" && c.State != "ok" {
 			t.Errorf("%+v", c)
+		}
+	}
+}
+
+// TestDoctorHeading: people see what the doctor's columns are, in their language.
+func TestDoctorHeading(t *testing.T) {
+	t.Parallel()
+	s := newShop(t, "stable")
+	for language, heading := range map[string]string{"en": "  CHECK         FOUND\n✓ configuration", "zh": "  检查项    结果\n✓ 配置"} {
+		env := maps.Clone(s.env)
+		env["ZHONGKONG_LANG"] = language
+		if _, out, _ := started(t.Context(), env, "doctor"); !strings.HasPrefix(out, heading) {
+			t.Errorf("%s: %q", language, out[:min(len(out), 100)])
 		}
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/zhongkong-go/zhongkong/internal/named"
 	"github.com/zhongkong-go/zhongkong/simulator"
 )
 
@@ -75,14 +76,17 @@ func (c *pushCmd) Run(ctx context.Context, t *terminal) error {
 		if err != nil {
 			return err
 		}
+		if !isSample(c.Type) {
+			return mistake("there is no message %q; zhongkong push list shows them all", c.Type)
+		}
 		m, err := simulator.Compose(c.Type, value, c.Set)
 		if err != nil {
-			return mistake("%s", hint(err))
+			return mistake("%s", named.Plain(err))
 		}
 		p.Message = m.By(c.From)
 	}
 	if _, err := wx.NewRequest(ctx, p); err != nil { // before anything is said or sent
-		return mistake("%s", hint(err))
+		return mistake("%s", named.Plain(err))
 	}
 	t.say("%s %s", t.bold("→ "+c.Type), t.dim(t.T("to %s", c.To)))
 	if c.Type != "verify" && p.Attack == "" {
@@ -93,7 +97,7 @@ func (c *pushCmd) Run(ctx context.Context, t *terminal) error {
 	case ctx.Err() != nil:
 		return errors.New("given up")
 	case err != nil:
-		return mistake("%s", hint(err))
+		return mistake("%s", named.Plain(err))
 	}
 	showResult(t, res, c.Verbose)
 	if !res.OK() {
@@ -154,14 +158,10 @@ func (c *pushCmd) value() (string, error) {
 	return strings.TrimRight(string(content), "\r\n"), nil // an editor's last line
 }
 
-// hint makes a package's error a command line's.
-func hint(err error) string {
-	text := strings.TrimPrefix(err.Error(), "simulator: ")
-	if strings.HasPrefix(text, "there is no message") {
-		text, _, _ = strings.Cut(text, ";")
-		return text + "; zhongkong push list shows them all"
-	}
-	return text
+// isSample reports whether there is a message of that name.
+func isSample(name string) bool {
+	_, found := simulator.SampleOf(name)
+	return found || name == "event" || name == "raw"
 }
 
 func (c *pushCmd) simulator(t *terminal) (*simulator.Simulator, error) {
@@ -184,7 +184,10 @@ func (c *pushCmd) simulator(t *terminal) (*simulator.Simulator, error) {
 	}
 	wx, err := simulator.New(simulator.Options{Accounts: []simulator.Account{account}, Patience: c.Wait, Events: -1})
 	if err != nil {
-		return nil, mistake("%s", strings.TrimPrefix(err.Error(), "simulator: Options.Accounts: "))
+		if field := errors.Unwrap(named.Plain(err)); field != nil { // there are no Options here
+			err = field
+		}
+		return nil, mistake("%s", named.Plain(err))
 	}
 	return wx, nil
 }

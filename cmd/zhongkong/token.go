@@ -154,7 +154,7 @@ func (f accountFlags) open(ctx context.Context, t *terminal, look bool) (_ *cust
 		return nil, err
 	}
 	if c.store, err = open.Open(ctx, address, open.Options{Logger: c.cfg.Logger, NoMigrate: look}); err != nil {
-		return nil, mistake("ZHONGKONG_STORE: %s", strings.TrimPrefix(err.Error(), "zhongkong: "))
+		return nil, mistake("ZHONGKONG_STORE: %s", named.Plain(err).Error())
 	}
 	return c, nil
 }
@@ -169,7 +169,7 @@ func placeOf(address string, mustExist bool) (string, error) {
 	case "sqlite":
 		path, err := sqlite.ParseURL(address)
 		if err != nil {
-			return "", mistake("ZHONGKONG_STORE: %s", strings.TrimPrefix(err.Error(), "zhongkong: "))
+			return "", mistake("ZHONGKONG_STORE: %s", named.Plain(err).Error())
 		}
 		if path, err = filepath.Abs(path); err != nil {
 			return "", err
@@ -217,7 +217,7 @@ func failure(ctx context.Context, err error) error {
 	var none *custody.Error
 	switch {
 	case errors.As(err, &none):
-		text := strings.TrimPrefix(err.Error(), "zhongkong: ")
+		text := named.Plain(err).Error()
 		if none.Code != 0 {
 			text += fmt.Sprintf("\nzhongkong explain %d says more, also in Chinese", none.Code)
 		}

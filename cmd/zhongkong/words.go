@@ -74,7 +74,7 @@ var helpWords = lang.Words{ //nolint:gosec // words about secrets, and none amon
 
 	// doctor.
 	"The gateway's configuration. Without it, the account is the environment's, as for zhongkong token: WECHAT_APPID, WECHAT_APPSECRET, WECHAT_TOKEN_API, WECHAT_API_BASE, ZHONGKONG_STORE, ZHONGKONG_SEAL_KEY; or ZHONGKONG_GATEWAY and ZHONGKONG_GATEWAY_KEY.": "网关的配置文件。不指定则与 zhongkong token 相同，从环境变量读取账号：WECHAT_APPID、WECHAT_APPSECRET、WECHAT_TOKEN_API、WECHAT_API_BASE、ZHONGKONG_STORE、ZHONGKONG_SEAL_KEY；或 ZHONGKONG_GATEWAY 和 ZHONGKONG_GATEWAY_KEY。",
-	"Look at this account of the configuration alone, and need no secret of others. May be repeated.":                                                            "只检查配置中的这个账号。可重复。",
+	"Look at this account of the configuration alone. May be repeated.":                                                                                          "只检查配置中的这个账号。可重复。",
 	"An address that WeChat pushes to: asked for the handshake, and sent a message \"ping\" in the mode of WECHAT_AES_KEY. Needs WECHAT_TOKEN. May be repeated.": "微信推送的目标地址：会进行 URL 验证，并按 WECHAT_AES_KEY 对应的模式推送一条 \"ping\"。需要 WECHAT_TOKEN。可重复。",
 	"Fetch a token through the store where none lives. With WECHAT_TOKEN_API=classic this ends one that programs without this store use.":                        "没有有效的 token 时，经由存储获取一个。如果 WECHAT_TOKEN_API=classic，会使不使用该存储的程序手中的 token 失效。",
 	"How long to wait for each answer; a fetch in programs takes 8s at most.":                                                                                    "等待每次应答的时间；程序中一次获取最多 8s。",
@@ -270,7 +270,8 @@ var chinese = lang.Words{ //nolint:gosec // words about secrets, and none among 
 	"verify knows the attack %s alone":                                                       "verify 只支持 %s 这一种伪造",
 	"raw needs a file with the message: zhongkong push raw order.xml":                        "raw 需要一个包含消息的文件：zhongkong push raw order.xml",
 	"the message cannot be read: %s":                                                         "无法读取消息：%s",
-	"%s; zhongkong push list shows them all":                                                 "%s；zhongkong push list 可列出全部",
+	"there is no message %q; zhongkong push list shows them all":                             "没有 %s 这种消息；zhongkong push list 可列出全部",
+	"there is no message %q; /list shows them all":                                           "没有 %s 这种消息；/list 可列出全部",
 	"--to is missing: give your app's callback address, such as --to http://127.0.0.1:3100/": "缺少 --to：请填写应用的回调地址，例如 --to http://127.0.0.1:3100/",
 	"TYPE                          VALUE          WHAT IT IS":                                "TYPE                          VALUE          说明",
 	"to %s":                   "推送到 %s",
@@ -403,7 +404,7 @@ var chinese = lang.Words{ //nolint:gosec // words about secrets, and none among 
 
 	// client.
 	"EVENT": "事件", "DETAIL": "说明",
-	"NAME": "名称", "ACCOUNTS": "账号", "PATHS": "路径", "CALLS": "限速", "ENDS": "到期", "all": "不限", "any": "不限", "gateway's": "网关签发", "real": "真实", "never": "不到期",
+	"NAME": "名称", "CHECK": "检查项", "FOUND": "结果", "ACCOUNTS": "账号", "PATHS": "路径", "CALLS": "限速", "ENDS": "到期", "all": "不限", "any": "不限", "gateway's": "网关签发", "real": "真实", "never": "不到期",
 	"name sites or take them away: not both at once":                     "设置站点和去掉站点不能同时进行",
 	"say what changes: --return, --origin, --no-returns or --no-origins": "请指明改动：--return、--origin、--no-returns 或 --no-origins",
 	"%s has other sites. Gateways that run know within five seconds.":    "%s 的站点已更改。运行中的网关五秒内生效。",

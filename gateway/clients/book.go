@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/internal/named"
+	"github.com/zhongkong-go/zhongkong/internal/weblogin"
 	"github.com/zhongkong-go/zhongkong/store"
 )
 
@@ -41,14 +43,18 @@ type Book struct {
 func NewBook(ledger store.Ledger, actor string) *Book { return &Book{ledger, actor} }
 
 // Add adds a client and returns its key, which is shown this once: the store has
-// a hash of it. It returns ErrClientExists for a name that is taken.
+// a hash of it. It returns ErrClientExists for a name that is taken, and a
+// [*SharedReturnError] for a return address that overlaps with another client's.
 func (b *Book) Add(ctx context.Context, client Client) (custody.Secret, error) {
 	client.Created = time.Now().UTC().Truncate(time.Second)
 	if err := client.Check(); err != nil {
 		return custody.Secret{}, err
 	}
 	if !client.Ends.IsZero() && !client.Ends.After(client.Created) {
-		return custody.Secret{}, fmt.Errorf("gateway: client %s would end at %s, which is over", client.Name, client.Ends.Format(time.RFC3339))
+		return custody.Secret{}, named.Errorf("gateway", "client %s would end at %s, which is over", client.Name, client.Ends.Format(time.RFC3339))
+	}
+	if err := b.checkShared(ctx, client, client.Returns); err != nil {
+		return custody.Secret{}, err
 	}
 	if err := b.note(ctx, "add client", client.Name, "accounts "+strings.Join(client.Accounts, " ")); err != nil {
 		return custody.Secret{}, err
@@ -59,7 +65,7 @@ func (b *Book) Add(ctx context.Context, client Client) (custody.Secret, error) {
 		Client: client, ID: hex.EncodeToString(id[:]), Keys: []storedKey{{Hash: hex.EncodeToString(hash[:])}},
 	})
 	if errors.Is(err, store.ErrConflict) {
-		return custody.Secret{}, fmt.Errorf("%w: %s", ErrClientExists, client.Name)
+		return custody.Secret{}, named.Errorf("gateway", "%w: %s", ErrClientExists, client.Name)
 	}
 	if err != nil {
 		return custody.Secret{}, err
@@ -71,7 +77,7 @@ func (b *Book) Add(ctx context.Context, client Client) (custody.Secret, error) {
 func (b *Book) List(ctx context.Context) ([]Client, error) {
 	docs, err := b.ledger.Documents(ctx, 0)
 	if err != nil {
-		return nil, fmt.Errorf("gateway: cannot read the clients: %w", err)
+		return nil, named.Errorf("gateway", "cannot read the clients: %w", err)
 	}
 	clients := []Client{}
 	for _, doc := range docs {
@@ -103,7 +109,7 @@ const MaxGrace = 31 * 24 * time.Hour
 // five seconds. It returns ErrNoClient.
 func (b *Book) Rotate(ctx context.Context, name string, grace time.Duration) (custody.Secret, error) {
 	if grace > MaxGrace {
-		return custody.Secret{}, fmt.Errorf("gateway: a grace of %s is too long: the old key would work on for more than %s", grace, MaxGrace)
+		return custody.Secret{}, named.Errorf("gateway", "a grace of %s is too long: the old key would work on for more than %s", grace, MaxGrace)
 	}
 	var key custody.Secret
 	err := b.change(ctx, "rotate client", name, "grace "+grace.String(), func(stored storedClient) (*storedClient, error) {
@@ -127,10 +133,18 @@ func (b *Book) Rotate(ctx context.Context, name string, grace time.Duration) (cu
 
 // SetSites changes where a client's users are sent back to, and whose pages it answers for;
 // see Client.Returns and Client.Origins. A nil list stays as it is, an empty one takes all
-// away. It returns ErrNoClient.
+// away. It returns ErrNoClient, and a [*SharedReturnError] for an added return address that
+// overlaps with another client's.
 func (b *Book) SetSites(ctx context.Context, name string, returns, origins []string) error {
-	detail := fmt.Sprintf("returns %d, origins %d", len(returns), len(origins))
-	return b.change(ctx, "set sites of client", name, detail, func(stored storedClient) (*storedClient, error) {
+	var details []string
+	if returns != nil {
+		details = append(details, fmt.Sprintf("returns %d", len(returns)))
+	}
+	if origins != nil {
+		details = append(details, fmt.Sprintf("origins %d", len(origins)))
+	}
+	return b.change(ctx, "set sites of client", name, strings.Join(details, ", "), func(stored storedClient) (*storedClient, error) {
+		added := slices.DeleteFunc(slices.Clone(returns), func(address string) bool { return slices.Contains(stored.Returns, address) })
 		if returns != nil {
 			stored.Returns = returns
 		}
@@ -140,8 +154,45 @@ func (b *Book) SetSites(ctx context.Context, name string, returns, origins []str
 		if err := stored.CheckSites(); err != nil {
 			return nil, err
 		}
+		if err := b.checkShared(ctx, stored.Client, added); err != nil {
+			return nil, err
+		}
 		return &stored, nil
 	})
+}
+
+// checkShared returns a [*SharedReturnError] if one of the return addresses that c is to get
+// overlaps with another client's. Two clients that are added at the same moment may pass
+// both; a login that fits both is refused.
+func (b *Book) checkShared(ctx context.Context, c Client, added []string) error {
+	if len(added) == 0 {
+		return nil
+	}
+	returns, err := weblogin.ParseReturns(added)
+	if err != nil {
+		return named.Errorf("gateway", "client %s: %w", c.Name, err)
+	}
+	docs, err := b.ledger.Documents(ctx, 0)
+	if err != nil {
+		return named.Errorf("gateway", "cannot read the clients: %w", err)
+	}
+	for _, doc := range docs {
+		if doc.Kind != kindClient || doc.Body == nil || doc.Name == c.Name {
+			continue
+		}
+		other, err := readClient(doc)
+		if err != nil || other.over(time.Now()) || !c.sharesAccount(other.Client) {
+			continue
+		}
+		theirs, err := weblogin.ParseReturns(other.Returns)
+		if err != nil {
+			continue // no gateway uses this client
+		}
+		if address, others, found := returns.Overlap(theirs); found {
+			return &SharedReturnError{Client: c.Name, Address: address, Other: other.Name, Others: others}
+		}
+	}
+	return nil
 }
 
 // change edits the client of that name; nil removes it. Somebody else's change at
@@ -151,16 +202,20 @@ func (b *Book) change(ctx context.Context, act, name, detail string, edit func(s
 	for {
 		docs, err := b.ledger.Documents(ctx, 0)
 		if err != nil {
-			return fmt.Errorf("gateway: cannot read the clients: %w", err)
+			return named.Errorf("gateway", "cannot read the clients: %w", err)
 		}
 		i := slices.IndexFunc(docs, func(doc store.Document) bool {
 			return doc.Kind == kindClient && doc.Name == name && doc.Body != nil
 		})
 		if i < 0 {
-			return fmt.Errorf("%w: %s", ErrNoClient, name)
+			return named.Errorf("gateway", "%w: %s", ErrNoClient, name)
 		}
 		stored, err := readClient(docs[i])
 		if err != nil && act != "revoke client" {
+			return err
+		}
+		edited, err := edit(stored)
+		if err != nil {
 			return err
 		}
 		if !noted {
@@ -169,13 +224,9 @@ func (b *Book) change(ctx context.Context, act, name, detail string, edit func(s
 			}
 			noted = true
 		}
-		edited, err := edit(stored)
-		switch {
-		case err != nil:
-			return err
-		case edited == nil:
+		if edited == nil {
 			err = b.put(ctx, docs[i], nil)
-		default:
+		} else {
 			err = b.put(ctx, docs[i], *edited)
 		}
 		if !errors.Is(err, store.ErrConflict) {
@@ -189,19 +240,19 @@ func (b *Book) put(ctx context.Context, doc store.Document, value any) error {
 	if value != nil {
 		var err error
 		if doc.Body, err = json.Marshal(value); err != nil {
-			return fmt.Errorf("gateway: client %s has no JSON: %w", doc.Name, err)
+			return named.Errorf("gateway", "client %s has no JSON: %w", doc.Name, err)
 		}
 	}
 	_, err := b.ledger.Put(ctx, doc)
 	if err != nil {
-		return fmt.Errorf("gateway: cannot write client %s: %w", doc.Name, err)
+		return named.Errorf("gateway", "cannot write client %s: %w", doc.Name, err)
 	}
 	return nil
 }
 
 func (b *Book) note(ctx context.Context, act, name, detail string) error {
 	if err := b.ledger.Note(ctx, store.Use{Actor: b.actor, Act: act, Subject: name, Detail: detail}.Fit()); err != nil {
-		return fmt.Errorf("gateway: the journal cannot be written, so nothing was changed: %w", err)
+		return named.Errorf("gateway", "the journal cannot be written, so nothing was changed: %w", err)
 	}
 	return nil
 }
@@ -210,7 +261,7 @@ func readClient(doc store.Document) (storedClient, error) {
 	var stored storedClient
 	decoder := json.NewDecoder(bytes.NewReader(doc.Body))
 	if err := decoder.Decode(&stored); err != nil || stored.Name != doc.Name {
-		return storedClient{}, fmt.Errorf("gateway: the stored client %s cannot be read: revoke it and add it again", doc.Name)
+		return storedClient{}, named.Errorf("gateway", "the stored client %s cannot be read: revoke it and add it again", doc.Name)
 	}
 	return stored, nil
 }
@@ -219,13 +270,13 @@ func readClient(doc store.Document) (storedClient, error) {
 func (s storedClient) parse() (id ID, keys []liveKey, err error) {
 	raw, err := hex.DecodeString(s.ID)
 	if err != nil || len(raw) != len(id) {
-		return id, nil, fmt.Errorf("gateway: the stored client %s has no id: revoke it and add it again", s.Name)
+		return id, nil, named.Errorf("gateway", "the stored client %s has no id: revoke it and add it again", s.Name)
 	}
 	copy(id[:], raw)
 	for _, k := range s.Keys {
 		raw, err := hex.DecodeString(k.Hash)
 		if err != nil || len(raw) != len(Hash{}) {
-			return id, nil, fmt.Errorf("gateway: the stored client %s has a damaged key: revoke it and add it again", s.Name)
+			return id, nil, named.Errorf("gateway", "the stored client %s has a damaged key: revoke it and add it again", s.Name)
 		}
 		keys = append(keys, liveKey{hash: Hash(raw), until: k.Until})
 	}

@@ -4,10 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/gateway/login"
+	"github.com/zhongkong-go/zhongkong/internal/named"
 	"github.com/zhongkong-go/zhongkong/internal/shape"
 	"github.com/zhongkong-go/zhongkong/internal/weblogin"
 )
@@ -17,10 +19,26 @@ import (
 const AllAccounts = "*"
 
 // ErrNoClient is returned by [Book] for a name that no client has.
-var ErrNoClient = errors.New("gateway: there is no such client")
+var ErrNoClient = errors.New("there is no such client")
 
 // ErrClientExists is returned by Book.Add for a name that is taken.
-var ErrClientExists = errors.New("gateway: there is a client of that name")
+var ErrClientExists = errors.New("there is a client of that name")
+
+// SharedReturnError is returned by [Book] for a return address that overlaps with another
+// client's, where both may use the same account: a login could be either's.
+type SharedReturnError struct {
+	Client, Address string // what was to be added
+	Other, Others   string // the client that has it, and its address
+}
+
+// Error implements error.
+func (e *SharedReturnError) Error() string { return "gateway: " + e.Plain() }
+
+// Plain is Error without the name of the package in front, for people.
+func (e *SharedReturnError) Plain() string {
+	return fmt.Sprintf("client %s: the return address %s overlaps with %s of client %s: give each address to one of the two",
+		e.Client, e.Address, e.Others, e.Other)
+}
 
 // Client is a program that may use a gateway.
 type Client struct {
@@ -68,22 +86,31 @@ func (c Client) validate() error {
 	}
 	switch {
 	case c.Name == "" || len(c.Name) > 64 || strings.ContainsFunc(c.Name, odd):
-		return fmt.Errorf("gateway: the client's name %s has to be 1 to 64 letters, digits, '-', '_' and '.'", shape.Show(c.Name))
+		return named.Errorf("gateway", "the client's name %s has to be 1 to 64 letters, digits, '-', '_' and '.'", shape.Show(c.Name))
 	case len(c.Accounts) == 0:
-		return fmt.Errorf("gateway: client %s has no account: name its appids, or %s for all", c.Name, AllAccounts)
+		return named.Errorf("gateway", "client %s has no account: name its appids, or %s for all", c.Name, AllAccounts)
 	case c.Rate < 0 || math.IsNaN(c.Rate) || math.IsInf(c.Rate, 0):
-		return fmt.Errorf("gateway: client %s: the rate %v has to be a number of calls per second, 0 for no limit", c.Name, c.Rate)
+		return named.Errorf("gateway", "client %s: the rate %v has to be a number of calls per second, 0 for no limit", c.Name, c.Rate)
 	}
 	for _, account := range c.Accounts {
 		if account != AllAccounts && !shape.IsID(account) {
-			return fmt.Errorf("gateway: client %s: %s is no appid", c.Name, shape.Show(account))
+			return named.Errorf("gateway", "client %s: %s is no appid", c.Name, shape.Show(account))
 		}
 	}
 	if _, err := newPathList(c.Paths); err != nil {
-		return fmt.Errorf("gateway: client %s: %w", c.Name, err)
+		return named.Errorf("gateway", "client %s: %w", c.Name, err)
 	}
 	return c.CheckSites()
 }
+
+// sharesAccount reports whether some account is one of both.
+func (c Client) sharesAccount(other Client) bool {
+	all := func(c Client) bool { return slices.Contains(c.Accounts, AllAccounts) }
+	return all(c) || all(other) || slices.ContainsFunc(c.Accounts, func(appID string) bool { return slices.Contains(other.Accounts, appID) })
+}
+
+// over reports whether the client has ended at now.
+func (c Client) over(now time.Time) bool { return !c.Ends.IsZero() && !now.Before(c.Ends) }
 
 // maxOrigins bounds the sites of one client.
 const maxOrigins = 100
@@ -92,16 +119,16 @@ const maxOrigins = 100
 func (c Client) CheckSites() error {
 	switch {
 	case len(c.Returns) > 0 && !CleanPath(login.Path+c.Name):
-		return fmt.Errorf("gateway: client %s: with return addresses its name must not begin with '-' or '.'", c.Name)
+		return named.Errorf("gateway", "client %s: with return addresses its name must not begin with '-' or '.'", c.Name)
 	case len(c.Origins) > maxOrigins:
-		return fmt.Errorf("gateway: client %s has %d origins, and %d can be", c.Name, len(c.Origins), maxOrigins)
+		return named.Errorf("gateway", "client %s has %d origins, and %d can be", c.Name, len(c.Origins), maxOrigins)
 	}
 	if _, err := weblogin.ParseReturns(c.Returns); err != nil {
-		return fmt.Errorf("gateway: client %s: %w", c.Name, err)
+		return named.Errorf("gateway", "client %s: %w", c.Name, err)
 	}
 	for _, origin := range c.Origins {
 		if err := weblogin.CheckOrigin(origin); err != nil {
-			return fmt.Errorf("gateway: client %s: the origin %s %w", c.Name, shape.Show(origin), err)
+			return named.Errorf("gateway", "client %s: the origin %s %w", c.Name, shape.Show(origin), err)
 		}
 	}
 	return nil
@@ -115,12 +142,12 @@ func (c Client) Check() error {
 	}
 	for _, field := range append([]string{c.Name}, c.Accounts...) {
 		if strings.HasPrefix(field, KeyPrefix) {
-			return errors.New("gateway: a client's key stands in the place of a name or an appid: keys are made by the gateway, and shown once")
+			return named.Errorf("gateway", "a client's key stands in the place of a name or an appid: keys are made by the gateway, and shown once")
 		}
 	}
 	for i, account := range c.Accounts {
 		if err := shape.Check(shape.Field{Name: fmt.Sprintf("appid %d", i+1), Kind: shape.AppID, Value: account}); err != nil {
-			return fmt.Errorf("gateway: the new client: %w", err)
+			return named.Errorf("gateway", "the new client: %w", err)
 		}
 	}
 	return nil

@@ -66,7 +66,7 @@ func (c *Live) eachHash(now time.Time, do func(Hash)) {
 }
 
 // alive reports whether the client has not ended at now.
-func (c *Live) alive(now time.Time) bool { return c.Ends.IsZero() || now.Before(c.Ends) }
+func (c *Live) alive(now time.Time) bool { return !c.over(now) }
 
 // Has reports whether the key with that hash lives at now.
 func (c *Live) Has(key Hash, now time.Time) (found bool) {

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/internal/named"
 	"github.com/zhongkong-go/zhongkong/internal/shape"
 )
 
@@ -61,11 +62,11 @@ func newTokens(sealKeys []custody.Secret) (*tokens, error) {
 	t := new(tokens)
 	for i, seal := range sealKeys {
 		if n := len(seal.Reveal()); n != 32 {
-			return nil, fmt.Errorf("gateway: Config.SealKeys[%d] has %d bytes; a seal key has exactly 32", i, n)
+			return nil, named.Errorf("gateway", "Config.SealKeys[%d] has %d bytes; a seal key has exactly 32", i, n)
 		}
 		key, err := hkdf.Key(sha256.New, []byte(seal.Reveal()), nil, "zhongkong gateway token", sha256.Size)
 		if err != nil {
-			return nil, fmt.Errorf("gateway: Config.SealKeys[%d]: %w", i, err)
+			return nil, named.Errorf("gateway", "Config.SealKeys[%d]: %w", i, err)
 		}
 		t.keys = append(t.keys, &sync.Pool{New: func() any { return &mac{Hash: hmac.New(sha256.New, key)} }})
 	}

@@ -12,6 +12,8 @@ import (
 
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/gateway"
+	"github.com/zhongkong-go/zhongkong/internal/lang"
+	"github.com/zhongkong-go/zhongkong/internal/named"
 )
 
 // question is asked before something is done.
@@ -19,12 +21,14 @@ type question struct {
 	Title  string
 	Text   []string
 	Danger bool   // it takes something away
-	Kind   string // which fields the form has: "add", "rotate" or ""
+	Kind   string // which fields the form has: "add", "rotate", "sites" or ""
 	Action string // where the form goes
 	Button string
 	Back   string
 
 	Appids []string // of "add": to choose from, "" when there are too many
+
+	Returns, Origins string // of "sites": what the client has, one a line
 }
 
 // newKey is shown once.
@@ -50,7 +54,8 @@ func (p *Page) askAgain(w http.ResponseWriter, r *http.Request, one *session, ab
 	v := p.look(r, one)
 	v.all = p.data.all()
 	v.Problem, v.Form = problem, r.PostForm
-	if v.Asked = about(v, r); v.Asked == nil {
+	v.Asked = about(v, r)
+	if v.Asked == nil {
 		p.notFound(w, r, one)
 		return
 	}
@@ -63,7 +68,7 @@ func (p *Page) askAgain(w http.ResponseWriter, r *http.Request, one *session, ab
 
 // Typed is what was typed into a field, or what stands in it at first.
 func (v *view) Typed(name, first string) string {
-	if v.Form == nil {
+	if !v.Form.Has(name) {
 		return first
 	}
 	return v.Form.Get(name)
@@ -138,6 +143,7 @@ func askAdd(v *view, _ *http.Request) *question {
 // clientOf reads the form of a new client.
 func clientOf(v *view, form url.Values) (gateway.Client, error) {
 	c := gateway.Client{Name: strings.TrimSpace(form.Get("name")), Real: form.Get("real") == "1", Paths: strings.Fields(form.Get("paths"))}
+	c.Returns, c.Origins = strings.Fields(form.Get("returns")), strings.Fields(form.Get("origins"))
 	for _, text := range form["account"] {
 		c.Accounts = append(c.Accounts, strings.Fields(strings.ReplaceAll(text, ",", " "))...)
 	}
@@ -192,7 +198,11 @@ func (v *view) problem(err error) string {
 	case errors.Is(err, gateway.ErrNoClient):
 		return v.T("There is no such client any more.")
 	default:
-		return sentence(strings.TrimPrefix(err.Error(), "gateway: "))
+		text := reasons().In(v.Lang, named.Plain(err).Error())
+		if v.Lang == lang.Chinese {
+			return strings.TrimSuffix(text, "。") + "。"
+		}
+		return sentence(text)
 	}
 }
 
@@ -225,6 +235,44 @@ func (p *Page) doRotate(w http.ResponseWriter, r *http.Request, one *session) {
 	p.changed()
 	v.Key = &newKey{Name: name, Key: key.Reveal(), Rotated: true}
 	p.write(w, http.StatusOK, "key", v)
+}
+
+func askSites(v *view, r *http.Request) *question {
+	name := nameOf(r)
+	q := &question{
+		Title: v.T("Addresses of %s", name), Kind: "sites",
+		Text:   []string{v.T("Where users whom it logs in are sent back to, and whose pages are signed for the JS-SDK. Every gateway knows it within five seconds.")},
+		Action: clientPath("sites", name), Button: v.T("Save"), Back: Path + "#clients",
+	}
+	list, err := v.page.gateway.Clients(actor(r)).List(r.Context())
+	if err != nil { // a form without what the client has would take it away
+		v.Problem, q.Kind, q.Button = v.problem(err), "", v.T("Try again")
+		return q
+	}
+	i := slices.IndexFunc(list, func(c gateway.Client) bool { return c.Name == name })
+	if i < 0 {
+		return nil
+	}
+	q.Returns, q.Origins = strings.Join(list[i].Returns, "\n"), strings.Join(list[i].Origins, "\n")
+	return q
+}
+
+func (p *Page) doSites(w http.ResponseWriter, r *http.Request, one *session) {
+	v := p.look(r, one)
+	name := nameOf(r)
+	if !r.PostForm.Has("returns") || !r.PostForm.Has("origins") {
+		p.askAgain(w, r, one, askSites, "")
+		return
+	}
+	lines := func(field string) []string { return append([]string{}, strings.Fields(r.PostForm.Get(field))...) }
+	if err := p.gateway.Clients(actor(r)).SetSites(r.Context(), name, lines("returns"), lines("origins")); err != nil {
+		p.askAgain(w, r, one, askSites, v.problem(err))
+		return
+	}
+	p.gateway.Look(r.Context())
+	p.changed()
+	p.sessions.tell(one, notice{Level: "ok", Text: "The addresses of %s were changed.", Args: []any{name}})
+	http.Redirect(w, r, Path, http.StatusSeeOther)
 }
 
 func askRevoke(v *view, r *http.Request) *question {

@@ -35,6 +35,7 @@ func TestLogin(t *testing.T) {
 		"clients/add",
 		"clients/revoke?name=shop",
 		"clients/rotate?name=shop",
+		"clients/sites?name=shop",
 		"nothing",
 	}
 	check := func(when string) {
@@ -305,6 +306,72 @@ func TestClients(t *testing.T) {
 	}
 }
 
+// TestSites: a client's addresses are set when it is added and afterwards, and what is wrong
+// with them is said in the form, in both languages.
+func TestSites(t *testing.T) {
+	d := consoletest.Start(t, consoletest.Options{}).Settled().LogIn()
+	if got := d.Act("clients/add", "name", "shop", "account", "*", "returns", "https://shop.example/*\r\nhttps://www.shop.example/back", "origins", ""); got.Status != http.StatusOK {
+		t.Fatalf("%d %s", got.Status, got.HTML)
+	}
+	d.Client(gateway.Client{Name: "crm", Accounts: []string{consoletest.AppID(0)}})
+	if html := d.Get("").HTML; !strings.Contains(html, "2 return addresses") || strings.Contains(html, "1 site") {
+		t.Error("the overview does not show the addresses")
+	}
+	for _, row := range []struct{ returns, origins, en, zh string }{
+		{"http://crm.example/", "", "has to begin with https://", "须以 https:// 开头"},
+		{"https://crm.example/?a=1", "", "has a query or a * inside", "含有查询串"},
+		{"https://crm.example/a/../b", "", "might read in two ways", "可能有两种理解"},
+		{"https://CRM.example/", "", "write it in lower case", "请用小写"},
+		{"https://crm.example/", "crm.example", "has to be https:// or http:// and a host", "加小写的主机名"},
+		{"https://shop.example/crm", "", "overlaps with https://shop.example/* of client shop", "与 https://shop.example/*（客户端 shop 的）重叠"},
+		{"https://www.shop.example/*", "", "overlaps with https://www.shop.example/back of client shop", "（客户端 shop 的）重叠"},
+	} {
+		form := []string{"name", "late", "account", consoletest.AppID(0), "returns", row.returns, "origins", row.origins}
+		for _, path := range []string{"clients/sites?name=crm", "clients/add"} {
+			values := url.Values{"csrf": {d.Get("").Token()}}
+			for i := 0; i < len(form); i += 2 {
+				values.Set(form[i], form[i+1])
+			}
+			for language, want := range map[string]string{"en": row.en, "zh-CN": row.zh} {
+				got := d.Post(path, values, "Accept-Language", language)
+				_, problem, _ := strings.Cut(got.HTML, `role="alert">`)
+				problem, _, _ = strings.Cut(problem, "<")
+				if got.Status != http.StatusUnprocessableEntity || !strings.Contains(problem, want) || !strings.Contains(got.HTML, ">"+row.returns+"</textarea>") {
+					t.Errorf("%s, %s, %s: %d %q", path, language, row.returns, got.Status, problem)
+				}
+				if language == "zh-CN" && (strings.Contains(problem, "client ") || strings.HasSuffix(problem, ".")) {
+					t.Errorf("%s: half in English: %q", row.returns, problem)
+				}
+			}
+		}
+	}
+	got := d.Act("clients/sites?name=crm", "returns", "https://crm.example/back\n", "origins", " https://crm.example\n\nhttps://m.crm.example ")
+	if html := d.Get("").HTML; got.Location != "/page/" || !strings.Contains(html, "The addresses of crm were changed.") ||
+		!strings.Contains(html, "1 return address<") || !strings.Contains(html, "2 sites<") || !strings.Contains(html, "changed") || !strings.Contains(html, "origins 2") {
+		t.Errorf("%d %s", got.Status, html)
+	}
+	if html := d.Get("clients/sites?name=crm").HTML; !strings.Contains(html, ">https://crm.example/back</textarea>") || !strings.Contains(html, ">https://crm.example\nhttps://m.crm.example</textarea>") {
+		t.Error(html)
+	}
+	if html := d.Get("", "Accept-Language", "zh-CN").HTML; !strings.Contains(html, "修改了客户端的地址") || !strings.Contains(html, "回调地址 1, 站点 2") {
+		t.Error("the journal in Chinese")
+	}
+	// A form without a field takes nothing away; one with an empty field does.
+	d.Act("clients/sites?name=crm", "returns", "")
+	d.Act("clients/sites?name=crm")
+	list, err := d.Clients("test").List(t.Context())
+	if err != nil || len(list[0].Returns) != 1 || len(list[0].Origins) != 2 {
+		t.Errorf("%+v, %v", list, err)
+	}
+	d.Act("clients/sites?name=crm", "returns", "", "origins", "")
+	if list, err = d.Clients("test").List(t.Context()); err != nil || len(list[0].Returns) != 0 || len(list[0].Origins) != 0 {
+		t.Errorf("%+v, %v", list, err)
+	}
+	if got := d.Get("clients/sites?name=nobody"); got.Status != http.StatusNotFound {
+		t.Errorf("nobody: %d", got.Status)
+	}
+}
+
 // TestRefresh: what came of it is said on the account's page, with cause and remedy.
 func TestRefresh(t *testing.T) {
 	d := consoletest.Start(t, consoletest.Options{Faults: []simulator.Fault{
@@ -406,7 +473,8 @@ func TestChinese(t *testing.T) {
 	}}}).
 		Settled().
 		LogIn()
-	for _, path := range []string{"", "accounts/" + consoletest.AppID(1), "clients/add"} {
+	d.Client(gateway.Client{Name: "shop", Accounts: []string{"*"}})
+	for _, path := range []string{"", "accounts/" + consoletest.AppID(1), "clients/add", "clients/sites?name=shop"} {
 		html := d.Get(path, "Accept-Language", "zh-CN,zh;q=0.9").HTML
 		if !strings.Contains(html, `<html lang="zh-CN">`) {
 			t.Errorf("%q is not in Chinese", path)

@@ -40,6 +40,8 @@ func (p *Page) pages() http.Handler {
 		"POST " + Path + "clients/add":              p.doAdd,
 		"GET " + Path + "clients/rotate":            p.ask(askRotate),
 		"POST " + Path + "clients/rotate":           p.doRotate,
+		"GET " + Path + "clients/sites":             p.ask(askSites),
+		"POST " + Path + "clients/sites":            p.doSites,
 		"GET " + Path + "clients/revoke":            p.ask(askRevoke),
 		"POST " + Path + "clients/revoke":           p.doRevoke,
 		"POST " + Path + "logout":                   p.logOut,

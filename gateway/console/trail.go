@@ -67,9 +67,12 @@ func (l line) named(parts ...string) line {
 
 // acts are those of the gateway's journal, as the page says them.
 var acts = map[string]struct{ text, level string }{
-	"add client":       {"Client added", "ok"},
-	"revoke client":    {"Client revoked", "warn"},
-	"rotate client":    {"Client given another key", "warn"},
+	"add client":    {"Client added", "ok"},
+	"revoke client": {"Client revoked", "warn"},
+	"rotate client": {"Client given another key", "warn"},
+
+	"set sites of client": {"Client's addresses changed", "warn"},
+
 	"replace accounts": {"Accounts of the admin API replaced", "warn"},
 	"reload":           {"Configuration read again", ""},
 	"refresh token":    {"Token checked by hand", ""},
@@ -81,9 +84,14 @@ var acts = map[string]struct{ text, level string }{
 // used is a line of the gateways' journal.
 func (v *view) used(u store.Use) line {
 	l := line{At: u.At, What: u.Act, Subject: u.Subject, Detail: u.Detail, Who: v.who(u.Actor)}
-	if first, rest, found := strings.Cut(u.Detail, " "); found && (first == "accounts" || first == "grace") {
-		l.Detail = v.T(first) + " " + rest
+	parts := strings.Split(u.Detail, ", ")
+	for i, part := range parts {
+		first, rest, found := strings.Cut(part, " ")
+		if found && slices.Contains([]string{"accounts", "grace", "returns", "origins"}, first) {
+			parts[i] = v.T(first) + " " + rest
+		}
 	}
+	l.Detail = strings.Join(parts, ", ")
 	if act, known := acts[u.Act]; known {
 		l.What, l.Level = v.T(act.text), act.level
 	}

@@ -310,6 +310,9 @@ func (c clientRow) Paths() []string                   { return c.c.Paths }
 func (c clientRow) Created() time.Time                { return c.c.Created }
 func (c clientRow) Rotate() string                    { return clientPath("rotate", c.c.Name) }
 func (c clientRow) Revoke() string                    { return clientPath("revoke", c.c.Name) }
+func (c clientRow) Sites() string                     { return clientPath("sites", c.c.Name) }
+func (c clientRow) Returns() []string                 { return c.c.Returns }
+func (c clientRow) Origins() []string                 { return c.c.Origins }
 
 // Over reports whether its end has come.
 func (c clientRow) Over() bool { return !c.c.Ends.IsZero() && !time.Now().Before(c.c.Ends) }

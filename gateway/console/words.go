@@ -1,6 +1,13 @@
 package console
 
-import "github.com/zhongkong-go/zhongkong/internal/lang"
+import (
+	"sync"
+
+	"github.com/zhongkong-go/zhongkong/internal/lang"
+)
+
+// reasons has what the packages say that the page calls.
+var reasons = sync.OnceValue(func() *lang.Dictionary { return lang.NewDictionary(lang.Sentences) })
 
 // chinese has the texts of the page. What a store or WeChat says in its own words is
 // not among them.
@@ -239,8 +246,26 @@ var chinese = lang.Words{ //nolint:gosec // words about secrets, and none among 
 	"no longer":                          "立即失效",
 	"Choose how long the old key works.": "请选择旧密钥还能用多久。",
 	"You see the new key once, here. The old one, and the tokens that were fetched with it, work for as long as you choose.": "新密钥只在这里显示一次。旧密钥以及用它获取的 token，在所选时间内仍然有效。",
-	"Revoke %s?":             "吊销 %s？",
-	"Revoke it":              "吊销",
-	"Client %s was revoked.": "已吊销客户端 %s。",
+	"Addresses":                      "地址",
+	"Addresses of %s":                "%s 的地址",
+	"Save":                           "保存",
+	"Try again":                      "重试",
+	"Logins and pages":               "登录和页面",
+	"Return addresses after a login": "登录回调地址",
+	"Sites whose pages are signed for the JS-SDK": "可免密钥签名 JS-SDK 的站点",
+	"One a line: https://shop.example/back with any query, or https://shop.example/* for all of a site. Empty: it logs nobody in.":         "每行一个：https://shop.example/back（查询串任意），或用 https://shop.example/* 表示整个站点。留空表示不能登录用户。",
+	"One a line, such as https://shop.example. Empty: none without a key.":                                                                 "每行一个，例如 https://shop.example。留空表示没有密钥就不签名。",
+	"Where users whom it logs in are sent back to, and whose pages are signed for the JS-SDK. Every gateway knows it within five seconds.": "用户登录后跳回哪里，以及为哪些页面签名 JS-SDK。五秒内在所有网关上生效。",
+	"The addresses of %s were changed.": "已修改 %s 的地址。",
+	"Client's addresses changed":        "修改了客户端的地址",
+	"returns":                           "回调地址",
+	"origins":                           "站点",
+	"1 return address":                  "1 个回调地址",
+	"%d return addresses":               "%d 个回调地址",
+	"1 site":                            "1 个站点",
+	"%d sites":                          "%d 个站点",
+	"Revoke %s?":                        "吊销 %s？",
+	"Revoke it":                         "吊销",
+	"Client %s was revoked.":            "已吊销客户端 %s。",
 	"Its key and its gateway tokens are dead on every gateway within five seconds, for good. A real token that it was given lives on to its end.": "它的密钥和网关 token 五秒内在所有网关上永久失效。已经发放的真实 token 会继续有效直到过期。",
 }

@@ -187,7 +187,7 @@ func newReceiver(appID string, spec *Callback) (*receiver, error) {
 		case !shape.IsID(s.Name):
 			return nil, at(".name", errors.New("the name holds other characters than letters, digits, '-' and '_', or is too long"))
 		case names[s.Name]:
-			return nil, at(".name", fmt.Errorf("the subscriber %s stands there twice", s.Name))
+			return nil, at(".name", fmt.Errorf("the subscriber %s appears twice", s.Name))
 		}
 		names[s.Name] = true
 		if s.URL == "" {

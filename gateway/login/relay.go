@@ -114,7 +114,7 @@ type trip struct {
 	AppID    string `json:"i"`
 	Scope    string `json:"s"`
 	Return   string `json:"r"`           // address, one of the client's
-	State    string `json:"t,omitempty"` // the program's
+	State    []byte `json:"t,omitempty"` // the program's, as it is: JSON's texts are UTF-8
 	Snapshot bool   `json:"n,omitempty"` // a user who does not exist is welcome
 	Again    int    `json:"a,omitempty"`
 }
@@ -163,7 +163,7 @@ func (r *Relay) read(req *http.Request, name string, own bool, query url.Values)
 		}
 	}
 	t = trip{
-		Form: Code, Client: name, Scope: query.Get("scope"), State: query.Get("state"), Snapshot: true,
+		Form: Code, Client: name, Scope: query.Get("scope"), State: []byte(query.Get("state")), Snapshot: true,
 	}
 	if own {
 		t.Form, t.Snapshot = Ticket, query.Get("snapshot") == "1"
@@ -300,15 +300,26 @@ func (r *Relay) sendBack(w http.ResponseWriter, t trip, to *url.URL, name, value
 	if t.Form != Code || name != "error" {
 		parameters.Set(name, value)
 	}
-	if t.State != "" || t.Form == Code {
-		parameters.Set("state", t.State)
+	if len(t.State) > 0 || t.Form == Code {
+		parameters.Set("state", string(t.State))
 	}
 	w.Header().Set("Location", weblogin.SendBack(to, parameters))
 	w.WriteHeader(http.StatusFound)
 }
 
-// exchange finds out who the user is, and makes a ticket or code of it.
-func (r *Relay) exchange(ctx context.Context, c *Client, t trip, code string) weblogin.Outcome[string] {
+// exchange finds out who the user is, and makes a ticket or code of it. A client that has
+// too many is refused first, so that WeChat's code is not used up.
+func (r *Relay) exchange(ctx context.Context, c *Client, t trip, code string) (out weblogin.Outcome[string]) {
+	if !r.issued.Take(c.Name) {
+		r.cfg.Log.Warn("a client has too many logins under way, so that another one was refused", "log_code", "login_too_many",
+			"client", c.Name, "appid", t.AppID, "most", maxIssued)
+		return weblogin.Outcome[string]{Page: pageCrowded.Reason}
+	}
+	defer func() {
+		if out.Value == nil {
+			r.issued.Return(c.Name)
+		}
+	}()
 	failed := weblogin.Outcome[string]{Page: weblogin.PageUnavailable.Reason}
 	log := r.cfg.Log.With("client", c.Name, "appid", t.AppID)
 	grant, err := r.cfg.House.Exchange(ctx, c, t.AppID, code)
@@ -334,12 +345,8 @@ func (r *Relay) exchange(ctx context.Context, c *Client, t trip, code string) we
 			brings.UnionID = info.UnionID
 		}
 	}
-	if !r.issued.Take(c.Name) {
-		log.Warn("a client has too many logins under way, so that another one was refused", "log_code", "login_too_many", "most", maxIssued)
-		return weblogin.Outcome[string]{Page: pageCrowded.Reason}
-	}
 	ticket := r.mint(t.Form, c.ID, time.Now())
-	if err := r.shelf.Put(ctx, ticket, "logins of "+c.Name, brings, ticketKeep); err != nil {
+	if err := r.shelf.Put(ctx, thing(t.Form, ticket, t.AppID), "logins of "+c.Name, brings, ticketKeep); err != nil {
 		log.Error("a login was not written into the store", "log_code", "login_not_stored", "error", err)
 		return failed
 	}

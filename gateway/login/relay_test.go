@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"path"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -200,11 +201,11 @@ func TestTicket(t *testing.T) {
 			t.Errorf("the openid is in the address %s", address)
 		}
 	}
-	got, err := w.Redeem(t.Context(), login.Ticket, shopID, q.Get("ticket"))
+	got, err := w.Redeem(t.Context(), login.Ticket, shopID, q.Get("ticket"), "")
 	if err != nil || got != (login.Grant{AppID: appID, OpenID: openid, Scope: "snsapi_base"}) {
 		t.Errorf("%+v, %v", got, err)
 	}
-	if _, err := w.Redeem(t.Context(), login.Ticket, shopID, q.Get("ticket")); !errors.Is(err, login.ErrUsed) {
+	if _, err := w.Redeem(t.Context(), login.Ticket, shopID, q.Get("ticket"), ""); !errors.Is(err, login.ErrUsed) {
 		t.Errorf("a second time: %v", err)
 	}
 }
@@ -213,18 +214,18 @@ func TestTicket(t *testing.T) {
 func TestTicketUserinfo(t *testing.T) {
 	w := inMemory(t)
 	q := w.arrive(w.browser(), own("shop", "scope", "snsapi_userinfo"), shopOrigin)
-	got, err := w.Redeem(t.Context(), login.Ticket, shopID, q.Get("ticket"))
+	got, err := w.Redeem(t.Context(), login.Ticket, shopID, q.Get("ticket"), "")
 	if err != nil || got.Nickname == "" || got.UnionID == "" || got.Token != "" || got.Scope != "snsapi_userinfo" {
 		t.Errorf("%+v, %v", got, err)
 	}
 	q = w.arrive(w.browser(), own("shop", "scope", "snsapi_login", "appid", siteID), shopOrigin)
-	site, err := w.Redeem(t.Context(), login.Ticket, shopID, q.Get("ticket"))
+	site, err := w.Redeem(t.Context(), login.Ticket, shopID, q.Get("ticket"), "")
 	if err != nil || site.AppID != siteID || site.UnionID != got.UnionID || site.OpenID == got.OpenID {
 		t.Errorf("%+v, %v", site, err)
 	}
 	// A client with one account need not name it.
 	q = w.arrive(w.browser(), own("crm", "appid", "", "redirect_uri", crmOrigin+"/back", "state", ""), crmOrigin)
-	if got, err := w.Redeem(t.Context(), login.Ticket, crmID, q.Get("ticket")); err != nil || got.AppID != appID || q.Has("state") {
+	if got, err := w.Redeem(t.Context(), login.Ticket, crmID, q.Get("ticket"), ""); err != nil || got.AppID != appID || q.Has("state") {
 		t.Errorf("%+v, %v, %v", got, err, q)
 	}
 }
@@ -239,18 +240,23 @@ func TestCode(t *testing.T) {
 		t.Fatalf("the browser comes with %v", q)
 	}
 	for name, try := range map[string]func() error{
-		"another client":  func() error { _, err := w.Redeem(t.Context(), login.Code, shopID, code); return err },
-		"the other form":  func() error { _, err := w.Redeem(t.Context(), login.Ticket, crmID, code); return err },
-		"a bit":           func() error { _, err := w.Redeem(t.Context(), login.Code, crmID, flip(code, 30)); return err },
-		"the last letter": func() error { _, err := w.Redeem(t.Context(), login.Code, crmID, code[:len(code)-1]); return err },
-		"a line":          func() error { _, err := w.Redeem(t.Context(), login.Code, crmID, code+"\n"); return err },
-		"nothing":         func() error { _, err := w.Redeem(t.Context(), login.Code, crmID, ""); return err },
+		"another client": func() error { _, err := w.Redeem(t.Context(), login.Code, shopID, code, appID); return err },
+		"the other form": func() error { _, err := w.Redeem(t.Context(), login.Ticket, crmID, code, ""); return err },
+		"a bit":          func() error { _, err := w.Redeem(t.Context(), login.Code, crmID, flip(code, 30), appID); return err },
+		"the last letter": func() error {
+			_, err := w.Redeem(t.Context(), login.Code, crmID, code[:len(code)-1], appID)
+			return err
+		},
+		"a line":          func() error { _, err := w.Redeem(t.Context(), login.Code, crmID, code+"\n", appID); return err },
+		"nothing":         func() error { _, err := w.Redeem(t.Context(), login.Code, crmID, "", appID); return err },
+		"another account": func() error { _, err := w.Redeem(t.Context(), login.Code, crmID, code, siteID); return err },
+		"no account":      func() error { _, err := w.Redeem(t.Context(), login.Code, crmID, code, ""); return err },
 	} {
 		if err := try(); !errors.Is(err, login.ErrInvalid) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	got, err := w.Redeem(t.Context(), login.Code, crmID, code)
+	got, err := w.Redeem(t.Context(), login.Code, crmID, code, appID)
 	if err != nil || got.OpenID != w.wx.Account().Followers[0] || got.Token == "" || got.Refresh == "" || time.Until(got.End) < time.Hour {
 		t.Errorf("%+v, %v", got, err)
 	}
@@ -269,11 +275,11 @@ func TestTicketEnds(t *testing.T) {
 		first := w.arrive(w.browser(), own("shop"), shopOrigin).Get("ticket")
 		second := w.arrive(w.browser(), own("shop"), shopOrigin).Get("ticket")
 		time.Sleep(5*time.Minute - time.Second)
-		if _, err := w.Redeem(t.Context(), login.Ticket, shopID, first); err != nil {
+		if _, err := w.Redeem(t.Context(), login.Ticket, shopID, first, ""); err != nil {
 			t.Errorf("just in time: %v", err)
 		}
 		time.Sleep(2 * time.Second)
-		if _, err := w.Redeem(t.Context(), login.Ticket, shopID, second); !errors.Is(err, login.ErrExpired) {
+		if _, err := w.Redeem(t.Context(), login.Ticket, shopID, second, ""); !errors.Is(err, login.ErrExpired) {
 			t.Errorf("too late: %v", err)
 		}
 	})
@@ -284,10 +290,10 @@ func TestTicketEnds(t *testing.T) {
 func TestRelayOnce(t *testing.T) {
 	wx := simtest.New(t, simulator.Options{Accounts: accounts()})
 	wx.Inject(simulator.Fault{Path: "/sns/oauth2/access_token", Delay: 100 * time.Millisecond}) // so that the others come in the meantime
-	path := filepath.Join(t.TempDir(), "zhongkong.db")
+	database := filepath.Join(t.TempDir(), "zhongkong.db")
 	var worlds [2]*world
 	for i := range worlds {
-		store, err := sqlite.Open(t.Context(), path, sqlite.Options{})
+		store, err := sqlite.Open(t.Context(), database, sqlite.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -320,7 +326,7 @@ func TestRelayOnce(t *testing.T) {
 	var redeemed, used atomic.Int32
 	for i := range 20 {
 		all.Go(func() {
-			switch _, err := worlds[i%2].Redeem(context.WithoutCancel(t.Context()), login.Ticket, shopID, u.Query().Get("ticket")); {
+			switch _, err := worlds[i%2].Redeem(context.WithoutCancel(t.Context()), login.Ticket, shopID, u.Query().Get("ticket"), ""); {
 			case err == nil:
 				redeemed.Add(1)
 			case errors.Is(err, login.ErrUsed):
@@ -475,6 +481,61 @@ func TestRelayNoOpenRedirect(t *testing.T) {
 	}
 }
 
+// outside are spellings of addresses that are not below https://shop.example/pages/, though
+// some program may take them for one that is, or the other way round.
+var outside = []string{
+	"https://shop.example/pages", "https://shop.example/pages/../admin", "https://shop.example/pages/%2e%2e/admin", "https://shop.example/pages/.%2E/admin",
+	"https://shop.example/pages/%2e./admin", "https://shop.example/pages/..%2fadmin", "https://shop.example/pages/..%5cadmin", `https://shop.example/pages/..\admin`,
+	"https://shop.example/pages/..;/admin", "https://shop.example/pages/..;a=1/admin", "https://shop.example/pages/%252e%252e/admin", "https://shop.example/pages/%c0%ae%c0%ae/admin",
+	"https://shop.example/Pages/x", "https://shop.example/pages%2fx", "https://shop.example/%70ages/../x", "https://shop.example//pages/x", "https://shop.example/./pages/x",
+	"https://shop.example/pages//evil.example", "https://shop.example/pages/x//evil.example", "https://shop.example/pages/%2f/evil.example",
+	"https://shop.example/pages/\r\nLocation:https://evil.example", "https://shop.example/pages/%0d%0aLocation:%20https://evil.example", "https://shop.example/pages/%00",
+	"https://shop.example/pages/%e5%98%8a%e5%98%8dSet-Cookie:x=y/..", "https://shop.example/pages/#@evil.example", "https://shop.example/pages/#/../../",
+	"https://shop.example\t.evil.example/pages/", "https://shop.example%2eevil.example/pages/", "https://shop.example%00.evil.example/pages/", "https://shop.example%20.evil.example/pages/",
+	"https://shop.example%5c@evil.example/pages/", `https://shop.example\@evil.example/pages/`, "https://shop.example%2f@evil.example/pages/", "https://shop.example;@evil.example/pages/",
+	"https://shop.example?@evil.example/pages/", "https://shop.example#@evil.example/pages/", "https://shop.example:443@evil.example/pages/", "https://shop.example:@evil.example/pages/",
+	`https://evil.example\@shop.example/pages/`, "https://evil.example%2f@shop.example/pages/", "https://evil.example@shop.example/pages/", "https://:@shop.example/pages/",
+	"https://shop.example./pages/", "https://.shop.example/pages/", "https://shop..example/pages/", "https://SHOP.example/pages/", "https://shop.example:0443/pages/", "https://shop.example:443/pages/",
+	"https://shop.example:/pages/", "https://shop.example:80/pages/", "https://shop.example:+443/pages/", "https://[shop.example]/pages/", "https://shop。example/pages/", "https://shop．example/pages/",
+	"https://ѕhop.example/pages/", "https://shop.example／pages/", "https://shop.ex\u00adample/pages/", "https://shop.example\u200b/pages/", "https://xn--shop.example/pages/",
+	"http://shop.example/pages/", "wss://shop.example/pages/", "https+x://shop.example/pages/", "view-source:https://shop.example/pages/", "https:shop.example/pages/", "https:/shop.example/pages/",
+	"https:////shop.example/pages/", "//shop.example/pages/", "/pages/", "pages/", "?https://shop.example/pages/", "https://evil.example/https://shop.example/pages/", "https://evil.example?https://shop.example/pages/",
+	"https://shop.example/pages/?code=mine", "https://shop.example/pages/?a=1&state=mine", "https://shop.example/pages/?ticket=mine", "https://shop.example/pages/?a;code=mine", "https://shop.example/pages/?%63ode=mine",
+}
+
+// TestRelayStaysBelow: a client whose addresses are below one folder gets browsers there and
+// nowhere else, in whichever form and spelling they are asked for.
+func TestRelayStaysBelow(t *testing.T) {
+	if len(outside) < 60 {
+		t.Fatalf("only %d spellings", len(outside))
+	}
+	w := inMemory(t)
+	w.house.clients.Store(&[]*login.Client{client(t, 1, "shop", shopOrigin+"/pages/*")})
+	if q := w.arrive(w.browser(), own("shop", "redirect_uri", shopOrigin+"/pages/x?y=%2e%2e"), shopOrigin); q.Get("ticket") == "" {
+		t.Fatalf("an address that is right: %v", q)
+	}
+	for _, target := range outside {
+		for _, address := range []string{own("shop", "redirect_uri", target), likeWeChat(target, "snsapi_base")} {
+			b := w.browser()
+			res := b.Get(address)
+			if res.Code != http.StatusFound {
+				continue // refused
+			}
+			to := b.Get(b.Follow(res)).Header().Get("Location")
+			u, err := url.Parse(strings.ToLower(to))
+			for range 3 { // as often as programs in a row may decode
+				if err == nil {
+					u.Path, err = url.PathUnescape(u.Path)
+				}
+			}
+			if err != nil || !strings.HasPrefix(to, shopOrigin+"/pages/") || strings.ContainsAny(to, "\r\n\\") || u.Fragment != "" || u.User != nil ||
+				!strings.HasPrefix(path.Clean(u.Path), "/pages") || len(u.Query()["code"])+len(u.Query()["ticket"]) != 1 || len(u.Query()["state"]) > 1 {
+				t.Errorf("%q: to %q", target, to)
+			}
+		}
+	}
+}
+
 // TestRelayPeople: who declines goes back without a code, and a snapshot is no login unless
 // its program asks for it.
 func TestRelayPeople(t *testing.T) {
@@ -493,11 +554,11 @@ func TestRelayPeople(t *testing.T) {
 		t.Errorf("a snapshot: %v", page)
 	}
 	q := w.arrive(b, own("shop", "scope", "snsapi_userinfo", "snapshot", "1"), shopOrigin)
-	if got, err := w.Redeem(t.Context(), login.Ticket, shopID, q.Get("ticket")); err != nil || !got.Snapshot || got.Nickname != "" {
+	if got, err := w.Redeem(t.Context(), login.Ticket, shopID, q.Get("ticket"), ""); err != nil || !got.Snapshot || got.Nickname != "" {
 		t.Errorf("asked for: %+v, %v", got, err)
 	}
 	q = w.arrive(b, likeWeChat(crmOrigin+"/back", "snsapi_userinfo"), crmOrigin)
-	if got, err := w.Redeem(t.Context(), login.Code, crmID, q.Get("code")); err != nil || !got.Snapshot {
+	if got, err := w.Redeem(t.Context(), login.Code, crmID, q.Get("code"), appID); err != nil || !got.Snapshot {
 		t.Errorf("in WeChat's form: %+v, %v", got, err)
 	}
 }
@@ -541,8 +602,90 @@ func TestRelayCrowded(t *testing.T) {
 	if _, page := w.browser().Until(own("shop"), shopOrigin); page == nil || page.Code != 503 || !strings.Contains(page.Body.String(), "Too many people") {
 		t.Errorf("a client with many: %v", page)
 	}
+	if n := w.exchanges(); n != 0 {
+		t.Errorf("%d codes of WeChat's were used up for nothing", n)
+	}
 	if q := w.arrive(w.browser(), likeWeChat(crmOrigin+"/back", "snsapi_base"), crmOrigin); q.Get("code") == "" {
 		t.Errorf("another one: %v", q)
+	}
+}
+
+// TestRelayCrowdedByFailures: logins that fail use up no room: anybody can make some up.
+func TestRelayCrowdedByFailures(t *testing.T) {
+	w := inMemory(t)
+	w.Issue("shop", login.MaxIssued-1)
+	for range 3 {
+		b := w.browser()
+		back, err := url.Parse(b.Follow(b.Get(own("shop"))))
+		if err != nil {
+			t.Fatal(err)
+		}
+		q := back.Query()
+		q.Set("code", "made-up-"+q.Get("code"))
+		back.RawQuery = q.Encode()
+		if res := b.Get(back.String()); res.Code == http.StatusServiceUnavailable {
+			t.Fatalf("crowded: %s", res.Body)
+		}
+	}
+	if q := w.arrive(w.browser(), own("shop"), shopOrigin); q.Get("ticket") == "" {
+		t.Errorf("%v", q)
+	}
+}
+
+// TestRelayEveryBit: a state, a cookie or a ticket with any single bit changed is refused.
+func TestRelayEveryBit(t *testing.T) {
+	w := inMemory(t)
+	b := w.browser()
+	back, err := url.Parse(b.Follow(b.Get(own("shop"))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := back.Query()
+	changed := func(text string, bit int) string {
+		b := []byte(text)
+		b[bit/8] ^= 1 << (bit % 8)
+		return string(b)
+	}
+	for bit := range 8 * len(q.Get("state")) {
+		forged := url.Values{"code": q["code"], "state": {changed(q.Get("state"), bit)}}
+		if res := b.Get(relayOrigin + "/login/shop?" + forged.Encode()); res.Code != http.StatusForbidden {
+			t.Fatalf("bit %d of the state: %d %v", bit, res.Code, res.Header())
+		}
+	}
+	for name, cookie := range b.Cookies(relayOrigin) {
+		value := cookie.Value
+		for bit := range 8 * len(value) {
+			cookie.Value = changed(value, bit)
+			if strings.ContainsAny(cookie.Value, "\",; \\\x7f") || cookie.Value[bit/8] < ' ' {
+				continue // no browser sends such
+			}
+			if res := b.Get(back.String()); res.Code != http.StatusForbidden {
+				t.Fatalf("bit %d of the cookie %s: %d %v", bit, name, res.Code, res.Header())
+			}
+		}
+		cookie.Value = value
+	}
+	if n := w.exchanges(); n != 0 {
+		t.Errorf("%d codes were exchanged", n)
+	}
+	ticket := w.arrive(b, back.String(), shopOrigin).Get("ticket")
+	for bit := range 8 * len(ticket) {
+		if _, err := w.Redeem(t.Context(), login.Ticket, shopID, changed(ticket, bit), ""); !errors.Is(err, login.ErrInvalid) {
+			t.Fatalf("bit %d of the ticket: %v", bit, err)
+		}
+	}
+	if _, err := w.Redeem(t.Context(), login.Ticket, shopID, ticket, ""); err != nil {
+		t.Errorf("the ticket as it is: %v", err)
+	}
+}
+
+// TestRelayState: a program's state comes back as it is, whatever bytes it has.
+func TestRelayState(t *testing.T) {
+	w := inMemory(t)
+	for _, state := range []string{"xyz", "中文 &=#%", "\xff\xfe\x00a", "\xed\xa0\x80", strings.Repeat("\xff", 512), strings.Repeat("a", 104)} {
+		if q := w.arrive(w.browser(), own("shop", "state", state), shopOrigin); q.Get("state") != state || q.Get("ticket") == "" {
+			t.Errorf("%q comes back as %q", state, q.Get("state"))
+		}
 	}
 }
 
@@ -566,7 +709,7 @@ func TestRelaySealed(t *testing.T) {
 		}
 	}
 	spy.Once = other
-	if _, err := w.Redeem(t.Context(), login.Ticket, shopID, ticket); !errors.Is(err, login.ErrInvalid) {
+	if _, err := w.Redeem(t.Context(), login.Ticket, shopID, ticket, ""); !errors.Is(err, login.ErrInvalid) {
 		t.Errorf("the store has lost it: %v", err)
 	}
 }

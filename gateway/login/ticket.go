@@ -42,7 +42,7 @@ const (
 
 // Why a ticket or code is not redeemed.
 var (
-	ErrInvalid = errors.New("login: it was not made here, or for another client, or the store does not have it any more")
+	ErrInvalid = errors.New("login: it was not made here, or for another client or account, or the store does not have it any more")
 	ErrExpired = errors.New("login: it is more than five minutes old")
 	ErrUsed    = errors.New("login: it was redeemed before")
 )
@@ -118,21 +118,31 @@ func (r *Relay) check(form Form, client ID, text string, now time.Time) error {
 	return nil
 }
 
+// thing is what the store keeps a grant as. A Code is exchanged with the account's appid, as
+// WeChat's are, so that with another one there is nothing, and nothing is used up.
+func thing(form Form, text, appID string) string {
+	if form == Code {
+		return text + " " + appID
+	}
+	return text
+}
+
 // Redeem returns what a ticket or code brings, once. An error is ErrInvalid, ErrExpired,
-// ErrUsed or the store's. A client that is not the one for which it was made uses nothing up.
-func (r *Relay) Redeem(ctx context.Context, form Form, client ID, text string) (Grant, error) {
+// ErrUsed or the store's. Nothing is used up by a client for which it was not made, a Code's
+// wrong appid (of a Ticket there is none), or a store that does not answer.
+func (r *Relay) Redeem(ctx context.Context, form Form, client ID, text, appID string) (Grant, error) {
 	if err := r.check(form, client, text, time.Now()); err != nil {
 		return Grant{}, err
 	}
 	var grant Grant
-	times, err := r.shelf.Get(ctx, text, &grant)
+	err := r.shelf.Take(ctx, thing(form, text, appID), &grant, ticketKeep)
 	switch {
 	case errors.Is(err, weblogin.ErrGone):
 		return Grant{}, ErrInvalid
+	case errors.Is(err, weblogin.ErrTaken):
+		return Grant{}, ErrUsed
 	case err != nil:
 		return Grant{}, err
-	case times != 1:
-		return Grant{}, ErrUsed
 	}
 	return grant, nil
 }

@@ -76,8 +76,8 @@ func Checked(get func(name string) string) (Account, error) {
 	if err := a.Check(); err != nil {
 		return Account{}, err
 	}
-	if _, err := platform.New(platform.Config{Base: a.APIBase}); err != nil {
-		return Account{}, fmt.Errorf("Config.APIBase (WECHAT_API_BASE) %s", strings.TrimPrefix(err.Error(), "platform: Config.Base "))
+	if err := platform.CheckBase(a.APIBase); err != nil {
+		return Account{}, fmt.Errorf("Config.APIBase (WECHAT_API_BASE) %w", err)
 	}
 	return a, nil
 }

@@ -24,13 +24,26 @@ func (e *Error) Error() string { return e.Package + ": " + e.Err.Error() }
 // Unwrap returns Err.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Plain returns what is wrong without the packages that say so, for people.
+// Plain returns what is wrong without the packages that say so, for people. A type of error
+// of its own has a method Plain() string for it.
 func Plain(err error) error {
 	for {
-		named, ok := err.(*Error) //nolint:errorlint // the outermost alone: what is around it belongs to the text
-		if !ok {
+		switch named := err.(type) { //nolint:errorlint // the outermost alone: what is around it belongs to the text
+		case *Error:
+			err = named.Err
+		case interface{ Plain() string }:
+			return &plain{named.Plain(), err}
+		default:
 			return err
 		}
-		err = named.Err
 	}
 }
+
+// plain is an error in other words.
+type plain struct {
+	text string
+	err  error
+}
+
+func (p *plain) Error() string { return p.text }
+func (p *plain) Unwrap() error { return p.err }

@@ -140,6 +140,34 @@ func ParseReturns(addresses []string) (Returns, error) {
 	return r, nil
 }
 
+// String returns the address as ParseReturns reads it.
+func (t returnTo) String() string {
+	address := t.scheme + "://" + t.host + t.path
+	if t.below {
+		address += "*"
+	}
+	return address
+}
+
+// covers reports whether t fits what other fits, or a part of it.
+func (t returnTo) covers(other returnTo) bool {
+	return t.scheme == other.scheme && t.host == other.host &&
+		(t.path == other.path || t.below && strings.HasPrefix(other.path, t.path))
+}
+
+// Overlap returns one address of each that some return address fits both of, and whether
+// there are such.
+func (r Returns) Overlap(other Returns) (one, others string, found bool) {
+	for _, a := range r.all {
+		for _, b := range other.all {
+			if a.covers(b) || b.covers(a) {
+				return a.String(), b.String(), true
+			}
+		}
+	}
+	return "", "", false
+}
+
 // None reports whether there are none.
 func (r Returns) None() bool { return len(r.all) == 0 }
 
@@ -192,8 +220,12 @@ func ParseReturn(address string) (*url.URL, error) {
 // onePath reports whether every program reads the path of an address in the same way.
 func onePath(u *url.URL) bool {
 	escaped := strings.ToLower(u.EscapedPath())
-	hidden := strings.Contains(escaped, "%2f") || strings.Contains(escaped, "%5c")
-	return plainPath(u.Path) && !hidden && !strings.ContainsFunc(u.Path, unicode.IsControl)
+	for _, hidden := range []string{"%2f", "%5c", "%252f", "%255c", "%252e"} { // some programs decode twice
+		if strings.Contains(escaped, hidden) {
+			return false
+		}
+	}
+	return plainPath(u.Path) && !strings.ContainsFunc(u.Path, unicode.IsControl)
 }
 
 // usualPort reports whether an address has the port that its scheme has without one.

@@ -61,6 +61,35 @@ func TestReturns(t *testing.T) {
 	}
 }
 
+// TestReturnsOverlap: two programs' addresses overlap where one address fits both.
+func TestReturnsOverlap(t *testing.T) {
+	for _, row := range []struct {
+		one, other string
+		overlap    bool
+	}{
+		{"https://shop.example/back", "https://shop.example/back", true},
+		{"https://shop.example", "https://shop.example/", true},
+		{"https://shop.example/*", "https://shop.example/*", true},
+		{"https://shop.example/*", "https://shop.example/a/*", true},
+		{"https://shop.example/a/*", "https://shop.example/a/b/c", true},
+		{"https://shop.example/a/*", "https://shop.example/a/", true},
+		{"https://shop.example/a/*", "https://shop.example/a", false},
+		{"https://shop.example/a/*", "https://shop.example/ab/*", false},
+		{"https://shop.example/a/*", "https://shop.example/b/*", false},
+		{"https://shop.example/a", "https://shop.example/a/", false},
+		{"https://shop.example/*", "https://crm.example/*", false},
+		{"https://shop.example/*", "https://shop.example:8443/*", false},
+		{"http://localhost/*", "https://localhost/*", false},
+	} {
+		for _, pair := range [][2]string{{row.one, row.other}, {row.other, row.one}} {
+			one, other, found := returns(t, "https://x.example/*", pair[0]).Overlap(returns(t, pair[1], "https://y.example/*"))
+			if found != row.overlap || found && (!strings.HasPrefix(one, pair[0]) || !strings.HasPrefix(other, pair[1])) {
+				t.Errorf("%v: %q, %q, %v", pair, one, other, found)
+			}
+		}
+	}
+}
+
 // TestReturnsForeign: no spelling of a foreign address is one of a site's own, however it is
 // put behind or in front of it.
 func TestReturnsForeign(t *testing.T) {

@@ -12,8 +12,19 @@ import (
 	"github.com/zhongkong-go/zhongkong/callback"
 )
 
-// ErrGone is returned for what is not on a shelf, or not any more.
-var ErrGone = errors.New("weblogin: the store does not have it, or not any more")
+// Why a value is not returned.
+var (
+	ErrGone  = errors.New("weblogin: the store does not have it, or not any more")
+	ErrTaken = errors.New("weblogin: it was taken before")
+
+	errSlow = errors.New("weblogin: the store took longer than a lease")
+)
+
+const (
+	callTime   = 2 * time.Second // for one call of the store
+	shelfTime  = 6 * time.Second // for all calls that one use of a shelf takes
+	shelfLease = 2 * shelfTime
+)
 
 // Shelf keeps small things for a while, sealed, for all processes on a store.
 type Shelf struct {
@@ -35,48 +46,117 @@ func (s Shelf) Put(ctx context.Context, thing, share string, value any, life tim
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, storeTime)
+	ctx, cancel := context.WithTimeout(ctx, shelfTime)
 	defer cancel()
 	name, owner := nameOn(thing), callback.NewOwner(share)
-	if _, _, _, err = s.Store.Claim(ctx, s.Account, name, owner, codeLease, life); err != nil {
+	if err = again(ctx, func(ctx context.Context) error {
+		_, _, _, err := s.Store.Claim(ctx, s.Account, name, owner, shelfLease, life)
+		return err
+	}); err != nil {
 		return err
 	}
-	held, _, err := s.Store.Finish(ctx, name, owner, s.Seals.Seal(name, text), life)
-	if err == nil && !held {
-		err = errors.New("weblogin: the store took longer than a lease")
-	}
-	return err
+	return s.finish(ctx, name, owner, s.Seals.Seal(name, text), life)
 }
 
-// Get reads a value, and returns how often that was done, this time included: of many at
-// once, one is the first. An error is ErrGone or the store's.
-func (s Shelf) Get(ctx context.Context, thing string, value any) (times int, err error) {
-	ctx, cancel := context.WithTimeout(ctx, storeTime)
+// finish records an answer. That the store has taken it and its answer was lost does not
+// matter: the same is recorded again.
+func (s Shelf) finish(ctx context.Context, name, owner string, answer []byte, life time.Duration) error {
+	return again(ctx, func(ctx context.Context) error {
+		held, _, err := s.Store.Finish(ctx, name, owner, answer, life)
+		if err == nil && !held {
+			err = errSlow
+		}
+		return err
+	})
+}
+
+// Get reads a value. An error is ErrGone or the store's.
+func (s Shelf) Get(ctx context.Context, thing string, value any) error {
+	ctx, cancel := context.WithTimeout(ctx, shelfTime)
 	defer cancel()
 	name, owner := nameOn(thing), callback.NewOwner("reads")
-	attempt, calls, _, err := s.Store.Claim(ctx, s.Account, name, owner, codeLease, codeLease)
-	switch {
-	case err != nil:
-		return 0, err
-	case attempt != 0: // this call is the first that the store knows of
-		_, _, _ = s.Store.Hold(ctx, name, owner, 0)
-		return 0, ErrGone
-	}
-	_, sealed, err := s.Store.Wait(ctx, name, owner, codeLease)
-	switch {
-	case callback.IsAnswerGone(err):
-		return 0, ErrGone
-	case err != nil:
-		return 0, err
+	var sealed []byte
+	err := again(ctx, func(ctx context.Context) error {
+		attempt, _, _, err := s.Store.Claim(ctx, s.Account, name, owner, codeLease, codeLease)
+		switch {
+		case err != nil:
+			return err
+		case attempt != 0: // this call is the first that the store knows of
+			_, _, _ = s.Store.Hold(ctx, name, owner, 0)
+			return ErrGone
+		}
+		_, sealed, err = s.Store.Wait(ctx, name, owner, codeLease)
+		if callback.IsAnswerGone(err) {
+			err = ErrGone
+		}
+		return err
+	})
+	if err != nil {
+		return err
 	}
 	plain, err := s.Seals.Open(name, sealed)
 	if err == nil {
 		err = json.Unmarshal(plain, value)
 	}
 	if err != nil {
-		return 0, ErrGone
+		return ErrGone
 	}
-	return calls - 1, nil // Put's was the first
+	return nil
+}
+
+// Take is Get for one caller of all: the others get ErrTaken, for life. A call that fails for
+// another reason takes nothing, so that it can be made again.
+func (s Shelf) Take(ctx context.Context, thing string, value any, life time.Duration) error {
+	within, cancel := context.WithTimeout(ctx, shelfTime)
+	defer cancel()
+	name, owner := "taken."+nameOn(thing), callback.NewOwner("takes")
+	err := s.claim(within, name, owner, life)
+	if err == nil {
+		err = s.Get(within, thing, value)
+	}
+	if err == nil {
+		err = within.Err() // a caller that is gone gets nothing
+	}
+	if err == nil {
+		err = s.finish(within, name, owner, nil, life)
+	}
+	if err != nil && !errors.Is(err, ErrTaken) { // the store may have carried out what it failed to answer
+		free, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTime)
+		defer cancel()
+		_, _, _ = s.Store.Hold(free, name, owner, 0) // else it is free when its lease ends
+	}
+	return err
+}
+
+// claim makes owner the one who takes a thing. It waits for another who is about to.
+func (s Shelf) claim(ctx context.Context, name, owner string, life time.Duration) error {
+	return again(ctx, func(ctx context.Context) error {
+		attempt, _, _, err := s.Store.Claim(ctx, s.Account, name, owner, shelfLease, life)
+		if err == nil && attempt == 0 {
+			attempt, _, err = s.Store.Wait(ctx, name, owner, shelfLease)
+		}
+		if err == nil && attempt == 0 {
+			err = ErrTaken
+		}
+		return err
+	})
+}
+
+// again makes a call until the store answers, as long as ctx allows.
+func again(ctx context.Context, call func(context.Context) error) error {
+	for pause := 20 * time.Millisecond; ; pause = min(2*pause, 500*time.Millisecond) {
+		within, cancel := context.WithTimeout(ctx, callTime)
+		err := call(within)
+		cancel()
+		if err == nil || errors.Is(err, ErrGone) || errors.Is(err, ErrTaken) || errors.Is(err, errSlow) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(pause):
+		}
+	}
 }
 
 // Budget bounds how many things live, of which nothing is known but how long: what was taken
@@ -94,6 +174,19 @@ type Budget struct {
 type count struct {
 	all  int
 	each map[string]int
+}
+
+// Return takes back one Take of a name, of what did not come to be.
+func (b *Budget) Return(name string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, c := range []*count{&b.now, &b.before} {
+		if c.each[name] > 0 {
+			c.all--
+			c.each[name]--
+			return
+		}
+	}
 }
 
 // Take counts one thing of a name, and reports whether there was room for it.

@@ -97,7 +97,7 @@ func (s Seals) SealText(purpose string, value any) (string, error) {
 
 // OpenText reads what SealText returned.
 func (s Seals) OpenText(purpose, text string, value any) error {
-	sealed, err := base64.RawURLEncoding.DecodeString(text)
+	sealed, err := base64.RawURLEncoding.Strict().DecodeString(text)
 	if err != nil {
 		return err
 	}
@@ -154,7 +154,7 @@ func (s Site) Remember(w http.ResponseWriter, r *http.Request, trip any) (state 
 // says why there is none.
 func (s Site) Recall(r *http.Request, state string, trip any) *Page {
 	raw, err := hex.DecodeString(state)
-	if err != nil || len(state) != stateLen {
+	if err != nil || len(state) != stateLen || hex.EncodeToString(raw) != state {
 		return PageForged
 	}
 	plain, err := s.Seals.Open(s.purpose("state"), raw)

@@ -56,7 +56,7 @@ func NewAccounts(configs ...Config) (*Accounts, error) {
 		a.order = append(a.order, c)
 		switch other := a.paths[path]; {
 		case a.clients[c.appID] != nil:
-			return nil, errors.Join(fmt.Errorf("wechat: the account %s is there twice: give each AppID one Config", c.appID), a.Close())
+			return nil, errors.Join(fmt.Errorf("wechat: the account %s appears twice: give each AppID one Config", c.appID), a.Close())
 		case other != nil:
 			return nil, errors.Join(fmt.Errorf("wechat: the accounts %s and %s both have the CallbackPath %q: give each a Config.CallbackPath of its own, such as %q",
 				other.appID, c.appID, c.path, "/wechat/"+c.appID), a.Close())

@@ -238,8 +238,8 @@ func (c Config) validate() error {
 	if err := c.validateCallback(); err != nil {
 		return err
 	}
-	if _, err := platform.New(platform.Config{Base: c.APIBase}); err != nil {
-		return named.Errorf("wechat", "Config.APIBase (WECHAT_API_BASE) %s", strings.TrimPrefix(err.Error(), "platform: Config.Base "))
+	if err := platform.CheckBase(c.APIBase); err != nil {
+		return named.Errorf("wechat", "Config.APIBase (WECHAT_API_BASE) %w", err)
 	}
 	if err := c.validateLogin(); err != nil {
 		return err
@@ -275,7 +275,7 @@ func (c Config) signer() (*platform.Signer, error) {
 	}
 	signer, err := platform.NewSigner(signing)
 	if err != nil {
-		return nil, named.Errorf("wechat", "Config.%s", strings.TrimPrefix(err.Error(), "platform: "))
+		return nil, named.Errorf("wechat", "Config.%w", named.Plain(err))
 	}
 	return signer, nil
 }

@@ -77,7 +77,7 @@ func (c *Client) SessionKey(ctx *gin.Context) (custody.Secret, error) {
 		return custody.Secret{}, ErrNoSessionKey
 	}
 	var kept keptKey
-	_, err := c.logins.keys.shelf.Get(ctx.Request.Context(), v.keyName, &kept)
+	err := c.logins.keys.shelf.Get(ctx.Request.Context(), v.keyName, &kept)
 	switch {
 	case errors.Is(err, weblogin.ErrGone), err == nil && !time.Now().Before(kept.End):
 		return custody.Secret{}, ErrNoSessionKey

@@ -14,11 +14,10 @@ package open
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"log/slog"
 	"strings"
 
+	"github.com/zhongkong-go/zhongkong/internal/named"
 	"github.com/zhongkong-go/zhongkong/migrations"
 	"github.com/zhongkong-go/zhongkong/store"
 	"github.com/zhongkong-go/zhongkong/store/memory"
@@ -40,7 +39,7 @@ type Options struct {
 }
 
 // ErrNoSchema is returned by Migrate for a store that has none.
-var ErrNoSchema = errors.New("zhongkong: this kind of store has no schema, so there is nothing to migrate")
+var ErrNoSchema = named.Errorf("zhongkong", "this kind of store has no schema, so there is nothing to migrate")
 
 // Open opens the store that address names. What it says of a configuration that
 // cannot work, and of a server that is away, is said in the store's own package.
@@ -54,7 +53,7 @@ func Open(ctx context.Context, address string, options Options) (store.Store, er
 		return checked(sqlite.Open(ctx, path, sqlite.Options{Logger: options.Logger, NoMigrate: options.NoMigrate}))
 	case "memory":
 		if rest != "" {
-			return nil, errors.New("zhongkong: the URL of the memory store is memory: and nothing more")
+			return nil, named.Errorf("zhongkong", "the URL of the memory store is memory: and nothing more")
 		}
 		return memory.New(), nil
 	case "redis", "rediss":
@@ -124,7 +123,7 @@ func split(address string) (scheme, rest string) {
 func unknown(scheme string) error {
 	const known = "begin it with sqlite:, memory:, redis://, rediss://, postgres:// or mysql://"
 	if scheme == "" || strings.ContainsAny(scheme, "/@. ") || len(scheme) > 20 {
-		return errors.New("zhongkong: the URL of the store has no scheme: " + known)
+		return named.Errorf("zhongkong", "the URL of the store has no scheme: %s", known)
 	}
-	return fmt.Errorf("zhongkong: there is no store %s: %s", scheme, known)
+	return named.Errorf("zhongkong", "there is no store %s: %s", scheme, known)
 }

@@ -19,8 +19,11 @@ type fault struct {
 	err    error
 }
 
-func (f *fault) Error() string {
-	s := fmt.Sprintf("zhongkong: the SQLite database %s %s: %s", f.path, f.what, f.remedy)
+func (f *fault) Error() string { return "zhongkong: " + f.Plain() }
+
+// Plain is Error without the name in front, for people.
+func (f *fault) Plain() string {
+	s := fmt.Sprintf("the SQLite database %s %s: %s", f.path, f.what, f.remedy)
 	if f.err != nil {
 		s += " (" + f.err.Error() + ")"
 	}

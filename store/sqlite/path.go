@@ -2,7 +2,6 @@ package sqlite
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"log/slog"
 	"net/url"
@@ -11,6 +10,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/zhongkong-go/zhongkong/internal/named"
 	"github.com/zhongkong-go/zhongkong/internal/shape"
 )
 
@@ -53,13 +53,13 @@ func ParseURL(address string) (path string, err error) {
 	}
 	switch {
 	case !strings.EqualFold(scheme, "sqlite"):
-		return "", errors.New("zhongkong: the URL of an SQLite database begins with sqlite: and this one does not")
+		return "", named.Errorf("zhongkong", "the URL of an SQLite database begins with sqlite: and this one does not")
 	case path == "":
-		return "", errors.New("zhongkong: the URL of the SQLite database has no path: write sqlite:zhongkong.db or sqlite:/abs/path.db")
+		return "", named.Errorf("zhongkong", "the URL of the SQLite database has no path: write sqlite:zhongkong.db or sqlite:/abs/path.db")
 	case path != rest && !strings.HasPrefix(path, "/"):
-		return "", fmt.Errorf("zhongkong: the URL of the SQLite database, %s, has two slashes and no absolute path: write sqlite:%s or sqlite:///abs/path.db", address, path)
+		return "", named.Errorf("zhongkong", "the URL of the SQLite database, %s, has two slashes and no absolute path: write sqlite:%s or sqlite:///abs/path.db", address, path)
 	case strings.ContainsAny(path, "?#"):
-		return "", fmt.Errorf("zhongkong: the URL of the SQLite database, %s, has a ? or a #: it takes no parameters, so leave them out", address)
+		return "", named.Errorf("zhongkong", "the URL of the SQLite database, %s, has a ? or a #: it takes no parameters, so leave them out", address)
 	}
 	return path, nil
 }
@@ -69,14 +69,14 @@ func ParseURL(address string) (path string, err error) {
 func absolute(path string) (string, error) {
 	switch {
 	case path == "":
-		return "", errors.New("zhongkong: the path of the SQLite database is empty: give one, such as zhongkong.db")
+		return "", named.Errorf("zhongkong", "the path of the SQLite database is empty: give one, such as zhongkong.db")
 	case path == ":memory:" || strings.HasPrefix(path, "file:"):
-		return "", errors.New("zhongkong: the path of the SQLite database is " + path + ": give the path of a file, without SQLite's URI syntax; store/memory keeps nothing on disk")
+		return "", named.Errorf("zhongkong", "the path of the SQLite database is %s: give the path of a file, without SQLite's URI syntax; store/memory keeps nothing on disk", path)
 	case strings.ContainsRune(path, 0):
-		return "", errors.New("zhongkong: the path of the SQLite database contains a NUL character")
+		return "", named.Errorf("zhongkong", "the path of the SQLite database contains a NUL character")
 	}
 	if err := shape.Path("the path of the SQLite database", path); err != nil {
-		return "", fmt.Errorf("zhongkong: %w", err)
+		return "", named.Errorf("zhongkong", "%w", err)
 	}
 	abs, err := filepath.Abs(path)
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/internal/named"
 )
 
 // Server is what a fault says about where it happened, and what it must not say.
@@ -35,8 +36,11 @@ type FaultError struct {
 	Err     error // what the driver said; nil when nothing was asked
 }
 
-func (f *FaultError) Error() string {
-	s := fmt.Sprintf("zhongkong: %v %s: %s", f.Server, f.What, f.Remedy)
+func (f *FaultError) Error() string { return "zhongkong: " + f.Plain() }
+
+// Plain is Error without the name in front, for people.
+func (f *FaultError) Plain() string {
+	s := fmt.Sprintf("%v %s: %s", f.Server, f.What, f.Remedy)
 	if f.Err != nil {
 		s += " (" + strings.Join(strings.Fields(f.Server.hide(f.Err.Error())), " ") + ")"
 	}
@@ -98,5 +102,5 @@ var ErrUnprepared = errors.New("the tables are gone")
 // server was asked. It tells what is wrong without the URL, which holds the
 // password.
 func Misconfigured(kind, what, remedy string) error {
-	return fmt.Errorf("zhongkong: the %s store: %s: %s", kind, what, remedy)
+	return named.Errorf("zhongkong", "the %s store: %s: %s", kind, what, remedy)
 }

@@ -156,6 +156,20 @@ func TestBrowserActs(t *testing.T) {
 	tab.Await(`document.querySelectorAll("#rows tbody tr").length === 1`)
 	tab.Await(browsertest.Joined)
 
+	tab.Expect("422 (Unprocessable Entity)")
+	click(tab, "sites-shop")
+	tab.Await(at("/page/clients/sites"))
+	tab.Type("#returns", "http://shop.example/")
+	click(tab, "do")
+	tab.Await(browsertest.Has("[role=alert]", "has to begin with https://"))
+	tab.Eval(`document.getElementById("returns").value = ""; true`, nil)
+	tab.Type("#returns", "https://shop.example/*")
+	tab.Type("#origins", "https://shop.example")
+	click(tab, "do")
+	tab.Await(browsertest.Has(".notice.ok", "The addresses of shop were changed."))
+	tab.Await(browsertest.Has("#clients", "1 return address"))
+	tab.Await(browsertest.Joined)
+
 	tab.Focus("#rotate-shop")
 	tab.Press(kb.Enter)
 	tab.Await(at("/page/clients/rotate"))
@@ -206,7 +220,7 @@ func TestAccess(t *testing.T) {
 	d := lively(t)
 	for _, look := range []browsertest.Look{{}, {Dark: true, Lang: "zh-CN"}, {Width: 390, Height: 844}} {
 		look.Still = true
-		pages := map[string]int{"": 50, "accounts/" + consoletest.AppID(4): 30, "clients/add": 20} // texts on it, at least
+		pages := map[string]int{"": 50, "accounts/" + consoletest.AppID(4): 30, "clients/add": 20, "clients/sites?name=shop": 8} // texts on it, at least
 		if look.Dark {
 			pages["clients/revoke?name=shop"], pages["nothing"] = 6, 5
 		}

@@ -21,6 +21,7 @@ import (
 
 	"github.com/goccy/go-yaml"
 
+	"github.com/zhongkong-go/zhongkong/internal/named"
 	"github.com/zhongkong-go/zhongkong/platform"
 )
 
@@ -42,7 +43,10 @@ func (x *examination) configuration(context.Context) []Finding {
 	var err error
 	if x.api, err = x.newAPI(base); err != nil {
 		f.State, f.Cause = Problem, "wrong_base"
-		what := strings.TrimPrefix(err.Error(), "platform: Config.Base ")
+		what := err.Error()
+		if wrong, ok := errors.AsType[*platform.BaseError](err); ok {
+			what = wrong.Err.Error()
+		}
 		f.Found = text("the address of the API %[1]s", "API 地址有误：%[1]s", what)
 		f.Do = text("Correct WECHAT_API_BASE (or ZHONGKONG_GATEWAY, or api_base): the address of the API %[1]s.", "请修正 WECHAT_API_BASE（或 ZHONGKONG_GATEWAY、api_base）：%[1]s。", what)
 		x.api, _ = x.newAPI(platform.DefaultBase)
@@ -67,6 +71,20 @@ func (x *examination) configuration(context.Context) []Finding {
 		f.Found = Text{EN: f.Found.EN + "; those of the admin API are not looked at", ZH: f.Found.ZH + "；通过管理 API 添加的账号不检查"}
 	}
 	found := one(f)
+	for _, a := range x.Absent {
+		what := printable(a.Err.Error())
+		f := Finding{
+			Check: Configuration, Account: a.Account, State: Warning, Cause: "secret_absent",
+			Found: Text{EN: what, ZH: chinese(what)},
+			Do: text("Set it where the gateway runs, which does not start without it; nothing here needs it.",
+				"请在网关运行的环境中设置，没有它网关无法启动；本次检查不需要它。"),
+		}
+		if a.Account != "" {
+			f.Do = text("Set it to have the account %s looked at, or name the others with --account.",
+				"设置之后才能检查账号 %s；也可以用 --account 只检查其他账号。", a.Account)
+		}
+		found = append(found, f)
+	}
 	if x.Settings != nil && len(x.SealKeys) == 0 {
 		found = append(found, Finding{
 			Check: Configuration, State: Problem, Cause: "no_seal_key",
@@ -203,7 +221,7 @@ func (x *examination) certificate(context.Context) []Finding {
 		return one(f)
 	}
 	if err := x.Settings.TLS.Check(); err != nil {
-		what := printable(strings.TrimPrefix(err.Error(), "gateway: "))
+		what := printable(named.Plain(err).Error())
 		return wrong("certificate_unusable", text("it cannot be used: %[1]s", "证书无法使用：%[1]s", what),
 			text("Correct tls.cert and tls.key in %s, or the files there.", "请修正 %s 中的 tls.cert 和 tls.key，或更换这些文件。", x.File))
 	}

@@ -50,6 +50,7 @@ type Options struct {
 	// Settings are those of a gateway; nil examines a program's own account.
 	Settings *gateway.Settings
 	File     string // where Settings were read; "" for the environment
+	Absent   []Absent
 
 	// Gateway is where the token is taken from in place of WeChat and a store.
 	Gateway    string
@@ -72,6 +73,12 @@ type Account struct {
 	Secret   custody.Secret
 	TokenAPI platform.TokenAPI
 	Daily    int // fetches a day; 0 is the kind's own limit
+}
+
+// Absent is a secret of the configuration that is not here.
+type Absent struct {
+	Account string // whose AppSecret it is; "" for another secret
+	Err     error
 }
 
 // State says how a check ended.

@@ -9,10 +9,10 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/internal/named"
 	"github.com/zhongkong-go/zhongkong/migrations"
 	"github.com/zhongkong-go/zhongkong/store/open"
 	"github.com/zhongkong-go/zhongkong/store/sqlite"
@@ -216,7 +216,7 @@ func (x *examination) storeRemedy(err error) Text {
 
 // plainStore is the text of a store's error without its prefix.
 func plainStore(err error) string {
-	return strings.ReplaceAll(strings.TrimPrefix(err.Error(), "zhongkong: "), "\n", " ")
+	return named.Plain(err).Error()
 }
 
 // tryStore takes a lease on a row of the doctor's own and gives it back: a write

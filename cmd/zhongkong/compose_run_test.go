@@ -5,12 +5,14 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -260,7 +262,7 @@ func TestComposeProductionRuns(t *testing.T) {
 		} `json:"data"`
 	}
 	if !patience.Wait(func() bool {
-		res, err := http.Get("http://" + watch + "/api/v1/targets") //nolint:noctx // it ends with the test
+		res, err := http.Get("http://" + watch + "/api/v1/targets")
 		if err != nil {
 			return false
 		}
@@ -291,5 +293,37 @@ func TestComposeProductionRuns(t *testing.T) {
 	if len(grafana) != 3 || !strings.HasPrefix(grafana[2], "/var/lib/grafana/dashboards/") ||
 		!strings.Contains(repository(t, "deploy/compose/grafana-dashboards.yaml"), "path: /var/lib/grafana/dashboards}") {
 		t.Errorf("Grafana gets %q", grafana)
+	}
+}
+
+// TestImageRuns: the command lines of the image as processes. What it starts by itself says
+// what it lacks; the line in its head serves, and its health check says so.
+func TestImageRuns(t *testing.T) {
+	t.Parallel()
+	image := readDockerfile(t, "Dockerfile")
+	var entry, by, check []string
+	for instruction, into := range map[string]*[]string{"ENTRYPOINT": &entry, "CMD": &by, "HEALTHCHECK": &check} {
+		_, list, _ := strings.Cut(image[instruction], "[")
+		if err := json.Unmarshal([]byte("["+list), into); err != nil {
+			t.Fatal(instruction, err)
+		}
+	}
+	if !slices.Equal(entry, []string{"zhongkong"}) || check[0] != "zhongkong" {
+		t.Fatalf("it runs %q and %q", entry, check)
+	}
+	_, errs, err := command(t, nil, by...)
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || exit.ExitCode() != exitMistake || !strings.Contains(errs, "--config FILE") {
+		t.Errorf("%q: %v %s", by, err, errs)
+	}
+	line := regexp.MustCompile(`(?m)^#\s+docker run .* zhongkong (serve .*)$`).FindStringSubmatch(repository(t, "Dockerfile"))
+	at := testserver.FreeAddr(t)
+	s := serve(t, nil, strings.Fields(strings.ReplaceAll(line[1], "0.0.0.0:8300", at))[1:]...)
+	if out, errs, err := command(t, nil, append(check[1:], at)...); err != nil {
+		t.Errorf("its health check: %v %s%s", err, out, errs)
+	}
+	s.stop(t)
+	if _, _, err := command(t, nil, append(check[1:], at)...); err == nil {
+		t.Error("its health check finds one that has ended well")
 	}
 }

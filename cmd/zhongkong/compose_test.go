@@ -73,7 +73,7 @@ func readCompose(t *testing.T, name string) composeFile {
 func TestComposeGateway(t *testing.T) {
 	t.Parallel()
 	file := readCompose(t, "deploy/compose.gateway.yaml")
-	image := readDockerfile(t)
+	image := readDockerfile(t, "Dockerfile")
 	listens := map[string]string{"redis": "6379"} // by service: the port in its container
 	gateways := 0
 	for name, s := range file.Services {
@@ -235,10 +235,10 @@ func TestComposeComments(t *testing.T) {
 
 // readDockerfile checks what holds the image's stages together and returns the last
 // stage's instructions, the last of each kind.
-func readDockerfile(t *testing.T) map[string]string {
+func readDockerfile(t *testing.T, name string) map[string]string {
 	t.Helper()
 	stages, last := map[string]bool{}, map[string]string{}
-	for line := range strings.Lines(strings.ReplaceAll(repository(t, "Dockerfile"), "\\\n", " ")) {
+	for line := range strings.Lines(strings.ReplaceAll(repository(t, name), "\\\n", " ")) {
 		instruction, rest, _ := strings.Cut(strings.TrimSpace(line), " ")
 		switch instruction {
 		case "", "#":
@@ -264,7 +264,7 @@ func readDockerfile(t *testing.T) map[string]string {
 // is kept; and it is built by a Go that go.mod allows.
 func TestDockerfile(t *testing.T) {
 	t.Parallel()
-	image := readDockerfile(t)
+	image := readDockerfile(t, "Dockerfile")
 	if !regexp.MustCompile(`^[1-9]\d*:[1-9]\d*$`).MatchString(image["USER"]) {
 		t.Errorf("it runs as %q: Kubernetes wants a number to see that it is not root", image["USER"])
 	}
@@ -295,5 +295,19 @@ func TestDockerfile(t *testing.T) {
 	if _, err := parser.Parse(strings.Fields(line[1])); err != nil || !strings.HasSuffix(cli.Serve.Listen, ":"+image["EXPOSE"]) ||
 		!cli.Serve.PlainHTTP {
 		t.Errorf("%s: %v", line[1], err)
+	}
+}
+
+// TestDockerfileRelease: the image of a release runs as the one that people build.
+func TestDockerfileRelease(t *testing.T) {
+	t.Parallel()
+	built, released := readDockerfile(t, "Dockerfile"), readDockerfile(t, "Dockerfile.release")
+	for _, instruction := range []string{"USER", "WORKDIR", "VOLUME", "EXPOSE", "HEALTHCHECK", "ENTRYPOINT", "CMD"} {
+		if built[instruction] == "" || built[instruction] != released[instruction] {
+			t.Errorf("%s is %q there and %q here", instruction, released[instruction], built[instruction])
+		}
+	}
+	if released["RUN"] != "" || !strings.HasPrefix(released["COPY"], "--chmod=755 ${TARGETOS}/${TARGETARCH}/zhongkong ") {
+		t.Errorf("its last stage runs or copies something else: %q %q", released["RUN"], released["COPY"])
 	}
 }

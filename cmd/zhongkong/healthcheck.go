@@ -31,7 +31,7 @@ func (*healthcheckCmd) Help() string {
 
 // Run asks.
 func (c *healthcheckCmd) Run(ctx context.Context, t *terminal) error {
-	at, err := c.where()
+	at, secured, err := c.where()
 	if err != nil {
 		return err
 	}
@@ -41,9 +41,14 @@ func (c *healthcheckCmd) Run(ctx context.Context, t *terminal) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, healthTime)
 	defer cancel()
-	status, body, err := askHealth(ctx, "http://"+at+path)
-	// A server that speaks TLS answers plain HTTP with 400.
-	if err == nil && status == http.StatusBadRequest || errors.Is(err, io.EOF) {
+	var status int
+	var body string
+	if !secured {
+		status, body, err = askHealth(ctx, "http://"+at+path)
+		// A server that speaks TLS answers plain HTTP with 400.
+		secured = err == nil && status == http.StatusBadRequest || errors.Is(err, io.EOF)
+	}
+	if secured {
 		status, body, err = askHealth(ctx, "https://"+at+path)
 	}
 	switch {
@@ -59,23 +64,24 @@ func (c *healthcheckCmd) Run(ctx context.Context, t *terminal) error {
 	return nil
 }
 
-// where returns the address to ask: the argument's, the configuration's or the usual one. One
-// that stands for all addresses of the machine becomes loopback's.
-func (c *healthcheckCmd) where() (string, error) {
+// where returns the address to ask, the argument's, the configuration's or the usual one, and
+// whether it is known to speak TLS. One that stands for all addresses of the machine becomes
+// loopback's.
+func (c *healthcheckCmd) where() (at string, secured bool, err error) {
 	address, foreign := c.Address, false
 	if address == "" && c.Config != "" {
 		settings, err := gateway.ReadParts(c.Config, gateway.Parts{})
 		if err != nil {
-			return "", usageError{err}
+			return "", false, usageError{err}
 		}
-		address, foreign = settings.Listen, true // whichever it is, it is this machine's
+		address, foreign, secured = settings.Listen, true, settings.TLS.On() // whichever it is, it is this machine's
 	}
 	if address == "" {
 		address = defaultListen
 	}
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
-		return "", mistake("the address is %s: it has to be one such as %s", address, defaultListen)
+		return "", false, mistake("the address is %s: it has to be one such as %s", address, defaultListen)
 	}
 	ip := net.ParseIP(host)
 	switch {
@@ -84,9 +90,9 @@ func (c *healthcheckCmd) where() (string, error) {
 	case ip.Equal(net.IPv6unspecified):
 		host = "::1"
 	case !foreign && host != "localhost" && (ip == nil || !ip.IsLoopback()):
-		return "", mistake("%s is not on this machine: ask /healthz there instead", address)
+		return "", false, mistake("%s is not on this machine: ask /healthz there instead", address)
 	}
-	return net.JoinHostPort(host, port), nil
+	return net.JoinHostPort(host, port), secured, nil
 }
 
 // askHealth sends one request to this machine. The certificate is for the gateway's public

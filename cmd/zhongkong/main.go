@@ -10,6 +10,7 @@
 //	zhongkong serve --config FILE       the gateway for programs in any language
 //	zhongkong healthcheck               whether a gateway on this machine is well
 //	zhongkong client add NAME …         a program that may use it
+//	zhongkong completion SHELL          completions for bash, zsh, fish and PowerShell
 //	zhongkong --version                 which zhongkong this is
 //
 // A command is a file of its own with a struct in it that has a Run method, and a
@@ -43,6 +44,9 @@ type commands struct {
 	Serve       serveCmd       `cmd:"" help:"Keep the tokens of your accounts for all programs: the gateway (中控服务器) that they call in place of WeChat."`
 	Healthcheck healthcheckCmd `cmd:"" help:"Ask a gateway on this machine whether it is well, for containers."`
 	Client      clientCmd      `cmd:"" help:"Add, list and revoke the programs that may use the gateway."`
+
+	Completion completionCmd `cmd:"" help:"Print what makes a shell complete the command lines of this program."`
+	Complete   completeCmd   `cmd:"" name:"__complete" hidden:"" help:"Say what may follow a command line; for the scripts of completion."`
 
 	Lang    string           `help:"The language of what is printed: en or zh. Without it, that of ZHONGKONG_LANG, else of the locale." enum:",en,zh" default:"" placeholder:"LANG"`
 	Version kong.VersionFlag `help:"Show the version, and what it was built from."`

@@ -85,7 +85,8 @@ complete -c zhongkong -f -a '(__zhongkong_complete)'
 	"powershell": `# Completions of zhongkong for PowerShell.
 Register-ArgumentCompleter -Native -CommandName zhongkong -ScriptBlock {
     param($wordToComplete, $commandAst, $cursorPosition)
-    $words = @($commandAst.CommandElements | Select-Object -Skip 1 | Where-Object { $_.Extent.StartOffset -lt $cursorPosition } | ForEach-Object { $_.ToString() })
+    $words = @($commandAst.CommandElements | Select-Object -Skip 1 |
+        Where-Object { $_.Extent.StartOffset -lt $cursorPosition } | ForEach-Object { $_.ToString() })
     $more = @()
     if ($wordToComplete -eq '') { $more = @('--next') } # older versions drop an empty argument
     & $commandAst.CommandElements[0].ToString() __complete @more -- @words 2>$null | ForEach-Object {
@@ -124,12 +125,11 @@ func (c *completeCmd) Run(t *terminal, parsed *kong.Context) error {
 // files stands for the files that a shell knows.
 const files = ":files"
 
-// completions are the lines for the last of words.
-func completions(model *kong.Application, words []string) []string {
-	var flag *kong.Flag // whose value is due
-	node, arguments := model.Node, 0
-	last := words[len(words)-1]
-	for _, word := range words[:len(words)-1] {
+// follow walks the words of a command line: to which command they lead, how many arguments of
+// it there are, and the flag whose value comes next.
+func follow(model *kong.Application, words []string) (node *kong.Node, arguments int, flag *kong.Flag) {
+	node = model.Node
+	for _, word := range words {
 		switch {
 		case word == "=": // bash takes --lang=zh for three words
 		case flag != nil:
@@ -146,6 +146,13 @@ func completions(model *kong.Application, words []string) []string {
 			}
 		}
 	}
+	return node, arguments, flag
+}
+
+// completions are the lines for the last of words.
+func completions(model *kong.Application, words []string) []string {
+	last := words[len(words)-1]
+	node, arguments, flag := follow(model, words[:len(words)-1])
 	head := ""
 	if name, value, with := strings.Cut(last, "="); with && flag == nil && strings.HasPrefix(name, "--") {
 		flag, head, last = flagOf(node, name), name+"=", value

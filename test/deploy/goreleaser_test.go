@@ -43,7 +43,7 @@ func TestGoReleaser(t *testing.T) {
 			t.Errorf("the time of %s differs from build to build", file.Source)
 		}
 	}
-	prepare := exec.CommandContext(t.Context(), filepath.Join(root, project.Before.Hooks[0].Cmd))
+	prepare := exec.CommandContext(t.Context(), filepath.Join(root, project.Before.Hooks[0]))
 	if out, err := prepare.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}

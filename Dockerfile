@@ -20,5 +20,6 @@ USER 65532:65532
 WORKDIR /var/lib/zhongkong
 VOLUME /var/lib/zhongkong
 EXPOSE 8300
+HEALTHCHECK --interval=10s --timeout=5s --start-period=30s CMD ["zhongkong", "healthcheck"]
 ENTRYPOINT ["zhongkong"]
 CMD ["serve"]

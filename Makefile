@@ -13,16 +13,19 @@ LINT      = $(GO) tool -modfile=.ci/tools/go.mod golangci-lint
 # cache would report the files of one tree under the paths of the other.
 export GOLANGCI_LINT_CACHE ?= $(CURDIR)/.cache/golangci-lint
 FOREIGN   = examples/bolt test/interop adapters/silenceper adapters/powerwechat adapters/chanxuehong test/benchmarks
-MODULES   = test/pages $(FOREIGN)
+MODULES   = test/pages test/deploy $(FOREIGN)
 
 .DEFAULT_GOAL := help
-.PHONY: help test chaos interop lint fmt bench bench-peers bench-readme fuzz cover screenshots build-matrix cross release
+.PHONY: help test deploy chaos interop lint fmt bench bench-peers bench-readme fuzz cover screenshots build-matrix cross release
 
 help: ## List the targets
 	@awk -F ': ## ' '/^[a-z-]+: ## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 test: ## Run what a change must pass: race detector, servers, browsers, speed as ratios
 	@$(GO) run ./internal/test/withservers
+
+deploy: ## Check the files in deploy with what users do not download
+	cd test/deploy && $(GO) test -count 1 ./...
 
 chaos: ## Kill, stop and cut off real processes on every engine, CHAOS=25s each
 	ZHONGKONG_TEST=full $(GO) test -count 1 -timeout 4h -v -tags chaos ./test/chaos -chaos $(CHAOS)

@@ -382,9 +382,7 @@ func TestFailedStart(t *testing.T) {
 	for name, change := range map[string]func(*gateway.Config){
 		"a seal key": func(c *gateway.Config) { c.SealKeys = []custody.Secret{custody.NewSecret("short")} },
 		"no store":   func(c *gateway.Config) { c.Store = nil },
-		"a login without a place for its codes": func(c *gateway.Config) {
-			c.Login.Origin, c.Store = "https://login.example", &unreadable{Store: inner, Ledger: inner}
-		},
+		"a login":    func(c *gateway.Config) { c.Login.Origin = "no address" },
 		"an account": func(c *gateway.Config) { c.Accounts = []gateway.Account{{AppID: appID}} },
 		"limits":     func(c *gateway.Config) { c.Limits = gateway.Limits{BodyOnDisk: 100, Spool: 399} },
 	} {

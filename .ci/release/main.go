@@ -32,11 +32,14 @@ func main() {
 	flag.StringVar(&r.out, "out", "dist", "where to write; must be empty or not there")
 	flag.StringVar(&r.version, "version", "", "such as v0.1.0, or v0.1.0-rc.1")
 	names := flag.String("targets", "", "some of all, by comma, such as linux_amd64,linux_amd64_cgo")
+	binary := flag.String("notices", "", "write only the licenses of what this binary has in it, into the file of -out")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	var err error
-	if r.targets, err = choose(*names); err == nil {
+	if *binary != "" {
+		err = r.writeNotices(ctx, *binary)
+	} else if r.targets, err = choose(*names); err == nil {
 		err = r.run(ctx)
 	}
 	if err != nil {

@@ -39,6 +39,19 @@ func (r *release) notices(ctx context.Context, info *buildinfo.BuildInfo) ([]byt
 	return text.Bytes(), nil
 }
 
+// writeNotices writes the notices of a binary, for GoReleaser's archives.
+func (r *release) writeNotices(ctx context.Context, binary string) error {
+	info, err := buildinfo.ReadFile(binary)
+	if err != nil {
+		return err
+	}
+	text, err := r.notices(ctx, info)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(r.out, text, 0o644)
+}
+
 func (r *release) golang(ctx context.Context, arguments ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, "go", arguments...)
 	cmd.Dir = r.root

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"encoding/json"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -13,10 +15,14 @@ import (
 
 // workflow is what the tests look at; a mistake in the rest fails at the service.
 type workflow struct {
-	On   map[string]any `yaml:"on"`
+	On          map[string]any    `yaml:"on"`
+	Permissions map[string]string `yaml:"permissions"`
+
 	Jobs map[string]struct {
-		Timeout  int `yaml:"timeout-minutes"`
-		Strategy struct {
+		Timeout     int               `yaml:"timeout-minutes"`
+		Needs       string            `yaml:"needs"`
+		Permissions map[string]string `yaml:"permissions"`
+		Strategy    struct {
 			Matrix struct {
 				Go []string `yaml:"go"`
 			} `yaml:"matrix"`
@@ -44,8 +50,8 @@ func read(t *testing.T, name string) workflow {
 			t.Errorf("%s: the job %s has %d minutes", name, job, j.Timeout)
 		}
 		for _, step := range j.Steps {
-			if step.Uses != "" && !regexp.MustCompile(`^actions/[a-z-]+@v\d+$`).MatchString(step.Uses) {
-				t.Errorf("%s: %s is none of the service's own actions", name, step.Uses)
+			if step.Uses != "" && !regexp.MustCompile(`^actions/[a-z-]+@[0-9a-f]{40}$`).MatchString(step.Uses) {
+				t.Errorf("%s: %s is none of the service's own actions, by its commit", name, step.Uses)
 			}
 			if strings.Contains(step.Run, "${{") {
 				t.Errorf("%s: a value from outside is put into a shell: %s", name, step.Run)
@@ -93,19 +99,83 @@ func TestCI(t *testing.T) {
 	}
 }
 
+// TestReleaseWorkflow: the job that builds may write nothing; the one that uploads checks out
+// and builds nothing of ours.
 func TestReleaseWorkflow(t *testing.T) {
 	w := read(t, "release.yml")
 	push, ok := w.On["push"].(map[string]any)
 	if !ok || len(push) != 1 || push["tags"] == nil {
 		t.Errorf("it runs on %v, want tags alone", w.On)
 	}
-	commands := strings.Join(w.runs(), "\n")
-	last := -1
-	for _, part := range []string{".ci/run", `make release VERSION="$VERSION"`, "sha256sum -c SHA256SUMS", "gh release create"} {
-		i := strings.Index(commands, part)
-		if i <= last {
-			t.Errorf("%q is missing, or not in its place:\n%s", part, commands)
+	if len(w.Permissions) != 1 || w.Permissions["contents"] != "read" || len(w.Jobs) != 2 {
+		t.Errorf("its jobs may do %v", w.Permissions)
+	}
+	if build := w.Jobs["build"]; build.Permissions != nil || build.Needs != "" {
+		t.Errorf("the job that builds may do %v", build.Permissions)
+	}
+	w.inOrder(t, "build", ".ci/run", `make release VERSION="$VERSION"`, "govulncheck", "goreleaser release --clean --skip=publish", "sha256sum -c SHA256SUMS", ".ci/provenance")
+	publish := w.Jobs["publish"]
+	if publish.Needs != "build" || len(publish.Permissions) != 3 {
+		t.Errorf("the job that uploads comes after %q and may do %v", publish.Needs, publish.Permissions)
+	}
+	w.inOrder(t, "publish", "sha256sum -c SHA256SUMS", "cosign sign-blob", "cosign attest-blob", "docker buildx build", "gh release create")
+	for _, step := range publish.Steps {
+		if strings.HasPrefix(step.Uses, "actions/checkout@") || strings.Contains(step.Run, "go run") || strings.Contains(step.Run, ".ci/") {
+			t.Errorf("the job with the rights runs code of the repository: %s%s", step.Uses, step.Run)
 		}
-		last = i
+	}
+}
+
+// inOrder checks that the commands of a job have parts in their order.
+func (w workflow) inOrder(t *testing.T, job string, parts ...string) {
+	t.Helper()
+	var commands strings.Builder
+	for _, step := range w.Jobs[job].Steps {
+		commands.WriteString(step.Run + "\n")
+	}
+	rest := commands.String()
+	for _, part := range parts {
+		_, after, found := strings.Cut(rest, part)
+		if !found {
+			t.Errorf("%s: %q is missing, or not in its place:\n%s", job, part, commands.String())
+			continue
+		}
+		rest = after
+	}
+}
+
+// TestProvenance: what .ci/provenance prints is JSON that names the commit and the workflow.
+func TestProvenance(t *testing.T) {
+	cmd := exec.CommandContext(t.Context(), filepath.Join("..", "provenance"))
+	if out, err := cmd.CombinedOutput(); err == nil {
+		t.Errorf("outside of a workflow it prints %s", out)
+	}
+	cmd = exec.CommandContext(t.Context(), filepath.Join("..", "provenance"))
+	cmd.Env = append(
+		os.Environ(), "GITHUB_SERVER_URL=https://git.example", "GITHUB_REPOSITORY=a/b", "GITHUB_REF=refs/tags/v1.2.3", "GITHUB_SHA=0123abcd",
+		"GITHUB_WORKFLOW_REF=a/b/.github/workflows/release.yml@refs/tags/v1.2.3", "GITHUB_RUN_ID=7", "GITHUB_RUN_ATTEMPT=1",
+	)
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var predicate struct {
+		BuildDefinition struct {
+			ResolvedDependencies []struct {
+				URI    string            `json:"uri"`
+				Digest map[string]string `json:"digest"`
+			} `json:"resolvedDependencies"`
+		} `json:"buildDefinition"`
+		RunDetails struct {
+			Builder struct{ ID string } `json:"builder"`
+		} `json:"runDetails"`
+	}
+	if err := json.Unmarshal(out, &predicate); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	source := predicate.BuildDefinition.ResolvedDependencies
+	if len(source) != 1 || source[0].URI != "git+https://git.example/a/b@refs/tags/v1.2.3" || source[0].Digest["gitCommit"] != "0123abcd" ||
+		predicate.RunDetails.Builder.ID != "https://git.example/a/b/.github/workflows/release.yml@refs/tags/v1.2.3" {
+		t.Errorf("it says %s", out)
 	}
 }

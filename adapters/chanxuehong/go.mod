@@ -6,7 +6,7 @@ replace github.com/zhongkong-go/zhongkong => ../..
 
 require (
 	github.com/chanxuehong/wechat v0.0.0-20251219080029-3ccc67d5e12d
-	github.com/zhongkong-go/zhongkong v0.0.0-00010101000000-000000000000
+	github.com/zhongkong-go/zhongkong v0.1.0
 )
 
 require (

@@ -7,7 +7,7 @@ replace github.com/zhongkong-go/zhongkong => ../..
 require (
 	github.com/ArtisanCloud/PowerLibs/v3 v3.3.2
 	github.com/ArtisanCloud/PowerWeChat/v3 v3.4.43
-	github.com/zhongkong-go/zhongkong v0.0.0-00010101000000-000000000000
+	github.com/zhongkong-go/zhongkong v0.1.0
 )
 
 require (

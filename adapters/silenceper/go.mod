@@ -6,7 +6,7 @@ replace github.com/zhongkong-go/zhongkong => ../..
 
 require (
 	github.com/silenceper/wechat/v2 v2.1.14
-	github.com/zhongkong-go/zhongkong v0.0.0-00010101000000-000000000000
+	github.com/zhongkong-go/zhongkong v0.1.0
 )
 
 require (

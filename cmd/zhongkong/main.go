@@ -8,7 +8,9 @@
 //	zhongkong explain 40164             what an errcode means, in English and Chinese
 //	zhongkong token status              how the token is doing
 //	zhongkong serve --config FILE       the gateway for programs in any language
+//	zhongkong healthcheck               whether a gateway on this machine is well
 //	zhongkong client add NAME …         a program that may use it
+//	zhongkong completion SHELL          completions for bash, zsh, fish and PowerShell
 //	zhongkong --version                 which zhongkong this is
 //
 // A command is a file of its own with a struct in it that has a Run method, and a
@@ -33,14 +35,18 @@ import (
 
 // commands are what the program can do.
 type commands struct {
-	Simulate simulateCmd `cmd:"" help:"Play WeChat's server side on this machine: an API host for any SDK, and messages pushed to your app."`
-	Push     pushCmd     `cmd:"" help:"Push one message to an app as WeChat does, and judge the answer."`
-	Doctor   doctorCmd   `cmd:"" help:"Find out what is wrong, and what to do: configuration, store, clock, WeChat, credentials, whitelist, callback address."`
-	Migrate  migrateCmd  `cmd:"" help:"Bring the tables of a store to the version that this program needs, take a step back, or look."`
-	Explain  explainCmd  `cmd:"" help:"Say what an errcode of WeChat means and what to do about it, in English and Chinese."`
-	Token    tokenCmd    `cmd:"" help:"Look at the token that your programs share, print it, or renew it."`
-	Serve    serveCmd    `cmd:"" help:"Keep the tokens of your accounts for all programs: the gateway (中控服务器) that they call in place of WeChat."`
-	Client   clientCmd   `cmd:"" help:"Add, list and revoke the programs that may use the gateway."`
+	Simulate    simulateCmd    `cmd:"" help:"Play WeChat's server side on this machine: an API host for any SDK, and messages pushed to your app."`
+	Push        pushCmd        `cmd:"" help:"Push one message to an app as WeChat does, and judge the answer."`
+	Doctor      doctorCmd      `cmd:"" help:"Find out what is wrong, and what to do: configuration, store, clock, WeChat, credentials, whitelist, callback address."`
+	Migrate     migrateCmd     `cmd:"" help:"Bring the tables of a store to the version that this program needs, take a step back, or look."`
+	Explain     explainCmd     `cmd:"" help:"Say what an errcode of WeChat means and what to do about it, in English and Chinese."`
+	Token       tokenCmd       `cmd:"" help:"Look at the token that your programs share, print it, or renew it."`
+	Serve       serveCmd       `cmd:"" help:"Keep the tokens of your accounts for all programs: the gateway (中控服务器) that they call in place of WeChat."`
+	Healthcheck healthcheckCmd `cmd:"" help:"Ask a gateway on this machine whether it is well, for containers."`
+	Client      clientCmd      `cmd:"" help:"Add, list and revoke the programs that may use the gateway."`
+
+	Completion completionCmd `cmd:"" help:"Print what makes a shell complete the command lines of this program."`
+	Complete   completeCmd   `cmd:"" name:"__complete" hidden:"" help:"Say what may follow a command line; for the scripts of completion."`
 
 	Lang    string           `help:"The language of what is printed: en or zh. Without it, that of ZHONGKONG_LANG, else of the locale." enum:",en,zh" default:"" placeholder:"LANG"`
 	Version kong.VersionFlag `help:"Show the version, and what it was built from."`

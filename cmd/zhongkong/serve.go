@@ -128,7 +128,7 @@ func (c *serveCmd) check(t *terminal, settings *gateway.Settings) error {
 		}
 		ip := net.ParseIP(host)
 		loopback := host == "localhost" || ip != nil && ip.IsLoopback()
-		if !loopback && settings.TLS.Cert == "" && !l.plain {
+		if !loopback && !settings.TLS.On() && !l.plain {
 			return mistake("%s can be reached from other machines, and keys would travel in the clear: configure tls, or listen at 127.0.0.1, or say --plain-http", l.address)
 		}
 	}
@@ -136,6 +136,9 @@ func (c *serveCmd) check(t *terminal, settings *gateway.Settings) error {
 	t.say("  listens at %s", settings.Listen)
 	if settings.Admin.Listen != "" {
 		t.say("  admins at %s", settings.Admin.Listen)
+	}
+	if settings.TLS.Domain != "" {
+		t.say("  gets a certificate for %s", settings.TLS.Domain)
 	}
 	t.say("  keeps tokens in %s", place)
 	for _, a := range settings.Accounts {
@@ -258,7 +261,9 @@ type service struct {
 	load     func() (*gateway.Settings, error)
 	store    store.Store // nil: the one that the settings name
 	gate     *gate.Gate  // of all its listeners
-	page     string      // where the page is, once it is there
+
+	certificates *certificates // nil without tls.domain
+	page         string        // where the page is, once it is there
 }
 
 // run serves until ctx ends. started is told the address.
@@ -289,6 +294,9 @@ func (s *service) run(ctx context.Context, t *terminal, started func(base string
 	defer func() { err = errors.Join(err, g.Close()) }()
 
 	s.gate = gate.New(gate.Config{Log: s.log})
+	if s.settings.TLS.Domain != "" {
+		s.certificates = newCertificates(s.settings.TLS, s.log)
+	}
 	reload := func() error { return s.reload(g) }
 	main, base, err := s.listen(ctx, door{s.settings.Listen, s.plain, "say --plain-http (plain_http: true)"}, g)
 	if err != nil {
@@ -314,6 +322,9 @@ func (s *service) run(ctx context.Context, t *terminal, started func(base string
 		servers = append(servers, admin)
 		s.page = adminBase + console.Path
 		t.say("%s", t.dim("The admin API is at "+adminBase+" and its page at "+s.page))
+	}
+	if s.certificates != nil {
+		go s.certificates.fetch(ctx) // the listeners are there: the authority comes to them
 	}
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
@@ -451,6 +462,9 @@ func (s *service) listen(ctx context.Context, at door, handler http.Handler) (*l
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", at.address)
 	if err != nil {
 		return nil, "", fmt.Errorf("cannot listen at %s: %w. Choose another address", at.address, err)
+	}
+	if s.certificates != nil {
+		server.TLSConfig = s.certificates.config()
 	}
 	if s.settings.TLS.Cert != "" {
 		plain := listener

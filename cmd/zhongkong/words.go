@@ -36,6 +36,9 @@ var helpWords = lang.Words{ //nolint:gosec // words about secrets, and none amon
 	"Say what an errcode of WeChat means and what to do about it, in English and Chinese.":                                    "查询微信 errcode 的含义和处理办法。",
 	"Look at the token that your programs share, print it, or renew it.":                                                      "查看、输出或刷新各程序共用的 token。",
 	"Keep the tokens of your accounts for all programs: the gateway (中控服务器) that they call in place of WeChat.":               "为所有程序统一管理 token：即网关（中控服务器），程序调用它来代替直连微信。",
+	"Ask a gateway on this machine whether it is well, for containers.":                                                       "检查本机的网关是否正常，供容器健康检查使用。",
+	"Print what makes a shell complete the command lines of this program.":                                                    "输出 shell 自动补全脚本。",
+	"Say what may follow a command line; for the scripts of completion.":                                                      "列出命令行的补全候选，供补全脚本调用。",
 	"Add, list and revoke the programs that may use the gateway.":                                                             "添加、列出、吊销可以使用网关的程序（客户端）。",
 	"Look at everything, in the order in which one fault explains the next. The command without a name.":                      "按因果顺序检查全部项目。不写子命令时即执行它。",
 	"Ask a running app what WeChat will ask: the handshake and a push in every mode. Says which step failed, and what to do.": "像微信一样检查正在运行的应用：验证 URL，并以各种模式推送；指出哪一步失败、如何处理。",
@@ -106,6 +109,16 @@ var helpWords = lang.Words{ //nolint:gosec // words about secrets, and none amon
 	"Read the configuration, say what is wrong with it or how it is understood, and serve nothing. The store is not opened.":                       "只检查配置：指出错误，或说明将如何运行，不启动服务。不会打开存储。",
 	"Show it with nothing configured: a simulated WeChat, a temporary database, a client key and lines to try.":                                    "无需任何配置的演示：模拟微信、临时数据库、一个客户端密钥，以及可以直接试用的命令。",
 	"Makes the same things up in every demo, for tests.":                                                                                           "固定演示的随机种子，供测试使用。",
+
+	// completion.
+	"bash, zsh, fish or powershell.":        "补全脚本适用的 shell：bash、zsh、fish 或 powershell。",
+	"A new word begins after the last.":     "光标在最后一个单词之后。",
+	"The words of the command line so far.": "已输入的单词。",
+
+	// healthcheck.
+	"Where the gateway listens, on this machine; 127.0.0.1:8300, or what the configuration says, unless told.": "网关在本机的监听地址；不指定则取配置文件，再取 127.0.0.1:8300。",
+	"The gateway's configuration, which says where it listens.":                                                "网关的配置文件，从中得知监听地址。",
+	"Ask whether every account has a token (/readyz) instead of whether the process serves (/healthz).":        "检查是否每个账号都有 token（/readyz），而不只是进程是否在服务（/healthz）。",
 
 	// client.
 	"The gateway's configuration, which names the store.":                                                         "网关的配置文件，从中得知存储。",
@@ -178,6 +191,13 @@ ZHONGKONG_LOG_LEVEL=debug 会把执行过程输出到标准错误。
 存放在哪里，ZHONGKONG_LOG_LEVEL 指定日志级别（输出到标准错误），ZHONGKONG_FETCH_TIMEOUT 等指定刷新各步骤的超时。
 SIGHUP 重新读取配置；SIGTERM 退出：先有 5 秒（ZHONGKONG_DRAIN_GRACE）/readyz 返回 503 但仍处理请求，再等进行中的请求结束。
 再次收到信号则立即退出。`,
+	(*completionCmd)(nil).Help(): `脚本会向本程序询问补全候选，升级后无需更换。
+
+  source <(zhongkong completion bash)                                写入 ~/.bashrc
+  source <(zhongkong completion zsh)                                 写入 ~/.zshrc，在 compinit 之后
+  zhongkong completion fish > ~/.config/fish/completions/zhongkong.fish
+  zhongkong completion powershell | Out-String | Invoke-Expression   写入 $PROFILE`,
+	(*healthcheckCmd)(nil).Help(): `网关应答正常则退出码为 0，否则为 1。镜像的 HEALTHCHECK 就是这条命令。`,
 }
 
 // kongWords are what kong says of a command line.
@@ -366,6 +386,12 @@ var chinese = lang.Words{ //nolint:gosec // words about secrets, and none among 
 	"the gateway %s refuses (HTTP %d): %s":                                  "网关 %s 拒绝了请求（HTTP %d）：%s",
 	"what answers at %s is no gateway (HTTP %d): look at ZHONGKONG_GATEWAY": "%s 上应答的不是网关（HTTP %d）：请检查 ZHONGKONG_GATEWAY",
 
+	// healthcheck.
+	"the address is %s: it has to be one such as %s":        "地址是 %s：应为 %s 这样的地址",
+	"%s is not on this machine: ask /healthz there instead": "%s 不在本机：请直接访问它的 /healthz",
+	"the gateway at %s does not answer: %w":                 "网关 %s 没有应答：%w",
+	"the gateway at %s answers %d to %s: %s":                "网关 %s 返回 %d（%s）：%s",
+
 	// serve.
 	"The gateway is at": "网关地址",
 	"Programs that may use it: zhongkong client add NAME --account APPID":                                                                   "添加可以使用网关的程序：zhongkong client add NAME --account APPID",
@@ -377,6 +403,7 @@ var chinese = lang.Words{ //nolint:gosec // words about secrets, and none among 
 	"%s The configuration is good.":                                                                                                         "%s 配置没有问题。",
 	"  listens at %s":                                                                                                                       "  监听地址 %s",
 	"  admins at %s":                                                                                                                        "  管理地址 %s",
+	"  gets a certificate for %s":                                                                                                           "  自动为 %s 申请证书",
 	"  keeps tokens in %s":                                                                                                                  "  token 存放于 %s",
 	", pushes to %s":                                                                                                                        "，推送给 %s",
 	"1 subscriber":                                                                                                                          "1 个系统",

@@ -57,3 +57,15 @@ func PromtoolVersion(ctx context.Context, path string) (string, error) {
 func PromtoolLeftOut() string {
 	return fmt.Sprintf("there is no promtool here: install %s, or set %s, or let ZHONGKONG_TEST_INSTALL=1 make test install it", PromtoolPackage, PromtoolVariable)
 }
+
+// Program returns the path of a program that a test runs, which apt installs by the name
+// of a package. Plain go test ./... leaves the test out.
+func Program(tb testing.TB, name, pkg string) string {
+	tb.Helper()
+	tier.Full(tb)
+	path, err := exec.LookPath(name)
+	if err != nil {
+		leaveOut(tb, fmt.Sprintf("there is no %s here: install %s", name, pkg))
+	}
+	return path
+}

@@ -211,6 +211,11 @@ func (x *examination) secretFile(source any) string {
 // certificate looks at the gateway's own.
 func (x *examination) certificate(context.Context) []Finding {
 	f := Finding{Check: Certificate, State: OK}
+	if name := x.Settings.TLS.Domain; name != "" {
+		f.State = Skipped
+		f.Found = text("zhongkong serve gets the one for %s itself, and its log says what comes of it", "zhongkong serve 会自动申请 %s 的证书，结果见它的日志", name)
+		return one(f)
+	}
 	if x.Settings.TLS.Cert == "" {
 		f.State, f.Found = Skipped, text("none is configured: plain HTTP", "未配置证书：使用普通 HTTP")
 		return one(f)
@@ -272,7 +277,7 @@ func (x *examination) listenAt(ctx context.Context, address string) Finding {
 		f.Found = text("%s is free: no gateway runs there now", "%s 空闲：目前没有网关在运行", address)
 		host, _, _ := net.SplitHostPort(address)
 		ip := net.ParseIP(host)
-		if loopback := host == "localhost" || ip != nil && ip.IsLoopback(); !loopback && x.Settings.TLS.Cert == "" && !x.Settings.PlainHTTP {
+		if loopback := host == "localhost" || ip != nil && ip.IsLoopback(); !loopback && !x.Settings.TLS.On() && !x.Settings.PlainHTTP {
 			f.State, f.Cause = Problem, "plain_http"
 			f.Found = text("%s can be reached from other machines, and keys would travel in the clear: the gateway does not start so", "%s 可被其他机器访问，密钥会明文传输：网关会拒绝启动", address)
 			f.Do = text("Configure tls, or listen at 127.0.0.1, or say plain_http: true where the network is trusted.", "请配置 tls，或改为监听 127.0.0.1；如果网络可信，也可以设置 plain_http: true。")

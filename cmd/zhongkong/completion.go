@@ -1,6 +1,7 @@
 package main
 
 import (
+	"embed"
 	"fmt"
 	"slices"
 	"strings"
@@ -25,82 +26,19 @@ func (*completionCmd) Help() string {
 
 // Run prints the script.
 func (c *completionCmd) Run(t *terminal) error {
-	_, err := fmt.Fprint(t.out, completionScripts[c.Shell])
+	script, err := completionScripts.ReadFile("completions/" + c.Shell)
+	if err == nil {
+		_, err = t.out.Write(script)
+	}
 	return err
 }
 
 // completionScripts hand the words of the command line to completeCmd, the last of which is
 // the one to be completed. It answers with a line for each that may stand there, with what it
 // is for behind a tab, and with :files where a file may.
-var completionScripts = map[string]string{
-	"bash": `# Completions of zhongkong for bash.
-_zhongkong() {
-    local line IFS=$'\n'
-    COMPREPLY=()
-    for line in $("${COMP_WORDS[0]}" __complete -- "${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null); do
-        if [ "$line" = ":files" ]; then
-            compopt -o filenames 2>/dev/null
-            while read -r line; do COMPREPLY+=("$line"); done < <(compgen -f -- "${COMP_WORDS[COMP_CWORD]#=}")
-        else
-            COMPREPLY+=("${line%%$'\t'*}")
-        fi
-    done
-}
-complete -F _zhongkong zhongkong
-`,
-	"zsh": `#compdef zhongkong
-# Completions of zhongkong for zsh.
-_zhongkong() {
-    local line
-    local -a found
-    for line in "${(@f)$("${words[1]}" __complete -- "${(@)words[2,CURRENT]}" 2>/dev/null)}"; do
-        case $line in
-            '') ;;
-            :files) _files ;;
-            *) found+=("${${line%%$'\t'*}//:/\\:}:${line#*$'\t'}") ;;
-        esac
-    done
-    if (( ${#found} )); then _describe zhongkong found; fi
-}
-if [ "${funcstack[1]}" = _zhongkong ]; then
-    _zhongkong "$@"
-else
-    compdef _zhongkong zhongkong
-fi
-`,
-	"fish": `# Completions of zhongkong for fish.
-function __zhongkong_complete
-    set -l words (commandline -opc)
-    set -l current (commandline -ct)
-    for line in ($words[1] __complete -- $words[2..-1] "$current" 2>/dev/null)
-        if test "$line" = ":files"
-            __fish_complete_path "$current"
-        else
-            echo $line
-        end
-    end
-end
-complete -c zhongkong -f -a '(__zhongkong_complete)'
-`,
-	"powershell": `# Completions of zhongkong for PowerShell.
-Register-ArgumentCompleter -Native -CommandName zhongkong -ScriptBlock {
-    param($wordToComplete, $commandAst, $cursorPosition)
-    $words = @($commandAst.CommandElements | Select-Object -Skip 1 |
-        Where-Object { $_.Extent.StartOffset -lt $cursorPosition } | ForEach-Object { $_.ToString() })
-    $more = @()
-    if ($wordToComplete -eq '') { $more = @('--next') } # older versions drop an empty argument
-    & $commandAst.CommandElements[0].ToString() __complete @more -- @words 2>$null | ForEach-Object {
-        $value, $about = $_ -split [char]9, 2
-        if ($value -eq ':files') {
-            [System.Management.Automation.CompletionCompleters]::CompleteFilename($wordToComplete)
-        } else {
-            if (-not $about) { $about = $value }
-            [System.Management.Automation.CompletionResult]::new($value, $value, 'ParameterValue', $about)
-        }
-    }
-}
-`,
-}
+//
+//go:embed completions
+var completionScripts embed.FS
 
 // completeCmd answers the scripts.
 type completeCmd struct {

@@ -96,7 +96,7 @@ var unsaid = []string{
 	"export %s=%s", "$env:%s = \"%s\"", "$APPID = \"%s\"\n$KEY = \"%s\"\n", "zhongkong token refresh --force", "zhongkong token refresh --ticket %s --force", "simulator: Options.Accounts: ",
 	"--account %s: %v", "%s%s_KIND: %v", "--log: %v", "--log: %s", "--app: ", "--app %s", "--env-file: %v", "admin.key: %w", "admin.listen: %w",
 	"WECHAT_TOKEN_API: %w", "its port", "waiting for ", "zhongkong %s", "commit %s", "with cgo: SQLite in C", "without cgo: SQLite in Go",
-	"zhongkong %s\n", "commit %s\n",
+	"zhongkong %s\n", "commit %s\n", "remote error",
 	"token fetch", "token fetches", "API call", "API calls", // count puts a number in front
 	"What to do", "%s Run it again when that is done.", "%s %s to look at.", "There is no problem;", "All is well.", // the chart has both
 }

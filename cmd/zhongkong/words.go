@@ -403,6 +403,7 @@ var chinese = lang.Words{ //nolint:gosec // words about secrets, and none among 
 	"%s The configuration is good.":                                                                                                         "%s 配置没有问题。",
 	"  listens at %s":                                                                                                                       "  监听地址 %s",
 	"  admins at %s":                                                                                                                        "  管理地址 %s",
+	"the certificate is for %s and no other name":                                                                                           "证书只用于 %s，不用于其他域名",
 	"  gets a certificate for %s":                                                                                                           "  自动为 %s 申请证书",
 	"  keeps tokens in %s":                                                                                                                  "  token 存放于 %s",
 	", pushes to %s":                                                                                                                        "，推送给 %s",

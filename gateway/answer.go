@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -146,6 +147,11 @@ type sending struct {
 
 type sendingKey struct{}
 
+// sends returns a ctx for a call that is not to be made twice.
+func (s *sending) sends(ctx context.Context) context.Context {
+	return s.Watch(context.WithValue(ctx, sendingKey{}, s))
+}
+
 // watched reports to the sending in a request's context, if there is one.
 type watched struct{ http.RoundTripper }
 
@@ -153,7 +159,6 @@ type watched struct{ http.RoundTripper }
 func (w watched) RoundTrip(req *http.Request) (*http.Response, error) {
 	if s, _ := req.Context().Value(sendingKey{}).(*sending); s != nil {
 		s.begun.Store(true)
-		req = req.WithContext(s.Watch(req.Context()))
 	}
 	return w.RoundTripper.RoundTrip(req)
 }

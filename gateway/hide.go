@@ -63,9 +63,14 @@ func needles(values ...string) *[][]byte {
 func hide(resp *http.Response, needles [][]byte) {
 	for _, header := range []http.Header{resp.Header, resp.Trailer} {
 		for _, values := range header {
-			for i := range values {
+			for i, value := range values {
+				if len(value) < minNeedle {
+					continue
+				}
 				for _, n := range needles {
-					values[i] = strings.ReplaceAll(values[i], string(n), "[secret]")
+					if strings.Contains(value, string(n)) { // which copies nothing
+						values[i] = strings.ReplaceAll(values[i], string(n), "[secret]")
+					}
 				}
 			}
 		}

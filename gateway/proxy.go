@@ -210,6 +210,10 @@ func (y *relay) serveCall(w *observed, r *http.Request, path string) *refusal {
 	now := time.Now()
 	ctx, cancel := context.WithTimeout(r.Context(), callTime)
 	defer cancel()
+	if !repeatable(r.Method) {
+		w.sending = new(sending)
+		ctx = w.sending.sends(ctx)
+	}
 	out := r.WithContext(ctx)
 	u := *r.URL
 	out.URL = &u
@@ -534,9 +538,5 @@ func (b *bare) RoundTrip(req *http.Request) (*http.Response, error) {
 // carry sends a call to WeChat and passes the answer on.
 func (y *relay) carry(proxy http.Handler, w *observed, out *http.Request) {
 	w.proxied = true
-	if !repeatable(out.Method) {
-		w.sending = new(sending)
-		out = out.WithContext(context.WithValue(out.Context(), sendingKey{}, w.sending))
-	}
 	proxy.ServeHTTP(w, out)
 }

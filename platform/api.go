@@ -30,7 +30,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -269,18 +268,21 @@ func (a *API) log() *slog.Logger {
 }
 
 func isWeChat(u *url.URL) bool {
-	name, _ := strings.CutPrefix(origin(u), "https://")
-	name, _ = strings.CutSuffix(name, ":443")
-	return slices.Contains(wechatHosts, name)
+	to := origin(u)
+	return to == place{"https", to.host, "443"} && slices.Contains(wechatHosts, to.host)
 }
 
+// place is where a URL leads. It is compared at each call, so it is no string, which would
+// have to be put together.
+type place struct{ scheme, host, port string }
+
 // origin returns scheme, host and port of u in one form.
-func origin(u *url.URL) string {
-	scheme, port := strings.ToLower(u.Scheme), u.Port()
-	if port == "" {
-		port = defaultPort(scheme)
+func origin(u *url.URL) place {
+	to := place{strings.ToLower(u.Scheme), strings.ToLower(u.Hostname()), u.Port()}
+	if to.port == "" {
+		to.port = defaultPort(to.scheme)
 	}
-	return scheme + "://" + net.JoinHostPort(strings.ToLower(u.Hostname()), port)
+	return to
 }
 
 func defaultPort(scheme string) string {

@@ -46,7 +46,7 @@ type route struct {
 
 // RoundTrip implements [http.RoundTripper].
 func (d *detour) RoundTrip(req *http.Request) (*http.Response, error) {
-	if origin(req.URL) != "https://"+firstHost+":443" {
+	if origin(req.URL) != (place{"https", firstHost, "443"}) {
 		return d.base.RoundTrip(req)
 	}
 	hosts := [2]string{firstHost, secondHost}

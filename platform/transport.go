@@ -167,8 +167,8 @@ func (t *Transport) base() http.RoundTripper {
 
 // send sends a copy of req with token and body.
 func (t *Transport) send(req *http.Request, body io.ReadCloser, token string) (*http.Response, error) {
-	clone := req.Clone(req.Context())
-	clone.Body = body
+	clone, to := *req, *req.URL // the header is the same one: nobody below may change it
+	clone.URL, clone.Body = &to, body
 	if clone.URL.RawQuery != "" {
 		clone.URL.RawQuery += "&"
 	}
@@ -179,11 +179,12 @@ func (t *Transport) send(req *http.Request, body io.ReadCloser, token string) (*
 		signed = t.Signer.signs(req, path)
 	}
 	if signed {
-		if err := t.signed(clone, path); err != nil {
+		clone.Header = req.Header.Clone()
+		if err := t.signed(&clone, path); err != nil {
 			return nil, err
 		}
 	}
-	resp, err := t.base().RoundTrip(clone)
+	resp, err := t.base().RoundTrip(&clone)
 	if err != nil {
 		return nil, scrub(err, []string{token})
 	}

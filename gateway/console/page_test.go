@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"os"
+	"path"
 	"regexp"
 	"strings"
 	"testing"
@@ -104,10 +105,13 @@ func TestLogin(t *testing.T) {
 	}
 	check("after the logout")
 
-	for _, next := range []string{"http://evil.example/page/", "//evil.example/page/", "/page//evil.example", "/clients", `/page\..\x`, "page/", "javascript:1"} {
+	for _, next := range []string{
+		"http://evil.example/page/", "//evil.example/page/", "/page//evil.example", "/page/../../evil", "/page/%2e%2e/evil",
+		"/clients", `/page\..\x`, "page/", "javascript:1",
+	} {
 		got := d.Post("login", url.Values{"key": {consoletest.AdminKey}, "next": {next}})
 		if u, err := url.Parse(got.Location); err != nil || u.Host != "" || !strings.HasPrefix(u.Path, "/page/") ||
-			strings.HasPrefix(u.Path, "/page//") {
+			strings.HasPrefix(u.Path, "/page//") || !strings.HasPrefix(path.Clean(u.Path)+"/", "/page/") {
 			t.Errorf("after the login to %q: %q", next, got.Location)
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -252,7 +253,7 @@ func (s *syslog) write(ctx context.Context, lines []Line) error {
 	if err := s.dial(ctx); err != nil {
 		return err
 	}
-	return s.send(ctx, append(s.last[:len(s.last):len(s.last)], lines...))
+	return s.send(ctx, append(slices.Clip(s.last), lines...))
 }
 
 func (s *syslog) dial(ctx context.Context) (err error) {

@@ -337,6 +337,18 @@ func TestBodyBreaksOff(t *testing.T) {
 	}
 }
 
+// TestUnsignedUnread: the body of a push that somebody else has signed is not read.
+func TestUnsignedUnread(t *testing.T) {
+	engine := gin.New()
+	engine.Use(newClient(t, config()).Middleware())
+	body := strings.NewReader(message)
+	answer := httptest.NewRecorder()
+	engine.ServeHTTP(answer, httptest.NewRequest(http.MethodPost, pushURL("/", "T0kenOfSomebody"), io.NopCloser(body)))
+	if answer.Code != http.StatusForbidden || body.Len() != len(message) {
+		t.Errorf("%d, and %d of %d bytes are left", answer.Code, body.Len(), len(message))
+	}
+}
+
 // TestWithoutBody: WeChat sends no push without a body, so something has taken it away.
 func TestWithoutBody(t *testing.T) {
 	engine := gin.New()

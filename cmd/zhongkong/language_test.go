@@ -176,7 +176,7 @@ func put(e ast.Expr) (string, bool) {
 // spoken are the packages whose errors reach people by commands and pages, all of them.
 var spoken = []string{
 	"internal/weblogin", "internal/shape", "internal/network", "internal/environ", "gateway", "gateway/clients", "gateway/fanout", "gateway/journal",
-	"gateway/source", "store/open", "cmd/zhongkong/internal/doctor",
+	"gateway/source", "store/open", "store/sqlite", "migrations", "cmd/zhongkong/internal/doctor",
 }
 
 // inFront puts names in front of what another package says, which is looked up by itself.

@@ -220,6 +220,26 @@ var Sentences = Words{
 	"the proxy's URL cannot be read":                                       "代理的 URL 无法解析",
 
 	// package open and the engines of stores.
+	"the file was removed or replaced": "文件被删除或替换",
+	"there is no SQLite in Go for %s/%s: build this program with CGO_ENABLED=1 and a C compiler, or use another store": "%s/%s 上没有纯 Go 的 SQLite：请用 CGO_ENABLED=1 和 C 编译器编译本程序，或换一种存储",
+	"the header is damaged": "文件头已损坏",
+	"the URL of an SQLite database begins with sqlite: and this one does not":                                                         "SQLite 的 URL 须以 sqlite: 开头",
+	"the path of the SQLite database is empty: give one, such as zhongkong.db":                                                        "SQLite 数据库的路径为空：请填写，例如 zhongkong.db",
+	"the path of the SQLite database is %s: give the path of a file, without SQLite's URI syntax; store/memory keeps nothing on disk": "SQLite 数据库的路径是 %s：请填写文件路径，不支持 SQLite 的 URI 写法；不落盘请用 store/memory",
+	"the path of the SQLite database contains a NUL character":                                                                        "SQLite 数据库的路径含有 NUL 字符",
+	"the SQLite store is closed":              "SQLite 存储已关闭",
+	"an operation of the batch failed":        "同一批次中有操作失败",
+	"the database was closed":                 "数据库已关闭",
+	"there are none for the dialect %q":       "没有 %s 的迁移",
+	"%s does not begin with a number and '_'": "%s 没有以数字和 _ 开头",
+	"the prefix %q cannot begin a table's name: use at most 32 of a-z, 0-9 and '_', a letter first": "%s 不能作为表名前缀：最多 32 个 a-z、0-9 和 _，以字母开头",
+	"there is no action %q; use %s, %s or %s":                                                       "没有 %s 这个操作：可用 %s、%s 或 %s",
+	"give the path of a file with a certificate in PEM form that this program may read":             "请填写本程序可读的 PEM 证书文件的路径",
+	"the file holds no certificate in PEM form":                                                     "文件中没有 PEM 格式的证书",
+	"the tables are gone":                             "表已不存在",
+	"the %s store is closed":                          "%s 存储已关闭",
+	"others change the record of %s all the time: %w": "%s 的记录一直被其他进程修改：%w",
+	"others change this message all the time: %w":     "这条消息一直被其他进程修改：%w",
 
 	"there is no store %s: %s": "没有 %s 这种存储：%s",
 

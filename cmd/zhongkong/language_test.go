@@ -173,6 +173,77 @@ func put(e ast.Expr) (string, bool) {
 	}
 }
 
+// spoken are the packages whose errors reach people by commands and pages, all of them.
+var spoken = []string{
+	"internal/weblogin", "internal/shape", "internal/network", "internal/environ", "gateway", "gateway/clients", "gateway/fanout", "gateway/journal",
+	"gateway/source", "store/open", "store/sqlite", "migrations", "cmd/zhongkong/internal/doctor",
+}
+
+// inFront puts names in front of what another package says, which is looked up by itself.
+var inFront = regexp.MustCompile(`^(?:[a-zA-Z_.]+(?:\[%[dq]\])?(?:\.%s| is %q| %s|%s)?:?|journal:) %w$`)
+
+// TestErrorsOfPackages: each error of a package that people meet has its Chinese.
+func TestErrorsOfPackages(t *testing.T) {
+	speaker := regexp.MustCompile(`^(?:zhongkong|gateway|wechat|platform|source|weblogin|login): `)
+	found := 0
+	for _, folder := range spoken {
+		files, err := filepath.Glob(filepath.Join("../..", folder, "*.go"))
+		if err != nil || len(files) == 0 {
+			t.Fatalf("%s: no files, %v", folder, err)
+		}
+		for _, file := range files {
+			if strings.HasSuffix(file, "_test.go") {
+				continue
+			}
+			set := token.NewFileSet()
+			parsed, err := parser.ParseFile(set, file, nil, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			faults(parsed, func(at token.Pos, text string) {
+				text = speaker.ReplaceAllString(text, "")
+				if !words.MatchString(text) || !strings.Contains(strings.TrimSpace(text), " ") || inFront.MatchString(text) {
+					return
+				}
+				found++
+				if !dictionary().Has(text) && dictionary().In(lang.Chinese, text) == text {
+					t.Errorf("%v: there is no Chinese for this error (internal/lang, Sentences): %q", set.Position(at), text)
+				}
+			})
+		}
+	}
+	if found < 150 {
+		t.Errorf("%d errors were found only", found)
+	}
+}
+
+// faults gives each the texts of the errors that a file makes.
+func faults(file *ast.File, each func(at token.Pos, text string)) {
+	makers := map[string]int{"errors.New": 0, "fmt.Errorf": 0, "named.Errorf": 1} // where the text is among the arguments
+	ast.Inspect(file, func(n ast.Node) bool {
+		call, ok := n.(*ast.CallExpr)
+		if !ok {
+			return true
+		}
+		s, ok := call.Fun.(*ast.SelectorExpr)
+		if !ok {
+			return true
+		}
+		pkg, ok := s.X.(*ast.Ident)
+		if !ok {
+			return true
+		}
+		i, makes := makers[pkg.Name+"."+s.Sel.Name]
+		if !makes || i >= len(call.Args) {
+			return true
+		}
+		if text, ok := put(call.Args[i]); ok {
+			each(call.Pos(), text)
+		}
+		return true
+	})
+}
+
 // assembled are parts of texts that the code puts together, or that another module says.
 var assembled = []string{
 	"deliveries went wrong (", "deliveries went wrong (each time", "delivery went wrong (each time", "jsapi_ticket of",

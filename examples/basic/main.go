@@ -83,7 +83,7 @@ func try(app *example.App, account simulator.Account) {
 		"signature": {callback.Signature(account.Token, timestamp, nonce)},
 		"timestamp": {timestamp}, "nonce": {nonce}, "echostr": {"4375120948345356249"},
 	}
-	fmt.Printf(`
+	fmt.Print(example.Say(`
 Try in another terminal
 
   WeChat's verification, as when the address is entered in its console; the answer is the echostr:
@@ -96,5 +96,18 @@ Try in another terminal
 
 This example answers no messages; go run ./examples/bot does.
 
-`, app.URL, verification.Encode())
+`, `
+请在另一个终端里试试
+
+  微信的服务器地址验证，与在后台填写地址时相同；应答就是 echostr：
+  curl '%[1]s/?%[2]s'
+
+  token 的状态、用它调用一次微信接口、程序是否在运行：
+  curl %[1]s/status
+  curl %[1]s/ip
+  curl %[1]s/healthz
+
+本示例不回复消息；go run ./examples/bot 会回复。
+
+`, app.URL, verification.Encode()))
 }

@@ -11,7 +11,8 @@ import (
 // a follower to whom a late answer can be sent: one of whom the simulated WeChat, which
 // they tell, has heard.
 func try(app *example.App, account simulator.Account) {
-	fmt.Printf("\nTry in another terminal\n\n  export WECHAT_APPID=%s WECHAT_TOKEN=%s WECHAT_AES_KEY=%s WECHAT_API_BASE=%s\n",
+	fmt.Println(example.Say("\nTry in another terminal\n", "\n请在另一个终端里试试\n"))
+	fmt.Printf("  export WECHAT_APPID=%s WECHAT_TOKEN=%s WECHAT_AES_KEY=%s WECHAT_API_BASE=%s\n",
 		account.AppID, account.Token, account.AESKey, app.Config.APIBase)
 	for _, message := range []string{"verify", "text ping", "text 你好", "text 慢", "text 很慢", "click " + keyTime, "subscribe", "image"} {
 		from := " --from " + account.Followers[0]
@@ -26,6 +27,6 @@ func try(app *example.App, account simulator.Account) {
 // showLate prints what the follower gets after WeChat was answered.
 func showLate(e simulator.Event) {
 	if e.Path == "/cgi-bin/message/custom/send" && e.Errcode == 0 {
-		fmt.Printf("The follower gets later: %s\n", e.Request)
+		fmt.Println(example.Say("The follower gets later: %s", "粉丝随后收到：%s", e.Request))
 	}
 }

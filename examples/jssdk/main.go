@@ -57,7 +57,7 @@ func run(ctx context.Context, out io.Writer) error {
 	r.SetHTMLTemplate(page)
 	r.GET("/", show)
 	r.GET("/healthz", func(c *gin.Context) { c.String(http.StatusOK, "ok") })
-	_, _ = fmt.Fprintf(out, "Open %s/\n", app.URL)
+	_, _ = fmt.Fprintln(out, example.Say("Open %s/", "请打开 %s/", app.URL))
 	return app.Serve(ctx, r)
 }
 

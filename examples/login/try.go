@@ -27,7 +27,7 @@ func newMini(cfg wechat.Config) (*wechat.Client, error) {
 
 // try prints what to try: the page needs a browser, and so does the consent.
 func try(app *example.App, _ simulator.Account) {
-	fmt.Printf(`
+	fmt.Print(example.Say(`
 Open %[1]s/me in a browser: WeChat's page asks who you are and whether it may tell.
 
 The mini program, in another terminal (the first line plays its front end):
@@ -37,5 +37,15 @@ The mini program, in another terminal (the first line plays its front end):
   curl -sS -H "Authorization: Bearer $token" %[1]s/mini/me
   curl %[1]s/healthz
 
-`, app.URL, app.Config.APIBase, miniAppID)
+`, `
+请用浏览器打开 %[1]s/me：模拟的微信页面会询问你是谁、是否同意授权。
+
+小程序登录，请在另一个终端里执行（第一行相当于小程序前端）：
+
+  code=$(curl -sS -X POST %[2]s/simulator/accounts/%[3]s/code | grep -o '[A-Za-z0-9]\{32\}')
+  token=$(curl -sS %[1]s/mini/login -d "{\"code\":\"$code\"}" | cut -d '"' -f 6)
+  curl -sS -H "Authorization: Bearer $token" %[1]s/mini/me
+  curl %[1]s/healthz
+
+`, app.URL, app.Config.APIBase, miniAppID))
 }

@@ -42,7 +42,7 @@ func Main(run func(context.Context) error) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := caught(ctx, run); err != nil && ctx.Err() == nil {
-		fmt.Fprintln(os.Stderr, err)
+		fmt.Fprintln(os.Stderr, explained(err))
 		os.Exit(1) //nolint:gocritic // the process ends, and with it what stop would undo
 	}
 }
@@ -114,7 +114,7 @@ func Open(ctx context.Context, o Options) (*App, error) {
 	if app.Simulated {
 		err = app.simulate(ctx, o)
 	} else {
-		_, err = fmt.Fprintf(o.Out, "Serving %s on %s\n", app.Config.AppID, app.URL)
+		_, err = fmt.Fprint(o.Out, Say("Serving %s on %s\n", "账号 %s 在 %s 提供服务\n", app.Config.AppID, app.URL))
 	}
 	if err != nil {
 		app.Close()
@@ -133,7 +133,9 @@ func (app *App) listen(ctx context.Context, o Options) error {
 	}
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", ":"+port)
 	if err != nil {
-		return fmt.Errorf("cannot listen on port %s: %w\nIf another program uses the port, stop it or choose another one: PORT=3101 go run ./examples/%s", port, err, o.Name)
+		return fmt.Errorf("%s: %w\n%s", Say("cannot listen on port %s", "无法监听端口 %s", port), err,
+			Say("If another program uses the port, stop it or choose another one: PORT=3101 go run ./examples/%s",
+				"如果端口已被其他程序占用，请停止该程序，或换一个端口：PORT=3101 go run ./examples/%s", o.Name))
 	}
 	app.listener = listener
 	app.undo = append(app.undo, func() { _ = listener.Close() })
@@ -178,8 +180,9 @@ func (app *App) simulate(ctx context.Context, o Options) error {
 		Logger:    slog.Default(),
 	}
 	app.Chat = wx.Page
-	_, err = fmt.Fprintf(o.Out, "Chat with this app in a browser: %s (WECHAT_APPID is not set, so this is %s, of a simulated WeChat, with a database in %s; all of it ends with this program)\n",
-		wx.Page, account.AppID, folder)
+	_, err = fmt.Fprint(o.Out, Say("Chat with this app in a browser: %s (WECHAT_APPID is not set, so this is %s, of a simulated WeChat, with a database in %s; all of it ends with this program)\n",
+		"请用浏览器打开 %s，像粉丝一样与本程序对话（没有设置 WECHAT_APPID，因此使用模拟微信的账号 %s，数据库在 %s；程序结束后全部消失）\n",
+		wx.Page, account.AppID, folder))
 	if o.Try != nil {
 		o.Try(app, account)
 	}

@@ -278,8 +278,10 @@ func (l *local) Hold(_ context.Context, key, owner string, lease time.Duration) 
 		return false, false, errUnknown
 	}
 	held = c.owner == owner && !c.finished
-	if held && lease <= 0 {
-		c.free = true
+	if held {
+		c.free = lease <= 0
+	}
+	if held && c.free {
 		c.tell()
 	}
 	return held, c.kept, nil
@@ -315,7 +317,7 @@ func (l *local) Finish(_ context.Context, key, owner string, answer []byte, _ ti
 		return true, true, nil
 	}
 	if !c.finished {
-		c.finished, c.answer = true, answer
+		c.finished, c.free, c.answer = true, false, answer
 		l.keep(c)
 		c.tell()
 	}

@@ -968,7 +968,9 @@ func TestNeverBegun(t *testing.T) {
 // follow, call by call.
 func TestLocalRules(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
-		ctx, alone := context.Background(), new(local)
+		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second) // one that waits is wrong
+		defer cancel()
+		alone := new(local)
 		both := [2]Once{alone, memory.New()}
 		var calls []string
 		for range rapid.IntRange(1, 30).Draw(rt, "calls") {

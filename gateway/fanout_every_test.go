@@ -9,6 +9,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"pgregory.net/rapid"
+
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/gateway"
 	"github.com/zhongkong-go/zhongkong/internal/test/logtest"
@@ -185,6 +187,25 @@ func TestFanoutAsTyped(t *testing.T) {
 			t.Fatalf("%q reaches the subscriber %d times, the last time as %s", content, crm.count(), crm.last())
 		}
 	}
+	rapid.Check(t, func(rt *rapid.T) { // whatever is typed
+		pieces := rapid.SliceOfN(rapid.OneOf(rapid.SampledFrom([]string{
+			"]]>", "]]></Content>\n", "<Content><![CDATA[", "<MsgId>1</MsgId>", "]]]]><![CDATA[>", "&", "<a/>", "</xml>", "<Encrypt><![CDATA[AAAA]]></Encrypt>", "<!--",
+		}), rapid.StringMatching(`[a你😀 ]{0,4}`)), 1, 6).Draw(rt, "typed")
+		content, mode := strings.Join(pieces, ""), rapid.SampledFrom([]simulator.Mode{simulator.Safe, simulator.Compatible}).Draw(rt, "mode")
+		before := crm.count()
+		for _, text := range []string{content, "ordinary"} {
+			push := simulator.Push{Handler: g, URL: "http://gateway.invalid/callback/" + appID, Message: simulator.Text(text), Mode: mode}
+			if result := p.deliver(push); result.Verdict != simulator.Silent || len(result.Deliveries) != 1 {
+				rt.Fatalf("%q in %s mode: %v", text, mode, result)
+			}
+			if !strings.Contains(crm.last(), "<Content><![CDATA["+text+"]]></Content>\n<MsgId>") {
+				rt.Fatalf("%q reaches the subscriber as %s", text, crm.last())
+			}
+		}
+		if crm.count() != before+2 {
+			rt.Fatalf("the subscriber got %d of 2 texts", crm.count()-before)
+		}
+	})
 	before := crm.count()
 	result := p.deliver(simulator.Push{Handler: g, URL: "http://gateway.invalid/callback/" + appID, Message: simulator.Message{Raw: "<xml><a>"}})
 	if result.Verdict != simulator.Silent || crm.count() != before || !strings.Contains(log.String(), "cannot be read") {

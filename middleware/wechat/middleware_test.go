@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -454,7 +455,10 @@ func TestOnePath(t *testing.T) {
 	client := newClient(t, first)
 	one := client.Middleware()
 	two := newClient(t, second).Middleware()
-	if lines := log.Lines(slog.LevelWarn); len(lines) != 1 || !strings.Contains(lines[0], "CallbackPath") || !strings.Contains(lines[0], testAppID) {
+	told := func(code string) []string { // a token's renewal may have something to say, too
+		return slices.DeleteFunc(log.Lines(slog.LevelWarn), func(line string) bool { return !strings.Contains(line, "log_code="+code) })
+	}
+	if lines := told("wechat_callback"); len(lines) != 1 || !strings.Contains(lines[0], "CallbackPath") || !strings.Contains(lines[0], testAppID) {
 		t.Errorf("at the start the log says %q", lines)
 	}
 
@@ -464,7 +468,7 @@ func TestOnePath(t *testing.T) {
 		t.Errorf("on an engine of its own: %d", got.Code)
 	}
 	serve(alone, http.MethodPost, pushURL("/one-path", "AnotherToken"), message)
-	if lines := log.Lines(slog.LevelWarn); len(lines) != 2 || !strings.Contains(lines[1], "same_callback_path="+second.AppID) {
+	if lines := told("wechat_callback"); len(lines) != 2 || !strings.Contains(lines[1], "same_callback_path="+second.AppID) {
 		t.Errorf("of a push that may be the other one's the log says %q", lines)
 	}
 
@@ -481,7 +485,7 @@ func TestOnePath(t *testing.T) {
 			t.Errorf("a push is answered with %d %s", got.Code, got.Body)
 		}
 	}
-	lines := log.Lines(slog.LevelError)
+	lines := slices.DeleteFunc(log.Lines(slog.LevelError), func(line string) bool { return !strings.Contains(line, "wechat_program_broken") })
 	if len(lines) == 0 || len(lines) > 2 || !strings.Contains(lines[0], "both have the CallbackPath") ||
 		!strings.Contains(lines[0], testAppID) || !strings.Contains(lines[0], second.AppID) {
 		t.Errorf("the log says %q", lines)

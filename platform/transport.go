@@ -39,7 +39,7 @@ type Tokens interface {
 }
 
 // Transport is an [http.RoundTripper] that adds the access_token to the query of
-// each request. When WeChat refuses the token (40001, 40014, 42001) it asks Tokens for
+// each request. When WeChat refuses the token (40001, 40014, 42001; WeCom: 40014, 42001) it asks Tokens for
 // what to use instead, and sends the request again: with a newer token, or once with
 // the same one if WeChat accepts that when it is asked directly. It is assumed that a
 // call that was refused in this way had no effect; after any other answer, and after
@@ -68,7 +68,8 @@ type Transport struct {
 	// Tokens gives the token. Required.
 	Tokens Tokens
 
-	// API says which hosts may see the token. Nil means WeChat's own alone.
+	// API says which hosts may see the token, and which errcodes refuse it. Nil means
+	// WeChat's own alone.
 	API *API
 
 	// Signer signs and encrypts the requests to its paths, and verifies and decrypts the
@@ -132,7 +133,7 @@ func (t *Transport) roundTrip(req *http.Request) (*http.Response, error) {
 		if err != nil {
 			return nil, err
 		}
-		code := refusal(resp)
+		code := refusal(resp, t.API.where())
 		if code == 0 {
 			if resp.StatusCode == http.StatusOK {
 				t.evidence.worked(call.Path, value)
@@ -369,15 +370,20 @@ func mentions(text, token string) bool {
 	return false
 }
 
-func isRefusal(code int) bool {
-	info, _ := errcode.Lookup(code)
+// isRefusal reports whether an API of site refuses the access_token with code. WeCom's
+// other codes of the class are about a suite's tokens.
+func isRefusal(site errcode.Host, code int) bool {
+	if site == errcode.WeCom && code != 40014 && code != 42001 {
+		return false
+	}
+	info, _ := errcode.LookupOn(site, code)
 	return info.Class == errcode.Refused
 }
 
 // refusal returns the errcode with which the answer refuses the token, 0 when it
 // does not. It reads no more of the body than it needs, and leaves the whole of
 // it to be read again.
-func refusal(resp *http.Response) int {
+func refusal(resp *http.Response, site errcode.Host) int {
 	if resp.ContentLength > maxRefusalBytes || resp.StatusCode == http.StatusSwitchingProtocols {
 		return 0
 	}
@@ -385,7 +391,7 @@ func refusal(resp *http.Response) int {
 	if err == io.EOF { //nolint:errorlint // Reader's own, as io.Reader demands it
 		closeBody(resp.Body)
 		resp.Body = io.NopCloser(bytes.NewReader(head))
-		return refusalCode(head)
+		return refusalCode(head, site)
 	}
 	rest := io.Reader(resp.Body)
 	if err != nil {
@@ -421,10 +427,13 @@ func readHead(body io.Reader) ([]byte, error) {
 
 // refusalDigits are the errcodes that refuse a token, as JSON writes them. It has one
 // way to write a number like these, and no escapes for it.
-var refusalDigits = sync.OnceValue(func() (digits [][]byte) {
-	for _, info := range errcode.All() {
-		if info.Class == errcode.Refused {
-			digits = append(digits, strconv.AppendInt(nil, int64(info.Code), 10))
+var refusalDigits = sync.OnceValue(func() map[errcode.Host][][]byte {
+	digits := make(map[errcode.Host][][]byte, len(siteHosts))
+	for site := range siteHosts {
+		for _, info := range errcode.AllOn(site) {
+			if isRefusal(site, info.Code) {
+				digits[site] = append(digits[site], strconv.AppendInt(nil, int64(info.Code), 10))
+			}
 		}
 	}
 	return digits
@@ -432,8 +441,9 @@ var refusalDigits = sync.OnceValue(func() (digits [][]byte) {
 
 // refusalCode returns the errcode of a whole answer when it refuses the token. Most
 // answers are no refusal, and need not be decoded to find that out.
-func refusalCode(body []byte) int {
-	if len(body) > maxRefusalBytes || !slices.ContainsFunc(refusalDigits(), func(digits []byte) bool { return bytes.Contains(body, digits) }) {
+func refusalCode(body []byte, site errcode.Host) int {
+	mentioned := func(digits []byte) bool { return bytes.Contains(body, digits) }
+	if len(body) > maxRefusalBytes || !slices.ContainsFunc(refusalDigits()[site], mentioned) {
 		return 0
 	}
 	f, isObject := readFields(body)
@@ -443,7 +453,7 @@ func refusalCode(body []byte) int {
 		}
 	}
 	code, err := f.errcode()
-	if err != nil || !isRefusal(int(code)) {
+	if err != nil || !isRefusal(site, int(code)) {
 		return 0
 	}
 	return int(code)

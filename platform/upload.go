@@ -140,7 +140,7 @@ func (c *Client) Download(ctx context.Context, path string, query url.Values) (i
 		return nil, nil, err
 	}
 	r := request{
-		method: http.MethodGet, path: path, query: joined(rawQuery, query),
+		site: c.api.site, method: http.MethodGet, path: path, query: joined(rawQuery, query),
 		appID: c.appID, timeout: c.transferLimit(ctx),
 	}
 	ctx, cancel := c.api.limited(ctx, r)

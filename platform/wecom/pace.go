@@ -12,8 +12,10 @@ import (
 // paceGap lies between two calls of gettoken.
 const paceGap = 25 * time.Millisecond
 
-// pace lets callers go one at a time, paceGap apart.
-type pace struct {
+// Pace bounds the calls of gettoken: one at a time, 25 ms apart, in the order in which they
+// come. The zero value is ready; several APIs may share one, see [API.WithPace]. It is safe
+// for concurrent use.
+type Pace struct {
 	mu   sync.Mutex
 	next time.Time // when the next caller may go
 }
@@ -22,7 +24,7 @@ var errQueue = errors.New("more apps of this process fetch their token at once t
 
 // wait returns when the caller's turn comes. When ctx would end before, it fails at once,
 // and the turn stays the next caller's.
-func (p *pace) wait(ctx context.Context) error {
+func (p *Pace) wait(ctx context.Context) error {
 	p.mu.Lock()
 	now := time.Now()
 	turn := now

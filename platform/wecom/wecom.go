@@ -96,7 +96,7 @@ func (a App) Check() error {
 // gettoken a second, and lets the others wait.
 type API struct {
 	api  *platform.API
-	pace pace
+	pace *Pace
 }
 
 // New returns the API; it connects to nothing. cfg.Site is WeCom's, whatever it says, and an
@@ -107,8 +107,12 @@ func New(cfg platform.Config) (*API, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &API{api: api}, nil
+	return &API{api, new(Pace)}, nil
 }
+
+// WithPace returns the API with a pace that it shares with others of the process, whose
+// addresses or timeouts differ.
+func (a *API) WithPace(pace *Pace) *API { return &API{a.api, pace} }
 
 // Platform returns the API without what is WeCom's own: for a [platform.Transport], which
 // then puts tokens into requests to qyapi.weixin.qq.com and to the base, and nowhere else.

@@ -14,6 +14,7 @@ import (
 	"github.com/zhongkong-go/zhongkong/gateway/fanout"
 	"github.com/zhongkong-go/zhongkong/internal/shape"
 	"github.com/zhongkong-go/zhongkong/platform"
+	"github.com/zhongkong-go/zhongkong/platform/wecom"
 	"github.com/zhongkong-go/zhongkong/store"
 )
 
@@ -48,8 +49,12 @@ func New(ctx context.Context, cfg Config) (*Gateway, error) {
 	if err != nil {
 		return nil, fmt.Errorf("gateway: Config.APIBase %s", strings.TrimPrefix(err.Error(), "platform: Config.Base "))
 	}
+	corp, err := wecom.New(platform.Config{Base: cfg.WeComBase, Transport: upstream, Logger: cfg.Logger})
+	if err != nil {
+		return nil, fmt.Errorf("gateway: Config.WeComBase %s", strings.TrimPrefix(err.Error(), "platform: Config.Base "))
+	}
 	warnOfClearText(cfg)
-	d := newDesk(cfg, api)
+	d := newDesk(cfg, api, corp)
 	g := &Gateway{cfg: cfg, api: api, ledger: cfg.Store.(store.Ledger), desk: d, topics: new(topics), idle: idle}
 	registry, err := clients.New(clients.Config{
 		Ledger: g.ledger, SealKeys: cfg.SealKeys, Other: d.accounts.take, Changed: g.topics.ringAll, Logger: cfg.Logger,

@@ -90,7 +90,7 @@ func newRelay(d *desk, limits Limits, api *platform.API) *relay {
 		keyless: gate.NewRoom(maxKeyless, 0, nil), waiting: gate.NewRoom(maxWaiting, 0, nil),
 		spools: spools{most: limits.Spool, of: map[string]int64{}},
 	}
-	r.bare = r.reverse(&bare{r.upstream}, func(r *http.Request) *account {
+	r.bare = r.reverse(api, &bare{r.upstream}, func(r *http.Request) *account {
 		a, _ := r.Context().Value(accountKey{}).(*account)
 		return a
 	})
@@ -98,10 +98,15 @@ func newRelay(d *desk, limits Limits, api *platform.API) *relay {
 }
 
 // proxy returns what carries an account's calls to WeChat: a ReverseProxy over
-// the platform's Transport, which puts the token in, and recovers.
-func (y *relay) proxy(appID string, signer *platform.Signer) http.Handler {
-	return y.reverse(&platform.Transport{Base: y.upstream, Tokens: y.current(appID), API: y.api, Signer: signer},
-		func(*http.Request) *account { return y.accounts.find(appID) })
+// the platform's Transport, which puts the token in, and recovers. The account says which
+// host they go to.
+func (y *relay) proxy(spec Account, signer *platform.Signer) http.Handler {
+	api, upstream := y.api, y.upstream
+	if _, isApp := spec.weCom(); isApp {
+		api, upstream = y.accounts.corp.Platform(), watched{y.accounts.corp.RoundTripper()}
+	}
+	return y.reverse(api, &platform.Transport{Base: upstream, Tokens: y.current(spec.AppID), API: api, Signer: signer},
+		func(*http.Request) *account { return y.accounts.find(spec.AppID) })
 }
 
 // upHeaders are what WeChat is told of a caller's header; beside them, all that begin
@@ -113,8 +118,8 @@ var upHeaders = map[string]bool{
 
 // reverse returns a proxy over rt. Its requests have their path and query already. of
 // says whose secrets an answer must not show; nil for nobody's.
-func (y *relay) reverse(rt http.RoundTripper, of func(*http.Request) *account) http.Handler {
-	base, err := url.Parse(y.api.Base())
+func (y *relay) reverse(api *platform.API, rt http.RoundTripper, of func(*http.Request) *account) http.Handler {
+	base, err := url.Parse(api.Base())
 	if err != nil {
 		panic(err) // platform.New has parsed it
 	}
@@ -241,7 +246,7 @@ func (y *relay) serveCall(w *observed, r *http.Request, path string) *refusal {
 	if refused := admit(c); refused != nil {
 		return refused
 	}
-	if path == ticketPath {
+	if _, isApp := a.weCom(); path == ticketPath && !isApp {
 		return fetches{y.desk}.serveTicket(w, out, a)
 	}
 	done, refused := y.keepBody(w, out)
@@ -430,6 +435,9 @@ func (y *relay) serveSecret(w *observed, out *http.Request, path string, now tim
 	a, refused := y.ofClient(out.Context(), w, c, appID)
 	if refused != nil {
 		return refused
+	}
+	if _, isApp := a.weCom(); isApp {
+		return refuse(codeNotAllowed, "the account is an app of WeCom: its secret goes to gettoken at WeCom alone, which the gateway asks itself")
 	}
 	if refused := mayUseSecret(c, path); refused != nil {
 		return refused

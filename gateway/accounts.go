@@ -250,14 +250,15 @@ func (r *roster) ticket(a *account, t platform.TicketType) (*custody.Keeper, err
 		}
 		return k, nil
 	}
-	key, kind := r.api.TicketKey(a.AppID, t), r.api.Ticket(current{r, a.AppID}, a.AppID, t)
+	kind := r.api.Ticket(current{r, a.AppID}, a.AppID, t)
 	if app, isApp := a.weCom(); isApp {
-		if t != platform.JSAPITicket {
+		corp, err := wecom.ParseTicketType(string(t))
+		if err != nil {
 			return nil, fmt.Errorf("gateway: %s is an app of WeCom, which has no ticket of the type %s", a.AppID, t)
 		}
-		key, kind = r.corp.TicketKey(app, wecom.CorpTicket), r.corp.Ticket(current{r, a.AppID}, app, wecom.CorpTicket)
+		kind = r.corp.Ticket(current{r, a.AppID}, app, corp)
 	}
-	k, err := r.keep(a.Account, key, kind)
+	k, err := r.keep(a.Account, r.ticketKey(a, t), kind)
 	if err != nil {
 		return nil, err
 	}
@@ -266,6 +267,14 @@ func (r *roster) ticket(a *account, t platform.TicketType) (*custody.Keeper, err
 	}
 	a.tickets[t] = k
 	return k, nil
+}
+
+// ticketKey returns the name of a ticket in the store.
+func (r *roster) ticketKey(a *account, t platform.TicketType) custody.Key {
+	if app, isApp := a.weCom(); isApp {
+		return r.corp.TicketKey(app, wecom.TicketType(t))
+	}
+	return r.api.TicketKey(a.AppID, t)
 }
 
 // find returns nil for an appid that the gateway does not have.

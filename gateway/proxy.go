@@ -246,7 +246,12 @@ func (y *relay) serveCall(w *observed, r *http.Request, path string) *refusal {
 	if refused := admit(c); refused != nil {
 		return refused
 	}
-	if _, isApp := a.weCom(); path == ticketPath && !isApp {
+	_, isApp := a.weCom()
+	corpTicket, isTicket := corpTicketOf(path, out)
+	switch {
+	case isApp && isTicket:
+		return fetches{y.desk}.giveOut(w, out, a, corpTicket)
+	case !isApp && path == ticketPath:
 		return fetches{y.desk}.serveTicket(w, out, a)
 	}
 	done, refused := y.keepBody(w, out)

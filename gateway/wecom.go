@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/gateway/clients"
+	"github.com/zhongkong-go/zhongkong/platform"
+	"github.com/zhongkong-go/zhongkong/platform/wecom"
 )
 
 // serveCorp answers GET /cgi-bin/gettoken as WeCom does: corpsecret is the client's key. The
@@ -52,6 +54,20 @@ func (f fetches) serveCorp(w *observed, r *http.Request) *refusal {
 	}
 	writeCorpToken(w, f.clients.Mint(c, key, a.AppID, now), clients.StatedLife)
 	return nil
+}
+
+// corpTicketOf returns the type of ticket that a call asks WeCom for: programs may ask as
+// often as they like, where WeCom answers an app 100 times an hour.
+func corpTicketOf(path string, r *http.Request) (t platform.TicketType, isTicket bool) {
+	switch {
+	case r.Method != http.MethodGet:
+		return "", false
+	case path == "/cgi-bin/get_jsapi_ticket":
+		return platform.TicketType(wecom.CorpTicket), true
+	case path == "/cgi-bin/ticket/get" && r.URL.Query().Get("type") == string(wecom.AgentTicket):
+		return platform.TicketType(wecom.AgentTicket), true
+	}
+	return "", false
 }
 
 // appOf returns the one app of a corp that a client may use.

@@ -190,6 +190,34 @@ func TestWeComWithoutToken(t *testing.T) {
 	}
 }
 
+// TestWeComTickets: programs ask as often as they like, and WeCom is asked once: for the
+// corp's ticket by all apps together, and for an app's own.
+func TestWeComTickets(t *testing.T) {
+	t.Parallel()
+	w, net := corpWorld(t)
+	one := w.getToken(firstApp, w.client(gateway.Client{Name: "one", Accounts: []string{firstApp}})).Token
+	two := w.getToken(secondApp, w.client(gateway.Client{Name: "two", Accounts: []string{secondApp}})).Token
+	for range 120 {
+		for _, token := range []string{one, two} {
+			if got := w.get("/cgi-bin/get_jsapi_ticket?access_token=" + token); got.Errcode != 0 || !strings.Contains(got.body, `"ticket":"`) {
+				t.Fatalf("the corp's: %s", got.body)
+			}
+			if got := w.get("/cgi-bin/ticket/get?type=agent_config&access_token=" + token); got.Errcode != 0 || !strings.Contains(got.body, `"ticket":"`) {
+				t.Fatalf("the app's: %s", got.body)
+			}
+		}
+	}
+	net.mu.Lock()
+	defer net.mu.Unlock()
+	asked := map[string]int{}
+	for _, line := range net.seen {
+		asked[line]++
+	}
+	if asked["qyapi.weixin.qq.com /cgi-bin/get_jsapi_ticket"] > 2 || asked["qyapi.weixin.qq.com /cgi-bin/ticket/get"] != 2 {
+		t.Errorf("WeCom was asked %v", asked)
+	}
+}
+
 // TestWeComReal: a client with real tokens gets the app's own, and the journal says so.
 func TestWeComReal(t *testing.T) {
 	t.Parallel()

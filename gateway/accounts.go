@@ -209,7 +209,8 @@ func (r *roster) newAccount(spec Account) (*account, error) {
 	if spec.Secret.IsZero() {
 		return nil, errors.New("its AppSecret is empty")
 	}
-	key, kind := r.api.Key(spec.AppID, spec.TokenAPI), r.api.AccessToken(platform.Account{AppID: spec.AppID, Secret: spec.Secret}, spec.TokenAPI)
+	key := r.api.Key(spec.AppID, spec.TokenAPI)
+	kind := r.api.AccessToken(platform.Account{AppID: spec.AppID, Secret: spec.Secret}, spec.TokenAPI)
 	if app, isApp := spec.weCom(); isApp {
 		key, kind = r.corp.Key(app), r.corp.AccessToken(app)
 	}

@@ -59,7 +59,8 @@ var accountFields = []string{"appid", "secret", "callback.token", "callback.aes_
 func (a Account) typed() error {
 	if app, isApp := a.weCom(); isApp {
 		if a.TokenAPI != "" && a.TokenAPI != platform.Stable || a.Signing != nil || a.Callback != nil {
-			return fmt.Errorf("%s is an app of WeCom, which has no token_api and no signing, and whose callbacks the gateway does not take yet", a.AppID)
+			return fmt.Errorf("%s is an app of WeCom, which has no token_api and no signing, "+
+				"and whose callbacks the gateway does not take yet", a.AppID)
 		}
 		if err := shape.Check(shape.Field{Name: "corpid", Kind: shape.AppID, Value: app.CorpID}); err != nil {
 			return err

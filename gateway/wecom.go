@@ -81,7 +81,8 @@ func (f fetches) appOf(r *http.Request, c *clients.Live, corp string) (appID str
 				continue
 			}
 			if appID != "" {
-				return "", refuse(codeAppID, "the client may use several apps of this corp: give corpid as corpid:agentid, or each program a client for one app")
+				return "", refuse(codeAppID, "the client may use several apps of this corp: give corpid as corpid:agentid, "+
+					"or each program a client for one app")
 			}
 			appID = a.AppID
 		}

@@ -84,7 +84,8 @@ func TestWeComCalls(t *testing.T) {
 		t.Fatalf("gettoken: %s", got.body)
 	}
 	send := func() reply {
-		return w.post("/cgi-bin/message/send?access_token="+got.Token, `{"touser":"zhangsan","msgtype":"text","agentid":1000002,"text":{"content":"x"}}`)
+		return w.post("/cgi-bin/message/send?access_token="+got.Token,
+			`{"touser":"zhangsan","msgtype":"text","agentid":1000002,"text":{"content":"x"}}`)
 	}
 	if sent := send(); sent.Errcode != 0 || !strings.Contains(sent.body, "msgid") {
 		t.Errorf("message/send: %s", sent.body)

@@ -148,7 +148,8 @@ func writeToken(w http.ResponseWriter, value string, expiresIn time.Duration) {
 // writeCorpToken answers as WeCom's gettoken does.
 func writeCorpToken(w http.ResponseWriter, value string, expiresIn time.Duration) {
 	w.Header()["Cache-Control"] = noStore
-	writeBytes(w, http.StatusOK, fmt.Appendf(nil, `{"errcode":0,"errmsg":"ok","access_token":"%s","expires_in":%d}`, value, int64(expiresIn/time.Second)))
+	const form = `{"errcode":0,"errmsg":"ok","access_token":"%s","expires_in":%d}`
+	writeBytes(w, http.StatusOK, fmt.Appendf(nil, form, value, int64(expiresIn/time.Second)))
 }
 
 // countedByServer is the length in bytes up to which net/http surely finds out the

@@ -246,13 +246,8 @@ func (y *relay) serveCall(w *observed, r *http.Request, path string) *refusal {
 	if refused := admit(c); refused != nil {
 		return refused
 	}
-	_, isApp := a.weCom()
-	corpTicket, isTicket := corpTicketOf(path, out)
-	switch {
-	case isApp && isTicket:
-		return fetches{y.desk}.giveOut(w, out, a, corpTicket)
-	case !isApp && path == ticketPath:
-		return fetches{y.desk}.serveTicket(w, out, a)
+	if refused, served := y.serveTickets(w, out, a, path); served {
+		return refused
 	}
 	done, refused := y.keepBody(w, out)
 	if refused != nil {
@@ -261,6 +256,19 @@ func (y *relay) serveCall(w *observed, r *http.Request, path string) *refusal {
 	defer done()
 	y.carry(a.proxy, w, out)
 	return nil
+}
+
+// serveTickets answers calls for tickets that the gateway keeps, and reports whether it did.
+func (y *relay) serveTickets(w *observed, out *http.Request, a *account, path string) (refused *refusal, served bool) {
+	_, isApp := a.weCom()
+	t, isTicket := corpTicketOf(path, out)
+	switch {
+	case isApp && isTicket:
+		return fetches{y.desk}.giveOut(w, out, a, t), true
+	case !isApp && path == ticketPath:
+		return fetches{y.desk}.serveTicket(w, out, a), true
+	}
+	return nil, false
 }
 
 // keyInHeader reports whether a client key stands where none belongs.
@@ -441,10 +449,7 @@ func (y *relay) serveSecret(w *observed, out *http.Request, path string, now tim
 	if refused != nil {
 		return refused
 	}
-	if _, isApp := a.weCom(); isApp {
-		return refuse(codeNotAllowed, "the account is an app of WeCom: its secret goes to gettoken at WeCom alone, which the gateway asks itself")
-	}
-	if refused := mayUseSecret(c, path); refused != nil {
+	if refused := mayUseSecret(c, a, path); refused != nil {
 		return refused
 	}
 	if code := query.Get("code"); path == userTokenPath && strings.HasPrefix(code, login.Prefix) {
@@ -475,8 +480,11 @@ func (y *relay) serveSecret(w *observed, out *http.Request, path string, now tim
 }
 
 // mayUseSecret checks the client's paths and rate.
-func mayUseSecret(c *clients.Live, path string) *refusal {
+func mayUseSecret(c *clients.Live, a *account, path string) *refusal {
+	_, isApp := a.weCom()
 	switch {
+	case isApp:
+		return refuse(codeNotAllowed, "the account is an app of WeCom: its secret goes to gettoken at WeCom alone, which the gateway asks itself")
 	case !c.Allows(path):
 		return refuse(codeNotAllowed, "the path is not one of the client's")
 	case path == componentPath && !c.Real:

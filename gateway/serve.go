@@ -15,7 +15,7 @@ import (
 const (
 	tokenPath  = "/cgi-bin/token" //nolint:gosec // a path
 	stablePath = "/cgi-bin/stable_token"
-	corpPath   = "/cgi-bin/gettoken" //nolint:gosec // a path
+	corpPath   = "/cgi-bin/gettoken"
 	ticketPath = "/cgi-bin/ticket/getticket"
 	healthPath = "/healthz"
 	readyPath  = "/readyz"

@@ -21,7 +21,10 @@ const space = " \t\r\n"
 // verified yet, so they copy nothing and take one pass. They do
 // not look into the values of the plain fields beside Encrypt, which
 // msg_signature does not cover and nobody reads.
-func findEncrypt(body []byte) ([]byte, error) {
+func findEncrypt(body []byte) ([]byte, error) { return findNamed(body, "Encrypt") }
+
+// findNamed is findEncrypt, called otherwise in JSON.
+func findNamed(body []byte, called string) ([]byte, error) {
 	body = bytes.TrimPrefix(body, []byte("\uFEFF"))
 	body = bytes.Trim(body, space)
 	var encrypt []byte
@@ -37,7 +40,7 @@ func findEncrypt(body []byte) ([]byte, error) {
 			}
 		}
 	case body[0] == '{':
-		encrypt, found, wrong = jsonEncrypt(body)
+		encrypt, found, wrong = jsonEncrypt(body, called)
 	default:
 		wrong = "it begins neither with < nor with {"
 	}

@@ -7,7 +7,8 @@ import (
 
 // jsonEncrypt finds {"Encrypt":"…"}; wrong says what is not as it should be.
 // Unlike encoding/json it knows one spelling of the name, and counts.
-func jsonEncrypt(s []byte) (encrypt []byte, found bool, wrong string) {
+// A bot of WeCom's gets it as encrypt.
+func jsonEncrypt(s []byte, called string) (encrypt []byte, found bool, wrong string) {
 	const broken = "its JSON is broken or ends too early"
 	s = bytes.TrimLeft(s[1:], space) // after {
 	if len(s) == 1 && s[0] == '}' {
@@ -23,7 +24,7 @@ func jsonEncrypt(s []byte) (encrypt []byte, found bool, wrong string) {
 			return nil, false, broken
 		}
 		s = bytes.TrimLeft(rest[1:], space)
-		if isEncrypt(name) {
+		if isEncrypt(name, called) {
 			if found {
 				return nil, false, "it has more than one Encrypt"
 			}
@@ -50,16 +51,16 @@ func jsonEncrypt(s []byte) (encrypt []byte, found bool, wrong string) {
 	}
 }
 
-// isEncrypt reports whether the quoted name is Encrypt, however it is escaped.
-func isEncrypt(name []byte) bool {
+// isEncrypt reports whether the quoted name is called, however it is escaped.
+func isEncrypt(name []byte, called string) bool {
 	if bytes.IndexByte(name, '\\') < 0 {
-		return string(name) == `"Encrypt"`
+		return len(name) == len(called)+2 && string(name[1:len(name)-1]) == called
 	}
 	if len(name) > len(`"\u0045\u006e\u0063\u0072\u0079\u0070\u0074"`) {
 		return false
 	}
 	plain, ok := unquote(name)
-	return ok && string(plain) == "Encrypt"
+	return ok && string(plain) == called
 }
 
 // unquote returns what the quoted raw stands for.

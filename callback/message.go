@@ -85,6 +85,7 @@ type Message struct {
 	CreateTime   time.Time
 	Type         Type
 	ID           int64  // MsgId; 0 for events
+	AgentID      string // of the app, in WeCom
 	DataID       string // MsgDataId; this and Idx with messages from an article
 	Idx          int
 
@@ -227,6 +228,9 @@ func parseMessage(message string) (*Message, error) {
 		return nil, refuse(ReasonMessage, "the message cannot be read ("+wrong+")")
 	}
 	m := &Message{Fields: fields, JSON: isJSON, Type: Type(fields.Get("MsgType")), text: message}
+	if isJSON && m.Type == "" {
+		m.setBot(fields)
+	}
 	for i := range slices.Backward(fields) { // so that the first of several counts, as in Fields.Get
 		m.set(&fields[i])
 	}
@@ -234,6 +238,27 @@ func parseMessage(message string) (*Message, error) {
 		m.SubscribeMsgs = subscribeMsgs(fields.All("List")) // without the element around it
 	}
 	return m, nil
+}
+
+// setBot reads what a bot of WeCom's (智能机器人) gets, which has names of its own. An event's
+// name is in event.eventtype.
+func (m *Message) setBot(f Fields) {
+	m.Type = Type(f.Get("msgtype"))
+	for i := range f {
+		inside := f[i].Fields
+		switch f[i].Name {
+		case "from":
+			m.FromUserName = inside.Get("userid")
+		case "aibotid":
+			m.ToUserName = f[i].Value
+		case "text":
+			m.Content = inside.Get("content")
+		case "event":
+			if m.Type == TypeEvent {
+				m.Event = Event(inside.Get("eventtype"))
+			}
+		}
+	}
 }
 
 // Scene returns the scene of the parametric QR code through which somebody came,
@@ -264,6 +289,8 @@ func (m *Message) set(f *Field) {
 	case "MsgType": // parseMessage has set it: what the others mean depends on it
 	case "MsgId":
 		m.ID = integer(v)
+	case "AgentID":
+		m.AgentID = v
 	case "MsgDataId":
 		m.DataID = v
 	case "Idx":

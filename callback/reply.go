@@ -199,13 +199,22 @@ func (e Envelope) JSON() []byte { return e.body(true) }
 
 func (e Envelope) body(asJSON bool) []byte {
 	w := newWriter(asJSON, make([]byte, 0, 256+len(e.Encrypt)))
-	w.text("Encrypt", e.Encrypt)
-	w.text("MsgSignature", e.MsgSignature)
+	names := envelopeNames(e.weCom && asJSON)
+	w.text(names[0], e.Encrypt)
+	w.text(names[1], e.MsgSignature)
 	if seconds, err := strconv.ParseInt(e.TimeStamp, 10, 64); err == nil {
-		w.number("TimeStamp", seconds)
+		w.number(names[2], seconds)
 	} else {
-		w.text("TimeStamp", e.TimeStamp)
+		w.text(names[2], e.TimeStamp)
 	}
-	w.text("Nonce", e.Nonce)
+	w.text(names[3], e.Nonce)
 	return w.end()
+}
+
+// envelopeNames are the names of an envelope's fields; a bot of WeCom's (智能机器人) has its own.
+func envelopeNames(bot bool) [4]string {
+	if bot {
+		return [4]string{"encrypt", "msgsignature", "timestamp", "nonce"}
+	}
+	return [4]string{"Encrypt", "MsgSignature", "TimeStamp", "Nonce"}
 }

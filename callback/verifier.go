@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -21,6 +22,15 @@ type Config struct {
 	// AppID is the account's own: encrypted messages name for whom they are. A
 	// third-party platform gives its component appid. Needed with an AESKey.
 	AppID string
+
+	// WeCom verifies what 企业微信 (WeCom) sends: the echostr of an address verification is
+	// encrypted too, and no plain signature comes. Needs an AESKey.
+	WeCom bool
+
+	// Receivers are for whom encrypted messages may be, in place of AppID: of WeCom the
+	// corpid, a suite's id, and "" for a bot (智能机器人), whose messages are for nobody. An
+	// answer is for whom the message was. nil: AppID alone.
+	Receivers []string
 
 	// Token is the one of the console, which asks for 3 to 32 letters and digits.
 	// Any other that is not empty works here too. Needed.
@@ -53,6 +63,8 @@ type Config struct {
 // right for an account that has no Token.
 type Verifier struct {
 	appID     string
+	receivers []string
+	weCom     bool
 	freshness time.Duration
 	now       func() time.Time
 
@@ -98,7 +110,9 @@ func NewVerifier(config Config) (*Verifier, error) {
 		return nil, errors.New("callback: Config.Token is empty: without it anybody could sign")
 	case len(r.keys) > 0 && reveal(config.AESKey) == "":
 		return nil, errors.New("callback: Config.AESKeyPrevious is set without AESKey")
-	case len(r.keys) > 0 && config.AppID == "":
+	case len(r.keys) == 0 && config.WeCom:
+		return nil, errors.New("callback: Config.AESKey is empty: WeCom encrypts all that it sends")
+	case len(r.keys) > 0 && config.AppID == "" && config.Receivers == nil:
 		return nil, errors.New("callback: Config.AppID is empty: with an AESKey it is compared with every message's")
 	case config.Freshness < 0:
 		return nil, errors.New("callback: Config.Freshness is negative")
@@ -110,8 +124,14 @@ func NewVerifier(config Config) (*Verifier, error) {
 	if now == nil {
 		now = time.Now
 	}
+	receivers := slices.Clone(config.Receivers)
+	if config.Receivers == nil {
+		receivers = []string{config.AppID}
+	}
 	return &Verifier{
 		appID:     config.AppID,
+		receivers: receivers,
+		weCom:     config.WeCom,
 		freshness: config.Freshness,
 		now:       now,
 		ring:      func() *ring { return r },
@@ -133,16 +153,24 @@ type Pair struct {
 	Encrypted     bool // the message was; its answer must be too, apart from "success"
 	TokenPrevious bool
 	KeyPrevious   bool
+
+	receiver int // among Config.Receivers
 }
 
 // VerifyURL checks an address verification, which WeChat sends by GET, and
 // returns what to answer: the echostr byte for byte, as text/plain. It is in
 // plain text in every mode, and no signature covers the echostr: somebody who
 // has seen one signature can have anything echoed.
+//
+// WeCom encrypts and signs it: what is returned is what was inside, if it is for one of
+// Config.Receivers.
 func (v *Verifier) VerifyURL(q Query) (echo string, err error) {
 	r, err := v.configured()
 	if err != nil {
 		return "", err
+	}
+	if v.weCom {
+		return v.verifySealed(r, q)
 	}
 	if _, err := r.verify(q); err != nil {
 		return "", err
@@ -151,6 +179,21 @@ func (v *Verifier) VerifyURL(q Query) (echo string, err error) {
 		return "", missing("echostr")
 	}
 	return q.EchoStr, nil
+}
+
+// verifySealed is VerifyURL of WeCom.
+func (v *Verifier) verifySealed(r *ring, q Query) (echo string, err error) {
+	if q.EchoStr == "" {
+		return "", missing("echostr")
+	}
+	// Base64 has no spaces: one is a + that came without its percent encoding.
+	encrypt := []byte(strings.ReplaceAll(q.EchoStr, " ", "+"))
+	token, err := r.verifyMsg(q, encrypt)
+	if err != nil {
+		return "", err
+	}
+	message, _, err := v.unseal(r, new(room), encrypt, token)
+	return string(message), err
 }
 
 // Open verifies a push, which WeChat sends by POST, and returns the message in
@@ -226,7 +269,7 @@ func (v *Verifier) memory() time.Duration {
 }
 
 func (v *Verifier) openSealed(r *ring, room *room, q Query, body []byte) ([]byte, Pair, error) {
-	encrypt, err := findEncrypt(body)
+	encrypt, err := findNamed(body, envelopeNames(v.weCom)[0])
 	if err != nil {
 		return nil, Pair{}, err
 	}
@@ -234,17 +277,21 @@ func (v *Verifier) openSealed(r *ring, room *room, q Query, body []byte) ([]byte
 	if err != nil {
 		return nil, Pair{}, err
 	}
+	return v.unseal(r, room, encrypt, token)
+}
 
+// unseal decrypts what msg_signature was found right for.
+func (v *Verifier) unseal(r *ring, room *room, encrypt []byte, token int) ([]byte, Pair, error) {
 	var refusal error
 	for i, key := range r.keys {
-		message, appID, err := key.open(room, encrypt)
+		message, receiver, err := key.open(room, encrypt)
+		index := slices.Index(v.receivers, string(receiver))
 		switch {
-		case err == nil && string(appID) == v.appID:
-			return message, Pair{Encrypted: true, TokenPrevious: token > 0, KeyPrevious: i > 0}, nil
+		case err == nil && index >= 0:
+			return message, Pair{Encrypted: true, TokenPrevious: token > 0, KeyPrevious: i > 0, receiver: index}, nil
 		case err == nil:
 			// Whatever another key makes of it, this one opened it.
-			return nil, Pair{}, refuse(ReasonAppID, fmt.Sprintf("the message is encrypted for the appid %.64q, not for %q: "+
-				"correct the AppID here, or the URL in the other account's console", appID, v.appID))
+			return nil, Pair{}, refuse(ReasonAppID, v.notFor(receiver))
 		case errors.Is(err, errCiphertext):
 			return nil, Pair{}, refuse(ReasonCiphertext, "the body's Encrypt is not base64 of whole AES blocks, though "+
 				"msg_signature matches: whoever encrypted this knows the Token, but is not WeChat")
@@ -254,6 +301,16 @@ func (v *Verifier) openSealed(r *ring, room *room, q Query, body []byte) ([]byte
 		}
 	}
 	return nil, Pair{}, refusal
+}
+
+// notFor says that a message is somebody else's.
+func (v *Verifier) notFor(receiver []byte) string {
+	if v.weCom {
+		return fmt.Sprintf("the message is encrypted for the receive id %.64q, which is none of %q: "+
+			"correct the CorpID or the set of receive ids here, or the URL in the other app's console", receiver, v.receivers)
+	}
+	return fmt.Sprintf("the message is encrypted for the appid %.64q, not for %q: "+
+		"correct the AppID here, or the URL in the other account's console", receiver, v.receivers[0])
 }
 
 // Forget takes back that Open has seen a plain push under q's signature. Call it if a
@@ -268,6 +325,8 @@ type Envelope struct {
 	MsgSignature string
 	TimeStamp    string
 	Nonce        string
+
+	weCom bool
 }
 
 // Seal encrypts and signs message with pair, the one that [Verifier.Open]
@@ -282,7 +341,7 @@ func (v *Verifier) Seal(pair Pair, timestamp, nonce string, message []byte) (Env
 	if err != nil {
 		return Envelope{}, err
 	}
-	return Envelope{Encrypt: string(encrypt), MsgSignature: string(signature[:]), TimeStamp: timestamp, Nonce: nonce}, nil
+	return Envelope{Encrypt: string(encrypt), MsgSignature: string(signature[:]), TimeStamp: timestamp, Nonce: nonce, weCom: v.weCom}, nil
 }
 
 // seal returns what of an envelope is not in its arguments; encrypt is good until
@@ -303,7 +362,10 @@ func (v *Verifier) seal(
 	}
 	var random [randomLen]byte
 	_, _ = rand.Read(random[:]) // never fails
-	encrypt = r.keys[key].seal(room, random, message, v.appID)
+	if pair.receiver >= len(v.receivers) {
+		return nil, signature, errors.New("callback: the message that is answered was opened by another Verifier")
+	}
+	encrypt = r.keys[key].seal(room, random, message, v.receivers[pair.receiver])
 	sum := sumMsg(r.tokens[token], timestamp, nonce, encrypt)
 	hex.Encode(signature[:], sum[:])
 	return encrypt, signature, nil
@@ -317,10 +379,11 @@ func (v *Verifier) sealBody(room *room, pair Pair, now time.Time, nonce string, 
 		return nil, err
 	}
 	w := newWriter(asJSON, slices.Grow(room.body[:0], 256+len(encrypt)))
-	w.bytes("Encrypt", encrypt)
-	w.bytes("MsgSignature", signature[:])
-	w.number("TimeStamp", now.Unix())
-	w.text("Nonce", nonce)
+	names := envelopeNames(v.weCom && asJSON)
+	w.bytes(names[0], encrypt)
+	w.bytes(names[1], signature[:])
+	w.number(names[2], now.Unix())
+	w.text(names[3], nonce)
 	room.body = w.end()
 	return room.body, nil
 }

@@ -57,6 +57,9 @@ func (f renewal) fetch(mode Mode, v *view) {
 		at.forced = true
 		at.lease.Detail += "; forced"
 	}
+	if k.cfg.Kind.HourlyFetches > 0 || k.cfg.Kind.MinuteFetches > 0 {
+		f.notes.begin(f.storeNow())
+	}
 	renews := k.state.calledFor()
 	if err := k.calls.begin(f.ctx, *at.lease, f.notes.bytes()); err != nil {
 		f.beginFailed(err)

@@ -116,6 +116,14 @@ func (c Config) validate() error {
 	if c.Kind.DailyFetches < 0 {
 		return fmt.Errorf("zhongkong: Config.Kind.DailyFetches is %d: it must not be negative; 0 means no limit", c.Kind.DailyFetches)
 	}
+	for _, limit := range []struct {
+		name  string
+		value int
+	}{{"HourlyFetches", c.Kind.HourlyFetches}, {"MinuteFetches", c.Kind.MinuteFetches}} {
+		if limit.value < 0 {
+			return fmt.Errorf("zhongkong: Config.Kind.%s is %d: it must not be negative; 0 means no limit", limit.name, limit.value)
+		}
+	}
 	if c.Store == nil {
 		return errors.New("zhongkong: Config.Store is nil: open one, for instance with store/sqlite")
 	}

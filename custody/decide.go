@@ -81,6 +81,8 @@ type view struct {
 	prepares   bool
 	alone      bool // FetchWithoutStore
 	limit      int  // fetches a day; 0 for no limit
+	hourly     int  // fetches an hour
+	minutely   int  // fetches a minute
 	account    string
 	host       string // the fingerprints of failures
 
@@ -140,7 +142,7 @@ func decide(v *view, now time.Time) action { //nolint:gocyclo // it is read from
 	case v.closing:
 		return action{do: doServe}
 	case v.grant != nil:
-		return answered(v)
+		return answered(v, now)
 	}
 	if !v.flushAt.IsZero() && (v.back || !now.Before(v.flushAt)) {
 		return action{do: doFlush}
@@ -175,9 +177,11 @@ func decide(v *view, now time.Time) action { //nolint:gocyclo // it is read from
 		return action{do: doGiveUp, failure: usedUp(v, now)}
 	case v.tripped(now):
 		return action{do: doTrip}
-	default:
-		return action{do: doFetch, mode: Normal}
 	}
+	if f := v.tooMany(now); f != nil {
+		return action{do: doGiveUp, failure: f}
+	}
+	return action{do: doFetch, mode: Normal}
 }
 
 // needed reports whether there is something to renew.
@@ -394,10 +398,10 @@ func lease(v *view, now time.Time) action {
 }
 
 // answered says what becomes of the issuer's answer.
-func answered(v *view) action {
+func answered(v *view, now time.Time) action {
 	same := v.doubt && v.held != nil && v.grant.Value.Equal(v.held.value)
 	switch {
-	case same && v.forceable && !v.forced && v.notes.mayForce(v.storeNow) == 0:
+	case same && v.forceable && !v.forced && v.notes.mayForce(v.storeNow) == 0 && v.tooMany(now) == nil:
 		return action{do: doFetch, mode: Forced}
 	case !same && v.doubt && v.probes && !v.checked:
 		return action{do: doCheck}
@@ -418,6 +422,30 @@ func usedUp(v *view, now time.Time) *failure {
 		},
 		until: now.Add(nextBeijingMidnight(v.storeNow).Sub(v.storeNow)),
 	}
+}
+
+// tooMany is the failure of an hour or a minute with too many fetches; nil for none. Like
+// usedUp it is not noted: the counts are in the notes already.
+func (v *view) tooMany(now time.Time) *failure {
+	for _, w := range []struct {
+		window
+		length time.Duration
+		limit  int
+		text   string
+	}{
+		{v.notes.Hour, time.Hour, v.hourly, "%d fetches were made in an hour, as many as are allowed: find out who makes them"},
+		{v.notes.Minute, time.Minute, v.minutely, "%d fetches were made in a minute, as many as are allowed: find out who makes them"},
+	} {
+		left := w.left(v.storeNow, w.length)
+		if w.limit == 0 || w.Count < w.limit || left == 0 {
+			continue
+		}
+		return &failure{
+			err:   Error{Class: ClassBlocked, Text: fmt.Sprintf(w.text, w.Count), Err: ErrRateLimit},
+			until: now.Add(left),
+		}
+	}
+	return nil
 }
 
 // unavailable is the failure of a store that does not do what is needed. Only this

@@ -47,6 +47,15 @@ func TestDecide(t *testing.T) {
 		{"and is looked at", func(v *view) { v.held, v.heldUntil = nil, now.Add(time.Second) }, doLook},
 		{"with the lease it fetches", func(v *view) { v.held, v.lease = nil, lease }, doFetch},
 		{"the second look says that it is done", func(v *view) { v.lease = lease }, doRelease},
+		{"the hour's fetches are used up", func(v *view) {
+			v.held, v.lease, v.hourly, v.notes.Hour = nil, &Lease{}, 3, window{now.Add(-time.Minute).UnixMicro(), 3}
+		}, doGiveUp},
+		{"those of an hour that is over", func(v *view) {
+			v.held, v.lease, v.hourly, v.notes.Hour = nil, &Lease{}, 3, window{now.Add(-time.Hour).UnixMicro(), 3}
+		}, doFetch},
+		{"the minute's fetches are used up", func(v *view) {
+			v.held, v.lease, v.minutely, v.notes.Minute = nil, &Lease{}, 3, window{now.UnixMicro(), 3}
+		}, doGiveUp},
 		{"the day's fetches are used up", func(v *view) { v.held, v.lease, v.limit = nil, &Lease{Today: 3}, 3 }, doGiveUp},
 		{"an answer is saved", func(v *view) { v.held, v.lease, v.grant = nil, lease, &Grant{Value: NewSecret("91_new")} }, doSave},
 

@@ -27,6 +27,10 @@ var (
 	// Kind.DailyFetches allows were begun today (UTC+8).
 	ErrDailyLimit = errors.New("today's fetches are used up")
 
+	// ErrRateLimit is returned by Token and Reject when as many fetches as
+	// Kind.HourlyFetches or Kind.MinuteFetches allows were begun in that time.
+	ErrRateLimit = errors.New("the fetches of this hour or minute are used up")
+
 	// ErrStore is wrapped by what Token and Reject return when no live token is
 	// at hand and the store does not answer, or answers and saves nothing.
 	ErrStore = errors.New("the store does not answer")

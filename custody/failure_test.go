@@ -228,6 +228,56 @@ func TestDailyFetches(t *testing.T) {
 	})
 }
 
+// TestRateLimits: the fetches of an hour and of a minute are counted in the store, for all
+// processes and restarts; an hour begins with its first fetch.
+func TestRateLimits(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name string
+		set  func(*custody.Kind)
+		wait time.Duration
+	}{
+		{"hour", func(k *custody.Kind) { k.HourlyFetches = 3 }, time.Hour},
+		{"minute", func(k *custody.Kind) { k.MinuteFetches = 3 }, time.Minute},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			bubble(t, func(t *testing.T, i *issuer, store *memory.Store) {
+				cfg := config(i, store)
+				c.set(&cfg.Kind)
+				for n := 1; n <= 3; n++ { // each of them by a new process
+					k := open(t, cfg)
+					mustToken(t, k, value(max(1, n-1)))
+					if n > 1 {
+						i.supersede()
+						if _, err := k.Reject(t.Context(), value(n-1)); err != nil {
+							t.Fatal(err)
+						}
+					}
+					time.Sleep(time.Second)
+				}
+				k := open(t, cfg)
+				mustToken(t, k, value(3))
+				i.supersede()
+				_, err := k.Reject(t.Context(), value(3))
+				var e *custody.Error
+				if !errors.Is(err, custody.ErrRateLimit) || !errors.As(err, &e) || e.Class != custody.ClassBlocked {
+					t.Fatalf("Reject: %v; want ErrRateLimit", err)
+				}
+				if left := c.wait - 3*time.Second; e.RetryAfter > left || e.RetryAfter < left-time.Second {
+					t.Errorf("RetryAfter is %s, want %s", e.RetryAfter, left)
+				}
+				mustFetches(t, i, 3)
+				time.Sleep(e.RetryAfter + time.Second)
+				if _, err := k.Reject(t.Context(), value(3)); err != nil {
+					t.Errorf("Reject when the %s was over: %v", c.name, err)
+				}
+				mustFetches(t, i, 4)
+			})
+		})
+	}
+}
+
 // faulty is a store whose calls a test makes fail.
 type faulty struct {
 	custody.Store

@@ -33,6 +33,11 @@ type Kind struct {
 	// DailyFetches bounds the fetches of one Beijing day over all processes that
 	// share the store; 0 means no limit.
 	DailyFetches int
+
+	// HourlyFetches and MinuteFetches bound them in an hour and in a minute likewise,
+	// each of which begins with the first fetch in it: two of them, back to back, may lie
+	// within one hour of the issuer's, so half of its own limit is safe. 0 means no limit.
+	HourlyFetches, MinuteFetches int
 }
 
 // Mode is how Fetch asks.

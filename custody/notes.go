@@ -32,6 +32,9 @@ type notes struct {
 	ForcedDay int   `json:"forced_day,omitempty"` // in Beijing days since 1970
 	ForcedAt  int64 `json:"forced_at,omitempty"`  // the last one
 
+	Hour   window `json:"hour,omitzero"` // fetches begun since the first one in it
+	Minute window `json:"minute,omitzero"`
+
 	// Until BreakerEnd a refusal leads to no probe and no fetch. BreakerFence
 	// limits that to the value of one fence; 0 means every value.
 	BreakerEnd   int64 `json:"breaker_end,omitempty"`
@@ -133,6 +136,34 @@ func (n *notes) force(now time.Time) {
 	}
 	n.Forced++
 	n.ForcedAt = now.UnixMicro()
+}
+
+// window is how many fetches were begun in an hour or a minute.
+type window struct {
+	Begin int64 `json:"begin"` // its first fetch
+	Count int   `json:"count"`
+}
+
+// left returns how long the window of length lasts at now; 0 when it is over.
+func (w window) left(now time.Time, length time.Duration) time.Duration {
+	if w.Count == 0 {
+		return 0
+	}
+	return max(0, length-since(now, w.Begin))
+}
+
+// with returns the window with one fetch more, or a new one.
+func (w window) with(now time.Time, length time.Duration) window {
+	if w.left(now, length) == 0 {
+		w = window{Begin: now.UnixMicro()}
+	}
+	w.Count++
+	return w
+}
+
+// begin counts a fetch.
+func (n *notes) begin(now time.Time) {
+	n.Hour, n.Minute = n.Hour.with(now, time.Hour), n.Minute.with(now, time.Minute)
 }
 
 // breaker returns how long refusals of the value of fence are still only

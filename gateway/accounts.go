@@ -16,6 +16,7 @@ import (
 	"github.com/zhongkong-go/zhongkong/gateway/fanout"
 	"github.com/zhongkong-go/zhongkong/internal/shape"
 	"github.com/zhongkong-go/zhongkong/platform"
+	"github.com/zhongkong-go/zhongkong/platform/wecom"
 	"github.com/zhongkong-go/zhongkong/store"
 )
 
@@ -46,11 +47,12 @@ type AccountState struct {
 type roster struct {
 	cfg       Config
 	api       *platform.API
+	corp      *wecom.API // of the accounts that are WeCom's
 	pushes    pushes
 	meter     *meter
 	scheduler *custody.Scheduler
 	trace     *custody.Trace                                           // of all Keepers
-	proxy     func(appID string, signer *platform.Signer) http.Handler // carries an account's calls
+	proxy     func(spec Account, signer *platform.Signer) http.Handler // carries an account's calls
 	changed   func()
 	aside     func(func()) // does something in the background
 
@@ -164,7 +166,7 @@ func (r *roster) apply(list []Account) error {
 		return err
 	}
 	for _, spec := range list {
-		if !shape.IsID(spec.AppID) {
+		if !shape.IsAccount(spec.AppID) {
 			return giveUp(fmt.Errorf("gateway: %s is no appid", shape.Show(spec.AppID)))
 		}
 		if _, twice := next[spec.AppID]; twice {
@@ -213,7 +215,11 @@ func (r *roster) newAccount(spec Account) (*account, error) {
 	if spec.Secret.IsZero() {
 		return nil, errors.New("its AppSecret is empty")
 	}
+	key := r.api.Key(spec.AppID, spec.TokenAPI)
 	kind := r.api.AccessToken(platform.Account{AppID: spec.AppID, Secret: spec.Secret}, spec.TokenAPI)
+	if app, isApp := spec.weCom(); isApp {
+		key, kind = r.corp.Key(app), r.corp.AccessToken(app)
+	}
 	switch {
 	case spec.DailyFetches > 0:
 		kind.DailyFetches = spec.DailyFetches
@@ -225,11 +231,11 @@ func (r *roster) newAccount(spec Account) (*account, error) {
 		return nil, err
 	}
 	tally := r.meter.add(spec.AppID) // before anything is told
-	keeper, err := r.keep(spec, r.api.Key(spec.AppID, spec.TokenAPI), kind)
+	keeper, err := r.keep(spec, key, kind)
 	if err != nil {
 		return nil, err
 	}
-	a := &account{Account: spec, kind: kind, keeper: keeper, proxy: r.proxy(spec.AppID, signer), tally: tally}
+	a := &account{Account: spec, kind: kind, keeper: keeper, proxy: r.proxy(spec, signer), tally: tally}
 	if signer != nil {
 		a.expire = signer.Expires()
 	}
@@ -283,7 +289,15 @@ func (r *roster) ticket(a *account, t platform.TicketType) (*custody.Keeper, err
 		}
 		return k, nil
 	}
-	k, err := r.keep(a.Account, r.api.TicketKey(a.AppID, t), r.api.Ticket(current{r, a.AppID}, a.AppID, t))
+	kind := r.api.Ticket(current{r, a.AppID}, a.AppID, t)
+	if app, isApp := a.weCom(); isApp {
+		corp, err := wecom.ParseTicketType(string(t))
+		if err != nil {
+			return nil, fmt.Errorf("gateway: %s is an app of WeCom, which has no ticket of the type %s", a.AppID, t)
+		}
+		kind = r.corp.Ticket(current{r, a.AppID}, app, corp)
+	}
+	k, err := r.keep(a.Account, r.ticketKey(a, t), kind)
 	if err != nil {
 		return nil, err
 	}
@@ -292,6 +306,14 @@ func (r *roster) ticket(a *account, t platform.TicketType) (*custody.Keeper, err
 	}
 	a.tickets[t] = k
 	return k, nil
+}
+
+// ticketKey returns the name of a ticket in the store.
+func (r *roster) ticketKey(a *account, t platform.TicketType) custody.Key {
+	if app, isApp := a.weCom(); isApp {
+		return r.corp.TicketKey(app, wecom.TicketType(t))
+	}
+	return r.api.TicketKey(a.AppID, t)
 }
 
 // find returns nil for an appid that the gateway does not have.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/custody"
@@ -38,6 +39,10 @@ type Config struct {
 	// APIBase is where WeChat's API is. Empty means https://api.weixin.qq.com, with
 	// api2.weixin.qq.com where that cannot be reached.
 	APIBase string
+
+	// WeComBase is where WeCom's API is, for the accounts that are apps of WeCom. Empty means
+	// https://qyapi.weixin.qq.com, or APIBase if that is on this machine, as a simulator is.
+	WeComBase string
 
 	// Transport carries the requests to WeChat. Nil means one with timeouts that
 	// obeys HTTPS_PROXY. It sees AppSecrets and tokens.
@@ -111,6 +116,9 @@ func (l Limits) WithDefaults() Limits {
 // WithDefaults returns a copy with every zero field filled in that has a default.
 func (c Config) WithDefaults() Config {
 	c.Limits = c.Limits.WithDefaults()
+	if u, err := url.Parse(c.APIBase); c.WeComBase == "" && err == nil && weblogin.IsLoopback(u.Hostname()) {
+		c.WeComBase = c.APIBase
+	}
 	c.Login.OpenBase = weblogin.OpenBase(c.Login.OpenBase, c.APIBase)
 	for _, log := range []**slog.Logger{&c.Logger, &c.Access} {
 		if *log == nil {

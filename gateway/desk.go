@@ -16,6 +16,7 @@ import (
 	"github.com/zhongkong-go/zhongkong/gateway/login"
 	"github.com/zhongkong-go/zhongkong/internal/gate"
 	"github.com/zhongkong-go/zhongkong/platform"
+	"github.com/zhongkong-go/zhongkong/platform/wecom"
 	"github.com/zhongkong-go/zhongkong/store"
 )
 
@@ -56,13 +57,13 @@ type directory interface {
 	Refresh(context.Context)
 }
 
-func newDesk(cfg Config, api *platform.API) *desk {
+func newDesk(cfg Config, api *platform.API, corp *wecom.API) *desk {
 	d := &desk{
 		attempts: clients.NewAttempts(cfg.Logger), journal: journal.New(cfg.Store, cfg.Logger, cfg.Journal...),
 		visitors: gate.NewRoom(maxVisitors, 0, nil), meter: newMeter(), log: cfg.Logger,
 	}
 	d.accounts = &roster{
-		cfg: cfg, api: api, meter: d.meter, scheduler: custody.NewScheduler(custody.SchedulerConfig{}), aside: d.background.Go,
+		cfg: cfg, api: api, corp: corp, meter: d.meter, scheduler: custody.NewScheduler(custody.SchedulerConfig{}), aside: d.background.Go,
 	}
 	d.accounts.now.Store(&accounts{})
 	return d
@@ -85,7 +86,7 @@ func (d *desk) attempt(remote string) bool { return d.attempts.Add(remote, time.
 
 // refused answers a call in WeChat's place and says why in the log.
 func (d *desk) refused(w *observed, r *http.Request, path string, refused *refusal) {
-	attempt := refused.class == "" && (refused.code == codeSecret || refused.code == codeToken)
+	attempt := refused.class == "" && (refused.code == codeSecret || refused.code == codeToken || refused.code == codeCorpToken)
 	if attempt && w.live == nil {
 		d.meter.wrongKeys.Add(1)
 	}

@@ -126,6 +126,10 @@ func (f fetches) handOut(w *observed, r *http.Request, c *clients.Live, a *accou
 	if refused := f.note(ctx, "client "+c.Name, "hand out token", a.AppID, ""); refused != nil {
 		return refused
 	}
+	if _, isApp := a.weCom(); isApp {
+		writeCorpToken(w, token.Value(), token.Left())
+		return nil
+	}
 	writeToken(w, token.Value(), token.Left())
 	return nil
 }

@@ -9,12 +9,14 @@ import (
 	"net/url"
 	"os"
 	"slices"
+	"strings"
 
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/gateway/clients"
 	"github.com/zhongkong-go/zhongkong/gateway/fanout"
 	"github.com/zhongkong-go/zhongkong/internal/shape"
 	"github.com/zhongkong-go/zhongkong/platform"
+	"github.com/zhongkong-go/zhongkong/platform/wecom"
 	"github.com/zhongkong-go/zhongkong/store"
 )
 
@@ -63,8 +65,12 @@ func New(ctx context.Context, cfg Config) (made *Gateway, err error) {
 	if err != nil {
 		return nil, err
 	}
+	corp, err := wecom.New(platform.Config{Base: cfg.WeComBase, Transport: upstream, Logger: cfg.Logger})
+	if err != nil {
+		return nil, fmt.Errorf("gateway: Config.WeComBase %s", strings.TrimPrefix(err.Error(), "platform: Config.Base "))
+	}
 	warnOfClearText(cfg)
-	d := newDesk(cfg, api)
+	d := newDesk(cfg, api, corp)
 	undo = append(undo, d.close)
 	g := &Gateway{cfg: cfg, api: api, ledger: cfg.Store, desk: d, topics: new(topics), idle: idle}
 	registry, err := clients.New(clients.Config{

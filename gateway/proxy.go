@@ -90,7 +90,7 @@ func newRelay(d *desk, limits Limits, api *platform.API) *relay {
 		keyless: gate.NewRoom(maxKeyless, 0, nil), waiting: gate.NewRoom(maxWaiting, 0, nil),
 		spools: spools{most: limits.Spool, of: map[string]int64{}},
 	}
-	r.bare = r.reverse(&bare{r.upstream}, func(r *http.Request) *account {
+	r.bare = r.reverse(api, &bare{r.upstream}, func(r *http.Request) *account {
 		a, _ := r.Context().Value(accountKey{}).(*account)
 		return a
 	})
@@ -98,10 +98,15 @@ func newRelay(d *desk, limits Limits, api *platform.API) *relay {
 }
 
 // proxy returns what carries an account's calls to WeChat: a ReverseProxy over
-// the platform's Transport, which puts the token in, and recovers.
-func (y *relay) proxy(appID string, signer *platform.Signer) http.Handler {
-	return y.reverse(&platform.Transport{Base: y.upstream, Tokens: y.current(appID), API: y.api, Signer: signer},
-		func(*http.Request) *account { return y.accounts.find(appID) })
+// the platform's Transport, which puts the token in, and recovers. The account says which
+// host they go to.
+func (y *relay) proxy(spec Account, signer *platform.Signer) http.Handler {
+	api, upstream := y.api, y.upstream
+	if _, isApp := spec.weCom(); isApp {
+		api, upstream = y.accounts.corp.Platform(), watched{y.accounts.corp.RoundTripper()}
+	}
+	return y.reverse(api, &platform.Transport{Base: upstream, Tokens: y.current(spec.AppID), API: api, Signer: signer},
+		func(*http.Request) *account { return y.accounts.find(spec.AppID) })
 }
 
 // upHeaders are what WeChat is told of a caller's header; beside them, all that begin
@@ -113,8 +118,8 @@ var upHeaders = map[string]bool{
 
 // reverse returns a proxy over rt. Its requests have their path and query already. of
 // says whose secrets an answer must not show; nil for nobody's.
-func (y *relay) reverse(rt http.RoundTripper, of func(*http.Request) *account) http.Handler {
-	base, err := url.Parse(y.api.Base())
+func (y *relay) reverse(api *platform.API, rt http.RoundTripper, of func(*http.Request) *account) http.Handler {
+	base, err := url.Parse(api.Base())
 	if err != nil {
 		panic(err) // platform.New has parsed it
 	}
@@ -245,8 +250,8 @@ func (y *relay) serveCall(w *observed, r *http.Request, path string) *refusal {
 	if refused := admit(c); refused != nil {
 		return refused
 	}
-	if path == ticketPath {
-		return fetches{y.desk}.serveTicket(w, out, a)
+	if refused, served := y.serveTickets(w, out, a, path); served {
+		return refused
 	}
 	done, refused := y.keepBody(w, out)
 	if refused != nil {
@@ -255,6 +260,19 @@ func (y *relay) serveCall(w *observed, r *http.Request, path string) *refusal {
 	defer done()
 	y.carry(a.proxy, w, out)
 	return nil
+}
+
+// serveTickets answers calls for tickets that the gateway keeps, and reports whether it did.
+func (y *relay) serveTickets(w *observed, out *http.Request, a *account, path string) (refused *refusal, served bool) {
+	_, isApp := a.weCom()
+	t, isTicket := corpTicketOf(path, out)
+	switch {
+	case isApp && isTicket:
+		return fetches{y.desk}.giveOut(w, out, a, t), true
+	case !isApp && path == ticketPath:
+		return fetches{y.desk}.serveTicket(w, out, a), true
+	}
+	return nil, false
 }
 
 // keyInHeader reports whether a client key stands where none belongs.
@@ -435,7 +453,7 @@ func (y *relay) serveSecret(w *observed, out *http.Request, path string, now tim
 	if refused != nil {
 		return refused
 	}
-	if refused := mayUseSecret(c, path); refused != nil {
+	if refused := mayUseSecret(c, a, path); refused != nil {
 		return refused
 	}
 	if code := query.Get("code"); path == userTokenPath && strings.HasPrefix(code, login.Prefix) {
@@ -466,8 +484,11 @@ func (y *relay) serveSecret(w *observed, out *http.Request, path string, now tim
 }
 
 // mayUseSecret checks the client's paths and rate.
-func mayUseSecret(c *clients.Live, path string) *refusal {
+func mayUseSecret(c *clients.Live, a *account, path string) *refusal {
+	_, isApp := a.weCom()
 	switch {
+	case isApp:
+		return refuse(codeNotAllowed, "the account is an app of WeCom: its secret goes to gettoken at WeCom alone, which the gateway asks itself")
 	case !c.Allows(path):
 		return refuse(codeNotAllowed, "the path is not one of the client's")
 	case path == componentPath && !c.Real:

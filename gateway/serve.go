@@ -15,6 +15,7 @@ import (
 const (
 	tokenPath  = "/cgi-bin/token" //nolint:gosec // a path
 	stablePath = "/cgi-bin/stable_token"
+	corpPath   = "/cgi-bin/gettoken"
 	ticketPath = "/cgi-bin/ticket/getticket"
 	healthPath = "/healthz"
 	readyPath  = "/readyz"
@@ -74,7 +75,7 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // mostOf returns how long a body may be on a path.
 func (f *front) mostOf(path string) int64 {
 	switch {
-	case path == "", path == healthPath, path == readyPath, path == tokenPath, path == stablePath,
+	case path == "", path == healthPath, path == readyPath, path == tokenPath, path == stablePath, path == corpPath,
 		strings.HasPrefix(path, apiPrefix), login.Serves(path):
 		return maxFetchBody
 	case userPaths[path], secretPaths[path]:
@@ -102,6 +103,8 @@ func (f *front) serve(w *observed, r *http.Request, path string) *refusal {
 		return nil
 	case tokenPath:
 		return fetches{f.desk}.serveToken(w, r)
+	case corpPath:
+		return fetches{f.desk}.serveCorp(w, r)
 	case stablePath:
 		return fetches{f.desk}.serveStable(w, r)
 	}

@@ -26,14 +26,15 @@ import (
 	"github.com/zhongkong-go/zhongkong/internal/shape"
 	"github.com/zhongkong-go/zhongkong/internal/weblogin"
 	"github.com/zhongkong-go/zhongkong/platform"
+	"github.com/zhongkong-go/zhongkong/platform/wecom"
 )
 
 const minAdminKey = 32 // characters
 
-// Account is a WeChat account of the gateway.
+// Account is a WeChat account of the gateway, or an app of WeCom (企业微信).
 type Account struct {
-	AppID  string
-	Secret custody.Secret // the AppSecret
+	AppID  string         // of an app of WeCom, corpid:agentid
+	Secret custody.Secret // the AppSecret, or the app's Secret
 
 	// TokenAPI is the way to the real token. Empty means platform.Stable.
 	TokenAPI platform.TokenAPI
@@ -58,6 +59,16 @@ var accountFields = []string{"appid", "secret", "callback.token", "callback.aes_
 // typed finds values that are in each other's place, with an error that is a
 // [*shape.Error] over accountFields.
 func (a Account) typed() error {
+	if app, isApp := a.weCom(); isApp {
+		if a.TokenAPI != "" && a.TokenAPI != platform.Stable || a.Signing != nil || a.Callback != nil {
+			return fmt.Errorf("%s is an app of WeCom, which has no token_api and no signing, "+
+				"and whose callbacks the gateway does not take yet", a.AppID)
+		}
+		if err := shape.Check(shape.Field{Name: "corpid", Kind: shape.AppID, Value: app.CorpID}); err != nil {
+			return err
+		}
+		return app.Check()
+	}
 	var callback Callback
 	if a.Callback != nil {
 		callback = *a.Callback
@@ -68,6 +79,12 @@ func (a Account) typed() error {
 		shape.Field{Name: accountFields[2], Kind: shape.Token, Value: callback.Token.Reveal()},
 		shape.Field{Name: accountFields[3], Kind: shape.AESKey, Value: callback.AESKey.Reveal()},
 	)
+}
+
+// weCom returns the app of WeCom that the account is, and whether it is one.
+func (a Account) weCom() (app wecom.App, isApp bool) {
+	corp, agent, isApp := strings.Cut(a.AppID, ":")
+	return wecom.App{CorpID: corp, AgentID: agent, Secret: a.Secret}, isApp && shape.IsAccount(a.AppID)
 }
 
 // equal leaves Callback out: its change touches no token.
@@ -281,6 +298,8 @@ type (
 	}
 	accountFile struct {
 		AppID        string        `yaml:"appid"`
+		CorpID       string        `yaml:"corpid"`
+		AgentID      string        `yaml:"agentid"`
 		Secret       secretSource  `yaml:"secret"`
 		TokenAPI     string        `yaml:"token_api"`
 		DailyFetches int           `yaml:"daily_fetches"`
@@ -697,6 +716,9 @@ func readAccounts(files []accountFile, folder string, env func(string) (string, 
 // read returns the account of a file, checked. Until its values are known to be in their
 // places, no error shows one.
 func (f accountFile) read(folder string, env func(string) (string, bool), at func(field string, err error) error) (Account, error) {
+	if f.CorpID != "" || f.AgentID != "" {
+		return f.readWeCom(folder, env, at)
+	}
 	a := Account{AppID: f.AppID, DailyFetches: f.DailyFetches}
 	var secretErr, callbackErr, err error
 	if !f.Secret.isZero() {
@@ -733,6 +755,31 @@ func (f accountFile) read(folder string, env func(string) (string, bool), at fun
 		return a, at(".callback"+field.Field, callbackError(f.AppID, field))
 	}
 	return a, callbackErr
+}
+
+// readWeCom is read of an app of WeCom.
+func (f accountFile) readWeCom(folder string, env func(string) (string, bool), at func(field string, err error) error) (Account, error) {
+	a := Account{AppID: f.CorpID + ":" + f.AgentID, DailyFetches: f.DailyFetches}
+	if err := shape.Check(shape.Field{Name: "corpid", Kind: shape.AppID, Value: f.CorpID}); err != nil {
+		return a, at(".corpid", err)
+	}
+	switch {
+	case f.AppID != "":
+		return a, at(".appid", errors.New("the account has an appid and a corpid: an app of WeCom has corpid and agentid, and no appid"))
+	case f.TokenAPI != "" || f.Signing != nil || f.Callback != nil:
+		return a, at("", errors.New("an app of WeCom has no token_api and no signing, and the gateway does not take its callbacks yet"))
+	case f.CorpID == "" || f.AgentID == "" || !shape.IsAccount(a.AppID):
+		return a, at("", errors.New("an app of WeCom has a corpid and an agentid, which is a number: see 企业微信管理后台 → 我的企业, and 应用管理 → the app"))
+	case f.Secret.isZero() && !f.without:
+		return a, at("", fmt.Errorf("the app %s has no secret: it is in 企业微信管理后台 → 应用管理 → the app", plainly(a.AppID)))
+	case f.Secret.isZero():
+		return a, nil
+	}
+	var err error
+	if a.Secret, err = f.Secret.read(folder, env); err != nil {
+		return a, at(".secret", fmt.Errorf("the secret of %s: %w", plainly(a.AppID), err))
+	}
+	return a, nil
 }
 
 var errEmpty = errors.New("the configuration is empty")

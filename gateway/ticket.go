@@ -28,6 +28,11 @@ func (f fetches) serveTicket(w *observed, r *http.Request, a *account) *refusal 
 	if err != nil {
 		return refuse(codeParameter, "there is no such type of ticket: it is jsapi or wx_card")
 	}
+	return f.giveOut(w, r, a, t)
+}
+
+// giveOut answers with a ticket of a Keeper's.
+func (f fetches) giveOut(w *observed, r *http.Request, a *account, t platform.TicketType) *refusal {
 	ctx, cancel := context.WithTimeout(r.Context(), waitForToken)
 	defer cancel()
 	ticket, err := f.current(a.AppID).ticket(ctx, t)
@@ -153,7 +158,7 @@ func (p *programs) renewTicket(ctx context.Context, c caller, t platform.TicketT
 func (p *programs) hasOther(ctx context.Context, a *account, t platform.TicketType, ticket custody.Token) bool {
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
-	record, err := p.accounts.cfg.Store.Load(ctx, p.accounts.api.TicketKey(a.AppID, t))
+	record, err := p.accounts.cfg.Store.Load(ctx, p.accounts.ticketKey(a, t))
 	return err == nil && record.Value != "" && record.Fence > ticket.Fence()
 }
 

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/custody"
@@ -39,6 +40,7 @@ const (
 	codeCodeUsed    = 40163
 	codeCodeExpired = 42003
 	codeOwn         = -3 // the gateway's own credentials are refused, not the caller's
+	codeCorpToken   = 40014
 	codeAccepted    = -2 // of the gateway's own API alone, which does not show it
 )
 
@@ -46,6 +48,7 @@ const (
 var texts = map[int]string{ //nolint:gosec // messages
 	codeBusy:        "system error",
 	codeToken:       "invalid credential, access_token is invalid or not latest",
+	codeCorpToken:   "invalid access_token",
 	codeGrantType:   "invalid grant_type",
 	codeAppID:       "invalid appid",
 	codeURL:         "invalid url",
@@ -142,6 +145,13 @@ func writeToken(w http.ResponseWriter, value string, expiresIn time.Duration) {
 	writeBytes(w, http.StatusOK, body)
 }
 
+// writeCorpToken answers as WeCom's gettoken does.
+func writeCorpToken(w http.ResponseWriter, value string, expiresIn time.Duration) {
+	w.Header()["Cache-Control"] = noStore
+	const form = `{"errcode":0,"errmsg":"ok","access_token":"%s","expires_in":%d}`
+	writeBytes(w, http.StatusOK, fmt.Appendf(nil, form, value, int64(expiresIn/time.Second)))
+}
+
 // countedByServer is the length in bytes up to which net/http surely finds out the
 // Content-Length of an answer by itself.
 const countedByServer = 1 << 10
@@ -189,8 +199,12 @@ var errTooLong = &refusal{code: codeTooBig, status: http.StatusRequestEntityTooL
 // badToken refuses a gateway token.
 func badToken(err error) *refusal {
 	refused := refuse(codeToken, "%v", err)
-	if e, ok := errors.AsType[*clients.TokenError](err); ok && e.Expired {
+	e, ok := errors.AsType[*clients.TokenError](err)
+	switch {
+	case ok && e.Expired:
 		refused.code = codeExpired
+	case ok && strings.Contains(e.AppID, ":"):
+		refused.code = codeCorpToken // what programs for WeCom renew at
 	}
 	return refused
 }

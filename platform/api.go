@@ -38,20 +38,18 @@ import (
 
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/internal/network"
+	"github.com/zhongkong-go/zhongkong/platform/errcode"
 )
 
 // DefaultBase is where WeChat's API is.
 const DefaultBase = "https://" + firstHost
 
-// wechatHosts are the hosts of one and the same API: the nearest, the one for
-// disasters, Shanghai, Shenzhen, Hong Kong.
+// siteHosts are the hosts of one and the same API, the first one by default. Of WeChat's:
+// the nearest, the one for disasters, Shanghai, Shenzhen, Hong Kong.
 // WeChat: 接口域名.
-var wechatHosts = []string{
-	firstHost,
-	secondHost,
-	"sh.api.weixin.qq.com",
-	"sz.api.weixin.qq.com",
-	"hk.api.weixin.qq.com",
+var siteHosts = map[errcode.Host][]string{
+	errcode.API:   {firstHost, secondHost, "sh.api.weixin.qq.com", "sz.api.weixin.qq.com", "hk.api.weixin.qq.com"},
+	errcode.WeCom: {string(errcode.WeCom)},
 }
 
 // The steps of a connection; the whole call is bounded by Config.Timeout.
@@ -65,8 +63,13 @@ const (
 // Config says where the API is and how to reach it. The zero value is right for
 // WeChat's own.
 type Config struct {
+	// Site is whose API it is: errcode.API, which "" means, or errcode.WeCom, for which
+	// package wecom is. It decides which hosts may see a token, which errcodes refuse one,
+	// and what errcodes mean.
+	Site errcode.Host
+
 	// Base is the URL in front of every path: another of WeChat's hosts, a gateway,
-	// a simulator. It may have a path of its own. Empty means DefaultBase.
+	// a simulator. It may have a path of its own. Empty means DefaultBase, or Site's host.
 	Base string
 
 	// Transport carries the requests. Nil means one of the API's own, which obeys
@@ -88,8 +91,11 @@ type Config struct {
 
 // WithDefaults returns a copy with every zero field filled in.
 func (c Config) WithDefaults() Config {
+	if c.Site == "" {
+		c.Site = errcode.API
+	}
 	if c.Base == "" {
-		c.Base = DefaultBase
+		c.Base = "https://" + string(c.Site)
 	}
 	if c.Transport == nil {
 		c.Transport = newTransport()
@@ -106,6 +112,7 @@ func (c Config) WithDefaults() Config {
 // API is WeChat's API at one address. It holds no account and no token, only
 // connections, and is safe for concurrent use.
 type API struct {
+	site        errcode.Host
 	base        *url.URL // its path without a slash at the end
 	calls       http.RoundTripper
 	credentials http.RoundTripper
@@ -116,12 +123,16 @@ type API struct {
 // New checks cfg and returns the API. It connects to nothing.
 func New(cfg Config) (*API, error) {
 	cfg = cfg.WithDefaults()
+	if siteHosts[cfg.Site] == nil {
+		return nil, fmt.Errorf("platform: Config.Site is %q: it is %q or %q", cfg.Site, errcode.API, errcode.WeCom)
+	}
 	base, err := parseBase(cfg.Base)
 	if err != nil {
 		return nil, err
 	}
 	route := &route{log: cfg.Logger}
 	return &API{
+		site:        cfg.Site,
 		base:        base,
 		calls:       &detour{cfg.Transport, route},
 		credentials: &detour{once(cfg.Transport), route},
@@ -198,12 +209,22 @@ func parseBase(text string) (*url.URL, error) {
 		err = errors.New("must not end in /cgi-bin, with which the paths of the calls begin: take it away")
 	case climbs(base.Path):
 		err = errors.New("must not hold . or .. in its path")
-	case base.Scheme == "http" && slices.Contains(wechatHosts, base.Hostname()):
+	case base.Scheme == "http" && ofSite(base.Hostname()):
 		err = errors.New("must begin with https:// for WeChat's own hosts, or the AppSecret travels in the clear")
 	default:
 		return base, nil
 	}
 	return nil, &BaseError{err}
+}
+
+// ofSite reports whether host is one of Tencent's.
+func ofSite(host string) bool {
+	for _, hosts := range siteHosts {
+		if slices.Contains(hosts, host) {
+			return true
+		}
+	}
+	return false
 }
 
 // climbs reports whether a decoded path leaves where it starts.
@@ -219,7 +240,7 @@ func (a *API) Base() string { return a.base.String() }
 // Host returns the host and port of a base that is not WeChat's own, "" for
 // WeChat's: what a [custody.Key] has to say about where a token comes from.
 func (a *API) Host() string {
-	if isWeChat(a.base) {
+	if isAt(a.base, a.site) {
 		return ""
 	}
 	if host, isDefault := strings.CutSuffix(a.base.Host, ":"+defaultPort(a.base.Scheme)); isDefault {
@@ -253,11 +274,19 @@ func (a *API) trusts(u *url.URL) bool {
 	switch {
 	case u.Opaque != "":
 		return false
-	case isWeChat(u):
+	case isAt(u, a.where()):
 		return true
 	default:
 		return a != nil && origin(u) == origin(a.base)
 	}
+}
+
+// where returns the site; a nil API is of WeChat's own.
+func (a *API) where() errcode.Host {
+	if a == nil {
+		return errcode.API
+	}
+	return a.site
 }
 
 func (a *API) log() *slog.Logger {
@@ -267,9 +296,10 @@ func (a *API) log() *slog.Logger {
 	return a.logger
 }
 
-func isWeChat(u *url.URL) bool {
+// isAt reports whether u is at a host of site, over https.
+func isAt(u *url.URL, site errcode.Host) bool {
 	to := origin(u)
-	return to == place{"https", to.host, "443"} && slices.Contains(wechatHosts, to.host)
+	return to == place{"https", to.host, "443"} && slices.Contains(siteHosts[site], to.host)
 }
 
 // place is where a URL leads. It is compared at each call, so it is no string, which would

@@ -23,28 +23,32 @@ var ErrForeignHost = errors.New("platform: the access_token goes to WeChat's API
 
 // Error is WeChat's refusal of a call: an answer with an errcode.
 type Error struct {
-	Code    int    // errcode
-	Message string // errmsg without its rid, cut to 256 bytes and cleaned of what looks like a secret
-	RID     string // names the call in WeChat's console for 7 days: "6aac005a-01bfdbee-79769285"; "" when there was none
-	Path    string // the API: "/cgi-bin/token"
-	AppID   string // the account
-	Gateway bool   // it was a zhongkong gateway that refused, not WeChat
-	IP      string // of codes about an IP whitelist: the address to add, "" when WeChat named none
+	Code    int          // errcode
+	Host    errcode.Host // whose it is; "" is errcode.API
+	Message string       // errmsg without its rid, cut to 256 bytes and cleaned of what looks like a secret
+	RID     string       // names the call in WeChat's console for 7 days: "6aac005a-01bfdbee-79769285"; "" for none; of WeCom, its hint
+	Path    string       // the API: "/cgi-bin/token"
+	AppID   string       // the account
+	Gateway bool         // it was a zhongkong gateway that refused, not WeChat
+	IP      string       // of codes about an IP whitelist: the address to add, "" when WeChat named none
 }
 
 // Error says what happened, to which account, and what to do.
 func (e *Error) Error() string {
 	var b strings.Builder
-	who := "WeChat"
-	if e.Gateway {
+	who, rid := "WeChat", "rid"
+	switch {
+	case e.Gateway:
 		who = "the gateway"
+	case e.Host == errcode.WeCom:
+		who, rid = "WeCom", "hint"
 	}
 	fmt.Fprintf(&b, "%s refuses %s for %s: errcode %d", who, e.Path, e.AppID, e.Code)
 	if e.Message != "" {
 		b.WriteString(", " + e.Message)
 	}
 	if e.RID != "" {
-		b.WriteString(" (rid " + e.RID + ")")
+		b.WriteString(" (" + rid + " " + e.RID + ")")
 	}
 	b.WriteString(". " + e.Info().Cause + " " + e.Remedy())
 	return b.String()
@@ -53,14 +57,21 @@ func (e *Error) Error() string {
 // Info returns what the code means in an answer of this API; 40001 of a token
 // endpoint is a wrong AppSecret. From a gateway it is about the program's own key.
 func (e *Error) Info() errcode.Info {
-	info, _ := errcode.Lookup(e.Code)
-	if e.Path == classicPath || e.Path == stablePath {
+	info, _ := errcode.LookupOn(e.site(), e.Code)
+	if e.site() == errcode.API && (e.Path == classicPath || e.Path == stablePath) {
 		info = errcode.AtTokenEndpoint(e.Code)
 	}
 	if words, own := ofGateway[e.Code]; own && e.Gateway {
 		info.Cause, info.Remedy, info.RemedyZH = words.Cause, words.Remedy, words.RemedyZH
 	}
 	return info
+}
+
+func (e *Error) site() errcode.Host {
+	if e.Host == "" {
+		return errcode.API
+	}
+	return e.Host
 }
 
 // Remedy says what to do, in English. For an IP whitelist it names the address
@@ -111,6 +122,10 @@ const gatewayCode = -3
 var (
 	ridPattern = regexp.MustCompile(`,?\s*\brid: ([0-9a-f]{8}-[0-9a-f]{8}-[0-9a-f]{8})`)
 
+	// hintPattern finds what WeCom adds to every errmsg: hint, the caller's address, which may be
+	// empty, and where to read more. A test of TLS and old gateways leave parts out.
+	hintPattern = regexp.MustCompile(`,? ?hint: ?\[([0-9A-Za-z_]*)\](?:, from ip: ?([^,\s]*))?(?:, more info at \S*)?`)
+
 	// addressPattern finds the address in the texts of 40164 and 61004.
 	addressPattern = regexp.MustCompile(`invalid ip (\S+?)(?: ipv6 (\S+?))?, not in whitelist|requestIP: (\S+)`)
 
@@ -122,6 +137,16 @@ var (
 // in a rid, and a proxy may write what it likes.
 func newError(r request, code int, errmsg string) *Error {
 	e := &Error{Code: code, Path: r.path, AppID: r.appID}
+	if r.site != errcode.API {
+		e.Host = r.site
+	}
+	if m := hintPattern.FindStringSubmatch(errmsg); m != nil && r.site == errcode.WeCom {
+		e.RID = shorten(m[1], 64)
+		errmsg = strings.Replace(errmsg, m[0], "", 1)
+		if ip, err := netip.ParseAddr(m[2]); err == nil && e.Info().PerHost {
+			e.IP = ip.String()
+		}
+	}
 	if m := ridPattern.FindStringSubmatch(errmsg); m != nil {
 		e.RID = m[1]
 		errmsg = strings.Replace(errmsg, m[0], "", 1)

@@ -13,10 +13,12 @@ import (
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/internal/network"
+	"github.com/zhongkong-go/zhongkong/platform/errcode"
 )
 
 // request is one call of the API.
 type request struct {
+	site    errcode.Host // whose errcodes the answer has; set when it is sent
 	method  string
 	path    string // escaped, without base and query; this much may be shown
 	query   string
@@ -40,6 +42,7 @@ type answer struct {
 // for WeChat and comes back. do is the RoundTrip of a transport or the Do of a
 // client.
 func (a *API) exchange(ctx context.Context, do func(*http.Request) (*http.Response, error), r request) (*answer, error) {
+	r.site = a.site
 	ctx, cancel := a.limited(ctx, r)
 	defer cancel()
 	start := time.Now()

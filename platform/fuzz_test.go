@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/zhongkong-go/zhongkong/platform/errcode"
 )
 
 // FuzzGrant holds the reader of token answers to its promise: a clean success or
@@ -109,10 +111,10 @@ func FuzzRefusal(f *testing.F) {
 		if known {
 			resp.ContentLength = int64(len(body))
 		}
-		if _, object, _ := bytes.Cut(body, []byte{'{'}); !known && !mayRefuse(object) {
+		if _, object, _ := bytes.Cut(body, []byte{'{'}); !known && !mayRefuse(object, errcode.API) {
 			want = 0 // passed on as a stream
 		}
-		if got := refusal(resp); got != want {
+		if got := refusal(resp, errcode.API); got != want {
 			t.Errorf("refusal of %q is %d, want %d", body, got, want)
 		}
 		if got, err := io.ReadAll(resp.Body); err != nil || !bytes.Equal(got, body) {

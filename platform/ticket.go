@@ -4,15 +4,12 @@ import (
 	"context"
 	"crypto/sha1"
 	"encoding/hex"
-	"errors"
 	"fmt"
-	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
 
 	"github.com/zhongkong-go/zhongkong/custody"
-	"github.com/zhongkong-go/zhongkong/platform/errcode"
 )
 
 const ticketPath = "/cgi-bin/ticket/getticket"
@@ -63,90 +60,16 @@ func (a *API) Ticket(tokens Tokens, appID string, t TicketType) custody.Kind {
 			if _, err := ParseTicketType(string(t)); err != nil {
 				return &custody.FetchError{Class: custody.ClassFatal, Err: err}
 			}
-			if _, err := tokens.Token(ctx); err != nil {
-				return withoutToken(err)
-			}
-			return nil
+			return Ready(ctx, tokens)
 		},
 		Fetch: func(ctx context.Context, _ custody.Mode) (custody.Grant, error) {
-			token, err := tokens.Token(ctx) // at once, as a rule: Prepare saw it alive
-			if err != nil {
-				return custody.Grant{}, withoutToken(err)
-			}
-			grant, err := a.fetchTicket(ctx, token.Value(), appID, t)
-			if !refusesToken(err) {
-				return grant, ticketError(err)
-			}
-			next, without := tokens.Reject(ctx, token.Value())
-			if without != nil {
-				return custody.Grant{}, withoutToken(without)
-			}
-			grant, err = a.fetchTicket(ctx, next.Value(), appID, t)
-			return grant, ticketError(err)
+			return a.CredentialBy(ctx, tokens, Issue{
+				Account: appID, Path: ticketPath, Query: url.Values{"type": {string(t)}}, Name: "ticket",
+			})
 		},
 		DailyFetches: 500,
 	}
 }
-
-func (a *API) fetchTicket(ctx context.Context, token, appID string, t TicketType) (custody.Grant, error) {
-	ans, err := a.exchange(ctx, a.credentials.RoundTrip, request{
-		method: http.MethodGet, path: ticketPath,
-		query: url.Values{tokenParameter: {token}, "type": {string(t)}}.Encode(),
-		appID: appID, limit: maxCredentialAnswer, secrets: []string{token},
-	})
-	if err != nil {
-		return custody.Grant{}, err
-	}
-	return ans.grant("ticket")
-}
-
-func refusesToken(err error) bool {
-	var refusal *Error
-	return errors.As(err, &refusal) && isRefusal(refusal.Code)
-}
-
-// ticketError is fetchError for an API that is called with a token: a call that it
-// forbids, it forbids until somebody has changed something.
-func ticketError(err error) error {
-	if err == nil {
-		return nil
-	}
-	failure := fetchError(err)
-	var refusal *Error
-	if errors.As(err, &refusal) && refusal.Info().Class == errcode.Call {
-		failure.Class = custody.ClassBlocked
-	}
-	return failure
-}
-
-// withoutToken is the failure of a fetch for which no access_token was to be had;
-// it waits as long as that does. It is this machine's own, as another one may have a
-// token, unless WeChat refuses the account.
-func withoutToken(err error) *custody.FetchError {
-	failure := &custody.FetchError{Class: custody.ClassTransient, PerHost: true, Err: &noTokenError{err}}
-	if none, ok := errors.AsType[*custody.Error](err); ok {
-		failure.Class, failure.RetryAfter, failure.Code = none.Class, none.RetryAfter, none.Code
-	}
-	if refusal, ok := errors.AsType[*Error](err); ok {
-		failure.PerHost = refusal.Info().PerHost
-	}
-	return failure
-}
-
-// noTokenError says why there is no access_token to fetch a ticket with.
-type noTokenError struct{ cause error }
-
-// Error leaves out when the next attempt comes, which a [custody.Error] says for
-// itself: this text may be read later, elsewhere.
-func (e *noTokenError) Error() string {
-	text := e.cause.Error()
-	if none, ok := errors.AsType[*custody.Error](e.cause); ok {
-		text = none.Text
-	}
-	return "there is no access_token to fetch it with: " + strings.TrimPrefix(text, "zhongkong: ")
-}
-
-func (e *noTokenError) Unwrap() error { return e.cause }
 
 // JSSignature returns the signature with which a page configures the JS-SDK
 // (wx.config): the SHA-1, in lower-case hexadecimal, of the four pairs. timestamp is

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -83,7 +84,7 @@ func (a *API) AccessToken(account Account, tokenAPI TokenAPI) custody.Kind {
 			return grant, nil
 		},
 		Probe: func(ctx context.Context, value string) custody.Verdict {
-			return a.probe(ctx, account.AppID, value)
+			return a.Probe(ctx, account.AppID, value)
 		},
 		DailyFetches: 5000, // of WeChat's 500,000
 		Idempotent:   true,
@@ -227,16 +228,21 @@ func class(c errcode.Class) custody.Class {
 	}
 }
 
-// probe asks WeChat whether it takes value. WeChat looks at the token first, so
-// every errcode that is not about it, nor about WeChat's own state or how often
-// it is asked, means that it was taken.
-func (a *API) probe(ctx context.Context, appID, value string) custody.Verdict {
+// noVerdict are the errcodes about WeChat's own state, or how often it is asked.
+var noVerdict = []int{-1, 41001, 45009, 45011, 45033}
+
+// Probe asks WeChat whether it takes value, an access_token of account, with
+// /cgi-bin/get_api_domain_ip: the Probe of a [custody.Kind]. WeChat looks at the token
+// first, so every errcode that is not about it, nor about WeChat's own state or how often
+// it is asked, means that it was taken. That WeCom looks at it before the caller's address
+// (60020) is not known.
+func (a *API) Probe(ctx context.Context, account, value string) custody.Verdict {
 	if value == "" {
 		return custody.Rejected
 	}
 	ans, err := a.exchange(ctx, a.credentials.RoundTrip, request{
 		method: http.MethodGet, path: probePath, query: tokenQuery(value),
-		appID: appID, limit: maxCredentialAnswer, secrets: []string{value},
+		appID: account, limit: maxCredentialAnswer, secrets: []string{value},
 	})
 	if err != nil {
 		return custody.NoVerdict
@@ -251,9 +257,9 @@ func (a *API) probe(ctx context.Context, appID, value string) custody.Verdict {
 		return custody.Accepted
 	case !errors.As(err, &refusal):
 		return custody.NoVerdict
-	case isRefusal(refusal.Code):
+	case isRefusal(a.site, refusal.Code):
 		return custody.Rejected
-	case refusal.Code == -1, refusal.Code == 41001, refusal.Code == 45009, refusal.Code == 45011:
+	case slices.Contains(noVerdict, refusal.Code), a.site == errcode.WeCom && refusal.Info().PerHost:
 		return custody.NoVerdict
 	default:
 		return custody.Accepted

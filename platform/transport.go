@@ -39,7 +39,7 @@ type Tokens interface {
 }
 
 // Transport is an [http.RoundTripper] that adds the access_token to the query of
-// each request. When WeChat refuses the token (40001, 40014, 42001) it asks Tokens for
+// each request. When WeChat refuses the token (40001, 40014, 42001; WeCom: 40014, 42001) it asks Tokens for
 // what to use instead, and sends the request again: with a newer token, or once with
 // the same one if WeChat accepts that when it is asked directly. It is assumed that a
 // call that was refused in this way had no effect; after any other answer, and after
@@ -70,7 +70,8 @@ type Transport struct {
 	// Tokens gives the token. Required.
 	Tokens Tokens
 
-	// API says which hosts may see the token. Nil means WeChat's own alone.
+	// API says which hosts may see the token, and which errcodes refuse it. Nil means
+	// WeChat's own alone.
 	API *API
 
 	// Signer signs and encrypts the requests to its paths, and verifies and decrypts the
@@ -134,7 +135,7 @@ func (t *Transport) roundTrip(req *http.Request) (*http.Response, error) {
 		if err != nil {
 			return nil, err
 		}
-		code := refusal(resp)
+		code := refusal(resp, t.API.where())
 		if code == 0 {
 			if resp.StatusCode == http.StatusOK {
 				t.evidence.worked(call.Path, value)
@@ -372,23 +373,28 @@ func mentions(text, token string) bool {
 	return false
 }
 
-func isRefusal(code int) bool {
-	info, _ := errcode.Lookup(code)
+// isRefusal reports whether an API of site refuses the access_token with code. WeCom's
+// other codes of the class are about a suite's tokens.
+func isRefusal(site errcode.Host, code int) bool {
+	if site == errcode.WeCom && code != 40014 && code != 42001 {
+		return false
+	}
+	info, _ := errcode.LookupOn(site, code)
 	return info.Class == errcode.Refused
 }
 
 // refusal returns the errcode with which the answer refuses the token, 0 when it
 // does not. It reads no more of the body than it needs, and leaves the whole of
 // it to be read again.
-func refusal(resp *http.Response) int {
+func refusal(resp *http.Response, site errcode.Host) int {
 	if resp.ContentLength > maxRefusalBytes || resp.StatusCode == http.StatusSwitchingProtocols {
 		return 0
 	}
-	head, err := readHead(resp.Body, resp.ContentLength < 0)
+	head, err := readHead(resp.Body, site, resp.ContentLength < 0)
 	if err == io.EOF { //nolint:errorlint // Reader's own, as io.Reader demands it
 		closeBody(resp.Body)
 		resp.Body = io.NopCloser(bytes.NewReader(head))
-		return refusalCode(head)
+		return refusalCode(head, site)
 	}
 	rest := io.Reader(resp.Body)
 	if err != nil {
@@ -405,13 +411,13 @@ func refusal(resp *http.Response) int {
 // in place of control characters, or has more than maxRefusalBytes, with no error; or
 // to its end, with io.EOF. Of a body that may be a stream it reads until it is clear that
 // it is no refusal: whoever waits for its first piece gets that when it comes.
-func readHead(body io.Reader, stream bool) ([]byte, error) {
+func readHead(body io.Reader, site errcode.Host, stream bool) ([]byte, error) {
 	head := make([]byte, 0, 512)
 	for {
 		n, err := body.Read(head[len(head):cap(head)])
 		head = head[:len(head)+n]
 		begun := slices.IndexFunc(head, func(c byte) bool { return c > ' ' })
-		if err == nil && begun >= 0 && (head[begun] != '{' || stream && !mayRefuse(head[begun+1:])) {
+		if err == nil && begun >= 0 && (head[begun] != '{' || stream && !mayRefuse(head[begun+1:], site)) {
 			return head, nil
 		}
 		if err != nil || len(head) > maxRefusalBytes {
@@ -423,9 +429,9 @@ func readHead(body io.Reader, stream bool) ([]byte, error) {
 	}
 }
 
-// mayRefuse reports whether an object that begins with text, after its brace, may turn
-// out to refuse the token. In WeChat's refusals errcode or errmsg is the first field.
-func mayRefuse(text []byte) bool {
+// mayRefuse reports whether an object of site that begins with text, after its brace, may
+// turn out to refuse the token. In WeChat's refusals errcode or errmsg is the first field.
+func mayRefuse(text []byte, site errcode.Host) bool {
 	text, quoted := bytes.CutPrefix(bytes.TrimLeft(text, " \t\r\n"), []byte{'"'})
 	name, value, named := bytes.Cut(text, []byte{'"'})
 	switch {
@@ -442,15 +448,18 @@ func mayRefuse(text []byte) bool {
 		return true // not yet, or in a form that is looked at as a whole
 	}
 	code, err := strconv.Atoi(string(value[:end]))
-	return err != nil || isRefusal(code)
+	return err != nil || isRefusal(site, code)
 }
 
 // refusalDigits are the errcodes that refuse a token, as JSON writes them. It has one
 // way to write a number like these, and no escapes for it.
-var refusalDigits = sync.OnceValue(func() (digits [][]byte) {
-	for _, info := range errcode.All() {
-		if info.Class == errcode.Refused {
-			digits = append(digits, strconv.AppendInt(nil, int64(info.Code), 10))
+var refusalDigits = sync.OnceValue(func() map[errcode.Host][][]byte {
+	digits := make(map[errcode.Host][][]byte, len(siteHosts))
+	for site := range siteHosts {
+		for _, info := range errcode.AllOn(site) {
+			if isRefusal(site, info.Code) {
+				digits[site] = append(digits[site], strconv.AppendInt(nil, int64(info.Code), 10))
+			}
 		}
 	}
 	return digits
@@ -458,8 +467,9 @@ var refusalDigits = sync.OnceValue(func() (digits [][]byte) {
 
 // refusalCode returns the errcode of a whole answer when it refuses the token. Most
 // answers are no refusal, and need not be decoded to find that out.
-func refusalCode(body []byte) int {
-	if len(body) > maxRefusalBytes || !slices.ContainsFunc(refusalDigits(), func(digits []byte) bool { return bytes.Contains(body, digits) }) {
+func refusalCode(body []byte, site errcode.Host) int {
+	mentioned := func(digits []byte) bool { return bytes.Contains(body, digits) }
+	if len(body) > maxRefusalBytes || !slices.ContainsFunc(refusalDigits()[site], mentioned) {
 		return 0
 	}
 	f, isObject := readFields(body)
@@ -469,7 +479,7 @@ func refusalCode(body []byte) int {
 		}
 	}
 	code, err := f.errcode()
-	if err != nil || !isRefusal(int(code)) {
+	if err != nil || !isRefusal(site, int(code)) {
 		return 0
 	}
 	return int(code)

@@ -21,6 +21,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/platform/errcode"
 )
 
 const (
@@ -173,7 +174,7 @@ func TestStream(t *testing.T) {
 			go func() { _, _ = io.WriteString(out, first) }()
 			passed := false
 			go func() {
-				refusal(&http.Response{StatusCode: http.StatusOK, ContentLength: -1, Body: in})
+				refusal(&http.Response{StatusCode: http.StatusOK, ContentLength: -1, Body: in}, errcode.API)
 				passed = true
 			}()
 			synctest.Wait()
@@ -231,7 +232,7 @@ func TestRecogniser(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			chunked := &http.Response{StatusCode: http.StatusOK, ContentLength: -1, Body: io.NopCloser(iotest.DataErrReader(strings.NewReader(tc.body)))}
-			if code := refusal(chunked); (code != 0) != tc.want {
+			if code := refusal(chunked, errcode.API); (code != 0) != tc.want {
 				t.Errorf("of unknown length: %d, want refused %v", code, tc.want)
 			}
 			if got := readBody(t, chunked); got != tc.body {
@@ -283,7 +284,7 @@ func TestRecogniserReads(t *testing.T) {
 			counted := &counting{Reader: chunk(strings.NewReader(tc.body))}
 			body := &closing{Reader: counted}
 			resp := &http.Response{StatusCode: http.StatusOK, Body: body, ContentLength: -1}
-			if code := refusal(resp); code != 0 {
+			if code := refusal(resp, errcode.API); code != 0 {
 				t.Errorf("%s: refused with %d", name, code)
 			}
 			if allowed := max(tc.most, 512); counted.n > allowed {
@@ -299,12 +300,12 @@ func TestRecogniserReads(t *testing.T) {
 	}
 	long := &counting{Reader: strings.NewReader(strings.Repeat("{", 5<<10))}
 	resp := &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(long), ContentLength: 5 << 10}
-	if refusal(resp); long.n > 0 {
+	if refusal(resp, errcode.API); long.n > 0 {
 		t.Errorf("%d bytes were read of an answer that says it is too long", long.n)
 	}
 	upgraded := &struct{ io.ReadWriteCloser }{}
 	resp = &http.Response{StatusCode: http.StatusSwitchingProtocols, Body: upgraded, ContentLength: -1}
-	if refusal(resp); resp.Body != upgraded {
+	if refusal(resp, errcode.API); resp.Body != upgraded {
 		t.Error("the body of a 101 was touched")
 	}
 }
@@ -328,7 +329,7 @@ func TestBrokenBody(t *testing.T) {
 			StatusCode: http.StatusOK, ContentLength: -1,
 			Body: io.NopCloser(io.MultiReader(strings.NewReader(text), iotest.ErrReader(failure))),
 		}
-		if code := refusal(resp); code != 0 {
+		if code := refusal(resp, errcode.API); code != 0 {
 			t.Errorf("%q: refused with %d", text, code)
 		}
 		got, err := io.ReadAll(resp.Body)

@@ -140,7 +140,7 @@ func (c *Client) Download(ctx context.Context, path string, query url.Values) (i
 		return nil, nil, err
 	}
 	r := request{
-		method: http.MethodGet, path: path, query: joined(rawQuery, query),
+		site: c.api.site, method: http.MethodGet, path: path, query: joined(rawQuery, query),
 		appID: c.appID, timeout: c.transferLimit(ctx),
 	}
 	ctx, cancel := c.api.limited(ctx, r)
@@ -162,7 +162,7 @@ func (c *Client) download(ctx context.Context, r request) (*answer, io.ReadClose
 	}
 	ans := &answer{request: r, status: resp.StatusCode, header: resp.Header}
 	var whole bool
-	ans.body, err = readHead(resp.Body, false)
+	ans.body, err = readHead(resp.Body, c.api.site, false)
 	if err == io.EOF { //nolint:errorlint // Reader's own, as io.Reader demands it
 		whole, err = true, nil
 	}

@@ -18,9 +18,10 @@ const (
 	OfficialAccount Kind = iota // 公众号: the whitelist covers the token endpoints and every API
 	MiniProgram                 // 小程序: the whitelist covers only calls that carry the AppSecret
 	Website                     // 网站应用 of the Open Platform, for QR login: has users instead of followers
+	WeCom                       // an app of a corp in 企业微信: see Account.AppID; its followers are members, by userid
 )
 
-var kinds = []string{OfficialAccount: "official", MiniProgram: "mini", Website: "website"}
+var kinds = []string{OfficialAccount: "official", MiniProgram: "mini", Website: "website", WeCom: "wecom"}
 
 func (k Kind) String() string {
 	if k < 0 || int(k) >= len(kinds) {
@@ -29,14 +30,14 @@ func (k Kind) String() string {
 	return kinds[k]
 }
 
-// MarshalText writes a kind as "official", "mini" or "website".
+// MarshalText writes a kind as "official", "mini", "website" or "wecom".
 func (k Kind) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
 
 // UnmarshalText reads what MarshalText writes.
 func (k *Kind) UnmarshalText(text []byte) error {
 	i := slices.Index(kinds, string(text))
 	if i < 0 {
-		return fmt.Errorf("%q is no kind of account: official, mini and website exist", text)
+		return fmt.Errorf("%q is no kind of account: official, mini, website and wecom exist", text)
 	}
 	*k = Kind(i)
 	return nil
@@ -63,14 +64,14 @@ const (
 // Account is one account of WeChat's. For the limits, 0 means WeChat's own and a
 // negative value means none.
 type Account struct {
-	AppID  string `json:"appid"`            // such as "wx0123456789abcdef"
+	AppID  string `json:"appid"`            // such as "wx0123456789abcdef"; of WeCom corpid and agentid: "ww0123456789abcdef:1000002"
 	Secret string `json:"secret,omitempty"` // made up; it may be shown
 	Kind   Kind   `json:"kind"`
 	State  State  `json:"state,omitempty"`
 
 	// Whitelist holds the addresses that may call: IPs and CIDRs, for a
 	// MiniProgram also "a.b.c.*" and at most 10. Empty means that every address
-	// may.
+	// may. WeCom calls it 企业可信IP, and it does not cover gettoken.
 	Whitelist []string `json:"whitelist,omitempty"`
 
 	DailyFetches  int            `json:"daily_fetches,omitempty"`  // /cgi-bin/token: 2000 a day (a test account has 200); then 45009
@@ -104,7 +105,8 @@ type Account struct {
 	// without one.
 	Mode Mode `json:"mode,omitempty"`
 
-	// Format is the console's 数据格式. "" means XML.
+	// Format is the console's 数据格式. "" means XML. With JSON a WeCom app is a bot
+	// (智能机器人), whose messages are for nobody in particular.
 	Format Format `json:"format,omitempty"`
 
 	// CallbackURL is the console's server address: where messages go that are
@@ -157,6 +159,12 @@ var formats = []Format{XML, JSON}
 // knows.
 func (a Account) complete() Account {
 	r := rand.New(source(0, a.AppID, "names"))
+	if a.OriginalID == "" && a.Kind == WeCom {
+		a.OriginalID = a.corpID()
+	}
+	if len(a.Followers) == 0 && a.Kind == WeCom {
+		a.Followers = makeUpMembers(r)
+	}
 	if a.OriginalID == "" {
 		a.OriginalID = fmt.Sprintf("gh_%012x", r.Uint64()>>16)
 	}
@@ -217,11 +225,16 @@ func (a Account) check() (whitelist, error) {
 	if a.Secret == "" {
 		return nil, fmt.Errorf("the Secret of %s is empty", a.AppID)
 	}
-	if a.Kind < OfficialAccount || a.Kind > Website {
+	if a.Kind < OfficialAccount || a.Kind > WeCom {
 		return nil, fmt.Errorf("the Kind of %s is %d, which does not exist", a.AppID, a.Kind)
 	}
 	if a.State != Normal && !a.State.known() {
 		return nil, fmt.Errorf("the State of %s is %d, which does not exist", a.AppID, a.State)
+	}
+	if a.Kind == WeCom {
+		if err := a.checkWeCom(); err != nil {
+			return nil, err
+		}
 	}
 	list, err := parseWhitelist(a.Kind, a.Whitelist)
 	if err != nil {
@@ -281,6 +294,8 @@ func (s State) known() bool {
 type account struct {
 	sim   *Simulator
 	appid string
+	corp  *corp  // nil unless it is a WeCom app
+	agent string // of a WeCom app
 
 	mu        sync.Mutex
 	conf      Account

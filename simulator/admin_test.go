@@ -166,7 +166,7 @@ func TestAdminRefuses(t *testing.T) {
 		{"PATCH", a, `{"state":1,"secret":"x"}`, 400, "the State of " + appid + " is 1, which does not exist"},
 		{"PATCH", a, `{"whitelist":["1.2.3.4:80"],"secret":"x"}`, 400, "is neither an IP nor a CIDR"},
 		{"PATCH", a, `{"secret":"x","whitelst":[]}`, 400, `unknown field "whitelst"`},
-		{"PATCH", a, `{"secret":"x","kind":"robot"}`, 400, `"robot" is no kind of account: official, mini and website exist`},
+		{"PATCH", a, `{"secret":"x","kind":"robot"}`, 400, `"robot" is no kind of account: official, mini, website and wecom exist`},
 		{"PATCH", a, `{"secret":"x"`, 400, "the body is not right: unexpected EOF"},
 		{"PATCH", a, `{"secret":"x"}{}`, 400, "goes on after its JSON object"},
 		{"PATCH", a, `{"secret":"x","daily_fetches":"many"}`, 400, "cannot unmarshal string"},

@@ -29,6 +29,9 @@ func ok(body string) answer {
 
 // refuse answers with an errcode and its text.
 func (c *call) refuse(errcode int) answer {
+	if c.wecom {
+		return c.refuseCorp(errcode, c.text(errcode))
+	}
 	c.rid = c.sim.rid()
 	return c.refuseWith(errcode, c.text(errcode)+ridMark(c.req.URL.Path)+c.rid)
 }

@@ -202,6 +202,9 @@ func FollowerCookie(openid string) *http.Cookie {
 // serveAuthorize is both pages. With snsapi_base a browser that is known is sent back at
 // once, as in WeChat.
 func serveAuthorize(c *call) answer {
+	if c.sim.corps[c.query.Get("appid")] != nil {
+		return authorizeCorp(c)
+	}
 	z, err := c.sim.readAuthorization(c.req.URL)
 	if err != nil {
 		var refusal *pageError

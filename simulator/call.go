@@ -30,6 +30,7 @@ type call struct {
 	grant    *userGrant // likewise, with a user's token
 	now      time.Time
 	rid      string // of the answer; "" when it has none
+	wecom    bool   // it is for qyapi.weixin.qq.com
 }
 
 // endpoint is a path that WeChat serves.
@@ -93,6 +94,9 @@ func (s *Simulator) receive(r *http.Request) *call {
 	c := &call{
 		sim: s, req: r, endpoint: s.route(r.URL.Path), query: r.URL.Query(),
 		caller: callerOf(r), account: s.nobody,
+	}
+	if s.ofCorp(r) {
+		c.wecom, c.endpoint = true, s.corpRoute(r.URL.Path)
 	}
 	if r.Body != nil {
 		// The whole body is read first: only then does net/http notice a caller

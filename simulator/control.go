@@ -32,6 +32,9 @@ func (s *Simulator) Update(appid string, change func(*Account)) error {
 	if conf.AppID != appid {
 		return fmt.Errorf("simulator: Update of %s must not change its AppID", appid)
 	}
+	if (conf.Kind == WeCom) != (a.corp != nil) {
+		return fmt.Errorf("simulator: Update of %s must not make a WeCom app of it, nor of one something else", appid)
+	}
 	conf = conf.complete()
 	list, err := conf.check()
 	if err != nil {

@@ -19,7 +19,7 @@
 //
 // # The API
 //
-// It knows official accounts, mini programs and website applications, several at once:
+// It knows official accounts, mini programs, website applications and WeCom's apps, several at once:
 //
 //   - GET /cgi-bin/token: every call issues a token and supersedes the one before,
 //     which works on for the overlap. POST /cgi-bin/stable_token: normal mode and
@@ -44,8 +44,16 @@
 // the account's, an uploaded file a plain filename, JSON no BOM.
 //
 // Errcodes, texts, rids and the order of checks are WeChat's where they are known.
-// It does not play WeCom, third-party platforms' own API, and signed or encrypted API
-// calls.
+// It does not play third-party platforms' own API.
+//
+// # WeCom
+//
+// An account of the kind [WeCom] is an app of a corp (企业微信), beside official accounts or
+// alone: gettoken, get_jsapi_ticket, ticket/get, message/send, user/get, media/upload and
+// get, getcallbackip, get_api_domain_ip, auth/getuserinfo and the pages of its logins; 60020
+// for addresses that the app does not trust, limits of minutes and hours; and pushes in
+// WeCom's form, an encrypted echostr among them. A request is WeCom's by its token, its Host
+// or a path that only WeCom has.
 //
 // # Pushes
 //

@@ -76,6 +76,9 @@ const (
 
 // text returns the errmsg of an errcode up to the rid.
 func (c *call) text(code int) string {
+	if c.wecom {
+		return corpText(code)
+	}
 	if code == notWhitelisted {
 		v6 := c.caller
 		if !strings.Contains(v6, ":") {

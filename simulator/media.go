@@ -132,6 +132,11 @@ func serveMediaGet(c *call) answer {
 	if m.kind == "video" {
 		return ok(`{"video_url":"http://203.0.113.40/` + m.id + `.mp4"}`)
 	}
+	return m.file()
+}
+
+// file is the answer that is a file.
+func (m media) file() answer {
 	return answer{
 		status: http.StatusOK, contentType: m.contentType, body: m.body,
 		disposition: mime.FormatMediaType("attachment", map[string]string{"filename": m.name}),

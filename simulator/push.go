@@ -105,6 +105,9 @@ func (s *Simulator) settle(p Push) (*sending, error) {
 	if m.ID == 0 {
 		m.ID = id
 	}
+	if conf.Kind == WeCom && out.Format == XML && m.Raw == "" {
+		m = m.With("AgentID", Number(conf.agentID()))
+	}
 	out.message = m
 	out.plain = m.Raw
 	if out.plain == "" {
@@ -145,6 +148,8 @@ func (p *sending) validate() error {
 		return named.Errorf("simulator", "there is no mode %q: plain, compatible and safe exist", p.Mode)
 	case !slices.Contains(formats, p.Format):
 		return named.Errorf("simulator", "there is no format %q: xml and json exist", p.Format)
+	case conf.Kind == WeCom && p.Mode != Safe:
+		return named.Errorf("simulator", "WeCom encrypts every push: the Mode of %s has to be safe, which needs an AESKey", conf.AppID)
 	case p.Mode != Plain && conf.AESKey == "":
 		return named.Errorf("simulator", "%s has no AESKey, which %s mode needs: give the account the one that the app is configured with", conf.AppID, p.Mode)
 	}
@@ -224,6 +229,9 @@ type parcel struct {
 
 // compose writes one delivery, with timestamp and nonce of its own.
 func (p *sending) compose() parcel {
+	if p.account.Kind == WeCom {
+		return p.composeCorp()
+	}
 	timestamp, nonce, random := p.stamps()
 	receiver, token := p.account.receiverID(), p.account.Token
 	switch p.Attack {

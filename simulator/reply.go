@@ -78,6 +78,7 @@ func (p *sending) readReply(r *Result, body string) (*Reply, error) {
 	if format == XML && p.Format == JSON {
 		r.note("the answer is XML to a message in JSON: nobody has seen whether WeChat takes it")
 	}
+	root = p.renamed(root)
 	encrypted := root.has("Encrypt")
 	switch {
 	case encrypted && p.Mode == Plain:
@@ -119,8 +120,8 @@ func (p *sending) openReply(root node) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("the answer's Encrypt cannot be opened: %w", err)
 	}
-	if receiver != p.account.receiverID() {
-		return "", fmt.Errorf("the answer is encrypted for the appid %q, not %s", receiver, p.account.receiverID())
+	if receiver != p.receiver() {
+		return "", fmt.Errorf("the answer is encrypted for the appid %q, not %q", receiver, p.receiver())
 	}
 	if message == "success" || message == "" {
 		return "", errors.New("the answer is an encrypted success, which WeChat does not understand: answer success in plain text, in every mode")

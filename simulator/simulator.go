@@ -139,6 +139,9 @@ type Simulator struct {
 	ridCount   atomic.Uint64
 	skew       atomic.Int64
 	routes     map[string]endpoint // never written after New
+	corps      map[string]*corp    // by corpid, likewise
+	corpPaths  map[string]endpoint // likewise
+	onlyCorps  bool                // there are WeCom apps alone
 	scenes     scenes
 	network    http.RoundTripper
 	since      time.Time // when everybody began to follow
@@ -159,8 +162,9 @@ func New(options Options) (*Simulator, error) {
 		events:   ring[Event]{size: o.Events},
 		rids:     ring[ridRecord]{size: maxRIDs},
 		routes:   routes(),
-		network:  newNetwork(),
-		faults:   faults{seed: o.Seed},
+		corps:    map[string]*corp{}, corpPaths: corpRoutes(), onlyCorps: true,
+		network: newNetwork(),
+		faults:  faults{seed: o.Seed},
 	}
 	s.SetSkew(o.Skew)
 	s.since = s.wall()
@@ -177,6 +181,8 @@ func New(options Options) (*Simulator, error) {
 		a := newAccount(s, conf, list)
 		s.accounts[conf.AppID] = a
 		s.order = append(s.order, a)
+		s.addCorp(a)
+		s.onlyCorps = s.onlyCorps && a.corp != nil
 	}
 	return s, nil
 }

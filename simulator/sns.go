@@ -32,6 +32,7 @@ func snsRoutes() map[string]endpoint {
 
 		authorizePath: {read: readSNSAccount, serve: serveAuthorize},
 		qrLoginPath:   {read: readSNSAccount, serve: serveAuthorize},
+		corpLoginPath: {read: readSNSAccount, serve: authorizeCorp},
 
 		"/wxa/checksession":                get(serveCheckSession).of(onlyMini),
 		"/wxa/resetusersessionkey":         get(serveResetSession).of(onlyMini),

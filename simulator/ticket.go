@@ -60,12 +60,16 @@ func makeTicket(random *rand.ChaCha8) string {
 	return base64.RawURLEncoding.EncodeToString(b)[:ticketLength]
 }
 
-// Ticket returns the ticket that lives now, and how long; "" when none does.
+// Ticket returns the ticket that lives now, and how long; "" when none does. Of a WeCom app
+// JSAPI is the corp's, and "agent_config" the app's own.
 func (s *Simulator) Ticket(appid string, t TicketType) (value string, left time.Duration) {
 	a := s.find(appid)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	now := s.Clock.Now()
+	if a.corp != nil {
+		return a.corp.ticket(a.appid, t, now)
+	}
 	if at := a.tickets[t]; at != nil && now.Before(at.end) {
 		return at.value, at.end.Sub(now)
 	}
@@ -77,6 +81,10 @@ func (s *Simulator) KillTicket(appid string, t TicketType) {
 	a := s.find(appid)
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if a.corp != nil {
+		a.corp.kill(a.appid, t)
+		return
+	}
 	if at := a.tickets[t]; at != nil {
 		at.end = time.Time{}
 	}

@@ -25,14 +25,18 @@ type token struct {
 	refused bool      // the APIs refuse it although its pool holds it for good
 }
 
-// verdict returns the errcode that an API gives for the token: 0, 40001 or
+// verdict returns the errcode that an API gives for the token: 0, 40001 (WeCom: 40014) or
 // 42001. What killed it first is what it says for ever.
 func (t *token) verdict(now time.Time) int {
+	dead := invalidCredential
+	if t.account.corp != nil {
+		dead = corpInvalidToken
+	}
 	switch {
 	case t.refused:
-		return invalidCredential
+		return dead
 	case !t.death.IsZero() && t.death.Before(t.end) && !now.Before(t.death):
-		return invalidCredential
+		return dead
 	case !now.Before(t.end):
 		return tokenExpired
 	default:

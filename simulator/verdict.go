@@ -97,7 +97,7 @@ func (p *sending) remedy(status int) string {
 
 // failureLine is what the follower sees; who has left sees nothing.
 func (p *sending) failureLine() string {
-	if p.message.event() == "unsubscribe" {
+	if p.message.event() == "unsubscribe" || p.account.Kind == WeCom { // what WeCom shows is not known
 		return ""
 	}
 	return failureLine

@@ -10,12 +10,23 @@ import (
 
 // Verify asks an app for the echostr, as the console does when its address is
 // saved. Of p, the Message, Mode and Format do not matter, as the verification is
-// in plain text in every mode; of the attacks only WrongSignature can be chosen.
+// in plain text in every mode; of the attacks only WrongSignature can be chosen. WeCom
+// encrypts the echostr, so that there ForeignAppID can be chosen too.
 func (s *Simulator) Verify(ctx context.Context, p Push) (Result, error) {
-	if p.Attack != "" && p.Attack != WrongSignature {
-		return Result{}, named.Errorf("simulator", "a verification knows the attack %s alone", WrongSignature)
+	a, err := s.pushing(p.AppID)
+	if err != nil {
+		return Result{}, err
 	}
-	p.Message, p.Mode, p.Format = Text(""), Plain, XML
+	encrypted := a.corp != nil
+	switch {
+	case p.Attack == "", p.Attack == WrongSignature, p.Attack == ForeignAppID && encrypted:
+	default:
+		return Result{}, named.Errorf("simulator", "a verification knows the attack %s alone, and of WeCom %s", WrongSignature, ForeignAppID)
+	}
+	p.Message = Text("")
+	if !encrypted {
+		p.Mode, p.Format = Plain, XML
+	}
 	out, err := s.settle(p)
 	if err != nil {
 		return Result{}, err
@@ -47,6 +58,9 @@ func (p *sending) composeVerification() (content parcel, echo string) {
 	a.mu.Lock()
 	echo = fmt.Sprintf("%019d", a.random.Int64N(1e18)+1e18) // about 19 digits
 	a.mu.Unlock()
+	if p.account.Kind == WeCom {
+		return p.composeCorpVerification(echo), echo
+	}
 	token := p.account.Token
 	if p.Attack == WrongSignature {
 		token = "not" + token

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -146,7 +147,7 @@ func (c *serveCmd) check(t *terminal, settings *gateway.Settings) error {
 		if a.Callback != nil {
 			pushes = fmt.Sprintf(", pushes to %s", count(len(a.Callback.Subscribers), "subscriber", "subscribers"))
 		}
-		t.say("  %s, %s%s", a.AppID, a.TokenAPI, pushes)
+		t.say("  %s, %s%s", a.AppID, cmp.Or(string(a.TokenAPI), "gettoken"), pushes)
 	}
 	return nil
 }

@@ -37,7 +37,7 @@ type simulateCmd struct {
 // Help is what stands below the flags' list.
 func (*simulateCmd) Help() string {
 	return `Point your SDK's API host at it instead of https://api.weixin.qq.com. Besides NAME_APPID and the like, an account may have
-NAME_KIND (official, mini, website), NAME_MODE (plain, compatible, safe), NAME_FORMAT (xml, json),
+NAME_KIND (official, mini, website, wecom), NAME_MODE (plain, compatible, safe), NAME_FORMAT (xml, json),
 NAME_ORIGINAL_ID, NAME_WHITELIST and NAME_TEMPLATES (a,b).
 While it runs, a page for the browser is at /simulator/page/ of the same address: the accounts, a chat with your app, every request.
 Faults, the clock and pushes are at /simulator/ for programs.`

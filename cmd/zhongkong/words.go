@@ -150,7 +150,7 @@ var helpWords = lang.Words{ //nolint:gosec // words about secrets, and none amon
 
 退出码：0 应用应答正确，1 不正确，2 命令写错。`,
 	(*simulateCmd)(nil).Help(): `把 SDK 的接口地址由 https://api.weixin.qq.com 改为它即可。除 NAME_APPID 等以外，账号还可以设置
-NAME_KIND（official、mini、website）、NAME_MODE（plain、compatible、safe）、NAME_FORMAT（xml、json）、
+NAME_KIND（official、mini、website、wecom）、NAME_MODE（plain、compatible、safe）、NAME_FORMAT（xml、json）、
 NAME_ORIGINAL_ID，以及 NAME_WHITELIST、NAME_TEMPLATES（a,b）。
 运行期间，浏览器打开同一地址的 /simulator/page/ 可以查看账号、与应用聊天、查看每个请求。
 故障、时钟、推送等供程序调用的接口在 /simulator/ 下。`,

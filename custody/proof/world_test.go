@@ -17,6 +17,7 @@ import (
 
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/platform"
+	"github.com/zhongkong-go/zhongkong/platform/wecom"
 	"github.com/zhongkong-go/zhongkong/simulator"
 )
 
@@ -649,15 +650,17 @@ func (w *world) hits() (n int) {
 // newWorld must be called in a bubble.
 func newWorld(t *testing.T, plan schedule, breach string, store custody.Store) *world {
 	t.Helper()
-	sim, err := simulator.New(simulator.Options{Seed: 1, Events: -1, Overlap: plan.Overlap, Accounts: []simulator.Account{{
-		AppID: "wx0123456789abcdef", Secret: "0123456789abcdef0123456789abcdef",
-	}}})
+	account := simulator.Account{AppID: "wx0123456789abcdef", Secret: "0123456789abcdef0123456789abcdef"}
+	if plan.API == weCom {
+		account.AppID, account.Kind = "ww0123456789abcdef:1000002", simulator.WeCom
+	}
+	sim, err := simulator.New(simulator.Options{Seed: 1, Events: -1, Overlap: plan.Overlap, Accounts: []simulator.Account{account}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	w := &world{
 		t: t, breach: breach, api: plan.API, overlap: plan.Overlap, sim: sim, wire: sim.RoundTripper(), store: store,
-		appID: "wx0123456789abcdef", secret: custody.NewSecret("0123456789abcdef0123456789abcdef"),
+		appID: account.AppID, secret: custody.NewSecret("0123456789abcdef0123456789abcdef"),
 		start: time.Now(), restless: rand.IntN(16) == 0, values: map[string]time.Time{}, renewals: map[string]time.Time{}, stirs: map[time.Time]bool{},
 	}
 	return w
@@ -669,20 +672,17 @@ func (w *world) spawn() *process {
 		w: w, id: len(w.all), traps: map[point]effect{}, last: map[custody.Key]custody.Record{},
 		done: map[string]bool{}, given: map[string]custody.Lease{}, worked: map[string]time.Time{},
 	}
-	client, err := platform.New(platform.Config{Base: "http://wechat.invalid", Transport: p})
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	if key := client.Key(w.appID, w.api); w.key != key {
+	key, kind := w.kind(p)
+	if w.key != key {
 		w.key = key
 	}
-	kind := client.AccessToken(platform.Account{AppID: w.appID, Secret: w.secret}, w.api)
 	switch w.breach {
 	case "no shortening":
 		kind.Idempotent = true
 	case "no probe", "not by value":
 		kind.Probe = nil
 	}
+	var err error
 	p.k, err = custody.New(custody.Config{Key: w.key, Kind: kind, Store: port{p}, Secret: w.secret, Overlap: w.overlap})
 	if err != nil {
 		w.t.Fatal(err)
@@ -691,6 +691,27 @@ func (w *world) spawn() *process {
 	w.all = append(w.all, p)
 	w.mu.Unlock()
 	return p
+}
+
+// weCom is the world of a WeCom app, whose gettoken answers the token that lives and knows no
+// forced renewal.
+const weCom platform.TokenAPI = "wecom"
+
+// kind is what the processes keep.
+func (w *world) kind(p *process) (custody.Key, custody.Kind) {
+	if w.api == weCom {
+		api, err := wecom.New(platform.Config{Transport: p})
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		app := wecom.App{CorpID: "ww0123456789abcdef", AgentID: "1000002", Secret: w.secret}
+		return api.Key(app), api.AccessToken(app)
+	}
+	api, err := platform.New(platform.Config{Base: "http://wechat.invalid", Transport: p})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return api.Key(w.appID, w.api), api.AccessToken(platform.Account{AppID: w.appID, Secret: w.secret}, w.api)
 }
 
 // kill ends a process as SIGKILL does: nothing of it reaches the world any more.
@@ -729,7 +750,7 @@ func (p *process) token(patience time.Duration) (custody.Token, error) {
 	}
 	waited := time.Since(start)
 	p.evidence("", err)
-	if err != nil && w.api == platform.Stable && w.onlyReadOnly() && p.answered() {
+	if err != nil && w.api != platform.Classic && w.onlyReadOnly() && p.answered() {
 		w.violation("process %d: no token although nothing but saving fails: %v", p.id, err)
 	}
 	switch {

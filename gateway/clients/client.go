@@ -93,7 +93,7 @@ func (c Client) validate() error {
 		return named.Errorf("gateway", "client %s: the rate %v has to be a number of calls per second, 0 for no limit", c.Name, c.Rate)
 	}
 	for _, account := range c.Accounts {
-		if account != AllAccounts && !shape.IsID(account) {
+		if account != AllAccounts && !shape.IsAccount(account) {
 			return named.Errorf("gateway", "client %s: %s is no appid", c.Name, shape.Show(account))
 		}
 	}

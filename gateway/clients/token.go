@@ -141,7 +141,9 @@ func (t *tokens) open(text string, now time.Time, keys func(ID) []Hash) (ticket,
 			}
 			switch age := now.Sub(said.issued); {
 			case age >= tokenLife:
-				return ticket{}, &TokenError{Why: fmt.Sprintf("the gateway token is %s old", age.Round(time.Second)), Expired: true}
+				return ticket{}, &TokenError{
+					Why: fmt.Sprintf("the gateway token is %s old", age.Round(time.Second)), Expired: true, AppID: said.appID,
+				}
 			case age < -maxAhead:
 				const ahead = "the gateway token is from the future: a gateway's clock is %s ahead"
 				return ticket{}, &TokenError{Why: fmt.Sprintf(ahead, -age.Round(time.Second))}
@@ -149,13 +151,16 @@ func (t *tokens) open(text string, now time.Time, keys func(ID) []Hash) (ticket,
 			return said, nil
 		}
 	}
-	return ticket{}, &TokenError{Why: "no living client and seal key made this gateway token", unproven: true}
+	return ticket{}, &TokenError{Why: "no living client and seal key made this gateway token", AppID: said.appID, unproven: true}
 }
 
 // TokenError says why a gateway token is not taken. It holds no secret.
 type TokenError struct {
 	Why     string
 	Expired bool // it was good once
+
+	// AppID is the account that the token names, whoever made it; "" for what is no token.
+	AppID string
 
 	unproven bool // the store may know a client that proves it
 }

@@ -218,6 +218,8 @@ func (v *view) explain(f *custody.Error) (cause, remedy string) {
 		return v.meaning(f.Code, ip)
 	case errors.Is(f, custody.ErrDailyLimit):
 		return v.T("Today's fetches are used up."), v.T("Find out who fetches so often, or raise daily_fetches. The day ends at midnight, UTC+8.")
+	case errors.Is(f, custody.ErrRateLimit):
+		return v.T("The fetches of this hour or minute are used up."), v.T("Find out who fetches so often.")
 	case errors.Is(f, custody.ErrStore):
 		return v.T("The store does not answer."), v.T("See whether it runs and can be reached from here; the gateway's log has its error.")
 	case errors.Is(f, custody.ErrSealKey):

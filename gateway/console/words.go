@@ -81,6 +81,8 @@ var chinese = lang.Words{ //nolint:gosec // words about secrets, and none among 
 	"%[1]s of %[2]s accounts are being loaded…":                                               "%[2]s 个账号中有 %[1]s 个正在加载…",
 	"The account has a valid token.":                                                          "账号的 token 有效。",
 	"All %s accounts have a valid token.":                                                     "%s 个账号的 token 全部有效。",
+	"The fetches of this hour or minute are used up.":                                         "这一小时或这一分钟的获取次数已用完。",
+	"Find out who fetches so often.":                                                          "请找出获取过于频繁的程序。",
 	"Today's fetches are used up.":                                                            "今天的获取次数已用完。",
 	"The store does not answer.":                                                              "存储没有响应。",
 	"The stored token was not sealed with a key of this gateway.":                             "存储中的 token 不是用本网关的密钥加密的。",

@@ -85,7 +85,7 @@ func (k *kept) insist(ctx context.Context, err error, get func(*custody.Keeper) 
 
 // ofGateway reports whether err is about asking the gateways.
 func ofGateway(err *custody.Error) bool {
-	for _, other := range []error{custody.ErrRefused, custody.ErrStore, custody.ErrSealKey, custody.ErrDailyLimit} {
+	for _, other := range []error{custody.ErrRefused, custody.ErrStore, custody.ErrSealKey, custody.ErrDailyLimit, custody.ErrRateLimit} {
 		if errors.Is(err, other) {
 			return false
 		}

@@ -203,6 +203,16 @@ func IsID(text string) bool {
 	return text != "" && len(text) <= MaxID && !strings.ContainsFunc(text, odd)
 }
 
+// IsAccount reports whether text may name an account of a gateway: an appid, or a WeCom app as
+// corpid:agentid.
+func IsAccount(text string) bool {
+	corp, agent, isApp := strings.Cut(text, ":")
+	if !isApp {
+		return IsID(text)
+	}
+	return IsID(corp) && agent != "" && strings.Trim(agent, "0123456789") == "" && len(text) <= MaxID
+}
+
 // Loopback reports whether a host is this machine.
 func Loopback(host string) bool {
 	addr, err := netip.ParseAddr(host)

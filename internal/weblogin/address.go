@@ -43,6 +43,18 @@ func hostname(host string) string {
 	return strings.Trim(host, "[]")
 }
 
+// OpensPage reports whether a request is a browser's that would follow to WeChat and show
+// what is there: no script, form or picture.
+func OpensPage(r *http.Request) bool {
+	if r.Method != http.MethodGet {
+		return false
+	}
+	if mode := r.Header.Get("Sec-Fetch-Mode"); mode != "" {
+		return mode == "navigate"
+	}
+	return r.Header.Get("X-Requested-With") != "XMLHttpRequest" && !strings.Contains(r.Header.Get("Accept"), "application/json")
+}
+
 // IsLoopback reports whether a host is this machine, without asking anybody.
 func IsLoopback(host string) bool {
 	ip := net.ParseIP(host)

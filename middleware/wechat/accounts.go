@@ -12,6 +12,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"github.com/zhongkong-go/zhongkong/internal/shape"
+	"github.com/zhongkong-go/zhongkong/middleware/internal/door"
 )
 
 // AccountsKey is where handlers find the accounts: c.MustGet(AccountsKey).
@@ -52,14 +53,14 @@ func NewAccounts(configs ...Config) (*Accounts, error) {
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("account %d of %d, %s: %w", i+1, len(configs), shape.Show(cfg.AppID), err), a.Close())
 		}
-		path := strings.TrimSuffix(c.path, "/")
+		path := strings.TrimSuffix(c.door.Path, "/")
 		a.order = append(a.order, c)
 		switch other := a.paths[path]; {
 		case a.clients[c.appID] != nil:
 			return nil, errors.Join(fmt.Errorf("wechat: the account %s appears twice: give each AppID one Config", c.appID), a.Close())
 		case other != nil:
 			return nil, errors.Join(fmt.Errorf("wechat: the accounts %s and %s both have the CallbackPath %q: give each a Config.CallbackPath of its own, such as %q",
-				other.appID, c.appID, c.path, "/wechat/"+c.appID), a.Close())
+				other.appID, c.appID, c.door.Path, "/wechat/"+c.appID), a.Close())
 		}
 		a.clients[c.appID], a.paths[path] = c, c
 	}
@@ -72,12 +73,12 @@ func (a *Accounts) Middleware() gin.HandlerFunc {
 	return func(ctx *gin.Context) {
 		ctx.Set(AccountsKey, a)
 		if c := a.calledBack(ctx); c != nil {
-			if c.enter(ctx) {
-				c.serve(ctx)
+			if c.door.Enter(ctx) {
+				c.door.Serve(ctx)
 			}
 			return
 		}
-		if len(a.order) > 0 && looksLikeWeChat(ctx.Request) {
+		if len(a.order) > 0 && door.LooksLikeWeChat(ctx.Request) {
 			a.misplaced.Do(func() {
 				a.order[0].log.Warn("a request that looks like WeChat's came to the CallbackPath of no account, and is not verified: "+
 					"compare the URL in the account's console with its Config.CallbackPath (in a group, the whole path)",
@@ -91,7 +92,7 @@ func (a *Accounts) Middleware() gin.HandlerFunc {
 // calledBack returns the client at whose CallbackPath a request came.
 func (a *Accounts) calledBack(ctx *gin.Context) *Client {
 	for _, path := range []string{ctx.Request.URL.Path, ctx.FullPath()} {
-		if c := a.paths[strings.TrimSuffix(path, "/")]; c != nil && c.calledBack(ctx) {
+		if c := a.paths[strings.TrimSuffix(path, "/")]; c != nil && c.door.CalledBack(ctx) {
 			return c
 		}
 	}

@@ -10,42 +10,29 @@ import (
 	"net/http"
 	"net/url"
 	"sync"
-	"sync/atomic"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong/callback"
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/gateway/source"
 	"github.com/zhongkong-go/zhongkong/internal/named"
+	"github.com/zhongkong-go/zhongkong/middleware/internal/door"
 	"github.com/zhongkong-go/zhongkong/platform"
 )
 
 // Client is one WeChat account with a live token. It is safe for concurrent use;
 // a program has one for each account.
 type Client struct {
-	appID     string
-	path      string // of callbacks
-	key       any    // of the context; an interface once and not for each request
-	log       *slog.Logger
-	botRoutes sync.Map // route → whether a handler of Messages is there
-	wrapped   sync.Map // by route, whether its fresh pushes all came to Messages, see learn
-	keeper    keeper
-	source    *source.Source // it is the keeper, with Config.Gateway; else nil
-	tickets   tickets
-	calls     *platform.Client
-	verifier  *callback.Verifier
-	envelopes *callback.Verifier    // the same, for answers: of any age
-	refused   func(*callback.Error) // of Config.Endpoint
-	messages  messages
-	logins    *logins
-	bot       *callback.Router // Config.Messages, nil without
-	store     *pooled
-	left      sync.Once // Close has left the store
-	idle      func()    // closes kept connections; of a foreign transport, nothing
-
-	misplaced, unhandled sync.Once              // what the log is told of callbacks
-	suspect, rival       atomic.Pointer[Client] // another account with the same CallbackPath: in this process, and on this engine
-	complained           atomic.Int64           // when the log was last told what is broken, in seconds
+	appID   string
+	log     *slog.Logger
+	door    *door.Door // of callbacks
+	keeper  keeper
+	source  *source.Source // it is the keeper, with Config.Gateway; else nil
+	tickets door.Tickets[platform.TicketType]
+	calls   *platform.Client
+	logins  *logins
+	store   *door.Pooled
+	left    sync.Once // Close has left the store
+	idle    func()    // closes kept connections; of a foreign transport, nothing
 }
 
 // keeper keeps the token: a Keeper, or a Source.
@@ -77,26 +64,29 @@ func New(cfg Config) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	pooled, err := stores.get(cfg)
+	pooled, err := door.Enter(door.Place{Package: "wechat", Store: cfg.Store, URL: cfg.StoreURL, Logger: cfg.Logger})
 	if err != nil {
 		return nil, err
 	}
 	if cfg.Scheduler == nil {
-		cfg.Scheduler = pooled.scheduler
+		cfg.Scheduler = pooled.Scheduler
 	}
-	store := pooled.store
+	store := pooled.Store
 	c := &Client{
-		appID: cfg.AppID, path: cfg.CallbackPath, key: cfg.ContextKey, log: cfg.Logger,
-		verifier: verifier, envelopes: envelopes, store: pooled, idle: leaveGateway,
-		refused: cfg.Endpoint.Refused, bot: cfg.Messages,
+		appID: cfg.AppID, log: cfg.Logger, store: pooled, idle: leaveGateway,
+		door: &door.Door{
+			Package: "wechat", AppID: cfg.AppID, Path: cfg.CallbackPath, Key: cfg.ContextKey, Log: cfg.Logger,
+			Verifier: verifier, Envelopes: envelopes, Refused: cfg.Endpoint.Refused, Bot: cfg.Messages,
+		},
 	}
+	c.door.Owner = c
 	if cfg.Gateway == "" {
 		err = c.keep(cfg, store)
 	} else {
 		err = c.keepFromGateway(cfg, timing, store)
 	}
 	if err != nil {
-		_ = stores.leave(pooled)
+		_ = pooled.Leave()
 		return nil, err
 	}
 	if signer, err := cfg.signer(); err == nil && signer != nil {
@@ -106,10 +96,10 @@ func New(cfg Config) (*Client, error) {
 	if c.logins, err = newLogins(cfg, store); err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
-	c.messages.config, c.messages.forgets = cfg.endpointConfig(c, store), forgets
+	c.door.Messages.Config, c.door.Messages.Forgets = cfg.endpointConfig(c, store), forgets
 	cfg.warn()
-	if c.bot != nil {
-		if _, err := c.messages.begin(c.bot); err != nil {
+	if cfg.Messages != nil {
+		if _, err := c.door.Messages.Begin(cfg.Messages); err != nil {
 			return nil, errors.Join(named.Errorf("wechat", "Config.Endpoint: %w", err), c.Close())
 		}
 	}
@@ -138,7 +128,10 @@ func (c *Client) keep(cfg Config, store custody.Store) error {
 		return named.Errorf("wechat", "%w", err)
 	}
 	c.keeper, c.calls = keeper, api.Client(keeper, cfg.AppID)
-	c.tickets.open = func(t platform.TicketType) (*custody.Keeper, error) {
+	c.tickets.Open = func(t platform.TicketType) (*custody.Keeper, error) {
+		if _, err := platform.ParseTicketType(string(t)); err != nil {
+			return nil, fmt.Errorf("wechat: %w", err)
+		}
 		return keep(api.TicketKey(cfg.AppID, t), api.Ticket(keeper, cfg.AppID, t))
 	}
 	if cfg.Transport == nil {
@@ -154,16 +147,24 @@ func (c *Client) keep(cfg Config, store custody.Store) error {
 // without Close loses nothing either, since its lease runs out. Closing twice is
 // safe.
 func (c *Client) Close() error {
-	used.remove(c)
-	err := c.messages.end() // first, as handlers need the token
-	c.tickets.close()       // before the token, with which they are fetched
+	c.door.Leave()
+	err := c.endMessages() // first, as handlers need the token
+	c.tickets.Close()      // before the token, with which they are fetched
 	err = errors.Join(err, c.keeper.Close())
 	c.idle()
 	if c.logins != nil {
 		c.logins.close()
 	}
-	c.left.Do(func() { err = errors.Join(err, stores.leave(c.store)) })
+	c.left.Do(func() { err = errors.Join(err, c.store.Leave()) })
 	return err
+}
+
+// endMessages waits for the handlers of messages.
+func (c *Client) endMessages() error {
+	if err := c.door.Messages.End(); err != nil {
+		return named.Errorf("wechat", "%w", err)
+	}
+	return nil
 }
 
 // Token returns the live token, at once when there is one; else it waits until

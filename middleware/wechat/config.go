@@ -14,6 +14,7 @@ import (
 	"github.com/zhongkong-go/zhongkong/internal/named"
 	"github.com/zhongkong-go/zhongkong/internal/shape"
 	"github.com/zhongkong-go/zhongkong/internal/weblogin"
+	"github.com/zhongkong-go/zhongkong/middleware/internal/door"
 	"github.com/zhongkong-go/zhongkong/platform"
 )
 
@@ -254,7 +255,7 @@ func (c Config) validate() error {
 		return named.Errorf("wechat", "Config.Endpoint has a Verifier or a Router: set Config.Token, Config.AESKey and Config.Messages instead")
 	}
 	if c.Store == nil {
-		if _, _, err := parseStoreURL(c.StoreURL); err != nil {
+		if _, _, err := door.ParseStoreURL("wechat", c.StoreURL); err != nil {
 			return err
 		}
 	}

@@ -234,7 +234,7 @@ type beginning struct {
 
 // begin sends the browser to WeChat.
 func (l *login) begin(c *gin.Context, b beginning) {
-	if !opensPage(c.Request) {
+	if !weblogin.OpensPage(c.Request) {
 		c.Header("Cache-Control", "no-store")
 		c.AbortWithStatusJSON(http.StatusUnauthorized, gin.H{
 			"error": "login_required", "message": "Nobody has logged in: open the page in the browser, which leads to WeChat.",
@@ -329,18 +329,6 @@ func (l *login) finish(c *gin.Context, query url.Values) {
 	}
 	c.Redirect(http.StatusSeeOther, to)
 	c.Abort()
-}
-
-// opensPage reports whether a request is a browser's that would follow to WeChat and show
-// what is there: no script, form or picture.
-func opensPage(r *http.Request) bool {
-	if r.Method != http.MethodGet {
-		return false
-	}
-	if mode := r.Header.Get("Sec-Fetch-Mode"); mode != "" {
-		return mode == "navigate"
-	}
-	return r.Header.Get("X-Requested-With") != "XMLHttpRequest" && !strings.Contains(r.Header.Get("Accept"), "application/json")
 }
 
 // pending is what a login on its way is about.

@@ -1,21 +1,11 @@
 package wechat
 
 import (
-	"bytes"
-	"errors"
 	"fmt"
-	"io"
-	"log/slog"
-	"net/http"
-	"slices"
-	"strconv"
-	"strings"
-	"sync"
-	"time"
 
 	"github.com/gin-gonic/gin"
 
-	"github.com/zhongkong-go/zhongkong/callback"
+	"github.com/zhongkong-go/zhongkong/middleware/internal/door"
 )
 
 // Middleware is [New] and [Client.Middleware], for a client that lives as long
@@ -40,335 +30,31 @@ func Middleware(cfg Config) gin.HandlerFunc {
 // middleware belongs to is known when its first request comes; until then a program that
 // has two accounts with one CallbackPath gets a Warn, and from then on every request is
 // answered 500, with the reason in the log. [NewAccounts] returns an error instead.
-func (c *Client) Middleware() gin.HandlerFunc {
-	if other := used.add(c); other != nil {
-		c.log.Warn("two accounts of this program have one CallbackPath: on one engine the first one would refuse the other one's messages; "+
-			"give each a Config.CallbackPath of its own",
-			"log_code", "wechat_callback_path_shared", "appid", c.appID, "other_appid", other.appID, "callback_path", c.path)
-	}
-	return func(ctx *gin.Context) {
-		if c.suspect.Load() != nil && !c.alone(ctx) || !c.enter(ctx) {
-			return
-		}
-		switch {
-		case c.calledBack(ctx):
-			c.serve(ctx)
-		case looksLikeWeChat(ctx.Request):
-			c.misplaced.Do(func() {
-				c.log.Warn("a request that looks like WeChat's came to another path than CallbackPath, and is not verified: "+
-					"set Config.CallbackPath to the path of the URL in the console (in a group, the whole path), "+
-					"or register client.Callback() at this route", "log_code", "wechat_callback_elsewhere",
-					"appid", c.appID, "path", ctx.Request.URL.Path, "callback_path", c.path)
-			})
-		}
-	}
-}
-
-// calledBack reports whether a request came to CallbackPath: by its route too, as an
-// engine may be told to route //wx to /wx.
-func (c *Client) calledBack(ctx *gin.Context) bool {
-	path, route := ctx.Request.URL.Path, ctx.FullPath()
-	return path == c.path || samePath(route, c.path) || route == "" && samePath(path, c.path)
-}
-
-// used are the open clients of this process whose Middleware was made. Which engine it
-// belongs to, nobody can tell before a request comes.
-var used registry
-
-type registry struct {
-	mu      sync.Mutex
-	clients []*Client
-}
-
-// add returns the client of another account that has the same CallbackPath, nil for none.
-// From now on both look whether they meet.
-func (r *registry) add(c *Client) (other *Client) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, o := range r.clients {
-		if o.appID != c.appID && samePath(o.path, c.path) {
-			other = o
-			o.suspect.Store(c)
-			c.suspect.Store(o)
-		}
-	}
-	r.clients = append(r.clients, c)
-	return other
-}
-
-func (r *registry) remove(c *Client) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.clients = slices.DeleteFunc(r.clients, func(o *Client) bool { return o == c })
-}
-
-// samePath compares paths, but for a slash at the end.
-func samePath(a, b string) bool {
-	return a == b || a != "" && strings.TrimSuffix(a, "/") == strings.TrimSuffix(b, "/")
-}
-
-// looksLikeWeChat goes by what WeChat's queries have, without proof.
-func looksLikeWeChat(r *http.Request) bool {
-	query := r.URL.RawQuery
-	return query != "" && strings.Contains(query, "signature=") && strings.Contains(query, "timestamp=") && strings.Contains(query, "nonce=")
-}
-
-// pathsKey is where a request keeps the clients whose Middleware it went through, of those
-// that are not alone with their CallbackPath in this process.
-type pathsKey struct{}
-
-// alone answers a request that went through the Middleware of a second account with the
-// same CallbackPath, or one that comes after such a request: the other account would
-// never see a push, as the first one refuses them.
-func (c *Client) alone(ctx *gin.Context) bool {
-	value, _ := ctx.Get(pathsKey{})
-	others, _ := value.([]*Client)
-	for _, other := range others {
-		if other.appID != c.appID && samePath(other.path, c.path) {
-			other.rival.Store(c)
-			c.rival.Store(other)
-		}
-	}
-	if other := c.rival.Load(); other != nil {
-		c.broken(ctx, fmt.Sprintf("the accounts %s and %s both have the CallbackPath %q: give each a Config.CallbackPath of its own",
-			other.appID, c.appID, c.path))
-		return false
-	}
-	ctx.Set(pathsKey{}, append(slices.Clip(others), c))
-	return true
-}
-
-// broken answers a request that this program cannot serve, and says why once a minute.
-func (c *Client) broken(ctx *gin.Context, why string) {
-	if now, last := time.Now().Unix(), c.complained.Load(); now-last >= 60 && c.complained.CompareAndSwap(last, now) {
-		c.log.Error("every request is answered 500 until the program's configuration is corrected",
-			"log_code", "wechat_program_broken", "appid", c.appID, "error", why)
-	}
-	answer(ctx, http.StatusInternalServerError, "wrong")
-}
+func (c *Client) Middleware() gin.HandlerFunc { return c.door.Middleware() }
 
 // Callback does for the routes it is registered at what Middleware does for
 // CallbackPath, which does not matter here:
 //
 //	group.GET("/wx", client.Callback())
 //	group.POST("/wx", client.Callback(), handler)
-func (c *Client) Callback() gin.HandlerFunc {
-	return func(ctx *gin.Context) {
-		if c.enter(ctx) {
-			c.serve(ctx)
-		}
-	}
-}
+func (c *Client) Callback() gin.HandlerFunc { return c.door.Callback() }
 
-// enter puts the client into the context. Two accounts under one key would make
-// calls in each other's name: then the request is answered.
-func (c *Client) enter(ctx *gin.Context) bool {
-	if value, taken := ctx.Get(c.key); taken && value != any(c) {
-		c.broken(ctx, c.clash(value))
-		return false
-	}
-	ctx.Set(c.key, c)
-	return true
-}
-
-func (c *Client) clash(value any) string {
-	if other, ok := value.(*Client); ok {
-		return fmt.Sprintf("the accounts %s and %s are both under the context key %q: give each a Config.ContextKey of its own",
-			other.appID, c.appID, c.key)
-	}
-	return fmt.Sprintf("the context key %q of the account %s holds a %T already: choose another Config.ContextKey", c.key, c.appID, value)
-}
-
-// Push is a message of WeChat's that was verified.
-type Push struct {
-	Message []byte         // XML or JSON, in plain text; the request's body holds the same
-	Query   callback.Query // what WeChat put into the query
-	Pair    callback.Pair  // what it was verified and opened with, and an answer is sealed with
-
-	sealing *sealingWriter // of an encrypted push without Config.Messages
-	late    error          // the refusal of an old timestamp, if only Messages may see the push
-}
-
-// pushKey is where a request keeps the Push of a client.
-type pushKey struct{ client *Client }
+// Push is a message of WeChat's that was verified: Message, XML or JSON in plain text, which
+// the request's body holds too; Query, what WeChat put into the query; and Pair, what the
+// message was verified and opened with, and an answer is sealed with.
+type Push = door.Push
 
 // Push returns the message that a request brought to this client's callback, and
 // false for any other request.
-func (c *Client) Push(ctx *gin.Context) (*Push, bool) {
-	value, _ := ctx.Get(pushKey{c})
-	push, ok := value.(*Push)
-	return push, ok
-}
+func (c *Client) Push(ctx *gin.Context) (*Push, bool) { return c.door.Push(ctx) }
 
-// serve answers for WeChat's requests and turns away those of others.
-func (c *Client) serve(ctx *gin.Context) {
-	switch ctx.Request.Method {
-	case http.MethodGet:
-		c.echo(ctx)
-	case http.MethodPost:
-		c.push(ctx)
-	}
-}
+// Seal returns what to answer to a push, for handlers that write answers themselves:
+// reply, encrypted in the form of the push, or as it is where the push was not
+// encrypted, is answered with "success" or with nothing.
+//
+// Handlers behind [Middleware] or [Client.Callback] need no call of it: what they write
+// with status 200 is sealed for them, and what Seal returned is left as it is.
+func (c *Client) Seal(push *Push, reply []byte) ([]byte, error) { return c.door.Seal(push, reply) }
 
-// echo answers an address verification.
-func (c *Client) echo(ctx *gin.Context) {
-	query, err := callback.ParseQuery(ctx.Request.URL.RawQuery)
-	var echo string
-	if err == nil {
-		echo, err = c.verifier.VerifyURL(query)
-	}
-	if err != nil {
-		c.refuse(ctx, err)
-		return
-	}
-	c.log.Info("WeChat verified the callback address", "appid", c.appID)
-	answer(ctx, http.StatusOK, echo)
-}
-
-// push opens a message and lets the handlers see it.
-func (c *Client) push(ctx *gin.Context) {
-	_, open := c.Push(ctx)
-	if _, late := ctx.Get(lateKey{c}); open || late {
-		return // Middleware did it before Callback
-	}
-	push, err := c.open(ctx)
-	if err != nil {
-		c.refuse(ctx, err)
-		return
-	}
-	c.log.Debug("WeChat pushed a message", "appid", c.appID,
-		"encrypted", push.Pair.Encrypted, "token_previous", push.Pair.TokenPrevious, "key_previous", push.Pair.KeyPrevious)
-	if c.bot != nil {
-		ctx.Set(pushKey{c}, push)
-		c.handle(ctx, c.bot)
-		return
-	}
-	ctx.Set(openedKey{}, c)
-	if push.late == nil {
-		ctx.Set(pushKey{c}, push)
-	} else {
-		ctx.Set(lateKey{c}, push)
-		ctx.Request.Body = hiddenBody{}
-	}
-	var sealing *sealingWriter
-	if push.Pair.Encrypted {
-		sealing = &sealingWriter{ResponseWriter: ctx.Writer}
-		push.sealing, ctx.Writer = sealing, sealing
-		defer func() { ctx.Writer = sealing.ResponseWriter }() // also for a Recovery in front
-	}
-	ctx.Next()
-	if _, handled := ctx.Get(handledKey{c}); push.late != nil && !handled {
-		ctx.Writer = sealing.ResponseWriter // without what was kept
-		ctx.Writer.Header().Del("Content-Length")
-		ctx.Writer.Header().Del("Content-Encoding")
-		c.refuse(ctx, push.late)
-		return
-	} else if push.late == nil {
-		c.learn(ctx.FullPath(), handled)
-	}
-	c.complete(ctx, push)
-}
-
-// complete answers what handlers left without an answer, and seals what they answered.
-func (c *Client) complete(ctx *gin.Context, push *Push) {
-	// Without an answer WeChat sends the message twice more and then tells the user
-	// that the account is out of order. A handler that chose another status meant it.
-	if !ctx.Writer.Written() && (ctx.Writer.Status() == http.StatusOK || ctx.FullPath() == "" && noRoute(ctx.Writer.Status())) {
-		if ctx.FullPath() == "" {
-			c.unhandled.Do(func() {
-				c.log.Warn("messages are answered with success and nobody handles them: "+
-					"set Config.Messages, or register a route for POST at CallbackPath", "log_code", "wechat_messages_unhandled",
-					"appid", c.appID, "callback_path", c.path)
-			})
-		}
-		answer(ctx, http.StatusOK, "success")
-	}
-	if sealing := push.sealing; sealing != nil && !sealing.through {
-		if err := sealing.finish(c, push); err != nil {
-			c.log.Error("a handler's answer to an encrypted push was not sent", "log_code", "wechat_answer_not_sent", "appid", c.appID, "error", err)
-		}
-	}
-}
-
-// noRoute reports whether a status is Gin's own where nothing is registered.
-func noRoute(status int) bool {
-	return status == http.StatusNotFound || status == http.StatusMethodNotAllowed
-}
-
-// open verifies a push and puts the message in plain text in the body's place.
-func (c *Client) open(ctx *gin.Context) (*Push, error) {
-	r := ctx.Request
-	query, err := callback.ParseQuery(r.URL.RawQuery)
-	if err != nil {
-		return nil, err
-	}
-	// Gin's ShouldBindBodyWith of an earlier middleware reads the body and keeps it.
-	value, bound := ctx.Get(gin.BodyBytesKey)
-	if bound {
-		if body, ok := value.([]byte); ok && len(body) > 0 {
-			r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
-		}
-	}
-	open := c.verifier.OpenRequest
-	direct := c.bot != nil || c.handlesMessages(ctx)
-	if direct || c.wraps(ctx.FullPath()) {
-		open = c.verifier.OpenLate // the Endpoint looks at the timestamp
-	}
-	message, pair, err := open(query, r)
-	var refusal *callback.Error
-	switch {
-	case err == nil:
-	case errors.As(err, &refusal):
-		return nil, err
-	default:
-		return nil, fmt.Errorf("the body could not be read to its end: %w", err)
-	}
-	r.Body, r.ContentLength, r.TransferEncoding = io.NopCloser(bytes.NewReader(message)), int64(len(message)), nil
-	r.Header.Set("Content-Length", strconv.Itoa(len(message)))
-	if bound {
-		ctx.Set(gin.BodyBytesKey, message) // a later one finds the message, too
-	}
-	push := &Push{Message: message, Query: query, Pair: pair}
-	if !direct && pair.Encrypted {
-		push.late = c.verifier.Fresh(query)
-	}
-	return push, nil
-}
-
-// refuse turns a request away. Its sender learns nothing, the log why.
-func (c *Client) refuse(ctx *gin.Context, err error) {
-	level := slog.LevelWarn
-	attrs := []slog.Attr{
-		slog.String("appid", c.appID), slog.String("method", ctx.Request.Method), slog.String("client_ip", ctx.ClientIP()),
-	}
-	status := http.StatusForbidden
-	if refusal, ok := errors.AsType[*callback.Error](err); ok {
-		if status = refusal.Status(); status != http.StatusForbidden {
-			level = slog.LevelError
-		}
-		attrs = append(attrs, slog.String("reason", string(refusal.Reason)), slog.String("parameter", refusal.Parameter))
-		if c.refused != nil {
-			c.refused(refusal)
-		}
-		if ctx.Request.Method == http.MethodGet && refusal.Reason == callback.ReasonMissing && refusal.Parameter == "signature" {
-			level = slog.LevelDebug // somebody's browser, not an attempt
-		}
-	}
-	if other := c.suspect.Load(); other != nil {
-		attrs = append(attrs, slog.String("same_callback_path", other.appID)) // whose push it may have been
-	}
-	c.log.LogAttrs(ctx.Request.Context(), level, "a callback was refused",
-		append(attrs, slog.String("log_code", "wechat_callback_refused"), slog.String("error", err.Error()))...)
-	answer(ctx, status, "wrong")
-}
-
-// answer writes text and nothing else, and keeps the handlers that follow from
-// writing more.
-func answer(ctx *gin.Context, status int, text string) {
-	header := ctx.Writer.Header()
-	header.Set("Content-Type", "text/plain; charset=utf-8")
-	header.Set("X-Content-Type-Options", "nosniff") // the echostr is whatever the sender likes
-	ctx.Abort()
-	ctx.Status(status)
-	_, _ = ctx.Writer.WriteString(text) // a sender who is gone misses nothing
-}
+// DoorOf is for this module's own middlewares: it names the account where two of them meet.
+func (c *Client) DoorOf() *door.Door { return c.door }

@@ -3,7 +3,6 @@ package wechat
 import (
 	"context"
 	"fmt"
-	"sync"
 
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/platform"
@@ -23,7 +22,7 @@ func (c *Client) Ticket(ctx context.Context, kind platform.TicketType) (custody.
 		}
 		return c.source.Ticket(ctx, string(kind))
 	}
-	keeper, err := c.tickets.keeper(kind)
+	keeper, err := c.tickets.Keeper(kind)
 	if err != nil {
 		return custody.Token{}, err
 	}
@@ -42,7 +41,7 @@ func (c *Client) RejectTicket(ctx context.Context, kind platform.TicketType, ref
 		}
 		return c.source.RejectTicket(ctx, string(kind), refused)
 	}
-	keeper, err := c.tickets.keeper(kind)
+	keeper, err := c.tickets.Keeper(kind)
 	if err != nil {
 		return custody.Token{}, err
 	}
@@ -71,51 +70,4 @@ func (c *Client) JSConfig(ctx context.Context, pageURL string) (JSConfig, error)
 		return JSConfig{}, err
 	}
 	return platform.NewJSConfig(c.appID, ticket.Value(), pageURL), nil
-}
-
-// tickets are the Keepers of an account's tickets, made when they are asked for.
-type tickets struct {
-	open func(kind platform.TicketType) (*custody.Keeper, error)
-
-	keepers sync.Map // platform.TicketType to *custody.Keeper
-
-	mu     sync.Mutex // taken by whoever adds a Keeper, and by close
-	closed bool
-}
-
-// keeper takes no lock when there is one.
-func (t *tickets) keeper(kind platform.TicketType) (*custody.Keeper, error) {
-	if keeper, ok := t.keepers.Load(kind); ok {
-		return keeper.(*custody.Keeper), nil
-	}
-	if _, err := platform.ParseTicketType(string(kind)); err != nil {
-		return nil, fmt.Errorf("wechat: %w", err)
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.closed {
-		return nil, custody.ErrClosed
-	}
-	if keeper, ok := t.keepers.Load(kind); ok {
-		return keeper.(*custody.Keeper), nil
-	}
-	keeper, err := t.open(kind)
-	if err != nil {
-		return nil, fmt.Errorf("wechat: %w", err)
-	}
-	t.keepers.Store(kind, keeper)
-	return keeper, nil
-}
-
-// close ends the Keepers at the same time; there will be no further one.
-func (t *tickets) close() {
-	t.mu.Lock()
-	t.closed = true
-	t.mu.Unlock()
-	var all sync.WaitGroup
-	t.keepers.Range(func(_, keeper any) bool {
-		all.Go(func() { _ = keeper.(*custody.Keeper).Close() }) // its error is nil, as of all Keepers
-		return true
-	})
-	all.Wait()
 }

@@ -73,6 +73,10 @@ type Options struct {
 	// Callback is the path of the app to which the simulated WeChat pushes messages; "" is /.
 	Callback string
 
+	// Variable is what a real account has set; "" is WECHAT_APPID. With another one the
+	// example reads its configuration by itself.
+	Variable string
+
 	// Accounts are those of the simulated WeChat, the first of which the example has. None
 	// means one that is made up.
 	Accounts []simulator.Account
@@ -88,19 +92,21 @@ type Options struct {
 type App struct {
 	Config    wechat.Config
 	URL       string // where it listens, on this machine
-	Simulated bool   // WECHAT_APPID is not set
+	Simulated bool   // Options.Variable is not set
 	Chat      string // the simulated WeChat's page; "" without one
 
 	listener net.Listener
 	undo     []func() // the last one first
 }
 
-// Open listens and takes the account from the environment. Without WECHAT_APPID it
+// Open listens and takes the account from the environment. Without Options.Variable it
 // starts a simulated WeChat and takes its account.
 func Open(ctx context.Context, o Options) (*App, error) {
-	app := &App{Simulated: os.Getenv("WECHAT_APPID") == ""}
+	own := o.Variable != ""
+	o.Variable = cmp.Or(o.Variable, "WECHAT_APPID")
+	app := &App{Simulated: os.Getenv(o.Variable) == ""}
 	var err error
-	if !app.Simulated {
+	if !app.Simulated && !own {
 		if app.Config, err = wechat.ConfigFromEnv(); err != nil {
 			return nil, err
 		}
@@ -114,7 +120,7 @@ func Open(ctx context.Context, o Options) (*App, error) {
 	if app.Simulated {
 		err = app.simulate(ctx, o)
 	} else {
-		_, err = fmt.Fprint(o.Out, Say("Serving %s on %s\n", "账号 %s 在 %s 提供服务\n", app.Config.AppID, app.URL))
+		_, err = fmt.Fprint(o.Out, Say("Serving %s on %s\n", "账号 %s 在 %s 提供服务\n", os.Getenv(o.Variable), app.URL))
 	}
 	if err != nil {
 		app.Close()
@@ -180,9 +186,9 @@ func (app *App) simulate(ctx context.Context, o Options) error {
 		Logger:    slog.Default(),
 	}
 	app.Chat = wx.Page
-	_, err = fmt.Fprint(o.Out, Say("Chat with this app in a browser: %s (WECHAT_APPID is not set, so this is %s, of a simulated WeChat, with a database in %s; all of it ends with this program)\n",
-		"请用浏览器打开 %s，像粉丝一样与本程序对话（没有设置 WECHAT_APPID，因此使用模拟微信的账号 %s，数据库在 %s；程序结束后全部消失）\n",
-		wx.Page, account.AppID, folder))
+	_, err = fmt.Fprint(o.Out, Say("Chat with this app in a browser: %s (%s is not set, so this is %s, of a simulated WeChat, with a database in %s; all of it ends with this program)\n",
+		"请用浏览器打开 %s，像粉丝一样与本程序对话（没有设置 %s，因此使用模拟微信的账号 %s，数据库在 %s；程序结束后全部消失）\n",
+		wx.Page, o.Variable, account.AppID, folder))
 	if o.Try != nil {
 		o.Try(app, account)
 	}

@@ -1,7 +1,8 @@
-package wechat
+package door
 
 import (
 	"context"
+	"log/slog"
 	"path/filepath"
 	"reflect"
 	"strings"
@@ -18,26 +19,44 @@ import (
 // Keepers look up travels together.
 type pool struct {
 	mu   sync.Mutex // also held while a store is opened
-	open map[any]*pooled
+	open map[any]*Pooled
 }
 
-var stores = pool{open: map[any]*pooled{}}
+var stores = pool{open: map[any]*Pooled{}}
 
-// pooled is a store that clients share.
-type pooled struct {
-	store     custody.Store
+// Pooled is a store that clients share.
+type Pooled struct {
+	Store     custody.Store
 	opened    bool // by the pool, which closes it
-	scheduler *custody.Scheduler
+	Scheduler *custody.Scheduler
 	key       any // in the pool; nil for one that is not shared
 	users     int
+
+	common sync.Map // what clients of the store share besides
 }
 
-// get returns the store of a valid cfg.
-func (p *pool) get(cfg Config) (*pooled, error) {
+// Common returns what the clients of a store share under a name, made by whoever comes first.
+func (s *Pooled) Common(name string, made any) any {
+	value, _ := s.common.LoadOrStore(name, made)
+	return value
+}
+
+// Place says which store a client keeps its credentials in.
+type Place struct {
+	Package string        // whose errors these are
+	Store   custody.Store // in place of URL
+	URL     string
+	Logger  *slog.Logger
+}
+
+// Enter returns the store of a place, which other clients may have too.
+func Enter(place Place) (*Pooled, error) { return stores.get(place) }
+
+func (p *pool) get(cfg Place) (*Pooled, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var key any
-	path, inMemory, err := parseStoreURL(cfg.StoreURL)
+	path, inMemory, err := ParseStoreURL(cfg.Package, cfg.URL)
 	switch {
 	case cfg.Store != nil && reflect.TypeOf(cfg.Store).Comparable():
 		key = cfg.Store
@@ -53,27 +72,28 @@ func (p *pool) get(cfg Config) (*pooled, error) {
 		s.users++
 		return s, nil
 	}
-	s := &pooled{store: cfg.Store, opened: cfg.Store == nil, key: key, users: 1}
+	s := &Pooled{Store: cfg.Store, opened: cfg.Store == nil, key: key, users: 1}
 	switch {
 	case cfg.Store != nil:
 	case inMemory:
-		s.store = memory.New()
+		s.Store = memory.New()
 	default:
 		file, err := sqlite.Open(context.Background(), path, sqlite.Options{Logger: cfg.Logger})
 		if err != nil {
-			return nil, named.Errorf("wechat", "Config.StoreURL (ZHONGKONG_STORE): %w", err)
+			return nil, named.Errorf(cfg.Package, "Config.StoreURL (ZHONGKONG_STORE): %w", err)
 		}
-		s.store = file
+		s.Store = file
 	}
-	s.scheduler = custody.NewScheduler(custody.SchedulerConfig{})
+	s.Scheduler = custody.NewScheduler(custody.SchedulerConfig{})
 	if key != nil {
 		p.open[key] = s
 	}
 	return s, nil
 }
 
-// leave undoes get. The last one to leave closes what the pool has opened.
-func (p *pool) leave(s *pooled) error {
+// Leave undoes Enter. The last one to leave closes what the pool has opened.
+func (s *Pooled) Leave() error {
+	p := &stores
 	p.mu.Lock()
 	s.users--
 	last := s.users == 0
@@ -84,27 +104,27 @@ func (p *pool) leave(s *pooled) error {
 	if !last {
 		return nil
 	}
-	s.scheduler.Close()
+	s.Scheduler.Close()
 	if !s.opened {
 		return nil
 	}
-	return s.store.Close()
+	return s.Store.Close()
 }
 
-// parseStoreURL quotes nothing but a scheme that it knows: a URL may hold a
+// ParseStoreURL quotes nothing but a scheme that it knows: a URL may hold a
 // password.
-func parseStoreURL(text string) (path string, inMemory bool, err error) {
+func ParseStoreURL(pkg, text string) (path string, inMemory bool, err error) {
 	scheme, rest, _ := strings.Cut(text, ":")
 	var foreign string
 	switch scheme {
 	case "sqlite":
 		if path, err = sqlite.ParseURL(text); err != nil {
-			return "", false, named.Errorf("wechat", "Config.StoreURL (ZHONGKONG_STORE): %w", err)
+			return "", false, named.Errorf(pkg, "Config.StoreURL (ZHONGKONG_STORE): %w", err)
 		}
 		return path, false, nil
 	case "memory":
 		if rest != "" {
-			return "", false, named.Errorf("wechat", "Config.StoreURL (ZHONGKONG_STORE) has something after memory: which takes nothing")
+			return "", false, named.Errorf(pkg, "Config.StoreURL (ZHONGKONG_STORE) has something after memory: which takes nothing")
 		}
 		return "", true, nil
 	case "redis", "rediss":
@@ -114,9 +134,9 @@ func parseStoreURL(text string) (path string, inMemory bool, err error) {
 	case "mysql", "mariadb":
 		foreign = "mysql"
 	default:
-		return "", false, named.Errorf("wechat", "Config.StoreURL (ZHONGKONG_STORE) must begin with sqlite: or memory: such as sqlite:zhongkong.db")
+		return "", false, named.Errorf(pkg, "Config.StoreURL (ZHONGKONG_STORE) must begin with sqlite: or memory: such as sqlite:zhongkong.db")
 	}
-	return "", false, named.Errorf("wechat", "Config.StoreURL (ZHONGKONG_STORE) begins with %s: and this package links SQLite alone: "+
+	return "", false, named.Errorf(pkg, "Config.StoreURL (ZHONGKONG_STORE) begins with %s: and this package links SQLite alone: "+
 		"import github.com/zhongkong-go/zhongkong/store/%[2]s, open the store with it and set Config.Store; with ConfigFromEnv, "+
 		"keep the URL in another variable than ZHONGKONG_STORE, since it is this one that cannot be opened here", scheme, foreign)
 }

@@ -1,4 +1,4 @@
-package wechat
+package door
 
 import (
 	"bufio"
@@ -19,18 +19,18 @@ import (
 // reply, encrypted in the form of the push, or as it is where the push was not
 // encrypted, is answered with "success" or with nothing.
 //
-// Handlers behind [Middleware] or [Client.Callback] need no call of it: what they write
+// Handlers behind [Door.Middleware] or [Door.Callback] need no call of it: what they write
 // with status 200 is sealed for them, and what Seal returned is left as it is.
-func (c *Client) Seal(push *Push, reply []byte) ([]byte, error) {
+func (c *Door) Seal(push *Push, reply []byte) ([]byte, error) {
 	if push == nil {
-		return nil, errors.New("wechat: Seal needs the Push that is answered, which Client.Push returns")
+		return nil, errors.New(c.Package + ": Seal needs the Push that is answered, which Client.Push returns")
 	}
 	if !push.Pair.Encrypted || len(reply) == 0 || string(reply) == "success" {
 		return reply, nil
 	}
-	envelope, err := c.verifier.Seal(push.Pair, strconv.FormatInt(time.Now().Unix(), 10), push.Query.Nonce, reply)
+	envelope, err := c.Verifier.Seal(push.Pair, strconv.FormatInt(time.Now().Unix(), 10), push.Query.Nonce, reply)
 	if err != nil {
-		return nil, fmt.Errorf("wechat: the answer cannot be sealed: %w", err)
+		return nil, fmt.Errorf(c.Package+": the answer cannot be sealed: %w", err)
 	}
 	if push.json() {
 		return envelope.JSON(), nil
@@ -114,7 +114,7 @@ func (w *sealingWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 }
 
 // finish sends what was kept: sealed if it is an answer in plain text with status 200.
-func (w *sealingWriter) finish(c *Client, push *Push) error {
+func (w *sealingWriter) finish(c *Door, push *Push) error {
 	out := w.ResponseWriter
 	body := w.body.Bytes()
 	if answersItself(bytes.TrimSpace(body)) {
@@ -150,7 +150,7 @@ func answersItself(body []byte) bool { return len(body) == 0 || string(body) == 
 
 // isEnvelope reports whether a handler has sealed its answer by itself, with the keys of
 // the push.
-func (c *Client) isEnvelope(push *Push, body []byte) bool {
+func (c *Door) isEnvelope(push *Push, body []byte) bool {
 	answer, err := callback.ParseMessage(body)
 	if err != nil || answer.Fields.Get("Encrypt") == "" {
 		return false
@@ -158,6 +158,6 @@ func (c *Client) isEnvelope(push *Push, body []byte) bool {
 	query := callback.Query{
 		MsgSignature: answer.Fields.Get("MsgSignature"), Timestamp: answer.Fields.Get("TimeStamp"), Nonce: answer.Fields.Get("Nonce"),
 	}
-	opened, pair, err := c.envelopes.Open(query, body)
+	opened, pair, err := c.Envelopes.Open(query, body)
 	return err == nil && pair == push.Pair && len(opened) > 0
 }

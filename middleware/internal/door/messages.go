@@ -1,0 +1,177 @@
+package door
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"reflect"
+	"runtime"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/zhongkong-go/zhongkong/callback"
+)
+
+// closeTime is what End gives to the handlers of messages.
+const closeTime = 5 * time.Second
+
+// Handler hands what was pushed to a bot. It is not inlined, so that what it returns has one
+// name wherever it is called.
+//
+//go:noinline
+func Handler(pkg string, bot *callback.Router) gin.HandlerFunc {
+	return func(ctx *gin.Context) {
+		value, _ := ctx.Get(openedKey{})
+		door, ok := value.(*Door)
+		if !ok {
+			panic(pkg + ".Messages: this request brought no message that was verified: register it with POST at Config.CallbackPath, " +
+				"behind r.Use(" + pkg + ".Middleware(cfg)), or behind client.Callback()")
+		}
+		door.handle(ctx, bot)
+	}
+}
+
+// messagesName is what Gin calls the handlers that Messages returns.
+var messagesName = runtime.FuncForPC(reflect.ValueOf(Handler("", nil)).Pointer()).Name()
+
+// handlesMessages reports whether one of the handlers of a route is of Messages, which
+// knows what was handled. Gin does not see one that another handler calls.
+func (c *Door) handlesMessages(ctx *gin.Context) bool {
+	route := ctx.FullPath()
+	if handles, ok := c.botRoutes.Load(route); ok {
+		return handles.(bool)
+	}
+	handles := slices.Contains(ctx.HandlerNames(), messagesName)
+	if route != "" {
+		c.botRoutes.Store(route, handles)
+	}
+	return handles
+}
+
+// A handler of the program's own may call what Handler returned, and Gin does not show
+// that. What a route does with fresh pushes shows it: where all of them came to Messages, a
+// late one is let through as well, and only Messages sees it. learn notes where a fresh
+// push came to.
+func (c *Door) learn(route string, handled bool) {
+	switch {
+	case route == "":
+	case handled:
+		c.wrapped.LoadOrStore(route, true)
+	default:
+		c.wrapped.Store(route, false) // for good
+	}
+}
+
+// wraps reports whether a route hands on to Messages what it is given, as far as is known.
+func (c *Door) wraps(route string) bool {
+	wraps, _ := c.wrapped.Load(route)
+	return wraps == true
+}
+
+// handledKey is where a request notes that it came to Messages, and lateKey where it keeps
+// a push with an old timestamp until then.
+type (
+	handledKey struct{ client *Door }
+	lateKey    struct{ client *Door }
+)
+
+// hiddenBody stands in for the body of a late push.
+type hiddenBody struct{ pkg string }
+
+func (hiddenBody) Close() error { return nil }
+
+func (b hiddenBody) Read([]byte) (int, error) {
+	return 0, errors.New(b.pkg + ": this push has an old timestamp: only " + b.pkg + ".Messages, which knows what was handled, may read it")
+}
+
+// reveal gives a late push to Messages.
+func (c *Door) reveal(ctx *gin.Context) {
+	value, _ := ctx.Get(lateKey{c})
+	if push, ok := value.(*Push); ok {
+		ctx.Request.Body = io.NopCloser(bytes.NewReader(push.Message))
+		ctx.Set(pushKey{c}, push)
+	}
+	ctx.Set(handledKey{c}, true)
+}
+
+// openedKey is where a request keeps the client that opened its message.
+type openedKey struct{}
+
+// Messages is a client's bot at work.
+type Messages struct {
+	Config  callback.EndpointConfig // with everything but the Router
+	Forgets bool                    // nobody chose a store that outlives the process
+
+	mu       sync.Mutex // guards what follows
+	endpoint *callback.Endpoint
+	bot      *callback.Router // of endpoint
+	closed   bool
+}
+
+var errClosed = errors.New("the client is closed")
+
+// Begin returns the endpoint for a bot, the same each time.
+func (m *Messages) Begin(bot *callback.Router) (*callback.Endpoint, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	switch {
+	case m.closed:
+		return nil, errClosed
+	case m.endpoint != nil && m.bot != bot:
+		panic(fmt.Sprintf("the account %s has a bot already: Config.Messages and Messages are for one and the same; "+
+			"use its Group and Use", m.Config.Account))
+	case m.endpoint == nil:
+		config := m.Config
+		config.Router = bot
+		endpoint, err := callback.NewEndpoint(config)
+		if err != nil {
+			return nil, err
+		}
+		if m.Forgets {
+			config.Logger.Warn("messages are remembered by this process alone, so that another one, or this one after a restart, may answer a message again: set ZHONGKONG_STORE (Config.StoreURL)",
+				"log_code", "wechat_messages_in_memory")
+		}
+		m.endpoint, m.bot = endpoint, bot
+	}
+	return m.endpoint, nil
+}
+
+// End waits for the handlers, for closeTime.
+func (m *Messages) End() error {
+	m.mu.Lock()
+	m.closed = true
+	endpoint := m.endpoint
+	m.mu.Unlock()
+	if endpoint == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), closeTime)
+	defer cancel()
+	if err := endpoint.Shutdown(ctx); err != nil {
+		return fmt.Errorf("a handler of messages did not end within %s: %w", closeTime, err)
+	}
+	return nil
+}
+
+// handle answers a request's message through the bot.
+func (c *Door) handle(ctx *gin.Context, bot *callback.Router) {
+	c.reveal(ctx)
+	push, _ := c.Push(ctx)
+	ctx.Abort()
+	endpoint, err := c.Messages.Begin(bot)
+	if err != nil {
+		answer(ctx, http.StatusServiceUnavailable, "wrong") // WeChat asks again, and perhaps another process
+		return
+	}
+	if push.sealing != nil {
+		push.sealing.through = true // the Endpoint seals
+	}
+	ctx.Status(http.StatusOK) // Gin's is 404 where no route is
+	endpoint.Serve(ctx.Writer, ctx.Request, push.Query, push.Pair, push.Message)
+}

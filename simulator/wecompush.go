@@ -1,0 +1,142 @@
+package simulator
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// receiver is for whom a push is encrypted: WeCom names its corp, and nobody to a bot
+// (智能机器人), whose pushes are JSON.
+func (p *sending) receiver() string {
+	switch {
+	case p.account.Kind != WeCom || p.account.ReceiverID != "":
+		return p.account.receiverID()
+	case p.Format == JSON:
+		return ""
+	default:
+		return p.account.corpID()
+	}
+}
+
+// composeCorp writes one delivery as WeCom does: msg_signature alone, and an envelope with
+// the agent.
+func (p *sending) composeCorp() parcel {
+	timestamp, nonce, random := p.stamps()
+	receiver, token := p.receiver(), p.account.Token
+	switch p.Attack {
+	case WrongSignature:
+		token = "not" + token
+	case ForeignAppID:
+		receiver = "ww00000000f0e16000"
+	}
+	encrypt := p.key.seal(random, p.plain, receiver)
+	signature := sign(token, timestamp, nonce, encrypt)
+	if p.Attack == Tampered {
+		encrypt = tamper(encrypt)
+	}
+	body := p.plain
+	if p.Attack != PlainText {
+		body = p.wrapCorp(encrypt)
+	}
+	q := new(query)
+	q.add("msg_signature", signature)
+	q.add("timestamp", timestamp)
+	q.add("nonce", nonce)
+	return parcel{
+		method: http.MethodPost, target: p.target, query: q.behind(p.target.RawQuery),
+		body: body, timestamp: timestamp, nonce: nonce,
+	}
+}
+
+func (p *sending) wrapCorp(encrypt string) string {
+	if p.Format == JSON {
+		return `{"encrypt":"` + encrypt + `"}`
+	}
+	return "<xml><ToUserName><![CDATA[" + p.message.To + "]]></ToUserName><Encrypt><![CDATA[" + encrypt +
+		"]]></Encrypt><AgentID><![CDATA[" + p.account.agentID() + "]]></AgentID></xml>"
+}
+
+// composeCorpVerification writes the request of a verification, whose echostr WeCom
+// encrypts.
+func (p *sending) composeCorpVerification(echo string) parcel {
+	timestamp, nonce, random := p.stamps()
+	receiver, token := p.receiver(), p.account.Token
+	switch p.Attack {
+	case WrongSignature:
+		token = "not" + token
+	case ForeignAppID:
+		receiver = "ww00000000f0e16000"
+	}
+	encrypt := p.key.seal(random, echo, receiver)
+	q := new(query)
+	q.add("msg_signature", sign(token, timestamp, nonce, encrypt))
+	q.add("timestamp", timestamp)
+	q.add("nonce", nonce)
+	q.add("echostr", encrypt)
+	return parcel{method: http.MethodGet, target: p.target, query: q.behind(p.target.RawQuery)}
+}
+
+// botNames are the names of a bot's sealed answer, and those of all others.
+var botNames = map[string]string{"encrypt": "Encrypt", "msgsignature": "MsgSignature", "timestamp": "TimeStamp", "nonce": "Nonce"}
+
+// renamed gives the fields of a bot's sealed answer the names that all others have.
+func (p *sending) renamed(root node) node {
+	if p.account.Kind != WeCom || p.Format != JSON || !root.has("encrypt") {
+		return root
+	}
+	root.children = slices.Clone(root.children)
+	for i, c := range root.children {
+		if name := botNames[c.name]; name != "" {
+			root.children[i].name = name
+		}
+	}
+	return root
+}
+
+// authorizeCorp is the login page of WeCom (网页授权, 扫码登录): it sends the browser back with
+// a code, as the app's first member or as the one that the parameter simulator_member names.
+func authorizeCorp(c *call) answer {
+	q := c.query
+	a := c.sim.accounts[q.Get("appid")+":"+q.Get("agentid")]
+	back, err := url.Parse(q.Get("redirect_uri"))
+	switch {
+	case a == nil || a.corp == nil:
+		return page(http.StatusBadRequest, authorizeError, &pageError{0, "there is no such appid and agentid"})
+	case err != nil || back.Host == "":
+		return page(http.StatusBadRequest, authorizeError, &pageError{pageDomain, "the redirect_uri is no http or https address"})
+	case c.req.URL.Path == authorizePath && q.Get("response_type") != "code":
+		return page(http.StatusBadRequest, authorizeError, &pageError{0, "response_type has to be code"})
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if len(a.conf.LoginDomains) > 0 && !slices.Contains(a.conf.LoginDomains, back.Hostname()) {
+		return page(http.StatusBadRequest, authorizeError, &pageError{50001, "the redirect_uri is not on a trusted domain of the app (可信域名)"})
+	}
+	member, err := a.person(q.Get("simulator_member"))
+	if err != nil {
+		return page(http.StatusBadRequest, authorizeError, &pageError{0, strings.TrimPrefix(err.Error(), "simulator: ")})
+	}
+	code := a.logins.addCode(loginCode{kind: webCode, openid: member, scope: q.Get("scope"), made: a.sim.Clock.Now()})
+	values := back.Query()
+	values.Set("code", code.value)
+	values.Set("state", q.Get("state"))
+	back.RawQuery, back.Fragment = values.Encode(), ""
+	return answer{status: http.StatusFound, location: back.String()}
+}
+
+// serveCorpLogin carries out GET /cgi-bin/auth/getuserinfo.
+func serveCorpLogin(c *call) answer {
+	a := c.account
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if c.query.Get("code") == "" {
+		return c.refuse(codeMissing)
+	}
+	code, errcode := a.logins.takeCode(webCode, c.query.Get("code"), c.now)
+	if errcode != 0 {
+		return c.refuse(invalidCode)
+	}
+	return ok(`{"errcode":0,"errmsg":"ok","userid":` + quote(code.openid) + `}`)
+}

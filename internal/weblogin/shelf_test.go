@@ -80,7 +80,11 @@ func (f *flaky) fail(method string, call func() error) error {
 	return err
 }
 
-func (f *flaky) Claim(ctx context.Context, account, key, owner string, lease, keep time.Duration) (attempt, delivery int, age time.Duration, err error) {
+func (f *flaky) Claim( //nolint:revive // the contract of messages, which all stores implement
+	ctx context.Context,
+	account, key, owner string,
+	lease, keep time.Duration,
+) (attempt, delivery int, age time.Duration, err error) {
 	err = f.fail("Claim", func() (err error) {
 		attempt, delivery, age, err = f.Once.Claim(ctx, account, key, owner, lease, keep)
 		return err

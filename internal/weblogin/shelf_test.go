@@ -219,8 +219,10 @@ func TestBudgetReturn(t *testing.T) {
 		b.Return("a")
 		b.Return("a")
 		b.Return("a") // was not taken
-		if !b.Take("a") || !b.Take("a") || b.Take("a") || b.Take("b") {
-			t.Error("another number than two")
+		for i, want := range []bool{true, true, false} {
+			if b.Take("a") != want {
+				t.Errorf("thing %d: %v", i+1, !want)
+			}
 		}
 	})
 }

@@ -519,7 +519,8 @@ func (p *Parts) leaveAbsent(file *settingsFile, folder string, env func(string) 
 			}
 		}
 		if f.Signing != nil {
-			if _, err := f.Signing.read(f.AppID, folder, env); err != nil && absent("", at(".signing", fmt.Errorf("%s: %w", plainly(f.AppID), err))) {
+			_, err := f.Signing.read(f.AppID, folder, env)
+			if err != nil && absent("", at(".signing", fmt.Errorf("%s: %w", plainly(f.AppID), err))) {
 				f.Signing = nil
 			}
 		}

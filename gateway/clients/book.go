@@ -51,7 +51,8 @@ func (b *Book) Add(ctx context.Context, client Client) (custody.Secret, error) {
 		return custody.Secret{}, err
 	}
 	if !client.Ends.IsZero() && !client.Ends.After(client.Created) {
-		return custody.Secret{}, named.Errorf("gateway", "client %s would end at %s, which is over", client.Name, client.Ends.Format(time.RFC3339))
+		ends := client.Ends.Format(time.RFC3339)
+		return custody.Secret{}, named.Errorf("gateway", "client %s would end at %s, which is over", client.Name, ends)
 	}
 	if err := b.checkShared(ctx, client, client.Returns); err != nil {
 		return custody.Secret{}, err

@@ -80,7 +80,11 @@ func (f *flaky) fail(method string, call func() error) error {
 	return err
 }
 
-func (f *flaky) Claim(ctx context.Context, account, key, owner string, lease, keep time.Duration) (attempt, delivery int, age time.Duration, err error) {
+func (f *flaky) Claim( //nolint:revive // the contract of messages, which all stores implement
+	ctx context.Context,
+	account, key, owner string,
+	lease, keep time.Duration,
+) (attempt, delivery int, age time.Duration, err error) {
 	err = f.fail("Claim", func() (err error) {
 		attempt, delivery, age, err = f.Once.Claim(ctx, account, key, owner, lease, keep)
 		return err
@@ -215,8 +219,10 @@ func TestBudgetReturn(t *testing.T) {
 		b.Return("a")
 		b.Return("a")
 		b.Return("a") // was not taken
-		if !b.Take("a") || !b.Take("a") || b.Take("a") || b.Take("b") {
-			t.Error("another number than two")
+		for i, want := range []bool{true, true, false} {
+			if b.Take("a") != want {
+				t.Errorf("thing %d: %v", i+1, !want)
+			}
 		}
 	})
 }

@@ -10,8 +10,8 @@ import (
 
 // reader is the language of the person who starts an example.
 var reader = sync.OnceValue(func() lang.Lang {
-	l, named := lang.FromEnv(os.LookupEnv)
-	if !named {
+	l, chosen := lang.FromEnv(os.LookupEnv)
+	if !chosen {
 		l, _ = lang.System(os.LookupEnv)
 	}
 	return l

@@ -73,10 +73,7 @@ func (b *bench) openGateway(base string, transport http.RoundTripper) (*openedGa
 	if err != nil {
 		return nil, err
 	}
-	clients, err := gateway.NewClients(store, "benchmarks")
-	if err != nil {
-		return nil, errors.Join(err, g.Close())
-	}
+	clients := gateway.NewClients(store, "benchmarks")
 	key, err := clients.Add(b.ctx, gateway.Client{Name: "shop", Accounts: []string{appID}})
 	if err != nil {
 		return nil, errors.Join(err, g.Close())

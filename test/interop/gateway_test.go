@@ -17,10 +17,7 @@ func TestGateway(t *testing.T) {
 	each(t, func(t *testing.T, s sdk) {
 		wx, at := simulate(t, 0)
 		store := memory.New()
-		clients, err := gateway.NewClients(store, "test")
-		if err != nil {
-			t.Fatal(err)
-		}
+		clients := gateway.NewClients(store, "test")
 		key, err := clients.Add(t.Context(), gateway.Client{Name: "shop", Accounts: []string{at.AppID}})
 		if err != nil {
 			t.Fatal(err)

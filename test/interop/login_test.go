@@ -47,10 +47,7 @@ func ways(t *testing.T, test func(t *testing.T, w way)) {
 	t.Run("relay", func(t *testing.T) {
 		wx, at := simulate(t, 0)
 		store := memory.New()
-		clients, err := gateway.NewClients(store, "test")
-		if err != nil {
-			t.Fatal(err)
-		}
+		clients := gateway.NewClients(store, "test")
 		key, err := clients.Add(t.Context(), gateway.Client{Name: "shop", Accounts: []string{at.AppID}, Returns: []string{"https://shop.example/back"}})
 		if err != nil {
 			t.Fatal(err)

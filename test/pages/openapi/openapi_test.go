@@ -4,7 +4,6 @@
 package openapi_test
 
 import (
-	"github.com/zhongkong-go/zhongkong/store"
 	"bufio"
 	"bytes"
 	"context"
@@ -28,6 +27,7 @@ import (
 	"github.com/zhongkong-go/zhongkong/internal/test/testserver"
 	"github.com/zhongkong-go/zhongkong/simulator"
 	"github.com/zhongkong-go/zhongkong/simulator/simtest"
+	"github.com/zhongkong-go/zhongkong/store"
 	"github.com/zhongkong-go/zhongkong/store/memory"
 )
 

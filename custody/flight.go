@@ -223,8 +223,8 @@ func (f *flight) adopt(rec Record, sent time.Time) {
 	if mine != nil && rec.Fence > mine.fence {
 		k.calls.takes()
 	}
-	if mine != nil && mine.live(f.at) && rec.Fence < mine.fence {
-		return
+	if mine != nil && rec.Fence < mine.fence && mine.live(f.at) && (mine.unsaved || k.state.held.Load().live(f.at)) {
+		return // not of a value that was refused: the store's may be the one that another process fetched since
 	}
 	value, err := k.seals.open(sealName(k.cfg.Key, rec.Fence), rec.Value, rec.SealKey)
 	if err != nil {

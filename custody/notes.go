@@ -146,8 +146,8 @@ type window struct {
 
 // left returns how long the window of length lasts at now; 0 when it is over.
 func (w window) left(now time.Time, length time.Duration) time.Duration {
-	if w.Count == 0 {
-		return 0
+	if w.Count == 0 || time.UnixMicro(w.Begin).Sub(now) > length {
+		return 0 // none, or it was begun by a clock that was corrected
 	}
 	return max(0, length-since(now, w.Begin))
 }

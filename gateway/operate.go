@@ -40,7 +40,7 @@ func (g *Gateway) Fetches(ctx context.Context, appID string, limit int) ([]custo
 	if a == nil {
 		return nil, fmt.Errorf("%w: %s", ErrNoAccount, appID)
 	}
-	entries, err := g.cfg.Store.Journal(ctx, g.api.Key(appID, a.TokenAPI), limit)
+	entries, err := g.cfg.Store.Journal(ctx, a.keeper.Status().Key, limit)
 	if err != nil {
 		return nil, fmt.Errorf("gateway: cannot read the journal of %s: %w", appID, err)
 	}

@@ -219,6 +219,7 @@ func parseBase(text string) (*url.URL, error) {
 
 // ofSite reports whether host is one of Tencent's.
 func ofSite(host string) bool {
+	host = strings.TrimSuffix(host, ".")
 	for _, hosts := range siteHosts {
 		if slices.Contains(hosts, host) {
 			return true

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -112,7 +113,7 @@ var (
 		Remedy: "See the gateway's log: correct the AppSecret there.", RemedyZH: "查看网关日志，在网关上改正 AppSecret。",
 	}
 	ofGateway = map[int]errcode.Info{
-		40001: keyRefused, 40125: keyRefused, 42001: keyRefused, 40013: notAllowed, 48001: notAllowed, gatewayCode: gatewayTrouble,
+		40001: keyRefused, 40014: keyRefused, 40125: keyRefused, 42001: keyRefused, 40013: notAllowed, 48001: notAllowed, gatewayCode: gatewayTrouble,
 	}
 )
 
@@ -141,7 +142,9 @@ func newError(r request, code int, errmsg string) *Error {
 		e.Host = r.site
 	}
 	if m := hintPattern.FindStringSubmatch(errmsg); m != nil && r.site == errcode.WeCom {
-		e.RID = shorten(m[1], 64)
+		if !slices.ContainsFunc(r.secrets, func(secret string) bool { return strings.Contains(m[1], secret) }) {
+			e.RID = shorten(m[1], 64)
+		}
 		errmsg = strings.Replace(errmsg, m[0], "", 1)
 		if ip, err := netip.ParseAddr(m[2]); err == nil && e.Info().PerHost {
 			e.IP = ip.String()

@@ -390,7 +390,7 @@ func refusal(resp *http.Response, site errcode.Host) int {
 	if resp.ContentLength > maxRefusalBytes || resp.StatusCode == http.StatusSwitchingProtocols {
 		return 0
 	}
-	head, err := readHead(resp.Body, site, resp.ContentLength < 0)
+	head, err := readHead(resp.Body, site, resp.ContentLength < 0 && !resp.Uncompressed)
 	if err == io.EOF { //nolint:errorlint // Reader's own, as io.Reader demands it
 		closeBody(resp.Body)
 		resp.Body = io.NopCloser(bytes.NewReader(head))

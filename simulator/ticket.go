@@ -63,13 +63,12 @@ func makeTicket(random *rand.ChaCha8) string {
 // Ticket returns the ticket that lives now, and how long; "" when none does. Of a WeCom app
 // JSAPI is the corp's, and "agent_config" the app's own.
 func (s *Simulator) Ticket(appid string, t TicketType) (value string, left time.Duration) {
-	a := s.find(appid)
+	a, now := s.find(appid), s.Clock.Now()
+	if a.corp != nil {
+		return a.corp.ticket(a.appid, t, now) // which locks the corp before its apps
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	now := s.Clock.Now()
-	if a.corp != nil {
-		return a.corp.ticket(a.appid, t, now)
-	}
 	if at := a.tickets[t]; at != nil && now.Before(at.end) {
 		return at.value, at.end.Sub(now)
 	}
@@ -79,12 +78,12 @@ func (s *Simulator) Ticket(appid string, t TicketType) (value string, left time.
 // KillTicket ends the life of a ticket: the next fetch gets a new one.
 func (s *Simulator) KillTicket(appid string, t TicketType) {
 	a := s.find(appid)
-	a.mu.Lock()
-	defer a.mu.Unlock()
 	if a.corp != nil {
 		a.corp.kill(a.appid, t)
 		return
 	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	if at := a.tickets[t]; at != nil {
 		at.end = time.Time{}
 	}

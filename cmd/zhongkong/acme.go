@@ -6,7 +6,6 @@ import (
 	"crypto/x509"
 	"fmt"
 	"log/slog"
-	"slices"
 	"sync"
 	"time"
 
@@ -69,7 +68,12 @@ func (c *certificates) get(hello *tls.ClientHelloInfo) (*tls.Certificate, error)
 	if asked.ServerName != c.domain {
 		return nil, fmt.Errorf("the certificate is for %s and no other name", c.domain)
 	}
-	if slices.Contains(asked.SupportedProtos, acme.ALPNProto) { // the authority's own visit
+	// One kind of certificate: autocert would order an RSA one for a client that does not list
+	// ECDSA, and a failure of that order would refuse everybody else.
+	asked.SignatureSchemes = []tls.SignatureScheme{tls.ECDSAWithP256AndSHA256}
+	asked.SupportedCurves = []tls.CurveID{tls.CurveP256}
+	asked.CipherSuites = []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256}
+	if len(asked.SupportedProtos) == 1 && asked.SupportedProtos[0] == acme.ALPNProto { // the authority's own visit: nothing else is offered
 		return c.from(&asked)
 	}
 	c.mu.Lock()
@@ -96,23 +100,20 @@ func (c *certificates) note(got *tls.Certificate, err error) {
 		}
 		if leaf != nil && !leaf.NotAfter.Equal(c.ends) {
 			c.ends = leaf.NotAfter
-			c.log.Info("the certificate is there", "domain", c.domain, "issuer", leaf.Issuer.CommonName, "ends", leaf.NotAfter)
+			c.log.Info("the certificate is in use", "domain", c.domain, "issuer", leaf.Issuer.CommonName, "ends", leaf.NotAfter)
 		}
 	case c.now().Before(c.until): // another handshake has noted the same failure
 	default:
 		c.pause = min(max(firstPause, 2*c.pause), mostPause)
 		c.failed, c.until = err, c.now().Add(c.pause)
-		c.log.Warn("there is no certificate for tls.domain: port 443 of that name has to lead here from the internet", "log_code", "serve_no_certificate",
+		c.log.Warn("cannot get a certificate for tls.domain: port 443 of that name must reach this gateway from the internet", "log_code", "serve_no_certificate",
 			"domain", c.domain, "error", err, "again_in", c.pause)
 	}
 }
 
 // fetch gets the certificate before anybody needs it, and again after failures, until ctx ends.
 func (c *certificates) fetch(ctx context.Context) {
-	hello := &tls.ClientHelloInfo{ // of a client that understands ECDSA
-		ServerName: c.domain, SignatureSchemes: []tls.SignatureScheme{tls.ECDSAWithP256AndSHA256},
-		SupportedCurves: []tls.CurveID{tls.CurveP256}, CipherSuites: []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256},
-	}
+	hello := &tls.ClientHelloInfo{ServerName: c.domain}
 	for {
 		if _, err := c.get(hello); err == nil {
 			return

@@ -19,7 +19,7 @@ const healthTime = 3 * time.Second
 
 // healthcheckCmd asks a gateway on this machine how it is, for containers without curl.
 type healthcheckCmd struct {
-	Address string `arg:"" optional:"" help:"Where the gateway listens, on this machine; 127.0.0.1:8300, or what the configuration says, unless told." placeholder:"HOST:PORT"`
+	Address string `arg:"" optional:"" help:"Where the gateway listens on this machine. Default: the configuration's address, else 127.0.0.1:8300." placeholder:"HOST:PORT"`
 	Config  string `help:"The gateway's configuration, which says where it listens." placeholder:"FILE" short:"c"`
 	Ready   bool   `help:"Ask whether every account has a token (/readyz) instead of whether the process serves (/healthz)."`
 }

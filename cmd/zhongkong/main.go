@@ -41,11 +41,11 @@ type commands struct {
 	Migrate     migrateCmd     `cmd:"" help:"Bring the tables of a store to the version that this program needs, take a step back, or look."`
 	Explain     explainCmd     `cmd:"" help:"Say what an errcode of WeChat means and what to do about it, in English and Chinese."`
 	Token       tokenCmd       `cmd:"" help:"Look at the token that your programs share, print it, or renew it."`
-	Serve       serveCmd       `cmd:"" help:"Keep the tokens of your accounts for all programs: the gateway (中控服务器) that they call in place of WeChat."`
-	Healthcheck healthcheckCmd `cmd:"" help:"Ask a gateway on this machine whether it is well, for containers."`
+	Serve       serveCmd       `cmd:"" help:"Keep the tokens of your accounts for all programs: the gateway (中控服务器) that they call instead of WeChat."`
+	Healthcheck healthcheckCmd `cmd:"" help:"Check whether a gateway on this machine is healthy, for containers."`
 	Client      clientCmd      `cmd:"" help:"Add, list and revoke the programs that may use the gateway."`
 
-	Completion completionCmd `cmd:"" help:"Print what makes a shell complete the command lines of this program."`
+	Completion completionCmd `cmd:"" help:"Print a completion script for a shell."`
 	Complete   completeCmd   `cmd:"" name:"__complete" hidden:"" help:"Say what may follow a command line; for the scripts of completion."`
 
 	Lang    string           `help:"The language of what is printed: en or zh. Without it, that of ZHONGKONG_LANG, else of the locale." enum:",en,zh" default:"" placeholder:"LANG"`

@@ -526,7 +526,7 @@ func (c *custodian) show(ctx context.Context, t *terminal, key custody.Key) (liv
 	}
 	left := record.End.Sub(record.Now)
 	live = record.Value != "" && left > 0
-	if live && record.SealKey != "" {
+	if live {
 		_, foreign = custody.UnsealRecord(c.cfg.SealKeys, key, record)
 	}
 	if c.report != nil {
@@ -548,7 +548,11 @@ func (c *custodian) show(ctx context.Context, t *terminal, key custody.Key) (liv
 		sealed = "sealed with key " + record.SealKey
 	}
 	t.say("  renewal %d, %s", record.Fence, sealed)
-	if foreign != nil {
+	switch {
+	case foreign == nil:
+	case record.SealKey == "":
+		t.say("  %s", t.red("programs with a ZHONGKONG_SEAL_KEY do not use it, but replace it"))
+	default:
 		t.say("  %s", t.red("this process cannot open it: see ZHONGKONG_SEAL_KEY"))
 	}
 	return live, foreign, nil

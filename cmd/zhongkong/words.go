@@ -35,9 +35,9 @@ var helpWords = lang.Words{ //nolint:gosec // words about secrets, and none amon
 	"Bring the tables of a store to the version that this program needs, take a step back, or look.":                          "把存储的表结构升级到本程序需要的版本、回退一步，或只查看状态。",
 	"Say what an errcode of WeChat means and what to do about it, in English and Chinese.":                                    "查询微信 errcode 的含义和处理办法。",
 	"Look at the token that your programs share, print it, or renew it.":                                                      "查看、输出或刷新各程序共用的 token。",
-	"Keep the tokens of your accounts for all programs: the gateway (中控服务器) that they call in place of WeChat.":               "为所有程序统一管理 token：即网关（中控服务器），程序调用它来代替直连微信。",
-	"Ask a gateway on this machine whether it is well, for containers.":                                                       "检查本机的网关是否正常，供容器健康检查使用。",
-	"Print what makes a shell complete the command lines of this program.":                                                    "输出 shell 自动补全脚本。",
+	"Keep the tokens of your accounts for all programs: the gateway (中控服务器) that they call instead of WeChat.":                "为所有程序统一管理 token：即网关（中控服务器），程序调用它来代替直连微信。",
+	"Check whether a gateway on this machine is healthy, for containers.":                                                     "检查本机的网关是否正常，供容器健康检查使用。",
+	"Print a completion script for a shell.":                                                                                  "输出 shell 自动补全脚本。",
 	"Say what may follow a command line; for the scripts of completion.":                                                      "列出命令行的补全候选，供补全脚本调用。",
 	"Add, list and revoke the programs that may use the gateway.":                                                             "添加、列出、吊销可以使用网关的程序（客户端）。",
 	"Look at everything, in the order in which one fault explains the next. The command without a name.":                      "按因果顺序检查全部项目。不写子命令时即执行它。",
@@ -116,9 +116,9 @@ var helpWords = lang.Words{ //nolint:gosec // words about secrets, and none amon
 	"The words of the command line so far.": "已输入的单词。",
 
 	// healthcheck.
-	"Where the gateway listens, on this machine; 127.0.0.1:8300, or what the configuration says, unless told.": "网关在本机的监听地址；不指定则取配置文件，再取 127.0.0.1:8300。",
-	"The gateway's configuration, which says where it listens.":                                                "网关的配置文件，从中得知监听地址。",
-	"Ask whether every account has a token (/readyz) instead of whether the process serves (/healthz).":        "检查是否每个账号都有 token（/readyz），而不只是进程是否在服务（/healthz）。",
+	"Where the gateway listens on this machine. Default: the configuration's address, else 127.0.0.1:8300.": "网关在本机的监听地址；不指定则取配置文件，再取 127.0.0.1:8300。",
+	"The gateway's configuration, which says where it listens.":                                             "网关的配置文件，从中得知监听地址。",
+	"Ask whether every account has a token (/readyz) instead of whether the process serves (/healthz).":     "检查是否每个账号都有 token（/readyz），而不只是进程是否在服务（/healthz）。",
 
 	// client.
 	"The gateway's configuration, which names the store.":                                                         "网关的配置文件，从中得知存储。",
@@ -371,6 +371,7 @@ var chinese = lang.Words{ //nolint:gosec // words about secrets, and none among 
 	"sealed with key %s":                                  "用密钥 %s 加密",
 	"  renewal %d, %s":                                    "  刷新编号 %d，%s",
 	"this process cannot open it: see ZHONGKONG_SEAL_KEY": "当前进程无法解密：请检查 ZHONGKONG_SEAL_KEY",
+	"programs with a ZHONGKONG_SEAL_KEY do not use it, but replace it": "设置了 ZHONGKONG_SEAL_KEY 的程序不会使用它，而会重新获取",
 
 	// From a gateway.
 	"ZHONGKONG_GATEWAY_CA: %w": "ZHONGKONG_GATEWAY_CA：%w",

@@ -77,8 +77,8 @@ func newEngine(client *wecom.Client) *gin.Engine {
 		c.String(http.StatusOK, "你好，%s！\n", wecom.UserOf(c).UserID)
 	})
 
-	// Whoever has logged in gets a message from the app: what else sends messages needs a lock
-	// of its own in front.
+	// Members who have logged in get a message from the app. Other routes that send messages
+	// need an authorization check of their own.
 	r.GET("/remind", client.Login(wecom.LoginConfig{}), func(c *gin.Context) {
 		reply := &callback.Reply{Type: callback.TypeText, Content: "别忘了开会"}
 		if err := wecom.From(c).Send(c.Request.Context(), wecom.UserOf(c).UserID, reply); err != nil {
@@ -103,12 +103,13 @@ func accounts() []simulator.Account {
 }
 
 func try(app *example.App, _ simulator.Account) {
-	fmt.Printf("\nOpen in a browser\n\n  %s/        a page that knows the member\n  %[1]s/remind  sends a message to the member\n\n", app.URL)
+	fmt.Println(example.Say("\nOpen in a browser\n\n  %[1]s/        a page that knows the member\n  %[1]s/remind  sends a message to the member\n",
+		"\n请用浏览器打开\n\n  %[1]s/        知道成员是谁的页面\n  %[1]s/remind  给成员发一条消息\n", app.URL))
 }
 
 // show prints what members get.
 func show(e simulator.Event) {
 	if e.Path == "/cgi-bin/message/send" && e.Errcode == 0 {
-		fmt.Printf("The member gets: %s\n", e.Request)
+		fmt.Println(example.Say("The member gets: %s", "成员收到：%s", e.Request))
 	}
 }

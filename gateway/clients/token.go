@@ -146,7 +146,7 @@ func (t *tokens) open(text string, now time.Time, keys func(ID) []Hash) (ticket,
 				}
 			case age < -maxAhead:
 				const ahead = "the gateway token is from the future: a gateway's clock is %s ahead"
-				return ticket{}, &TokenError{Why: fmt.Sprintf(ahead, -age.Round(time.Second))}
+				return ticket{}, &TokenError{Why: fmt.Sprintf(ahead, -age.Round(time.Second)), AppID: said.appID}
 			}
 			return said, nil
 		}

@@ -210,9 +210,40 @@ func (e *engine) lists(ctx context.Context, acts []string, limit int) ([][]strin
 			keys = append(keys, e.uses(act, actor))
 		}
 	}
-	return pipelined(ctx, e, keys, func(p goredis.Pipeliner, key string) *goredis.StringSliceCmd {
-		return p.LRange(ctx, key, 0, int64(limit)-1)
+	// A few lines of each, and of whoever has many of the newest the rest.
+	some := max(16, 2*limit/max(1, len(keys)))
+	lists, err := pipelined(ctx, e, keys, func(p goredis.Pipeliner, key string) *goredis.StringSliceCmd {
+		return p.LRange(ctx, key, 0, int64(min(some, limit))-1)
 	})
+	if err != nil || some >= limit {
+		return lists, err
+	}
+	var found []int64
+	for _, lines := range lists {
+		for _, line := range lines {
+			found = append(found, numberOf(line))
+		}
+	}
+	slices.SortFunc(found, func(a, b int64) int { return cmp.Compare(b, a) })
+	var more []string
+	for i, lines := range lists {
+		if len(lines) == some && (len(found) < limit || numberOf(lines[some-1]) > found[limit-1]) {
+			more = append(more, keys[i])
+		}
+	}
+	rest, err := pipelined(ctx, e, more, func(p goredis.Pipeliner, key string) *goredis.StringSliceCmd {
+		return p.LRange(ctx, key, int64(some), int64(limit)-1)
+	})
+	return append(lists, rest...), err
+}
+
+// numberOf is the number of a line, 0 for one that is damaged.
+func numberOf(line string) int64 {
+	if part := strings.SplitN(line, " ", 3); len(part) == 3 {
+		number, _ := strconv.ParseInt(part[1], 10, 64)
+		return number
+	}
+	return 0
 }
 
 // TrimUses implements [remote.LedgerEngine]. Old lines end by themselves.
@@ -232,19 +263,20 @@ func (e *engine) TrimUses(ctx context.Context, act string, most int) error {
 		counts[i] = int(n)
 	}
 	each, all := store.UseShare(counts, most)
+	keeps, long := map[string]int{}, []string(nil)
 	for i, actor := range actors {
 		keep := each
 		if i >= all {
 			keep = 0 // more actors than lines: each has one
 		}
-		if n := counts[i]; n > 0 && n <= keep {
-			continue
-		}
-		if err := trimScript.Run(ctx, e.db, []string{e.actors(act), e.uses(act, actor)}, actor, keep).Err(); err != nil {
-			return e.explain(err)
+		if n := counts[i]; n == 0 || n > keep {
+			keeps[actor], long = keep, append(long, actor)
 		}
 	}
-	return nil
+	_, err = pipelined(ctx, e, long, func(p goredis.Pipeliner, actor string) *goredis.Cmd {
+		return trimScript.Eval(ctx, p, []string{e.actors(act), e.uses(act, actor)}, actor, keeps[actor])
+	})
+	return e.explain(err)
 }
 
 // piped is how many commands travel together.

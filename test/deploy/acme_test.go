@@ -131,7 +131,7 @@ func TestACME(t *testing.T) {
 	out, stop := gatewayAt(t, program, config, trust)
 	defer stop()
 	first := served(t, at, issued, out)
-	if !strings.Contains(out.String(), "the certificate is there") || strings.Contains(out.String(), "level=WARN") {
+	if !strings.Contains(out.String(), "the certificate is in use") || strings.Contains(out.String(), "level=WARN") {
 		t.Errorf("the log says\n%s", out)
 	}
 	stop()

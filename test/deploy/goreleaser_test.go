@@ -25,6 +25,11 @@ func TestGoReleaser(t *testing.T) {
 		project.Checksum.NameTemplate != "SHA256SUMS" {
 		t.Errorf("packages, formula, manifest, SBOM or checksums are missing: %+v", project)
 	}
+	for _, address := range []string{formulas[0].URLTemplate, project.Scoops[0].URLTemplate} {
+		if !strings.HasSuffix(address, "/releases/download/{{ .Tag }}/{{ .ArtifactName }}") { // GoReleaser has none where it does not upload
+			t.Errorf("the formula or the manifest downloads from %q", address)
+		}
+	}
 }
 
 // checkBuilds: five targets, with the flags of make release, and nothing in them that differs

@@ -193,8 +193,19 @@ func (v *Verifier) verifySealed(r *ring, q Query) (echo string, err error) {
 		return "", err
 	}
 	message, _, err := v.unseal(r, new(room), encrypt, token)
-	return string(message), err
+	if err != nil {
+		return "", err
+	}
+	// One signature covers echostr and push alike: whoever has seen a push must not have it
+	// opened here.
+	if echo = string(message); len(echo) > maxEcho || strings.ContainsAny(echo, "<{") {
+		return "", refuse(ReasonMessage, "what the echostr holds is no random number: somebody sends a push or an answer as an address verification")
+	}
+	return echo, nil
 }
+
+// maxEcho is how long what WeCom asks to be echoed may be: about twenty digits.
+const maxEcho = 64
 
 // Open verifies a push, which WeChat sends by POST, and returns the message in
 // plain text, XML or JSON, and what it was opened with. Without an AES key the

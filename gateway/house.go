@@ -53,12 +53,25 @@ func (h house) AccountOf(c *login.Client, appID string) (string, bool) {
 	if appID == "" && len(live.Accounts) == 1 {
 		appID = live.Accounts[0]
 	}
-	return appID, live.Uses(appID) && live.Allows(userTokenPath) && h.accounts.find(appID) != nil
+	return appID, live.Uses(appID) && live.Allows(userTokenPath) && h.official(appID) != nil
+}
+
+// official returns an account that users log in to by the relay: an app of WeCom has a host
+// of its own, and its Secret must not go to another one.
+func (h house) official(appID string) *account {
+	a := h.accounts.find(appID)
+	if a == nil {
+		return nil
+	}
+	if _, isApp := a.weCom(); isApp {
+		return nil
+	}
+	return a
 }
 
 // Exchange implements [login.House].
 func (h house) Exchange(ctx context.Context, c *login.Client, appID, code string) (platform.UserGrant, error) {
-	a := h.accounts.find(appID)
+	a := h.official(appID)
 	if a == nil {
 		return platform.UserGrant{}, errNoAccount
 	}
@@ -186,7 +199,11 @@ func (p *programs) apiJSConfig(w *observed, r *http.Request, _ caller) *refusal 
 	if err != nil {
 		return noToken(err)
 	}
-	writeJSONLine(w, platform.NewJSConfig(appID, ticket.Value(), pages[0]))
+	id := appID
+	if app, isApp := p.accounts.find(appID).weCom(); isApp {
+		id = app.CorpID
+	}
+	writeJSONLine(w, platform.NewJSConfig(id, ticket.Value(), pages[0]))
 	return nil
 }
 

@@ -474,7 +474,7 @@ func (p *Parts) leave(file *settingsFile) {
 	}
 	for i := range file.Accounts {
 		a := &file.Accounts[i]
-		needed := p.Secret != nil && p.Secret(a.AppID)
+		needed := p.Secret != nil && p.Secret(a.name())
 		if !needed || p.Absent == nil {
 			a.Callback, a.Signing = nil, nil
 		}
@@ -508,7 +508,7 @@ func (p *Parts) leaveAbsent(file *settingsFile, folder string, env func(string) 
 		at := func(field string, err error) error { return at(fmt.Sprintf("$.accounts[%d]%s", i, field), err) }
 		f := &file.Accounts[i]
 		if !f.Secret.isZero() {
-			if _, err := f.Secret.read(folder, env); err != nil && absent(f.AppID, at(".secret", secretError(f.AppID, err))) {
+			if _, err := f.Secret.read(folder, env); err != nil && absent(f.name(), at(".secret", secretError(f.name(), err))) {
 				f.Secret, f.without = secretSource{}, true
 			}
 		}
@@ -659,10 +659,10 @@ func (f journalFile) read(folder string, env func(string) (string, bool), at fun
 		return j, nil
 	}
 	var err error
-	if j.Webhook, err = f.Webhook.read(folder, env); err == nil {
-		err = journal.CheckWebhook(j.Webhook.Reveal())
+	if j.Webhook, err = f.Webhook.read(folder, env); err != nil {
+		return j, at("$.journal.webhook", fmt.Errorf("journal.webhook: %w", err))
 	}
-	if err != nil {
+	if err = journal.CheckWebhook(j.Webhook.Reveal()); err != nil {
 		err = at("$.journal.webhook", fmt.Errorf("journal.webhook: %s", strings.TrimPrefix(err.Error(), "journal: ")))
 	}
 	return j, err
@@ -756,6 +756,14 @@ func (f accountFile) read(folder string, env func(string) (string, bool), at fun
 		return a, at(".callback"+field.Field, callbackError(f.AppID, field))
 	}
 	return a, callbackErr
+}
+
+// name is what the account is called: its appid, or corpid:agentid.
+func (f *accountFile) name() string {
+	if f.CorpID != "" {
+		return f.CorpID + ":" + f.AgentID
+	}
+	return f.AppID
 }
 
 // readWeCom is read of an app of WeCom.

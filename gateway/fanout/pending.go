@@ -46,6 +46,16 @@ func (f *Fanout) isPending(appID, key string, sealed []byte) bool {
 	return err == nil && mark == "pending"
 }
 
+// unopened reports whether a record cannot be opened, so that it may say that the answer
+// is to come: "success" would be the last word.
+func (p *push) unopened(sealed []byte) bool {
+	if len(sealed) == 0 {
+		return false
+	}
+	_, err := p.f.open(sealName("answer", p.rc.appID, p.key), sealed)
+	return err != nil
+}
+
 // record keeps what the first subscriber answered to a push that came from the queue.
 func (f *Fanout) record(appID, id string, m *callback.Message, reply []byte) error {
 	ctx, cancel := context.WithTimeout(context.Background(), storeTime)
@@ -59,10 +69,20 @@ func (f *Fanout) record(appID, id string, m *callback.Message, reply []byte) err
 	}
 	key, owner := digest("answer", appID, id), callback.NewOwner(m.FromUserName)
 	attempt, _, _, err := f.store.Claim(ctx, appID, key, owner, claimTime, m.Remember())
-	if err != nil || attempt == 0 { // there is one already
+	if err == nil && attempt == 0 { // there is one already, or somebody is about to record one
+		attempt, _, err = f.store.Wait(ctx, key, owner, claimTime)
+		if callback.IsAnswerGone(err) {
+			return nil
+		}
+	}
+	if err != nil || attempt == 0 {
 		return err
 	}
-	_, _, err = f.store.Finish(ctx, key, owner, sealed, m.Remember())
+	if _, _, err = f.store.Finish(ctx, key, owner, sealed, m.Remember()); err != nil {
+		short, done := context.WithTimeout(context.Background(), storeTime)
+		defer done()
+		_, _, _ = f.store.Hold(short, key, owner, 0) // for the next attempt
+	}
 	return err
 }
 

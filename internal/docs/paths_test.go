@@ -30,7 +30,7 @@ var (
 	// named is a file without its folder.
 	named = regexp.MustCompile(`(?:^|[^\w/.*-])(\w[\w.-]*\.go)\b`)
 	// imported is a package of this module.
-	imported = regexp.MustCompile(regexp.QuoteMeta(docs.Module) + `/([\w./-]*\w)`)
+	imported = regexp.MustCompile(`(?:^|[^/])` + regexp.QuoteMeta(docs.Module) + `/([\w./-]*\w)`) // not what https:// begins
 	// release is the end of a nested module's tag.
 	release = regexp.MustCompile(`(?:@|/v\d).*$`)
 )

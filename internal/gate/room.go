@@ -112,12 +112,17 @@ func (r *Room) hasHeard() bool {
 		return true
 	}
 	from, now := r.fullest(func(s *share) int64 { return int64(s.guests) }), time.Now()
+	unheard := false
 	for g := range r.guests {
-		if g.addr == from && g.busy == 0 && g.heard(now) {
+		if g.addr != from || g.busy > 0 {
+			continue
+		}
+		if g.heard(now) {
 			return true
 		}
+		unheard = true
 	}
-	return false
+	return !unheard // where we work for all of them, waiting helps nobody
 }
 
 // Took counts bytes that came from the guest.

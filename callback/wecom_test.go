@@ -92,6 +92,25 @@ func TestWeComEchoVector(t *testing.T) {
 	t.Fatal("the vector is not there")
 }
 
+// TestWeComEchoIsNoPush: one signature covers an echostr and a push alike, so a push that
+// somebody has seen must not be opened by an address verification.
+func TestWeComEchoIsNoPush(t *testing.T) {
+	t.Parallel()
+	v := corpVerifier(t)
+	for text, good := range map[string]bool{
+		"1616140317555161061": true, "a-zA-Z0-9_": true,
+		"<xml><MsgType>text</MsgType></xml>": false, ` \n{"msgtype":"text"}`: false, "\ufeff<xml/>": false,
+		strings.Repeat("1", 64): true, strings.Repeat("1", 65): false,
+	} {
+		q, e := sealedFor(t, corpID, text)
+		q.EchoStr = e.Encrypt
+		echo, err := v.VerifyURL(q)
+		if good && (err != nil || echo != text) || !good && (err == nil || echo != "") {
+			t.Errorf("%.20q: %q, %v", text, echo, err)
+		}
+	}
+}
+
 // TestWeComReceivers: what is for another corp, for a suite, or for nobody is refused,
 // unless the set of receive ids has it; for verifications as for messages. The answer is for
 // whom the message was.

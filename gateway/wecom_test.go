@@ -3,6 +3,7 @@ package gateway_test
 import (
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"slices"
 	"strings"
@@ -251,6 +252,31 @@ func TestWeComSettings(t *testing.T) {
 			t.Errorf("%s: %v", text, err)
 		case says != "" && (err == nil || !strings.Contains(err.Error(), says) || strings.Contains(err.Error(), "madeUpSecret") || strings.Contains(err.Error(), "jWmYm7")):
 			t.Errorf("%s: %v, want %q", text, err, says)
+		}
+	}
+}
+
+// TestWeComLoginRelay: the relay exchanges codes at the official accounts' host, which must not
+// get the Secret of an app.
+func TestWeComLoginRelay(t *testing.T) {
+	wx := simtest.InMemory(t, simulator.Options{Accounts: []simulator.Account{
+		{AppID: appID, Secret: appSecret}, {AppID: firstApp, Kind: simulator.WeCom, Secret: "madeUpSecretOne"},
+	}})
+	w := join(t, wx, memory.New(), func(c *gateway.Config) {
+		loginAt(c)
+		c.Accounts = []gateway.Account{
+			{AppID: appID, Secret: custody.NewSecret(appSecret)}, {AppID: firstApp, Secret: custody.NewSecret("madeUpSecretOne")},
+		}
+	})
+	w.client(gateway.Client{Name: "shop", Accounts: []string{"*"}, Returns: []string{shopOrigin + "/*"}})
+	for id, status := range map[string]int{appID: http.StatusFound, firstApp: http.StatusForbidden} {
+		target := "/connect/oauth2/authorize?" + url.Values{
+			"appid": {id}, "redirect_uri": {shopOrigin + "/back"}, "response_type": {"code"}, "scope": {"snsapi_base"}, "state": {"1"},
+		}.Encode()
+		got := httptest.NewRecorder()
+		w.ServeHTTP(got, httptest.NewRequest(http.MethodGet, loginOrigin+target, http.NoBody))
+		if got.Code != status {
+			t.Errorf("%s: %d", id, got.Code)
 		}
 	}
 }

@@ -142,9 +142,11 @@ func (t *tally) call(by, code int) {
 	t.errors[failedCall{by, code}]++
 }
 
-// known returns code, or OtherErrcode where the table does not have it.
+// known returns code, or OtherErrcode where no host's table has it.
 func known(code int) int {
-	if _, ok := errcode.Lookup(code); ok || code == 0 {
+	_, official := errcode.Lookup(code)
+	_, wecom := errcode.LookupOn(errcode.WeCom, code)
+	if official || wecom || code == 0 {
 		return code
 	}
 	return OtherErrcode

@@ -172,6 +172,14 @@ func newFleet(t *testing.T, e engine, o orders) *fleet {
 		w.start()
 		t.Cleanup(func() { _ = w.cmd.Process.Kill() })
 	}
+	if o.Together {
+		for _, w := range f.workers {
+			patience.Until(t, "a process is connected", func() bool { w.mu.Lock(); defer w.mu.Unlock(); return w.heard > 0 })
+		}
+		for _, w := range f.workers {
+			w.tell("begin")
+		}
+	}
 	return f
 }
 

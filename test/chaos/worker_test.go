@@ -61,6 +61,7 @@ type orders struct {
 	Timing   custody.Timing
 	Refused  bool // one call in eight is to refusedPath
 	Logs     bool // to standard error
+	Together bool // users begin when every process has its connections to the store
 }
 
 // address is where a worker calls from, so that the simulator can tell them
@@ -257,6 +258,18 @@ func work(o orders) error {
 	if o.Logs {
 		logger = slog.New(slog.NewTextHandler(os.Stderr, nil)).With("process", o.ID)
 	}
+	orders := make(chan string)
+	go func() {
+		defer close(orders)
+		for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
+			orders <- lines.Text()
+		}
+	}()
+	if o.Together {
+		connect(ctx, store)
+		teller.report()
+		<-orders
+	}
 	var users sync.WaitGroup
 	for _, a := range o.Accounts {
 		api, err := platform.New(platform.Config{Base: a.WeChat, Transport: wire})
@@ -285,13 +298,6 @@ func work(o orders) error {
 			})
 		}
 	}
-	orders := make(chan string)
-	go func() {
-		defer close(orders)
-		for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
-			orders <- lines.Text()
-		}
-	}()
 	defer func() {
 		stop()
 		users.Wait()
@@ -308,6 +314,24 @@ func work(o orders) error {
 			teller.report()
 		}
 	}
+}
+
+// connect makes as many connections to a store as the keepers of a worker use.
+func connect(ctx context.Context, store custody.Store) {
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			for {
+				short, cancel := context.WithTimeout(ctx, 10*time.Second)
+				_, err := store.Load(short, custody.Key{Kind: "nothing", AppID: "wx0000000000000000"})
+				cancel()
+				if err == nil || errors.Is(err, custody.ErrNotFound) || ctx.Err() != nil {
+					return
+				}
+			}
+		})
+	}
+	all.Wait()
 }
 
 // user makes calls for an account.

@@ -98,8 +98,8 @@ func TestWeComEchoIsNoPush(t *testing.T) {
 	t.Parallel()
 	v := corpVerifier(t)
 	for text, good := range map[string]bool{
-		"1616140317555161061": true, "a-zA-Z0-9_": true,
-		"<xml><MsgType>text</MsgType></xml>": false, ` \n{"msgtype":"text"}`: false, "\ufeff<xml/>": false,
+		"1616140317555161061": true, "a-zA-Z0-9_": true, `{"a":1}`: false,
+		"<xml><MsgType>text</MsgType></xml>": false, "\n" + `{"msgtype":"text"}`: false, "\ufeff<xml/>": false,
 		strings.Repeat("1", 64): true, strings.Repeat("1", 65): false,
 	} {
 		q, e := sealedFor(t, corpID, text)

@@ -113,7 +113,8 @@ var (
 		Remedy: "See the gateway's log: correct the AppSecret there.", RemedyZH: "查看网关日志，在网关上改正 AppSecret。",
 	}
 	ofGateway = map[int]errcode.Info{
-		40001: keyRefused, 40014: keyRefused, 40125: keyRefused, 42001: keyRefused, 40013: notAllowed, 48001: notAllowed, gatewayCode: gatewayTrouble,
+		40001: keyRefused, 40014: keyRefused, 40125: keyRefused, 42001: keyRefused,
+		40013: notAllowed, 48001: notAllowed, gatewayCode: gatewayTrouble,
 	}
 )
 

@@ -111,6 +111,30 @@ func (c *serveCmd) check(t *terminal, settings *gateway.Settings) error {
 	if err := settings.Journal.Check(); err != nil {
 		return usageError{err}
 	}
+	if err := c.checkAddresses(settings); err != nil {
+		return err
+	}
+	t.say("%s The configuration is good.", t.tick(true))
+	t.say("  listens at %s", settings.Listen)
+	if settings.Admin.Listen != "" {
+		t.say("  admins at %s", settings.Admin.Listen)
+	}
+	if settings.TLS.Domain != "" {
+		t.say("  gets a certificate for %s", settings.TLS.Domain)
+	}
+	t.say("  keeps tokens in %s", place)
+	for _, a := range settings.Accounts {
+		pushes := ""
+		if a.Callback != nil {
+			pushes = fmt.Sprintf(", pushes to %s", count(len(a.Callback.Subscribers), "subscriber", "subscribers"))
+		}
+		t.say("  %s, %s%s", a.AppID, cmp.Or(string(a.TokenAPI), "gettoken"), pushes)
+	}
+	return nil
+}
+
+// checkAddresses looks at where a gateway would listen.
+func (c *serveCmd) checkAddresses(settings *gateway.Settings) error {
 	for _, l := range []struct {
 		name, address string
 		plain         bool
@@ -132,22 +156,6 @@ func (c *serveCmd) check(t *terminal, settings *gateway.Settings) error {
 		if !loopback && !settings.TLS.On() && !l.plain {
 			return mistake("%s can be reached from other machines, and keys would travel in the clear: configure tls, or listen at 127.0.0.1, or say --plain-http", l.address)
 		}
-	}
-	t.say("%s The configuration is good.", t.tick(true))
-	t.say("  listens at %s", settings.Listen)
-	if settings.Admin.Listen != "" {
-		t.say("  admins at %s", settings.Admin.Listen)
-	}
-	if settings.TLS.Domain != "" {
-		t.say("  gets a certificate for %s", settings.TLS.Domain)
-	}
-	t.say("  keeps tokens in %s", place)
-	for _, a := range settings.Accounts {
-		pushes := ""
-		if a.Callback != nil {
-			pushes = fmt.Sprintf(", pushes to %s", count(len(a.Callback.Subscribers), "subscriber", "subscribers"))
-		}
-		t.say("  %s, %s%s", a.AppID, cmp.Or(string(a.TokenAPI), "gettoken"), pushes)
 	}
 	return nil
 }

@@ -170,8 +170,9 @@ var Sentences = Words{
 	"the new client: %w":                                                 "新客户端：%w",
 	"%s is no path such as /cgi-bin/menu/get or /cgi-bin/message/*":      "%s 不是路径，正确的例如 /cgi-bin/menu/get 或 /cgi-bin/message/*",
 	"Config.SealKeys[%d] has %d bytes; a seal key has exactly 32":        "Config.SealKeys[%d] 有 %d 字节，而加密密钥须为 32 字节",
-	"%s is no appid":                                                     "%s 不是 AppID",
-	"the account was removed":                                            "该账号已被移除",
+
+	"%s is no appid":          "%s 不是 AppID",
+	"the account was removed": "该账号已被移除",
 	"they are older than those that were taken before, so somebody who may write the store has put them back: put the right ones again": "它们比之前采用的还旧，说明有人把旧内容写回了存储：请重新提交正确的账号",
 	"an account of the admin API brings its AppSecret itself, and the keys of its callback: environment and files are this machine's":   "通过管理接口添加的账号须直接写出 AppSecret 和回调密钥：环境变量和文件属于本机",
 	"cannot read the store: %w":                                     "无法读取存储：%w",

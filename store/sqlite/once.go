@@ -226,7 +226,8 @@ func (s *Store) editClaim(
 			_, err := s.insertClaim(ctx, tx, &row, edit)
 			return err
 		}
-		before, err := row.Claim, error(nil)
+		before := row.Claim
+		var err error
 		if row.Content, err = edit(s.now().UnixMicro(), &row.Claim, true); err != nil {
 			return err
 		}

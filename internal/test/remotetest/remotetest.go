@@ -242,7 +242,7 @@ func (e Engine) messagesEnd(t *testing.T, server string) {
 	Eventually(t, func() error { // its lease is over some time
 		key, message, _, err := once.Take(t.Context(), "account", "heir", time.Minute)
 		if err == nil && (key != "kept" || string(message) != "message") {
-			err = fmt.Errorf("Take = %q, %q", key, message)
+			err = fmt.Errorf("took %q, %q", key, message)
 		}
 		return err
 	})

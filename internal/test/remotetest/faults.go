@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -176,7 +178,13 @@ func (e Engine) damaged(t *testing.T, server string) {
 	const far = 1_000_000_000_000
 	e.Damage(t, address, lease.Fence+far)
 	MustLoad(t, s, "")
-	log.MustWarnOnce(t, e.Says, Key.String())
+	lines := slices.DeleteFunc(log.Lines(slog.LevelWarn), func(line string) bool {
+		return strings.Contains(line, "log_code=store_not_open") // a machine with other work opens it at the second attempt
+	})
+	if len(lines) != 1 || !strings.Contains(lines[0], e.Says) || !strings.Contains(lines[0], Key.String()) {
+		t.Errorf("want one line at Warn about %s of %s: %q", e.Says, Key, lines)
+	}
+	MustHide(t, log.String())
 	if next := Save(t, s, "renewed"); next.Fence <= lease.Fence {
 		t.Errorf("fence %d after %d, want a higher one", next.Fence, lease.Fence)
 	} else if e.Says == "end_us" && next.Fence <= lease.Fence+far {

@@ -27,9 +27,9 @@ type Config struct {
 	// encrypted too, and no plain signature comes. Needs an AESKey.
 	WeCom bool
 
-	// Receivers are for whom encrypted messages may be, in place of AppID: of WeCom the
-	// corpid, a suite's id, and "" for a bot (智能机器人), whose messages are for nobody. An
-	// answer is for whom the message was. nil: AppID alone.
+	// Receivers are the receive ids that encrypted messages may carry, instead of AppID: for
+	// WeCom the corpid, a suite's id, and "" for a bot (智能机器人), whose messages carry none. An
+	// answer carries the id of its message. nil: AppID alone.
 	Receivers []string
 
 	// Token is the one of the console, which asks for 3 to 32 letters and digits.
@@ -196,7 +196,7 @@ func (v *Verifier) verifySealed(r *ring, q Query) (echo string, err error) {
 	if err != nil {
 		return "", err
 	}
-	// One signature covers echostr and push alike: whoever has seen a push must not have it
+	// One signature covers echostr and push alike: a push that somebody has seen must not be
 	// opened here.
 	if echo = string(message); len(echo) > maxEcho || strings.ContainsAny(echo, "<{") {
 		return "", refuse(ReasonMessage, "what the echostr holds is no random number: somebody sends a push or an answer as an address verification")

@@ -3,7 +3,6 @@ package gateway
 import (
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"net/http"
 	"slices"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/gateway/fanout"
+	"github.com/zhongkong-go/zhongkong/internal/named"
 	"github.com/zhongkong-go/zhongkong/internal/shape"
 	"github.com/zhongkong-go/zhongkong/platform"
 	"github.com/zhongkong-go/zhongkong/platform/wecom"
@@ -124,7 +124,7 @@ func (r *roster) replace(list []Account) error {
 	defer r.replacing.Unlock()
 	for i, a := range list {
 		if err := a.typed(); err != nil {
-			return fmt.Errorf("gateway: account %d of %d: %w", i+1, len(list), err)
+			return named.Errorf("gateway", "account %d of %d: %w", i+1, len(list), err)
 		}
 	}
 	if err := overlap(list, r.admin, "the admin API has brought it: take it away there or here"); err != nil {
@@ -141,7 +141,7 @@ func (r *roster) replace(list []Account) error {
 func overlap(list, others []Account, why string) error {
 	for _, a := range list {
 		if slices.ContainsFunc(others, func(b Account) bool { return a.AppID == b.AppID }) {
-			return fmt.Errorf("gateway: account %s: %s", a.AppID, why)
+			return named.Errorf("gateway", "account %s: %s", a.AppID, why)
 		}
 	}
 	return nil
@@ -167,10 +167,10 @@ func (r *roster) apply(list []Account) error {
 	}
 	for _, spec := range list {
 		if !shape.IsAccount(spec.AppID) {
-			return giveUp(fmt.Errorf("gateway: %s is no appid", shape.Show(spec.AppID)))
+			return giveUp(named.Errorf("gateway", "%s is no appid", shape.Show(spec.AppID)))
 		}
 		if _, twice := next[spec.AppID]; twice {
-			return giveUp(fmt.Errorf("gateway: the account %s appears twice", spec.AppID))
+			return giveUp(named.Errorf("gateway", "the account %s appears twice", spec.AppID))
 		}
 		if old := before[spec.AppID]; old != nil && old.equal(spec) {
 			next[spec.AppID] = old
@@ -178,7 +178,7 @@ func (r *roster) apply(list []Account) error {
 		}
 		a, err := r.newAccount(spec)
 		if err != nil {
-			return giveUp(fmt.Errorf("gateway: account %s: %w", spec.AppID, err))
+			return giveUp(named.Errorf("gateway", "account %s: %w", spec.AppID, err))
 		}
 		next[spec.AppID] = a
 		made = append(made, a)
@@ -293,7 +293,7 @@ func (r *roster) ticket(a *account, t platform.TicketType) (*custody.Keeper, err
 	if app, isApp := a.weCom(); isApp {
 		corp, err := wecom.ParseTicketType(string(t))
 		if err != nil {
-			return nil, fmt.Errorf("gateway: %s is an app of WeCom, which has no ticket of the type %s", a.AppID, t)
+			return nil, named.Errorf("gateway", "%s is an app of WeCom, which has no ticket of the type %s", a.AppID, t)
 		}
 		kind = r.corp.Ticket(current{r, a.AppID}, app, corp)
 	}
@@ -320,7 +320,7 @@ func (r *roster) ticketKey(a *account, t platform.TicketType) custody.Key {
 func (r *roster) find(appID string) *account { return (*r.now.Load())[appID] }
 
 // errNoAccount ends a call whose account was taken away under it.
-var errNoAccount = errors.New("gateway: the account was removed")
+var errNoAccount = named.Errorf("gateway", "the account was removed")
 
 // current are the tokens of an account, whichever Keeper keeps them now.
 type current struct {
@@ -408,10 +408,10 @@ func (r *roster) took(number int64) error {
 	case r.number >= number:
 		return nil
 	case r.refused != nil:
-		return fmt.Errorf("gateway: the accounts are in the store, and this gateway does not take them; those from before go on: %s",
-			strings.TrimPrefix(r.refused.Error(), "gateway: "))
+		return named.Errorf("gateway", "the accounts are in the store, and this gateway does not take them; those from before go on: %w",
+			named.Plain(r.refused))
 	}
-	return errors.New("gateway: the accounts are in the store, which does not answer now: each gateway takes them when it does")
+	return named.Errorf("gateway", "the accounts are in the store, which does not answer now: each gateway takes them when it does")
 }
 
 // nextNumber is that of the admin API's next list.
@@ -462,7 +462,7 @@ func (r *roster) take(doc store.Document) {
 	r.replacing.Lock()
 	defer r.replacing.Unlock()
 	if err == nil && number < r.number {
-		err = errors.New("gateway: they are older than those that were taken before, so somebody who may write the store has put them back: put the right ones again")
+		err = named.Errorf("gateway", "they are older than those that were taken before, so somebody who may write the store has put them back: put the right ones again")
 	}
 	if err == nil {
 		err = overlap(list, r.file, "this gateway's configuration file has it too: take it away there")

@@ -18,6 +18,7 @@ import (
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/gateway/clients"
 	"github.com/zhongkong-go/zhongkong/internal/gate"
+	"github.com/zhongkong-go/zhongkong/internal/named"
 	"github.com/zhongkong-go/zhongkong/platform"
 	"github.com/zhongkong-go/zhongkong/store"
 )
@@ -150,7 +151,7 @@ func adminServe(serve adminHandler) http.Handler {
 		case errors.Is(err, ErrClientExists), errors.Is(err, store.ErrConflict), errors.As(err, &shared):
 			status = http.StatusConflict
 		}
-		writeJSON(w, status, map[string]string{"error": strings.TrimPrefix(err.Error(), "gateway: ")})
+		writeJSON(w, status, map[string]string{"error": named.Plain(err).Error()})
 	})
 }
 
@@ -170,7 +171,7 @@ func (a admin) add(r *http.Request, actor string, body []byte) (any, error) {
 		return nil, badRequest("the body is not a client: %v", err)
 	}
 	if err := c.Check(); err != nil {
-		return nil, badRequest("%s", strings.TrimPrefix(err.Error(), "gateway: "))
+		return nil, badRequest("%s", named.Plain(err).Error())
 	}
 	key, err := a.Clients(actor).Add(r.Context(), c)
 	if err != nil {
@@ -214,7 +215,7 @@ func (a admin) sites(r *http.Request, actor string, body []byte) (any, error) {
 	}
 	name := r.PathValue("name")
 	if err := (Client{Name: name, Returns: lists[0], Origins: lists[1]}).CheckSites(); err != nil {
-		return nil, badRequest("%s", strings.TrimPrefix(err.Error(), "gateway: "))
+		return nil, badRequest("%s", named.Plain(err).Error())
 	}
 	if err := a.Clients(actor).SetSites(r.Context(), name, lists[0], lists[1]); err != nil {
 		return nil, err
@@ -284,7 +285,7 @@ func (a admin) replace(r *http.Request, actor string, body []byte) (any, error) 
 		return nil, badRequest("%v", err)
 	}
 	if err := a.desk.accounts.takesAdmin(list); err != nil {
-		return nil, &adminError{http.StatusConflict, strings.TrimPrefix(err.Error(), "gateway: ")}
+		return nil, &adminError{http.StatusConflict, named.Plain(err).Error()}
 	}
 	a.Look(r.Context()) // at the number that the accounts have now
 	number := a.desk.accounts.nextNumber()
@@ -304,7 +305,7 @@ func (a admin) replace(r *http.Request, actor string, body []byte) (any, error) 
 		return nil, err
 	}
 	if _, err := a.ledger.Put(r.Context(), doc); err != nil {
-		return nil, fmt.Errorf("gateway: cannot write the accounts: %w", err)
+		return nil, named.Errorf("gateway", "cannot write the accounts: %w", err)
 	}
 	a.Look(r.Context())
 	if err := a.desk.accounts.took(number); err != nil {
@@ -318,7 +319,7 @@ func (a admin) replace(r *http.Request, actor string, body []byte) (any, error) 
 func (a admin) version(ctx context.Context, doc store.Document) (int64, error) {
 	docs, err := a.ledger.Documents(ctx, 0)
 	if err != nil {
-		return 0, fmt.Errorf("gateway: cannot read the store: %w", err)
+		return 0, named.Errorf("gateway", "cannot read the store: %w", err)
 	}
 	for _, there := range docs {
 		if there.Kind == doc.Kind && there.Name == doc.Name && there.Body != nil {

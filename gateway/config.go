@@ -1,8 +1,6 @@
 package gateway
 
 import (
-	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -10,6 +8,7 @@ import (
 
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/gateway/journal"
+	"github.com/zhongkong-go/zhongkong/internal/named"
 	"github.com/zhongkong-go/zhongkong/internal/weblogin"
 	"github.com/zhongkong-go/zhongkong/store"
 )
@@ -130,14 +129,14 @@ func (c Config) WithDefaults() Config {
 
 func (c Config) validate() error {
 	if c.Store == nil {
-		return errors.New("gateway: Config.Store is nil: open one, for instance with store/sqlite")
+		return named.Errorf("gateway", "Config.Store is nil: open one, for instance with store/sqlite")
 	}
 	if len(c.SealKeys) == 0 {
-		return errors.New("gateway: Config.SealKeys (ZHONGKONG_SEAL_KEY) is empty: make a key with openssl rand -base64 32, and give every gateway of the store the same")
+		return named.Errorf("gateway", "Config.SealKeys (ZHONGKONG_SEAL_KEY) is empty: make a key with openssl rand -base64 32, and give every gateway of the store the same")
 	}
 	for _, address := range []struct{ name, value string }{{"Origin", c.Login.Origin}, {"OpenBase", c.Login.OpenBase}} {
 		if err := weblogin.CheckOrigin(address.value); err != nil && address.value != "" {
-			return fmt.Errorf("gateway: Config.Login.%s %w", address.name, err)
+			return named.Errorf("gateway", "Config.Login.%s %w", address.name, err)
 		}
 	}
 	for _, l := range []struct {
@@ -145,11 +144,11 @@ func (c Config) validate() error {
 		value int64
 	}{{"BodyInMemory", c.Limits.BodyInMemory}, {"BodyOnDisk", c.Limits.BodyOnDisk}, {"Body", c.Limits.Body}, {"Spool", c.Limits.Spool}} {
 		if l.value < 0 {
-			return fmt.Errorf("gateway: Config.Limits.%s is %d: it must not be negative", l.name, l.value)
+			return named.Errorf("gateway", "Config.Limits.%s is %d: it must not be negative", l.name, l.value)
 		}
 	}
 	if c.Limits.Spool/4 < c.Limits.BodyOnDisk {
-		return fmt.Errorf("gateway: Config.Limits.Spool is %d, of which one client has a quarter: that must not be less than BodyOnDisk, %d, or the longest bodies have no room",
+		return named.Errorf("gateway", "Config.Limits.Spool is %d, of which one client has a quarter: that must not be less than BodyOnDisk, %d, or the longest bodies have no room",
 			c.Limits.Spool, c.Limits.BodyOnDisk)
 	}
 	return nil

@@ -3,17 +3,16 @@ package gateway
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"net/netip"
 	"net/url"
 	"os"
 	"slices"
-	"strings"
 
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/gateway/clients"
 	"github.com/zhongkong-go/zhongkong/gateway/fanout"
+	"github.com/zhongkong-go/zhongkong/internal/named"
 	"github.com/zhongkong-go/zhongkong/internal/shape"
 	"github.com/zhongkong-go/zhongkong/platform"
 	"github.com/zhongkong-go/zhongkong/platform/wecom"
@@ -60,14 +59,17 @@ func New(ctx context.Context, cfg Config) (made *Gateway, err error) {
 	}
 	api, err := platform.New(platform.Config{Base: cfg.APIBase, Transport: upstream, Logger: cfg.Logger})
 	if wrong, ok := errors.AsType[*platform.BaseError](err); ok {
-		return nil, fmt.Errorf("gateway: Config.APIBase %w", wrong.Err)
+		return nil, named.Errorf("gateway", "Config.APIBase %w", wrong.Err)
 	}
 	if err != nil {
 		return nil, err
 	}
 	corp, err := wecom.New(platform.Config{Base: cfg.WeComBase, Transport: upstream, Logger: cfg.Logger})
+	if wrong, ok := errors.AsType[*platform.BaseError](err); ok {
+		return nil, named.Errorf("gateway", "Config.WeComBase %w", wrong.Err)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("gateway: Config.WeComBase %s", strings.TrimPrefix(err.Error(), "platform: Config.Base "))
+		return nil, err
 	}
 	warnOfClearText(cfg)
 	d := newDesk(cfg, api, corp)

@@ -2,17 +2,17 @@ package gateway
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/gateway/clients"
 	"github.com/zhongkong-go/zhongkong/internal/gate"
+	"github.com/zhongkong-go/zhongkong/internal/named"
 	"github.com/zhongkong-go/zhongkong/store"
 )
 
 // ErrNoAccount is returned for an appid that the gateway does not have.
-var ErrNoAccount = errors.New("gateway: there is no such account")
+var ErrNoAccount = named.Errorf("gateway", "there is no such account")
 
 // Accounts returns the state of every account, in the order of the appids.
 func (g *Gateway) Accounts() []AccountState { return g.desk.accounts.states() }
@@ -27,7 +27,7 @@ func (g *Gateway) Clients(actor string) *Clients {
 func (g *Gateway) Uses(ctx context.Context, limit int) ([]store.Use, error) {
 	uses, err := g.ledger.Uses(ctx, limit)
 	if err != nil {
-		return nil, fmt.Errorf("gateway: cannot read the journal: %w", err)
+		return nil, named.Errorf("gateway", "cannot read the journal: %w", err)
 	}
 	return uses, nil
 }
@@ -42,7 +42,7 @@ func (g *Gateway) Fetches(ctx context.Context, appID string, limit int) ([]custo
 	}
 	entries, err := g.cfg.Store.Journal(ctx, a.keeper.Status().Key, limit)
 	if err != nil {
-		return nil, fmt.Errorf("gateway: cannot read the journal of %s: %w", appID, err)
+		return nil, named.Errorf("gateway", "cannot read the journal of %s: %w", appID, err)
 	}
 	return entries, nil
 }
@@ -67,7 +67,7 @@ func (g *Gateway) Refresh(ctx context.Context, actor, appID string) (Refreshed, 
 		return "", fmt.Errorf("%w: %s", ErrNoAccount, appID)
 	}
 	if err := g.desk.mustNote(ctx, actor, "refresh token", appID, ""); err != nil {
-		return "", fmt.Errorf("gateway: %w", err)
+		return "", named.Errorf("gateway", "%w", err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, waitForToken)
 	defer cancel()
@@ -93,7 +93,7 @@ func (g *Gateway) Refresh(ctx context.Context, actor, appID string) (Refreshed, 
 		}
 		return RefreshRenewed, nil
 	default:
-		return "", fmt.Errorf("gateway: WeChat does not say whether it accepts the token of %s: it is busy, or cannot be reached. Nothing was changed; try again in a minute", appID)
+		return "", named.Errorf("gateway", "WeChat does not say whether it accepts the token of %s: it is busy, or cannot be reached. Nothing was changed; try again in a minute", appID)
 	}
 }
 
@@ -101,7 +101,7 @@ func (g *Gateway) Refresh(ctx context.Context, actor, appID string) (Refreshed, 
 // alone when it fails.
 func (g *Gateway) Note(ctx context.Context, use store.Use) error {
 	if err := g.desk.mustNote(ctx, use.Actor, use.Act, use.Subject, use.Detail); err != nil {
-		return fmt.Errorf("gateway: %w", err)
+		return named.Errorf("gateway", "%w", err)
 	}
 	return nil
 }

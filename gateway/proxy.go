@@ -18,6 +18,7 @@ import (
 	"github.com/zhongkong-go/zhongkong/gateway/clients"
 	"github.com/zhongkong-go/zhongkong/gateway/login"
 	"github.com/zhongkong-go/zhongkong/internal/gate"
+	"github.com/zhongkong-go/zhongkong/internal/named"
 	"github.com/zhongkong-go/zhongkong/internal/network"
 	"github.com/zhongkong-go/zhongkong/platform"
 )
@@ -190,7 +191,7 @@ func modify(resp *http.Response) error {
 // redact takes secrets out of an answer of rid/get.
 func redact(resp *http.Response) error {
 	if resp.Header.Get("Content-Encoding") != "" {
-		return errors.New("gateway: an answer of rid/get is compressed, though it was not to be, and cannot be redacted")
+		return named.Errorf("gateway", "an answer of rid/get is compressed, though it was not to be, and cannot be redacted")
 	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxRedacted+1))
 	_ = resp.Body.Close()
@@ -198,7 +199,7 @@ func redact(resp *http.Response) error {
 	case err != nil:
 		return &cutError{len(body), err}
 	case len(body) > maxRedacted:
-		return errors.New("gateway: an answer of rid/get is too long to be redacted")
+		return named.Errorf("gateway", "an answer of rid/get is too long to be redacted")
 	}
 	for _, told := range toldSecrets {
 		body = told.pattern.ReplaceAll(body, []byte(told.instead))
@@ -357,7 +358,7 @@ func takeToken(query string) (rest, token string, refused *refusal) {
 }
 
 // errCrowded ends a call without a key when there are too many of them.
-var errCrowded = errors.New("gateway: too many calls without a key are under way, and those of this address the most")
+var errCrowded = named.Errorf("gateway", "too many calls without a key are under way, and those of this address the most")
 
 // serveUser carries a call whose access_token is the end user's. Nothing of the
 // gateway's is in it, and what WeChat says about it renews nothing. SDKs send nothing
@@ -548,7 +549,7 @@ func (b *bare) RoundTrip(req *http.Request) (*http.Response, error) {
 		case req.Context().Err() != nil:
 			return nil, context.Cause(req.Context())
 		default:
-			return nil, errors.New("gateway: WeChat could not be reached, or did not answer")
+			return nil, named.Errorf("gateway", "WeChat could not be reached, or did not answer")
 		}
 	}
 	resp.Request = (&http.Request{Method: req.Method, URL: &url.URL{Path: req.URL.Path}}).WithContext(req.Context())

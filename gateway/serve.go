@@ -181,7 +181,7 @@ func (f *front) ready(w *observed, r *http.Request) {
 		answer.Without++
 		why := "not loaded yet"
 		if s.Failure != nil {
-			why = strings.TrimPrefix(s.Failure.Error(), "zhongkong: ")
+			why = s.Failure.Plain()
 		}
 		if c != nil && c.Uses(s.Key.AppID) && len(answer.Lacking) < most {
 			answer.Lacking = append(answer.Lacking, lack{s.Key.AppID, why})

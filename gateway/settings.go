@@ -227,7 +227,7 @@ func (j Journal) Open(log *slog.Logger) (sinks []*journal.Sink, err error) {
 func (j Journal) Check() error {
 	if j.File != "" {
 		if err := journal.CheckFile(j.File); err != nil {
-			return named.Errorf("gateway", "journal.file: %s", strings.TrimPrefix(err.Error(), "journal: "))
+			return named.Errorf("gateway", "journal.file: %w", named.Plain(err))
 		}
 	}
 	return nil
@@ -652,18 +652,18 @@ func (f journalFile) read(folder string, env func(string) (string, bool), at fun
 	}
 	if j.Syslog != "" {
 		if err := journal.CheckSyslog(j.Syslog); err != nil {
-			return j, at("$.journal.syslog", fmt.Errorf("journal.syslog: %s", strings.TrimPrefix(err.Error(), "journal: ")))
+			return j, at("$.journal.syslog", fmt.Errorf("journal.syslog: %w", named.Plain(err)))
 		}
 	}
 	if f.Webhook.isZero() {
 		return j, nil
 	}
 	var err error
-	if j.Webhook, err = f.Webhook.read(folder, env); err != nil {
-		return j, at("$.journal.webhook", fmt.Errorf("journal.webhook: %w", err))
+	if j.Webhook, err = f.Webhook.read(folder, env); err == nil {
+		err = journal.CheckWebhook(j.Webhook.Reveal())
 	}
-	if err = journal.CheckWebhook(j.Webhook.Reveal()); err != nil {
-		err = at("$.journal.webhook", fmt.Errorf("journal.webhook: %s", strings.TrimPrefix(err.Error(), "journal: ")))
+	if err != nil {
+		err = at("$.journal.webhook", fmt.Errorf("journal.webhook: %w", named.Plain(err)))
 	}
 	return j, err
 }

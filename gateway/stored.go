@@ -2,11 +2,10 @@ package gateway
 
 import (
 	"encoding/json"
-	"errors"
-	"fmt"
 	"strings"
 
 	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/internal/named"
 	"github.com/zhongkong-go/zhongkong/platform"
 	"github.com/zhongkong-go/zhongkong/store"
 )
@@ -66,11 +65,11 @@ func openAccounts(sealKeys []custody.Secret, doc store.Document) (list []Account
 	}
 	var sealed sealedAccounts
 	if err := json.Unmarshal(doc.Body, &sealed); err != nil {
-		return nil, 0, errors.New("gateway: the stored accounts are damaged: put them again")
+		return nil, 0, named.Errorf("gateway", "the stored accounts are damaged: put them again")
 	}
 	text, err := custody.Unseal(sealKeys, kindAccounts, sealed.Sealed, sealed.KeyID)
 	if err != nil {
-		return nil, 0, fmt.Errorf("gateway: the stored accounts cannot be opened: %w", err)
+		return nil, 0, named.Errorf("gateway", "the stored accounts cannot be opened: %w", err)
 	}
 	var stored storedList
 	into := any(&stored)
@@ -78,7 +77,7 @@ func openAccounts(sealKeys []custody.Secret, doc store.Document) (list []Account
 		into = &stored.Accounts
 	}
 	if err := json.Unmarshal([]byte(text.Reveal()), into); err != nil {
-		return nil, 0, errors.New("gateway: the stored accounts are damaged: put them again")
+		return nil, 0, named.Errorf("gateway", "the stored accounts are damaged: put them again")
 	}
 	list = make([]Account, len(stored.Accounts))
 	for i, a := range stored.Accounts {

@@ -3,7 +3,6 @@ package gateway
 import (
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"log/slog"
 	"net"
 	"os"
@@ -143,7 +142,7 @@ func (f *tlsFiles) forClient(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 				return nil
 			}
 			if authorities = next; !covers(authorities, state.PeerCertificates) {
-				return errors.New("gateway: no authority of tls.client_ca stands for this certificate any more")
+				return named.Errorf("gateway", "no authority of tls.client_ca stands for this certificate any more")
 			}
 		}
 	}

@@ -410,7 +410,7 @@ func refusal(resp *http.Response, site errcode.Host) int {
 // readHead reads until it is clear that body is no JSON object, not even with spaces
 // in place of control characters, or has more than maxRefusalBytes, with no error; or
 // to its end, with io.EOF. Of a body that may be a stream it reads until it is clear that
-// it is no refusal: whoever waits for its first piece gets that when it comes.
+// it is no refusal: a caller who waits for its first piece gets that when it comes.
 func readHead(body io.Reader, site errcode.Host, stream bool) ([]byte, error) {
 	head := make([]byte, 0, 512)
 	for {

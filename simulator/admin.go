@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/internal/gate"
+	"github.com/zhongkong-go/zhongkong/internal/named"
 )
 
 // AdminPath is what the paths of [Simulator.Admin] begin with.
@@ -140,7 +141,7 @@ func adminEndpoint(do func(*http.Request) (any, error)) http.Handler {
 		case errors.As(err, &absent):
 			writeJSONTo(w, http.StatusNotFound, problem{err.Error()})
 		case err != nil:
-			writeJSONTo(w, http.StatusBadRequest, problem{strings.TrimPrefix(err.Error(), "simulator: ")})
+			writeJSONTo(w, http.StatusBadRequest, problem{named.Plain(err).Error()})
 		default:
 			writeJSONTo(w, http.StatusOK, result)
 		}

@@ -8,6 +8,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/zhongkong-go/zhongkong/internal/named"
 )
 
 // The pages of open.weixin.qq.com at which a person lets an app know who it is.
@@ -136,7 +138,7 @@ func (a *account) person(openid string) (string, error) {
 	case openid == "":
 		return a.conf.Followers[0], nil
 	case !a.follows(openid):
-		return "", fmt.Errorf("simulator: %s is no follower of %s", openid, a.appid)
+		return "", named.Errorf("simulator", "%s is no follower of %s", openid, a.appid)
 	default:
 		return openid, nil
 	}
@@ -176,7 +178,7 @@ func (z *authorization) decide(c Consent) (string, error) {
 func (s *Simulator) Authorize(address string, c Consent) (string, error) {
 	u, err := url.Parse(address)
 	if err != nil {
-		return "", errors.New("simulator: Authorize: the address is no URL")
+		return "", named.Errorf("simulator", "Authorize: the address is no URL")
 	}
 	if u.Path == authorizePath && u.Fragment != "wechat_redirect" {
 		return "", &pageError{0, "the address has to end in #wechat_redirect"}
@@ -258,7 +260,7 @@ func (c *call) decided(z *authorization) answer {
 // back sends the browser back to the app.
 func back(location string, err error) answer {
 	if err != nil {
-		return page(http.StatusBadRequest, authorizeError, &pageError{0, strings.TrimPrefix(err.Error(), "simulator: ")})
+		return page(http.StatusBadRequest, authorizeError, &pageError{0, named.Plain(err).Error()})
 	}
 	return answer{status: http.StatusFound, location: location}
 }

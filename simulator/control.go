@@ -1,8 +1,9 @@
 package simulator
 
 import (
-	"fmt"
 	"time"
+
+	"github.com/zhongkong-go/zhongkong/internal/named"
 )
 
 // Accounts returns the accounts as they are now, in the order of Options.
@@ -23,22 +24,22 @@ func (s *Simulator) Accounts() []Account {
 func (s *Simulator) Update(appid string, change func(*Account)) error {
 	a := s.accounts[appid]
 	if a == nil {
-		return fmt.Errorf("simulator: there is no account %s", appid)
+		return named.Errorf("simulator", "there is no account %s", appid)
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	conf := a.conf.clone()
 	change(&conf)
 	if conf.AppID != appid {
-		return fmt.Errorf("simulator: Update of %s must not change its AppID", appid)
+		return named.Errorf("simulator", "Update of %s must not change its AppID", appid)
 	}
 	if (conf.Kind == WeCom) != (a.corp != nil) {
-		return fmt.Errorf("simulator: Update of %s must not make a WeCom app of it, nor of one something else", appid)
+		return named.Errorf("simulator", "Update of %s must not make a WeCom app of it, nor of one something else", appid)
 	}
 	conf = conf.complete()
 	list, err := conf.check()
 	if err != nil {
-		return fmt.Errorf("simulator: Update: %w", err)
+		return named.Errorf("simulator", "Update: %w", err)
 	}
 	a.conf, a.whitelist = conf, list
 	return nil

@@ -48,7 +48,7 @@
 //
 // # WeCom
 //
-// An account of the kind [WeCom] is an app of a corp (企业微信), beside official accounts or
+// An account of the kind [WeCom] is an app of a corp (企业微信), next to official accounts or
 // alone: gettoken, get_jsapi_ticket, ticket/get, message/send, user/get, media/upload and
 // get, getcallbackip, get_api_domain_ip, auth/getuserinfo and the pages of its logins; 60020
 // for addresses that the app does not trust, limits of minutes and hours; and pushes in

@@ -2,11 +2,12 @@ package simulator
 
 import (
 	"encoding/base64"
-	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/zhongkong-go/zhongkong/internal/named"
 )
 
 // How long what a login brings lives.
@@ -215,7 +216,7 @@ func (s *Simulator) frontCode(kind codeKind, appid, openid string) (string, erro
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.conf.Kind != MiniProgram {
-		return "", fmt.Errorf("simulator: %s is no mini program, so that it has no front end that gets a code", appid)
+		return "", named.Errorf("simulator", "%s is no mini program, so that it has no front end that gets a code", appid)
 	}
 	openid, err := a.person(openid)
 	if err != nil {

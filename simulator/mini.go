@@ -9,6 +9,8 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
+
+	"github.com/zhongkong-go/zhongkong/internal/named"
 )
 
 // serveMiniLogin carries out GET /sns/jscode2session.
@@ -123,7 +125,7 @@ func (s *Simulator) UserData(appid, openid string) (UserData, error) {
 	defer a.mu.Unlock()
 	session := a.logins.sessions[openid]
 	if session == nil {
-		return UserData{}, fmt.Errorf("simulator: %s has no session in %s: call jscode2session first", openid, appid)
+		return UserData{}, named.Errorf("simulator", "%s has no session in %s: call jscode2session first", openid, appid)
 	}
 	about := fmt.Sprintf(`"nickName":%s,"gender":0,"language":"zh_CN","city":"","province":"","country":"","avatarUrl":""`, quote(a.nickname(openid)))
 	union := ""

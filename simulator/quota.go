@@ -1,10 +1,11 @@
 package simulator
 
 import (
-	"fmt"
 	"maps"
 	"slices"
 	"time"
+
+	"github.com/zhongkong-go/zhongkong/internal/named"
 )
 
 // WeChat's own limits on what is not one path's use of a day.
@@ -166,16 +167,16 @@ func (s *Simulator) Quotas(appid string) []Quota {
 func (s *Simulator) Spend(appid, path string, left int) error {
 	a := s.accounts[appid]
 	if a == nil {
-		return fmt.Errorf("simulator: there is no account %s", appid)
+		return named.Errorf("simulator", "there is no account %s", appid)
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	most := a.conf.perDay(path)
 	switch {
 	case most <= 0:
-		return fmt.Errorf("simulator: Spend: %s has no daily limit for %s; give it one with Account.DailyCalls", path, appid)
+		return named.Errorf("simulator", "Spend: %s has no daily limit for %s; give it one with Account.DailyCalls", path, appid)
 	case left < 0 || left > most:
-		return fmt.Errorf("simulator: Spend: %d calls of %s cannot be left: the limit is %d a day", left, path, most)
+		return named.Errorf("simulator", "Spend: %d calls of %s cannot be left: the limit is %d a day", left, path, most)
 	}
 	a.quota(path).day = counter{slot: day(s.Clock.Now()), n: most - left}
 	return nil

@@ -2,10 +2,11 @@ package simulator
 
 import (
 	"bytes"
-	"errors"
 	"io"
 	"net/http"
 	"strconv"
+
+	"github.com/zhongkong-go/zhongkong/internal/named"
 )
 
 // RoundTripper returns a transport that calls the simulator in this process,
@@ -31,7 +32,7 @@ func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		defer func() { _ = r.Body.Close() }()
 	}
 	if r.URL == nil || r.URL.Host == "" {
-		return nil, errors.New("simulator: no host in the request's URL")
+		return nil, named.Errorf("simulator", "no host in the request's URL")
 	}
 	if err := r.Context().Err(); err != nil {
 		return nil, err

@@ -4,7 +4,8 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strings"
+
+	"github.com/zhongkong-go/zhongkong/internal/named"
 )
 
 // receiver is for whom a push is encrypted: WeCom names its corp, and nobody to a bot
@@ -116,7 +117,7 @@ func authorizeCorp(c *call) answer {
 	}
 	member, err := a.person(q.Get("simulator_member"))
 	if err != nil {
-		return page(http.StatusBadRequest, authorizeError, &pageError{0, strings.TrimPrefix(err.Error(), "simulator: ")})
+		return page(http.StatusBadRequest, authorizeError, &pageError{0, named.Plain(err).Error()})
 	}
 	code := a.logins.addCode(loginCode{kind: webCode, openid: member, scope: q.Get("scope"), made: a.sim.Clock.Now()})
 	values := back.Query()

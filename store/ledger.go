@@ -78,7 +78,7 @@ type Use struct {
 // pushes another's lines out. A tenth of most becomes free, so that trimming is rare.
 //
 // An actor keeps one line at least. Where that is still too much, since there are more
-// actors than lines, the newest lines up to all are kept, whoever's they are.
+// actors than lines, the newest all of these lines are kept.
 func UseShare(counts []int, most int) (each, all int) {
 	total := 0
 	for _, n := range counts {

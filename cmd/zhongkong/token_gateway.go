@@ -17,6 +17,7 @@ import (
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/gateway/source"
 	"github.com/zhongkong-go/zhongkong/internal/environ"
+	"github.com/zhongkong-go/zhongkong/internal/named"
 	"github.com/zhongkong-go/zhongkong/internal/network"
 )
 
@@ -54,7 +55,7 @@ func (r *remote) get(ctx context.Context, t *terminal, wait time.Duration, do fu
 		Gateway: r.cfg.Gateway, Key: r.cfg.GatewayKey, AppID: r.cfg.AppID, Transport: transport, Timing: r.cfg.Timing, Logger: slog.New(waiting),
 	})
 	if err != nil {
-		return mistake("%s", strings.TrimPrefix(err.Error(), "source: "))
+		return mistake("%s", named.Plain(err).Error())
 	}
 	defer func() { _ = src.Close() }()
 	limited, cancel := context.WithTimeout(ctx, wait)

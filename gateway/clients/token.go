@@ -159,7 +159,7 @@ type TokenError struct {
 	Why     string
 	Expired bool // it was good once
 
-	// AppID is the account that the token names, whoever made it; "" for what is no token.
+	// AppID is the account that the token names, even if no gateway made it; "" if it is not a token.
 	AppID string
 
 	unproven bool // the store may know a client that proves it

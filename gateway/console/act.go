@@ -108,7 +108,7 @@ func (p *Page) doRefresh(w http.ResponseWriter, r *http.Request, one *session) {
 			n.Plain += v.space() + v.T("The next attempt is in %s.", v.span(failure.RetryAfter))
 		}
 	case err != nil:
-		n = notice{Level: "bad", Text: "It could not be found out.", Plain: sentence(strings.TrimPrefix(err.Error(), "gateway: "))}
+		n = notice{Level: "bad", Text: "It could not be found out.", Plain: sentence(named.Plain(err).Error())}
 	case came == gateway.RefreshKept:
 		n = notice{Level: "ok", Text: "WeChat accepts the token, so it was kept."}
 	case came == gateway.RefreshRenewed:

@@ -3,7 +3,6 @@ package fanout
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -12,6 +11,7 @@ import (
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/internal/named"
 	"github.com/zhongkong-go/zhongkong/internal/network"
 	"github.com/zhongkong-go/zhongkong/store"
 )
@@ -124,7 +124,7 @@ func (f *Fanout) Prepare(list []Account) (set func(), err error) {
 		}
 		r, err := newReceiver(a.AppID, a.Callback)
 		if err != nil {
-			return nil, fmt.Errorf("gateway: account %s: callback: %w", a.AppID, err)
+			return nil, named.Errorf("gateway", "account %s: callback: %w", a.AppID, err)
 		}
 		next[a.AppID] = r
 	}
@@ -144,7 +144,7 @@ func ownTokens(list []Account) error {
 			}
 			for _, token := range []custody.Secret{a.Callback.Token, a.Callback.PreviousToken} {
 				if !token.IsZero() && (token.Equal(b.Callback.Token) || token.Equal(b.Callback.PreviousToken)) {
-					return fmt.Errorf("gateway: account %s: callback: its Token is that of account %s too, and neither has an AES key: whoever sees a signature of one "+
+					return named.Errorf("gateway", "account %s: callback: its Token is that of account %s too, and neither has an AES key: whoever sees a signature of one "+
 						"can forge pushes to the other; give each a Token of its own, or choose safe mode (安全模式)", a.AppID, b.AppID)
 				}
 			}

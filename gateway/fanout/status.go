@@ -3,10 +3,11 @@ package fanout
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/zhongkong-go/zhongkong/internal/named"
 )
 
 // Status is what waits for one subscriber, in the store, and how it goes with it
@@ -36,7 +37,7 @@ type Status struct {
 func (f *Fanout) Queues(ctx context.Context) ([]Status, error) {
 	waiting, err := f.store.Lines(ctx)
 	if err != nil {
-		err = fmt.Errorf("gateway: the store does not tell what waits: %w", err)
+		err = named.Errorf("gateway", "the store does not tell what waits: %w", err)
 	}
 	all := map[string]Status{}
 	f.mu.Lock()

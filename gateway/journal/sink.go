@@ -17,6 +17,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/zhongkong-go/zhongkong/internal/named"
 	"github.com/zhongkong-go/zhongkong/internal/shape"
 )
 
@@ -165,7 +166,7 @@ func File(path string, log *slog.Logger) (*Sink, error) {
 	}
 	f, err := open()
 	if err != nil {
-		return nil, fmt.Errorf("journal: %w", err)
+		return nil, named.Errorf("journal", "%w", err)
 	}
 	write := func(_ context.Context, lines []Line) error {
 		there, err := os.Stat(path)
@@ -210,13 +211,13 @@ func syslogAddress(address string) (network, where string, err error) {
 	u, err := url.Parse(address)
 	switch {
 	case err != nil:
-		return "", "", errors.New("journal: the address of syslog is no URL")
+		return "", "", named.Errorf("journal", "the address of syslog is no URL")
 	case u.Scheme == "unix" && u.Path != "" && u.Host == "":
 		return "unixgram", u.Path, nil
 	case (u.Scheme == "udp" || u.Scheme == "tcp") && u.Port() != "" && u.Path == "":
 		return u.Scheme, u.Host, nil
 	}
-	return "", "", fmt.Errorf("journal: %s is no address of syslog such as udp://host:514, tcp://host:601 or unix:///dev/log", shape.Show(address))
+	return "", "", named.Errorf("journal", "%s is no address of syslog such as udp://host:514, tcp://host:601 or unix:///dev/log", shape.Show(address))
 }
 
 // syslog is a connection to a server.
@@ -331,9 +332,9 @@ func CheckWebhook(address string) error {
 	u, err := url.Parse(address)
 	switch {
 	case err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "":
-		return errors.New("journal: the webhook has to begin with https:// or http:// and a host")
+		return named.Errorf("journal", "the webhook has to begin with https:// or http:// and a host")
 	case u.Scheme == "http" && !shape.Loopback(u.Hostname()):
-		return errors.New("journal: the webhook begins with http://, and the journal would travel in the clear: use https")
+		return named.Errorf("journal", "the webhook begins with http://, and the journal would travel in the clear: use https")
 	}
 	return nil
 }
@@ -355,7 +356,7 @@ func CheckFile(path string) error {
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("journal: %w", err)
+		return named.Errorf("journal", "%w", err)
 	}
 	return nil
 }

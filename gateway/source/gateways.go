@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/internal/named"
 	"github.com/zhongkong-go/zhongkong/internal/network"
 	"github.com/zhongkong-go/zhongkong/internal/shape"
 )
@@ -40,15 +41,15 @@ func parseBase(text string) (*url.URL, error) {
 	base, err := url.Parse(text)
 	switch {
 	case err != nil:
-		return nil, errors.New("source: Config.Gateway (ZHONGKONG_GATEWAY) holds what is no URL: write https://host:8300, several separated by commas")
+		return nil, named.Errorf("source", "Config.Gateway (ZHONGKONG_GATEWAY) holds what is no URL: write https://host:8300, several separated by commas")
 	case base.Scheme != "https" && base.Scheme != "http" || base.Hostname() == "":
-		return nil, errors.New("source: Config.Gateway (ZHONGKONG_GATEWAY): each address must begin with https:// or http:// and a host")
+		return nil, named.Errorf("source", "Config.Gateway (ZHONGKONG_GATEWAY): each address must begin with https:// or http:// and a host")
 	case base.User != nil || base.RawQuery != "" || base.Fragment != "":
-		return nil, errors.New("source: Config.Gateway (ZHONGKONG_GATEWAY): an address must hold no user name, password, query or fragment: the key goes into ZHONGKONG_GATEWAY_KEY")
+		return nil, named.Errorf("source", "Config.Gateway (ZHONGKONG_GATEWAY): an address must hold no user name, password, query or fragment: the key goes into ZHONGKONG_GATEWAY_KEY")
 	}
 	base.Path, base.RawPath = strings.TrimRight(base.Path, "/"), ""
 	if strings.HasSuffix(base.Path, "/cgi-bin") {
-		return nil, errors.New("source: Config.Gateway (ZHONGKONG_GATEWAY): an address must not end in /cgi-bin: take it away")
+		return nil, named.Errorf("source", "Config.Gateway (ZHONGKONG_GATEWAY): an address must not end in /cgi-bin: take it away")
 	}
 	return base, nil
 }
@@ -76,13 +77,13 @@ func newGateways(cfg Config) (*gateways, error) {
 	)
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("source: %w", err)
+		return nil, named.Errorf("source", "%w", err)
 	case len(g.bases) == 0:
-		return nil, errors.New("source: Config.Gateway (ZHONGKONG_GATEWAY) is empty: it is the gateway's address, such as https://zhongkong:8300")
+		return nil, named.Errorf("source", "Config.Gateway (ZHONGKONG_GATEWAY) is empty: it is the gateway's address, such as https://zhongkong:8300")
 	case cfg.Key.IsZero():
-		return nil, errors.New("source: Config.Key (ZHONGKONG_GATEWAY_KEY) is empty: it is the client's key, which zhongkong client add prints")
+		return nil, named.Errorf("source", "Config.Key (ZHONGKONG_GATEWAY_KEY) is empty: it is the client's key, which zhongkong client add prints")
 	case strings.ContainsFunc(cfg.Key.Reveal(), func(r rune) bool { return r <= ' ' || r > '~' }):
-		return nil, errors.New("source: Config.Key (ZHONGKONG_GATEWAY_KEY) holds white space or other characters that no key has: copy it again")
+		return nil, named.Errorf("source", "Config.Key (ZHONGKONG_GATEWAY_KEY) holds white space or other characters that no key has: copy it again")
 	}
 	if g.rt == nil {
 		own, err := network.ToGateway("")

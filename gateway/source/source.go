@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/internal/named"
 	"github.com/zhongkong-go/zhongkong/store"
 )
 
@@ -128,7 +129,7 @@ func (s *Source) keep(name, ticketType string) (*kept, error) {
 		})
 	})
 	if err != nil {
-		return nil, fmt.Errorf("source: %w", err)
+		return nil, named.Errorf("source", "%w", err)
 	}
 	return k, nil
 }

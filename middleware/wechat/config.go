@@ -101,7 +101,7 @@ type Config struct {
 	// https://open.weixin.qq.com, or APIBase if that is on this machine, as a simulator is.
 	OpenBase string
 
-	// Store keeps the token, in place of StoreURL. Close does not close it.
+	// Store keeps the token, instead of StoreURL. Close does not close it.
 	Store custody.Store
 
 	// StoreURL names a store that New opens and Close closes. Clients of one process that

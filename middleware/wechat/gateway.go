@@ -19,7 +19,7 @@ func (c *Client) keepFromGateway(cfg Config, timing custody.Timing, store custod
 		Store: store, SealKeys: cfg.SealKeys, Timing: timing, Scheduler: cfg.Scheduler, Logger: cfg.Logger, Trace: cfg.Trace,
 	})
 	if err != nil {
-		text := strings.TrimPrefix(err.Error(), "source: ")
+		text := named.Plain(err).Error()
 		return named.Errorf("wechat", "%s", strings.ReplaceAll(text, "Config.Key ", "Config.GatewayKey "))
 	}
 	transport := cfg.Transport

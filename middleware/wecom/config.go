@@ -65,7 +65,7 @@ type Config struct {
 	// https://login.work.weixin.qq.com, or APIBase if that is on this machine.
 	OpenBase, LoginBase string
 
-	// Store keeps tokens, in place of StoreURL. Close does not close it.
+	// Store keeps tokens, instead of StoreURL. Close does not close it.
 	Store custody.Store
 
 	// StoreURL names a store that New opens and Close closes: sqlite:FILE, or memory:. Empty
@@ -155,7 +155,7 @@ func (c Config) WithDefaults() Config {
 // validate names the field that is wrong and the rule it breaks; never the value of a secret.
 func (c Config) validate() error {
 	if err := c.app().Check(); err != nil {
-		return named.Errorf("wecom", "Config: %s", strings.TrimPrefix(err.Error(), "wecom: "))
+		return named.Errorf("wecom", "Config: %w", named.Plain(err))
 	}
 	if c.Token.IsZero() != c.AESKey.IsZero() {
 		return named.Errorf("wecom", "Config.Token and Config.AESKey belong together: the console shows both under 接收消息, and WeCom encrypts all that it sends")
@@ -163,8 +163,8 @@ func (c Config) validate() error {
 	if !strings.HasPrefix(c.CallbackPath, "/") || strings.ContainsAny(c.CallbackPath, "?#:*") {
 		return named.Errorf("wecom", "Config.CallbackPath is %s: it must begin with a slash and hold no query and no wildcard", shape.Show(c.CallbackPath))
 	}
-	if _, err := wecom.New(platform.Config{Base: c.APIBase}); err != nil {
-		return named.Errorf("wecom", "Config.APIBase (WECOM_API_BASE) %s", strings.TrimPrefix(err.Error(), "platform: Config.Base "))
+	if err := platform.CheckBase(c.APIBase); err != nil {
+		return named.Errorf("wecom", "Config.APIBase (WECOM_API_BASE) %w", err)
 	}
 	for _, f := range []struct{ name, value string }{
 		{"Origin (WECOM_ORIGIN)", c.Origin}, {"OpenBase", c.OpenBase}, {"LoginBase", c.LoginBase},

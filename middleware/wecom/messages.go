@@ -2,18 +2,17 @@ package wecom
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"maps"
 	"strconv"
 
 	"github.com/gin-gonic/gin"
 
 	"github.com/zhongkong-go/zhongkong/callback"
+	"github.com/zhongkong-go/zhongkong/internal/named"
 	"github.com/zhongkong-go/zhongkong/middleware/internal/door"
 )
 
-// Events that WeCom pushes to an app, beside those that official accounts have too
+// Events that WeCom pushes to an app, in addition to those of official accounts
 // (callback.Subscribe, Click, View, Location and the others of menus). Others reach the
 // handlers as well. Members send the types of messages that package callback has: text,
 // image, voice, video, location and link.
@@ -94,9 +93,9 @@ func (c *Client) message(userID string, reply *callback.Reply) (map[string]any, 
 	agent, err := strconv.ParseInt(c.app.AgentID, 10, 64)
 	switch {
 	case userID == "" || reply == nil:
-		return nil, errors.New("wecom: Send needs a userid and a reply")
+		return nil, named.Errorf("wecom", "Send needs a userid and a reply")
 	case err != nil:
-		return nil, fmt.Errorf("wecom: %s has no AgentID, and so sends no messages", c.id)
+		return nil, named.Errorf("wecom", "%s has no AgentID, and so sends no messages", c.id)
 	}
 	var content any
 	switch reply.Type {
@@ -113,7 +112,7 @@ func (c *Client) message(userID string, reply *callback.Reply) (map[string]any, 
 		}
 		content = map[string]any{"articles": articles}
 	default:
-		return nil, fmt.Errorf("wecom: a reply of the type %s cannot be sent after WeCom was answered: reply with it within 5 seconds, "+
+		return nil, named.Errorf("wecom", "a reply of the type %s cannot be sent after WeCom was answered: reply with it within 5 seconds, "+
 			"or with a text", reply.Type)
 	}
 	return map[string]any{"touser": userID, "agentid": agent, "msgtype": string(reply.Type), string(reply.Type): content}, nil

@@ -8,6 +8,7 @@ import (
 	"net/url"
 
 	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/internal/named"
 	"github.com/zhongkong-go/zhongkong/platform"
 )
 
@@ -29,7 +30,7 @@ type Visitor struct {
 // are those of [platform.Client.Get]; none holds the code.
 func ExchangeCode(ctx context.Context, client *platform.Client, code string) (Visitor, error) {
 	if code == "" {
-		return Visitor{}, errors.New("wecom: the code of the login is empty")
+		return Visitor{}, named.Errorf("wecom", "the code of the login is empty")
 	}
 	var answer json.RawMessage
 	if err := client.Get(ctx, userPath, url.Values{"code": {code}}, &answer); err != nil {
@@ -43,10 +44,10 @@ func ExchangeCode(ctx context.Context, client *platform.Client, code string) (Vi
 		Ticket     string `json:"user_ticket"`
 	}
 	if err := json.Unmarshal(answer, &in); err != nil {
-		return Visitor{}, fmt.Errorf("wecom: the answer of %s does not have the fields of this API", userPath)
+		return Visitor{}, named.Errorf("wecom", "the answer of %s does not have the fields of this API", userPath)
 	}
 	if in.UserID == "" && in.OpenID == "" {
-		return Visitor{}, fmt.Errorf("wecom: the answer of %s names nobody", userPath)
+		return Visitor{}, named.Errorf("wecom", "the answer of %s names nobody", userPath)
 	}
 	return Visitor{
 		UserID: in.UserID, OpenID: in.OpenID, ExternalUserID: in.ExternalID, Ticket: custody.NewSecret(in.Ticket),

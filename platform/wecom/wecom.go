@@ -24,7 +24,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -33,6 +32,7 @@ import (
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/internal/named"
 	"github.com/zhongkong-go/zhongkong/platform"
 	"github.com/zhongkong-go/zhongkong/platform/errcode"
 )
@@ -80,13 +80,13 @@ func (a App) Check() error {
 	}
 	switch {
 	case a.CorpID == "":
-		return errors.New("wecom: the CorpID is empty: see 企业微信管理后台 → 我的企业 → 企业信息")
+		return named.Errorf("wecom", "the CorpID is empty: see 企业微信管理后台 → 我的企业 → 企业信息")
 	case strings.ContainsFunc(a.CorpID, odd):
-		return fmt.Errorf("wecom: the CorpID is %q: it has letters, digits, _ and - alone", a.CorpID)
+		return named.Errorf("wecom", "the CorpID is %q: it has letters, digits, _ and - alone", a.CorpID)
 	case strings.Trim(a.AgentID, "0123456789") != "":
-		return fmt.Errorf("wecom: the AgentID is %q: it is a number, such as 1000002", a.AgentID)
+		return named.Errorf("wecom", "the AgentID is %q: it is a number, such as 1000002", a.AgentID)
 	case a.Secret.IsZero():
-		return fmt.Errorf("wecom: the Secret of %s is empty: see 企业微信管理后台 → 应用管理 → the app", strings.TrimSuffix(a.CorpID+":"+a.AgentID, ":"))
+		return named.Errorf("wecom", "the Secret of %s is empty: see 企业微信管理后台 → 应用管理 → the app", strings.TrimSuffix(a.CorpID+":"+a.AgentID, ":"))
 	}
 	return nil
 }
@@ -192,7 +192,7 @@ func ParseTicketType(text string) (TicketType, error) {
 	case CorpTicket, AgentTicket:
 		return t, nil
 	default:
-		return "", fmt.Errorf("wecom: there is no ticket of type %q: it is %q or %q", text, CorpTicket, AgentTicket)
+		return "", named.Errorf("wecom", "there is no ticket of type %q: it is %q or %q", text, CorpTicket, AgentTicket)
 	}
 }
 
@@ -222,7 +222,7 @@ func (a *API) Ticket(tokens platform.Tokens, app App, t TicketType) custody.Kind
 		Prepare: func(ctx context.Context) error {
 			_, err := ParseTicketType(string(t))
 			if err == nil && t == AgentTicket && app.AgentID == "" {
-				err = fmt.Errorf("wecom: %s has no AgentID, and so no ticket for wx.agentConfig", app.ID())
+				err = named.Errorf("wecom", "%s has no AgentID, and so no ticket for wx.agentConfig", app.ID())
 			}
 			if err != nil {
 				return &custody.FetchError{Class: custody.ClassFatal, Err: err}

@@ -210,7 +210,7 @@ func (e *engine) lists(ctx context.Context, acts []string, limit int) ([][]strin
 			keys = append(keys, e.uses(act, actor))
 		}
 	}
-	// A few lines of each, and of whoever has many of the newest the rest.
+	// A few lines of each actor, and the rest of those who wrote many of the newest.
 	some := max(16, 2*limit/max(1, len(keys)))
 	lists, err := pipelined(ctx, e, keys, func(p goredis.Pipeliner, key string) *goredis.StringSliceCmd {
 		return p.LRange(ctx, key, 0, int64(min(some, limit))-1)

@@ -132,7 +132,7 @@ func (l ledgers) uses() {
 	}
 }
 
-// shares checks that trimming takes from whoever has most lines of an act, its oldest
+// shares checks that trimming takes from the actor with the most lines of an act, its oldest
 // first, by [store.UseShare].
 func (l ledgers) shares() {
 	l.Helper()

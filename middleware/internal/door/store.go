@@ -35,7 +35,7 @@ type Pooled struct {
 	common sync.Map // what clients of the store share besides
 }
 
-// Common returns what the clients of a store share under a name, made by whoever comes first.
+// Common returns what the clients of a store share under a name, made by the first of them.
 func (s *Pooled) Common(name string, made any) any {
 	value, _ := s.common.LoadOrStore(name, made)
 	return value
@@ -44,7 +44,7 @@ func (s *Pooled) Common(name string, made any) any {
 // Place says which store a client keeps its credentials in.
 type Place struct {
 	Package string        // whose errors these are
-	Store   custody.Store // in place of URL
+	Store   custody.Store // instead of URL
 	URL     string
 	Logger  *slog.Logger
 }

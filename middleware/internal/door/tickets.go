@@ -13,7 +13,7 @@ type Tickets[T ~string] struct {
 
 	keepers sync.Map // T to *custody.Keeper
 
-	mu     sync.Mutex // taken by whoever adds a Keeper, and by close
+	mu     sync.Mutex // guards adding a Keeper, and closing
 	closed bool
 }
 

@@ -1,97 +1,23 @@
 package gateway
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
 	"log/slog"
 	"net/url"
 	"os"
 	"path/filepath"
-	"reflect"
-	"regexp"
-	"strings"
 	"time"
-	"unicode"
-
-	"github.com/goccy/go-yaml"
-	"github.com/goccy/go-yaml/ast"
 
 	"github.com/zhongkong-go/zhongkong/custody"
-	"github.com/zhongkong-go/zhongkong/gateway/fanout"
 	"github.com/zhongkong-go/zhongkong/gateway/journal"
 	"github.com/zhongkong-go/zhongkong/internal/named"
 	"github.com/zhongkong-go/zhongkong/internal/shape"
 	"github.com/zhongkong-go/zhongkong/internal/weblogin"
 	"github.com/zhongkong-go/zhongkong/platform"
-	"github.com/zhongkong-go/zhongkong/platform/wecom"
 )
 
 const minAdminKey = 32 // characters
-
-// Account is a WeChat account of the gateway, or an app of WeCom (企业微信).
-type Account struct {
-	AppID  string         // of an app of WeCom, corpid:agentid
-	Secret custody.Secret // the AppSecret, or the app's Secret
-
-	// TokenAPI is the way to the real token. Empty means platform.Stable.
-	TokenAPI platform.TokenAPI
-
-	// DailyFetches bounds the fetches of a Beijing day over all gateways. 0 means
-	// 5,000 (stable) or 1,800 (classic); a negative value means no limit.
-	DailyFetches int
-
-	// Signing signs and encrypts the calls of its paths (服务端 API 签名加密), whichever program
-	// makes them, and verifies and decrypts the answers. Its AppID may be left empty. A call
-	// that its program has signed passes untouched. Nil does nothing.
-	Signing *platform.Signing
-
-	// Callback is what WeChat pushes, and to whom it goes. Nil means that the gateway
-	// takes no pushes of the account.
-	Callback *Callback
-}
-
-// accountFields are the fields of typed, by the names of the configuration file.
-var accountFields = []string{"appid", "secret", "callback.token", "callback.aes_key"}
-
-// typed finds values that are in each other's place, with an error that is a
-// [*shape.Error] over accountFields.
-func (a Account) typed() error {
-	if app, isApp := a.weCom(); isApp {
-		if a.TokenAPI != "" && a.TokenAPI != platform.Stable || a.Signing != nil || a.Callback != nil {
-			return fmt.Errorf("%s is an app of WeCom, which has no token_api and no signing, "+
-				"and whose callbacks the gateway does not take yet", a.AppID)
-		}
-		if err := shape.Check(shape.Field{Name: "corpid", Kind: shape.AppID, Value: app.CorpID}); err != nil {
-			return err
-		}
-		return app.Check()
-	}
-	var callback Callback
-	if a.Callback != nil {
-		callback = *a.Callback
-	}
-	return shape.Check(
-		shape.Field{Name: accountFields[0], Kind: shape.AppID, Value: a.AppID},
-		shape.Field{Name: accountFields[1], Kind: shape.AppSecret, Value: a.Secret.Reveal()},
-		shape.Field{Name: accountFields[2], Kind: shape.Token, Value: callback.Token.Reveal()},
-		shape.Field{Name: accountFields[3], Kind: shape.AESKey, Value: callback.AESKey.Reveal()},
-	)
-}
-
-// weCom returns the app of WeCom that the account is, and whether it is one.
-func (a Account) weCom() (app wecom.App, isApp bool) {
-	corp, agent, isApp := strings.Cut(a.AppID, ":")
-	return wecom.App{CorpID: corp, AgentID: agent, Secret: a.Secret}, isApp && shape.IsAccount(a.AppID)
-}
-
-// equal leaves Callback out: its change touches no token.
-func (a Account) equal(b Account) bool {
-	return a.AppID == b.AppID && a.TokenAPI == b.TokenAPI && a.DailyFetches == b.DailyFetches && a.Secret.Equal(b.Secret) &&
-		sameSigning(a.Signing, b.Signing)
-}
 
 // Settings are what a configuration file says:
 //
@@ -161,24 +87,6 @@ func withoutPassword(text string) string {
 	}
 	return u.String()
 }
-
-// TLS names files in PEM, which are read again when they change, or a domain whose
-// certificate zhongkong serve gets itself.
-type TLS struct {
-	Cert, Key string // both or none
-	ClientCA  string // with it, programs need a certificate of this authority
-
-	// Domain is the public name under which WeChat comes, such as wx.example.com. Its
-	// certificate comes from an authority that speaks ACME, which looks at port 443 there.
-	// Listen and Check do not get it: it is for zhongkong serve.
-	Domain    string
-	Email     string // where the authority writes to; may be empty
-	Authority string // the URL of its directory; "" means Let's Encrypt
-	Folder    string // where account key and certificates are kept
-}
-
-// On reports whether there is any.
-func (t TLS) On() bool { return t.Cert != "" || t.Domain != "" }
 
 // Admin is the admin API's own listener.
 type Admin struct {
@@ -256,16 +164,6 @@ type (
 		Proxies   []string      `yaml:"trusted_proxies"`
 		Accounts  []accountFile `yaml:"accounts"`
 	}
-	tlsFile struct {
-		Cert     string `yaml:"cert"`
-		Key      string `yaml:"key"`
-		ClientCA string `yaml:"client_ca"`
-
-		Domain    string `yaml:"domain"`
-		Email     string `yaml:"email"`
-		Authority string `yaml:"authority"`
-		Folder    string `yaml:"folder"`
-	}
 	adminFile struct {
 		Listen     string       `yaml:"listen"`
 		PlainHTTP  bool         `yaml:"plain_http"`
@@ -296,121 +194,7 @@ type (
 		ProbeTimeout  string `yaml:"probe_timeout"`
 		StorePatience string `yaml:"store_patience"`
 	}
-	accountFile struct {
-		AppID        string        `yaml:"appid"`
-		CorpID       string        `yaml:"corpid"`
-		AgentID      string        `yaml:"agentid"`
-		Secret       secretSource  `yaml:"secret"`
-		TokenAPI     string        `yaml:"token_api"`
-		DailyFetches int           `yaml:"daily_fetches"`
-		Signing      *signingFile  `yaml:"signing"`
-		Callback     *callbackFile `yaml:"callback"`
-
-		without bool // the AppSecret is not needed
-	}
 )
-
-// secretSource says where a secret is. No more than one field is set.
-type secretSource struct {
-	literal custody.Secret
-	env     string
-	file    string
-}
-
-// sourceError is about the form of a secret: its text never shows what stands there.
-type sourceError struct{ line int }
-
-func (e *sourceError) Error() string {
-	return fmt.Sprintf("line %d: a secret is {env: NAME}, {file: PATH} or the text itself", e.line)
-}
-
-// UnmarshalYAML implements yaml.NodeUnmarshaler. It takes a scalar as it is written:
-// a secret of digits is no number.
-func (s *secretSource) UnmarshalYAML(node ast.Node) error {
-	switch node := node.(type) {
-	case *ast.MappingNode, *ast.MappingValueNode:
-		var named struct {
-			Env  string `yaml:"env"`
-			File string `yaml:"file"`
-		}
-		if err := yaml.NodeToValue(node, &named, yaml.Strict()); err != nil || (named.Env == "") == (named.File == "") {
-			return &sourceError{node.GetToken().Position.Line}
-		}
-		s.env, s.file = named.Env, named.File
-	case ast.ScalarNode:
-		s.literal = custody.NewSecret(node.GetToken().Value)
-	default:
-		return &sourceError{node.GetToken().Position.Line}
-	}
-	return nil
-}
-
-// plainly returns a name for an error's text, which somebody may have taken for the field
-// of the value.
-func plainly(name string) string {
-	if shape.IsSecret(name) {
-		return shape.Show(name)
-	}
-	return name
-}
-
-// unsetError is about a variable of the environment.
-type unsetError struct{ name string }
-
-func (e *unsetError) Error() string {
-	return fmt.Sprintf("the environment variable %s is not set", e.name)
-}
-
-func (s secretSource) isZero() bool { return s.literal.IsZero() && s.env == "" && s.file == "" }
-
-// read returns the secret. Relative files are in folder.
-func (s secretSource) read(folder string, env func(string) (string, bool)) (custody.Secret, error) {
-	var text string
-	switch {
-	case s.env != "":
-		value, _ := env(s.env)
-		if text = strings.TrimSpace(value); text == "" {
-			return custody.Secret{}, &unsetError{plainly(s.env)}
-		}
-	case s.file != "":
-		path := s.file
-		if err := shape.Path("the path of the secret's file", path); err != nil {
-			return custody.Secret{}, err
-		}
-		if shape.IsSecret(path) {
-			return custody.Secret{}, errors.New("the path of the secret's file looks like the secret itself: write that without {file: …}, or name the file")
-		}
-		if !filepath.IsAbs(path) {
-			path = filepath.Join(folder, path)
-		}
-		content, err := readLimited(path, 64<<10)
-		if err != nil {
-			return custody.Secret{}, fmt.Errorf("the file of the secret cannot be read: %w", err)
-		}
-		if text = strings.TrimSpace(string(content)); text == "" {
-			return custody.Secret{}, fmt.Errorf("the file %s is empty", path)
-		}
-	default:
-		text = s.literal.Reveal()
-	}
-	if strings.ContainsFunc(text, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }) {
-		return custody.Secret{}, errors.New("the secret holds white space or a control character: copy it again")
-	}
-	return custody.NewSecret(text), nil
-}
-
-func readLimited(path string, most int64) ([]byte, error) {
-	f, err := os.Open(path) //nolint:gosec // whoever configures the program names the file
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = f.Close() }()
-	content, err := io.ReadAll(io.LimitReader(f, most+1))
-	if err == nil && int64(len(content)) > most {
-		err = fmt.Errorf("%s has more than %d bytes", path, most)
-	}
-	return content, err
-}
 
 // ReadSettings reads a configuration file. Its errors name the file and the line,
 // and quote no secret.
@@ -436,103 +220,6 @@ func readFile(path string) ([]byte, error) {
 		return nil, named.Errorf("gateway", "the configuration cannot be read: %w", err)
 	}
 	return content, nil
-}
-
-// Parts says what [ReadParts] reads of a configuration file.
-type Parts struct {
-	// Secret reports whether the AppSecret of an account is needed. Nil means of none.
-	Secret func(appID string) bool
-
-	// Absent makes it read everything but the secrets that are not needed, and is called for
-	// each secret that is not here: its variable is not set, or its file cannot be read. What
-	// needs that secret is left out; of an account (appID), which stays, it is the AppSecret.
-	Absent func(appID string, err error)
-}
-
-// ReadParts is [ReadSettings] for a command that needs few of its values: keys of the
-// admin listener, callbacks, and each AppSecret that is not needed are left out, so that
-// their variables and files need not be there.
-func ReadParts(path string, parts Parts) (*Settings, error) {
-	content, err := readFile(path)
-	if err != nil {
-		return nil, err
-	}
-	s, err := parse(content, filepath.Dir(path), os.LookupEnv, &parts)
-	if err != nil {
-		return nil, named.Errorf("gateway", "%s: %w", path, err)
-	}
-	return s, nil
-}
-
-// leave takes out of a file what parts does not name.
-func (p *Parts) leave(file *settingsFile) {
-	if p == nil {
-		return
-	}
-	if p.Absent == nil {
-		file.Admin, file.Journal = adminFile{}, journalFile{}
-	}
-	for i := range file.Accounts {
-		a := &file.Accounts[i]
-		needed := p.Secret != nil && p.Secret(a.name())
-		if !needed || p.Absent == nil {
-			a.Callback, a.Signing = nil, nil
-		}
-		if !needed {
-			a.Secret, a.without = secretSource{}, true
-		}
-	}
-}
-
-// leaveAbsent takes out of a file what is not here, and tells of it.
-func (p *Parts) leaveAbsent(file *settingsFile, folder string, env func(string) (string, bool), at func(string, error) error) {
-	if p == nil || p.Absent == nil {
-		return
-	}
-	absent := func(appID string, err error) bool {
-		_, unset := errors.AsType[*unsetError](err)
-		found := unset || errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission)
-		if found {
-			p.Absent(appID, err)
-		}
-		return found
-	}
-	admin := Admin{Listen: file.Admin.Listen}
-	if absent("", file.Admin.read(&admin, folder, env, at)) {
-		file.Admin.Key, file.Admin.MetricsKey, file.Admin.without = secretSource{}, secretSource{}, true
-	}
-	if _, err := file.Journal.read(folder, env, at); absent("", err) {
-		file.Journal.Webhook = secretSource{}
-	}
-	for i := range file.Accounts {
-		at := func(field string, err error) error { return at(fmt.Sprintf("$.accounts[%d]%s", i, field), err) }
-		f := &file.Accounts[i]
-		if !f.Secret.isZero() {
-			if _, err := f.Secret.read(folder, env); err != nil && absent(f.name(), at(".secret", secretError(f.name(), err))) {
-				f.Secret, f.without = secretSource{}, true
-			}
-		}
-		if f.Callback != nil {
-			_, err := f.Callback.read(folder, env)
-			if field, ok := errors.AsType[*fanout.FieldError](err); ok && absent("", at(".callback"+field.Field, callbackError(f.AppID, field))) {
-				f.Callback = nil
-			}
-		}
-		if f.Signing != nil {
-			_, err := f.Signing.read(f.AppID, folder, env)
-			if err != nil && absent("", at(".signing", fmt.Errorf("%s: %w", plainly(f.AppID), err))) {
-				f.Signing = nil
-			}
-		}
-	}
-}
-
-func secretError(appID string, err error) error {
-	return fmt.Errorf("the secret of %s: %w", plainly(appID), err)
-}
-
-func callbackError(appID string, field *fanout.FieldError) error {
-	return fmt.Errorf("callback of %s: %w", plainly(appID), field.Err)
 }
 
 // ParseSettings reads the content of a configuration file. folder is where its
@@ -692,232 +379,6 @@ func (f adminFile) read(a *Admin, folder string, env func(string) (string, bool)
 	}
 	if !a.MetricsKey.IsZero() && a.MetricsKey.Equal(a.Key) {
 		return at("$.admin.metrics_key", errors.New("admin.metrics_key is the admin key: make another one, since it is for those who may only watch"))
-	}
-	return nil
-}
-
-func readAccounts(files []accountFile, folder string, env func(string) (string, bool), at func(string, error) error) ([]Account, error) {
-	accounts := make([]Account, 0, len(files))
-	seen := map[string]bool{}
-	for i, f := range files {
-		at := func(field string, err error) error { return at(fmt.Sprintf("$.accounts[%d]%s", i, field), err) }
-		a, err := f.read(folder, env, at)
-		if err != nil {
-			return nil, err
-		}
-		if seen[a.AppID] {
-			return nil, at(".appid", fmt.Errorf("the account %s appears twice", a.AppID))
-		}
-		seen[a.AppID] = true
-		accounts = append(accounts, a)
-	}
-	return accounts, nil
-}
-
-// read returns the account of a file, checked. Until its values are known to be in their
-// places, no error shows one.
-func (f accountFile) read(folder string, env func(string) (string, bool), at func(field string, err error) error) (Account, error) {
-	if f.CorpID != "" || f.AgentID != "" {
-		return f.readWeCom(folder, env, at)
-	}
-	a := Account{AppID: f.AppID, DailyFetches: f.DailyFetches}
-	var secretErr, callbackErr, err error
-	if !f.Secret.isZero() {
-		a.Secret, secretErr = f.Secret.read(folder, env)
-	}
-	if f.Callback != nil {
-		a.Callback, callbackErr = f.Callback.read(folder, env)
-	}
-	misplaced, _ := errors.AsType[*shape.Error](a.typed())
-	switch {
-	case f.AppID == "":
-		return a, at("", errors.New("the account has no appid"))
-	case misplaced != nil:
-		return a, at("."+accountFields[misplaced.Index], misplaced)
-	case !shape.IsID(f.AppID):
-		return a, at(".appid", errors.New("the appid holds other characters than letters, digits, '-' and '_', or is too long"))
-	case f.Secret.isZero() && !f.without:
-		return a, at("", fmt.Errorf("the account %s has no secret: its AppSecret is in the console (开发密钥)", plainly(f.AppID)))
-	case secretErr != nil:
-		return a, at(".secret", secretError(f.AppID, secretErr))
-	}
-	if a.TokenAPI, err = platform.ParseTokenAPI(f.TokenAPI); err != nil {
-		return a, at(".token_api", named.Plain(err))
-	}
-	if f.Signing != nil {
-		if a.Signing, err = f.Signing.read(a.AppID, folder, env); err != nil {
-			return a, at(".signing", fmt.Errorf("%s: %w", f.AppID, err))
-		}
-	}
-	if callbackErr == nil && a.Callback != nil {
-		callbackErr = a.Callback.Check(a.AppID)
-	}
-	if field, ok := errors.AsType[*fanout.FieldError](callbackErr); ok {
-		return a, at(".callback"+field.Field, callbackError(f.AppID, field))
-	}
-	return a, callbackErr
-}
-
-// name is what the account is called: its appid, or corpid:agentid.
-func (f *accountFile) name() string {
-	if f.CorpID != "" {
-		return f.CorpID + ":" + f.AgentID
-	}
-	return f.AppID
-}
-
-// readWeCom is read of an app of WeCom.
-func (f accountFile) readWeCom(folder string, env func(string) (string, bool), at func(field string, err error) error) (Account, error) {
-	a := Account{AppID: f.CorpID + ":" + f.AgentID, DailyFetches: f.DailyFetches}
-	if err := shape.Check(shape.Field{Name: "corpid", Kind: shape.AppID, Value: f.CorpID}); err != nil {
-		return a, at(".corpid", err)
-	}
-	switch {
-	case f.AppID != "":
-		return a, at(".appid", errors.New("the account has an appid and a corpid: an app of WeCom has corpid and agentid, and no appid"))
-	case f.TokenAPI != "" || f.Signing != nil || f.Callback != nil:
-		return a, at("", errors.New("an app of WeCom has no token_api and no signing, and the gateway does not take its callbacks yet"))
-	case f.CorpID == "" || f.AgentID == "" || !shape.IsAccount(a.AppID):
-		return a, at("", errors.New("an app of WeCom has a corpid and an agentid, which is a number: see 企业微信管理后台 → 我的企业, and 应用管理 → the app"))
-	case f.Secret.isZero() && !f.without:
-		return a, at("", fmt.Errorf("the app %s has no secret: it is in 企业微信管理后台 → 应用管理 → the app", plainly(a.AppID)))
-	case f.Secret.isZero():
-		return a, nil
-	}
-	var err error
-	if a.Secret, err = f.Secret.read(folder, env); err != nil {
-		return a, at(".secret", fmt.Errorf("the secret of %s: %w", plainly(a.AppID), err))
-	}
-	return a, nil
-}
-
-var errEmpty = errors.New("the configuration is empty")
-
-// unmarshal reads YAML. Its errors quote no line, as a secret may stand in it.
-func unmarshal(content []byte, into any) (err error) {
-	defer func() {
-		if recover() != nil { // the parser's, which may quote as well
-			err = errors.New("the configuration cannot be read: look for a tag (!), an anchor (&) or an alias (*) where a list or a group of fields belongs, and write it without")
-		}
-	}()
-	if len(bytes.TrimSpace(content)) == 0 {
-		return errEmpty
-	}
-	switch err := yaml.UnmarshalWithOptions(content, into, yaml.Strict()); {
-	case err == nil:
-		return nil
-	case errors.Is(err, io.EOF):
-		return errEmpty
-	default:
-		return yamlError(err)
-	}
-}
-
-// yamlError returns what the parser says without the lines that it would quote.
-func yamlError(err error) error {
-	if source, ok := errors.AsType[*sourceError](err); ok {
-		return source
-	}
-	var e yaml.Error
-	if !errors.As(err, &e) {
-		return errors.New("the configuration is not what was expected there")
-	}
-	text := e.GetMessage()
-	if mismatch, ok := errors.AsType[*yaml.TypeError](err); ok {
-		text = "it has to be " + plainKind(mismatch.DstType)
-		if mismatch.StructFieldName != nil {
-			_, field, _ := strings.Cut(*mismatch.StructFieldName, ".")
-			text = field + " has to be " + plainKind(mismatch.DstType)
-		}
-	}
-	if shape.IsSecret(text) {
-		text = "the value is not what was expected, and may be a secret"
-	}
-	if token := e.GetToken(); token != nil {
-		return fmt.Errorf("line %d: %s", token.Position.Line, text)
-	}
-	return errors.New(text)
-}
-
-func plainKind(t reflect.Type) string {
-	switch t.Kind() { //nolint:exhaustive // of the kinds in settingsFile
-	case reflect.Bool:
-		return "true or false"
-	case reflect.Int:
-		return "a whole number"
-	case reflect.String:
-		return "a text"
-	case reflect.Slice:
-		return "a list"
-	default:
-		return "a group of fields"
-	}
-}
-
-// lineError puts the line of what a YAML path names in front of err.
-func lineError(content []byte, path string, err error) error {
-	p, pathErr := yaml.PathString(path)
-	if pathErr != nil {
-		return err
-	}
-	node, pathErr := p.ReadNode(bytes.NewReader(content))
-	if pathErr != nil || node.GetToken() == nil {
-		return err
-	}
-	return fmt.Errorf("line %d: %w", node.GetToken().Position.Line, err)
-}
-
-// complete checks which files are named together, and makes their paths absolute.
-func (t *TLS) complete(folder string, at func(string, error) error) error {
-	if (t.Cert == "") != (t.Key == "") {
-		return at("$.tls", errors.New("tls needs cert and key, both"))
-	}
-	if t.ClientCA != "" && t.Cert == "" {
-		return at("$.tls.client_ca", errors.New("tls.client_ca needs tls.cert and tls.key"))
-	}
-	if err := t.completeDomain(at); err != nil {
-		return err
-	}
-	for i, path := range []*string{&t.Cert, &t.Key, &t.ClientCA} {
-		name := [...]string{"cert", "key", "client_ca"}[i]
-		if err := shape.Path("tls."+name, *path); err != nil {
-			return at("$.tls."+name, err)
-		}
-		if *path != "" && !filepath.IsAbs(*path) {
-			*path = filepath.Join(folder, *path)
-		}
-	}
-	return nil
-}
-
-// certificatesFolder is in the working directory, as the usual database is.
-const certificatesFolder = "zhongkong-certificates"
-
-// publicName is a name that an authority gives certificates for.
-var publicName = regexp.MustCompile(`^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]*[a-z0-9]$`)
-
-// completeDomain checks what is said about a certificate that is got over ACME.
-func (t *TLS) completeDomain(at func(string, error) error) error {
-	if t.Domain == "" {
-		if t.Email != "" || t.Authority != "" || t.Folder != "" {
-			return at("$.tls", errors.New("tls.email, tls.authority and tls.folder are about tls.domain, which is missing"))
-		}
-		return nil
-	}
-	if t.Cert != "" || t.ClientCA != "" {
-		return at("$.tls.domain", errors.New("tls.domain and tls.cert exclude one another; programs that need a certificate of client_ca need tls.cert"))
-	}
-	if !publicName.MatchString(t.Domain) || len(t.Domain) > 253 {
-		return at("$.tls.domain", fmt.Errorf("tls.domain is %s: it must be a public name in lower case, such as wx.example.com", shape.Show(t.Domain)))
-	}
-	if u, err := url.Parse(t.Authority); t.Authority != "" && (err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil) {
-		return at("$.tls.authority", errors.New("tls.authority must be the https address of a directory, such as https://acme-v02.api.letsencrypt.org/directory"))
-	}
-	if err := shape.Path("tls.folder", t.Folder); err != nil {
-		return at("$.tls.folder", err)
-	}
-	if t.Folder == "" {
-		t.Folder = certificatesFolder
 	}
 	return nil
 }

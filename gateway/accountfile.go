@@ -1,0 +1,192 @@
+package gateway
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/gateway/fanout"
+	"github.com/zhongkong-go/zhongkong/internal/named"
+	"github.com/zhongkong-go/zhongkong/internal/shape"
+	"github.com/zhongkong-go/zhongkong/platform"
+	"github.com/zhongkong-go/zhongkong/platform/wecom"
+)
+
+type accountFile struct {
+	AppID        string        `yaml:"appid"`
+	CorpID       string        `yaml:"corpid"`
+	AgentID      string        `yaml:"agentid"`
+	Secret       secretSource  `yaml:"secret"`
+	TokenAPI     string        `yaml:"token_api"`
+	DailyFetches int           `yaml:"daily_fetches"`
+	Signing      *signingFile  `yaml:"signing"`
+	Callback     *callbackFile `yaml:"callback"`
+
+	without bool // the AppSecret is not needed
+}
+
+// Account is a WeChat account of the gateway, or an app of WeCom (企业微信).
+type Account struct {
+	AppID  string         // of an app of WeCom, corpid:agentid
+	Secret custody.Secret // the AppSecret, or the app's Secret
+
+	// TokenAPI is the way to the real token. Empty means platform.Stable.
+	TokenAPI platform.TokenAPI
+
+	// DailyFetches bounds the fetches of a Beijing day over all gateways. 0 means
+	// 5,000 (stable) or 1,800 (classic); a negative value means no limit.
+	DailyFetches int
+
+	// Signing signs and encrypts the calls of its paths (服务端 API 签名加密), whichever program
+	// makes them, and verifies and decrypts the answers. Its AppID may be left empty. A call
+	// that its program has signed passes untouched. Nil does nothing.
+	Signing *platform.Signing
+
+	// Callback is what WeChat pushes, and to whom it goes. Nil means that the gateway
+	// takes no pushes of the account.
+	Callback *Callback
+}
+
+// accountFields are the fields of typed, by the names of the configuration file.
+var accountFields = []string{"appid", "secret", "callback.token", "callback.aes_key"}
+
+// typed finds values that are in each other's place, with an error that is a
+// [*shape.Error] over accountFields.
+func (a Account) typed() error {
+	if app, isApp := a.weCom(); isApp {
+		if a.TokenAPI != "" && a.TokenAPI != platform.Stable || a.Signing != nil || a.Callback != nil {
+			return fmt.Errorf("%s is an app of WeCom, which has no token_api and no signing, "+
+				"and whose callbacks the gateway does not take yet", a.AppID)
+		}
+		if err := shape.Check(shape.Field{Name: "corpid", Kind: shape.AppID, Value: app.CorpID}); err != nil {
+			return err
+		}
+		return app.Check()
+	}
+	var callback Callback
+	if a.Callback != nil {
+		callback = *a.Callback
+	}
+	return shape.Check(
+		shape.Field{Name: accountFields[0], Kind: shape.AppID, Value: a.AppID},
+		shape.Field{Name: accountFields[1], Kind: shape.AppSecret, Value: a.Secret.Reveal()},
+		shape.Field{Name: accountFields[2], Kind: shape.Token, Value: callback.Token.Reveal()},
+		shape.Field{Name: accountFields[3], Kind: shape.AESKey, Value: callback.AESKey.Reveal()},
+	)
+}
+
+// weCom returns the app of WeCom that the account is, and whether it is one.
+func (a Account) weCom() (app wecom.App, isApp bool) {
+	corp, agent, isApp := strings.Cut(a.AppID, ":")
+	return wecom.App{CorpID: corp, AgentID: agent, Secret: a.Secret}, isApp && shape.IsAccount(a.AppID)
+}
+
+// equal leaves Callback out: its change touches no token.
+func (a Account) equal(b Account) bool {
+	return a.AppID == b.AppID && a.TokenAPI == b.TokenAPI && a.DailyFetches == b.DailyFetches && a.Secret.Equal(b.Secret) &&
+		sameSigning(a.Signing, b.Signing)
+}
+
+func readAccounts(files []accountFile, folder string, env func(string) (string, bool), at func(string, error) error) ([]Account, error) {
+	accounts := make([]Account, 0, len(files))
+	seen := map[string]bool{}
+	for i, f := range files {
+		at := func(field string, err error) error { return at(fmt.Sprintf("$.accounts[%d]%s", i, field), err) }
+		a, err := f.read(folder, env, at)
+		if err != nil {
+			return nil, err
+		}
+		if seen[a.AppID] {
+			return nil, at(".appid", fmt.Errorf("the account %s appears twice", a.AppID))
+		}
+		seen[a.AppID] = true
+		accounts = append(accounts, a)
+	}
+	return accounts, nil
+}
+
+// read returns the account of a file, checked. Until its values are known to be in their
+// places, no error shows one.
+func (f accountFile) read(folder string, env func(string) (string, bool), at func(field string, err error) error) (Account, error) {
+	if f.CorpID != "" || f.AgentID != "" {
+		return f.readWeCom(folder, env, at)
+	}
+	a := Account{AppID: f.AppID, DailyFetches: f.DailyFetches}
+	var secretErr, callbackErr, err error
+	if !f.Secret.isZero() {
+		a.Secret, secretErr = f.Secret.read(folder, env)
+	}
+	if f.Callback != nil {
+		a.Callback, callbackErr = f.Callback.read(folder, env)
+	}
+	misplaced, _ := errors.AsType[*shape.Error](a.typed())
+	switch {
+	case f.AppID == "":
+		return a, at("", errors.New("the account has no appid"))
+	case misplaced != nil:
+		return a, at("."+accountFields[misplaced.Index], misplaced)
+	case !shape.IsID(f.AppID):
+		return a, at(".appid", errors.New("the appid holds other characters than letters, digits, '-' and '_', or is too long"))
+	case f.Secret.isZero() && !f.without:
+		return a, at("", fmt.Errorf("the account %s has no secret: its AppSecret is in the console (开发密钥)", plainly(f.AppID)))
+	case secretErr != nil:
+		return a, at(".secret", secretError(f.AppID, secretErr))
+	}
+	if a.TokenAPI, err = platform.ParseTokenAPI(f.TokenAPI); err != nil {
+		return a, at(".token_api", named.Plain(err))
+	}
+	if f.Signing != nil {
+		if a.Signing, err = f.Signing.read(a.AppID, folder, env); err != nil {
+			return a, at(".signing", fmt.Errorf("%s: %w", f.AppID, err))
+		}
+	}
+	if callbackErr == nil && a.Callback != nil {
+		callbackErr = a.Callback.Check(a.AppID)
+	}
+	if field, ok := errors.AsType[*fanout.FieldError](callbackErr); ok {
+		return a, at(".callback"+field.Field, callbackError(f.AppID, field))
+	}
+	return a, callbackErr
+}
+
+// name is what the account is called: its appid, or corpid:agentid.
+func (f *accountFile) name() string {
+	if f.CorpID != "" {
+		return f.CorpID + ":" + f.AgentID
+	}
+	return f.AppID
+}
+
+// readWeCom is read of an app of WeCom.
+func (f accountFile) readWeCom(folder string, env func(string) (string, bool), at func(field string, err error) error) (Account, error) {
+	a := Account{AppID: f.CorpID + ":" + f.AgentID, DailyFetches: f.DailyFetches}
+	if err := shape.Check(shape.Field{Name: "corpid", Kind: shape.AppID, Value: f.CorpID}); err != nil {
+		return a, at(".corpid", err)
+	}
+	switch {
+	case f.AppID != "":
+		return a, at(".appid", errors.New("the account has an appid and a corpid: an app of WeCom has corpid and agentid, and no appid"))
+	case f.TokenAPI != "" || f.Signing != nil || f.Callback != nil:
+		return a, at("", errors.New("an app of WeCom has no token_api and no signing, and the gateway does not take its callbacks yet"))
+	case f.CorpID == "" || f.AgentID == "" || !shape.IsAccount(a.AppID):
+		return a, at("", errors.New("an app of WeCom has a corpid and an agentid, which is a number: see 企业微信管理后台 → 我的企业, and 应用管理 → the app"))
+	case f.Secret.isZero() && !f.without:
+		return a, at("", fmt.Errorf("the app %s has no secret: it is in 企业微信管理后台 → 应用管理 → the app", plainly(a.AppID)))
+	case f.Secret.isZero():
+		return a, nil
+	}
+	var err error
+	if a.Secret, err = f.Secret.read(folder, env); err != nil {
+		return a, at(".secret", fmt.Errorf("the secret of %s: %w", plainly(a.AppID), err))
+	}
+	return a, nil
+}
+
+func secretError(appID string, err error) error {
+	return fmt.Errorf("the secret of %s: %w", plainly(appID), err)
+}
+
+func callbackError(appID string, field *fanout.FieldError) error {
+	return fmt.Errorf("callback of %s: %w", plainly(appID), field.Err)
+}

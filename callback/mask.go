@@ -118,7 +118,7 @@ func (m *masker) end() bool {
 	if m.depth == 0 {
 		return false
 	}
-	if m.depth == 2 && m.path[1] == "MsgType" && m.kind == "" {
+	if m.depth == 2 && localName(m.path[1]) == "MsgType" && m.kind == "" {
 		value := trim(m.s[m.value:m.at])
 		if section, ok := strings.CutPrefix(value, sectionBegin); ok {
 			value = strings.TrimSuffix(section, sectionEnd)

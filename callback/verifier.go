@@ -29,7 +29,7 @@ type Config struct {
 
 	// Receivers are the receive ids that encrypted messages may carry, instead of AppID: for
 	// WeCom the corpid, a suite's id, and "" for a bot (智能机器人), whose messages carry none. An
-	// answer carries the id of its message. nil: AppID alone.
+	// answer carries the id of its message. None: AppID alone.
 	Receivers []string
 
 	// Token is the one of the console, which asks for 3 to 32 letters and digits.
@@ -112,7 +112,7 @@ func NewVerifier(config Config) (*Verifier, error) {
 		return nil, errors.New("callback: Config.AESKeyPrevious is set without AESKey")
 	case len(r.keys) == 0 && config.WeCom:
 		return nil, errors.New("callback: Config.AESKey is empty: WeCom encrypts all that it sends")
-	case len(r.keys) > 0 && config.AppID == "" && config.Receivers == nil:
+	case len(r.keys) > 0 && config.AppID == "" && len(config.Receivers) == 0:
 		return nil, errors.New("callback: Config.AppID is empty: with an AESKey it is compared with every message's")
 	case config.Freshness < 0:
 		return nil, errors.New("callback: Config.Freshness is negative")
@@ -125,7 +125,7 @@ func NewVerifier(config Config) (*Verifier, error) {
 		now = time.Now
 	}
 	receivers := slices.Clone(config.Receivers)
-	if config.Receivers == nil {
+	if len(receivers) == 0 {
 		receivers = []string{config.AppID}
 	}
 	return &Verifier{

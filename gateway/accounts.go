@@ -58,12 +58,13 @@ type roster struct {
 
 	now atomic.Pointer[accounts]
 
-	replacing sync.Mutex // guards what follows, and lets one change happen at a time
-	file      []Account  // of Config.Accounts and Replace
-	admin     []Account  // of the admin API, as the store has them
-	number    int64      // of their document
-	refused   error      // why the newest document was not taken; nil when it was
-	closed    bool
+	replacing     sync.Mutex // guards what follows, and lets one change happen at a time
+	file          []Account  // of Config.Accounts and Replace
+	admin         []Account  // of the admin API, as the store has them
+	number        int64      // of their document
+	refused       error      // why the newest document was not taken; nil when it was
+	refusedNumber int64      // its number; 0 for one that cannot be opened
+	closed        bool
 }
 
 // account is one at work.
@@ -407,7 +408,7 @@ func (r *roster) took(number int64) error {
 	switch {
 	case r.number >= number:
 		return nil
-	case r.refused != nil:
+	case r.refused != nil && (r.refusedNumber == number || r.refusedNumber == 0):
 		return named.Errorf("gateway", "the accounts are in the store, and this gateway does not take them; those from before go on: %w",
 			named.Plain(r.refused))
 	}
@@ -470,7 +471,7 @@ func (r *roster) take(doc store.Document) {
 			err = r.apply(append(slices.Clone(r.file), list...))
 		}
 	}
-	r.refused = err
+	r.refused, r.refusedNumber = err, number
 	if err != nil {
 		r.cfg.Logger.Warn("the accounts of the admin API were not taken; those from before go on",
 			"log_code", "gateway_accounts_not_taken", "error", err)

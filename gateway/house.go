@@ -200,7 +200,7 @@ func (p *programs) apiJSConfig(w *observed, r *http.Request, _ caller) *refusal 
 		return noToken(err)
 	}
 	id := appID
-	if app, isApp := p.accounts.find(appID).weCom(); isApp {
+	if app, isApp := (Account{AppID: appID}).weCom(); isApp {
 		id = app.CorpID
 	}
 	writeJSONLine(w, platform.NewJSConfig(id, ticket.Value(), pages[0]))

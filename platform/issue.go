@@ -20,8 +20,9 @@ type Issue struct {
 	Query   url.Values // without the access_token
 	Name    string     // of the credential in the answer: "access_token"
 
-	// Secret is what Query holds that nobody may read.
-	Secret custody.Secret
+	// Secret is sent as the parameter SecretName, and nobody may read it.
+	Secret     custody.Secret
+	SecretName string // "corpsecret"
 }
 
 // Credential carries i out for the Fetch of a [custody.Kind]: once, over a connection of its
@@ -64,6 +65,9 @@ func Ready(ctx context.Context, tokens Tokens) error {
 func (a *API) issue(ctx context.Context, i Issue, token string) (custody.Grant, error) {
 	query := url.Values{}
 	maps.Copy(query, i.Query)
+	if !i.Secret.IsZero() {
+		query.Set(i.SecretName, i.Secret.Reveal())
+	}
 	if token != "" {
 		query.Set(tokenParameter, token)
 	}

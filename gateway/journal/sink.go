@@ -226,7 +226,12 @@ type syslog struct {
 
 	conn net.Conn
 	gone chan struct{} // closed when the server has ended conn; nil where it cannot
-	last []Line        // that were sent on conn, and perhaps not read
+	last []sentLine    // a moment ago, and perhaps not read
+}
+
+type sentLine struct {
+	at   time.Time // first
+	line Line
 }
 
 func (s *syslog) end() {
@@ -247,6 +252,9 @@ func (s *syslog) write(ctx context.Context, lines []Line) error {
 	}
 	if s.conn != nil {
 		err := s.send(ctx, lines)
+		if err == nil {
+			s.sent(lines)
+		}
 		if err == nil || s.network != "tcp" || ctx.Err() != nil {
 			return err
 		}
@@ -254,7 +262,30 @@ func (s *syslog) write(ctx context.Context, lines []Line) error {
 	if err := s.dial(ctx); err != nil {
 		return err
 	}
-	return s.send(ctx, append(slices.Clip(s.last), lines...))
+	s.sent(nil)
+	again := make([]Line, 0, len(s.last)+len(lines))
+	for _, l := range s.last {
+		again = append(again, l.line)
+	}
+	if err := s.send(ctx, append(again, lines...)); err != nil {
+		return err
+	}
+	s.sent(lines)
+	return nil
+}
+
+// sent remembers lines for a moment, in which it would come out that the connection had
+// ended before they were read.
+func (s *syslog) sent(lines []Line) {
+	if s.network != "tcp" {
+		return
+	}
+	now := time.Now()
+	s.last = slices.DeleteFunc(s.last, func(l sentLine) bool { return now.Sub(l.at) > sinkTime })
+	for _, l := range lines {
+		s.last = append(s.last, sentLine{now, l})
+	}
+	s.last = slices.Clone(s.last[max(0, len(s.last)-batch):])
 }
 
 func (s *syslog) dial(ctx context.Context) (err error) {
@@ -289,9 +320,6 @@ func (s *syslog) send(ctx context.Context, lines []Line) error {
 			s.end()
 			return err
 		}
-	}
-	if s.network == "tcp" {
-		s.last = lines[max(0, len(lines)-batch):]
 	}
 	return nil
 }

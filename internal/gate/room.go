@@ -111,18 +111,18 @@ func (r *Room) hasHeard() bool {
 	if len(r.guests) < r.places {
 		return true
 	}
-	from, now := r.fullest(func(s *share) int64 { return int64(s.guests) }), time.Now()
-	unheard := false
+	holds := func(s *share) int64 { return int64(s.guests) }
+	most, now, waits := r.most(holds), time.Now(), false
 	for g := range r.guests {
-		if g.addr != from || g.busy > 0 {
+		if g.busy > 0 || holds(r.shares[g.addr]) < most {
 			continue
 		}
 		if g.heard(now) {
 			return true
 		}
-		unheard = true
+		waits = true
 	}
-	return !unheard // where we work for all of them, waiting helps nobody
+	return !waits // where we work for all of them, waiting helps nobody
 }
 
 // Took counts bytes that came from the guest.
@@ -182,24 +182,21 @@ func (r *Room) remove(g *Guest) {
 	}
 }
 
-// fullest returns the address that holds most. The caller holds mu.
-func (r *Room) fullest(holds func(*share) int64) (from netip.Addr) {
-	most := int64(0)
-	for addr, s := range r.shares {
-		if n := holds(s); n > most {
-			most, from = n, addr
-		}
+// most returns what the address holds that holds most; several may. The caller holds mu.
+func (r *Room) most(holds func(*share) int64) (n int64) {
+	for _, s := range r.shares {
+		n = max(n, holds(s))
 	}
-	return from
+	return n
 }
 
 // choose takes out, of the address that holds most, the guest for which nobody works
 // and of whom nothing was heard for the longest time.
 func (r *Room) choose(holds func(*share) int64, may func(*Guest) bool) *Guest {
-	from, now := r.fullest(holds), time.Now()
+	most, now := r.most(holds), time.Now()
 	var found *Guest
 	for g := range r.guests {
-		if g.addr == from && may(g) && (found == nil || g.before(found, now)) {
+		if holds(r.shares[g.addr]) == most && may(g) && (found == nil || g.before(found, now)) {
 			found = g
 		}
 	}

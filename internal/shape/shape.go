@@ -159,8 +159,9 @@ func (f Field) fits(other Field) bool {
 var (
 	long  = regexp.MustCompile(`[0-9A-Za-z_+=]{20,}`)
 	hexes = regexp.MustCompile(`[0-9a-fA-F]{12,}`)
-	names = regexp.MustCompile(`\b(wx[0-9a-f]{16}|gh_[0-9a-f]{12})\b`) // which are no secrets
+	names = regexp.MustCompile(`\b(w[wx][0-9a-f]{16}|gh_[0-9a-f]{12})\b`) // which are no secrets
 	user  = regexp.MustCompile(`://[^/]*@`)
+	corp  = regexp.MustCompile(`^[0-9A-Za-z_-]{43}$`) // the Secret of an app of WeCom
 )
 
 // IsSecret reports whether a value may be a secret or hold one, whatever field it stands in.
@@ -171,6 +172,9 @@ func IsSecret(value string) bool {
 	default:
 	}
 	rest := names.ReplaceAllString(value, "")
+	if corp.MatchString(strings.TrimSpace(value)) && strings.ContainsAny(value, "0123456789") {
+		return true
+	}
 	if user.MatchString(rest) || strings.Contains(rest, "zkkey_") {
 		return true
 	}

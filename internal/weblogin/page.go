@@ -45,6 +45,11 @@ var (
 		ZH: "你没有同意登录，所以打不开这个页面。", EN: "You did not consent, so that this page cannot be shown.",
 		ToDoZH: "如果改变了主意，请再次登录并点“允许”。", ToDoEN: "If you change your mind, log in again and allow it.",
 	}
+	PageStranger = &Page{
+		Reason: "stranger", Status: http.StatusForbidden, Final: true,
+		ZH: "你不是这个企业的成员，不能打开这个页面。", EN: "You are not a member of this company, so this page is not for you.",
+		ToDoZH: "请联系企业的管理员。", ToDoEN: "Ask the company's administrator.",
+	}
 	PageSnapshot = &Page{
 		Reason: "snapshot", Status: http.StatusForbidden,
 		ZH: "微信目前以快照方式打开此页，其中的用户是虚拟的，不能登录。", EN: "WeChat shows this page as a snapshot, with a user who does not exist.",
@@ -63,8 +68,8 @@ var (
 	PageOrigin = &Page{
 		Reason: "origin", Status: http.StatusInternalServerError, Final: true,
 		ZH: "本站还没有配置登录用的地址。", EN: "This site's address for logins is not configured.",
-		ToDoZH: "请网站管理员设置 WECHAT_ORIGIN（Config.Origin），例如 https://shop.example。",
-		ToDoEN: "Its operator has to set WECHAT_ORIGIN (Config.Origin), such as https://shop.example.",
+		ToDoZH: "请网站管理员设置 Config.Origin（WECHAT_ORIGIN 或 WECOM_ORIGIN），例如 https://shop.example。",
+		ToDoEN: "Its operator has to set Config.Origin (WECHAT_ORIGIN or WECOM_ORIGIN), such as https://shop.example.",
 	}
 	PageTooLong = &Page{
 		Reason: "too_long", Status: http.StatusRequestURITooLong, Final: true,
@@ -75,8 +80,10 @@ var (
 
 // PageOf returns the page of an [Outcome].
 func PageOf(reason string) *Page {
-	if reason == PageSnapshot.Reason {
-		return PageSnapshot
+	for _, p := range []*Page{PageSnapshot, PageStranger} {
+		if p.Reason == reason {
+			return p
+		}
 	}
 	return PageUnavailable
 }

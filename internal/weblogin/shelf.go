@@ -111,8 +111,10 @@ func (s Shelf) Take(ctx context.Context, thing string, value any, life time.Dura
 	defer cancel()
 	name, owner := "taken."+nameOn(thing), callback.NewOwner("takes")
 	err := s.claim(within, name, owner, life)
+	read := false
 	if err == nil {
 		err = s.Get(within, thing, value)
+		read = err == nil
 	}
 	if err == nil {
 		err = within.Err() // a caller that is gone gets nothing
@@ -123,7 +125,10 @@ func (s Shelf) Take(ctx context.Context, thing string, value any, life time.Dura
 	if err != nil && !errors.Is(err, ErrTaken) { // the store may have carried out what it failed to answer
 		free, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTime)
 		defer cancel()
-		_, _, _ = s.Store.Hold(free, name, owner, 0) // else it is free when its lease ends
+		held, _, unknown := s.Store.Hold(free, name, owner, 0) // else it is free when its lease ends
+		if unknown == nil && !held && read && !errors.Is(err, errSlow) && ctx.Err() == nil {
+			return nil // finish was carried out, and only its answer was lost
+		}
 	}
 	return err
 }

@@ -55,6 +55,3 @@ func (c *Client) Push(ctx *gin.Context) (*Push, bool) { return c.door.Push(ctx) 
 // Handlers behind [Middleware] or [Client.Callback] need no call of it: what they write
 // with status 200 is sealed for them, and what Seal returned is left as it is.
 func (c *Client) Seal(push *Push, reply []byte) ([]byte, error) { return c.door.Seal(push, reply) }
-
-// DoorOf is for this module's own middlewares: it names the account where two of them meet.
-func (c *Client) DoorOf() *door.Door { return c.door }

@@ -163,9 +163,6 @@ func (c *Client) Push(ctx *gin.Context) (*Push, bool) { return c.door.Push(ctx) 
 // [Middleware] write with status 200 is sealed for them.
 func (c *Client) Seal(push *Push, reply []byte) ([]byte, error) { return c.door.Seal(push, reply) }
 
-// DoorOf is for this module's own middlewares: it names the app where two of them meet.
-func (c *Client) DoorOf() *door.Door { return c.door }
-
 // Token returns the live token, at once when there is one; else it waits until there is,
 // until ctx ends, or until it is known that there will be none for now: a *[custody.Error]
 // that says why. Get, Post and HTTPClient need no call of it.

@@ -196,7 +196,7 @@ func (c Config) verifier(freshness time.Duration) (*callback.Verifier, error) {
 		return new(callback.Verifier), nil
 	}
 	receivers := c.ReceiveIDs
-	if receivers == nil {
+	if len(receivers) == 0 {
 		receivers = []string{c.CorpID}
 	}
 	return callback.NewVerifier(callback.Config{

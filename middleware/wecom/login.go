@@ -236,10 +236,8 @@ func (l *login) finish(c *gin.Context, query url.Values) {
 		l.begin(c, p)
 	case out.Again:
 		l.page(c, weblogin.PageCode)
-	case out.Page == weblogin.PageDeclined.Reason:
-		l.page(c, weblogin.PageDeclined)
 	default:
-		l.page(c, weblogin.PageUnavailable)
+		l.page(c, weblogin.PageOf(out.Page))
 	}
 }
 
@@ -280,7 +278,7 @@ func (l *login) exchange(ctx context.Context, code string) outcome {
 	if visitor.UserID == "" && !l.cfg.Strangers {
 		l.client.log.Warn("somebody who is no member of the corp was not let in: LoginConfig.Strangers does",
 			"log_code", "wecom_login_of_stranger", "appid", l.client.id)
-		return outcome{Page: weblogin.PageDeclined.Reason}
+		return outcome{Page: weblogin.PageStranger.Reason}
 	}
 	user := &User{
 		CorpID: l.client.app.CorpID, UserID: visitor.UserID, OpenID: visitor.OpenID, ExternalUserID: visitor.ExternalUserID,

@@ -33,6 +33,7 @@ import (
 
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/internal/named"
+	"github.com/zhongkong-go/zhongkong/internal/shape"
 	"github.com/zhongkong-go/zhongkong/platform"
 	"github.com/zhongkong-go/zhongkong/platform/errcode"
 )
@@ -63,14 +64,22 @@ type App struct {
 }
 
 // ID names the app in keys, errors and logs: "ww0123456789abcdef:1000002". Where there is
-// no AgentID, the first half of a hash of the secret takes its place.
+// no AgentID, the beginning of a hash of the secret follows instead. An App that [App.Check]
+// refuses, since a Secret may be in the wrong field, is "unusable".
 func (a App) ID() string {
+	if len(a.CorpID) > maxCorpID || !isNumber(a.AgentID) {
+		return "unusable" // it may hold a Secret, which must not be a name
+	}
 	if a.AgentID != "" {
 		return a.CorpID + ":" + a.AgentID
 	}
 	sum := sha256.Sum256([]byte("zhongkong wecom secret\x00" + a.Secret.Reveal()))
 	return a.CorpID + ":secret-" + hex.EncodeToString(sum[:4])
 }
+
+const maxCorpID = 32 // it has 18 characters, and a Secret 43
+
+func isNumber(text string) bool { return strings.Trim(text, "0123456789") == "" }
 
 // Check returns an error for an App that cannot be: the CorpID or the Secret is empty, or
 // an id holds other characters than WeCom's.
@@ -81,10 +90,10 @@ func (a App) Check() error {
 	switch {
 	case a.CorpID == "":
 		return named.Errorf("wecom", "the CorpID is empty: see 企业微信管理后台 → 我的企业 → 企业信息")
-	case strings.ContainsFunc(a.CorpID, odd):
-		return named.Errorf("wecom", "the CorpID is %q: it has letters, digits, _ and - alone", a.CorpID)
-	case strings.Trim(a.AgentID, "0123456789") != "":
-		return named.Errorf("wecom", "the AgentID is %q: it is a number, such as 1000002", a.AgentID)
+	case len(a.CorpID) > maxCorpID, strings.ContainsFunc(a.CorpID, odd):
+		return named.Errorf("wecom", "the CorpID is %s: it has letters, digits, _ and - alone, such as ww0123456789abcdef", shape.Show(a.CorpID))
+	case !isNumber(a.AgentID):
+		return named.Errorf("wecom", "the AgentID is %s: it is a number, such as 1000002", shape.Show(a.AgentID))
 	case a.Secret.IsZero():
 		return named.Errorf("wecom", "the Secret of %s is empty: see 企业微信管理后台 → 应用管理 → the app", strings.TrimSuffix(a.CorpID+":"+a.AgentID, ":"))
 	}
@@ -142,6 +151,7 @@ func (a *API) Key(app App) custody.Key {
 // the others wait for up to the time that a flight may take, and then fail and are tried
 // again. After a secret was refused it is left alone for 40 minutes, unless it changes.
 func (a *API) AccessToken(app App) custody.Kind {
+	id := app.ID()
 	var paced atomic.Bool // Prepare has waited for the fetch that comes
 	return custody.Kind{
 		Prepare: func(ctx context.Context) error {
@@ -161,8 +171,8 @@ func (a *API) AccessToken(app App) custody.Kind {
 				}
 			}
 			grant, err := a.api.Credential(ctx, platform.Issue{
-				Account: app.ID(), Path: tokenPath, Name: "access_token", Secret: app.Secret,
-				Query: url.Values{"corpid": {app.CorpID}, "corpsecret": {app.Secret.Reveal()}},
+				Account: id, Path: tokenPath, Name: "access_token",
+				Query: url.Values{"corpid": {app.CorpID}}, SecretName: "corpsecret", Secret: app.Secret,
 			})
 			if failure, ok := errors.AsType[*custody.FetchError](err); ok && slices.Contains(faulty, failure.Code) {
 				failure.Class, failure.RetryAfter = custody.ClassBlocked, faultyPause
@@ -170,7 +180,7 @@ func (a *API) AccessToken(app App) custody.Kind {
 			return grant, err
 		},
 		Probe: func(ctx context.Context, value string) custody.Verdict {
-			return a.api.Probe(ctx, app.ID(), value)
+			return a.api.Probe(ctx, id, value)
 		},
 		Idempotent:   true,
 		DailyFetches: 2000, HourlyFetches: 200, MinuteFetches: 20, // about ten are made for each token
@@ -192,7 +202,7 @@ func ParseTicketType(text string) (TicketType, error) {
 	case CorpTicket, AgentTicket:
 		return t, nil
 	default:
-		return "", named.Errorf("wecom", "there is no ticket of type %q: it is %q or %q", text, CorpTicket, AgentTicket)
+		return "", named.Errorf("wecom", "there is no ticket of type %s: it is %q or %q", shape.Show(text), CorpTicket, AgentTicket)
 	}
 }
 

@@ -153,6 +153,23 @@ func TestCheck(t *testing.T) {
 	if err := app(1).Check(); err != nil {
 		t.Error(err)
 	}
+
+	const secret = "a-Secret_of-43-characters-as-WeCom-has-them"
+	for name, a := range map[string]wecom.App{
+		"in the place of the corpid":  {CorpID: secret, AgentID: "1", Secret: custody.NewSecret("x")},
+		"in the place of the agentid": {CorpID: corpID, AgentID: secret, Secret: custody.NewSecret("x")},
+	} {
+		err := a.Check()
+		_, token := keep(t, api.Key(a), api.AccessToken(a), store).Token(t.Context())
+		_, ticket := wecom.ParseTicketType(secret)
+		if text := fmt.Sprintf("%v %v %v %s %s", err, token, ticket, a.ID(), api.Key(a)); err == nil || token == nil || strings.Contains(text, secret) {
+			t.Errorf("a Secret %s: %s", name, text)
+		}
+	}
+	issue := platform.Issue{Secret: custody.NewSecret(secret), SecretName: "corpsecret"}
+	if text := fmt.Sprintf("%+v %#v", issue, issue); strings.Contains(text, secret) {
+		t.Errorf("an Issue shows its Secret: %s", text)
+	}
 }
 
 // TestRefusals: of all errcodes, 40014 and 42001 refuse a token by its value; the call is

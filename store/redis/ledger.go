@@ -187,6 +187,7 @@ func (e *engine) Uses(ctx context.Context, limit int) ([]store.Use, error) {
 		}
 	}
 	slices.SortFunc(all, func(a, b numbered) int { return cmp.Compare(b.number, a.number) })
+	all = slices.CompactFunc(all, func(a, b numbered) bool { return a.number == b.number }) // a list may grow between two reads
 	uses := make([]store.Use, 0, min(limit, len(all)))
 	for _, use := range all[:min(limit, len(all))] {
 		uses = append(uses, use.Use)

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -97,6 +98,10 @@ func (d *drawn) name(label string) string {
 	}
 	return d.run + one(d, label, "a", "b")
 }
+
+// account is a name, but never "", which is an account like any other and would be that of
+// every run.
+func (d *drawn) account() string { return cmp.Or(d.name("account"), d.run) }
 
 // owner has no run's name: it is at most 64 bytes, and another run's owner holds nothing
 // here.
@@ -321,7 +326,7 @@ func (d *drawn) key() string {
 
 func (d *drawn) claim(rt *rapid.T) {
 	s := d.subject(rt)
-	account, key, owner := d.name("account"), d.key(), d.owner()
+	account, key, owner := d.account(), d.key(), d.owner()
 	lease, keep := d.lasting("lease"), d.lasting("keep")
 	type result struct {
 		attempt, delivery int
@@ -401,7 +406,7 @@ func (d *drawn) finish(rt *rapid.T) {
 
 func (d *drawn) take(rt *rapid.T) {
 	s := d.subject(rt)
-	account, owner, lease := d.name("account"), d.owner(), d.lasting("lease")
+	account, owner, lease := d.account(), d.owner(), d.lasting("lease")
 	look := func(once Once) (takeResult, error) {
 		key, message, attempt, err := once.Take(d.ctx, account, owner, lease)
 		return takeResult{key, bytesOf(message, true), attempt}, err

@@ -212,8 +212,11 @@ func TestStrangers(t *testing.T) {
 			for n := 0; ; n++ { // a machine with other work is slow to answer anybody
 				p := newProcess(t, binary, t.TempDir(), "one", wx)
 				p.start()
-				much := flood(t, p, p.client(), appID, form)
-				p.kill()
+				var much string
+				func() {
+					defer p.kill() // also after a fatal error
+					much = flood(t, p, p.client(), appID, form)
+				}()
 				switch {
 				case t.Failed():
 					t.Log(p.log.String())

@@ -81,7 +81,7 @@ func nobodyIsKilled(t *testing.T, e engine, overlap time.Duration) (wrong []stri
 // until the function that it returns is called, which returns how long that took at most.
 func (f *fleet) lookAllTheTime(key custody.Key) (end func() (slowest time.Duration)) {
 	ctx, stop := context.WithCancel(f.t.Context())
-	result := make(chan time.Duration)
+	result := make(chan time.Duration, 1)
 	go func() {
 		var slowest time.Duration
 		for first := true; ctx.Err() == nil; first = false {

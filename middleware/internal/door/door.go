@@ -28,7 +28,7 @@ type Door struct {
 	AppID     string // names the account
 	Path      string // of callbacks
 	Key       any    // of the context; an interface once and not for each request
-	Owner     any    // what handlers find under Key: a client, with a method DoorOf
+	Owner     any    // what handlers find under Key: a client, which says whose it is
 	Log       *slog.Logger
 	Verifier  *callback.Verifier
 	Envelopes *callback.Verifier    // the same, for answers: of any age
@@ -121,6 +121,9 @@ func (r *registry) remove(c *Door) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.clients = slices.DeleteFunc(r.clients, func(o *Door) bool { return o == c })
+	for _, o := range r.clients {
+		o.suspect.CompareAndSwap(c, nil)
+	}
 }
 
 // samePath compares paths, but for a slash at the end.
@@ -193,10 +196,9 @@ func (c *Door) Enter(ctx *gin.Context) bool {
 }
 
 func (c *Door) clash(value any) string {
-	if other, ok := value.(interface{ DoorOf() *Door }); ok {
-		other := other.DoorOf()
-		return fmt.Sprintf("the accounts %s and %s are both under the context key %q: give each a Config.ContextKey of its own",
-			other.AppID, c.AppID, c.Key)
+	if _, client := value.(fmt.Formatter); client {
+		return fmt.Sprintf("%v and the account %s are both under the context key %q: give each a Config.ContextKey of its own",
+			value, c.AppID, c.Key)
 	}
 	return fmt.Sprintf("the context key %q of the account %s holds a %T already: choose another Config.ContextKey", c.Key, c.AppID, value)
 }

@@ -29,7 +29,7 @@ func Handler(pkg string, bot *callback.Router) gin.HandlerFunc {
 	return func(ctx *gin.Context) {
 		value, _ := ctx.Get(openedKey{})
 		door, ok := value.(*Door)
-		if !ok {
+		if !ok || door.Package != pkg {
 			panic(pkg + ".Messages: this request brought no message that was verified: register it with POST at Config.CallbackPath, " +
 				"behind r.Use(" + pkg + ".Middleware(cfg)), or behind client.Callback()")
 		}

@@ -13,7 +13,7 @@ const (
 	recallMost = 4096
 
 	// quick is how long the answer with the server's time may have taken to be used again: what
-	// is reckoned from it is late by that much at most.
+	// is reckoned from it is early by that much at most.
 	quick = 200 * time.Millisecond
 )
 

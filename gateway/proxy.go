@@ -46,7 +46,7 @@ const (
 // WeChat: code2Session, 网页授权, clearQuotaByAppSecret, 第三方平台.
 var secretPaths = map[string]bool{
 	"/sns/jscode2session":                      true,
-	"/sns/oauth2/access_token":                 true, // userTokenPath
+	userTokenPath:                              true,
 	"/cgi-bin/clear_quota/v2":                  true,
 	componentPath:                              true,
 	"/cgi-bin/component/api_start_push_ticket": true,

@@ -115,8 +115,18 @@ func (c *certificates) note(got *tls.Certificate, err error) {
 func (c *certificates) fetch(ctx context.Context) {
 	hello := &tls.ClientHelloInfo{ServerName: c.domain}
 	for {
-		if _, err := c.get(hello); err == nil {
+		got := make(chan error, 1) // an order takes up to 5 minutes, and autocert knows no ctx
+		go func() {
+			_, err := c.get(hello)
+			got <- err
+		}()
+		select {
+		case <-ctx.Done():
 			return
+		case err := <-got:
+			if err == nil {
+				return
+			}
 		}
 		c.mu.Lock()
 		wait := c.until.Sub(c.now())

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/gateway"
+	"github.com/zhongkong-go/zhongkong/internal/shape"
 )
 
 // healthTime is how long a gateway on this machine may take to answer.
@@ -89,7 +90,7 @@ func (c *healthcheckCmd) where() (at string, secured bool, err error) {
 		host = "127.0.0.1"
 	case ip.Equal(net.IPv6unspecified):
 		host = "::1"
-	case !foreign && host != "localhost" && (ip == nil || !ip.IsLoopback()):
+	case !foreign && !shape.Loopback(host):
 		return "", false, mistake("%s is not on this machine: ask /healthz there instead", address)
 	}
 	return net.JoinHostPort(host, port), secured, nil

@@ -151,9 +151,7 @@ func (c *serveCmd) checkAddresses(settings *gateway.Settings) error {
 		if err != nil {
 			return mistake("%s is %s: it has to be an address such as %s", l.name, shape.Show(l.address), defaultListen)
 		}
-		ip := net.ParseIP(host)
-		loopback := host == "localhost" || ip != nil && ip.IsLoopback()
-		if !loopback && !settings.TLS.On() && !l.plain {
+		if !shape.Loopback(host) && !settings.TLS.On() && !l.plain {
 			return mistake("%s can be reached from other machines, and keys would travel in the clear: configure tls, or listen at 127.0.0.1, or say --plain-http", l.address)
 		}
 	}

@@ -54,8 +54,14 @@ func (b *Book) Add(ctx context.Context, client Client) (custody.Secret, error) {
 		ends := client.Ends.Format(time.RFC3339)
 		return custody.Secret{}, named.Errorf("gateway", "client %s would end at %s, which is over", client.Name, ends)
 	}
-	if err := b.checkShared(ctx, client, client.Returns); err != nil {
-		return custody.Secret{}, err
+	if len(client.Returns) > 0 {
+		docs, err := b.documents(ctx)
+		if err == nil {
+			err = checkShared(docs, client, client.Returns)
+		}
+		if err != nil {
+			return custody.Secret{}, err
+		}
 	}
 	if err := b.note(ctx, "add client", client.Name, "accounts "+strings.Join(client.Accounts, " ")); err != nil {
 		return custody.Secret{}, err
@@ -76,9 +82,9 @@ func (b *Book) Add(ctx context.Context, client Client) (custody.Secret, error) {
 
 // List returns the clients in the order of their names.
 func (b *Book) List(ctx context.Context) ([]Client, error) {
-	docs, err := b.ledger.Documents(ctx, 0)
+	docs, err := b.documents(ctx)
 	if err != nil {
-		return nil, named.Errorf("gateway", "cannot read the clients: %w", err)
+		return nil, err
 	}
 	clients := []Client{}
 	for _, doc := range docs {
@@ -99,7 +105,7 @@ func (b *Book) List(ctx context.Context) ([]Client, error) {
 // within five seconds. A real token that it was given lives on to its end. It
 // returns ErrNoClient.
 func (b *Book) Revoke(ctx context.Context, name string) error {
-	return b.change(ctx, "revoke client", name, "", func(storedClient) (*storedClient, error) { return nil, nil })
+	return b.change(ctx, "revoke client", name, "", func(storedClient, []store.Document) (*storedClient, error) { return nil, nil })
 }
 
 // MaxGrace is how long a key may work on after it was replaced.
@@ -113,7 +119,7 @@ func (b *Book) Rotate(ctx context.Context, name string, grace time.Duration) (cu
 		return custody.Secret{}, named.Errorf("gateway", "a grace of %s is too long: the old key would work on for more than %s", grace, MaxGrace)
 	}
 	var key custody.Secret
-	err := b.change(ctx, "rotate client", name, "grace "+grace.String(), func(stored storedClient) (*storedClient, error) {
+	err := b.change(ctx, "rotate client", name, "grace "+grace.String(), func(stored storedClient, _ []store.Document) (*storedClient, error) {
 		id, _, err := stored.parse()
 		if err != nil {
 			return nil, err
@@ -144,7 +150,7 @@ func (b *Book) SetSites(ctx context.Context, name string, returns, origins []str
 	if origins != nil {
 		details = append(details, fmt.Sprintf("origins %d", len(origins)))
 	}
-	return b.change(ctx, "set sites of client", name, strings.Join(details, ", "), func(stored storedClient) (*storedClient, error) {
+	return b.change(ctx, "set sites of client", name, strings.Join(details, ", "), func(stored storedClient, docs []store.Document) (*storedClient, error) {
 		added := slices.DeleteFunc(slices.Clone(returns), func(address string) bool { return slices.Contains(stored.Returns, address) })
 		if returns != nil {
 			stored.Returns = returns
@@ -155,27 +161,32 @@ func (b *Book) SetSites(ctx context.Context, name string, returns, origins []str
 		if err := stored.CheckSites(); err != nil {
 			return nil, err
 		}
-		if err := b.checkShared(ctx, stored.Client, added); err != nil {
+		if err := checkShared(docs, stored.Client, added); err != nil {
 			return nil, err
 		}
 		return &stored, nil
 	})
 }
 
+// documents returns those of the ledger.
+func (b *Book) documents(ctx context.Context) ([]store.Document, error) {
+	docs, err := b.ledger.Documents(ctx, 0)
+	if err != nil {
+		return nil, named.Errorf("gateway", "cannot read the clients: %w", err)
+	}
+	return docs, nil
+}
+
 // checkShared returns a [*SharedReturnError] if one of the return addresses that c is to get
 // overlaps with another client's. Two clients that are added at the same moment may pass
 // both; a login that fits both is refused.
-func (b *Book) checkShared(ctx context.Context, c Client, added []string) error {
+func checkShared(docs []store.Document, c Client, added []string) error {
 	if len(added) == 0 {
 		return nil
 	}
 	returns, err := weblogin.ParseReturns(added)
 	if err != nil {
 		return named.Errorf("gateway", "client %s: %w", c.Name, err)
-	}
-	docs, err := b.ledger.Documents(ctx, 0)
-	if err != nil {
-		return named.Errorf("gateway", "cannot read the clients: %w", err)
 	}
 	for _, doc := range docs {
 		if doc.Kind != kindClient || doc.Body == nil || doc.Name == c.Name {
@@ -198,12 +209,12 @@ func (b *Book) checkShared(ctx context.Context, c Client, added []string) error 
 
 // change edits the client of that name; nil removes it. Somebody else's change at
 // the same time is read and edited in its turn.
-func (b *Book) change(ctx context.Context, act, name, detail string, edit func(storedClient) (*storedClient, error)) error {
+func (b *Book) change(ctx context.Context, act, name, detail string, edit func(storedClient, []store.Document) (*storedClient, error)) error {
 	noted := false
 	for {
-		docs, err := b.ledger.Documents(ctx, 0)
+		docs, err := b.documents(ctx)
 		if err != nil {
-			return named.Errorf("gateway", "cannot read the clients: %w", err)
+			return err
 		}
 		i := slices.IndexFunc(docs, func(doc store.Document) bool {
 			return doc.Kind == kindClient && doc.Name == name && doc.Body != nil
@@ -215,7 +226,7 @@ func (b *Book) change(ctx context.Context, act, name, detail string, edit func(s
 		if err != nil && act != "revoke client" {
 			return err
 		}
-		edited, err := edit(stored)
+		edited, err := edit(stored, docs)
 		if err != nil {
 			return err
 		}

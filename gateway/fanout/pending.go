@@ -10,11 +10,14 @@ import (
 )
 
 // Some events want an answer of their own, and WeChat asks for it for hours: a payment
-// wants {"ErrCode":0}. "success" in the place of an answer that is late would be the last
+// wants {"ErrCode":0}. "success" instead of an answer that is late would be the last
 // word. So such an event is answered 503 until the first subscriber has answered it, from
 // the queue if need be, and then with that answer. Which events want one WeChat's pages do
 // not say in one place; those are meant that it repeats for more than 15 s, as far as is
 // known. That it asks again after a 503 is an assumption.
+
+// pending is recorded instead of an answer that is to come. A sealed answer holds a space.
+var pending = []byte("pending")
 
 // errPending is for WeChat to ask again: the push is kept, and its answer is not there yet.
 var errPending = errors.New("its subscriber has not answered yet")
@@ -27,33 +30,10 @@ func insists(m *callback.Message) bool { return m.Repeats() > 15*time.Second }
 func (p *push) pend(owner string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), storeTime/2)
 	defer cancel()
-	mark, err := p.f.seal(sealName("pending", p.rc.appID, p.key), "pending")
-	if err == nil {
-		_, _, err = p.f.store.Finish(ctx, p.key, owner, mark, p.message.Remember())
-	}
-	if err != nil {
+	if _, _, err := p.f.store.Finish(ctx, p.key, owner, pending, p.message.Remember()); err != nil {
 		return fmt.Errorf("that its answer is to come cannot be recorded: %w", err)
 	}
 	return nil
-}
-
-// isPending reports whether a record says that the answer is to come.
-func (f *Fanout) isPending(appID, key string, sealed []byte) bool {
-	if len(sealed) == 0 {
-		return false
-	}
-	mark, err := f.open(sealName("pending", appID, key), sealed)
-	return err == nil && mark == "pending"
-}
-
-// unopened reports whether a record cannot be opened, so that it may say that the answer
-// is to come: "success" would be the last word.
-func (p *push) unopened(sealed []byte) bool {
-	if len(sealed) == 0 {
-		return false
-	}
-	_, err := p.f.open(sealName("answer", p.rc.appID, p.key), sealed)
-	return err != nil
 }
 
 // record keeps what the first subscriber answered to a push that came from the queue.

@@ -3,13 +3,13 @@ package remote
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"reflect"
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/internal/named"
 	"github.com/zhongkong-go/zhongkong/store"
 	"github.com/zhongkong-go/zhongkong/store/internal/columns"
 )
@@ -170,7 +170,7 @@ func (s *Store) change(ctx context.Context, lease custody.Lease, edit edit) erro
 			continue
 		}
 		if err := sleep(ctx, pause+rand.N(pause)); err != nil {
-			return fmt.Errorf("zhongkong: others change the record of %s all the time: %w", name, err)
+			return named.Errorf("zhongkong", "others change the record of %s all the time: %w", name, err)
 		}
 	}
 }
@@ -257,7 +257,7 @@ func (s *Store) readMany(ctx context.Context, names []string) ([]State, error) {
 	var asked time.Time
 	states, err := again(ctx, func() ([]State, error) { asked = time.Now(); return s.engine.Read(ctx, names) })
 	if err == nil && len(states) != len(names) {
-		err = fmt.Errorf("zhongkong: %v answered %d records for %d", s.server, len(states), len(names))
+		err = named.Errorf("zhongkong", "%v answered %d records for %d", s.server, len(states), len(names))
 	}
 	if err != nil {
 		return nil, err

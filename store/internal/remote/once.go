@@ -3,12 +3,12 @@ package remote
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"reflect"
 	"time"
 
+	"github.com/zhongkong-go/zhongkong/internal/named"
 	"github.com/zhongkong-go/zhongkong/store"
 	"github.com/zhongkong-go/zhongkong/store/internal/columns"
 )
@@ -295,7 +295,7 @@ func (s Once) edit(
 			continue
 		}
 		if err := sleep(ctx, pause+rand.N(pause)); err != nil {
-			return fmt.Errorf("zhongkong: others change this message all the time: %w", err)
+			return named.Errorf("zhongkong", "others change this message all the time: %w", err)
 		}
 	}
 }

@@ -23,13 +23,13 @@ package remote
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"os"
 	"sync"
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/internal/named"
 	"github.com/zhongkong-go/zhongkong/store"
 )
 
@@ -235,7 +235,7 @@ func (s *Store) enter() error {
 }
 
 func (s *Store) closedError() error {
-	return fmt.Errorf("zhongkong: the %s store is closed", s.server.Kind)
+	return named.Errorf("zhongkong", "the %s store is closed", s.server.Kind)
 }
 
 // prepared waits until the engine is ready, and starts an attempt to make it so
@@ -311,7 +311,7 @@ func because(err, ended error) error {
 	if ended == nil || errors.Is(err, ended) {
 		return err
 	}
-	return fmt.Errorf("%w: %w", err, ended)
+	return named.Errorf("zhongkong", "%w: %w", named.Plain(err), ended)
 }
 
 // call runs do on the open store. It returns when ctx ends, though a driver may
@@ -374,7 +374,7 @@ func call[T any](ctx context.Context, s *Store, do func(ctx context.Context) (T,
 }
 
 // late is the error while nothing has answered.
-func (s *Store) late() error { return errors.New("zhongkong: no answer yet from " + s.server.String()) }
+func (s *Store) late() error { return named.Errorf("zhongkong", "no answer yet from %v", s.server) }
 
 // ask runs do unless the store is closed.
 func ask[T any](ctx context.Context, s *Store, do func(ctx context.Context) (T, error)) (answer T, err error) {

@@ -22,6 +22,7 @@ import (
 	"github.com/goccy/go-yaml"
 
 	"github.com/zhongkong-go/zhongkong/internal/named"
+	"github.com/zhongkong-go/zhongkong/internal/shape"
 	"github.com/zhongkong-go/zhongkong/platform"
 )
 
@@ -276,8 +277,7 @@ func (x *examination) listenAt(ctx context.Context, address string) Finding {
 		_ = listener.Close()
 		f.Found = text("%s is free: no gateway runs there now", "%s 空闲：目前没有网关在运行", address)
 		host, _, _ := net.SplitHostPort(address)
-		ip := net.ParseIP(host)
-		if loopback := host == "localhost" || ip != nil && ip.IsLoopback(); !loopback && !x.Settings.TLS.On() && !x.Settings.PlainHTTP {
+		if !shape.Loopback(host) && !x.Settings.TLS.On() && !x.Settings.PlainHTTP {
 			f.State, f.Cause = Problem, "plain_http"
 			f.Found = text("%s can be reached from other machines, and keys would travel in the clear: the gateway does not start so", "%s 可被其他机器访问，密钥会明文传输：网关会拒绝启动", address)
 			f.Do = text("Configure tls, or listen at 127.0.0.1, or say plain_http: true where the network is trusted.", "请配置 tls，或改为监听 127.0.0.1；如果网络可信，也可以设置 plain_http: true。")

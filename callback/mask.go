@@ -1,9 +1,6 @@
 package callback
 
-import (
-	"slices"
-	"strings"
-)
+import "strings"
 
 const (
 	sectionBegin = "<![CDATA["
@@ -161,16 +158,12 @@ func (m *masker) sectionEnd(s string) (end int, typed bool) {
 	}
 	tag := m.path[m.depth-1]
 	closing := sectionEnd + "</" + tag + ">"
-	if name := localName(tag); mayBeTyped(name) {
-		parent := ""
-		if m.depth > 1 {
-			parent = localName(m.path[m.depth-2])
-		}
-		if texts := typedTexts(m.kind, parent, m.depth); slices.Contains(texts, name) {
-			if end := typedEnd(s, closing, name, texts); end >= 0 {
-				return end, true
-			}
-		}
+	parent := ""
+	if m.depth > 1 {
+		parent = localName(m.path[m.depth-2])
+	}
+	if end := typedSection(s, closing, element{m.kind, parent, localName(tag), m.depth}); end >= 0 {
+		return end, true
 	}
 	if m.lenient && !strings.HasPrefix(strings.TrimLeft(s[first+len(sectionEnd):], space), closing[len(sectionEnd):]) {
 		if end := strings.Index(s, closing); end >= 0 {

@@ -125,24 +125,36 @@ func (x *flatXML) end(name string) bool {
 // section reads the rest of a CDATA section that is the text of the element name,
 // and stops before the end tag.
 func (x *flatXML) section(name, parent string, depth int) (value string, ok bool) {
-	closing := "]]></" + name + ">"
-	end := -1
-	if mayBeTyped(name) {
-		if texts := typedTexts(x.kind, parent, depth); slices.Contains(texts, name) {
-			end = typedEnd(x.rest, closing, name, texts)
-		}
-	}
+	closing := sectionEnd + "</" + name + ">"
+	end := typedSection(x.rest, closing, element{x.kind, parent, name, depth})
 	if end < 0 {
-		if end = strings.Index(x.rest, "]]>"); end < 0 {
+		if end = strings.Index(x.rest, sectionEnd); end < 0 {
 			return "", false
 		}
-		if after := strings.TrimLeft(x.rest[end+len("]]>"):], space); !strings.HasPrefix(after, closing[len("]]>"):]) {
+		if after := strings.TrimLeft(x.rest[end+len(sectionEnd):], space); !strings.HasPrefix(after, closing[len(sectionEnd):]) {
 			return "", false
 		}
 	}
 	value = x.rest[:end]
-	x.rest = strings.TrimLeft(x.rest[end+len("]]>"):], space)
+	x.rest = strings.TrimLeft(x.rest[end+len(sectionEnd):], space)
 	return value, true
+}
+
+// element is where a section is: in which kind of message, below which element, and how deep.
+type element struct {
+	kind, parent, name string
+	depth              int
+}
+
+// typedSection returns where the text of a section ends that a follower types, -1 for any
+// other one.
+func typedSection(s, closing string, e element) int {
+	if mayBeTyped(e.name) {
+		if texts := typedTexts(e.kind, e.parent, e.depth); slices.Contains(texts, e.name) {
+			return typedEnd(s, closing, e.name, texts)
+		}
+	}
+	return -1
 }
 
 // mayBeTyped is quick: most elements are not.

@@ -113,7 +113,7 @@ func TestReleaseWorkflow(t *testing.T) {
 	if build := w.Jobs["build"]; build.Permissions != nil || build.Needs != "" {
 		t.Errorf("the job that builds may do %v", build.Permissions)
 	}
-	w.inOrder(t, "build", ".ci/run", `make release VERSION="$VERSION"`, "govulncheck", "goreleaser release --clean --skip=publish", "sha256sum -c SHA256SUMS", ".ci/provenance")
+	w.inOrder(t, "build", ".ci/run", "CHANGELOG.md", "govulncheck", "goreleaser release --clean --skip=publish", "sha256sum -c SHA256SUMS", ".ci/provenance")
 	publish := w.Jobs["publish"]
 	if publish.Needs != "build" || len(publish.Permissions) != 3 {
 		t.Errorf("the job that uploads comes after %q and may do %v", publish.Needs, publish.Permissions)

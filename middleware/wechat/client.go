@@ -96,7 +96,7 @@ func New(cfg Config) (*Client, error) {
 	if c.logins, err = newLogins(cfg, store); err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
-	c.door.Messages.Config, c.door.Messages.Forgets = cfg.endpointConfig(c, store), forgets
+	c.door.Messages.Config, c.door.Messages.Forgets = c.door.Endpoint(cfg.Endpoint, store, c, cfg.SealKeys), forgets
 	cfg.warn()
 	if cfg.Messages != nil {
 		if _, err := c.door.Messages.Begin(cfg.Messages); err != nil {
@@ -231,10 +231,7 @@ func (c *Client) Format(f fmt.State, _ rune) { _, _ = fmt.Fprintf(f, "wechat.Cli
 // message, whatever the ContextKey. It panics when there is none, as c.MustGet
 // does.
 func From(ctx context.Context) *Client {
-	client, ok := ctx.Value(clientKey{}).(*Client)
-	if !ok {
-		client, ok = ctx.Value(Key).(*Client)
-	}
+	client, ok := door.Owner[*Client](ctx, Key)
 	if !ok {
 		panic("wechat: this request has no client: call r.Use(wechat.Middleware(cfg)) before the route is registered")
 	}

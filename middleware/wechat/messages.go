@@ -38,37 +38,6 @@ func Messages(bot *callback.Router) gin.HandlerFunc {
 	return door.Handler("wechat", bot)
 }
 
-// endpointConfig fills in what Config.Endpoint leaves to the client.
-func (c Config) endpointConfig(client *Client, store any) callback.EndpointConfig {
-	e := c.Endpoint
-	e.Verifier = client.door.Verifier
-	if e.Once == nil {
-		e.Once, _ = store.(callback.Once)
-	}
-	if e.Account == "" {
-		e.Account = c.AppID
-	}
-	if e.Sender == nil {
-		e.Sender = client
-	}
-	if e.SealKeys == nil {
-		for _, key := range c.SealKeys {
-			e.SealKeys = append(e.SealKeys, key)
-		}
-	}
-	if e.Logger == nil {
-		e.Logger = c.Logger.With("appid", c.AppID)
-	}
-	if e.Context == nil {
-		e.Context = context.Background()
-	}
-	e.Context = context.WithValue(e.Context, clientKey{}, client)
-	return e
-}
-
-// clientKey is where a message's Context has the client.
-type clientKey struct{}
-
 // Send sends a message of the customer service to a follower, who has to have
 // written within the last 48 hours: POST /cgi-bin/message/custom/send. It
 // implements [callback.Sender], for replies that come too late. A

@@ -74,7 +74,7 @@ func New(cfg Config) (*Client, error) {
 	if c.logins, err = newLogins(cfg, c.id, pooled.Store); err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
-	c.door.Messages.Config = cfg.endpointConfig(c, pooled.Store)
+	c.door.Messages.Config = c.door.Endpoint(cfg.Endpoint, pooled.Store, c, cfg.SealKeys)
 	if cfg.Token.IsZero() {
 		cfg.Logger.Warn("no Token and AESKey are configured: every callback is refused; set them to those of the app's 接收消息 in the console",
 			"log_code", "wecom_no_token", "appid", c.id)
@@ -283,10 +283,7 @@ func (c *Client) sign(ctx context.Context, kind wecom.TicketType, pageURL string
 // default ContextKey, or of the *callback.Context of a message, whatever the ContextKey. It
 // panics when there is none, as c.MustGet does.
 func From(ctx context.Context) *Client {
-	client, ok := ctx.Value(clientKey{}).(*Client)
-	if !ok {
-		client, ok = ctx.Value(Key).(*Client)
-	}
+	client, ok := door.Owner[*Client](ctx, Key)
 	if !ok {
 		panic("wecom: this request has no client: call r.Use(wecom.Middleware(cfg)) before the route is registered")
 	}

@@ -44,37 +44,6 @@ func Messages(bot *callback.Router) gin.HandlerFunc {
 	return door.Handler("wecom", bot)
 }
 
-// clientKey is where a message's Context has the client.
-type clientKey struct{}
-
-// endpointConfig fills in what Config.Endpoint leaves to the client.
-func (c Config) endpointConfig(client *Client, store any) callback.EndpointConfig {
-	e := c.Endpoint
-	e.Verifier = client.door.Verifier
-	if e.Once == nil {
-		e.Once, _ = store.(callback.Once)
-	}
-	if e.Account == "" {
-		e.Account = client.id
-	}
-	if e.Sender == nil {
-		e.Sender = client
-	}
-	if e.SealKeys == nil {
-		for _, key := range c.SealKeys {
-			e.SealKeys = append(e.SealKeys, key)
-		}
-	}
-	if e.Logger == nil {
-		e.Logger = c.Logger.With("appid", client.id)
-	}
-	if e.Context == nil {
-		e.Context = context.Background()
-	}
-	e.Context = context.WithValue(e.Context, clientKey{}, client)
-	return e
-}
-
 // Send sends a message of the app to a member: POST /cgi-bin/message/send. It implements
 // [callback.Sender], for replies that come too late. Errors are those of [Client.Post].
 func (c *Client) Send(ctx context.Context, userID string, reply *callback.Reply) error {

@@ -40,7 +40,9 @@ type report struct {
 	measurements int               // tests of speed that passed
 	leftOut      map[string]int    // reasons, and how many tests each
 	second       []string          // what the tests said of second attempts
-	failed       []string
+	failed       []test            // of this stage
+	grave        bool              // no busy machine did it: a data race, a panic, a build
+	lost         []test            // what failed in the stages before
 }
 
 func newReport(out, log io.Writer) *report {
@@ -54,6 +56,7 @@ func (r *report) begin(s stage) {
 
 func (r *report) end(s stage, took time.Duration) {
 	clear(r.kept)
+	r.lost, r.failed, r.grave = append(r.lost, r.failed...), nil, false
 	r.say(fmt.Sprintf("== %s: %d s\n", s.name, int(took.Seconds())))
 }
 
@@ -89,6 +92,7 @@ func (r *report) line(line []byte) {
 		r.kept[t] = append(r.kept[t], e.Output)
 		r.notice(e.Output)
 	case "build-output":
+		r.grave = true
 		r.say(e.Output)
 	case "pass", "skip", "fail":
 		r.finish(t, e.Action)
@@ -104,6 +108,7 @@ var (
 
 // notice collects what a line of output says for the summary.
 func (r *report) notice(output string) {
+	r.grave = r.grave || strings.HasPrefix(output, "panic: ") || strings.HasPrefix(output, "fatal error: ") || strings.Contains(output, "DATA RACE")
 	line := strings.TrimRight(place.ReplaceAllString(output, ""), "\n")
 	if found := secondTry.FindStringSubmatch(line); found != nil {
 		r.second = append(r.second, found[1])
@@ -123,7 +128,7 @@ func (r *report) finish(t test, action string) {
 	lines := r.kept[t]
 	delete(r.kept, t)
 	if action == "fail" {
-		r.failed = append(r.failed, t.String())
+		r.failed = append(r.failed, t)
 		if t.Test == "" {
 			for _, other := range slices.SortedFunc(maps.Keys(r.kept), func(a, b test) int { return strings.Compare(a.Test, b.Test) }) {
 				if other.Package == t.Package {
@@ -155,6 +160,30 @@ func (r *report) print(lines []string) {
 	}
 }
 
+// mostBusy is how many tests may fail because the machine was busy: more have another cause.
+const mostBusy = 3
+
+// busy returns the tests that failed, if a busy machine may be the cause of all of them.
+func (r *report) busy() []test {
+	var tests []test
+	packages := map[string]bool{} // with a test that failed
+	for _, t := range r.failed {
+		if t.Test != "" && !strings.Contains(t.Test, "/") {
+			tests = append(tests, t)
+			packages[t.Package] = true
+		}
+	}
+	for _, t := range r.failed {
+		if !packages[t.Package] { // it ended before its tests, or its binary did not build
+			return nil
+		}
+	}
+	if r.grave || len(tests) > mostBusy {
+		return nil
+	}
+	return tests
+}
+
 func (r *report) summary(passed bool) {
 	r.say("== summary\n")
 	r.say("left to other targets: chaos (make chaos), foreign SDKs (make interop), fuzzing (make fuzz)\n")
@@ -166,8 +195,8 @@ func (r *report) summary(passed bool) {
 	for _, what := range r.second {
 		r.say("second attempt: " + what + "\n")
 	}
-	for _, what := range r.failed {
-		r.say("FAILED: " + what + "\n")
+	for _, what := range r.lost {
+		r.say("FAILED: " + what.String() + "\n")
 	}
 	if passed {
 		r.say("All tests passed. All output: " + logFile + "\n")

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -25,7 +26,8 @@ const pages = "test/pages"
 type stage struct {
 	name     string
 	dir      string
-	args     []string // of go test
+	flags    []string // of go test
+	packages []string
 	env      []string
 	measures bool // its lines with a × are measurements
 }
@@ -35,11 +37,11 @@ type stage struct {
 // in the other stages and run in the last ones, one package after the other. So do tests
 // named …Unraced, which compute for so long that the race detector is too slow for them.
 func stages() ([]stage, error) {
-	all := []stage{{name: "tests, under the race detector", dir: ".", args: []string{"-race", "-timeout", "20m", "./..."}}}
+	all := []stage{{name: "tests, under the race detector", dir: ".", flags: []string{"-race", "-timeout", "20m"}, packages: []string{"./..."}}}
 	modules := []string{"."}
 	if _, err := os.Stat(filepath.Join(pages, "go.mod")); err == nil {
 		modules = append(modules, pages)
-		all = append(all, stage{name: "pages, in a browser", dir: pages, args: []string{"-race", "-timeout", "20m", "./..."}})
+		all = append(all, stage{name: "pages, in a browser", dir: pages, flags: []string{"-race", "-timeout", "20m"}, packages: []string{"./..."}})
 	}
 	for _, module := range modules {
 		packages, err := measuring(module)
@@ -51,7 +53,7 @@ func stages() ([]stage, error) {
 		}
 		all = append(all, stage{
 			name: "speed, without it, in " + module, dir: module, env: []string{tier.SpeedVariable + "=1"}, measures: true,
-			args: append([]string{"-count", "1", "-p", "1", "-timeout", "15m", "-run", "^TestSpeed|Unraced$"}, packages...),
+			flags: []string{"-count", "1", "-p", "1", "-timeout", "15m", "-run", "^TestSpeed|Unraced$"}, packages: packages,
 		})
 	}
 	return all, nil
@@ -110,7 +112,11 @@ func runStages(environment []string) int {
 	for _, s := range all {
 		r.begin(s)
 		began := time.Now()
-		stageCode := s.run(environment, r, io.MultiWriter(os.Stderr, log))
+		stderr := io.MultiWriter(os.Stderr, log)
+		stageCode := s.run(environment, r, stderr)
+		if stageCode != 0 && stageCode != interrupted {
+			stageCode = s.again(environment, r, stderr, stageCode)
+		}
 		r.end(s, time.Since(began))
 		code = max(code, stageCode)
 		if stageCode == interrupted {
@@ -122,9 +128,41 @@ func runStages(environment []string) int {
 }
 
 func (s stage) run(environment []string, r *report, stderr io.Writer) int {
-	cmd := exec.Command("go", append([]string{"test", "-json"}, s.args...)...)
+	args := slices.Concat([]string{"test", "-json"}, s.flags, s.packages)
+	cmd := exec.Command("go", args...)
 	cmd.Dir = s.dir
 	cmd.Env = append(append(slices.Clone(environment), "CGO_ENABLED=1"), s.env...)
 	cmd.Stdout, cmd.Stderr = r, stderr
 	return wait(cmd)
+}
+
+// again runs a few tests that failed once more, with the machine for themselves. Those that
+// pass then are second attempts in the summary, and their first output is in the log. It
+// returns the exit code of the stage.
+func (s stage) again(environment []string, r *report, stderr io.Writer, code int) int {
+	tests := r.busy()
+	if len(tests) == 0 {
+		return code
+	}
+	alone := map[string][]string{} // tests of a package
+	for _, t := range tests {
+		alone[t.Package] = append(alone[t.Package], t.Test)
+	}
+	first := r.failed
+	r.failed = nil
+	code = 0
+	for _, name := range slices.Sorted(maps.Keys(alone)) {
+		r.say(fmt.Sprintf("== once more: %s of %s\n", strings.Join(alone[name], ", "), name))
+		one := s
+		one.flags = append(slices.Clone(s.flags), "-count", "1", "-run", "^("+strings.Join(alone[name], "|")+")$")
+		one.packages = []string{name}
+		if code = one.run(environment, r, stderr); code != 0 {
+			r.failed = append(first, r.failed...)
+			return code
+		}
+	}
+	for _, t := range tests {
+		r.second = append(r.second, t.String()+": it failed while other tests ran")
+	}
+	return 0
 }

@@ -117,29 +117,56 @@ func TestStages(t *testing.T) {
 	}
 	var got []string
 	for _, s := range all {
-		got = append(got, s.dir+": "+s.args[len(s.args)-1])
+		got = append(got, s.dir+": "+s.packages[len(s.packages)-1])
 	}
 	want := []string{".: ./...", "test/pages: ./...", ".: ./b", "test/pages: ./chat"}
-	if !slices.Equal(got, want) || !slices.Contains(all[2].args, "./a") || slices.Contains(all[2].args, "./c") {
+	if !slices.Equal(got, want) || !slices.Contains(all[2].packages, "./a") || slices.Contains(all[2].packages, "./c") {
 		t.Errorf("stages %q, want %q", got, want)
 	}
 }
 
-// TestRunStages: the stages run go test, and one failure is the exit code.
+// TestRunStages: the stages run go test, and one failure is the exit code. A test that passes
+// when it is alone is a second attempt; a panic has none.
 func TestRunStages(t *testing.T) {
 	tier.Full(t)
-	for _, row := range []struct{ body, file string }{
-		{`t.Log("a word")`, "a word"},
-		{`t.Error("a bad word")`, "a bad word"},
+	const first = `if _, err := os.Stat("been"); err != nil { os.WriteFile("been", nil, 0o600); `
+	for _, row := range []struct {
+		body, logged string
+		code         int
+	}{
+		{`t.Log("a word")`, "a word", 0},
+		{`t.Error("a bad word")`, "once more: TestOne of made.up/module", 1},
+		{first + `t.Error("a bad word") }`, "second attempt: made.up/module TestOne: it failed while other tests ran", 0},
+		{first + `panic("a bad word") }`, "FAILED: made.up/module", 1},
 	} {
-		module(t, map[string]string{"a_test.go": "package a\n\nimport \"testing\"\n\nfunc TestOne(t *testing.T) { " + row.body + " }\n"})
+		module(t, map[string]string{"a_test.go": "package a\n\nimport (\"os\"; \"testing\")\n\nvar _ = os.Stat\n\nfunc TestOne(t *testing.T) { " + row.body + " }\n"})
 		code := runStages(os.Environ())
-		if (code == 0) != (row.file == "a word") {
-			t.Errorf("%s: exit code %d", row.body, code)
-		}
 		text, err := os.ReadFile(logFile)
-		if err != nil || !bytes.Contains(text, []byte(row.file)) {
-			t.Errorf("%s: %v; the log:\n%s", row.body, err, text)
+		if err != nil || code != row.code || !bytes.Contains(text, []byte(row.logged)) {
+			t.Errorf("%s: exit code %d, want %d, %v; the log:\n%s", row.body, code, row.code, err, text)
+		}
+	}
+}
+
+// TestBusy: which failures a busy machine may have caused.
+func TestBusy(t *testing.T) {
+	a, b := test{"a", "TestA"}, test{"b", "TestB"}
+	for _, row := range []struct {
+		name   string
+		failed []test
+		grave  bool
+		want   []test
+	}{
+		{"a test, its part and its package", []test{{"a", "TestA/part"}, a, {"a", ""}}, false, []test{a}},
+		{"two", []test{a, {"a", ""}, b, {"b", ""}}, false, []test{a, b}},
+		{"a package without a test", []test{a, {"a", ""}, {"b", ""}}, false, nil},
+		{"a data race", []test{a, {"a", ""}}, true, nil},
+		{"many", []test{a, b, {"c", "TestC"}, {"d", "TestD"}}, false, nil},
+	} {
+		r := newReport(&bytes.Buffer{}, &bytes.Buffer{})
+		r.failed, r.grave = row.failed, row.grave
+		if got := r.busy(); !slices.Equal(got, row.want) {
+			t.Errorf("%s: %v, want %v", row.name, got, row.want)
 		}
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"github.com/zhongkong-go/zhongkong/callback"
+	"github.com/zhongkong-go/zhongkong/custody"
 )
 
 // closeTime is what End gives to the handlers of messages.
@@ -98,6 +99,45 @@ func (c *Door) reveal(ctx *gin.Context) {
 		ctx.Set(pushKey{c}, push)
 	}
 	ctx.Set(handledKey{c}, true)
+}
+
+// Endpoint fills in what a Config.Endpoint leaves to the client.
+func (c *Door) Endpoint(e callback.EndpointConfig, store any, sender callback.Sender, keys []custody.Secret) callback.EndpointConfig {
+	e.Verifier = c.Verifier
+	if e.Once == nil {
+		e.Once, _ = store.(callback.Once)
+	}
+	if e.Account == "" {
+		e.Account = c.AppID
+	}
+	if e.Sender == nil {
+		e.Sender = sender
+	}
+	if e.SealKeys == nil {
+		for _, key := range keys {
+			e.SealKeys = append(e.SealKeys, key)
+		}
+	}
+	if e.Logger == nil {
+		e.Logger = c.Log.With("appid", c.AppID)
+	}
+	if e.Context == nil {
+		e.Context = context.Background()
+	}
+	e.Context = context.WithValue(e.Context, ownerKey{}, c.Owner)
+	return e
+}
+
+// ownerKey is where a message's Context has the client.
+type ownerKey struct{}
+
+// Owner returns the client of a message's Context, or of a *gin.Context under key. A message
+// may belong to another product's client.
+func Owner[T any](ctx context.Context, key any) (owner T, ok bool) {
+	if owner, ok = ctx.Value(ownerKey{}).(T); !ok {
+		owner, ok = ctx.Value(key).(T)
+	}
+	return owner, ok
 }
 
 // openedKey is where a request keeps the client that opened its message.

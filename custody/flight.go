@@ -172,7 +172,7 @@ func (f *flight) giveUp(a action) (bool, error) {
 
 // look asks the store for the record; see calls.load.
 func (f *flight) look(patient bool) {
-	f.k.state.heed() // what it tells of, the answer to this call has
+	f.k.state.heed() // the answer to this call has what it announces
 	before := f.rec
 	rec, sent, err := f.k.calls.load(f.ctx, patient)
 	if errors.Is(err, ErrNotFound) {

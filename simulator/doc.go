@@ -76,7 +76,7 @@
 // and tokens issued.
 //
 // A caller's token that Supersede has just superseded still lives for the overlap:
-// it is dead at once with a negative Options.Overlap, after Clock.Advance by the
+// it is invalid at once with a negative Options.Overlap, after Clock.Advance by the
 // overlap, or when Supersede is called twice.
 //
 // # Assumptions

@@ -118,7 +118,7 @@ func (v values) typed(a simulator.Account, serves bool) error {
 	return nil
 }
 
-// account makes the account that the variables tell of. Who serves the API needs
+// account makes the account that the variables describe. Who serves the API needs
 // the AppSecret, who pushes the Token.
 func (v values) account(serves, pushes bool) (simulator.Account, error) {
 	a := simulator.Account{

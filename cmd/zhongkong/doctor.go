@@ -31,7 +31,7 @@ type doctorAllCmd struct {
 	JSON        bool          `name:"json" help:"Print one JSON object, for programs."`
 }
 
-// Help is what stands below the flags' list.
+// Help is what is below the flags' list.
 func (*doctorAllCmd) Help() string {
 	return `It harms nothing. No token of /cgi-bin/token is fetched, which would end the one in use; the AppSecret is tried at stable_token in
 normal mode, whose tokens live apart, and the token in the store by a call that changes nothing. A store is not made, migrated or

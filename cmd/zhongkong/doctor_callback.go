@@ -20,7 +20,7 @@ type doctorCallbackCmd struct {
 	Wait    time.Duration `help:"How long to wait for an answer; WeChat waits 5s, three times." default:"5s"`
 }
 
-// Help is what stands below the flags' list.
+// Help is what is below the flags' list.
 func (*doctorCallbackCmd) Help() string {
 	return `Examples:
   zhongkong doctor callback --url http://127.0.0.1:3100/

@@ -17,7 +17,7 @@
 // the token rules of package simulator, which know at each moment what WeChat would
 // accept. One world in sixteen is restless: its goroutines yield at random around each
 // call, so that what happens in one moment happens in many orders. After the last step
-// every world is left in peace for more than two and a half hours.
+// every world is left undisturbed for more than two and a half hours.
 //
 // # What is checked
 //

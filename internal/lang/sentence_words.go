@@ -305,7 +305,7 @@ var Sentences = Words{
 	"The gateway has no token for this account: WeChat refuses the gateway's own credentials, not this program's.":                    "网关没有该账号的 token：微信拒绝的是网关的凭证，不是本程序的。",
 	"See the gateway's log: correct the AppSecret there.":                                                                             "请查看网关日志，在网关上改正 AppSecret。",
 	"the answer to %s for %s cannot be used: %s (HTTP %d, %s, %d bytes)":                                                              "账号 %[2]s 调用 %[1]s 的应答无法使用：%[3]s（HTTP %[4]d，%[5]s，%[6]d 字节）",
-	"If it goes on, see whether a proxy or a firewall answers in WeChat's place":                                                      "如果一直如此，请检查是否有代理或防火墙替微信应答",
+	"If it persists, see whether a proxy or a firewall answers in WeChat's place":                                                     "如果一直如此，请检查是否有代理或防火墙替微信应答",
 	"no answer to %s for %s: %v. WeChat may have got the request":                                                                     "账号 %[2]s 调用 %[1]s 没有应答：%[3]v。微信可能已收到请求",
 	"no answer to %s for %s: %v. WeChat cannot have got the request. %s":                                                              "账号 %[2]s 调用 %[1]s 没有应答：%[3]v。微信没有收到请求。%[4]s",
 	"no answer to %s for %s: %v. WeChat cannot have got the request; see network, DNS, proxy and clock":                               "账号 %[2]s 调用 %[1]s 没有应答：%[3]v。微信没有收到请求；请检查网络、DNS、代理和时钟",

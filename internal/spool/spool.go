@@ -26,7 +26,7 @@ type Room interface {
 }
 
 // errAgain ends the reader of an attempt that was given up.
-var errAgain = errors.New("the body is being sent again, or its call is over")
+var errAgain = errors.New("the body is being sent again, or its call has ended")
 
 // errOnce ends an attempt to send a body again that could not be kept.
 var errOnce = errors.New("the body could not be kept to be sent again")
@@ -47,7 +47,7 @@ func (e *FileError) Unwrap() error { return e.Err }
 type Body struct {
 	most   int64
 	room   Room   // nil: there is enough; of what it took
-	memory []byte // the whole body, in place of what follows
+	memory []byte // the whole body, instead of what follows
 
 	mu     sync.Mutex // guards what follows; held while the source is read
 	source io.Reader

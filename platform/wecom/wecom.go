@@ -11,8 +11,8 @@
 //
 // Each secret of a corp has a token of its own: one for each app, and one for each of the
 // secrets that belong to no app, such as that of the contacts (通讯录同步). What gettoken
-// answers while a token lives is that token, so programs that fetch on their own do not end
-// one another's.
+// answers while a token lives is that token, so programs that fetch on their own do not
+// invalidate one another's.
 //
 // Errors are those of package platform, with WeCom's own meaning of each errcode. Two of
 // them refuse a token, 40014 and 42001. That a call's address is not trusted (60020), or
@@ -165,7 +165,7 @@ func (a *API) AccessToken(app App) custody.Kind {
 			return nil
 		},
 		Fetch: func(ctx context.Context, _ custody.Mode) (custody.Grant, error) {
-			if !paced.Swap(false) { // it is the second one of a flight, or the store is away
+			if !paced.Swap(false) { // it is the second one of a flight, or the store is unavailable
 				if err := a.pace.wait(ctx); err != nil {
 					return custody.Grant{}, err
 				}

@@ -18,7 +18,7 @@ import (
 )
 
 // acts are what the page's forms do, by the last part of their address. Each
-// returns where to go on, "" for where one is.
+// returns where to continue, "" for where one is.
 var acts = map[string]func(p *Page, v *view, r *http.Request) (next string, err error){
 	"say":       (*Page).doSay,
 	"menu":      (*Page).doMenu,
@@ -244,7 +244,7 @@ func (p *Page) push(v *view, m simulator.Message) error {
 	if _, err := p.Simulator.NewRequest(p.ctx, push); err != nil { // says what is missing
 		return err
 	}
-	// The bubble is there before the first delivery is over.
+	// The bubble is there before the first delivery has ended.
 	plain, err := p.Simulator.NewRequest(p.ctx, simulator.Push{AppID: v.AppID, Message: m, Mode: simulator.Plain})
 	if err != nil {
 		return err

@@ -35,7 +35,7 @@ var chinese = lang.Words{ //nolint:gosec // words about secrets, and none among 
 	"Write as this follower": "以该粉丝的身份说点什么",
 	"Only what went wrong":   "只看出错的",
 	"No request yet.":        "还没有请求。",
-	"Give your program this address in place of https://api.weixin.qq.com, and whatever it calls stands here.": "把程序里的 https://api.weixin.qq.com 换成本地址，它的每次调用都会出现在这里。",
+	"Give your program this address instead of https://api.weixin.qq.com, and whatever it calls stands here.": "把程序里的 https://api.weixin.qq.com 换成本地址，它的每次调用都会出现在这里。",
 
 	"API base":                    "接口地址",
 	"Kind":                        "类型",
@@ -161,7 +161,7 @@ var chinese = lang.Words{ //nolint:gosec // words about secrets, and none among 
 	"Answered with success, but not simulated: only the token was checked.": "返回了成功，但模拟器没有模拟这个接口，只检查了 token。",
 	"There is nothing at this path.":                                        "没有这个路径。",
 	"The body came without Content-Length, which WeChat refuses.":           "请求体没有 Content-Length，微信会拒绝。",
-	"The caller got HTTP %d in place of an answer.":                         "调用方得到的是 HTTP %d。",
+	"The caller got HTTP %d instead of an answer.":                          "调用方得到的是 HTTP %d。",
 	"The caller has the token.":                                             "调用方已得到 token。",
 	"The follower has the message.":                                         "粉丝已收到消息。",
 	"The menu is below the chat.":                                           "菜单已显示在聊天下方。",

@@ -220,7 +220,7 @@ func (x *examination) token(ctx context.Context, a Account, current *custody.Gra
 	if current != nil && a.TokenAPI == platform.Stable && !current.Value.Equal(value) && left > 5*time.Minute {
 		f.State, f.Cause = Warning, "superseded"
 		f.Found = text("WeChat takes it, but has issued another since: this one ends within 5 minutes", "微信还认可，但之后又签发了新的 token：这一个 5 分钟内就会失效")
-		f.Do = text("Find who forced a refresh of %s outside of this store. Programs here go on with the new one by themselves.",
+		f.Do = text("Find who forced a refresh of %s outside of this store. Programs here continue with the new one automatically.",
 			"请找出谁在这个存储之外强制刷新了 %s 的 token。这里的程序会自动换用新的。", a.AppID)
 	}
 	found := []Finding{f}
@@ -253,7 +253,7 @@ func (x *examination) refusedToken(a Account, err error, value custody.Secret, c
 	switch {
 	case f.Errcode == 42001:
 		f.Cause = "token_expired"
-		f.Found = text("WeChat says that it is over (errcode 42001) although the store says that it lives for %s more", "微信说它已过期（errcode 42001），而存储认为它还有 %s 有效", short(left))
+		f.Found = text("WeChat says that it has expired (errcode 42001) although the store says that it lives for %s more", "微信说它已过期（errcode 42001），而存储认为它还有 %s 有效", short(left))
 		f.Do = text("Look whether the clock of the store's machine was set back, or an old copy of the store was put in place. Programs renew by themselves at the next refused call.",
 			"请检查存储所在机器的时钟是否被调慢过，或存储是否被恢复成了旧的备份。程序在下次被拒绝时会自动刷新。")
 	case a.TokenAPI != platform.Stable:

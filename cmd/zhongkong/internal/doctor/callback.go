@@ -222,7 +222,7 @@ func (t trouble) remedy(cause string) Text {
 		return text("Give the address a certificate that everybody trusts, with its intermediate ones, for this very name: WeChat refuses others.",
 			"请为该域名配置受信任的证书（包含中间证书）：微信不接受其他证书。")
 	case "callback_cut":
-		return text("Look at the app's log and at what stands in front of it: the connection ended before the answer did.", "请查看程序日志以及前面的代理：连接在应答完成之前就断了。")
+		return text("Look at the app's log and at what is in front of it: the connection ended before the answer did.", "请查看程序日志以及前面的代理：连接在应答完成之前就断了。")
 	case "callback_accepts_forgeries":
 		return text("Let the app check the signature before anything else: anybody can send it messages now. The middleware does.", "请让程序先校验签名：现在任何人都能伪造消息。使用中间件即可自动校验。")
 	case "callback_redirect":

@@ -149,7 +149,7 @@ var secretNames = map[string]bool{
 }
 
 // secretFiles are the configuration's files with secrets in them: itself when one
-// stands in it, and those that it names.
+// is in it, and those that it names.
 func (x *examination) secretFiles() []string {
 	if x.File == "" {
 		return nil
@@ -296,7 +296,7 @@ func (x *examination) listenAt(ctx context.Context, address string) Finding {
 	return f
 }
 
-// gatewayRuns asks for a gateway's health, whoever signed its certificate.
+// gatewayRuns asks for a gateway's health, whatever authority signed its certificate.
 func (x *examination) gatewayRuns(ctx context.Context, address string) bool {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
@@ -311,7 +311,7 @@ func (x *examination) gatewayRuns(ctx context.Context, address string) bool {
 		}
 		transport := &http.Transport{
 			DisableKeepAlives: true,
-			TLSClientConfig:   &tls.Config{InsecureSkipVerify: true}, //nolint:gosec // nothing is told to whoever answers
+			TLSClientConfig:   &tls.Config{InsecureSkipVerify: true}, //nolint:gosec // nothing is disclosed to the server that answers
 		}
 		resp, err := transport.RoundTrip(req)
 		var wants *tls.CertificateVerificationError

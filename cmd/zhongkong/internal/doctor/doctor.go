@@ -52,7 +52,7 @@ type Options struct {
 	File     string // where Settings were read; "" for the environment
 	Absent   []Absent
 
-	// Gateway is where the token is taken from in place of WeChat and a store.
+	// Gateway is where the token is taken from instead of WeChat and a store.
 	Gateway    string
 	Key        custody.Secret // for Gateway
 	GatewayTLS *tls.Config    // with the authority of ZHONGKONG_GATEWAY_CA; nil without one
@@ -163,7 +163,7 @@ func (r Report) ToDo() []Finding {
 }
 
 // Run looks at everything and tells each of every finding when it is made; a nil
-// each is told nothing.
+// each receives nothing.
 func Run(ctx context.Context, o Options, each func(Finding)) Report {
 	if o.Wait == 0 {
 		o.Wait = DefaultWait

@@ -23,7 +23,7 @@ import (
 )
 
 // reachPath is an API that changes nothing. It is called without a token, which
-// WeChat answers with 41001: whoever says so is WeChat.
+// WeChat answers with 41001: a server that says so is WeChat.
 const reachPath = "/cgi-bin/get_api_domain_ip"
 
 const (

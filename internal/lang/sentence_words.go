@@ -53,6 +53,7 @@ var Sentences = Words{
 	"ZHONGKONG_LOG_LEVEL is %s: it must be debug, info, warn or error":                                                 "ZHONGKONG_LOG_LEVEL 的值是 %s：只能是 debug、info、warn 或 error",
 
 	// package gateway: apps of WeCom.
+	"Config.APIBase (WECOM_API_BASE) %s":                               "Config.APIBase（WECOM_API_BASE）%s",
 	"an app of WeCom has no token_api and no signing":                  "企业微信应用没有 token_api 和 signing",
 	"mode is %s: leave it out, since WeCom encrypts all that it sends": "mode 为 %s：请去掉，企业微信的推送全部加密",
 	"%s is empty: WeCom encrypts all that it sends":                    "没有 %s：企业微信的推送全部加密",
@@ -428,6 +429,7 @@ var Sentences = Words{
 	"the app replied with image":                                                    "应用以图片回复",
 	"the message goes to the customer service":                                      "消息转给了客服",
 	"the follower has left, so that no reply reaches him: answer success":           "粉丝已取消关注，收不到回复：请回复 success",
+	"answer what the echostr of the query holds, decrypted, as text/plain":          "请以 text/plain 返回查询参数中 echostr 解密后的明文",
 	"answer the echostr of the query as it is, as text/plain":                       "请以 text/plain 原样返回查询参数中的 echostr",
 	"%s: the Token differs from the app's, or the app does not answer GET":          "%s：Token 与应用不一致，或应用没有处理 GET 请求",
 	"the answer is empty: %s":                                                       "应答为空：%s",

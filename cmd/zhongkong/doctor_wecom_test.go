@@ -192,3 +192,30 @@ func TestDoctorWeComCallback(t *testing.T) {
 		t.Errorf("without a Token: %d, %s%s", code, out, errs)
 	}
 }
+
+// TestServeChecksWeComCallback: serve --check takes an app's callback, and says what is missing.
+func TestServeChecksWeComCallback(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "gateway.yaml")
+	own := "      aes_key: " + corpKey + "\n"
+	lines := "store: 'memory:'\nwecom_base: https://wecom.example\naccounts:\n  - corpid: " + corpID + "\n    agentid: 1000002\n    secret: made-up\n    callback:\n" +
+		"      token: " + corpToken + "\n" + own + "      subscribers:\n        - {name: crm, url: 'https://crm.example/x', token: tokenOfTheCRM, aes_key: " + strings.Repeat("b", 43) + "}\n"
+	for _, row := range []struct {
+		text, says string
+		code       int
+	}{
+		{lines, "", exitOK},
+		{strings.Replace(lines, own, "", 1), "callback：没有 aes_key：企业微信的推送全部加密", exitMistake},
+		{strings.Replace(lines, own, own+"      mode: plain\n", 1), "企业微信的推送全部加密", exitMistake},
+		{strings.Replace(lines, "https://wecom.example", "wecom.example", 1), "wecom_base", exitMistake},
+		{strings.Replace(lines, "1000002\n", "1000002\n    token_api: stable\n", 1), "企业微信应用没有 token_api 和 signing", exitMistake},
+	} {
+		if err := os.WriteFile(file, []byte(row.text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		code, out, errs := started(t.Context(), map[string]string{"ZHONGKONG_SEAL_KEY": sealKey, "LANG": "zh_CN.UTF-8"}, "serve", "--check", "--config", file)
+		if code != row.code || !strings.Contains(errs, row.says) || strings.Contains(out+errs, corpToken) || strings.Contains(out+errs, corpKey) {
+			t.Errorf("%d, want %d %s\n%s%s\n%s", code, row.code, row.says, out, errs, row.text)
+		}
+	}
+}

@@ -58,6 +58,8 @@ type roster struct {
 
 	now atomic.Pointer[accounts]
 
+	officials, apps atomic.Bool // there are accounts of these sorts
+
 	replacing     sync.Mutex // guards what follows, and lets one change happen at a time
 	file          []Account  // of Config.Accounts and Replace
 	admin         []Account  // of the admin API, as the store has them
@@ -185,6 +187,7 @@ func (r *roster) apply(list []Account) error {
 		made = append(made, a)
 	}
 	r.now.Store(&next)
+	r.sort()
 	setCallbacks()
 	r.meter.keep(next.has)
 	r.changed() // who subscribes to one that is gone
@@ -200,6 +203,17 @@ func (r *roster) apply(list []Account) error {
 		r.cfg.Logger.Info("the accounts were changed", "accounts", len(next), "new_or_changed", len(made))
 	}
 	return nil
+}
+
+// sort notes which sorts of accounts there are.
+func (r *roster) sort() {
+	officials, apps := false, false
+	for _, a := range *r.now.Load() {
+		_, isApp := a.weCom()
+		officials, apps = officials || !isApp, apps || isApp
+	}
+	r.officials.Store(officials)
+	r.apps.Store(apps)
 }
 
 // callbacksOf are the accounts that take pushes.

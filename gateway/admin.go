@@ -236,8 +236,8 @@ func (a admin) revoke(r *http.Request, actor string, _ []byte) (any, error) {
 // accountView is an account as admins see it.
 type accountView struct {
 	AppID    string            `json:"appid"`
-	TokenAPI platform.TokenAPI `json:"token_api"`
-	Admin    bool              `json:"admin"` // it came by the admin API
+	TokenAPI platform.TokenAPI `json:"token_api,omitempty"` // "" of an app of WeCom
+	Admin    bool              `json:"admin"`               // it came by the admin API
 	Live     bool              `json:"live"`
 	Left     string            `json:"left,omitempty"`
 	Failure  string            `json:"failure,omitempty"`

@@ -292,8 +292,8 @@ func (s *service) run(ctx context.Context, t *terminal, started func(base string
 		return usageError{err}
 	}
 	g, err := gateway.New(ctx, gateway.Config{
-		Journal: sinks, Accounts: s.settings.Accounts, Store: store, SealKeys: s.keys, APIBase: s.settings.APIBase, Timing: s.settings.Timing,
-		Login: s.settings.Login, Logger: s.log, Access: s.log,
+		Journal: sinks, Accounts: s.settings.Accounts, Store: store, SealKeys: s.keys,
+		APIBase: s.settings.APIBase, WeComBase: s.settings.WeComBase, Timing: s.settings.Timing, Login: s.settings.Login, Logger: s.log, Access: s.log,
 	})
 	if err != nil {
 		return usageError{err}
@@ -429,6 +429,7 @@ func (s *service) reload(g *gateway.Gateway) error {
 		{"trusted_proxies", !slices.Equal(before.TrustedProxies, after.TrustedProxies)},
 		{"store", before.Store != after.Store},
 		{"api_base", before.APIBase != after.APIBase},
+		{"wecom_base", before.WeComBase != after.WeComBase},
 		{"login", before.Login != after.Login},
 		{"log", before.Log != after.Log},
 		{"timing", before.Timing != after.Timing},

@@ -64,16 +64,20 @@ func (r row) Live() bool                          { return r.state.Live }
 func (r row) Admin() bool                         { return r.state.Admin }
 func (r row) Fence() int64                        { return r.state.Fence }
 func (r row) T(text string, args ...any) string   { return r.v.T(text, args...) }
-func (r row) API() string                         { return apiName(r.state.Key.API) }
+func (r row) API() string                         { return apiName(r.state.Key) }
 func accountPath(appID string) string             { return Path + "accounts/" + appID }
 func (v *view) span(d time.Duration) string       { return chinese.Span(v.Lang, d) }
 func (v *view) T(text string, args ...any) string { return chinese.Say(v.Lang, text, args...) }
 
-func apiName(api string) string {
-	if platform.TokenAPI(api) == platform.Classic {
+func apiName(key custody.Key) string {
+	switch {
+	case gateway.ErrcodeHost(key.AppID) == errcode.WeCom:
+		return "gettoken"
+	case platform.TokenAPI(key.API) == platform.Classic:
 		return "token"
+	default:
+		return "stable_token"
 	}
-	return "stable_token"
 }
 
 // Life is what the bar is of, in seconds; Left is how far it goes, in steps: it need
@@ -215,7 +219,7 @@ func (v *view) explain(f *custody.Error) (cause, remedy string) {
 		} else if found := addressed.FindStringSubmatch(f.Text); found != nil {
 			ip = found[1]
 		}
-		return v.meaning(f.Code, ip)
+		return v.meaning(f.Key.AppID, f.Code, ip)
 	case errors.Is(f, custody.ErrDailyLimit):
 		return v.T("Today's fetches are used up."), v.T("Find out who fetches so often, or raise daily_fetches. The day ends at midnight, UTC+8.")
 	case errors.Is(f, custody.ErrRateLimit):
@@ -234,9 +238,12 @@ func (v *view) explain(f *custody.Error) (cause, remedy string) {
 	}
 }
 
-// meaning is an errcode's cause and remedy.
-func (v *view) meaning(code int, ip string) (cause, remedy string) {
+// meaning is the cause and remedy of an errcode that an account got.
+func (v *view) meaning(appID string, code int, ip string) (cause, remedy string) {
 	info := errcode.AtTokenEndpoint(code)
+	if host := gateway.ErrcodeHost(appID); host != errcode.API {
+		info, _ = errcode.LookupOn(host, code)
+	}
 	cause, remedy = info.Cause, info.Remedy
 	if v.Lang == lang.Chinese {
 		cause, remedy = info.CauseZH, info.RemedyZH

@@ -130,7 +130,7 @@ func (v *view) fetched(appID string, entries []custody.Entry) []line {
 		case e.Event == custody.EventSave:
 			l.What, l.Level, l.Detail = v.T("Token renewed"), "ok", v.reason(e.Detail)
 		case e.Event == custody.EventRelease && e.Detail != "":
-			l.What, l.Level, l.Detail = v.T("No new token"), "bad", v.failed(e.Detail)
+			l.What, l.Level, l.Detail = v.T("No new token"), "bad", v.failed(appID, e.Detail)
 		case e.Event == custody.EventRelease:
 			ended[e.Attempt] = true
 			continue // the lease was not needed
@@ -171,9 +171,9 @@ func (v *view) reason(detail string) string {
 // maxDetail is how much of a failure's own words a line shows among others, in bytes.
 const maxDetail = 160
 
-// failed says what went wrong, in the view's language if it is WeChat's. What to do
+// failed says what went wrong with an account, in the view's language if it is WeChat's. What to do
 // stands in the account's row, and on its own page.
-func (v *view) failed(detail string) string {
+func (v *view) failed(appID, detail string) string {
 	found := refusedCode.FindStringSubmatch(detail)
 	if found == nil {
 		if v.AppID == "" && len(detail) > maxDetail {
@@ -189,7 +189,7 @@ func (v *view) failed(detail string) string {
 	if address := addressed.FindStringSubmatch(detail); address != nil {
 		ip = address[1]
 	}
-	cause, remedy := v.meaning(code, ip)
+	cause, remedy := v.meaning(appID, code, ip)
 	if v.AppID != "" {
 		cause += v.space() + remedy
 	}

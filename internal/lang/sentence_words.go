@@ -52,6 +52,12 @@ var Sentences = Words{
 	"Config.GatewayCA (ZHONGKONG_GATEWAY_CA) is set without Config.Gateway (ZHONGKONG_GATEWAY), the gateway's address": "设置了 Config.GatewayCA（ZHONGKONG_GATEWAY_CA），却没有设置网关地址 Config.Gateway（ZHONGKONG_GATEWAY）",
 	"ZHONGKONG_LOG_LEVEL is %s: it must be debug, info, warn or error":                                                 "ZHONGKONG_LOG_LEVEL 的值是 %s：只能是 debug、info、warn 或 error",
 
+	// package gateway: apps of WeCom.
+	"Config.APIBase (WECOM_API_BASE) %s":                               "Config.APIBase（WECOM_API_BASE）%s",
+	"an app of WeCom has no token_api and no signing":                  "企业微信应用没有 token_api 和 signing",
+	"mode is %s: leave it out, since WeCom encrypts all that it sends": "mode 为 %s：请去掉，企业微信的推送全部加密",
+	"%s is empty: WeCom encrypts all that it sends":                    "没有 %s：企业微信的推送全部加密",
+
 	// package gateway: its configuration and its clients.
 	"line %d: %s": "第 %d 行：%s",
 
@@ -97,12 +103,10 @@ var Sentences = Words{
 	"the accounts are in the store, which does not answer now: each gateway takes them when it does":                                              "账号已写入存储，但存储目前没有响应：恢复后各网关会自动采用",
 	"Config.Limits.Spool is %d, of which one client has a quarter: that must not be less than BodyOnDisk, %d, or the longest bodies have no room": "Config.Limits.Spool 为 %d，单个客户端可用其四分之一，不得小于 BodyOnDisk（%d），否则最长的请求体放不下",
 	"Config.WeComBase %s": "Config.WeComBase %s",
-	"%s is an app of WeCom, which has no token_api and no signing, and whose callbacks the gateway does not take yet": "%s 是企业微信应用：没有 token_api 和 signing，网关暂不接收它的回调",
 	"journal.file: %s":    "journal.file：%s",
 	"journal.syslog: %s":  "journal.syslog：%s",
 	"journal.webhook: %s": "journal.webhook：%s",
 	"the account has an appid and a corpid: an app of WeCom has corpid and agentid, and no appid":             "该账号同时有 appid 和 corpid：企业微信应用只需 corpid 和 agentid，不需要 appid",
-	"an app of WeCom has no token_api and no signing, and the gateway does not take its callbacks yet":        "企业微信应用没有 token_api 和 signing，网关暂不接收它的回调",
 	"an app of WeCom has a corpid and an agentid, which is a number: see 企业微信管理后台 → 我的企业, and 应用管理 → the app": "企业微信应用需要 corpid 和数字 agentid：见企业微信管理后台 → 我的企业，以及应用管理 → 该应用",
 	"the app %s has no secret: it is in 企业微信管理后台 → 应用管理 → the app":                                            "应用 %s 没有 secret：见企业微信管理后台 → 应用管理 → 该应用",
 	"its subscriber has not answered yet":               "订阅方尚未回复",
@@ -425,6 +429,7 @@ var Sentences = Words{
 	"the app replied with image":                                                    "应用以图片回复",
 	"the message goes to the customer service":                                      "消息转给了客服",
 	"the follower has left, so that no reply reaches him: answer success":           "粉丝已取消关注，收不到回复：请回复 success",
+	"answer what the echostr of the query holds, decrypted, as text/plain":          "请以 text/plain 返回查询参数中 echostr 解密后的明文",
 	"answer the echostr of the query as it is, as text/plain":                       "请以 text/plain 原样返回查询参数中的 echostr",
 	"%s: the Token differs from the app's, or the app does not answer GET":          "%s：Token 与应用不一致，或应用没有处理 GET 请求",
 	"the answer is empty: %s":                                                       "应答为空：%s",

@@ -210,12 +210,16 @@ func IsID(text string) bool {
 // IsAccount reports whether text may name an account of a gateway: an appid, or a WeCom app as
 // corpid:agentid.
 func IsAccount(text string) bool {
-	corp, agent, isApp := strings.Cut(text, ":")
+	corp, agent, isApp := App(text)
 	if !isApp {
 		return IsID(text)
 	}
 	return IsID(corp) && agent != "" && strings.Trim(agent, "0123456789") == "" && len(text) <= MaxID
 }
+
+// App splits the name of an account that is an app of WeCom, corpid:agentid. For any other
+// account isApp is false, and corp is the whole name.
+func App(account string) (corp, agent string, isApp bool) { return strings.Cut(account, ":") }
 
 // Loopback reports whether a host is this machine.
 func Loopback(host string) bool {

@@ -53,10 +53,24 @@ func (x *examination) configuration(context.Context) []Finding {
 		x.api, _ = x.newAPI(platform.DefaultBase)
 		return one(f)
 	}
+	if x.corp, err = x.newCorp(x.WeComBase); err != nil {
+		what := err.Error()
+		if wrong, ok := errors.AsType[*platform.BaseError](err); ok {
+			what = wrong.Err.Error()
+		}
+		f.State, f.Cause = Problem, "wrong_base"
+		f.Found = text("the address of WeCom's API %[1]s", "企业微信的 API 地址有误：%[1]s", what)
+		f.Do = text("Correct WECOM_API_BASE (or wecom_base): the address of WeCom's API %[1]s.", "请修正 WECOM_API_BASE（或 wecom_base）：%[1]s。", what)
+		x.corp, _ = x.newCorp("")
+		return one(f)
+	}
 	if len(x.Accounts) == 1 {
 		way := map[platform.TokenAPI]string{platform.Stable: "stable_token", platform.Classic: "/cgi-bin/token"}[x.Accounts[0].TokenAPI]
-		if x.Gateway != "" {
+		switch {
+		case x.Gateway != "":
 			way = x.api.Base()
+		case x.Accounts[0].isApp():
+			way = "gettoken"
 		}
 		f.Found = Text{
 			EN: fmt.Sprintf("%s: account %s, token from %s", source.EN, x.Accounts[0].AppID, way),

@@ -53,11 +53,11 @@ const (
 const faultyPause = time.Hour + time.Minute
 
 // Of the 400 tickets that WeCom gives a corp in an hour, and the 100 that it gives an app, the
-// corp's own ticket may take 50, and an app's 50; the apps' together 350. Whether WeCom counts
-// the two sorts together is not documented: it may.
+// corp's own ticket may take 100, and an app's 100; the apps' together 300. Failed fetches
+// count: with fewer, an outage of WeCom's would use them up, and last longer for that.
 const (
-	hourlyTickets = 25 // in a window, of which two may lie within an hour
-	agentTickets  = 350
+	hourlyTickets = 50 // in a window, of which two may lie within an hour
+	agentTickets  = 300
 )
 
 // faulty are the errcodes of faulty calls of gettoken.
@@ -228,9 +228,9 @@ func (a *API) TicketKey(app App, t TicketType) custody.Key {
 // api.TicketKey names it. tokens, the Keeper of the app's access_token, gives what it is
 // fetched with.
 //
-// WeCom allows 400 fetches an hour for a corp and 100 for an app. HourlyFetches is 25, so
-// that no hour of WeCom's sees more than 50 of each ticket, and the agent tickets of a corp
-// are counted together: 350 an hour, over all its apps and all processes. Whether a fetch
+// WeCom allows 400 fetches an hour for a corp and 100 for an app. HourlyFetches is 50, so
+// that no hour of WeCom's sees more than 100 of each ticket, and the agent tickets of a corp
+// are counted together: 300 an hour, over all its apps and all processes. Whether a fetch
 // supersedes the ticket before is not documented, so the kind is not Idempotent, and nothing
 // is fetched while the store, where all this is counted, is away.
 func (a *API) Ticket(tokens platform.Tokens, app App, t TicketType) custody.Kind {

@@ -89,7 +89,7 @@ func (f *flight) view() view {
 		timing: k.cfg.Timing, idempotent: k.cfg.Kind.Idempotent, forceable: k.cfg.Kind.Forceable,
 		probes: k.cfg.Kind.Probe != nil, prepares: k.cfg.Kind.Prepare != nil,
 		alone: k.cfg.FetchWithoutStore, limit: k.cfg.Kind.DailyFetches,
-		hourly: k.cfg.Kind.HourlyFetches, minutely: k.cfg.Kind.MinuteFetches,
+		hourly: k.cfg.Kind.HourlyFetches, minutely: k.cfg.Kind.MinuteFetches, shared: k.cfg.Kind.Shared.HourlyFetches > 0,
 
 		closing: f.ctx.Err() != nil, guess: f.guess, rejected: f.rejected, verdict: f.noVerdict,
 		began: f.began, looked: f.looked, asked: f.asked, tries: f.tries, polls: f.polls, storeErr: f.failed,

@@ -215,7 +215,7 @@ func (c *simulateCmd) greet(t *terminal, wx *simulator.Simulator, at net.Addr, n
 // variables are those of the program; an account of its own it has already.
 func variables(a simulator.Account, base string, madeUp bool) []page.Variable {
 	if !madeUp {
-		a = simulator.Account{}
+		a = simulator.Account{Kind: a.Kind}
 	}
 	return page.Variables(a, base)
 }

@@ -69,7 +69,7 @@ func actor() string {
 
 type clientAddCmd struct {
 	Name    string    `arg:"" help:"Letters, digits, '-', '_' and '.'."`
-	Title   string    `help:"What people read, such as 结算系统; at most 64 characters." placeholder:"TEXT"`
+	Title   string    `help:"What people read, such as Billing; at most 64 characters." placeholder:"TEXT"`
 	Account []string  `help:"An appid that it may use; * is all. May be repeated." required:"" placeholder:"APPID"`
 	Path    []string  `help:"A path that it may call, such as /cgi-bin/menu/get or /cgi-bin/message/*. May be repeated; without it, all." placeholder:"PATH"`
 	Rate    float64   `help:"How many calls per second it may make at each gateway; without it, any number." placeholder:"NUMBER"`
@@ -139,7 +139,7 @@ func (c *clientRevokeCmd) Run(ctx context.Context, t *terminal) error {
 
 type clientTitleCmd struct {
 	Name  string `arg:""`
-	Title string `arg:"" help:"What people read, such as 结算系统; an empty one takes it away."`
+	Title string `arg:"" help:"What people read, such as Billing; an empty one takes it away."`
 
 	storeFlags `embed:""`
 }

@@ -120,10 +120,12 @@ var helpWords = lang.Words{ //nolint:gosec // words about secrets, and none amon
 	"The gateway's configuration, which says where it listens.":                                             "网关的配置文件，从中得知监听地址。",
 	"Ask whether every account has a token (/readyz) instead of whether the process serves (/healthz).":     "检查是否每个账号都有 token（/readyz），而不只是进程是否在服务（/healthz）。",
 
+	"An app of WeCom is made up too: choose it on the page, which has its variables.": "还虚构了一个企业微信应用：在页面上选择它，即可看到它的环境变量。",
+
 	// client.
 	"Change what people read of a program. Its key and everything else stay.":                                     "修改程序的显示名称，不影响密钥和其他设置。",
-	"What people read, such as 结算系统; at most 64 characters.":                                                      "显示名称，便于辨认，例如“结算系统”；最多 64 个字符。",
-	"What people read, such as 结算系统; an empty one takes it away.":                                                 "显示名称，便于辨认，例如“结算系统”；留空表示去掉。",
+	"What people read, such as Billing; at most 64 characters.":                                                   "显示名称，便于辨认，例如“结算系统”；最多 64 个字符。",
+	"What people read, such as Billing; an empty one takes it away.":                                              "显示名称，便于辨认，例如“结算系统”；留空表示去掉。",
 	"The gateway's configuration, which names the store.":                                                         "网关的配置文件，从中得知存储。",
 	"The store, in place of the configuration's and of ZHONGKONG_STORE; sqlite:zhongkong.db unless told.":         "存储，优先于配置文件和 ZHONGKONG_STORE；默认 sqlite:zhongkong.db。",
 	"Letters, digits, '-', '_' and '.'.":                                                                          "名称：字母、数字、-、_ 和 .。",

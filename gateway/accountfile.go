@@ -13,6 +13,7 @@ import (
 )
 
 type accountFile struct {
+	Name         string        `yaml:"name"`
 	AppID        string        `yaml:"appid"`
 	CorpID       string        `yaml:"corpid"`
 	AgentID      string        `yaml:"agentid"`
@@ -27,6 +28,11 @@ type accountFile struct {
 
 // Account is a WeChat account of the gateway, or an app of WeCom (企业微信).
 type Account struct {
+	// Name is for people, such as 主店公众号: at most 64 characters, in pages, logs and metrics.
+	// It identifies nothing: two accounts may have the same, and a change of it changes
+	// nothing else. Empty means that the AppID is enough.
+	Name string
+
 	AppID  string         // of an app of WeCom, corpid:agentid
 	Secret custody.Secret // the AppSecret, or the app's Secret
 
@@ -53,6 +59,9 @@ var accountFields = []string{"appid", "secret", "callback.token", "callback.aes_
 // typed finds values that are in each other's place, with an error that is a
 // [*shape.Error] over accountFields, or what corpFault finds.
 func (a Account) typed() error {
+	if err := shape.Name("Name", a.Name); err != nil {
+		return err
+	}
 	if _, isApp := a.weCom(); isApp {
 		if fault := a.corpFault(); fault != nil {
 			return fault
@@ -113,7 +122,7 @@ func (a Account) weCom() (app wecom.App, isApp bool) {
 	return wecom.App{CorpID: corp, AgentID: agent, Secret: a.Secret}, isApp && shape.IsAccount(a.AppID)
 }
 
-// equal leaves Callback out: its change touches no token.
+// equal leaves Name and Callback out: their change touches no token.
 func (a Account) equal(b Account) bool {
 	return a.AppID == b.AppID && a.TokenAPI == b.TokenAPI && a.DailyFetches == b.DailyFetches && a.Secret.Equal(b.Secret) &&
 		sameSigning(a.Signing, b.Signing)
@@ -140,7 +149,10 @@ func readAccounts(files []accountFile, folder string, env func(string) (string, 
 // read returns the account of a file, checked. Until its values are known to be in their
 // places, no error shows one.
 func (f accountFile) read(folder string, env func(string) (string, bool), at func(field string, err error) error) (Account, error) {
-	a := Account{AppID: f.name(), DailyFetches: f.DailyFetches}
+	if err := shape.Name("name", f.Name); err != nil {
+		return Account{}, at(".name", err)
+	}
+	a := Account{Name: f.Name, AppID: f.id(), DailyFetches: f.DailyFetches}
 	var secretErr, callbackErr error
 	if !f.Secret.isZero() {
 		a.Secret, secretErr = f.Secret.read(folder, env)
@@ -224,8 +236,8 @@ func (f accountFile) checkApp(a Account) (field string, err error) {
 // isApp reports whether the account is an app of WeCom.
 func (f *accountFile) isApp() bool { return f.CorpID != "" || f.AgentID != "" }
 
-// name is what the account is called: its appid, or corpid:agentid.
-func (f *accountFile) name() string {
+// id is what identifies the account: its appid, or corpid:agentid.
+func (f *accountFile) id() string {
 	if f.isApp() {
 		return f.CorpID + ":" + f.AgentID
 	}

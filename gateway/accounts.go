@@ -38,9 +38,13 @@ type pushes interface {
 type AccountState struct {
 	custody.Status // of its token; Key.API is the token API
 
-	Admin        bool // it came by the admin API, not by the configuration file
-	DailyFetches int  // the limit of a Beijing day over all gateways; 0 means that there is none
+	Name         string // for people; "" when it has none
+	Admin        bool   // it came by the admin API, not by the configuration file
+	DailyFetches int    // the limit of a Beijing day over all gateways; 0 means that there is none
 }
+
+// WeCom reports whether the account is an app of WeCom.
+func (s AccountState) WeCom() bool { return strings.Contains(s.Key.AppID, ":") }
 
 // roster has the accounts at work, and makes them of those of the configuration file
 // and of the admin API.
@@ -55,6 +59,7 @@ type roster struct {
 	proxy     func(spec Account, signer *platform.Signer) http.Handler // carries an account's calls
 	changed   func()
 	aside     func(func()) // does something in the background
+	names     *names       // of the accounts
 
 	now atomic.Pointer[accounts]
 
@@ -159,7 +164,7 @@ func (r *roster) apply(list []Account) error {
 	if err != nil {
 		return err
 	}
-	before, next := *r.now.Load(), make(accounts, len(list))
+	before, next, called := *r.now.Load(), make(accounts, len(list)), make(map[string]string, len(list))
 	var made []*account
 	giveUp := func(err error) error {
 		r.meter.keep(before.has)
@@ -175,6 +180,7 @@ func (r *roster) apply(list []Account) error {
 		if _, twice := next[spec.AppID]; twice {
 			return giveUp(named.Errorf("gateway", "the account %s appears twice", spec.AppID))
 		}
+		called[spec.AppID], spec.Name = spec.Name, "" // which may change while the account stays
 		if old := before[spec.AppID]; old != nil && old.equal(spec) {
 			next[spec.AppID] = old
 			continue
@@ -186,6 +192,7 @@ func (r *roster) apply(list []Account) error {
 		next[spec.AppID] = a
 		made = append(made, a)
 	}
+	r.names.now.Store(&called)
 	r.now.Store(&next)
 	r.sort()
 	setCallbacks()
@@ -446,7 +453,9 @@ func (r *roster) states() []AccountState {
 	r.replacing.Unlock()
 	all := make([]AccountState, 0, len(*r.now.Load()))
 	for _, a := range *r.now.Load() {
-		all = append(all, AccountState{Status: a.keeper.Status(), Admin: admin[a.AppID], DailyFetches: a.kind.DailyFetches})
+		all = append(all, AccountState{
+			Status: a.keeper.Status(), Name: r.names.of(a.AppID), Admin: admin[a.AppID], DailyFetches: a.kind.DailyFetches,
+		})
 	}
 	slices.SortFunc(all, func(a, b AccountState) int { return strings.Compare(a.Key.AppID, b.Key.AppID) })
 	return all

@@ -19,7 +19,6 @@ import (
 	"github.com/zhongkong-go/zhongkong/gateway/clients"
 	"github.com/zhongkong-go/zhongkong/internal/gate"
 	"github.com/zhongkong-go/zhongkong/internal/named"
-	"github.com/zhongkong-go/zhongkong/platform"
 	"github.com/zhongkong-go/zhongkong/store"
 )
 
@@ -33,6 +32,7 @@ const maxAdminBody = store.MaxDocumentBytes / 2 // sealed and in base64, it fits
 //	POST   /clients                        {"name":"shop","accounts":["wx…"]}: adds one; the answer has its key, this once
 //	POST   /clients/{name}/rotate?grace=1h another key; the old one works for the grace
 //	PUT    /clients/{name}/sites           {"returns":["https://shop.example/*"],"origins":["https://shop.example"]}: where it logs users in
+//	PUT    /clients/{name}/title           {"title":"结算系统"}: what people read
 //	DELETE /clients/{name}                 revokes one
 //	GET    /accounts                       the accounts and how their tokens are
 //	PUT    /accounts                       {"accounts":[{"appid":"wx…","secret":"…"}]}: the accounts beside the file's, all of them or none
@@ -100,6 +100,7 @@ func (a admin) routes() map[string]adminHandler {
 		"POST /clients":               a.add,
 		"POST /clients/{name}/rotate": a.rotate,
 		"PUT /clients/{name}/sites":   a.sites,
+		"PUT /clients/{name}/title":   a.title,
 		"DELETE /clients/{name}":      a.revoke,
 		"GET /accounts":               a.accounts,
 		"PUT /accounts":               a.replace,
@@ -224,6 +225,25 @@ func (a admin) sites(r *http.Request, actor string, body []byte) (any, error) {
 	return map[string]string{"changed": name}, nil
 }
 
+// title changes a client's title. An empty one takes it away.
+func (a admin) title(r *http.Request, actor string, body []byte) (any, error) {
+	var q struct {
+		Title *string `json:"title"`
+	}
+	if err := readJSON(body, &q); err != nil || q.Title == nil {
+		return nil, badRequest(`the body has to be {"title":"结算系统"}, with "" to take the title away`)
+	}
+	name := r.PathValue("name")
+	if err := (Client{Title: *q.Title}).CheckTitle(); err != nil {
+		return nil, badRequest("%s", named.Plain(err).Error())
+	}
+	if err := a.Clients(actor).SetTitle(r.Context(), name, *q.Title); err != nil {
+		return nil, err
+	}
+	a.Look(r.Context())
+	return map[string]string{"changed": name}, nil
+}
+
 func (a admin) revoke(r *http.Request, actor string, _ []byte) (any, error) {
 	name := r.PathValue("name")
 	if err := a.Clients(actor).Revoke(r.Context(), name); err != nil {
@@ -235,18 +255,22 @@ func (a admin) revoke(r *http.Request, actor string, _ []byte) (any, error) {
 
 // accountView is an account as admins see it.
 type accountView struct {
-	AppID    string            `json:"appid"`
-	TokenAPI platform.TokenAPI `json:"token_api,omitempty"` // "" of an app of WeCom
-	Admin    bool              `json:"admin"`               // it came by the admin API
-	Live     bool              `json:"live"`
-	Left     string            `json:"left,omitempty"`
-	Failure  string            `json:"failure,omitempty"`
+	Name     string `json:"name,omitempty"` // for people
+	AppID    string `json:"appid"`
+	TokenAPI string `json:"token_api"` // stable, classic, or gettoken of WeCom
+	Admin    bool   `json:"admin"`     // it came by the admin API
+	Live     bool   `json:"live"`
+	Left     string `json:"left,omitempty"`
+	Failure  string `json:"failure,omitempty"`
 }
 
 func (a admin) accounts(*http.Request, string, []byte) (any, error) {
 	views := []accountView{}
 	for _, s := range a.Accounts() {
-		v := accountView{AppID: s.Key.AppID, TokenAPI: platform.TokenAPI(s.Key.API), Admin: s.Admin, Live: s.Live}
+		v := accountView{Name: s.Name, AppID: s.Key.AppID, TokenAPI: s.Key.API, Admin: s.Admin, Live: s.Live}
+		if s.WeCom() {
+			v.TokenAPI = "gettoken"
+		}
 		if s.Live {
 			v.Left = s.Left.Round(time.Second).String()
 		}

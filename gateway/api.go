@@ -123,21 +123,22 @@ func (p *programs) apiDescription(w *observed, _ *http.Request, _ caller) *refus
 
 // accountState is an account as programs see it.
 type accountState struct {
+	Name      string `json:"name,omitempty"` // for people
 	AppID     string `json:"appid"`
 	Live      bool   `json:"live"`
 	ExpiresIn int64  `json:"expires_in"`
 	Fence     int64  `json:"fence"`
 }
 
-func stateOf(s custody.Status) accountState {
-	return accountState{AppID: s.Key.AppID, Live: s.Live, ExpiresIn: int64(s.Left / time.Second), Fence: s.Fence}
+func stateOf(s custody.Status, name string) accountState {
+	return accountState{Name: name, AppID: s.Key.AppID, Live: s.Live, ExpiresIn: int64(s.Left / time.Second), Fence: s.Fence}
 }
 
 func (p *programs) apiAccounts(w *observed, _ *http.Request, c caller) *refusal {
 	states := []accountState{}
 	for _, s := range p.accounts.status() {
 		if c.Uses(s.Key.AppID) {
-			states = append(states, stateOf(s))
+			states = append(states, stateOf(s, p.accounts.names.of(s.Key.AppID)))
 		}
 	}
 	writeJSONLine(w, map[string]any{"accounts": states})

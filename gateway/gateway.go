@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -52,6 +53,8 @@ func New(ctx context.Context, cfg Config) (made *Gateway, err error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
+	called := new(names)
+	cfg.Logger = slog.New(namingLog{cfg.Logger.Handler(), called})
 	upstream, idle := cfg.Transport, func() {}
 	if upstream == nil {
 		upstream = newTransport()
@@ -73,6 +76,7 @@ func New(ctx context.Context, cfg Config) (made *Gateway, err error) {
 	}
 	warnOfClearText(cfg)
 	d := newDesk(cfg, api, corp)
+	d.accounts.names = called
 	undo = append(undo, d.close)
 	g := &Gateway{cfg: cfg, api: api, ledger: cfg.Store, desk: d, topics: new(topics), idle: idle}
 	registry, err := clients.New(clients.Config{

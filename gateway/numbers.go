@@ -28,6 +28,7 @@ type Numbers struct {
 // AccountNumbers are those of an account, for as long as the gateway has it.
 type AccountNumbers struct {
 	AppID  string
+	Name   string // for people; "" when it has none
 	Status custody.Status
 	Calls  []CallCount
 	Kinds  []KindNumbers // in the order of the kinds; those of which anything happened
@@ -74,6 +75,7 @@ type FailureCount struct {
 // ClientNumbers are those of a client, for as long as this gateway knows it.
 type ClientNumbers struct {
 	Name  string
+	Title string    // for people; "" when it has none
 	Calls uint64    // refused ones included
 	Last  time.Time // the end of the last one; zero when there was none
 }
@@ -106,7 +108,7 @@ func (g *Gateway) Numbers() Numbers {
 		if t := c.of(s.Key.AppID); t != nil {
 			a = t.numbers()
 		}
-		a.AppID, a.Status = s.Key.AppID, s
+		a.AppID, a.Name, a.Status = s.Key.AppID, g.desk.accounts.names.of(s.Key.AppID), s
 		n.Accounts = append(n.Accounts, a)
 	}
 	for i, call := range storeCalls {
@@ -125,7 +127,7 @@ func (g *Gateway) ClientNumbers() []ClientNumbers {
 	all := g.desk.clients.All()
 	list := make([]ClientNumbers, len(all))
 	for i, c := range all {
-		list[i].Name = c.Name
+		list[i].Name, list[i].Title = c.Name, c.Title
 		list[i].Calls, list[i].Last = c.Counted()
 	}
 	slices.SortFunc(list, func(a, b ClientNumbers) int { return cmp.Compare(a.Name, b.Name) })

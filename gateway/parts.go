@@ -47,7 +47,7 @@ func (p *Parts) leave(file *settingsFile) {
 	}
 	for i := range file.Accounts {
 		a := &file.Accounts[i]
-		needed := p.Secret != nil && p.Secret(a.name())
+		needed := p.Secret != nil && p.Secret(a.id())
 		if !needed || p.Absent == nil {
 			a.Callback, a.Signing = nil, nil
 		}
@@ -81,13 +81,13 @@ func (p *Parts) leaveAbsent(file *settingsFile, folder string, env func(string) 
 		at := func(field string, err error) error { return at(fmt.Sprintf("$.accounts[%d]%s", i, field), err) }
 		f := &file.Accounts[i]
 		if !f.Secret.isZero() {
-			if _, err := f.Secret.read(folder, env); err != nil && absent(f.name(), at(".secret", secretError(f.name(), err))) {
+			if _, err := f.Secret.read(folder, env); err != nil && absent(f.id(), at(".secret", secretError(f.id(), err))) {
 				f.Secret, f.without = secretSource{}, true
 			}
 		}
 		if f.Callback != nil {
 			_, err := f.Callback.read(folder, env)
-			if field, ok := errors.AsType[*fanout.FieldError](err); ok && absent("", at(".callback"+field.Field, callbackError(f.name(), field))) {
+			if field, ok := errors.AsType[*fanout.FieldError](err); ok && absent("", at(".callback"+field.Field, callbackError(f.id(), field))) {
 				f.Callback = nil
 			}
 		}

@@ -71,6 +71,7 @@ var schemaFields = map[string]rule{
 	"accounts[]": {"required": []string{"secret"}, "anyOf": []map[string]any{
 		{"required": []string{"appid"}}, {"required": []string{"corpid", "agentid"}},
 	}},
+	"accounts[].name":                     {"description": "For people, such as 主店公众号: shown first on pages, in commands and metrics; it identifies nothing", "maxLength": 64},
 	"accounts[].appid":                    {"description": "The AppID", "pattern": "^[0-9A-Za-z_-]+$"},
 	"accounts[].corpid":                   {"description": "Of an app of WeCom (企业微信): the corp's id"},
 	"accounts[].agentid":                  {"description": "Of an app of WeCom: its number"},
@@ -98,6 +99,7 @@ var schemaFields = map[string]rule{
 	"accounts[].callback.subscribers[].name": {
 		"description": "What waits for a system waits under this name: keep it", "pattern": "^[0-9A-Za-z_-]+$",
 	},
+	"accounts[].callback.subscribers[].title":           {"description": "For people, such as 结算系统: shown first; it identifies nothing", "maxLength": 64},
 	"accounts[].callback.subscribers[].url":             {"description": "https; http to this machine, or in mode safe", "pattern": "^https?://"},
 	"accounts[].callback.subscribers[].token":           {"description": "The Token with which its pushes are signed"},
 	"accounts[].callback.subscribers[].aes_key":         {"description": "The key with which its pushes are encrypted: 43 letters and digits"},

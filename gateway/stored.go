@@ -6,6 +6,7 @@ import (
 
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/internal/named"
+	"github.com/zhongkong-go/zhongkong/internal/shape"
 	"github.com/zhongkong-go/zhongkong/platform"
 	"github.com/zhongkong-go/zhongkong/store"
 )
@@ -24,6 +25,7 @@ type sealedAccounts struct {
 
 // storedAccount is one of them, inside the seal.
 type storedAccount struct {
+	Name         string            `json:"name,omitempty"`
 	AppID        string            `json:"appid"`
 	Secret       string            `json:"secret"`
 	TokenAPI     platform.TokenAPI `json:"token_api"`
@@ -44,7 +46,7 @@ func sealAccounts(sealKeys []custody.Secret, number int64, list []Account) (stor
 	doc := store.Document{Kind: kindAccounts, Name: accountsName}
 	stored := make([]storedAccount, len(list))
 	for i, a := range list {
-		stored[i] = storedAccount{a.AppID, a.Secret.Reveal(), a.TokenAPI, a.DailyFetches, storeCallback(a.Callback)}
+		stored[i] = storedAccount{a.Name, a.AppID, a.Secret.Reveal(), a.TokenAPI, a.DailyFetches, storeCallback(a.Callback)}
 	}
 	text, err := json.Marshal(storedList{number, stored})
 	if err != nil {
@@ -82,6 +84,7 @@ func openAccounts(sealKeys []custody.Secret, doc store.Document) (list []Account
 	list = make([]Account, len(stored.Accounts))
 	for i, a := range stored.Accounts {
 		list[i] = Account{
+			Name:         shape.Shown(a.Name),
 			AppID:        a.AppID,
 			Secret:       custody.NewSecret(a.Secret),
 			TokenAPI:     a.TokenAPI,
@@ -104,6 +107,7 @@ type storedCallback struct {
 
 type storedSubscriber struct {
 	Name   string `json:"name"`
+	Title  string `json:"title,omitempty"`
 	URL    string `json:"url"`
 	Token  string `json:"token"`
 	AESKey string `json:"aes_key,omitempty"`
@@ -120,7 +124,7 @@ func storeCallback(c *Callback) *storedCallback {
 		AESKey: c.AESKey.Reveal(), PreviousAESKey: c.PreviousAESKey.Reveal(), Mode: c.Mode,
 	}
 	for _, sub := range c.Subscribers {
-		s.Subscribers = append(s.Subscribers, storedSubscriber{sub.Name, sub.URL, sub.Token.Reveal(), sub.AESKey.Reveal(), sub.Mode, sub.When})
+		s.Subscribers = append(s.Subscribers, storedSubscriber{sub.Name, sub.Title, sub.URL, sub.Token.Reveal(), sub.AESKey.Reveal(), sub.Mode, sub.When})
 	}
 	return s
 }
@@ -136,7 +140,7 @@ func (s *storedCallback) open() *Callback {
 	for _, sub := range s.Subscribers {
 		token, key := custody.NewSecret(sub.Token), custody.NewSecret(sub.AESKey)
 		c.Subscribers = append(c.Subscribers, Subscriber{
-			Name: sub.Name, URL: sub.URL, Token: token, AESKey: key, Mode: sub.Mode, When: sub.When,
+			Name: sub.Name, Title: shape.Shown(sub.Title), URL: sub.URL, Token: token, AESKey: key, Mode: sub.Mode, When: sub.When,
 		})
 	}
 	return c

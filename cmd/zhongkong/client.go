@@ -19,6 +19,7 @@ type clientCmd struct {
 	List   clientListCmd   `cmd:"" help:"List the programs."`
 	Revoke clientRevokeCmd `cmd:"" help:"End a program's key and its tokens, everywhere within five seconds."`
 	Rotate clientRotateCmd `cmd:"" help:"Give a program another key, and show it this once."`
+	Title  clientTitleCmd  `cmd:"" help:"Change what people read of a program. Its key and everything else stay."`
 	Sites  clientSitesCmd  `cmd:"" help:"Say where a program's users are sent back to after a login, and whose pages it has signed."`
 }
 
@@ -68,6 +69,7 @@ func actor() string {
 
 type clientAddCmd struct {
 	Name    string    `arg:"" help:"Letters, digits, '-', '_' and '.'."`
+	Title   string    `help:"What people read, such as Billing; at most 64 characters." placeholder:"TEXT"`
 	Account []string  `help:"An appid that it may use; * is all. May be repeated." required:"" placeholder:"APPID"`
 	Path    []string  `help:"A path that it may call, such as /cgi-bin/menu/get or /cgi-bin/message/*. May be repeated; without it, all." placeholder:"PATH"`
 	Rate    float64   `help:"How many calls per second it may make at each gateway; without it, any number." placeholder:"NUMBER"`
@@ -83,7 +85,7 @@ type clientAddCmd struct {
 func (c *clientAddCmd) Run(ctx context.Context, t *terminal) error {
 	return c.with(ctx, t, func(clients *gateway.Clients) error {
 		key, err := clients.Add(ctx, gateway.Client{
-			Name: c.Name, Accounts: c.Account, Paths: c.Path, Rate: c.Rate, Ends: c.Ends, Real: c.Real, Returns: c.Return, Origins: c.Origin,
+			Name: c.Name, Title: c.Title, Accounts: c.Account, Paths: c.Path, Rate: c.Rate, Ends: c.Ends, Real: c.Real, Returns: c.Return, Origins: c.Origin,
 		})
 		if err != nil {
 			return err
@@ -131,6 +133,24 @@ func (c *clientRevokeCmd) Run(ctx context.Context, t *terminal) error {
 			return err
 		}
 		t.say("%s is revoked. Gateways that run know within five seconds.", c.Name)
+		return nil
+	})
+}
+
+type clientTitleCmd struct {
+	Name  string `arg:""`
+	Title string `arg:"" help:"What people read, such as Billing; an empty one takes it away."`
+
+	storeFlags `embed:""`
+}
+
+// Run changes the title of a client.
+func (c *clientTitleCmd) Run(ctx context.Context, t *terminal) error {
+	return c.with(ctx, t, func(clients *gateway.Clients) error {
+		if err := clients.SetTitle(ctx, c.Name, c.Title); err != nil {
+			return err
+		}
+		t.say("%s has another title. Gateways that run know within five seconds.", c.Name)
 		return nil
 	})
 }

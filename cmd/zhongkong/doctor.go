@@ -74,7 +74,12 @@ func (c *doctorAllCmd) Run(ctx context.Context, t *terminal) error {
 	if c.JSON {
 		each = nil
 	}
-	chart.several = len(options.Accounts) > 1
+	chart.several, chart.names = len(options.Accounts) > 1, map[string]string{}
+	if options.Settings != nil {
+		for _, a := range options.Settings.Accounts {
+			chart.names[a.AppID] = a.Name
+		}
+	}
 	if !c.JSON {
 		chart.head()
 	}

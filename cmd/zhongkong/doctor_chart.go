@@ -15,7 +15,8 @@ import (
 // at the end. Lines are wrapped on a terminal, and stay whole in a pipe.
 type chart struct {
 	t       *terminal
-	several bool // accounts
+	several bool              // accounts
+	names   map[string]string // of accounts, for people, by appid
 
 	account string // the heading that was shown last
 }
@@ -56,7 +57,7 @@ func (c *chart) label() int {
 // line shows a finding.
 func (c *chart) line(f doctor.Finding) {
 	if c.several && f.Account != "" && f.Account != c.account {
-		c.t.say("%s", c.t.bold(f.Account))
+		c.t.say("%s", c.t.bold(both(c.names[f.Account], f.Account)))
 	}
 	c.account = f.Account
 	mark := map[doctor.State]string{
@@ -134,7 +135,7 @@ func (c *chart) todo(r doctor.Report) []string {
 	for _, f := range r.ToDo() {
 		do := printable(f.Do.In(c.t.lang))
 		if c.several && f.Account != "" && !strings.Contains(do, f.Account) {
-			do = f.Account + ": " + do
+			do = both(c.names[f.Account], f.Account) + ": " + do
 		}
 		all = append(all, do)
 	}
@@ -211,6 +212,7 @@ type (
 	}
 	findingJSON struct {
 		Check   string       `json:"check"`
+		Name    string       `json:"name,omitempty"` // of the account, for people
 		Account string       `json:"account,omitempty"`
 		Subject string       `json:"subject,omitempty"`
 		State   doctor.State `json:"state"`
@@ -232,7 +234,7 @@ func (c *chart) json(r doctor.Report) error {
 	out.OK = out.Problems == 0
 	for _, f := range r.Findings {
 		out.Checks = append(out.Checks, findingJSON{
-			Check: f.Check, Account: f.Account, Subject: f.Subject, State: f.State, Cause: f.Cause, Errcode: f.Errcode, IP: f.IP,
+			Check: f.Check, Name: c.names[f.Account], Account: f.Account, Subject: f.Subject, State: f.State, Cause: f.Cause, Errcode: f.Errcode, IP: f.IP,
 			Found: printable(f.Found.In(c.t.lang)), Do: printable(f.Do.In(c.t.lang)), Took: f.Took.Milliseconds(),
 		})
 	}

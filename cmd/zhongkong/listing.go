@@ -10,6 +10,14 @@ import (
 	"github.com/zhongkong-go/zhongkong/migrations"
 )
 
+// both is a name for people, if there is one, in front of what identifies its bearer.
+func both(name, id string) string {
+	if name == "" {
+		return id
+	}
+	return name + " " + id
+}
+
 // jsonFlag is for commands that list something.
 type jsonFlag struct {
 	JSON bool `name:"json" help:"Print one JSON object, for programs."`
@@ -75,6 +83,7 @@ type (
 		Clients []clientJSON `json:"clients"`
 	}
 	clientJSON struct {
+		Title    string     `json:"title,omitempty"` // for people
 		Name     string     `json:"name"`
 		Accounts []string   `json:"accounts"`
 		Paths    []string   `json:"paths"` // none means all
@@ -92,13 +101,15 @@ func listClients(t *terminal, list []gateway.Client, asJSON bool) error {
 		out := clientsJSON{Version: 1, Clients: []clientJSON{}}
 		for _, c := range list {
 			out.Clients = append(out.Clients, clientJSON{
-				c.Name, c.Accounts, append([]string{}, c.Paths...), c.Rate, c.Real, moment(c.Ends), c.Returns, c.Origins,
+				c.Title, c.Name, c.Accounts, append([]string{}, c.Paths...), c.Rate, c.Real, moment(c.Ends), c.Returns, c.Origins,
 			})
 		}
 		return t.json(out)
 	}
+	headings, titled := []string{"NAME", "ACCOUNTS", "PATHS", "CALLS", "TOKENS", "ENDS"}, false
 	var rows [][]string
 	for _, c := range list {
+		titled = titled || c.Title != ""
 		row := []string{c.Name, strings.Join(c.Accounts, " "), t.T("all"), t.T("any"), t.T("gateway's"), t.T("never")}
 		if len(c.Paths) > 0 {
 			row[2] = strings.Join(c.Paths, " ")
@@ -117,7 +128,13 @@ func listClients(t *terminal, list []gateway.Client, asJSON bool) error {
 		}
 		rows = append(rows, row)
 	}
-	t.table("", []string{"NAME", "ACCOUNTS", "PATHS", "CALLS", "TOKENS", "ENDS"}, rows)
+	if titled { // in front of everything
+		headings = append([]string{"TITLE"}, headings...)
+		for i, c := range list {
+			rows[i] = append([]string{c.Title}, rows[i]...)
+		}
+	}
+	t.table("", headings, rows)
 	for _, c := range list {
 		listSites(t, c)
 	}
@@ -137,7 +154,7 @@ func listSites(t *terminal, c gateway.Client) {
 		parts = append(parts, t.T("pages of %s", strings.Join(c.Origins, " ")))
 	}
 	if len(parts) > 0 {
-		t.say("%s: %s", c.Name, strings.Join(parts, ", "))
+		t.say("%s: %s", both(c.Title, c.Name), strings.Join(parts, ", "))
 	}
 }
 
@@ -185,7 +202,8 @@ func stepsJSON(t *terminal, status migrations.Status) error {
 // The JSON of zhongkong token status --json.
 type (
 	statusJSON struct {
-		Version     int              `json:"version"` // of the shape
+		Version     int              `json:"version"`        // of the shape
+		Name        string           `json:"name,omitempty"` // of the account, for people
 		AppID       string           `json:"appid"`
 		Place       string           `json:"place"` // of the store or the gateway
 		Live        bool             `json:"live"`  // the token lives, and this process can open it

@@ -165,6 +165,20 @@ func TestListings(t *testing.T) {
 		t.Errorf("%+v", clients)
 	}
 
+	run(append([]string{"client", "title", "shop", "结算系统"}, address...)...)
+	run(append([]string{"client", "add", "third", "--title", "商城", "--account", "*"}, address...)...)
+	s.mustSay(run(list...), "TITLE     NAME         ACCOUNTS ", "\n结算系统  shop         *  ", "\n          a-long-name  ", "\n商城      third ")
+	s.decode(run(append(list, "--json")...), &clients)
+	if clients.Clients[1].Title != "结算系统" || clients.Clients[0].Title != "" {
+		t.Errorf("%+v", clients)
+	}
+	for lang, want := range map[string]string{"en": "title has to be a text of at most 64 characters", "zh": "title 须为最多 64 个字符的文本"} {
+		code, _, errs := started(t.Context(), map[string]string{"ZHONGKONG_LANG": lang}, append([]string{"client", "title", "shop", "结\x1b算"}, address...)...)
+		if code == exitOK || !strings.Contains(errs, want) {
+			t.Errorf("a wrong title: %d %s", code, errs)
+		}
+	}
+
 	s.mustSay(run("migrate", "status"), "STATE   MIGRATION", "WHEN\n", "applied 00001_credentials.sql")
 	var schema schemaJSON
 	s.decode(run("migrate", "status", "--json"), &schema)
@@ -176,12 +190,13 @@ func TestListings(t *testing.T) {
 		t.Errorf("a store without a schema: exit code %d\n%s", code, out)
 	}
 
+	s.env["WECHAT_NAME"] = "主店公众号"
 	out, _ = s.run("status", exitOK)
-	s.mustSay(out, "WHEN                 EVENT    DETAIL\n")
+	s.mustSay(out, "✓ 主店公众号 access_token/stable/"+tokenAppID, "WHEN                 EVENT    DETAIL\n")
 	var status statusJSON
 	out, _ = s.run("status --json", exitOK)
 	s.decode(out, &status)
-	if !status.Live || status.AppID != tokenAppID || len(status.Credentials) != 1 || status.Credentials[0].ExpiresIn < 7000 || len(status.Journal) < 2 || status.Problem != "" {
+	if !status.Live || status.AppID != tokenAppID || status.Name != "主店公众号" || len(status.Credentials) != 1 || status.Credentials[0].ExpiresIn < 7000 || len(status.Journal) < 2 || status.Problem != "" {
 		t.Errorf("%+v", status)
 	}
 	var token struct {

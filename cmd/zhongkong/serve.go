@@ -41,7 +41,7 @@ const (
 
 // serveCmd is the gateway.
 type serveCmd struct {
-	Config    string `help:"The configuration, in YAML. Without it, the account is the environment's: WECHAT_APPID, WECHAT_APPSECRET, WECHAT_TOKEN_API, WECHAT_API_BASE." placeholder:"FILE" short:"c"`
+	Config    string `help:"The configuration, in YAML. Without it, the account is the environment's: WECHAT_APPID, WECHAT_APPSECRET, WECHAT_NAME, WECHAT_TOKEN_API, WECHAT_API_BASE." placeholder:"FILE" short:"c"`
 	Listen    string `help:"Where to listen, instead of the configuration's; 127.0.0.1:8300 unless told." placeholder:"HOST:PORT"`
 	PlainHTTP bool   `name:"plain-http" help:"Serve plain HTTP to other machines too, where something in front speaks TLS or the network is trusted."`
 	Check     bool   `help:"Read the configuration, say what is wrong with it or how it is understood, and serve nothing. The store is not opened."`
@@ -128,7 +128,7 @@ func (c *serveCmd) check(t *terminal, settings *gateway.Settings) error {
 		if a.Callback != nil {
 			pushes = fmt.Sprintf(", pushes to %s", count(len(a.Callback.Subscribers), "subscriber", "subscribers"))
 		}
-		t.say("  %s, %s%s", a.AppID, cmp.Or(string(a.TokenAPI), "gettoken"), pushes)
+		t.say("  %s, %s%s", both(a.Name, a.AppID), cmp.Or(string(a.TokenAPI), "gettoken"), pushes)
 	}
 	return nil
 }
@@ -182,8 +182,11 @@ func (c *serveCmd) settings(t *terminal) (*gateway.Settings, error) {
 			return nil, fmt.Errorf("WECHAT_TOKEN_API: %w", err)
 		}
 		settings.APIBase = env("WECHAT_API_BASE")
+		if err := shape.Name("WECHAT_NAME", env("WECHAT_NAME")); err != nil {
+			return nil, err
+		}
 		settings.Accounts = []gateway.Account{{
-			AppID: env("WECHAT_APPID"), Secret: custody.NewSecret(env("WECHAT_APPSECRET")),
+			Name: env("WECHAT_NAME"), AppID: env("WECHAT_APPID"), Secret: custody.NewSecret(env("WECHAT_APPSECRET")),
 			TokenAPI: tokenAPI,
 		}}
 	}

@@ -54,7 +54,7 @@ func (c *simulateCmd) Run(ctx context.Context, t *terminal) (err error) {
 		if options.Seed == 0 {
 			options.Seed = uint64(time.Now().UnixNano())%1_000_000 + 1 // short enough to type again
 		}
-		options.Accounts = []simulator.Account{simulator.MakeUpAccount(options.Seed)}
+		options.Accounts = []simulator.Account{simulator.MakeUpAccount(options.Seed), makeUpApp(options.Seed)}
 	}
 	for i := range options.Accounts {
 		options.Accounts[i].CallbackURL = c.App
@@ -115,6 +115,14 @@ func baseOf(listener net.Addr) (base string, open bool) {
 	default:
 		return "http://" + addr.String(), !addr.Addr().IsLoopback()
 	}
+}
+
+// makeUpApp invents an app of WeCom, which depends on seed alone.
+func makeUpApp(seed uint64) simulator.Account {
+	a := simulator.MakeUpAccount(^seed)
+	a.AppID, a.Kind, a.OriginalID, a.Followers = "ww"+strings.TrimPrefix(a.AppID, "wx")+":1000002", simulator.WeCom, "", nil
+	a.Secret, a.Templates = simulator.MakeUpAccount(^seed-1).AESKey, nil // 43 letters and digits, as WeCom's are
+	return a
 }
 
 // serve serves until the context ends, and says how much was done.
@@ -186,6 +194,9 @@ func (c *simulateCmd) greet(t *terminal, wx *simulator.Simulator, at net.Addr, n
 	for _, v := range variables(first, base, names == nil) {
 		t.say("%s", v.Export(runtime.GOOS))
 	}
+	if names == nil {
+		t.say("%s", t.dim(t.T("An app of WeCom is made up too: choose it on the page, which has its variables.")))
+	}
 
 	appid, secret, app := first.AppID, first.Secret, c.App
 	if names != nil { // it need not be made up
@@ -215,7 +226,7 @@ func (c *simulateCmd) greet(t *terminal, wx *simulator.Simulator, at net.Addr, n
 // variables are those of the program; an account of its own it has already.
 func variables(a simulator.Account, base string, madeUp bool) []page.Variable {
 	if !madeUp {
-		a = simulator.Account{}
+		a = simulator.Account{Kind: a.Kind}
 	}
 	return page.Variables(a, base)
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/zhongkong-go/zhongkong/gateway"
 	"github.com/zhongkong-go/zhongkong/internal/environ"
 	"github.com/zhongkong-go/zhongkong/internal/named"
+	"github.com/zhongkong-go/zhongkong/internal/shape"
 	"github.com/zhongkong-go/zhongkong/platform"
 	"github.com/zhongkong-go/zhongkong/store/open"
 	"github.com/zhongkong-go/zhongkong/store/sqlite"
@@ -42,6 +43,7 @@ The exit code is 0 when all is well, 1 when there is no token, 2 when the comman
 // custodian is the account of the environment and the store of its token.
 type custodian struct {
 	cfg   environ.Account
+	name  string // of the account, for people; "" when it has none
 	api   *platform.API
 	store custody.Store
 	place string // the store's, for people
@@ -72,7 +74,7 @@ func (f accountFlags) variables(t *terminal, look bool) (func(name string) strin
 			return nil, err
 		}
 		over["WECHAT_APPID"], over["WECHAT_TOKEN_API"], over["WECHAT_API_BASE"] = account.AppID, string(account.TokenAPI), settings.APIBase
-		over["WECHAT_APPSECRET"] = account.Secret.Reveal()
+		over["WECHAT_APPSECRET"], over["WECHAT_NAME"] = account.Secret.Reveal(), account.Name
 		for _, name := range []string{
 			"ZHONGKONG_GATEWAY", "ZHONGKONG_GATEWAY_KEY", "ZHONGKONG_GATEWAY_CA",
 			"WECHAT_TOKEN", "WECHAT_AES_KEY", "WECHAT_TOKEN_PREVIOUS", "WECHAT_AES_KEY_PREVIOUS",
@@ -134,7 +136,11 @@ func (f accountFlags) open(ctx context.Context, t *terminal, look bool) (_ *cust
 	if err != nil {
 		return nil, mistake("%v", err)
 	}
-	c := &custodian{cfg: cfg, waiting: waitFor(t, "the store and a token")}
+	name := strings.TrimSpace(get("WECHAT_NAME"))
+	if err := shape.Name("WECHAT_NAME", name); err != nil {
+		return nil, usageError{err}
+	}
+	c := &custodian{cfg: cfg, name: name, waiting: waitFor(t, "the store and a token")}
 	if get("ZHONGKONG_LOG_LEVEL") == "" {
 		c.cfg.Logger = slog.New(c.waiting) // what fails in the end is said once, at the end
 	}
@@ -483,7 +489,7 @@ func (c *tokenStatusCmd) Run(ctx context.Context, t *terminal) error {
 	}
 	defer account.close()
 	if c.JSON {
-		account.report = &statusJSON{AppID: account.cfg.AppID, Place: account.place}
+		account.report = &statusJSON{Name: account.name, AppID: account.cfg.AppID, Place: account.place}
 		return account.report.end(t, c.look(ctx, t, account))
 	}
 	return c.look(ctx, t, account)
@@ -538,7 +544,7 @@ func (c *custodian) show(ctx context.Context, t *terminal, key custody.Key) (liv
 		c.report.add(key.String(), record)
 		return live, foreign, nil
 	}
-	t.say("%s %s", t.tick(live && foreign == nil), t.bold(key.String()))
+	t.say("%s %s", t.tick(live && foreign == nil), t.bold(both(c.name, key.String())))
 	switch {
 	case record.Value == "":
 		t.say("  none was stored")

@@ -19,6 +19,7 @@ import (
 	"github.com/zhongkong-go/zhongkong/internal/environ"
 	"github.com/zhongkong-go/zhongkong/internal/named"
 	"github.com/zhongkong-go/zhongkong/internal/network"
+	"github.com/zhongkong-go/zhongkong/internal/shape"
 )
 
 // remote is the account of a program that takes its token from a gateway.
@@ -99,6 +100,7 @@ func (r *remote) status(ctx context.Context, t *terminal, asJSON bool) error {
 
 // gatewayAccount is what a gateway says of an account.
 type gatewayAccount struct {
+	Name      string `json:"name"`
 	AppID     string `json:"appid"`
 	Live      bool   `json:"live"`
 	ExpiresIn int64  `json:"expires_in"`
@@ -110,7 +112,7 @@ func (r *remote) show(t *terminal, address string, accounts []gatewayAccount) er
 		if a.AppID != r.cfg.AppID {
 			continue
 		}
-		t.say("%s %s", t.tick(a.Live), t.bold("access_token of "+a.AppID))
+		t.say("%s %s", t.tick(a.Live), t.bold(both(shape.Shown(a.Name), "access_token of "+a.AppID)))
 		if !a.Live {
 			t.say("%s", t.dim(t.T("at %s", address)))
 			return errNotLive
@@ -139,7 +141,7 @@ func (r *remote) json(t *terminal, address string, accounts []gatewayAccount) er
 		if a.AppID != r.cfg.AppID {
 			continue
 		}
-		problem = nil
+		problem, out.Name = nil, shape.Shown(a.Name)
 		if !a.Live {
 			problem = errNotLive
 		}

@@ -1,18 +1,20 @@
 package clients
 
 import (
-	"bytes"
 	"context"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/internal/named"
+	"github.com/zhongkong-go/zhongkong/internal/shape"
 	"github.com/zhongkong-go/zhongkong/internal/weblogin"
 	"github.com/zhongkong-go/zhongkong/store"
 )
@@ -23,6 +25,31 @@ type storedClient struct {
 
 	ID   string      `json:"id"`
 	Keys []storedKey `json:"keys"` // the newest first
+
+	more map[string]json.RawMessage // fields that a later version has written
+}
+
+// clientFields are the names of storedClient's fields.
+var clientFields = func() (names []string) {
+	for _, field := range reflect.VisibleFields(reflect.TypeFor[storedClient]()) {
+		if name, _, _ := strings.Cut(field.Tag.Get("json"), ","); name != "" {
+			names = append(names, name)
+		}
+	}
+	return names
+}()
+
+// body returns what the store keeps of the client.
+func (s storedClient) body() ([]byte, error) {
+	body, err := json.Marshal(s)
+	if err != nil || len(s.more) == 0 {
+		return body, err
+	}
+	all := maps.Clone(s.more)
+	if err := json.Unmarshal(body, &all); err != nil {
+		return nil, err
+	}
+	return json.Marshal(all)
 }
 
 type storedKey struct {
@@ -68,7 +95,7 @@ func (b *Book) Add(ctx context.Context, client Client) (custody.Secret, error) {
 	}
 	id := newID()
 	key, hash := newKey(id)
-	err := b.put(ctx, store.Document{Name: client.Name}, storedClient{
+	err := b.put(ctx, store.Document{Name: client.Name}, &storedClient{
 		Client: client, ID: hex.EncodeToString(id[:]), Keys: []storedKey{{Hash: hex.EncodeToString(hash[:])}},
 	})
 	if errors.Is(err, store.ErrConflict) {
@@ -95,6 +122,7 @@ func (b *Book) List(ctx context.Context) ([]Client, error) {
 		if err != nil {
 			return nil, err
 		}
+		stored.Title = shape.Shown(stored.Title)
 		clients = append(clients, stored.Client)
 	}
 	slices.SortFunc(clients, func(a, b Client) int { return strings.Compare(a.Name, b.Name) })
@@ -168,6 +196,18 @@ func (b *Book) SetSites(ctx context.Context, name string, returns, origins []str
 	})
 }
 
+// SetTitle changes what people read of a client; "" takes its title away. It returns
+// ErrNoClient.
+func (b *Book) SetTitle(ctx context.Context, name, title string) error {
+	if err := (Client{Title: title}).CheckTitle(); err != nil {
+		return err
+	}
+	return b.change(ctx, "set title of client", name, title, func(stored storedClient, _ []store.Document) (*storedClient, error) {
+		stored.Title = title
+		return &stored, nil
+	})
+}
+
 // documents returns those of the ledger.
 func (b *Book) documents(ctx context.Context) ([]store.Document, error) {
 	docs, err := b.ledger.Documents(ctx, 0)
@@ -236,22 +276,19 @@ func (b *Book) change(ctx context.Context, act, name, detail string, edit func(s
 			}
 			noted = true
 		}
-		if edited == nil {
-			err = b.put(ctx, docs[i], nil)
-		} else {
-			err = b.put(ctx, docs[i], *edited)
-		}
+		err = b.put(ctx, docs[i], edited)
 		if !errors.Is(err, store.ErrConflict) {
 			return err
 		}
 	}
 }
 
-func (b *Book) put(ctx context.Context, doc store.Document, value any) error {
+// put writes a client; nil removes it.
+func (b *Book) put(ctx context.Context, doc store.Document, client *storedClient) error {
 	doc.Kind, doc.Body = kindClient, nil
-	if value != nil {
+	if client != nil {
 		var err error
-		if doc.Body, err = json.Marshal(value); err != nil {
+		if doc.Body, err = client.body(); err != nil {
 			return named.Errorf("gateway", "client %s has no JSON: %w", doc.Name, err)
 		}
 	}
@@ -271,9 +308,12 @@ func (b *Book) note(ctx context.Context, act, name, detail string) error {
 
 func readClient(doc store.Document) (storedClient, error) {
 	var stored storedClient
-	decoder := json.NewDecoder(bytes.NewReader(doc.Body))
-	if err := decoder.Decode(&stored); err != nil || stored.Name != doc.Name {
+	err := errors.Join(json.Unmarshal(doc.Body, &stored), json.Unmarshal(doc.Body, &stored.more))
+	if err != nil || stored.Name != doc.Name {
 		return storedClient{}, named.Errorf("gateway", "the stored client %s cannot be read: revoke it and add it again", doc.Name)
+	}
+	for _, name := range clientFields {
+		delete(stored.more, name)
 	}
 	return stored, nil
 }

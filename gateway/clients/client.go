@@ -46,6 +46,10 @@ type Client struct {
 	// '-', '_' and '.'.
 	Name string `json:"name"`
 
+	// Title is what people read, such as 结算系统: at most 64 characters. It identifies
+	// nothing, and two clients may have the same.
+	Title string `json:"title,omitempty"`
+
 	// Accounts are the appids that it may use; AllAccounts is all of them. At least
 	// one.
 	Accounts []string `json:"accounts"`
@@ -86,7 +90,7 @@ func (c Client) validate() error {
 	}
 	switch {
 	case c.Name == "" || len(c.Name) > 64 || strings.ContainsFunc(c.Name, odd):
-		return named.Errorf("gateway", "the client's name %s has to be 1 to 64 letters, digits, '-', '_' and '.'", shape.Show(c.Name))
+		return named.Errorf("gateway", "the client's name %s has to be 1 to 64 letters, digits, '-', '_' and '.': a name for people is its title", shape.Show(c.Name))
 	case len(c.Accounts) == 0:
 		return named.Errorf("gateway", "client %s has no account: name its appids, or %s for all", c.Name, AllAccounts)
 	case c.Rate < 0 || math.IsNaN(c.Rate) || math.IsInf(c.Rate, 0):
@@ -134,10 +138,21 @@ func (c Client) CheckSites() error {
 	return nil
 }
 
+// CheckTitle says what is wrong with Title.
+func (c Client) CheckTitle() error {
+	if err := shape.Name("title", c.Title); err != nil {
+		return named.Errorf("gateway", "%w", err)
+	}
+	return nil
+}
+
 // Check says what is wrong with a client that somebody has just typed: also what looks
 // like another kind of value is none of its fields. A stored one goes on.
 func (c Client) Check() error {
 	if err := c.validate(); err != nil {
+		return err
+	}
+	if err := c.CheckTitle(); err != nil {
 		return err
 	}
 	for _, field := range append([]string{c.Name}, c.Accounts...) {

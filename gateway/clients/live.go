@@ -9,6 +9,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/zhongkong-go/zhongkong/gateway/login"
+	"github.com/zhongkong-go/zhongkong/internal/shape"
 	"github.com/zhongkong-go/zhongkong/internal/weblogin"
 	"github.com/zhongkong-go/zhongkong/store"
 )
@@ -131,6 +132,7 @@ func newLive(doc store.Document) (*Live, error) {
 	if err := stored.validate(); err != nil {
 		return nil, err
 	}
+	stored.Title = shape.Shown(stored.Title)
 	c := &Live{Client: stored.Client, account: map[string]bool{}, trail: new(trail)}
 	if c.id, c.keys, err = stored.parse(); err != nil {
 		return nil, err

@@ -21,12 +21,14 @@ type question struct {
 	Title  string
 	Text   []string
 	Danger bool   // it takes something away
-	Kind   string // which fields the form has: "add", "rotate", "sites" or ""
+	Kind   string // which fields the form has: "add", "rotate", "sites", "title" or ""
 	Action string // where the form goes
 	Button string
 	Back   string
 
-	Appids []string // of "add": to choose from, "" when there are too many
+	Accounts []gateway.AccountState // of "add": to choose from, none when there are too many
+
+	Now string // of "title": what the client has
 
 	Returns, Origins string // of "sites": what the client has, one a line
 }
@@ -78,11 +80,11 @@ func (v *view) Typed(name, first string) string {
 func (v *view) Chosen(name, value string) bool { return slices.Contains(v.Form[name], value) }
 
 func askRefresh(v *view, _ *http.Request) *question {
-	if !slices.ContainsFunc(v.all, func(a gateway.AccountState) bool { return a.Key.AppID == v.AppID }) {
+	if _, found := v.find(v.AppID); !found {
 		return nil
 	}
 	return &question{
-		Title: v.T("Check the token of %s with WeChat?", v.AppID),
+		Title: v.T("Check the token of %s with WeChat?", v.called(v.AppID)),
 		Text: []string{
 			v.T("The gateway calls WeChat with the token, and has it renewed if WeChat refuses it. A token that WeChat accepts is kept: a new one would only end it for the programs that use it."),
 			v.T("If there is no token, one is fetched, unless an attempt failed a short time ago: then you see what is wrong."),
@@ -102,7 +104,7 @@ func (p *Page) doRefresh(w http.ResponseWriter, r *http.Request, one *session) {
 		p.notFound(w, r, one)
 		return
 	case errors.As(err, &failure):
-		cause, remedy := v.explain(failure)
+		cause, remedy := v.explain(gateway.AccountState{Status: custody.Status{Key: custody.Key{AppID: v.AppID}, Failure: failure}})
 		n = notice{Level: "bad", Text: "There is no token that works.", Plain: cause + v.space() + remedy}
 		if failure.RetryAfter > 0 {
 			n.Plain += v.space() + v.T("The next attempt is in %s.", v.span(failure.RetryAfter))
@@ -133,16 +135,14 @@ func askAdd(v *view, _ *http.Request) *question {
 		Action: Path + "clients/add", Button: v.T("Add it and show the key"), Back: Path + "#clients",
 	}
 	if len(v.all) <= fewAppids {
-		for _, a := range v.all {
-			q.Appids = append(q.Appids, a.Key.AppID)
-		}
+		q.Accounts = v.all
 	}
 	return q
 }
 
 // clientOf reads the form of a new client.
 func clientOf(v *view, form url.Values) (gateway.Client, error) {
-	c := gateway.Client{Name: strings.TrimSpace(form.Get("name")), Real: form.Get("real") == "1", Paths: strings.Fields(form.Get("paths"))}
+	c := gateway.Client{Name: strings.TrimSpace(form.Get("name")), Title: strings.TrimSpace(form.Get("title")), Real: form.Get("real") == "1", Paths: strings.Fields(form.Get("paths"))}
 	c.Returns, c.Origins = strings.Fields(form.Get("returns")), strings.Fields(form.Get("origins"))
 	for _, text := range form["account"] {
 		c.Accounts = append(c.Accounts, strings.Fields(strings.ReplaceAll(text, ",", " "))...)
@@ -186,7 +186,7 @@ func (p *Page) doAdd(w http.ResponseWriter, r *http.Request, one *session) {
 	}
 	p.gateway.Look(r.Context())
 	p.changed()
-	v.Key = &newKey{Name: c.Name, Key: key.Reveal(), AppID: c.Accounts[0]}
+	v.Key = &newKey{Name: both(c.Title, c.Name), Key: key.Reveal(), AppID: c.Accounts[0]}
 	p.write(w, http.StatusOK, "key", v)
 }
 
@@ -209,10 +209,21 @@ func (v *view) problem(err error) string {
 // nameOf is the client that a question or a form is about.
 func nameOf(r *http.Request) string { return r.URL.Query().Get("name") }
 
+// calledClient is what people call a client, as far as its title is known.
+func (v *view) calledClient(name string) string {
+	list, _, _ := v.page.data.list()
+	for _, c := range list {
+		if c.Name == name {
+			return both(c.Title, name)
+		}
+	}
+	return name
+}
+
 func askRotate(v *view, r *http.Request) *question {
 	name := nameOf(r)
 	return &question{
-		Title: v.T("Give %s another key?", name), Kind: "rotate",
+		Title: v.T("Give %s another key?", v.calledClient(name)), Kind: "rotate",
 		Text:   []string{v.T("You see the new key once, here. The old one, and the tokens that were fetched with it, work for as long as you choose.")},
 		Action: clientPath("rotate", name), Button: v.T("Make another key"), Back: Path + "#clients",
 	}
@@ -233,14 +244,14 @@ func (p *Page) doRotate(w http.ResponseWriter, r *http.Request, one *session) {
 	}
 	p.gateway.Look(r.Context())
 	p.changed()
-	v.Key = &newKey{Name: name, Key: key.Reveal(), Rotated: true}
+	v.Key = &newKey{Name: v.calledClient(name), Key: key.Reveal(), Rotated: true}
 	p.write(w, http.StatusOK, "key", v)
 }
 
 func askSites(v *view, r *http.Request) *question {
 	name := nameOf(r)
 	q := &question{
-		Title: v.T("Addresses of %s", name), Kind: "sites",
+		Title: v.T("Addresses of %s", v.calledClient(name)), Kind: "sites",
 		Text:   []string{v.T("Where users whom it logs in are sent back to, and whose pages are signed for the JS-SDK. Every gateway knows it within five seconds.")},
 		Action: clientPath("sites", name), Button: v.T("Save"), Back: Path + "#clients",
 	}
@@ -275,10 +286,48 @@ func (p *Page) doSites(w http.ResponseWriter, r *http.Request, one *session) {
 	http.Redirect(w, r, Path, http.StatusSeeOther)
 }
 
+func askTitle(v *view, r *http.Request) *question {
+	name := nameOf(r)
+	q := &question{
+		Title: v.T("Rename %s", name), Kind: "title",
+		Text:   []string{v.T("People read the title, here, in commands and in metrics. Its key and everything else stay as they are.")},
+		Action: clientPath("title", name), Button: v.T("Save"), Back: Path + "#clients",
+	}
+	list, err := v.page.gateway.Clients(actor(r)).List(r.Context())
+	if err != nil { // a form without what the client has would take it away
+		v.Problem, q.Kind, q.Button = v.problem(err), "", v.T("Try again")
+		return q
+	}
+	i := slices.IndexFunc(list, func(c gateway.Client) bool { return c.Name == name })
+	if i < 0 {
+		return nil
+	}
+	q.Now = list[i].Title
+	return q
+}
+
+func (p *Page) doTitle(w http.ResponseWriter, r *http.Request, one *session) {
+	v := p.look(r, one)
+	name := nameOf(r)
+	if !r.PostForm.Has("title") {
+		p.askAgain(w, r, one, askTitle, "")
+		return
+	}
+	title := strings.TrimSpace(r.PostForm.Get("title"))
+	if err := p.gateway.Clients(actor(r)).SetTitle(r.Context(), name, title); err != nil {
+		p.askAgain(w, r, one, askTitle, v.problem(err))
+		return
+	}
+	p.gateway.Look(r.Context())
+	p.changed()
+	p.sessions.tell(one, notice{Level: "ok", Text: "%s was renamed.", Args: []any{name}})
+	http.Redirect(w, r, Path, http.StatusSeeOther)
+}
+
 func askRevoke(v *view, r *http.Request) *question {
 	name := nameOf(r)
 	return &question{
-		Title: v.T("Revoke %s?", name), Danger: true,
+		Title: v.T("Revoke %s?", v.calledClient(name)), Danger: true,
 		Text: []string{
 			v.T("Its key and its gateway tokens are dead on every gateway within five seconds, for good. A real token that it was given lives on to its end."),
 		},

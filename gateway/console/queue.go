@@ -36,7 +36,9 @@ type queueRow struct {
 
 // The parts of a subscriber, for the templates.
 func (q queueRow) Name() string                      { return q.q.Subscriber }
+func (q queueRow) Title() string                     { return q.q.Title }
 func (q queueRow) AppID() string                     { return q.q.AppID }
+func (q queueRow) Account() string                   { return q.v.called(q.q.AppID) }
 func (q queueRow) Link() string                      { return accountPath(q.q.AppID) }
 func (q queueRow) T(text string, args ...any) string { return q.v.T(text, args...) }
 

@@ -42,6 +42,8 @@ func (p *Page) pages() http.Handler {
 		"POST " + Path + "clients/rotate":           p.doRotate,
 		"GET " + Path + "clients/sites":             p.ask(askSites),
 		"POST " + Path + "clients/sites":            p.doSites,
+		"GET " + Path + "clients/title":             p.ask(askTitle),
+		"POST " + Path + "clients/title":            p.doTitle,
 		"GET " + Path + "clients/revoke":            p.ask(askRevoke),
 		"POST " + Path + "clients/revoke":           p.doRevoke,
 		"POST " + Path + "logout":                   p.logOut,

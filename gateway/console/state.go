@@ -56,6 +56,7 @@ func worstFirst(a, b gateway.AccountState) int {
 }
 
 // The parts of a row, for the templates.
+func (r row) Name() string                        { return r.state.Name }
 func (r row) AppID() string                       { return r.state.Key.AppID }
 func (r row) ID() string                          { return "account-" + r.state.Key.AppID }
 func (r row) Level() string                       { return levelOf(r.state).String() }
@@ -64,20 +65,51 @@ func (r row) Live() bool                          { return r.state.Live }
 func (r row) Admin() bool                         { return r.state.Admin }
 func (r row) Fence() int64                        { return r.state.Fence }
 func (r row) T(text string, args ...any) string   { return r.v.T(text, args...) }
-func (r row) API() string                         { return apiName(r.state.Key) }
+func (r row) API() string                         { return apiName(r.state) }
 func accountPath(appID string) string             { return Path + "accounts/" + appID }
 func (v *view) span(d time.Duration) string       { return chinese.Span(v.Lang, d) }
 func (v *view) T(text string, args ...any) string { return chinese.Say(v.Lang, text, args...) }
 
-func apiName(key custody.Key) string {
+// apiName is the end of the path from which an account's token is fetched.
+func apiName(a gateway.AccountState) string {
 	switch {
-	case gateway.ErrcodeHost(key.AppID) == errcode.WeCom:
+	case a.WeCom():
 		return "gettoken"
-	case platform.TokenAPI(key.API) == platform.Classic:
+	case platform.TokenAPI(a.Key.API) == platform.Classic:
 		return "token"
 	default:
 		return "stable_token"
 	}
+}
+
+// called is what people call an account: its name, if it has one, and its appid.
+func called(a gateway.AccountState) string { return both(a.Name, a.Key.AppID) }
+
+// both is a name for people in front of what identifies its bearer.
+func both(name, id string) string {
+	if name == "" {
+		return id
+	}
+	return name + " " + id
+}
+
+// find returns an account that is there.
+func (v *view) find(appID string) (a gateway.AccountState, found bool) {
+	at, found := slices.BinarySearchFunc(
+		v.all,
+		appID,
+		func(a gateway.AccountState, appID string) int { return strings.Compare(a.Key.AppID, appID) },
+	)
+	if !found {
+		return a, false
+	}
+	return v.all[at], true
+}
+
+// called is what people call an account, by its appid; it need not be there.
+func (v *view) called(appID string) string {
+	a, _ := v.find(appID)
+	return both(a.Name, appID)
 }
 
 // Life is what the bar is of, in seconds; Left is how far it goes, in steps: it need
@@ -109,9 +141,9 @@ func (r row) Of() string {
 // Bar is the bar in words.
 func (r row) Bar() string {
 	if !r.state.Live {
-		return r.T("The token of %s: there is none", r.AppID())
+		return r.T("The token of %s: there is none", called(r.state))
 	}
-	return r.T("The token of %s: %s of %s left", r.AppID(), r.v.span(r.state.Left), r.v.span(r.state.Life))
+	return r.T("The token of %s: %s of %s left", called(r.state), r.v.span(r.state.Left), r.v.span(r.state.Life))
 }
 
 // Next says when the next renewal or attempt is.
@@ -175,10 +207,10 @@ func (r row) State() string {
 }
 
 // Cause and Remedy say what is wrong and what to do; "" when nothing is.
-func (r row) Cause() string { cause, _ := r.v.explain(r.state.Failure); return cause }
+func (r row) Cause() string { cause, _ := r.v.explain(r.state); return cause }
 
 // Remedy is what to do.
-func (r row) Remedy() string { _, remedy := r.v.explain(r.state.Failure); return remedy }
+func (r row) Remedy() string { _, remedy := r.v.explain(r.state); return remedy }
 
 // Code is WeChat's errcode, 0 when it gave none.
 func (r row) Code() int {
@@ -206,8 +238,10 @@ func (r row) Origin() string {
 // addressed finds the address that is not in the whitelist, as platform writes it.
 var addressed = regexp.MustCompile(`The address is ([0-9a-fA-F.:]+)\. `)
 
-// explain says why an attempt failed, and who has to do what, in the view's language.
-func (v *view) explain(f *custody.Error) (cause, remedy string) {
+// explain says why an account's attempt failed, and who has to do what, in the view's
+// language.
+func (v *view) explain(a gateway.AccountState) (cause, remedy string) {
+	f := a.Failure
 	if f == nil {
 		return "", ""
 	}
@@ -238,7 +272,7 @@ func (v *view) explain(f *custody.Error) (cause, remedy string) {
 	}
 }
 
-// meaning is the cause and remedy of an errcode that an account got.
+// meaning is the cause and remedy of an errcode with which an account's fetch was refused.
 func (v *view) meaning(appID string, code int, ip string) (cause, remedy string) {
 	info := errcode.AtTokenEndpoint(code)
 	if host := gateway.ErrcodeHost(appID); host != errcode.API {
@@ -294,8 +328,8 @@ func (v *view) Health() health {
 	n := len(v.all)
 	worst := func(h health) health {
 		a := slices.MinFunc(v.all, worstFirst)
-		cause, remedy := v.explain(a.Failure)
-		h.Name, h.Link = a.Key.AppID, accountPath(a.Key.AppID)
+		cause, remedy := v.explain(a)
+		h.Name, h.Link = called(a), accountPath(a.Key.AppID)
 		h.More = strings.TrimSpace(cause + v.space() + remedy)
 		return h
 	}

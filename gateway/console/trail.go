@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/custody"
-	"github.com/zhongkong-go/zhongkong/gateway"
 	"github.com/zhongkong-go/zhongkong/store"
 )
 
@@ -26,7 +25,7 @@ type line struct {
 	At      time.Time
 	Level   string // "ok", "warn", "bad" or ""
 	What    string
-	Subject string // an appid, a client
+	Subject string // an account, a client
 	Link    string // to the account
 	Detail  string
 	Who     string
@@ -72,6 +71,7 @@ var acts = map[string]struct{ text, level string }{
 	"rotate client": {"Client given another key", "warn"},
 
 	"set sites of client": {"Client's addresses changed", "warn"},
+	"set title of client": {"Client renamed", ""},
 
 	"replace accounts": {"Accounts of the admin API replaced", "warn"},
 	"reload":           {"Configuration read again", ""},
@@ -95,8 +95,10 @@ func (v *view) used(u store.Use) line {
 	if act, known := acts[u.Act]; known {
 		l.What, l.Level = v.T(act.text), act.level
 	}
-	if slices.ContainsFunc(v.all, func(a gateway.AccountState) bool { return a.Key.AppID == u.Subject }) {
-		l.Link = accountPath(u.Subject)
+	if a, found := v.find(u.Subject); found {
+		l.Subject, l.Link = called(a), accountPath(u.Subject)
+	} else if strings.HasSuffix(u.Act, " client") {
+		l.Subject = both(v.titles[u.Subject], u.Subject)
 	}
 	return l.named("use", strconv.FormatInt(u.At.UnixMicro(), 36), u.Actor, u.Act, u.Subject, u.Detail)
 }
@@ -124,7 +126,7 @@ func (v *view) fetched(appID string, entries []custody.Entry) []line {
 	for _, e := range entries { // newest first, so that the end comes before the beginning
 		l := line{At: e.At, Who: v.holder(e.Attempt)}
 		if v.AppID == "" { // else everything is about it
-			l.Subject, l.Link = appID, accountPath(appID)
+			l.Subject, l.Link = v.called(appID), accountPath(appID)
 		}
 		switch {
 		case e.Event == custody.EventSave:

@@ -33,7 +33,7 @@ func files() fs.FS {
 const (
 	rowsOfPage = 50
 	maxClients = 200 // that are shown
-	maxQuery   = 64
+	maxQuery   = 256 // bytes
 )
 
 // view is what one browser looks at. Its exported methods and fields are for the
@@ -44,7 +44,7 @@ type view struct {
 
 	page.Looks
 
-	Query   string   // the accounts are those with this in their appid
+	Query   string   // the accounts are those with this in their name or appid
 	At      int      // the page of them, from 1
 	AppID   string   // of the page of one account, else ""
 	Notices []notice // what came of an act
@@ -60,6 +60,7 @@ type view struct {
 	rows    []row
 	lines   []line
 	clients []clientRow
+	titles  map[string]string // of clients, by name
 	queues  []queueRow
 	down    int       // subscribers that take nothing
 	more    int       // clients beyond those shown
@@ -73,7 +74,7 @@ func (p *Page) look(r *http.Request, one *session) *view {
 	v := &view{page: p, session: one, Looks: page.LooksOf(r), AppID: r.PathValue("appid")}
 	query := r.URL.Query()
 	v.Query = strings.TrimSpace(query.Get("q"))
-	v.Query = v.Query[:min(len(v.Query), maxQuery)]
+	v.Query = strings.ToValidUTF8(v.Query[:min(len(v.Query), maxQuery)], "")
 	v.At, _ = strconv.Atoi(query.Get("n"))
 	if v.AppID == "" {
 		v.AppID = query.Get("account") // of what is live
@@ -95,7 +96,7 @@ func (v *view) accounts() {
 		asked := strings.ToLower(v.Query)
 		matching = nil
 		for _, a := range v.all {
-			if strings.Contains(strings.ToLower(a.Key.AppID), asked) {
+			if strings.Contains(strings.ToLower(called(a)), asked) {
 				matching = append(matching, a)
 			}
 		}
@@ -122,7 +123,10 @@ func (v *view) ofStore() {
 	clients, clientsAt, clientsErr := v.page.data.list()
 	v.away = usesErr != nil || clientsErr != nil
 	v.asOf, v.known = usesAt, clientsAt
-	v.lines = nil
+	v.lines, v.titles = nil, make(map[string]string, len(clients))
+	for _, c := range clients {
+		v.titles[c.Name] = c.Title
+	}
 	for _, u := range uses {
 		v.lines = append(v.lines, v.used(u))
 	}
@@ -145,15 +149,11 @@ func (v *view) ofStore() {
 // such an account.
 func (v *view) account() bool {
 	v.all = v.page.data.all()
-	at, found := slices.BinarySearchFunc(
-		v.all,
-		v.AppID,
-		func(a gateway.AccountState, appID string) int { return strings.Compare(a.Key.AppID, appID) },
-	)
+	a, found := v.find(v.AppID)
 	if !found {
 		return false
 	}
-	v.setRows(v.all[at : at+1])
+	v.setRows([]gateway.AccountState{a})
 	v.lines = newest(v.fetched(v.AppID, v.rows[0].journal.entries))
 	return true
 }
@@ -279,7 +279,7 @@ func (v *view) Plot() plotView {
 	now := time.Now()
 	p := plotView{v: v, ID: "plot", Scope: v.T("All accounts over the last 24 hours"), past: newPast(now)}
 	if v.AppID != "" {
-		p.Scope = v.T("%s over the last 24 hours", v.AppID)
+		p.Scope = v.T("%s over the last 24 hours", v.called(v.AppID))
 	}
 	if v.durable() {
 		for _, r := range v.rows {
@@ -304,6 +304,9 @@ type clientRow struct {
 
 // The parts of a client, for the templates.
 func (c clientRow) Name() string                      { return c.c.Name }
+func (c clientRow) Title() string                     { return c.c.Title }
+func (c clientRow) Called() string                    { return both(c.c.Title, c.c.Name) }
+func (c clientRow) Rename() string                    { return clientPath("title", c.c.Name) }
 func (c clientRow) T(text string, args ...any) string { return c.v.T(text, args...) }
 func (c clientRow) Real() bool                        { return c.c.Real }
 func (c clientRow) Paths() []string                   { return c.c.Paths }
@@ -330,13 +333,14 @@ func (c clientRow) Accounts() string {
 	if slices.Contains(c.c.Accounts, gateway.AllAccounts) {
 		return c.T("all accounts")
 	}
+	first := c.v.called(c.c.Accounts[0])
 	if len(c.c.Accounts) == 1 {
-		return c.c.Accounts[0]
+		return first
 	}
 	if c.v.Lang == lang.Chinese {
-		return c.T("%s and %d more", c.c.Accounts[0], len(c.c.Accounts))
+		return c.T("%s and %d more", first, len(c.c.Accounts))
 	}
-	return c.T("%s and %d more", c.c.Accounts[0], len(c.c.Accounts)-1)
+	return c.T("%s and %d more", first, len(c.c.Accounts)-1)
 }
 
 // Last says when it last called this gateway, in steps that need not change every

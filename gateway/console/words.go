@@ -34,8 +34,6 @@ var chinese = lang.Words{ //nolint:gosec // words about secrets, and none among 
 	"To all accounts":          "查看全部账号",
 	"Admin key":                "管理密钥",
 	"Accounts":                 "账号",
-	"AppID or a part of it":    "AppID 或其中一段",
-	"Find an AppID":            "查找 AppID",
 	"Find":                     "查找",
 	"Show all":                 "显示全部",
 	"Pages of accounts":        "账号分页",
@@ -48,7 +46,6 @@ var chinese = lang.Words{ //nolint:gosec // words about secrets, and none among 
 	"The account or the page is not there, or not any more.":                                      "该账号或页面不存在，或者已被移除。",
 	"It is admin.key of the gateway's configuration.":                                             "即网关配置中的 admin.key。",
 	"That is not the admin key.":                                                                  "管理密钥不正确。",
-	"No account has “%s” in its AppID.":                                                           "没有 AppID 包含“%s”的账号。",
 	"Add one to the configuration file and send SIGHUP, or use the admin API.":                    "请写入配置文件后发送 SIGHUP，或通过管理接口添加。",
 	"That is not the admin key, and there were many wrong ones from your address: wait a minute.": "管理密钥不正确，且该地址失败次数过多，请一分钟后再试。",
 
@@ -93,6 +90,19 @@ var chinese = lang.Words{ //nolint:gosec // words about secrets, and none among 
 	"The address is %s.":                                                                      "出口 IP 为 %s。",
 	"Find out who fetches so often, or raise daily_fetches. The day ends at midnight, UTC+8.": "请找出频繁获取的程序，或调高 daily_fetches。次数在北京时间零点重置。",
 	"See whether it runs and can be reached from here; the gateway's log has its error.":      "请检查它是否在运行、能否从这里连上，具体错误见网关日志。",
+
+	// Names for people.
+	"Account":                                   "账号",
+	"Name or AppID, or a part of it":            "名称或 AppID，或其中一段",
+	"Find a name or an AppID":                   "查找名称或 AppID",
+	"No account has “%s” in its name or AppID.": "没有名称或 AppID 包含“%s”的账号。",
+	"Title":           "显示名称",
+	"Rename":          "改名",
+	"Rename %s":       "为 %s 改名",
+	"%s was renamed.": "已为 %s 改名。",
+	"Client renamed":  "修改了客户端的显示名称",
+	"For people, such as 结算系统. It is shown first, and can be changed at any time.":                           "便于辨认，例如“结算系统”。显示在最前面，可随时修改。",
+	"People read the title, here, in commands and in metrics. Its key and everything else stay as they are.": "显示名称会出现在本页、命令行和监控指标中。修改它不影响密钥和其他设置。",
 
 	// One account.
 	"Check the token":         "检查 token",

@@ -48,7 +48,8 @@ type Callback struct {
 // Subscriber is a system that gets pushes in WeChat's shape, signed and encrypted
 // with keys of its own.
 type Subscriber struct {
-	Name   string // letters, digits, '-' and '_'; one of the account
+	Name   string // letters, digits, '-' and '_'; one of the account, under which its pushes wait
+	Title  string // for people, such as 结算系统; it identifies nothing
 	URL    string // https, or http to this machine or in safe mode; a query of its own stays
 	Token  custody.Secret
 	AESKey custody.Secret // 43 letters and digits; without it the mode is Plain
@@ -71,15 +72,19 @@ type Rule struct {
 	Followers []string
 }
 
+// equal reports whether nothing is to be changed.
 func (c *Callback) equal(d *Callback) bool {
 	if c == nil || d == nil {
 		return c == d
 	}
 	return c.Token.Equal(d.Token) && c.PreviousToken.Equal(d.PreviousToken) &&
 		c.AESKey.Equal(d.AESKey) && c.PreviousAESKey.Equal(d.PreviousAESKey) &&
-		c.Mode == d.Mode && slices.EqualFunc(c.Subscribers, d.Subscribers, Subscriber.equal)
+		c.Mode == d.Mode && slices.EqualFunc(c.Subscribers, d.Subscribers, func(s, t Subscriber) bool {
+		return s.Title == t.Title && s.equal(t)
+	})
 }
 
+// equal leaves Title out: its change touches no push.
 func (s Subscriber) equal(t Subscriber) bool {
 	return s.Name == t.Name && s.URL == t.URL && s.Token.Equal(t.Token) && s.AESKey.Equal(t.AESKey) && s.Mode == t.Mode && s.When.equal(t.When)
 }
@@ -195,11 +200,14 @@ func newReceiver(appID string, spec *Callback) (*receiver, error) {
 		case s.Name == "":
 			return nil, at("", errors.New("the subscriber has no name"))
 		case !shape.IsID(s.Name):
-			return nil, at(".name", errors.New("the name holds other characters than letters, digits, '-' and '_', or is too long"))
+			return nil, at(".name", errors.New("the name holds other characters than letters, digits, '-' and '_', or is too long: a name for people is its title"))
 		case names[s.Name]:
 			return nil, at(".name", fmt.Errorf("the subscriber %s appears twice", s.Name))
 		}
 		names[s.Name] = true
+		if err := shape.Name("title", s.Title); err != nil {
+			return nil, at(".title", err)
+		}
 		if s.URL == "" {
 			return nil, at("", fmt.Errorf("the subscriber %s has no url", s.Name))
 		}

@@ -42,10 +42,10 @@ func newLine(f *Fanout, s *subscriber) *line {
 }
 
 // change gives the line another subscriber, or none. A corrected address is tried at
-// once.
+// once; a new title changes nothing.
 func (l *line) change(s *subscriber) {
 	l.mu.Lock()
-	same := l.sub == s
+	same := l.sub == s || l.sub != nil && s != nil && l.sub.Title != s.Title && l.sub.equal(s.Subscriber)
 	l.sub = s
 	if !same {
 		l.failing, l.until, l.failure = 0, time.Time{}, ""

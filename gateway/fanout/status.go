@@ -15,7 +15,8 @@ import (
 type Status struct {
 	AppID      string
 	Subscriber string
-	Configured bool // false: it was taken away, and what waits for it is dropped in the end
+	Title      string // of the subscriber, for people
+	Configured bool   // false: it was taken away, and what waits for it is dropped in the end
 
 	Waiting int           // pushes that it has not taken, those that are under way too
 	Oldest  time.Duration // the age of the first of them
@@ -72,6 +73,9 @@ func (l *line) status(name string) Status {
 	s := nameLine(name)
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.sub != nil {
+		s.Title = l.sub.Title
+	}
 	s.Configured, s.Down, s.Failure = true, l.failing > 0, l.failure
 	s.Delivered, s.Failed, s.Late, s.Dropped = l.counts.delivered, l.counts.failed, l.counts.late, l.counts.dropped
 	return s

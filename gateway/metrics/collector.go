@@ -70,6 +70,7 @@ func (c *Collector) Collect(out chan<- prometheus.Metric) {
 	c.tokens(s, n)
 	if c.single(len(n.Accounts)) {
 		for _, a := range n.Accounts {
+			s.gauge(accountInfo, 1, a.AppID, a.Name)
 			s.account(a)
 		}
 		s.calls("", n.Nobody)
@@ -78,6 +79,7 @@ func (c *Collector) Collect(out chan<- prometheus.Metric) {
 	}
 	if c.single(len(n.Clients)) {
 		for _, client := range n.Clients {
+			s.gauge(clientInfo, 1, client.Name, client.Title)
 			s.client(client)
 		}
 	} else {
@@ -158,6 +160,7 @@ func (c *Collector) queues(s sink) {
 		if !q.Configured {
 			continue
 		}
+		s.gauge(subscriberInfo, 1, q.AppID, q.Subscriber, q.Title)
 		down := 0.0
 		if q.Down {
 			down = 1

@@ -24,6 +24,12 @@ var (
 		"Accounts of the gateway.")
 	accountsWithout = define("zhongkong_accounts_without_token",
 		"Accounts without a live token: calls for them fail now.")
+	accountInfo = define("zhongkong_account_info",
+		"1 for each account: its name, empty where it has none.", "appid", "name")
+	clientInfo = define("zhongkong_client_info",
+		"1 for each client: its title, empty where it has none.", "client", "title")
+	subscriberInfo = define("zhongkong_subscriber_info",
+		"1 for each subscriber: its title, empty where it has none.", "appid", "subscriber", "title")
 	tokenLive = define("zhongkong_token_live",
 		"1 when the account has a token that can be handed out, else 0.", "appid")
 	tokenAge = define("zhongkong_token_age_seconds",

@@ -5,7 +5,9 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -344,7 +346,7 @@ func TestSeries(t *testing.T) {
 		}
 	}
 	t.Logf("series: %v", n)
-	if n[appID] > 30 || n[`"shop"`] != 2 {
+	if n[appID] > 30 || n[`"shop"`] != 3 {
 		t.Errorf("series: %v", n)
 	}
 }
@@ -352,4 +354,78 @@ func TestSeries(t *testing.T) {
 // TestAlerts: the example's rules are what Prometheus reads.
 func TestAlerts(t *testing.T) {
 	promtool(t, "", "check", "rules", "../../docs/alerts.yaml")
+}
+
+// TestNames: names are in series of their own, whatever characters they have.
+func TestNames(t *testing.T) {
+	w := newWorld(t)
+	if err := w.Replace([]gateway.Account{{
+		Name: `主店 "A"`, AppID: appID, Secret: custody.NewSecret(appSecret),
+		Callback: &gateway.Callback{Token: custody.NewSecret("madeUpToken"), Subscribers: []gateway.Subscriber{
+			{Name: "crm", Title: "结算系统", URL: "https://crm.example/", Token: custody.NewSecret("madeUpCRM")},
+		}},
+	}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Clients("test").SetTitle(t.Context(), "shop", "商城"); err != nil {
+		t.Fatal(err)
+	}
+	w.Look(t.Context())
+	text, _ := scrape(t, metrics.Handler(w.Gateway, metrics.Config{}), "")
+	for _, series := range []string{
+		`zhongkong_account_info{appid="` + appID + `",name="主店 \"A\""}`,
+		`zhongkong_client_info{client="shop",title="商城"}`,
+		`zhongkong_subscriber_info{appid="` + appID + `",subscriber="crm",title="结算系统"}`,
+	} {
+		if value(t, text, series) != 1 {
+			t.Errorf("no %s in\n%s", series, text)
+		}
+	}
+	promtool(t, text, "check", "metrics")
+	if text, _ = scrape(t, metrics.Handler(w.Gateway, metrics.Config{MaxSeries: -1}), ""); strings.Contains(text, "主店") || strings.Contains(text, "商城") || strings.Contains(text, "结算") {
+		t.Error("a name stands alone where nothing does")
+	}
+}
+
+// TestAlertsWithNames: an alert says the name first, stays the same one when it changes, and
+// fires without one.
+func TestAlertsWithNames(t *testing.T) {
+	rules, err := filepath.Abs("../../docs/alerts.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "test.yaml")
+	test := `rule_files: ["` + filepath.ToSlash(rules) + `"]
+evaluation_interval: 1m
+tests:
+  - interval: 1m
+    input_series:
+      - {series: 'zhongkong_account_info{appid="wx01",name="主店公众号",instance="a"}', values: '1x10 stale'}
+      - {series: 'zhongkong_account_info{appid="wx01",name="总店",instance="a"}', values: '_x11 1x30'}
+      - {series: 'zhongkong_account_info{appid="wx02",name="",instance="a"}', values: '1x40'}
+      - {series: 'zhongkong_subscriber_info{appid="wx01",subscriber="crm",title="结算系统",instance="a"}', values: '1x40'}
+      - {series: 'zhongkong_renewal_failures_total{appid="wx01",kind="access_token",class="fatal",errcode="40125",instance="a"}', values: '0 0 1x40'}
+      - {series: 'zhongkong_renewal_failures_total{appid="wx02",kind="access_token",class="fatal",errcode="40125",instance="a"}', values: '0 0 1x40'}
+      - {series: 'zhongkong_subscriber_down{appid="wx01",subscriber="crm",instance="a"}', values: '1x40'}
+    alert_rule_test:
+`
+	for at, name := range map[string]string{"8m": "主店公众号", "20m": "总店"} {
+		test += `      - eval_time: ` + at + `
+        alertname: ZhongkongRenewalFails
+        exp_alerts:
+          - exp_labels: {severity: critical, instance: a, appid: wx01, class: fatal, errcode: "40125"}
+            exp_annotations: {summary: "` + name + ` wx01 cannot be renewed: fatal, errcode 40125", remedy: "zhongkong explain 40125"}
+          - exp_labels: {severity: critical, instance: a, appid: wx02, class: fatal, errcode: "40125"}
+            exp_annotations: {summary: "wx02 cannot be renewed: fatal, errcode 40125", remedy: "zhongkong explain 40125"}
+      - eval_time: ` + at + `
+        alertname: ZhongkongSubscriberDown
+        exp_alerts:
+          - exp_labels: {severity: critical, appid: wx01, subscriber: crm}
+            exp_annotations: {summary: "结算系统 crm takes no pushes of ` + name + ` wx01", remedy: "They wait in the store, for 3 days at most."}
+`
+	}
+	if err := os.WriteFile(path, []byte(test), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	promtool(t, "", "test", "rules", path)
 }

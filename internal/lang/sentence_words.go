@@ -26,6 +26,12 @@ var Sentences = Words{
 	"%s has the form of %s, and should be %s: look whether two values are swapped":                          "%s 看起来是 %s，而这里应为 %s：请检查是否有两个值填反了",
 	"(not shown, as it may be a secret)":                                                                    "（可能是密钥，不显示）",
 
+	// Names for people, and what identifies.
+	"%s is shown to people, and holds what may be a secret: look whether two values are swapped":                        "%s 会显示给人看，而其中可能是密钥：请检查是否有两个值填反了",
+	"%s has to be a text of at most %d characters, without control characters, and without spaces around it":            "%s 须为最多 %d 个字符的文本，不含控制字符，首尾没有空格",
+	"the client's name %s has to be 1 to 64 letters, digits, '-', '_' and '.': a name for people is its title":          "客户端名称 %s 须为 1 到 64 位字母、数字、-、_ 和 .：便于辨认的名称请写在 title 中",
+	"the name holds other characters than letters, digits, '-' and '_', or is too long: a name for people is its title": "名称含有字母、数字、- 和 _ 以外的字符，或者过长：便于辨认的名称请写在 title 中",
+
 	// package wechat: the configuration of a program.
 	"Config.APIBase (WECHAT_API_BASE) %s": "Config.APIBase（WECHAT_API_BASE）%s",
 	"Config.AppID (WECHAT_APPID) is empty: take it from the console, it begins with wx; without an account, zhongkong simulate makes one up for this machine": "没有设置 Config.AppID（WECHAT_APPID）：请从公众平台复制，以 wx 开头；没有账号时，zhongkong simulate 可以虚构一个，供本机使用",
@@ -131,13 +137,12 @@ var Sentences = Words{
 	"mode is %s: it must be plain, compatible or safe":                 "mode 的值是 %s：只能是 plain、compatible 或 safe",
 	"has to begin with https:// or http:// and a host":                 "须以 https:// 或 http:// 加主机名开头",
 	"begins with http://, and what followers write would travel in the clear: use https, or mode safe": "以 http:// 开头，粉丝的消息会明文传输：请使用 https，或 mode: safe",
-	"there is no such client":        "没有这个客户端",
-	"there is a client of that name": "已有同名的客户端",
-	"the client's name %s has to be 1 to 64 letters, digits, '-', '_' and '.'":      "客户端名称 %s 须为 1 到 64 位字母、数字、-、_ 和 .",
+	"there is no such client":                                                       "没有这个客户端",
+	"there is a client of that name":                                                "已有同名的客户端",
 	"client %s has no account: name its appids, or %s for all":                      "客户端 %s 没有账号：请填写 AppID，或用 %s 表示全部",
 	"client %s: the rate %v has to be a number of calls per second, 0 for no limit": "客户端 %s：速率 %v 须为每秒的调用次数，0 表示不限",
-	"client %s: %s is no appid": "客户端 %s：%s 不是 AppID",
-	"client %s: %w":             "客户端 %s：%w",
+	"client %s: %s is no appid":                                                     "客户端 %s：%s 不是 AppID",
+	"client %s: %w":                                                                 "客户端 %s：%w",
 	"a client's key stands in the place of a name or an appid: keys are made by the gateway, and shown once":                               "名称或 AppID 处填的是客户端密钥：密钥由网关生成，只显示一次",
 	"client %s: the return address %s overlaps with %s of client %s: give each address to one of the two":                                  "客户端 %s：回调地址 %s 与 %s（客户端 %s 的）重叠：请让每个地址只属于其中一个",
 	"client %s would end at %s, which is over":                                                                                             "客户端 %s 的到期日 %s 已经过去",
@@ -208,7 +213,6 @@ var Sentences = Words{
 	"something stands behind the JSON object":                                                                  "JSON 对象后面还有其他内容",
 	"the body is nested more than %d deep":                                                                     "内容嵌套超过 %d 层",
 	"no authority of tls.client_ca stands for this certificate any more":                                       "tls.client_ca 中已没有签发该证书的机构",
-	"the name holds other characters than letters, digits, '-' and '_', or is too long":                        "名称含有字母、数字、- 和 _ 以外的字符，或者过长",
 	"has a user in it: the signature says that the gateway sent it; take the user away":                        "含有用户名：网关的推送由签名证明，请去掉用户名",
 	"has a # in it, which is never sent: take it away":                                                         "含有 #，它不会被发送：请去掉",
 	"the connection ended before the body did: %w":                                                             "内容没有收完连接就断开了：%w",

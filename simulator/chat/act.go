@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"slices"
 	"strconv"
@@ -13,7 +12,6 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/zhongkong-go/zhongkong/callback"
 	"github.com/zhongkong-go/zhongkong/simulator"
 )
 
@@ -40,6 +38,9 @@ func (p *Page) doSay(v *view, r *http.Request) (string, error) {
 	}
 	if kind == "SCAN" && !slices.Contains(v.conf.Followers, v.OpenID) { // WeChat: who is no follower yet becomes one by scanning
 		return p.follow(v, "qrscene", value)
+	}
+	if kind == enterAgent {
+		return "", p.push(v, simulator.Notice(enterAgent, simulator.Field{Name: "EventKey", Value: ""}))
 	}
 	m, err := simulator.Compose(kind, value, nil)
 	if err != nil {
@@ -107,6 +108,9 @@ func (p *Page) doFollower(v *view, r *http.Request) (string, error) {
 		return "", fmt.Errorf("the name has %d characters: %d can be", n, maxNickname)
 	}
 	openid := simulator.MakeUpAccount(uint64(time.Now().UnixNano())).Followers[0]
+	if v.Corp() {
+		openid = makeUpMember(time.Now())
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	one := p.room(roomKey{v.AppID, openid})
@@ -214,8 +218,9 @@ var switches = []faultSwitch{
 func (p *Page) doFault(v *view, r *http.Request) (string, error) {
 	key, on := r.FormValue("key"), r.FormValue("on") == "1"
 	wanted := func(rule *simulator.Rule) bool { return strconv.Itoa(rule.ID()) == key }
-	if i := slices.IndexFunc(switches, func(s faultSwitch) bool { return s.key == key }); i >= 0 {
-		f := switches[i].of(v.AppID)
+	offered := switchesOf(v.AppID)
+	if i := slices.IndexFunc(offered, func(s faultSwitch) bool { return s.key == key }); i >= 0 {
+		f := offered[i].of(v.AppID)
 		wanted = func(rule *simulator.Rule) bool { return rule.Fault() == f }
 		if on {
 			if !slices.ContainsFunc(p.Simulator.Faults(), wanted) {
@@ -245,11 +250,7 @@ func (p *Page) push(v *view, m simulator.Message) error {
 		return err
 	}
 	// The bubble is there before the first delivery has ended.
-	plain, err := p.Simulator.NewRequest(p.ctx, simulator.Push{AppID: v.AppID, Message: m, Mode: simulator.Plain})
-	if err != nil {
-		return err
-	}
-	read, err := parse(plain)
+	read, err := p.read(v.conf, push)
 	if err != nil {
 		return err
 	}
@@ -259,14 +260,6 @@ func (p *Page) push(v *view, m simulator.Message) error {
 	return p.fly(func(ctx context.Context) {
 		_, _ = p.Simulator.Deliver(ctx, push) // what comes of it is in the events
 	})
-}
-
-func parse(r *http.Request) (*callback.Message, error) {
-	body, err := io.ReadAll(r.Body)
-	if err != nil {
-		return nil, err
-	}
-	return callback.ParseMessage(body)
 }
 
 // button is a button of a menu.

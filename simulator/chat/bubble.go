@@ -19,7 +19,7 @@ type bubble struct {
 	number uint64 // of its first, which names it
 	at     time.Time
 	side   side
-	way    string // how the app sent it: "reply", "custom", "template"
+	way    string // how the app sent it: "reply", "custom", "template", "app"
 	kind   string // WeChat's MsgType; "event"; "failure"
 	event  string // of an event
 	title  string

@@ -42,7 +42,7 @@ func (b bubbleView) Who() string {
 
 // Way is how the app sent it.
 func (b bubbleView) Way() string {
-	return b.T(map[string]string{"reply": "passive reply", "custom": "customer service message", "template": "template message"}[b.b.way])
+	return b.T(map[string]string{"reply": "passive reply", "custom": "customer service message", "template": "template message", "app": "message/send"}[b.b.way])
 }
 
 // Label is the kind of what is not plain text.
@@ -52,7 +52,7 @@ func (b bubbleView) Label() string {
 	}
 	labels := map[string]string{
 		"image": "Image", "voice": "Voice", "video": "Video", "shortvideo": "Video", "location": "Location", "link": "Link", "music": "Music",
-		"news": "News", "template": "Template", "msgmenu": "Choice", "file": "File", "miniprogrampage": "Mini program",
+		"news": "News", "mpnews": "News", "textcard": "Card", "template_card": "Card", "markdown": "Markdown", "miniprogram_notice": "Mini program", "template": "Template", "msgmenu": "Choice", "file": "File", "miniprogrampage": "Mini program",
 	}
 	if label := labels[b.b.kind]; label != "" {
 		return b.T(label)
@@ -65,6 +65,8 @@ func (b bubbleView) Event() string {
 	key := b.b.text
 	scene := strings.TrimPrefix(key, "qrscene_")
 	switch strings.ToLower(b.b.event) {
+	case enterAgent:
+		return b.T("Opened the app")
 	case "subscribe":
 		if key != "" {
 			return b.v.T("Follows the account, by the QR code %s", scene)
@@ -120,6 +122,9 @@ func (v *view) verdict(end simulator.Verdict, reason string) string {
 	words := map[simulator.Verdict]string{
 		simulator.Replied: "Replied", simulator.Silent: "Fine, and the follower sees nothing", simulator.Failed: "Your app failed",
 		simulator.Verified: "Verified", simulator.Refused: "Your app refused the forgery", simulator.Accepted: "Your app fell for a forgery",
+	}
+	if v.Corp() && end == simulator.Silent {
+		words[end] = "Fine, and the member sees nothing"
 	}
 	separator := ": "
 	if v.Lang == lang.Chinese {

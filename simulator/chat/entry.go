@@ -41,6 +41,11 @@ func (p *Page) observe(e simulator.Event) {
 		one.errmsg = strings.TrimRight(one.errmsg, " ,")
 	}
 	one.event = p.conceal(e)
+	good := !e.Push && e.Errcode == 0 && e.Status == 200
+	var members []string
+	if good && e.Path == corpSendPath {
+		members = p.toMembers(e.AppID, e.Request)
+	}
 
 	p.mu.Lock()
 	if e.MsgID != 0 {
@@ -53,8 +58,13 @@ func (p *Page) observe(e simulator.Event) {
 	}
 	if e.Push {
 		p.pushed(e)
-	} else if b, openid, found := pushedBy(e.Path, e.Request); found && e.Errcode == 0 && e.Status == 200 {
+	} else if b, openid, found := pushedBy(e.Path, e.Request); found && good {
 		p.append(roomKey{e.AppID, openid}, b)
+	}
+	for _, userid := range members {
+		if b, found := corpSent(e.Request); found {
+			p.append(roomKey{e.AppID, userid}, b)
+		}
 	}
 	one.seq = p.changed()
 	if len(p.entries) == maxEntries {
@@ -120,6 +130,10 @@ func (p *Page) checks(e simulator.Event) []check {
 		}
 		a, known := p.account(in.AppID)
 		return []check{{known, "appid", in.AppID}, {known && in.Secret == a.Secret, "AppSecret", ""}}
+	case corpTokenPath:
+		corp := query.Get("corpid")
+		ofCorp := func(a simulator.Account) bool { return corp != "" && strings.HasPrefix(a.AppID, corp+":") }
+		return []check{{slices.ContainsFunc(p.Simulator.Accounts(), ofCorp), "corpid", corp}, {e.AppID != "", "corpsecret", ""}}
 	}
 	value := query.Get("access_token")
 	if value == "" {
@@ -142,9 +156,14 @@ func (p *Page) signatures(e simulator.Event) []check {
 		return nil
 	}
 	timestamp, nonce := query.Get("timestamp"), query.Get("nonce")
-	all := []check{{callback.CheckSignature(a.Token, timestamp, nonce, query.Get("signature")), "signature", ""}}
+	var all []check
+	if !isCorp(e.AppID) { // WeCom sends none
+		all = append(all, check{callback.CheckSignature(a.Token, timestamp, nonce, query.Get("signature")), "signature", ""})
+	}
 	if given := query.Get("msg_signature"); given != "" {
-		if found := encrypted.FindStringSubmatch(e.Request); found != nil {
+		if echo := query.Get("echostr"); echo != "" {
+			all = append(all, check{callback.CheckMsgSignature(a.Token, timestamp, nonce, echo, given), "msg_signature", ""})
+		} else if found := encrypted.FindStringSubmatch(e.Request); found != nil {
 			all = append(all, check{callback.CheckMsgSignature(a.Token, timestamp, nonce, found[1]+found[2], given), "msg_signature", ""})
 		}
 	}
@@ -152,7 +171,7 @@ func (p *Page) signatures(e simulator.Event) []check {
 }
 
 // encrypted finds Encrypt in XML or JSON as the simulator writes it.
-var encrypted = regexp.MustCompile(`<Encrypt><!\[CDATA\[([^\]]*)|"Encrypt":"([^"]*)`)
+var encrypted = regexp.MustCompile(`<Encrypt><!\[CDATA\[([^\]]*)|"[Ee]ncrypt":"([^"]*)`)
 
 func (p *Page) account(appid string) (simulator.Account, bool) {
 	for _, a := range p.Simulator.Accounts() {
@@ -167,7 +186,7 @@ func (p *Page) account(appid string) (simulator.Account, bool) {
 // another; of an AppSecret nothing, also of one that is wrong.
 var (
 	withToken  = regexp.MustCompile(`(access_token=|"(?:access_token|ticket)"\s*:\s*")([^&"\s]{9,})`)
-	withSecret = regexp.MustCompile(`((?:^|[?&])(?:app)?secret=|"(?:app)?secret"\s*:\s*")[^&"]+`)
+	withSecret = regexp.MustCompile(`((?:^|[?&])(?:app|corp)?secret=|"(?:app|corp)?secret"\s*:\s*")[^&"]+`)
 )
 
 func (p *Page) conceal(e simulator.Event) simulator.Event {

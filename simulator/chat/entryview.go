@@ -92,11 +92,14 @@ func (e entryView) Words() string {
 // call is the verdict on a call of the API.
 func (e entryView) call() string {
 	o := e.e.event
-	fetch := o.Path == simulator.TokenPath || o.Path == simulator.StableTokenPath
+	fetch := o.Path == simulator.TokenPath || o.Path == simulator.StableTokenPath || o.Path == corpTokenPath
 	switch {
 	case o.Errcode != 0:
 		info, _ := errcode.Lookup(o.Errcode)
-		if fetch {
+		switch {
+		case isCorp(o.AppID) || o.Path == corpTokenPath:
+			info, _ = errcode.LookupOn(errcode.WeCom, o.Errcode)
+		case fetch:
 			info = errcode.AtTokenEndpoint(o.Errcode)
 		}
 		if e.v.Lang == lang.Chinese {
@@ -115,6 +118,8 @@ func (e entryView) call() string {
 		return e.T("The caller has the token.")
 	case o.Path == "/cgi-bin/message/custom/send", o.Path == "/cgi-bin/message/template/send":
 		return e.T("The follower has the message.")
+	case o.Path == corpSendPath:
+		return e.T("The members have the message.")
 	case strings.Contains(o.Response, simulator.NotSimulated):
 		return e.T("Answered with success, but not simulated: only the token was checked.")
 	case o.Path == "/cgi-bin/menu/create":

@@ -37,6 +37,10 @@ func (v *view) Tokens() []tokenView {
 		{Pool: simulator.Stable, Path: simulator.StableTokenPath, Issued: stats.Stable.Issued + stats.Stable.Outside, Calls: stats.Stable.Calls},
 		{Pool: simulator.Classic, Path: simulator.TokenPath, Issued: stats.Classic.Issued + stats.Classic.Outside, Calls: stats.Classic.Calls},
 	}
+	if v.Corp() {
+		all = all[:1]
+		all[0].Path = corpTokenPath
+	}
 	for i := range all {
 		t := &all[i]
 		t.Life = int(v.page.life / time.Second)
@@ -56,7 +60,7 @@ func (v *view) Tokens() []tokenView {
 		case info.Errcode == 42001:
 			t.Words, t.Level = v.T("Expired: APIs answer 42001"), "bad"
 		case info.Errcode != 0:
-			t.Words, t.Level = v.T("Dead: APIs answer 40001"), "bad"
+			t.Words, t.Level = v.T("Dead: APIs answer %d", info.Errcode), "bad"
 		case info.Left < v.page.life/24:
 			t.Words, t.Level = v.T("%s left", chinese.Span(v.Lang, info.Left)), "warn"
 		default:
@@ -83,6 +87,9 @@ func (v *view) Ahead() string {
 
 // Quotas are today's counts.
 func (v *view) Quotas() []simulator.Quota {
+	if v.Corp() {
+		return nil // WeCom counts by minute and hour
+	}
 	all := v.page.Simulator.Quotas(v.AppID)
 	return all[:min(len(all), 12)]
 }
@@ -122,7 +129,7 @@ type switchView struct {
 func (v *view) Switches() []switchView {
 	rules := v.page.Simulator.Faults()
 	var all []switchView
-	for _, s := range switches {
+	for _, s := range switchesOf(v.AppID) {
 		one := switchView{Key: s.key, Name: v.T(s.name)}
 		for _, r := range rules {
 			if r.Fault() == s.of(v.AppID) {
@@ -139,7 +146,7 @@ func (v *view) Others() []switchView {
 	var all []switchView
 	for _, r := range v.page.Simulator.Faults() {
 		f := r.Fault()
-		if slices.ContainsFunc(switches, func(s faultSwitch) bool { return s.of(f.AppID) == f && f.AppID != "" }) {
+		if slices.ContainsFunc(switchesOf(f.AppID), func(s faultSwitch) bool { return s.of(f.AppID) == f && f.AppID != "" }) {
 			continue
 		}
 		text, _ := json.Marshal(f) // a Fault that is at work can be written

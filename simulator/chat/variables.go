@@ -14,14 +14,26 @@ type Variable struct{ Name, Value string }
 // Variables are what a program needs to meet the simulator at base instead of WeChat: the
 // values of its account, without those that are empty, and the API's address.
 func Variables(a simulator.Account, base string) []Variable {
-	var all []Variable
-	for _, v := range []Variable{
+	list := []Variable{
 		{"WECHAT_APPID", a.AppID},
 		{"WECHAT_APPSECRET", a.Secret},
 		{"WECHAT_TOKEN", a.Token},
 		{"WECHAT_AES_KEY", a.AESKey},
 		{"WECHAT_API_BASE", base},
-	} {
+	}
+	if a.Kind == simulator.WeCom {
+		corp, agent, _ := strings.Cut(a.AppID, ":")
+		list = []Variable{
+			{"WECOM_CORPID", corp},
+			{"WECOM_AGENTID", agent},
+			{"WECOM_SECRET", a.Secret},
+			{"WECOM_TOKEN", a.Token},
+			{"WECOM_AES_KEY", a.AESKey},
+			{"WECOM_API_BASE", base},
+		}
+	}
+	var all []Variable
+	for _, v := range list {
 		if v.Value != "" {
 			all = append(all, v)
 		}
@@ -43,7 +55,7 @@ func (v Variable) Export(system string) string {
 func (v *view) Lines() string {
 	a := v.Account()
 	if !v.page.madeUp {
-		a = simulator.Account{}
+		a = simulator.Account{Kind: a.Kind}
 	}
 	var b strings.Builder
 	for _, variable := range Variables(a, v.Base) {

@@ -159,7 +159,7 @@ type choice struct {
 func (v *view) Accounts() []choice {
 	var all []choice
 	for _, a := range v.page.Simulator.Accounts() {
-		all = append(all, choice{Name: a.AppID, Here: a.AppID == v.AppID, Link: v.address("", "account", a.AppID, "as", "")})
+		all = append(all, choice{Name: a.AppID, Detail: v.T(a.Kind.String()), Here: a.AppID == v.AppID, Link: v.address("", "account", a.AppID, "as", "")})
 	}
 	return all
 }
@@ -201,15 +201,27 @@ func (v *view) Me() choice {
 
 // Kinds are the messages to choose from.
 func (v *view) Kinds() []choice {
+	last := choice{Value: "SCAN", Name: v.T("Scan"), Hint: v.T("The code's scene; empty for 123")}
+	if v.Corp() {
+		last = choice{Value: enterAgent, Name: v.T("Open the app"), Hint: v.T("Nothing to write")}
+	}
 	return []choice{
-		{Value: "text", Name: v.T("Text"), Hint: v.T("Write as this follower"), Needed: true},
+		{Value: "text", Name: v.T("Text"), Hint: v.WriteAs(), Needed: true},
 		{Value: "image", Name: v.T("Image"), Hint: v.T("PicUrl; empty for a made-up one")},
 		{Value: "voice", Name: v.T("Voice"), Hint: v.T("What was said, if it is recognised")},
 		{Value: "video", Name: v.T("Video"), Hint: v.T("MediaId; empty for a made-up one")},
 		{Value: "location", Name: v.T("Location"), Hint: v.T("The place's name; empty for a made-up one")},
 		{Value: "link", Name: v.T("Link"), Hint: v.T("Address; empty for a made-up one")},
-		{Value: "SCAN", Name: v.T("Scan"), Hint: v.T("The code's scene; empty for 123")},
+		last,
 	}
+}
+
+// WriteAs says as whom one writes.
+func (v *view) WriteAs() string {
+	if v.Corp() {
+		return v.T("Write as this member")
+	}
+	return v.T("Write as this follower")
 }
 
 // Number writes a number with its thousands apart.

@@ -27,7 +27,8 @@ type Desk struct {
 	Base    string // URL of the simulator
 	URL     string // of the page
 	Account simulator.Account
-	Failing atomic.Bool // the app answers 500
+	Corp    simulator.Account // of StartCorp: an app of WeCom, of the same app's
+	Failing atomic.Bool       // the app answers 500
 
 	t   testing.TB
 	app *callback.Router
@@ -41,18 +42,36 @@ const Menu = `{"button":[{"type":"click","name":"今日歌曲","key":"V1001_TODA
 // options it has one, made up, whose pushes go to the app.
 func Start(tb testing.TB, o simulator.Options) *Desk {
 	tb.Helper()
+	return start(tb, o, false)
+}
+
+// StartCorp is Start with an app of WeCom as a second account.
+func StartCorp(tb testing.TB, o simulator.Options) *Desk {
+	tb.Helper()
+	return start(tb, o, true)
+}
+
+func start(tb testing.TB, o simulator.Options, corp bool) *Desk {
+	tb.Helper()
 	d := &Desk{t: tb, Account: simulator.MakeUpAccount(7), app: callback.NewRouter()}
 	appServer := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if d.Failing.Load() {
 			http.Error(w, "<script>alert(1)</script>", http.StatusInternalServerError)
 			return
 		}
-		d.endpoint().ServeHTTP(w, r)
+		d.endpoint(r.URL.Path == "/wecom").ServeHTTP(w, r)
 	}))
 	tb.Cleanup(appServer.Close)
 	d.Account.CallbackURL = appServer.URL + "/wechat"
 	if o.Accounts == nil {
 		o.Accounts = []simulator.Account{d.Account}
+	}
+	if corp {
+		d.Corp = simulator.Account{
+			AppID: "ww0123456789abcdef:1000002", Kind: simulator.WeCom, Secret: "made-up-secret-of-the-app",
+			Token: d.Account.Token, AESKey: d.Account.AESKey, Followers: []string{"zhangsan", "lisi"}, CallbackURL: appServer.URL + "/wecom",
+		}
+		o.Accounts = append(o.Accounts, d.Corp)
 	}
 	page, err := chat.New(chat.Options{Simulator: o, MadeUp: true})
 	if err != nil {
@@ -64,6 +83,7 @@ func Start(tb testing.TB, o simulator.Options) *Desk {
 	})
 	d.app.Event(callback.Subscribe, func(c *callback.Context) error { return c.ReplyText("欢迎关注！发送“图文”试试。") })
 	d.app.Event(callback.Click, func(c *callback.Context) error { return c.ReplyText("你点击了 " + c.Message.EventKey) })
+	d.app.Event("enter_agent", func(c *callback.Context) error { return c.ReplyText("欢迎进入，" + c.Message.FromUserName) })
 	d.app.Text("*", func(c *callback.Context) error { return c.ReplyText("你说的是：" + c.Message.Content) })
 	d.app.Default(func(c *callback.Context) error { return c.ReplyNothing() })
 	return d
@@ -85,10 +105,13 @@ func (d *Desk) serve(page *chat.Page) {
 
 // endpoint is the app's, a new one for each request, so that no message counts as a
 // repetition.
-func (d *Desk) endpoint() http.Handler {
-	verifier, err := callback.NewVerifier(callback.Config{
-		AppID: d.Account.AppID, Token: custody.NewSecret(d.Account.Token), AESKey: custody.NewSecret(d.Account.AESKey),
-	})
+func (d *Desk) endpoint(corp bool) http.Handler {
+	cfg := callback.Config{AppID: d.Account.AppID, Token: custody.NewSecret(d.Account.Token), AESKey: custody.NewSecret(d.Account.AESKey)}
+	if corp {
+		cfg.AppID, _, _ = strings.Cut(d.Corp.AppID, ":")
+		cfg.WeCom = true
+	}
+	verifier, err := callback.NewVerifier(cfg)
 	if err != nil {
 		panic(err)
 	}
@@ -113,11 +136,24 @@ func (d *Desk) Call(path, body string) map[string]string {
 	return d.Post(path+"?access_token="+d.Fetch(false), body)
 }
 
+// CallCorp calls an API of WeCom with a token of the app.
+func (d *Desk) CallCorp(path, body string) map[string]string {
+	d.t.Helper()
+	corp, _, _ := strings.Cut(d.Corp.AppID, ":")
+	token := d.do(http.MethodGet, "/cgi-bin/gettoken?corpid="+corp+"&corpsecret="+d.Corp.Secret, "")["access_token"]
+	return d.Post(path+"?access_token="+token, body)
+}
+
 // Post sends a body to the simulator and returns the fields of its answer, nil without
 // an answer.
 func (d *Desk) Post(path, body string) map[string]string {
 	d.t.Helper()
-	r, err := http.NewRequestWithContext(d.t.Context(), http.MethodPost, d.Base+path, bytes.NewReader([]byte(body)))
+	return d.do(http.MethodPost, path, body)
+}
+
+func (d *Desk) do(method, path, body string) map[string]string {
+	d.t.Helper()
+	r, err := http.NewRequestWithContext(d.t.Context(), method, d.Base+path, bytes.NewReader([]byte(body)))
 	if err != nil {
 		d.t.Fatal(err)
 	}

@@ -117,7 +117,13 @@ func lively(t *testing.T) *consoletest.Desk {
 	d := consoletest.Start(t, consoletest.Options{Accounts: accounts, Store: store, WeChat: first.WeChat, Faults: []simulator.Fault{
 		{AppID: consoletest.AppID(4), Path: simulator.StableTokenPath, Errcode: 40164, Errmsg: "invalid ip 203.0.113.7 ipv6 ::ffff:203.0.113.7, not in whitelist"},
 		{AppID: consoletest.AppID(1), Path: simulator.StableTokenPath, Errcode: -1, Errmsg: "system error"},
-	}, Change: func(c *gateway.Config) { c.Accounts[0].Callback = consoletest.PushedTo(t) }}).Settled()
+	}, Change: func(c *gateway.Config) {
+		c.Accounts[0].Callback = consoletest.PushedTo(t)
+		c.Accounts[0].Callback.Subscribers[1].Title = "进销存"
+		for n, name := range []string{"主店公众号", "会员中心", "", "分店小程序", "门店助手", ""} {
+			c.Accounts[n].Name = name
+		}
+	}}).Settled()
 	d.Until("the renewal that fails", func() bool {
 		return slices.ContainsFunc(d.Status(), func(s custody.Status) bool { return s.Live && s.Failure != nil })
 	})
@@ -125,7 +131,7 @@ func lively(t *testing.T) *consoletest.Desk {
 	for range 1204 {
 		d.Fetch(consoletest.AppID(0), shop)
 	}
-	d.Client(gateway.Client{Name: "crm", Accounts: []string{consoletest.AppID(0), consoletest.AppID(3), consoletest.AppID(5)}, Paths: []string{"/cgi-bin/user/*", "/cgi-bin/menu/get"}, Rate: 50})
+	d.Client(gateway.Client{Name: "crm", Title: "客户管理系统", Accounts: []string{consoletest.AppID(0), consoletest.AppID(3), consoletest.AppID(5)}, Paths: []string{"/cgi-bin/user/*", "/cgi-bin/menu/get"}, Rate: 50})
 	d.Client(gateway.Client{Name: "legacy-php", Accounts: []string{consoletest.AppID(2)}, Real: true, Ends: time.Now().AddDate(1, 0, 0)})
 	if _, err := d.Clients("admin 192.0.2.7").Rotate(t.Context(), "crm", 24*time.Hour); err != nil {
 		t.Fatal(err)
@@ -160,6 +166,7 @@ func TestLooks(t *testing.T) {
 		{"", "accounts/" + consoletest.AppID(0), browsertest.Look{Width: 900, Height: 1000}, true, "zh-CN"},
 		{"", "", browsertest.Look{Width: 1000, Height: 1000}, false, "en"},
 		{"", "clients/add", narrow, false, "zh-CN"},
+		{"", "clients/title?name=crm", narrow, false, "en"},
 		{"", "clients/revoke?name=shop", narrow, true, "en"},
 	} {
 		t.Run(one.name+" "+one.path, func(t *testing.T) {

@@ -142,7 +142,10 @@ func askAdd(v *view, _ *http.Request) *question {
 
 // clientOf reads the form of a new client.
 func clientOf(v *view, form url.Values) (gateway.Client, error) {
-	c := gateway.Client{Name: strings.TrimSpace(form.Get("name")), Title: strings.TrimSpace(form.Get("title")), Real: form.Get("real") == "1", Paths: strings.Fields(form.Get("paths"))}
+	c := gateway.Client{
+		Name: strings.TrimSpace(form.Get("name")), Title: strings.TrimSpace(form.Get("title")),
+		Real: form.Get("real") == "1", Paths: strings.Fields(form.Get("paths")),
+	}
 	c.Returns, c.Origins = strings.Fields(form.Get("returns")), strings.Fields(form.Get("origins"))
 	for _, text := range form["account"] {
 		c.Accounts = append(c.Accounts, strings.Fields(strings.ReplaceAll(text, ",", " "))...)

@@ -44,7 +44,7 @@ var helpWords = lang.Words{ //nolint:gosec // words about secrets, and none amon
 	"Ask a running app what WeChat will ask: the handshake and a push in every mode. Says which step failed, and what to do.": "像微信一样检查正在运行的应用：验证 URL，并以各种模式推送；指出哪一步失败、如何处理。",
 	"Show how the token is doing. Nothing is fetched, and the token is not shown.":                                            "显示 token 的状态。不会去获取，也不显示 token 本身。",
 	"Print the token, alone, on standard output. It is fetched when none lives.":                                              "只把 token 输出到标准输出。没有有效的 token 时先获取。",
-	"Fetch a token when none lives. With --force, a new one instead of the one that lives. With --ticket, a ticket.":          "没有有效的 token 时获取一个。加 --force 则强制换新；加 --ticket 则刷新 ticket。",
+	"Fetch a token when none lives. With --force, a new one in place of the one that lives. With --ticket, a ticket.":         "没有有效的 token 时获取一个。加 --force 则强制换新；加 --ticket 则刷新 ticket。",
 	"Add a program, and show its key this once.":                                                                              "添加一个程序，并显示它的密钥（只显示这一次）。",
 	"List the programs.": "列出所有程序。",
 	"End a program's key and its tokens, everywhere within five seconds.": "吊销程序的密钥和它的 token，五秒内在所有网关上生效。",
@@ -61,7 +61,7 @@ var helpWords = lang.Words{ //nolint:gosec // words about secrets, and none amon
 	"Write the variables of the account to a file too, for programs that read one: lines of NAME=value, readable by you alone.":                                                                                           "同时把账号的环境变量写入文件，供读取 .env 的程序使用：每行 NAME=value，仅当前用户可读。",
 	"Append every call and push to a file, a line of JSON each.":                                                                                                                                                          "把每次调用和推送追加到文件，每行一条 JSON。",
 	"The message: text, image, click, subscribe and so on. 'list' shows them all; 'event' is any event, 'raw' a whole message from a file; 'verify' asks for the echostr, as the console does when the address is saved.": "消息类型：text、image、click、subscribe 等。list 列出全部；event 为任意事件，raw 为文件中的完整消息；verify 像公众平台保存服务器地址时那样验证 echostr。",
-	"What is in its most interesting field: of a text the text, of a click the key; of 'event' its name, of 'raw' the file, - for standard input.":                                                                        "最主要字段的值：text 为文本，click 为 key；event 为事件名，raw 为文件名（- 表示标准输入）。",
+	"What stands in its most interesting field: of a text the text, of a click the key; of 'event' its name, of 'raw' the file, - for standard input.":                                                                    "最主要字段的值：text 为文本，click 为 key；event 为事件名，raw 为文件名（- 表示标准输入）。",
 
 	// push.
 	"Your app's callback address.": "应用的回调地址。",
@@ -103,7 +103,7 @@ var helpWords = lang.Words{ //nolint:gosec // words about secrets, and none amon
 	"How many lines of the journal to show.":                                                                                                    "显示多少行记录。",
 
 	// serve.
-	"Where to listen, instead of the configuration's; 127.0.0.1:8300 unless told.":                                           "监听地址，优先于配置文件；默认 127.0.0.1:8300。",
+	"Where to listen, in place of the configuration's; 127.0.0.1:8300 unless told.":                                          "监听地址，优先于配置文件；默认 127.0.0.1:8300。",
 	"Serve plain HTTP to other machines too, where something in front speaks TLS or the network is trusted.":                 "允许其他机器以明文 HTTP 访问：仅用于前面有 TLS 代理，或网络可信的情况。",
 	"Read the configuration, say what is wrong with it or how it is understood, and serve nothing. The store is not opened.": "只检查配置：指出错误，或说明将如何运行，不启动服务。不会打开存储。",
 	"Show it with nothing configured: a simulated WeChat, a temporary database, a client key and lines to try.":              "无需任何配置的演示：模拟微信、临时数据库、一个客户端密钥，以及可以直接试用的命令。",
@@ -119,19 +119,18 @@ var helpWords = lang.Words{ //nolint:gosec // words about secrets, and none amon
 	"The gateway's configuration, which says where it listens.":                                             "网关的配置文件，从中得知监听地址。",
 	"Ask whether every account has a token (/readyz) instead of whether the process serves (/healthz).":     "检查是否每个账号都有 token（/readyz），而不只是进程是否在服务（/healthz）。",
 
-	"The configuration, in YAML. Without it, the account is the environment's: WECHAT_APPID, WECHAT_APPSECRET, WECHAT_NAME, WECHAT_TOKEN_API, WECHAT_API_BASE.": "YAML 配置文件。不指定则从环境变量读取账号：WECHAT_APPID、WECHAT_APPSECRET、WECHAT_NAME、WECHAT_TOKEN_API、WECHAT_API_BASE。",
-
 	// Names for people, and apps of WeCom.
-	"Change what people read of a program. Its key and everything else stay.":         "修改程序的显示名称，不影响密钥和其他设置。",
-	"What people read, such as Billing; at most 64 characters.":                       "显示名称，便于辨认，例如“结算系统”；最多 64 个字符。",
-	"What people read, such as Billing; an empty one takes it away.":                  "显示名称，便于辨认，例如“结算系统”；留空表示去掉。",
-	"An app of WeCom is made up too: choose it on the page, which has its variables.": "还虚构了一个企业微信应用：在页面上选择它，即可看到它的环境变量。",
-	"%s has another title. Gateways that run know within five seconds.":               "%s 的显示名称已更改。运行中的网关五秒内生效。",
+	"The configuration, in YAML. Without it, the account is the environment's: WECHAT_APPID, WECHAT_APPSECRET, WECHAT_NAME, WECHAT_TOKEN_API, WECHAT_API_BASE.": "YAML 配置文件。不指定则从环境变量读取账号：WECHAT_APPID、WECHAT_APPSECRET、WECHAT_NAME、WECHAT_TOKEN_API、WECHAT_API_BASE。",
+	"Change what people read of a program. Its key and everything else stay.":                                                                                   "修改程序的显示名称，不影响密钥和其他设置。",
+	"What people read, such as Billing; at most 64 characters.":                                                                                                 "显示名称，便于辨认，例如“结算系统”；最多 64 个字符。",
+	"What people read, such as Billing; an empty one takes it away.":                                                                                            "显示名称，便于辨认，例如“结算系统”；留空表示去掉。",
+	"An app of WeCom is made up too: choose it on the page, which has its variables.":                                                                           "还虚构了一个企业微信应用：在页面上选择它，即可看到它的环境变量。",
+	"%s has another title. Gateways that run know within five seconds.":                                                                                         "%s 的显示名称已更改。运行中的网关五秒内生效。",
 	"TITLE": "显示名称",
 
 	// client.
 	"The gateway's configuration, which names the store.":                                                         "网关的配置文件，从中得知存储。",
-	"The store, instead of the configuration's and of ZHONGKONG_STORE; sqlite:zhongkong.db unless told.":          "存储，优先于配置文件和 ZHONGKONG_STORE；默认 sqlite:zhongkong.db。",
+	"The store, in place of the configuration's and of ZHONGKONG_STORE; sqlite:zhongkong.db unless told.":         "存储，优先于配置文件和 ZHONGKONG_STORE；默认 sqlite:zhongkong.db。",
 	"Letters, digits, '-', '_' and '.'.":                                                                          "名称：字母、数字、-、_ 和 .。",
 	"An appid that it may use; * is all. May be repeated.":                                                        "可以使用的 AppID；* 表示全部。可重复。",
 	"A path that it may call, such as /cgi-bin/menu/get or /cgi-bin/message/*. May be repeated; without it, all.": "可以调用的路径，例如 /cgi-bin/menu/get 或 /cgi-bin/message/*。可重复；不指定则不限。",
@@ -140,15 +139,15 @@ var helpWords = lang.Words{ //nolint:gosec // words about secrets, and none amon
 	"Hand out the real token, for a program that calls WeChat itself.":                                            "发放真实 token，供自己直连微信的程序使用。",
 	"For how long the key before works on, such as 24h; without it, not at all.":                                  "旧密钥还能用多久，例如 24h；不指定则立即失效。",
 
-	"Where users whom it logs in are sent back to: https://shop.example/back, or https://shop.example/* for all of a site. May be repeated; without it, it logs nobody in.":   "由它登录的用户返回到哪里：https://shop.example/back，或用 https://shop.example/* 表示整个站点。可重复；不指定则不能登录用户。",
-	"A site whose pages get a JS-SDK configuration without a key, such as https://shop.example. May be repeated.":                                                             "页面可以不用密钥取得 JS-SDK 配置的站点，例如 https://shop.example。可重复。",
-	"Say where a program's users are sent back to after a login, and whose pages it has signed.":                                                                              "设置程序的用户登录后返回到哪里，以及为哪些站点的页面签名。",
-	"Where users whom it logs in are sent back to, instead of what was said before: https://shop.example/back, or https://shop.example/* for all of a site. May be repeated.": "由它登录的用户返回到哪里，替换原来的设置：https://shop.example/back，或用 https://shop.example/* 表示整个站点。可重复。",
-	"A site whose pages get a JS-SDK configuration without a key, instead of those before. May be repeated.":                                                                  "页面可以不用密钥取得 JS-SDK 配置的站点，替换原来的设置。可重复。",
+	"Where users whom it logs in are sent back to: https://shop.example/back, or https://shop.example/* for all of a site. May be repeated; without it, it logs nobody in.":    "由它登录的用户返回到哪里：https://shop.example/back，或用 https://shop.example/* 表示整个站点。可重复；不指定则不能登录用户。",
+	"A site whose pages get a JS-SDK configuration without a key, such as https://shop.example. May be repeated.":                                                              "页面可以不用密钥取得 JS-SDK 配置的站点，例如 https://shop.example。可重复。",
+	"Say where a program's users are sent back to after a login, and whose pages it has signed.":                                                                               "设置程序的用户登录后返回到哪里，以及为哪些站点的页面签名。",
+	"Where users whom it logs in are sent back to, in place of what was said before: https://shop.example/back, or https://shop.example/* for all of a site. May be repeated.": "由它登录的用户返回到哪里，替换原来的设置：https://shop.example/back，或用 https://shop.example/* 表示整个站点。可重复。",
+	"A site whose pages get a JS-SDK configuration without a key, in place of those before. May be repeated.":                                                                  "页面可以不用密钥取得 JS-SDK 配置的站点，替换原来的设置。可重复。",
 	"From now on it logs nobody in.":               "不再允许它登录用户。",
 	"From now on no page is signed without a key.": "不再为没有密钥的页面签名。",
 
-	// What is below the flags.
+	// What stands below the flags.
 	(*pushCmd)(nil).Help(): `示例：
   zhongkong push text "你好" --mode safe --to http://127.0.0.1:3100/
   zhongkong push click V1001 --to http://127.0.0.1:3100/

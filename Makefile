@@ -16,7 +16,7 @@ FOREIGN   = examples/bolt test/interop adapters/silenceper adapters/powerwechat 
 MODULES   = test/pages test/deploy $(FOREIGN)
 
 .DEFAULT_GOAL := help
-.PHONY: help test deploy chaos interop lint fmt bench bench-peers bench-readme fuzz cover screenshots build-matrix cross release
+.PHONY: help test deploy chaos interop lint fmt bench bench-peers bench-readme fuzz cover screenshots site build-matrix cross release
 
 help: ## List the targets
 	@awk -F ': ## ' '/^[a-z-]+: ## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -60,6 +60,9 @@ cover: ## Measure the coverage of all packages by all tests, into cover.html
 
 screenshots: ## Take the READMEs' pictures of the pages, with the Chromium and the fonts that are here
 	cd test/pages && $(GO) test -count 1 -run '^TestLooks$$' ./chat ./console -screenshots "$(CURDIR)/docs/images"
+
+site: ## Build the site of the docs into .ci/site/dist/site; a dead link fails; needs node and npm
+	cd .ci/site && npm ci --ignore-scripts --no-audit --no-fund && npm run build
 
 build-matrix: ## Build without cgo, test SQLite in Go, and vet for Windows and macOS
 	CGO_ENABLED=0 $(GO) build ./...

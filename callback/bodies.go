@@ -16,7 +16,7 @@ const (
 )
 
 // bodies remembers which body came under which plain signature. The signature
-// does not cover the body, so whoever saw one on its way could send another
+// does not cover the body, so anyone who saw one on its way could send another
 // message under it; WeChat itself only ever repeats the same one. The signature
 // stands for timestamp and nonce, between which bytes could move.
 type bodies struct {

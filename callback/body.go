@@ -116,7 +116,7 @@ func (v *Verifier) openRequest(room *room, q Query, r *http.Request) (message []
 	return v.open(room, q, room.body)
 }
 
-// Signed says what the query alone tells of a push, before its body is read: nothing is
+// Signed says what the query alone shows of a push, before its body is read: nothing is
 // to be read after an error. It reports whether the query is surely WeChat's, and of
 // now. One without a signature, as 企业微信 sends it, and one that may be repeated with
 // an old timestamp may be WeChat's too; that is known once the body is open.

@@ -38,7 +38,7 @@ func (c *Context) Next() error {
 	return next(c)
 }
 
-// Reply sets the answer, in place of one that was set before; nil answers
+// Reply sets the answer, instead of one that was set before; nil answers
 // nothing. It leaves when the chain has come to its end: in the HTTP response if
 // WeChat still waits, through the [Sender] if not, and not at all if the chain
 // returns an error. Its own error is an [ErrReply].

@@ -67,7 +67,7 @@
 // # What a signature is worth
 //
 // WeChat's plain signature covers the Token, the timestamp and the nonce, and
-// nothing else: whoever has seen one can send another echostr or another body
+// nothing else: anyone who has seen one can send another echostr or another body
 // under it. In safe mode msg_signature covers the body as well. The values are
 // joined without separators before they are hashed, so that bytes may move from
 // the end of one to the beginning of its neighbour unseen. Freshness stops the

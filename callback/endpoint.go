@@ -45,7 +45,7 @@ type EndpointConfig struct {
 	// Sender sends replies that come too late. nil: they are an error.
 	Sender Sender
 
-	// Working is a text that the follower gets in place of nothing when the answer
+	// Working is a text that the follower gets instead of nothing when the answer
 	// will be late, such as "请稍候".
 	Working string
 
@@ -65,8 +65,8 @@ type EndpointConfig struct {
 	// cannot be read ([ReasonMessage]): a hook for metrics.
 	Refused func(*Error)
 
-	// Context has values that handlers find in their Context beside those of the
-	// request, and in place of them where a message comes from the inbox. Its end
+	// Context has values that handlers find in their Context besides those of the
+	// request, and instead of them where a message comes from the inbox. Its end
 	// ends nothing. nil: none.
 	Context context.Context
 }
@@ -104,7 +104,7 @@ const (
 	maxTaken     = 32 // messages that a process takes up at the same time
 )
 
-// Endpoint answers at the URL that stands in the console: the address
+// Endpoint answers at the URL that is in the console: the address
 // verification by GET, and by POST messages and events, which it verifies and
 // opens, has handled once, and answers in time. It is an [http.Handler]; what
 // another one has opened is given to [Endpoint.Serve].
@@ -304,7 +304,7 @@ func MayBeLate(once Once, m *Message, query Query, now time.Time) bool {
 // Since, such as one in the memory of a process.
 type Recent interface{ Since() time.Time }
 
-// bound tells the other processes what came under a plain signature: whoever
+// bound tells the other processes what came under a plain signature: anyone who
 // claims it first is the body, and owns it.
 func (e *Endpoint) bound(ctx context.Context, query Query, body string) bool {
 	if e.config.Once == nil {

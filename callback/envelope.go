@@ -6,7 +6,7 @@ import "bytes"
 // own stay far below; a server should stop reading there.
 const MaxBody = 512 << 10
 
-// maxDepth bounds how deep the plain fields beside an Encrypt may be nested;
+// maxDepth bounds how deep the plain fields next to an Encrypt may be nested;
 // WeChat's reach 4.
 const maxDepth = 32
 
@@ -19,7 +19,7 @@ const space = " \t\r\n"
 // Both scanners read the form that WeChat sends and refuse everything beyond
 // (attributes, comments, DOCTYPE, entities): they run on bodies that nobody has
 // verified yet, so they copy nothing and take one pass. They do
-// not look into the values of the plain fields beside Encrypt, which
+// not look into the values of the plain fields next to Encrypt, which
 // msg_signature does not cover and nobody reads.
 func findEncrypt(body []byte) ([]byte, error) { return findNamed(body, "Encrypt") }
 
@@ -57,7 +57,7 @@ func findNamed(body []byte, called string) ([]byte, error) {
 }
 
 // lastEncrypt returns the Encrypt at the end of a body whose other half cannot be
-// read: in compatible mode a follower's text stands there as it was typed, a ]]> and
+// read: in compatible mode a follower's text is there as it was typed, a ]]> and
 // tags included, and whatever they make of the XML, Encrypt comes last. msg_signature
 // says whether it is the right one.
 func lastEncrypt(body []byte) []byte {

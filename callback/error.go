@@ -44,7 +44,7 @@ type Error struct {
 func (e *Error) Error() string { return "callback: " + e.text }
 
 // Status is the status to answer a refused request with: 403, or 500 where WeChat is not to
-// blame but this program, or what stands in front of it.
+// blame but this program, or what is in front of it.
 func (e *Error) Status() int {
 	switch e.Reason {
 	case ReasonBodyRead, ReasonCompressed:

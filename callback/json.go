@@ -78,7 +78,7 @@ func unescape(raw []byte) (value string, ok bool) {
 	return value, err == nil
 }
 
-// jsonString returns the string at the beginning of s as it stands there, with
+// jsonString returns the string at the beginning of s as it is there, with
 // its quotes, and what follows it.
 func jsonString(s []byte) (raw, rest []byte, ok bool) {
 	if len(s) == 0 || s[0] != '"' {

@@ -154,7 +154,7 @@ type ScanCodeInfo struct {
 	ScanResult string
 }
 
-// SendPicsInfo tells of pictures that come as messages of their own.
+// SendPicsInfo announces pictures that come as messages of their own.
 type SendPicsInfo struct {
 	Count      int
 	PicMD5Sums []string

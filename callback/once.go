@@ -42,7 +42,7 @@ type Once interface {
 
 	// Hold makes owner's lease last for lease from now on, even if it was over,
 	// and reports whether the key is still owner's and not finished, and whether
-	// it was kept. A lease of 0 gives the key to whoever claims or takes it next.
+	// it was kept. A lease of 0 gives the key to the process that claims or takes it next.
 	Hold(ctx context.Context, key, owner string, lease time.Duration) (held, kept bool, err error)
 
 	// Keep says that the deliveries of key are answered before it is finished, and
@@ -60,7 +60,7 @@ type Once interface {
 	Finish(ctx context.Context, key, owner string, answer []byte, keep time.Duration) (held, kept bool, err error)
 
 	// Take makes owner the one who handles the message of account that was kept
-	// first of those whose lease is over, as Claim does. The key is "" if there
+	// first of those whose lease has ended, as Claim does. The key is "" if there
 	// is none.
 	Take(ctx context.Context, account, owner string, lease time.Duration) (key string, message []byte, attempt int, err error)
 }
@@ -241,7 +241,7 @@ func (l *local) Wait(ctx context.Context, key, owner string, _ time.Duration) (a
 	}
 }
 
-// look is one look of Wait, which goes on when done is not nil.
+// look is one look of Wait, which continues when done is not nil.
 func (l *local) look(key, owner string) (done <-chan struct{}, attempt int, answer []byte, err error) { //nolint:revive,lll // the contract of messages, which all stores implement
 	l.mu.Lock()
 	defer l.mu.Unlock()

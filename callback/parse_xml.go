@@ -216,7 +216,7 @@ func typedEnd(s, closing, name string, texts []string) int {
 	return strings.LastIndex(s, closing)
 }
 
-// text returns what stands before the next tag, without white space around it.
+// text returns what is before the next tag, without white space around it.
 func (x *flatXML) text() (string, bool) {
 	end := strings.IndexByte(x.rest, '<')
 	if end < 0 {

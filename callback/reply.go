@@ -11,7 +11,7 @@ import (
 	"unicode"
 )
 
-// The types of replies beside those that messages have too.
+// The types of replies besides those that messages have too.
 const (
 	TypeMusic    Type = "music"
 	TypeNews     Type = "news"

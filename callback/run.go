@@ -99,7 +99,7 @@ func (e *Endpoint) wait(ctx context.Context, once Once, key, owner string, deadl
 		case ctx.Err() != nil:
 			return 0, nil, ctx.Err()
 		}
-		pause(ctx, e.times.retry) // the store is away
+		pause(ctx, e.times.retry) // the store is unavailable
 	}
 }
 
@@ -173,7 +173,7 @@ func (e *Endpoint) storeAnswered(err error) {
 	}
 }
 
-// early answers before the handler does. From then on the message stands in the
+// early answers before the handler does. From then on the message is in the
 // inbox. What WeChat delivers for hours is left to its next delivery, which gets the
 // handler's own answer: "success" would be another one, and the last.
 func (e *Endpoint) early(ctx context.Context, once Once, key string, d delivery) (reply []byte, ok bool) {
@@ -542,7 +542,7 @@ func (r *run) release() {
 }
 
 // leave leaves the message to its next delivery if WeChat insists on the handler's own
-// answer, else puts it into the inbox for whoever looks there next. It reports whether the
+// answer, else puts it into the inbox for the process that looks there next. It reports whether the
 // message is in good hands.
 func (r *run) leave() bool {
 	if !r.leasable() {

@@ -12,7 +12,7 @@ import (
 // sealKeyLen is the length of a seal key: AES-256.
 const sealKeyLen = 32
 
-// vault seals what stands in a store for a while: messages and answers, which are
+// vault seals what is in a store for a while: messages and answers, which are
 // what people write to one another. AES-GCM, bound to the message's key.
 type vault []cipher.AEAD
 

@@ -15,7 +15,7 @@ import (
 // custody's Secret is one, and prints nowhere.
 type Secret interface{ Reveal() string }
 
-// Config says what [NewVerifier] is to verify against. It holds what stands in
+// Config says what [NewVerifier] is to verify against. It holds what is in
 // the console under 消息推送 (message push). Printed, it shows what its Secrets
 // show of themselves: with those of package custody, nothing.
 type Config struct {
@@ -36,7 +36,7 @@ type Config struct {
 	// Any other that is not empty works here too. Needed.
 	Token Secret
 
-	// TokenPrevious is accepted beside Token while a change of the Token reaches
+	// TokenPrevious is accepted besides Token while a change of the Token reaches
 	// all of WeChat's servers. Unset: none is.
 	TokenPrevious Secret
 
@@ -305,7 +305,7 @@ func (v *Verifier) unseal(r *ring, room *room, encrypt []byte, token int) ([]byt
 			return nil, Pair{}, refuse(ReasonAppID, v.notFor(receiver))
 		case errors.Is(err, errCiphertext):
 			return nil, Pair{}, refuse(ReasonCiphertext, "the body's Encrypt is not base64 of whole AES blocks, though "+
-				"msg_signature matches: whoever encrypted this knows the Token, but is not WeChat")
+				"msg_signature matches: the sender knows the Token, but is not WeChat")
 		default:
 			refusal = refuse(ReasonAESKey, "the body's Encrypt does not open, though msg_signature matches: "+
 				"the Token is right, but the AES key differs from the EncodingAESKey in the console")

@@ -103,7 +103,7 @@ func (x *xmlScanner) next() (token xmlToken, data []byte, wrong string) {
 	case !ok:
 		return xmlEOF, nil, ""
 	case x.depth == 0 && x.begun:
-		return 0, nil, "its XML goes on after the root element"
+		return 0, nil, "its XML continues after the root element"
 	}
 
 	if section, isCDATA := bytes.CutPrefix(after, []byte("![CDATA[")); isCDATA && x.depth > 0 {

@@ -49,6 +49,9 @@ func (v *view) reason(now time.Time) Reason {
 // not sent; one that was sent is awaited, also by Close.
 func (f renewal) fetch(mode Mode, v *view) {
 	k, at := f.k, &f.attempt
+	if !f.counted() {
+		return
+	}
 	if at.begun == 0 {
 		f.prologue(v)
 	}
@@ -357,6 +360,9 @@ func (f renewal) renewed(h *held, result RenewalResult, at *attempt) {
 func (f renewal) alone(v *view) {
 	k := f.k
 	f.attempt.why = v.reason(time.Now())
+	if v.hourly > 0 || v.minutely > 0 {
+		f.notes.begin(f.storeNow())
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(f.ctx), f.notes.patience(k.cfg.Timing.FetchTimeout))
 	defer cancel()
 	sent := time.Now()

@@ -83,6 +83,7 @@ type view struct {
 	limit      int  // fetches a day; 0 for no limit
 	hourly     int  // fetches an hour
 	minutely   int  // fetches a minute
+	shared     bool // there is a limit of several credentials together
 	account    string
 	host       string // the fingerprints of failures
 
@@ -224,6 +225,9 @@ func storeFails(v *view, now time.Time) action {
 		if a, ok := blocked(v, now); ok {
 			return a
 		}
+		if f := v.tooMany(now); f != nil {
+			return action{do: doGiveUp, failure: f}
+		}
 		return action{do: doAlone}
 	}
 	var left time.Duration
@@ -254,7 +258,7 @@ func pause(n int) time.Duration {
 // mayFetchAlone reports whether the store counts as unavailable, for reading or for
 // writing, and a fetch without it does no harm that was not asked for.
 func (v *view) mayFetchAlone(now time.Time) bool {
-	if max(v.silent, v.stuck) < v.timing.StorePatience || !v.needed(now) {
+	if max(v.silent, v.stuck) < v.timing.StorePatience || !v.needed(now) || v.shared {
 		return false
 	}
 	if v.idempotent {

@@ -28,7 +28,7 @@ var (
 	ErrDailyLimit = errors.New("today's fetches are used up")
 
 	// ErrRateLimit is returned by Token and Reject when as many fetches as
-	// Kind.HourlyFetches or Kind.MinuteFetches allows were begun in that time.
+	// Kind.HourlyFetches, Kind.MinuteFetches or Kind.Shared allows were begun in that time.
 	ErrRateLimit = errors.New("the fetches of this hour or minute are used up")
 
 	// ErrStore is wrapped by what Token and Reject return when no live token is

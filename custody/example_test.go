@@ -11,6 +11,28 @@ import (
 	"github.com/zhongkong-go/zhongkong/store/memory"
 )
 
+// A credential of your own, such as the token of a partner's API, needs a function that
+// fetches it. Package platform has those of WeChat.
+func Example() {
+	fetch := func(context.Context, custody.Mode) (custody.Grant, error) {
+		return custody.Grant{Value: custody.NewSecret("a made-up token"), ExpiresIn: 2 * time.Hour}, nil
+	}
+
+	key := custody.Key{Kind: "access_token", AppID: "partner"}
+	keeper, err := custody.New(custody.Config{Key: key, Kind: custody.Kind{Fetch: fetch}, Store: memory.New()})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer func() { _ = keeper.Close() }()
+	token, err := keeper.Token(context.Background()) // fetches once, then an atomic load
+
+	fmt.Println(token.Value(), token.Origin(), err)
+	fmt.Println(token) // does not print
+	// Output:
+	// a made-up token fetched <nil>
+	// [secret]
+}
+
 // A Trace counts what a Keeper does. With package middleware/wechat it goes into
 // the Trace field of its Config.
 func ExampleTrace() {

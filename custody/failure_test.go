@@ -3,6 +3,9 @@ package custody_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -276,6 +279,109 @@ func TestRateLimits(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestSharedLimit: several credentials of several processes have an hour's limit in common,
+// whatever the hour begins with; none is fetched uncounted, so none without the store.
+func TestSharedLimit(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, i *issuer, store *memory.Store) {
+		const limit = 6
+		flaky := &faulty{Store: store}
+		shared := custody.Shared{Key: custody.Key{Kind: "fetches", AppID: "ww1"}, HourlyFetches: limit}
+		app := func(n int) *custody.Keeper {
+			cfg := config(i, flaky)
+			cfg.Key.AppID, cfg.Kind.Shared, cfg.FetchWithoutStore = fmt.Sprintf("ww1:%d", n), shared, true
+			return open(t, cfg)
+		}
+		time.Sleep(5 * time.Minute)
+		for n := range limit {
+			if _, err := app(n).Token(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(5 * time.Minute)
+		}
+		k := app(limit)
+		_, err := k.Token(t.Context())
+		var e *custody.Error
+		if !errors.Is(err, custody.ErrRateLimit) || !errors.As(err, &e) || e.Class != custody.ClassBlocked || !strings.Contains(e.Text, "ww1 together") {
+			t.Fatalf("Token: %v; want ErrRateLimit", err)
+		}
+		mustFetches(t, i, limit)
+		if first := time.Hour - limit*5*time.Minute; e.RetryAfter < first || e.RetryAfter > first+10*time.Minute {
+			t.Errorf("RetryAfter is %s; the first fetch is an hour ago in %s", e.RetryAfter, first)
+		}
+		time.Sleep(e.RetryAfter + time.Second)
+		if _, err := k.Token(t.Context()); err != nil {
+			t.Error(err)
+		}
+		mustFetches(t, i, limit+1)
+
+		flaky.acquire.Store(&errAway)
+		flaky.load.Store(&errAway)
+		last := app(limit + 1)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		if _, err := last.Token(ctx); !errors.Is(err, custody.ErrStore) {
+			t.Errorf("Token without the store: %v", err)
+		}
+		mustFetches(t, i, limit+1)
+	})
+}
+
+// TestSharedLimitAtOnce: many that begin at once are counted one by one.
+func TestSharedLimitAtOnce(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, i *issuer, store *memory.Store) {
+		const limit, apps = 50, 80
+		var all sync.WaitGroup
+		var refused atomic.Int32
+		for n := range apps {
+			cfg := config(i, store)
+			cfg.Key.AppID = fmt.Sprintf("ww1:%d", n)
+			cfg.Kind.Shared = custody.Shared{Key: custody.Key{Kind: "fetches", AppID: "ww1"}, HourlyFetches: limit}
+			k := open(t, cfg)
+			all.Go(func() {
+				switch _, err := k.Token(t.Context()); {
+				case errors.Is(err, custody.ErrRateLimit):
+					refused.Add(1)
+				case err != nil:
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
+		mustFetches(t, i, limit)
+		if n := refused.Load(); n != apps-limit {
+			t.Errorf("%d were told that the limit is reached, want %d", n, apps-limit)
+		}
+	})
+}
+
+// TestLimitWithoutStore: while the store is away, a process counts its own fetches.
+func TestLimitWithoutStore(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, i *issuer, store *memory.Store) {
+		flaky := &faulty{Store: store}
+		flaky.acquire.Store(&errAway)
+		flaky.load.Store(&errAway)
+		cfg := config(i, flaky)
+		cfg.FetchWithoutStore, cfg.Kind.HourlyFetches = true, 5
+		i.answers(func(n int, _ custody.Mode) (custody.Grant, error) {
+			return custody.Grant{Value: custody.NewSecret(value(n)), ExpiresIn: time.Minute}, nil
+		})
+		k := open(t, cfg)
+		var last error
+		for end := time.Now().Add(30 * time.Minute); time.Now().Before(end); time.Sleep(20 * time.Second) {
+			if _, err := k.Token(t.Context()); err != nil {
+				last = err
+			}
+		}
+		mustFetches(t, i, 5)
+		if !errors.Is(last, custody.ErrRateLimit) {
+			t.Errorf("then: %v, want ErrRateLimit", last)
+		}
+	})
 }
 
 // faulty is a store whose calls a test makes fail.

@@ -89,7 +89,7 @@ func (f *flight) view() view {
 		timing: k.cfg.Timing, idempotent: k.cfg.Kind.Idempotent, forceable: k.cfg.Kind.Forceable,
 		probes: k.cfg.Kind.Probe != nil, prepares: k.cfg.Kind.Prepare != nil,
 		alone: k.cfg.FetchWithoutStore, limit: k.cfg.Kind.DailyFetches,
-		hourly: k.cfg.Kind.HourlyFetches, minutely: k.cfg.Kind.MinuteFetches,
+		hourly: k.cfg.Kind.HourlyFetches, minutely: k.cfg.Kind.MinuteFetches, shared: k.cfg.Kind.Shared.HourlyFetches > 0,
 
 		closing: f.ctx.Err() != nil, guess: f.guess, rejected: f.rejected, verdict: f.noVerdict,
 		began: f.began, looked: f.looked, asked: f.asked, tries: f.tries, polls: f.polls, storeErr: f.failed,
@@ -172,7 +172,7 @@ func (f *flight) giveUp(a action) (bool, error) {
 
 // look asks the store for the record; see calls.load.
 func (f *flight) look(patient bool) {
-	f.k.state.heed() // what it tells of, the answer to this call has
+	f.k.state.heed() // the answer to this call has what it announces
 	before := f.rec
 	rec, sent, err := f.k.calls.load(f.ctx, patient)
 	if errors.Is(err, ErrNotFound) {

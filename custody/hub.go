@@ -295,7 +295,7 @@ func (h *hub) failed(f follower, write bool) int {
 }
 
 // answered records that the store did its part of a call of f. What failed before for
-// want of the same wakes up.
+// lack of the same wakes up.
 func (h *hub) answered(f follower, write bool) {
 	h.mu.Lock()
 	if len(h.failing) == 0 {

@@ -105,7 +105,7 @@ func (n *notes) failure(by ...string) (failureNote, bool) {
 	return found, ok
 }
 
-// fail notes f, in place of the former failure of its fingerprint.
+// fail notes f, instead of the former failure of its fingerprint.
 func (n *notes) fail(f failureNote) {
 	f.Text = clip(strings.ToValidUTF8(f.Text, "?"), maxFailureText)
 	n.clear(f.By)
@@ -144,7 +144,7 @@ type window struct {
 	Count int   `json:"count"`
 }
 
-// left returns how long the window of length lasts at now; 0 when it is over.
+// left returns how long the window of length lasts at now; 0 when it has ended.
 func (w window) left(now time.Time, length time.Duration) time.Duration {
 	if w.Count == 0 || time.UnixMicro(w.Begin).Sub(now) > length {
 		return 0 // none, or it was begun by a clock that was corrected

@@ -23,7 +23,7 @@ type sealer struct {
 }
 
 type sealKey struct {
-	id   string // 8 bytes of the key's SHA-256, in hex; stored in the clear beside what it sealed
+	id   string // 8 bytes of the key's SHA-256, in hex; stored in the clear next to what it sealed
 	aead cipher.AEAD
 }
 

@@ -24,7 +24,7 @@ func (t Token) Value() string {
 }
 
 // Left returns how long the token will still be handed out; the issuer's own
-// end is up to 20 s later. It is 0 when that time is over.
+// end is up to 20 s later. It is 0 when that time has passed.
 func (t Token) Left() time.Duration {
 	if t.held == nil {
 		return 0

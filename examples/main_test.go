@@ -49,10 +49,11 @@ func (e ended) Run() int { return int(e) }
 
 // program is built by the first test that needs it.
 type program struct {
-	source string
-	once   sync.Once
-	folder string
-	err    error
+	source  string
+	overlay func(folder string) (file string, err error) // what the compiler sees in place of files; nil is nothing
+	once    sync.Once
+	folder  string
+	err     error
 }
 
 var (
@@ -61,7 +62,7 @@ var (
 	fleet     = &program{source: "./fleet"}
 	login     = &program{source: "./login"}
 	zhongkong = &program{source: "../cmd/zhongkong"}
-	programs  = []*program{basic, bot, fleet, login, zhongkong}
+	programs  = []*program{basic, bot, fleet, login, zhongkong, jobPrograms}
 )
 
 // path returns where the built program is. The tests of processes are left to make test.
@@ -73,8 +74,16 @@ func (p *program) path(t *testing.T) string {
 		if p.folder, p.err = os.MkdirTemp("", "zhongkong-example-"); p.err != nil {
 			return
 		}
+		args := []string{"build", "-o", filepath.Join(p.folder, "program")}
+		if p.overlay != nil {
+			file, err := p.overlay(p.folder)
+			if p.err = err; err != nil {
+				return
+			}
+			args = append(args, "-overlay", file)
+		}
 		var out []byte
-		if out, p.err = exec.Command("go", "build", "-o", filepath.Join(p.folder, "program"), p.source).CombinedOutput(); p.err != nil {
+		if out, p.err = exec.Command("go", append(args, p.source)...).CombinedOutput(); p.err != nil {
 			t.Logf("go build: %s", out)
 		}
 	})

@@ -3,7 +3,6 @@ package gateway
 import (
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/gateway/fanout"
@@ -58,25 +57,18 @@ type Account struct {
 var accountFields = []string{"appid", "secret", "callback.token", "callback.aes_key"}
 
 // typed finds values that are in each other's place, with an error that is a
-// [*shape.Error] over accountFields.
+// [*shape.Error] over accountFields, or what corpFault finds.
 func (a Account) typed() error {
 	if err := shape.Name("Name", a.Name); err != nil {
 		return err
 	}
-	if app, isApp := a.weCom(); isApp {
-		if a.TokenAPI != "" && a.TokenAPI != platform.Stable || a.Signing != nil || a.Callback != nil {
-			return fmt.Errorf("%s is an app of WeCom, which has no token_api and no signing, "+
-				"and whose callbacks the gateway does not take yet", a.AppID)
+	if _, isApp := a.weCom(); isApp {
+		if fault := a.corpFault(); fault != nil {
+			return fault
 		}
-		if err := shape.Check(shape.Field{Name: "corpid", Kind: shape.AppID, Value: app.CorpID}); err != nil {
-			return err
-		}
-		return app.Check()
+		return nil
 	}
-	var callback Callback
-	if a.Callback != nil {
-		callback = *a.Callback
-	}
+	callback := a.callbackKeys()
 	return shape.Check(
 		shape.Field{Name: accountFields[0], Kind: shape.AppID, Value: a.AppID},
 		shape.Field{Name: accountFields[1], Kind: shape.AppSecret, Value: a.Secret.Reveal()},
@@ -85,9 +77,48 @@ func (a Account) typed() error {
 	)
 }
 
+// callbackKeys is the Callback, or an empty one.
+func (a Account) callbackKeys() Callback {
+	if a.Callback == nil {
+		return Callback{}
+	}
+	return *a.Callback
+}
+
+// corpFault says what cannot be of an app of WeCom, whose AppID is corpid:agentid; nil when
+// nothing is wrong. A Secret that is empty is another's business.
+func (a Account) corpFault() *fanout.FieldError {
+	app, _ := a.weCom()
+	callback := a.callbackKeys()
+	fields := [...]string{"corpid", "callback.token", "callback.aes_key"}
+	err := shape.Check(
+		shape.Field{Name: fields[0], Kind: shape.AppID, Value: app.CorpID},
+		shape.Field{Name: fields[1], Kind: shape.Token, Value: callback.Token.Reveal()},
+		shape.Field{Name: fields[2], Kind: shape.AESKey, Value: callback.AESKey.Reveal()},
+	)
+	misplaced, _ := errors.AsType[*shape.Error](err)
+	switch {
+	case misplaced != nil:
+		return &fanout.FieldError{Field: "." + fields[misplaced.Index], Err: misplaced}
+	case a.TokenAPI != "" || a.Signing != nil:
+		return &fanout.FieldError{Err: errors.New("an app of WeCom has no token_api and no signing")}
+	case app.CorpID == "" || !shape.IsAccount(a.AppID):
+		return &fanout.FieldError{Err: errors.New("an app of WeCom has a corpid and an agentid, which is a number: see 企业微信管理后台 → 我的企业, and 应用管理 → the app")}
+	case a.Secret.IsZero():
+		return nil
+	}
+	if a.Secret.Equal(callback.AESKey) { // both have 43 characters
+		return &fanout.FieldError{Field: ".secret", Err: errors.New("secret and callback.aes_key are the same value: copy each of them again")}
+	}
+	if err := app.Check(); err != nil {
+		return &fanout.FieldError{Err: named.Plain(err)}
+	}
+	return nil
+}
+
 // weCom returns the app of WeCom that the account is, and whether it is one.
 func (a Account) weCom() (app wecom.App, isApp bool) {
-	corp, agent, isApp := strings.Cut(a.AppID, ":")
+	corp, agent, isApp := shape.App(a.AppID)
 	return wecom.App{CorpID: corp, AgentID: agent, Secret: a.Secret}, isApp && shape.IsAccount(a.AppID)
 }
 
@@ -121,78 +152,96 @@ func (f accountFile) read(folder string, env func(string) (string, bool), at fun
 	if err := shape.Name("name", f.Name); err != nil {
 		return Account{}, at(".name", err)
 	}
-	if f.CorpID != "" || f.AgentID != "" {
-		return f.readWeCom(folder, env, at)
-	}
-	a := Account{Name: f.Name, AppID: f.AppID, DailyFetches: f.DailyFetches}
-	var secretErr, callbackErr, err error
+	a := Account{Name: f.Name, AppID: f.id(), DailyFetches: f.DailyFetches}
+	var secretErr, callbackErr error
 	if !f.Secret.isZero() {
 		a.Secret, secretErr = f.Secret.read(folder, env)
 	}
 	if f.Callback != nil {
 		a.Callback, callbackErr = f.Callback.read(folder, env)
 	}
-	misplaced, _ := errors.AsType[*shape.Error](a.typed())
-	switch {
-	case f.AppID == "":
-		return a, at("", errors.New("the account has no appid"))
-	case misplaced != nil:
-		return a, at("."+accountFields[misplaced.Index], misplaced)
-	case !shape.IsID(f.AppID):
-		return a, at(".appid", errors.New("the appid holds other characters than letters, digits, '-' and '_', or is too long"))
-	case f.Secret.isZero() && !f.without:
-		return a, at("", fmt.Errorf("the account %s has no secret: its AppSecret is in the console (开发密钥)", plainly(f.AppID)))
-	case secretErr != nil:
-		return a, at(".secret", secretError(f.AppID, secretErr))
+	check := f.checkOfficial
+	if f.isApp() {
+		check = f.checkApp
 	}
-	if a.TokenAPI, err = platform.ParseTokenAPI(f.TokenAPI); err != nil {
-		return a, at(".token_api", named.Plain(err))
+	if field, err := check(a); err != nil {
+		return a, at(field, err)
 	}
-	if f.Signing != nil {
-		if a.Signing, err = f.Signing.read(a.AppID, folder, env); err != nil {
-			return a, at(".signing", fmt.Errorf("%s: %w", f.AppID, err))
-		}
+	if secretErr != nil {
+		return a, at(".secret", secretError(a.AppID, secretErr))
+	}
+	if err := f.readWays(&a, folder, env, at); err != nil {
+		return a, err
 	}
 	if callbackErr == nil && a.Callback != nil {
 		callbackErr = a.Callback.Check(a.AppID)
 	}
 	if field, ok := errors.AsType[*fanout.FieldError](callbackErr); ok {
-		return a, at(".callback"+field.Field, callbackError(f.AppID, field))
+		return a, at(".callback"+field.Field, callbackError(a.AppID, field))
 	}
 	return a, callbackErr
 }
 
+// readWays reads how tokens are fetched and calls are signed, of which an app of WeCom has no
+// choice.
+func (f accountFile) readWays(a *Account, folder string, env func(string) (string, bool), at func(field string, err error) error) (err error) {
+	if f.isApp() {
+		return nil
+	}
+	if a.TokenAPI, err = platform.ParseTokenAPI(f.TokenAPI); err != nil {
+		return at(".token_api", named.Plain(err))
+	}
+	if f.Signing != nil {
+		if a.Signing, err = f.Signing.read(a.AppID, folder, env); err != nil {
+			return at(".signing", fmt.Errorf("%s: %w", f.AppID, err))
+		}
+	}
+	return nil
+}
+
+// checkOfficial says what is wrong with an official account or a mini program, and where.
+func (f accountFile) checkOfficial(a Account) (field string, err error) {
+	misplaced, _ := errors.AsType[*shape.Error](a.typed())
+	switch {
+	case f.AppID == "":
+		return "", errors.New("the account has no appid")
+	case misplaced != nil:
+		return "." + accountFields[misplaced.Index], misplaced
+	case !shape.IsID(f.AppID):
+		return ".appid", errors.New("the appid holds other characters than letters, digits, '-' and '_', or is too long")
+	case f.Secret.isZero() && !f.without:
+		return "", fmt.Errorf("the account %s has no secret: its AppSecret is in the console (开发密钥)", plainly(f.AppID))
+	}
+	return "", nil
+}
+
+// checkApp is checkOfficial of an app of WeCom.
+func (f accountFile) checkApp(a Account) (field string, err error) {
+	if f.AppID != "" {
+		return ".appid", errors.New("the account has an appid and a corpid: an app of WeCom has corpid and agentid, and no appid")
+	}
+	a.TokenAPI = platform.TokenAPI(f.TokenAPI)
+	if f.Signing != nil {
+		a.Signing = new(platform.Signing)
+	}
+	if fault := a.corpFault(); fault != nil {
+		return fault.Field, fault.Err
+	}
+	if f.Secret.isZero() && !f.without {
+		return "", fmt.Errorf("the app %s has no secret: it is in 企业微信管理后台 → 应用管理 → the app", plainly(a.AppID))
+	}
+	return "", nil
+}
+
+// isApp reports whether the account is an app of WeCom.
+func (f *accountFile) isApp() bool { return f.CorpID != "" || f.AgentID != "" }
+
 // id is what identifies the account: its appid, or corpid:agentid.
 func (f *accountFile) id() string {
-	if f.CorpID != "" {
+	if f.isApp() {
 		return f.CorpID + ":" + f.AgentID
 	}
 	return f.AppID
-}
-
-// readWeCom is read of an app of WeCom.
-func (f accountFile) readWeCom(folder string, env func(string) (string, bool), at func(field string, err error) error) (Account, error) {
-	a := Account{Name: f.Name, AppID: f.CorpID + ":" + f.AgentID, DailyFetches: f.DailyFetches}
-	if err := shape.Check(shape.Field{Name: "corpid", Kind: shape.AppID, Value: f.CorpID}); err != nil {
-		return a, at(".corpid", err)
-	}
-	switch {
-	case f.AppID != "":
-		return a, at(".appid", errors.New("the account has an appid and a corpid: an app of WeCom has corpid and agentid, and no appid"))
-	case f.TokenAPI != "" || f.Signing != nil || f.Callback != nil:
-		return a, at("", errors.New("an app of WeCom has no token_api and no signing, and the gateway does not take its callbacks yet"))
-	case f.CorpID == "" || f.AgentID == "" || !shape.IsAccount(a.AppID):
-		return a, at("", errors.New("an app of WeCom has a corpid and an agentid, which is a number: see 企业微信管理后台 → 我的企业, and 应用管理 → the app"))
-	case f.Secret.isZero() && !f.without:
-		return a, at("", fmt.Errorf("the app %s has no secret: it is in 企业微信管理后台 → 应用管理 → the app", plainly(a.AppID)))
-	case f.Secret.isZero():
-		return a, nil
-	}
-	var err error
-	if a.Secret, err = f.Secret.read(folder, env); err != nil {
-		return a, at(".secret", fmt.Errorf("the secret of %s: %w", plainly(a.AppID), err))
-	}
-	return a, nil
 }
 
 func secretError(appID string, err error) error {

@@ -43,9 +43,6 @@ type AccountState struct {
 	DailyFetches int    // the limit of a Beijing day over all gateways; 0 means that there is none
 }
 
-// WeCom reports whether the account is an app of WeCom.
-func (s AccountState) WeCom() bool { return strings.Contains(s.Key.AppID, ":") }
-
 // roster has the accounts at work, and makes them of those of the configuration file
 // and of the admin API.
 type roster struct {
@@ -62,6 +59,8 @@ type roster struct {
 	names     *names       // of the accounts
 
 	now atomic.Pointer[accounts]
+
+	officials, apps atomic.Bool // there are accounts of these sorts
 
 	replacing     sync.Mutex // guards what follows, and lets one change happen at a time
 	file          []Account  // of Config.Accounts and Replace
@@ -192,6 +191,7 @@ func (r *roster) apply(list []Account) error {
 	}
 	r.names.now.Store(&called)
 	r.now.Store(&next)
+	r.sort()
 	setCallbacks()
 	r.meter.keep(next.has)
 	r.changed() // who subscribes to one that is gone
@@ -207,6 +207,17 @@ func (r *roster) apply(list []Account) error {
 		r.cfg.Logger.Info("the accounts were changed", "accounts", len(next), "new_or_changed", len(made))
 	}
 	return nil
+}
+
+// sort notes which sorts of accounts there are.
+func (r *roster) sort() {
+	officials, apps := false, false
+	for _, a := range *r.now.Load() {
+		_, isApp := a.weCom()
+		officials, apps = officials || !isApp, apps || isApp
+	}
+	r.officials.Store(officials)
+	r.apps.Store(apps)
 }
 
 // callbacksOf are the accounts that take pushes.

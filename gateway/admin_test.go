@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -406,5 +407,33 @@ func TestFailedStart(t *testing.T) {
 	}
 	if err := goleak.Find(before); err != nil {
 		t.Errorf("a journal that does not open: %v", err)
+	}
+}
+
+// TestAdminMemory: no body makes a parser take gigabytes. Nested brackets of 128 KB once
+// took 6.2 of them.
+func TestAdminMemory(t *testing.T) {
+	w := newWorld(t, simulator.Options{}, nil)
+	admin := w.Admin(custody.NewSecret(adminKey), nil)
+	laughs := "accounts: []\na0: &a0 [x,x,x,x,x,x,x,x,x]\n"
+	for i := range 8 {
+		laughs += fmt.Sprintf("a%d: &a%[1]d [%s]\n", i+1, strings.Repeat(fmt.Sprintf("*a%d,", i), 9))
+	}
+	steps := ""
+	for i := 0; len(steps) < 120_000; i++ {
+		steps += strings.Repeat(" ", i) + "a:\n"
+	}
+	for name, body := range map[string]string{
+		"brackets": `{"accounts":` + strings.Repeat("[", 130_000), "closed": `{"accounts":` + strings.Repeat("[]", 60_000), "aliases": laughs, "steps": steps,
+		"accounts": `{"accounts":[` + strings.Repeat("{},", 40_000) + "{}]}", "keys": "{" + strings.Repeat("a:1,", 30_000) + "}",
+		"questions": strings.Repeat("? a\n", 20_000), "quotes": strings.Repeat(`"`, 120_000), "comments": strings.Repeat("#\n", 60_000),
+	} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		got := call(admin, "PUT", "/accounts", body, adminKey)
+		runtime.ReadMemStats(&after)
+		if took := after.TotalAlloc - before.TotalAlloc; got.Code != http.StatusBadRequest || took > 512<<20 {
+			t.Errorf("%s: %d, with %d MiB: %.200s", name, got.Code, took>>20, got.Body)
+		}
 	}
 }

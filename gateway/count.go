@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/internal/shape"
 	"github.com/zhongkong-go/zhongkong/platform/errcode"
 )
 
@@ -142,14 +143,31 @@ func (t *tally) call(by, code int) {
 	t.errors[failedCall{by, code}]++
 }
 
-// known returns code, or OtherErrcode where no host's table has it.
-func known(code int) int {
-	_, official := errcode.Lookup(code)
-	_, wecom := errcode.LookupOn(errcode.WeCom, code)
-	if official || wecom || code == 0 {
-		return code
+// ErrcodeHost returns whose errcodes are about an account: those of WeCom mean other things.
+func ErrcodeHost(appID string) errcode.Host {
+	if _, _, isApp := shape.App(appID); isApp {
+		return errcode.WeCom
+	}
+	return errcode.API
+}
+
+// known returns code, or OtherErrcode where the table of none of hosts has it.
+func known(code int, hosts ...errcode.Host) int {
+	for _, host := range hosts {
+		if _, found := errcode.LookupOn(host, code); found || code == 0 {
+			return code
+		}
 	}
 	return OtherErrcode
+}
+
+// hostsOf are those whose errcodes are about a credential. A ticket of a corp belongs to no
+// account.
+func (c *meter) hostsOf(key custody.Key) []errcode.Host {
+	if c.of(key.AppID) == nil {
+		return []errcode.Host{errcode.API, errcode.WeCom}
+	}
+	return []errcode.Host{ErrcodeHost(key.AppID)}
 }
 
 // errcodeFront is how WeChat's errors begin.
@@ -216,7 +234,7 @@ func (c *meter) trace() *custody.Trace {
 				return
 			}
 			c.change(i.Key, func(t *tally, k *kindTally) {
-				k.failures[failureSort{i.Err.Class, known(i.Err.Code)}]++
+				k.failures[failureSort{i.Err.Class, known(i.Err.Code, c.hostsOf(i.Key)...)}]++
 				if errors.Is(i.Err, custody.ErrDailyLimit) {
 					k.day, k.today = beijingDay(time.Now()), k.limit
 				}

@@ -86,7 +86,7 @@ func (d *desk) attempt(remote string) bool { return d.attempts.Add(remote, time.
 
 // refused answers a call in WeChat's place and says why in the log.
 func (d *desk) refused(w *observed, r *http.Request, path string, refused *refusal) {
-	attempt := refused.class == "" && (refused.code == codeSecret || refused.code == codeToken || refused.code == codeCorpToken)
+	attempt := refused.attempt || refused.class == "" && (refused.code == codeSecret || refused.code == codeToken)
 	if attempt && w.live == nil {
 		d.meter.wrongKeys.Add(1)
 	}

@@ -34,7 +34,7 @@
 // # Callbacks
 //
 // An account's server address in WeChat's console can be the gateway's
-// /callback/APPID. Each [Subscriber] of its [Callback] whose [Rule] says so gets a
+// /callback/APPID, and that of an app of WeCom its /callback/corpid:agentid. Each [Subscriber] of its [Callback] whose [Rule] says so gets a
 // push in WeChat's shape, signed and encrypted with keys of its own. The first of
 // them answers the follower; each is given what it did not take until it does, in
 // the order of each follower, from a queue in the store.

@@ -16,6 +16,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -50,6 +51,8 @@ var followers = []string{
 // itself.
 type system struct {
 	gateway.Subscriber
+
+	app string // of a system behind an app of WeCom: corpid:agentid
 
 	mu      sync.Mutex // guards what follows
 	got     []got
@@ -156,6 +159,9 @@ func (s *system) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // open verifies a push as its own documents tell it to.
 func (s *system) open(r *http.Request, g *got) error {
 	q, token := r.URL.Query(), s.Token.Reveal()
+	if s.app != "" {
+		return s.openCorp(q, g)
+	}
 	if hex.EncodeToString(sha1Sum(token, q.Get("timestamp"), q.Get("nonce"))) != q.Get("signature") {
 		return errors.New("signature")
 	}
@@ -188,6 +194,35 @@ func (s *system) open(r *http.Request, g *got) error {
 	return nil
 }
 
+// openCorp verifies a push as WeCom's documents tell it to: msg_signature and nothing else is
+// in the query, and the envelope names the corp and the app.
+func (s *system) openCorp(q url.Values, g *got) error {
+	encrypt := element(g.raw, "Encrypt")
+	switch {
+	case len(q) != 3 || hex.EncodeToString(sha1Sum(s.Token.Reveal(), q.Get("timestamp"), q.Get("nonce"), encrypt)) != q.Get("msg_signature"):
+		return fmt.Errorf("the query %v", q)
+	case element(g.raw, "ToUserName")+":"+element(g.raw, "AgentID") != s.app:
+		return fmt.Errorf("the envelope %s", g.raw)
+	}
+	var err error
+	if g.text, err = s.decrypt(encrypt); err != nil {
+		return err
+	}
+	g.from, g.content = element(g.text, "FromUserName"), element(g.text, "Content")
+	if g.content == "" {
+		g.content = element(g.text, "Event") + " " + element(g.text, "EventKey")
+	}
+	return nil
+}
+
+// receiver is for whom its pushes are, and what it answers.
+func (s *system) receiver() string {
+	if corp, _, isApp := strings.Cut(s.app, ":"); isApp {
+		return corp
+	}
+	return appID
+}
+
 func (s *system) cipher() (cipher.Block, []byte) {
 	key, _ := base64.StdEncoding.DecodeString(s.AESKey.Reveal() + "=")
 	block, err := aes.NewCipher(key)
@@ -206,7 +241,7 @@ func (s *system) decrypt(encrypt string) (string, error) {
 	cipher.NewCBCDecrypter(block, iv).CryptBlocks(data, data)
 	data = data[:len(data)-int(data[len(data)-1])]
 	n := binary.BigEndian.Uint32(data[16:])
-	if string(data[20+n:]) != appID {
+	if string(data[20+n:]) != s.receiver() {
 		return "", fmt.Errorf("for %q", data[20+n:])
 	}
 	return string(data[20 : 20+n]), nil
@@ -219,7 +254,7 @@ func (s *system) seal(g got, reply string) string {
 	}
 	data := bytes.Repeat([]byte("r"), 16)
 	data = binary.BigEndian.AppendUint32(data, uint32(len(reply)))
-	data = append(append(data, reply...), appID...)
+	data = append(append(data, reply...), s.receiver()...)
 	pad := 32 - len(data)%32
 	data = append(data, bytes.Repeat([]byte{byte(pad)}, pad)...)
 	block, iv := s.cipher()

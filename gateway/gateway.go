@@ -114,13 +114,13 @@ func New(ctx context.Context, cfg Config) (made *Gateway, err error) {
 
 // warnOfClearText says that AppSecrets and tokens travel in the clear to another machine.
 func warnOfClearText(cfg Config) {
-	for _, base := range []string{cfg.APIBase, cfg.WeComBase} {
+	for _, base := range slices.Compact([]string{cfg.APIBase, cfg.WeComBase}) {
 		u, err := url.Parse(base)
 		if err != nil || cfg.Transport != nil || u.Scheme != "http" || u.Hostname() == "localhost" {
 			continue // whose Transport it is knows where that goes
 		}
 		if ip, err := netip.ParseAddr(u.Hostname()); err != nil || !ip.IsLoopback() {
-			cfg.Logger.Warn("AppSecrets and tokens go to another machine in the clear: let api_base begin with https",
+			cfg.Logger.Warn("AppSecrets and tokens go to another machine in the clear: let api_base and wecom_base begin with https",
 				"log_code", "gateway_api_base_plain_http", "api_base", u.Scheme+"://"+u.Host)
 		}
 	}

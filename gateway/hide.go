@@ -59,27 +59,31 @@ func needles(values ...string) *[][]byte {
 	return &all
 }
 
-// hide takes the values out of an answer's header, and out of its body as it is read.
+// hide takes the values out of an answer's header, and out of its body and its trailer as
+// they are read.
 func hide(resp *http.Response, needles [][]byte) {
-	for _, header := range []http.Header{resp.Header, resp.Trailer} {
-		for _, values := range header {
-			for i, value := range values {
-				if len(value) < minNeedle {
-					continue
-				}
-				for _, n := range needles {
-					if strings.Contains(value, string(n)) { // which copies nothing
-						values[i] = strings.ReplaceAll(values[i], string(n), "[secret]")
-					}
-				}
-			}
-		}
-	}
+	hideHeader(resp.Header, needles)
+	hideHeader(resp.Trailer, needles)
 	if h, short := resp.Body.(*held); short && h.err == io.EOF { //nolint:errorlint // Reader's own
 		mask(h.buffer[h.at:h.end], needles)
 		return
 	}
-	resp.Body = &masked{body: resp.Body, needles: needles}
+	resp.Body = &masked{resp: resp, body: resp.Body, needles: needles}
+}
+
+func hideHeader(header http.Header, needles [][]byte) {
+	for _, values := range header {
+		for i, value := range values {
+			if len(value) < minNeedle {
+				continue
+			}
+			for _, n := range needles {
+				if strings.Contains(value, string(n)) { // which copies nothing
+					values[i] = strings.ReplaceAll(values[i], string(n), "[secret]")
+				}
+			}
+		}
+	}
 }
 
 // mask puts stars over the values, so that no length changes.
@@ -95,6 +99,7 @@ func mask(text []byte, needles [][]byte) {
 
 // masked is a body with stars over the values, wherever pieces of it end.
 type masked struct {
+	resp    *http.Response // whose trailer is known at the body's end
 	body    io.ReadCloser
 	needles [][]byte
 	buffer  []byte
@@ -115,7 +120,9 @@ func (m *masked) Read(p []byte) (int, error) {
 		kept := copy(m.buffer, m.rest) // a value is shorter than the buffer
 		n, err := m.body.Read(m.buffer[kept:])
 		piece := m.buffer[:kept+n]
-		m.err = err
+		if m.err = err; err == io.EOF { //nolint:errorlint // Reader's own
+			hideHeader(m.resp.Trailer, m.needles)
+		}
 		mask(piece, m.needles)
 		keep := 0
 		if err == nil {

@@ -192,6 +192,7 @@ func (w *world) clients() *gateway.Clients {
 type reply struct {
 	status  int
 	header  http.Header
+	trailer http.Header
 	body    string
 	Errcode int    `json:"errcode"`
 	Errmsg  string `json:"errmsg"`
@@ -242,7 +243,7 @@ func (w *world) try(r *http.Request) (reply, error) {
 			w.t.Error(err)
 		}
 	}
-	got := reply{status: res.StatusCode, header: res.Header, body: string(text)}
+	got := reply{status: res.StatusCode, header: res.Header, trailer: res.Trailer, body: string(text)}
 	_ = json.Unmarshal(text, &got)
 	return got, nil
 }

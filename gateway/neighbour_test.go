@@ -150,14 +150,16 @@ func TestReflected(t *testing.T) {
 		_, _ = io.WriteString(out, strings.Repeat("x", size)+spoken[:5])
 		_ = http.NewResponseController(out).Flush()
 		_, _ = io.WriteString(out, spoken[5:]+" "+appSecret+" the end")
+		header.Set(http.TrailerPrefix+"X-Told", "kept "+spoken)
 	})
 	for _, size := range []int{0, 5000, 32<<10 - 8, 32 << 10, 200_000} {
 		got := w.get(fmt.Sprintf("%s?size=%d&access_token=%s", domainIP, size, token))
-		if all := got.body + fmt.Sprint(got.header); strings.Contains(all, spent) || strings.Contains(all, appSecret) {
+		if all := got.body + fmt.Sprint(got.header, got.trailer); strings.Contains(all, spent) || strings.Contains(all, appSecret) {
 			t.Errorf("%d: %s", size, all[max(0, len(all)-600):])
 		}
-		if len(got.body) != size+len(spent)+1+len(appSecret)+len(" the end") || !strings.HasSuffix(got.body, " the end") || !strings.HasPrefix(got.header.Get("X-Debug"), "kept ") {
-			t.Errorf("%d: %d bytes, %v", size, len(got.body), got.header)
+		if len(got.body) != size+len(spent)+1+len(appSecret)+len(" the end") || !strings.HasSuffix(got.body, " the end") || !strings.HasPrefix(got.header.Get("X-Debug"), "kept ") ||
+			!strings.HasPrefix(got.trailer.Get("X-Told"), "kept ") {
+			t.Errorf("%d: %d bytes, %v, %v", size, len(got.body), got.header, got.trailer)
 		}
 	}
 }

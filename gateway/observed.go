@@ -6,6 +6,7 @@ import (
 
 	"github.com/zhongkong-go/zhongkong/gateway/clients"
 	"github.com/zhongkong-go/zhongkong/internal/gate"
+	"github.com/zhongkong-go/zhongkong/platform/errcode"
 )
 
 // writePatience is how long a reader may need for the next piece of an answer.
@@ -92,7 +93,11 @@ func (o *observed) count(m *meter) {
 		}
 	}
 	if code != 0 {
-		code = known(code)
+		hosts := []errcode.Host{errcode.API, errcode.WeCom} // the gateway's own may be either's
+		if by == 0 && o.tally != nil {
+			hosts = []errcode.Host{ErrcodeHost(o.appID)}
+		}
+		code = known(code, hosts...)
 	}
 	t.call(by, code)
 	m.all.call(by, code)

@@ -87,7 +87,7 @@ func (p *Parts) leaveAbsent(file *settingsFile, folder string, env func(string) 
 		}
 		if f.Callback != nil {
 			_, err := f.Callback.read(folder, env)
-			if field, ok := errors.AsType[*fanout.FieldError](err); ok && absent("", at(".callback"+field.Field, callbackError(f.AppID, field))) {
+			if field, ok := errors.AsType[*fanout.FieldError](err); ok && absent("", at(".callback"+field.Field, callbackError(f.id(), field))) {
 				f.Callback = nil
 			}
 		}

@@ -312,7 +312,7 @@ func (y *relay) authenticate(w *observed, r *http.Request, token string, now tim
 	case err != nil && !y.clients.Known():
 		return nil, nil, unknownYet()
 	case err != nil:
-		return nil, nil, badToken(err)
+		return nil, nil, y.badToken(err)
 	}
 	w.of(c)
 	a, refused := y.ofClient(ctx, w, c, appID)

@@ -10,6 +10,7 @@ import (
 	"github.com/zhongkong-go/zhongkong/callback"
 	"github.com/zhongkong-go/zhongkong/gateway/clients"
 	"github.com/zhongkong-go/zhongkong/gateway/login"
+	"github.com/zhongkong-go/zhongkong/internal/shape"
 )
 
 const (
@@ -38,10 +39,7 @@ type front struct {
 // ServeHTTP implements [http.Handler].
 func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	o := &observed{ResponseWriter: w, start: time.Now()}
-	path := r.URL.EscapedPath()
-	if !clients.CleanPath(path) {
-		path = ""
-	}
+	path := cleanPath(r.URL.EscapedPath())
 	if f.draining.Load() {
 		w.Header().Set("Connection", "close") // so that the next call goes to another gateway, on a connection that nobody cuts
 	}
@@ -70,6 +68,20 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if refused != nil {
 		f.refused(o, r, path, refused)
 	}
+}
+
+// cleanPath returns a path that WeChat can have, "" for any other one. The callback's of an app
+// of WeCom has a colon in it, which some escape.
+func cleanPath(escaped string) string {
+	if clients.CleanPath(escaped) {
+		return escaped
+	}
+	account, isCallback := strings.CutPrefix(escaped, callbackPath)
+	account = strings.NewReplacer("%3A", ":", "%3a", ":").Replace(account)
+	if _, _, isApp := shape.App(account); isCallback && isApp && shape.IsAccount(account) {
+		return callbackPath + account
+	}
+	return ""
 }
 
 // mostOf returns how long a body may be on a path.

@@ -36,6 +36,7 @@ type Settings struct {
 	Admin     Admin
 	Store     string
 	APIBase   string
+	WeComBase string // see Config.WeComBase
 	Log       Log
 	Login     Login
 	Timing    custody.Timing // of every renewal; a zero field means its default
@@ -57,7 +58,7 @@ type Settings struct {
 // themselves.
 func (s Settings) String() string {
 	type shown Settings // without this method
-	s.Store, s.APIBase = withoutPassword(s.Store), withoutPassword(s.APIBase)
+	s.Store, s.APIBase, s.WeComBase = withoutPassword(s.Store), withoutPassword(s.APIBase), withoutPassword(s.WeComBase)
 	return fmt.Sprintf("%+v", shown(s))
 }
 
@@ -156,6 +157,7 @@ type (
 		Admin     adminFile     `yaml:"admin"`
 		Store     string        `yaml:"store"`
 		APIBase   string        `yaml:"api_base"`
+		WeComBase string        `yaml:"wecom_base"`
 		Log       logFile       `yaml:"log"`
 		Journal   journalFile   `yaml:"journal"`
 		Login     loginFile     `yaml:"login"`
@@ -239,7 +241,7 @@ func parse(content []byte, folder string, env func(string) (string, bool), parts
 	at := func(path string, err error) error { return lineError(content, path, err) }
 	parts.leaveAbsent(&file, folder, env, at)
 	s := &Settings{
-		Listen: file.Listen, PlainHTTP: file.PlainHTTP, TLS: TLS(file.TLS), Store: file.Store, APIBase: file.APIBase,
+		Listen: file.Listen, PlainHTTP: file.PlainHTTP, TLS: TLS(file.TLS), Store: file.Store, APIBase: file.APIBase, WeComBase: file.WeComBase,
 		Admin: Admin{Listen: file.Admin.Listen, PlainHTTP: file.Admin.PlainHTTP, Hosts: file.Admin.Hosts}, Log: Log{Format: file.Log.Format},
 		Login: Login(file.Login),
 	}
@@ -254,8 +256,10 @@ func parse(content []byte, folder string, env func(string) (string, bool), parts
 	if f := s.Log.Format; f != "" && f != "text" && f != "json" {
 		return nil, at("$.log.format", fmt.Errorf("log.format is %s: it must be text or json", shape.Show(f)))
 	}
-	if err := platform.CheckBase(s.APIBase); err != nil {
-		return nil, at("$.api_base", fmt.Errorf("api_base %w", err))
+	for _, f := range []struct{ name, value string }{{"api_base", s.APIBase}, {"wecom_base", s.WeComBase}} {
+		if err := platform.CheckBase(f.value); err != nil {
+			return nil, at("$."+f.name, fmt.Errorf("%s %w", f.name, err))
+		}
 	}
 	for _, f := range []struct{ name, value string }{{"origin", s.Login.Origin}, {"open_base", s.Login.OpenBase}} {
 		if err := weblogin.CheckOrigin(f.value); err != nil && f.value != "" {

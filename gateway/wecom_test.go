@@ -12,6 +12,7 @@ import (
 
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/gateway"
+	"github.com/zhongkong-go/zhongkong/internal/test/patience"
 	"github.com/zhongkong-go/zhongkong/simulator"
 	"github.com/zhongkong-go/zhongkong/simulator/simtest"
 	"github.com/zhongkong-go/zhongkong/store/memory"
@@ -169,7 +170,11 @@ func TestWeComRefusals(t *testing.T) {
 		t.Errorf("a path that is none of the client's: %s", got.body)
 	}
 	forged := []byte(token)
-	forged[len(forged)-3] ^= 1
+	if at := &forged[len(forged)-3]; *at == 'A' {
+		*at = 'B'
+	} else {
+		*at = 'A'
+	}
 	if got := w.get("/cgi-bin/message/send?access_token=" + string(forged)); got.Errcode != 40014 {
 		t.Errorf("a token that no gateway made: %s, want what programs for WeCom renew at", got.body)
 	}
@@ -244,7 +249,7 @@ func TestWeComSettings(t *testing.T) {
 		"corpid: ww1\n    agentid: \"1\"":                                                                          "no secret",
 		"corpid: ww1\n    agentid: \"1\"\n    appid: wx1\n    secret: {env: SALES_SECRET}":                         "appid",
 		"corpid: ww1\n    agentid: \"1\"\n    token_api: stable\n    secret: {env: SALES_SECRET}":                  "token_api",
-		"corpid: ww1\n    agentid: \"1\"\n    callback: {token: x}\n    secret: {env: SALES_SECRET}":               "callbacks",
+		"corpid: ww1\n    agentid: \"1\"\n    callback: {token: x}\n    secret: {env: SALES_SECRET}":               "aes_key",
 	} {
 		s, err := gateway.ParseSettings([]byte("accounts:\n  - "+text+"\n"), t.TempDir(), env)
 		switch {
@@ -277,6 +282,45 @@ func TestWeComLoginRelay(t *testing.T) {
 		w.ServeHTTP(got, httptest.NewRequest(http.MethodGet, loginOrigin+target, http.NoBody))
 		if got.Code != status {
 			t.Errorf("%s: %d", id, got.Code)
+		}
+	}
+}
+
+// TestWeComNumbers: an errcode of WeCom's that official accounts do not have is counted by its
+// number, and one that WeCom does not have is not.
+func TestWeComNumbers(t *testing.T) {
+	t.Parallel()
+	w, _ := corpWorld(t)
+	key := w.client(gateway.Client{Name: "both", Accounts: []string{firstApp, appID}})
+	tokens := map[string]string{firstApp: w.getToken(corpID, key).Token, appID: w.token(key)}
+	for _, code := range []int{60020, 40164} { // WeCom's alone, official accounts' alone
+		w.wx.ClearFaults()
+		w.wx.Inject(simulator.Fault{Path: "/cgi-bin/get_api_domain_ip", Errcode: code})
+		for app, token := range tokens {
+			if got := w.get("/cgi-bin/get_api_domain_ip?access_token=" + token); got.Errcode != code {
+				t.Errorf("%s: %s", app, got.body)
+			}
+		}
+	}
+	counted := func() (n int) { // a call is counted behind its answer
+		for _, a := range w.Numbers().Accounts {
+			n += strings.Count(callsOf(a.Calls), fmt.Sprintf("wechat %d: 1", gateway.OtherErrcode))
+		}
+		return n
+	}
+	if !patience.Wait(func() bool { return counted() == 2 }) {
+		t.Errorf("%d errcodes of the other host were counted as such, want 2", counted())
+	}
+	for _, a := range w.Numbers().Accounts {
+		own, other := 60020, 40164
+		switch a.AppID {
+		case appID:
+			own, other = 40164, 60020
+		case secondApp:
+			continue
+		}
+		if text := callsOf(a.Calls); !strings.Contains(text, fmt.Sprintf("wechat %d: 1", own)) || strings.Contains(text, fmt.Sprint(other)) {
+			t.Errorf("%s: %s", a.AppID, text)
 		}
 	}
 }

@@ -9,11 +9,11 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/gateway/clients"
+	"github.com/zhongkong-go/zhongkong/internal/shape"
 )
 
 // The errcodes that the gateway answers with, each where WeChat would.
@@ -75,6 +75,8 @@ type refusal struct {
 	code   int
 	status int    // of HTTP; 0 means 200, as WeChat has it
 	why    string // for the log; never a secret
+
+	attempt bool // with a key or a token that is none
 
 	text string // of WeChat's API: plain text instead of JSON; of the gateway's own: other words than those of the code
 
@@ -196,15 +198,28 @@ const apiPrefix = "/zhongkong/v1/"
 // errTooLong answers a body that is longer, by its own account, than anything on its path.
 var errTooLong = &refusal{code: codeTooBig, status: http.StatusRequestEntityTooLarge, why: "the body is longer than the limit"}
 
-// badToken refuses a gateway token.
-func badToken(err error) *refusal {
+// badToken refuses an access_token, with the errcode at which the programs of its account fetch
+// another one: 40001, and for WeCom 40014. One that no gateway made names no account, such as
+// WeCom's own, which a program still has from before it called the gateway. Then the gateway's
+// accounts decide: where it has both sorts it is 42001, at which the programs of both fetch
+// again.
+func (d *desk) badToken(err error) *refusal {
 	refused := refuse(codeToken, "%v", err)
+	refused.attempt = true
 	e, ok := errors.AsType[*clients.TokenError](err)
 	switch {
-	case ok && e.Expired:
+	case !ok:
+	case e.Expired:
+		refused.code, refused.attempt = codeExpired, false
+	case e.AppID != "":
+		if _, _, isApp := shape.App(e.AppID); isApp {
+			refused.code = codeCorpToken
+		}
+	case !d.accounts.apps.Load():
+	case d.accounts.officials.Load():
 		refused.code = codeExpired
-	case ok && strings.Contains(e.AppID, ":"):
-		refused.code = codeCorpToken // what programs for WeCom renew at
+	default:
+		refused.code = codeCorpToken
 	}
 	return refused
 }

@@ -1,7 +1,7 @@
 // Package migrations holds the tables of the SQL stores as numbered SQL files,
 // one folder per dialect, in the form that goose applies. The files travel
 // inside the program, so a binary never meets a schema it does not know how to
-// make; whoever prefers goose's own command or another tool finds plain SQL.
+// make; anyone who prefers goose's own command or another tool finds plain SQL.
 //
 // A file that was released is never edited: a change is the next number.
 package migrations

@@ -63,8 +63,8 @@ const (
 	Look Action = "status" // change nothing
 )
 
-// Run carries out action and returns where the database is then. Whoever calls
-// it keeps others from doing so at the same time.
+// Run carries out action and returns where the database is then. The caller
+// keeps others from doing so at the same time.
 func (s Set) Run(ctx context.Context, db *sql.DB, action Action) (Status, error) {
 	files, newest, err := Of(s.Dialect)
 	if err != nil {

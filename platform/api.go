@@ -84,7 +84,7 @@ type Config struct {
 	// Download may take 2 minutes if this is less; [WithTimeLimit] is for one call.
 	Timeout time.Duration
 
-	// Logger is told of every call, at Debug, and of a detour to api2, at Warn. Nil
+	// Logger receives every call, at Debug, and a detour to api2, at Warn. Nil
 	// discards.
 	Logger *slog.Logger
 }
@@ -164,7 +164,7 @@ func once(rt http.RoundTripper) http.RoundTripper {
 
 // BaseError is what is wrong with Config.Base.
 type BaseError struct {
-	Err error // goes on from the name of a field, such as "has no host"
+	Err error // continues the name of a field, such as "has no host"
 }
 
 func (e *BaseError) Error() string { return "platform: Config.Base " + e.Err.Error() }

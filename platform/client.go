@@ -65,7 +65,7 @@ func (c *Client) Get(ctx context.Context, path string, query url.Values, out any
 
 // Post sends body as JSON to the API at path, which may hold a query, and does
 // with the answer as [Client.Get] does. A []byte or [json.RawMessage] is JSON
-// already; nil sends {}. A string is refused: as JSON it would stand in quotes.
+// already; nil sends {}. A string is refused: as JSON it would be in quotes.
 //
 // The JSON is UTF-8 without \u escapes, which WeChat refuses in menus, templates
 // and messages (40033); for the same reason control characters other than white

@@ -217,7 +217,7 @@ func (e *AnswerError) Error() string {
 	if e.Status == http.StatusPreconditionFailed {
 		return s + ". WeChat answers 412 to a body without Content-Length: this program sends one, so see what takes it away, a proxy or a Config.Transport"
 	}
-	return s + ". If it goes on, see whether a proxy or a firewall answers in WeChat's place"
+	return s + ". If it persists, see whether a proxy or a firewall answers in WeChat's place"
 }
 
 // Unwrap returns Err.

@@ -23,7 +23,7 @@ type request struct {
 	path    string // escaped, without base and query; this much may be shown
 	query   string
 	body    []byte // JSON; nil when there is none
-	form    *form  // in place of body; nil when there is none
+	form    *form  // instead of body; nil when there is none
 	appID   string
 	limit   int64         // bytes that the answer may have
 	timeout time.Duration // of the call; 0 is the API's, less is none

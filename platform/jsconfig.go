@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// JSConfig is what a page gives to wx.config of the JS-SDK, beside debug and
+// JSConfig is what a page gives to wx.config of the JS-SDK, next to debug and
 // jsApiList. Its JSON has the names that wx.config wants. None of it is a secret.
 type JSConfig struct {
 	AppID     string `json:"appId"`

@@ -151,7 +151,7 @@ func readJSON(text []byte) (valid []byte, reason string) {
 	}
 }
 
-// spaced returns text with a space in place of every control character.
+// spaced returns text with a space instead of every control character.
 func spaced(text []byte) []byte {
 	text = bytes.Clone(text)
 	for i, c := range text {

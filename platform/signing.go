@@ -387,7 +387,7 @@ func (s *Signer) open(path string, header http.Header, body []byte) (plain []byt
 	case err != nil:
 		return nil, "its " + timestampHeader + " is no time"
 	case age > maxSignedAge || age < -maxSignedAge:
-		return nil, "it is over 5 minutes old, or this machine's clock is wrong"
+		return nil, "it is more than 5 minutes old, or this machine's clock is wrong"
 	case header.Get(appIDHeader) != s.appID:
 		return nil, "it is signed for another AppID"
 	}

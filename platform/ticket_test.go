@@ -208,7 +208,7 @@ func TestTicketFailures(t *testing.T) {
 		{200, `{"errcode":48001,"errmsg":"api unauthorized"}`, custody.ClassBlocked, 48001, false, "errcode 48001"},
 		{200, `{"errcode":41001,"errmsg":"access_token missing"}`, custody.ClassBlocked, 41001, false, "errcode 41001"},
 		{200, `{"errcode":40164,"errmsg":"invalid ip 192.0.2.1, not in whitelist"}`, custody.ClassBlocked, 40164, false, "192.0.2.1"},
-		{200, `{"errcode":40013,"ticket":"x","expires_in":7200}`, custody.ClassTransient, 0, true, "errcode 40013 beside its ticket"},
+		{200, `{"errcode":40013,"ticket":"x","expires_in":7200}`, custody.ClassTransient, 0, true, "errcode 40013 next to its ticket"},
 		{200, `{"errcode":0,"errmsg":"ok","expires_in":7200}`, custody.ClassTransient, 0, true, "it holds no ticket"},
 		{200, `{"errcode":0,"ticket":"","expires_in":7200}`, custody.ClassTransient, 0, true, "its ticket is empty"},
 		{200, `{"errcode":0,"ticket":null,"expires_in":7200}`, custody.ClassTransient, 0, true, "its ticket is not a string"},

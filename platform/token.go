@@ -35,7 +35,7 @@ type TokenAPI string
 // The ways to an access_token.
 const (
 	// Stable is /cgi-bin/stable_token, which answers the token that lives as long
-	// as it lives: programs that fetch on their own do not end one another's.
+	// as it lives: programs that fetch on their own do not invalidate one another's.
 	// The empty TokenAPI means this.
 	Stable TokenAPI = "stable"
 
@@ -91,7 +91,7 @@ func (a *API) AccessToken(account Account, tokenAPI TokenAPI) custody.Kind {
 		Forceable:    true,
 	}
 	if tokenAPI == Classic {
-		kind.DailyFetches = 1800 // of WeChat's 2,000: the rest is for whoever debugs
+		kind.DailyFetches = 1800 // of WeChat's 2,000: the rest is for people who debug
 		kind.Idempotent, kind.Forceable = false, false
 	}
 	return kind
@@ -158,9 +158,9 @@ func (a *answer) grant(name string) (custody.Grant, error) {
 	}
 	raw, found := f[name]
 	if code != 0 {
-		// The API of WeCom keeps the fields of a success, empty, beside its errcode.
+		// The API of WeCom keeps the fields of a success, empty, next to its errcode.
 		if found && string(raw) != `""` {
-			return custody.Grant{}, a.unusable("it holds errcode %d beside its %s", code, name)
+			return custody.Grant{}, a.unusable("it holds errcode %d next to its %s", code, name)
 		}
 		return custody.Grant{}, a.refused(code, f)
 	}
@@ -193,7 +193,7 @@ func (a *answer) grant(name string) (custody.Grant, error) {
 	}, nil
 }
 
-// fetchError says what a failure means for the custody of the token. Whoever has
+// fetchError says what a failure means for the custody of the token. A program that has
 // no parsed answer to a request that may have arrived does not know what WeChat
 // issued.
 func fetchError(err error) *custody.FetchError {

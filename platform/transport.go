@@ -49,7 +49,7 @@ type Tokens interface {
 // else: other requests, redirects among them, end in [ErrForeignHost]. A request
 // that carries an access_token of its own is sent as it is and never again.
 // Neither the request in the response nor a Location header shows the token to
-// whoever reads the response.
+// the reader of the response.
 //
 // A request is sent again when its body can be had again: there is none, or
 // GetBody is set, as [http.NewRequest] does for a bytes.Reader, bytes.Buffer and
@@ -408,7 +408,7 @@ func refusal(resp *http.Response, site errcode.Host) int {
 }
 
 // readHead reads until it is clear that body is no JSON object, not even with spaces
-// in place of control characters, or has more than maxRefusalBytes, with no error; or
+// instead of control characters, or has more than maxRefusalBytes, with no error; or
 // to its end, with io.EOF. Of a body that may be a stream it reads until it is clear that
 // it is no refusal: a caller who waits for its first piece gets that when it comes.
 func readHead(body io.Reader, site errcode.Host, stream bool) ([]byte, error) {

@@ -30,7 +30,7 @@ const (
 type limitKey struct{}
 
 // WithTimeLimit returns a ctx whose calls (Get, Post, Upload, Download) take limit at most,
-// each of them, in place of their usual limits: Config.Timeout, and 2 minutes for an Upload
+// each of them, instead of their usual limits: Config.Timeout, and 2 minutes for an Upload
 // or a Download. A negative limit means none but that of ctx, 0 the usual one. It does not touch what renews
 // the token.
 func WithTimeLimit(ctx context.Context, limit time.Duration) context.Context {

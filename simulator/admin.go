@@ -58,7 +58,7 @@ func (s *Simulator) Handler() http.Handler {
 
 // Admin returns the handler by which programs in any language do what Go programs
 // do with the methods; GET AdminPath lists it. It answers loopback only, and no web
-// page: whoever reaches it holds every token. Wrong input is answered 400 with
+// page: a program that reaches it holds every token. Wrong input is answered 400 with
 // {"error":"…"}, and nothing is changed.
 func (s *Simulator) Admin() http.Handler {
 	mux := http.NewServeMux()
@@ -176,7 +176,7 @@ func read(r *http.Request, into any) error {
 		return fmt.Errorf("the body is not right: %s", strings.TrimPrefix(err.Error(), "json: "))
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return errors.New("the body goes on after its JSON object")
+		return errors.New("the body continues after its JSON object")
 	}
 	return nil
 }

@@ -168,7 +168,7 @@ func TestAdminRefuses(t *testing.T) {
 		{"PATCH", a, `{"secret":"x","whitelst":[]}`, 400, `unknown field "whitelst"`},
 		{"PATCH", a, `{"secret":"x","kind":"robot"}`, 400, `"robot" is no kind of account: official, mini, website and wecom exist`},
 		{"PATCH", a, `{"secret":"x"`, 400, "the body is not right: unexpected EOF"},
-		{"PATCH", a, `{"secret":"x"}{}`, 400, "goes on after its JSON object"},
+		{"PATCH", a, `{"secret":"x"}{}`, 400, "continues after its JSON object"},
 		{"PATCH", a, `{"secret":"x","daily_fetches":"many"}`, 400, "cannot unmarshal string"},
 		{"PATCH", a, `{"appid":"wx1","secret":"x"}`, 400, "must not change its AppID"},
 		{"PATCH", a, `{"secret":""}`, 400, "the Secret of " + appid + " is empty"},

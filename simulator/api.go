@@ -83,7 +83,7 @@ var (
 const NotSimulated = "not simulated"
 
 // serveUnknown answers a path of WeChat's families that is not simulated: success, so
-// that a program can go on, in WeChat's form and with a field that says so.
+// that a program can continue, in WeChat's form and with a field that says so.
 func serveUnknown(c *call) answer {
 	if mediaType, _, _ := mime.ParseMediaType(c.req.Header.Get("Content-Type")); mediaType == "multipart/form-data" {
 		if _, found := c.readMedia(""); !found {

@@ -77,7 +77,7 @@ func (s *Simulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		e.Status = a.status
 	}
 	e.Lost = f.Cut != CutNothing
-	w.Header().Set("Date", s.wall().UTC().Format(http.TimeFormat)) // in place of net/http's, which knows no Skew
+	w.Header().Set("Date", s.wall().UTC().Format(http.TimeFormat)) // instead of net/http's, which knows no Skew
 	a.send(w, f.Cut)
 }
 

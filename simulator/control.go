@@ -131,7 +131,7 @@ type TokenInfo struct {
 	Pool    Pool          // "" likewise
 	Current bool          // nothing newer was issued in its pool
 	Errcode int           // what an API answers for it: 0 when it lives, else 40001 or 42001
-	Left    time.Duration // how long it will live if nothing happens to it; 0 when it is dead
+	Left    time.Duration // how long it will live if nothing happens to it; 0 when it is invalid
 }
 
 // Accepts reports whether an API would accept the token now.

@@ -18,7 +18,7 @@ const maxAnswer = 1 << 20 // what is read of an app's answer
 // documents them: of messages and most events three requests in total, of some events
 // more, for hours.
 var (
-	briefly = []time.Duration{0, 0} // the next one when the patience with this one is over
+	briefly = []time.Duration{0, 0} // the next one when the patience with this one has ended
 	shops   = []time.Duration{      // 微信小店
 		0, 0, 10 * time.Second, time.Minute, 5 * time.Minute, 30 * time.Minute, time.Hour, time.Hour, time.Hour,
 	}
@@ -246,7 +246,7 @@ func newNetwork() http.RoundTripper {
 }
 
 // inMemory serves the request in a goroutine of its own: an app that does not look
-// at its context is left behind when the patience is over.
+// at its context is left behind when the patience has ended.
 func inMemory(h http.Handler, r *http.Request) (*http.Response, error) {
 	type answered struct {
 		res *http.Response

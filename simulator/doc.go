@@ -49,9 +49,9 @@
 // # WeCom
 //
 // An account of the kind [WeCom] is an app of a corp (企业微信), next to official accounts or
-// alone: gettoken, get_jsapi_ticket, ticket/get, message/send, user/get, media/upload and
-// get, getcallbackip, get_api_domain_ip, auth/getuserinfo and the pages of its logins; 60020
-// for addresses that the app does not trust, limits of minutes and hours; and pushes in
+// alone: gettoken, get_jsapi_ticket, ticket/get, message/send, user/get, agent/get,
+// media/upload and get, getcallbackip, get_api_domain_ip, auth/getuserinfo and the pages of
+// its logins; 60020 for addresses that the app does not trust, limits of minutes and hours; and pushes in
 // WeCom's form, an encrypted echostr among them. A request is WeCom's by its token, its Host
 // or a path that only WeCom has.
 //
@@ -76,7 +76,7 @@
 // and tokens issued.
 //
 // A caller's token that Supersede has just superseded still lives for the overlap:
-// it is dead at once with a negative Options.Overlap, after Clock.Advance by the
+// it is invalid at once with a negative Options.Overlap, after Clock.Advance by the
 // overlap, or when Supersede is called twice.
 //
 // # Assumptions

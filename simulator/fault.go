@@ -81,7 +81,7 @@ type Fault struct {
 	Status int    `json:"status,omitempty"`
 	Body   string `json:"body,omitempty"`
 
-	ContentType string `json:"content_type,omitempty"` // in place of the answer's own; "" changes nothing
+	ContentType string `json:"content_type,omitempty"` // instead of the answer's own; "" changes nothing
 
 	// Cut comes last, whichever answer there is. After CutAnswer on a connection
 	// that was used before, net/http's own transport sends a GET a second time

@@ -165,7 +165,7 @@ func (a *account) unionID(openid string) string {
 	return "o" + letters(rand.New(source(0, "unionid", a.conf.OpenPlatform, person)), openIDLength-1)
 }
 
-// virtual returns the openid that a snapshot shows in place of the follower's.
+// virtual returns the openid that a snapshot shows instead of the follower's.
 func virtual(openid string) string {
 	return "o" + letters(rand.New(source(0, "snapshot", openid)), openIDLength-1)
 }

@@ -133,8 +133,8 @@ func Text(content string) Message {
 	return Message{Type: "text", Fields: []Field{{"Content", content}, msgID}}
 }
 
-// MenuAnswer is the text that a follower sends by choosing from a menu message.
-func MenuAnswer(content, id string) Message {
+// menuAnswer is the text that a follower sends by choosing from a menu message.
+func menuAnswer(content, id string) Message {
 	return Message{Type: "text", Fields: []Field{{"Content", content}, msgID, {"bizmsgmenuid", id}}}
 }
 
@@ -176,16 +176,16 @@ func Link(title, description, url string) Message {
 	return Message{Type: "link", Fields: []Field{{"Title", title}, {"Description", description}, {"Url", url}, msgID}}
 }
 
-// File is a file, which WeChat pushes but does not document.
-func File(title, description, key, md5 string, length int64) Message {
+// fileMessage is a file, which WeChat pushes but does not document.
+func fileMessage(title, description, key, md5 string, length int64) Message {
 	return Message{Type: "file", Fields: []Field{
 		{"Title", title}, {"Description", description}, {"FileKey", key}, {"FileMd5", md5}, {"FileTotalLen", length}, msgID,
 	}}
 }
 
-// MiniProgramPage is the card of a mini program's page, sent to its customer
+// miniProgramPage is the card of a mini program's page, sent to its customer
 // service.
-func MiniProgramPage(title, appid, pagePath, thumbURL, thumbMediaID string) Message {
+func miniProgramPage(title, appid, pagePath, thumbURL, thumbMediaID string) Message {
 	return Message{Type: "miniprogrampage", Fields: []Field{
 		{"Title", title}, {"AppId", appid}, {"PagePath", pagePath}, {"ThumbUrl", thumbURL}, {"ThumbMediaId", thumbMediaID}, msgID,
 	}}

@@ -1,7 +1,7 @@
 package simulator
 
 // Notice is the event of that name with fields of its own, for events that have no
-// function here.
+// function here. SampleOf has one of each event that is known.
 func Notice(name string, fields ...Field) Message {
 	return Message{Type: "event", Fields: append([]Field{{"Event", name}}, fields...)}
 }
@@ -46,9 +46,9 @@ func ScanCodePush(key, scanType, result string) Message {
 	return scanned("scancode_push", key, scanType, result)
 }
 
-// ScanCodeWait is the same while the follower waits for an answer
+// scanCodeWait is the same while the follower waits for an answer
 // (scancode_waitmsg).
-func ScanCodeWait(key, scanType, result string) Message {
+func scanCodeWait(key, scanType, result string) Message {
 	return scanned("scancode_waitmsg", key, scanType, result)
 }
 
@@ -56,11 +56,11 @@ func scanned(name, key, scanType, result string) Message {
 	return keyed(name, key, Field{"ScanCodeInfo", []Field{{"ScanType", scanType}, {"ScanResult", result}}})
 }
 
-// PicSysPhoto is pictures taken by a menu's button, given by their MD5.
-func PicSysPhoto(key string, md5 ...string) Message { return pictures("pic_sysphoto", key, md5) }
+// picSysPhoto is pictures taken by a menu's button, given by their MD5.
+func picSysPhoto(key string, md5 ...string) Message { return pictures("pic_sysphoto", key, md5) }
 
-// PicPhotoOrAlbum is pictures taken or chosen.
-func PicPhotoOrAlbum(key string, md5 ...string) Message {
+// picPhotoOrAlbum is pictures taken or chosen.
+func picPhotoOrAlbum(key string, md5 ...string) Message {
 	return pictures("pic_photo_or_album", key, md5)
 }
 
@@ -75,9 +75,9 @@ func pictures(name, key string, md5 []string) Message {
 	return keyed(name, key, Field{"SendPicsInfo", []Field{{"Count", len(md5)}, {"PicList", items}}})
 }
 
-// LocationSelect is a place chosen by a menu's button. Its numbers are CDATA, as
+// locationSelect is a place chosen by a menu's button. Its numbers are CDATA, as
 // WeChat writes them here.
-func LocationSelect(key string, latitude, longitude float64, scale, label, poi string) Message { //nolint:revive,lll // the fields of the event, in WeChat's order
+func locationSelect(key string, latitude, longitude float64, scale, label, poi string) Message { //nolint:revive,lll // the fields of the event, in WeChat's order
 	return keyed("location_select", key, Field{"SendLocationInfo", []Field{
 		{"Location_X", string(degrees(latitude))},
 		{"Location_Y", string(degrees(longitude))},
@@ -139,8 +139,8 @@ func SubscribeMsgPopup(choices ...Subscription) Message {
 	return Notice("subscribe_msg_popup_event", Field{"SubscribeMsgPopupEvent", list})
 }
 
-// SubscribeMsgChange tells what a follower changed in the settings.
-func SubscribeMsgChange(choices ...Subscription) Message {
+// subscribeMsgChange tells what a follower changed in the settings.
+func subscribeMsgChange(choices ...Subscription) Message {
 	list := make([]Field, len(choices))
 	for i, c := range choices {
 		list[i] = Field{"List", []Field{{"TemplateId", c.TemplateID}, {"SubscribeStatusString", c.Status}}}
@@ -148,15 +148,15 @@ func SubscribeMsgChange(choices ...Subscription) Message {
 	return Notice("subscribe_msg_change_event", Field{"SubscribeMsgChangeEvent", list})
 }
 
-// SubscribeMsgSent tells what became of a subscription message.
-func SubscribeMsgSent(templateID string, id int64, errcode int, status string) Message {
+// subscribeMsgSent tells what became of a subscription message.
+func subscribeMsgSent(templateID string, id int64, errcode int, status string) Message {
 	return Notice("subscribe_msg_sent_event", Field{"SubscribeMsgSentEvent", []Field{{"List", []Field{
 		{"TemplateId", templateID}, {"MsgID", id}, {"ErrorCode", errcode}, {"ErrorStatus", status},
 	}}}})
 }
 
-// PublishJobFinish tells what became of a publication (发布).
-func PublishJobFinish(publishID string, status int, articleID string, urls ...string) Message {
+// publishJobFinish tells what became of a publication (发布).
+func publishJobFinish(publishID string, status int, articleID string, urls ...string) Message {
 	detail := []Field{{"count", len(urls)}}
 	for i, url := range urls {
 		detail = append(detail, Field{"item", []Field{{"idx", i + 1}, {"article_url", url}}})
@@ -166,74 +166,74 @@ func PublishJobFinish(publishID string, status int, articleID string, urls ...st
 	}})
 }
 
-// KfCreateSession tells that a customer service agent begins a session.
-func KfCreateSession(account string) Message {
+// kfCreateSession tells that a customer service agent begins a session.
+func kfCreateSession(account string) Message {
 	return Notice("kf_create_session", Field{"KfAccount", account})
 }
 
-// KfCloseSession tells that it ends.
-func KfCloseSession(account string) Message {
+// kfCloseSession tells that it ends.
+func kfCloseSession(account string) Message {
 	return Notice("kf_close_session", Field{"KfAccount", account})
 }
 
-// KfSwitchSession tells that another agent takes it over.
-func KfSwitchSession(from, to string) Message {
+// kfSwitchSession tells that another agent takes it over.
+func kfSwitchSession(from, to string) Message {
 	return Notice("kf_switch_session", Field{"FromKfAccount", from}, Field{"ToKfAccount", to})
 }
 
-// UserEnterTempSession is a user who opens a mini program's customer service.
-func UserEnterTempSession(sessionFrom string) Message {
+// userEnterTempSession is a user who opens a mini program's customer service.
+func userEnterTempSession(sessionFrom string) Message {
 	return Notice("user_enter_tempsession", Field{"SessionFrom", sessionFrom})
 }
 
-// WeappAuditSuccess tells that a mini program's version passed the review; at is
+// weappAuditSuccess tells that a mini program's version passed the review; at is
 // in Unix seconds here and below.
-func WeappAuditSuccess(at int64) Message {
+func weappAuditSuccess(at int64) Message {
 	return Notice("weapp_audit_success", Field{"SuccTime", at})
 }
 
-// WeappAuditFail tells that it did not.
-func WeappAuditFail(at int64, reason, screenshot string) Message {
+// weappAuditFail tells that it did not.
+func weappAuditFail(at int64, reason, screenshot string) Message {
 	return Notice("weapp_audit_fail", Field{"Reason", reason}, Field{"FailTime", at}, Field{"ScreenShot", screenshot})
 }
 
-// WeappAuditDelay tells that the review takes longer.
-func WeappAuditDelay(at int64, reason string) Message {
+// weappAuditDelay tells that the review takes longer.
+func weappAuditDelay(at int64, reason string) Message {
 	return Notice("weapp_audit_delay", Field{"Reason", reason}, Field{"DelayTime", at})
 }
 
-// WxaMediaCheck tells the result of a content check: suggest is "pass", "review"
+// wxaMediaCheck tells the result of a content check: suggest is "pass", "review"
 // or "risky".
-func WxaMediaCheck(appid, traceID, suggest string, label int) Message {
+func wxaMediaCheck(appid, traceID, suggest string, label int) Message {
 	return Notice("wxa_media_check", Field{"appid", appid}, Field{"trace_id", traceID}, Field{"version", 2},
 		Field{"result", []Field{{"suggest", suggest}, {"label", label}}},
 		Field{"detail", []Field{{"strategy", "content_model"}, {"errcode", 0}, {"suggest", suggest}, {"label", label}, {"prob", 90}}})
 }
 
-// QualificationVerifySuccess tells that the account's qualification was verified.
-func QualificationVerifySuccess(expires int64) Message {
+// qualificationVerifySuccess tells that the account's qualification was verified.
+func qualificationVerifySuccess(expires int64) Message {
 	return Notice("qualification_verify_success", Field{"ExpiredTime", expires})
 }
 
-// QualificationVerifyFail tells that it was not.
-func QualificationVerifyFail(at int64, reason string) Message {
+// qualificationVerifyFail tells that it was not.
+func qualificationVerifyFail(at int64, reason string) Message {
 	return Notice("qualification_verify_fail", Field{"FailTime", at}, Field{"FailReason", reason})
 }
 
-// NamingVerifySuccess tells that the account's name was verified.
-func NamingVerifySuccess(expires int64) Message {
+// namingVerifySuccess tells that the account's name was verified.
+func namingVerifySuccess(expires int64) Message {
 	return Notice("naming_verify_success", Field{"ExpiredTime", expires})
 }
 
-// NamingVerifyFail tells that it was not.
-func NamingVerifyFail(at int64, reason string) Message {
+// namingVerifyFail tells that it was not.
+func namingVerifyFail(at int64, reason string) Message {
 	return Notice("naming_verify_fail", Field{"FailTime", at}, Field{"FailReason", reason})
 }
 
-// AnnualRenew reminds of the yearly verification.
-func AnnualRenew(expires int64) Message { return Notice("annual_renew", Field{"ExpiredTime", expires}) }
+// annualRenew reminds of the yearly verification.
+func annualRenew(expires int64) Message { return Notice("annual_renew", Field{"ExpiredTime", expires}) }
 
-// VerifyExpired tells that the verification has expired.
-func VerifyExpired(expires int64) Message {
+// verifyExpired tells that the verification has expired.
+func verifyExpired(expires int64) Message {
 	return Notice("verify_expired", Field{"ExpiredTime", expires})
 }

@@ -16,7 +16,7 @@ const (
 	Stable  Pool = "stable"  // POST /cgi-bin/stable_token
 )
 
-// remembered is how many tokens of a pool are told apart from invented ones.
+// remembered is how many tokens of a pool are distinguished from invented ones.
 // Older ones are dead in any case; they answer 40001 also where they died of age.
 const remembered = 64
 

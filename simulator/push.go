@@ -164,7 +164,7 @@ func (p *sending) validate() error {
 		p.key = key
 	}
 	if p.Message.Raw != "" && p.Mode == Compatible && !strings.HasSuffix(p.Message.Raw, p.end()) {
-		return named.Errorf("simulator", "a raw message has no fields that compatible mode could show beside Encrypt, unless it ends with %s", p.end())
+		return named.Errorf("simulator", "a raw message has no fields that compatible mode could show next to Encrypt, unless it ends with %s", p.end())
 	}
 	if err := p.Message.check(); err != nil {
 		return named.Errorf("simulator", "%w", err)
@@ -210,7 +210,7 @@ func (s *Simulator) NewRequest(ctx context.Context, p Push) (*http.Request, erro
 	return out.compose().request(ctx)
 }
 
-// hear notes what the follower did; a forgery is nobody's.
+// hear notes what the follower did; a forgery has no follower.
 func (p *sending) hear() {
 	if p.Attack == "" || p.Attack == Replay {
 		p.sim.Hear(p.account.AppID, p.message)

@@ -291,7 +291,7 @@ func parseXML(body string) (node, error) {
 			}
 			if open = open[:len(open)-1]; len(open) == 0 {
 				if _, err := d.Token(); !errors.Is(err, io.EOF) {
-					return node{}, errors.New("the answer goes on after </xml>")
+					return node{}, errors.New("the answer continues after </xml>")
 				}
 				return done, nil
 			}
@@ -309,7 +309,7 @@ func parseJSON(body string) (node, error) {
 		return node{}, fmt.Errorf("the answer's JSON is broken: %w", err)
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return node{}, errors.New("the answer goes on after its JSON")
+		return node{}, errors.New("the answer continues after its JSON")
 	}
 	return toNode("", fields), nil
 }

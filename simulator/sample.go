@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Sample is a message with made-up contents, for whoever picks one by its name:
+// Sample is a message with made-up contents, for programs that pick one by its name:
 // the command line, the admin API, a test that wants to see them all.
 type Sample struct {
 	Name    string // MsgType, or the Event as it is written on the wire
@@ -157,19 +157,19 @@ func Samples() []Sample {
 	other := Subscription{TemplateID: "9nLIlbOQZC5Y89AZteFEux3WCXRRRG5Wfzkpssu4bLI", Status: "reject", Scene: 2}
 	return []Sample{
 		{"text", "a text", "Content", Text("你好")},
-		{"menuanswer", "a choice from a menu message", "Content", MenuAnswer("满意", "101")},
+		{"menuanswer", "a choice from a menu message", "Content", menuAnswer("满意", "101")},
 		{"image", "a picture", "PicUrl", Image(picture, media)},
 		{"voice", "a voice message", "Recognition", Voice(media, "")},
 		{"video", "a video", "MediaId", Video(media, media)},
 		{"shortvideo", "a short video", "MediaId", ShortVideo(media, media)},
 		{"location", "a place", "Label", Location(31.237238, 121.666672, 16, "浦东新区上丰路1270号")},
 		{"link", "a link", "Url", Link("标题", "描述", address)},
-		{"file", "a file (not documented by WeChat)", "Title", File("报告.pdf", "", "made-up-key", sum, 20480)},
+		{"file", "a file (not documented by WeChat)", "Title", fileMessage("报告.pdf", "", "made-up-key", sum, 20480)},
 		{
 			"miniprogrampage",
 			"a mini program's page, to its customer service",
 			"PagePath",
-			MiniProgramPage("标题", "wx0123456789abcdef", "pages/index/index", picture, media),
+			miniProgramPage("标题", "wx0123456789abcdef", "pages/index/index", picture, media),
 		},
 
 		{"subscribe", "somebody follows", "", Subscribe()},
@@ -181,11 +181,11 @@ func Samples() []Sample {
 		{"VIEW", "a click on a menu's link", "EventKey", View("http://example.com/", menu)},
 		{"view_miniprogram", "a click on a menu's mini program", "EventKey", ViewMiniProgram("pages/index/index", menu)},
 		{"scancode_push", "a scan by a menu's button", "EventKey", ScanCodePush("K1", "qrcode", "http://example.com/?a=1&b=<2>")},
-		{"scancode_waitmsg", "the same, waiting for an answer", "EventKey", ScanCodeWait("K1", "qrcode", "1")},
-		{"pic_sysphoto", "pictures taken by a menu's button", "EventKey", PicSysPhoto("K1", sum)},
-		{"pic_photo_or_album", "pictures taken or chosen", "EventKey", PicPhotoOrAlbum("K1", sum, sum)},
+		{"scancode_waitmsg", "the same, waiting for an answer", "EventKey", scanCodeWait("K1", "qrcode", "1")},
+		{"pic_sysphoto", "pictures taken by a menu's button", "EventKey", picSysPhoto("K1", sum)},
+		{"pic_photo_or_album", "pictures taken or chosen", "EventKey", picPhotoOrAlbum("K1", sum, sum)},
 		{"pic_weixin", "pictures chosen in the album", "EventKey", PicWeixin("K1", sum)},
-		{"location_select", "a place chosen by a menu's button", "EventKey", LocationSelect("K1", 23.0, 113.0, "15", "广州市海珠区客村艺苑路106号", "")},
+		{"location_select", "a place chosen by a menu's button", "EventKey", locationSelect("K1", 23.0, 113.0, "15", "广州市海珠区客村艺苑路106号", "")},
 		{"TEMPLATESENDJOBFINISH", "what became of a template message", "Status", TemplateSendJobFinish(200163836, "success")},
 		{
 			"MASSSENDJOBFINISH",
@@ -194,32 +194,32 @@ func Samples() []Sample {
 			MassSendJobFinish(1000001625, "err(30003)", 0, 0, 0, 0).WithArticles(address, address),
 		},
 		{"subscribe_msg_popup_event", "a choice about subscription messages", "", SubscribeMsgPopup(choice, other)},
-		{"subscribe_msg_change_event", "a changed choice", "", SubscribeMsgChange(choice)},
-		{"subscribe_msg_sent_event", "what became of a subscription message", "", SubscribeMsgSent(tmpl, 1864323726461255680, 0, "success")},
+		{"subscribe_msg_change_event", "a changed choice", "", subscribeMsgChange(choice)},
+		{"subscribe_msg_sent_event", "what became of a subscription message", "", subscribeMsgSent(tmpl, 1864323726461255680, 0, "success")},
 		{
 			"PUBLISHJOBFINISH",
 			"what became of a publication",
 			"",
-			PublishJobFinish("2247503051", 0, "b5O2OUs25HBxRceL7hfReg-U9QGeq9zQjiDvy", address),
+			publishJobFinish("2247503051", 0, "b5O2OUs25HBxRceL7hfReg-U9QGeq9zQjiDvy", address),
 		},
-		{"kf_create_session", "a customer service session begins", "KfAccount", KfCreateSession(agent)},
-		{"kf_close_session", "it ends", "KfAccount", KfCloseSession(agent)},
-		{"kf_switch_session", "another agent takes over", "ToKfAccount", KfSwitchSession(agent, "test2@test")},
-		{"user_enter_tempsession", "somebody opens a mini program's customer service", "SessionFrom", UserEnterTempSession("made-up")},
-		{"weapp_audit_success", "a mini program passed the review", "", WeappAuditSuccess(when)},
-		{"weapp_audit_fail", "it did not pass", "Reason", WeappAuditFail(when, "1:账号信息不符合规范:", media)},
-		{"weapp_audit_delay", "the review takes longer", "Reason", WeappAuditDelay(when, "审核处理中")},
+		{"kf_create_session", "a customer service session begins", "KfAccount", kfCreateSession(agent)},
+		{"kf_close_session", "it ends", "KfAccount", kfCloseSession(agent)},
+		{"kf_switch_session", "another agent takes over", "ToKfAccount", kfSwitchSession(agent, "test2@test")},
+		{"user_enter_tempsession", "somebody opens a mini program's customer service", "SessionFrom", userEnterTempSession("made-up")},
+		{"weapp_audit_success", "a mini program passed the review", "", weappAuditSuccess(when)},
+		{"weapp_audit_fail", "it did not pass", "Reason", weappAuditFail(when, "1:账号信息不符合规范:", media)},
+		{"weapp_audit_delay", "the review takes longer", "Reason", weappAuditDelay(when, "审核处理中")},
 		{
 			"wxa_media_check",
 			"the result of a content check",
 			"trace_id",
-			WxaMediaCheck("wx0123456789abcdef", "60ae120f-371d5872-7941a05b", "risky", 20001),
+			wxaMediaCheck("wx0123456789abcdef", "60ae120f-371d5872-7941a05b", "risky", 20001),
 		},
-		{"qualification_verify_success", "the qualification was verified", "", QualificationVerifySuccess(when)},
-		{"qualification_verify_fail", "it was not", "FailReason", QualificationVerifyFail(when, "by time")},
-		{"naming_verify_success", "the name was verified", "", NamingVerifySuccess(when)},
-		{"naming_verify_fail", "it was not", "FailReason", NamingVerifyFail(when, "by time")},
-		{"annual_renew", "the yearly verification is due", "", AnnualRenew(when)},
-		{"verify_expired", "the verification has expired", "", VerifyExpired(when)},
+		{"qualification_verify_success", "the qualification was verified", "", qualificationVerifySuccess(when)},
+		{"qualification_verify_fail", "it was not", "FailReason", qualificationVerifyFail(when, "by time")},
+		{"naming_verify_success", "the name was verified", "", namingVerifySuccess(when)},
+		{"naming_verify_fail", "it was not", "FailReason", namingVerifyFail(when, "by time")},
+		{"annual_renew", "the yearly verification is due", "", annualRenew(when)},
+		{"verify_expired", "the verification has expired", "", verifyExpired(when)},
 	}
 }

@@ -67,7 +67,7 @@ type Options struct {
 	// between the beginnings of two deliveries. 0 means DefaultPatience.
 	Patience time.Duration
 
-	// Observe, if not nil, is called with every Event when it is over, by the
+	// Observe, if not nil, is called with every Event when it has ended, by the
 	// goroutine that served it.
 	Observe func(Event)
 }
@@ -122,7 +122,7 @@ func (o Options) validate() error {
 // sender of messages. It keeps no goroutine and needs no closing. All methods are safe for concurrent use.
 //
 // Methods that name an account panic when it does not exist: in a test that is
-// a mistake to hear of. [Simulator.Update] returns an error instead.
+// a mistake to report. [Simulator.Update] returns an error instead.
 type Simulator struct {
 	// Clock is the time by which tokens and quotas age.
 	Clock *Clock

@@ -223,7 +223,7 @@ func serveSNSAuth(c *call) answer {
 	return snsOK(`{"errcode":0,"errmsg":"ok"}`)
 }
 
-// ridMark is what stands between an errmsg and its rid.
+// ridMark is what is between an errmsg and its rid.
 func ridMark(path string) string {
 	if strings.HasPrefix(path, snsPrefix) {
 		return ", rid: "

@@ -138,9 +138,12 @@ func (p *sending) judge(r *Result, d Delivery) {
 	}
 }
 
-// judgeVerification is the verdict on the answer to an echostr.
-func judgeVerification(r *Result, d Delivery, echo string) {
-	const want = "answer the echostr of the query as it is, as text/plain"
+// judgeVerification is the verdict on the answer to an echostr, which WeCom has encrypted.
+func judgeVerification(r *Result, d Delivery, echo string, encrypted bool) {
+	want := "answer the echostr of the query as it is, as text/plain"
+	if encrypted {
+		want = "answer what the echostr of the query holds, decrypted, as text/plain"
+	}
 	switch {
 	case d.Err != nil:
 		r.fail(consoleTimeout, "%s", d.outcome())

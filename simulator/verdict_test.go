@@ -83,7 +83,7 @@ func TestVerdicts(t *testing.T) {
 		{"HTML", plain, "<!DOCTYPE html><html></html>", simulator.Failed, "an error page may have come", failureLine, ""},
 		{"JSON", plain, `{"errcode":0}`, simulator.Failed, "the answer is JSON", failureLine, ""},
 		{"broken XML", plain, "<xml><ToUserName>", simulator.Failed, "XML is broken", failureLine, ""},
-		{"two documents", plain, hello + hello, simulator.Failed, "goes on after </xml>", failureLine, ""},
+		{"two documents", plain, hello + hello, simulator.Failed, "continues after </xml>", failureLine, ""},
 		{"deep XML", plain, "<xml>" + strings.Repeat("<a>", 20), simulator.Failed, "nested too deep", failureLine, ""},
 
 		{"text", plain, hello, simulator.Replied, "replied with text", "你好", ""},
@@ -179,7 +179,7 @@ func TestVerdictsOfOthers(t *testing.T) {
 		{"news in JSON", official, simulator.JSON, simulator.Text("hi"), jsonReply + `"news","ArticleCount":1,"Articles":[{"Title":"题"}]}`, simulator.Replied, "news", "[news] 题", ""},
 		{"some JSON", mini, simulator.JSON, simulator.Notice("debug_demo"), `{"demo_resp":"good luck","n":null}`, simulator.Silent, "without a MsgType", "", ""},
 		{"broken JSON", mini, simulator.JSON, simulator.Text("hi"), `{"a":`, simulator.Failed, "JSON is broken", failureLine, ""},
-		{"two JSONs", mini, simulator.JSON, simulator.Text("hi"), `{}{}`, simulator.Failed, "goes on after its JSON", failureLine, ""},
+		{"two JSONs", mini, simulator.JSON, simulator.Text("hi"), `{}{}`, simulator.Failed, "continues after its JSON", failureLine, ""},
 		{"XML to JSON", official, simulator.JSON, simulator.Text("hi"), hello, simulator.Replied, "text", "你好", "XML to a message in JSON"},
 		{"reply to unsubscribe", official, "", simulator.Unsubscribe(), hello, simulator.Silent, "has left", "", ""},
 		{"rubbish to unsubscribe", official, "", simulator.Unsubscribe(), "x", simulator.Failed, "neither success", "", ""},

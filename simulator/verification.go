@@ -40,7 +40,7 @@ func (s *Simulator) Verify(ctx context.Context, p Push) (Result, error) {
 	case err != nil:
 		r.fail("", "the verification was given up")
 	case p.Attack == "":
-		judgeVerification(&r, d, echo)
+		judgeVerification(&r, d, echo, encrypted)
 	case d.Err != nil || d.Status != http.StatusOK || d.Body != echo:
 		r.Verdict, r.Reason = Refused, "the app did not echo the echostr of a stranger"
 	default:

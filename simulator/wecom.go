@@ -20,6 +20,7 @@ const (
 	agentTicketPath = "/cgi-bin/ticket/get"
 	corpSendPath    = "/cgi-bin/message/send"
 	corpUserPath    = "/cgi-bin/auth/getuserinfo"
+	corpAgentPath   = "/cgi-bin/agent/get"
 	corpLoginPath   = "/wwlogin/sso/login" // of login.work.weixin.qq.com
 )
 
@@ -155,6 +156,7 @@ func corpRoutes() map[string]endpoint {
 		corpSendPath:             corpAPI(http.MethodPost, serveCorpSend),
 		"/cgi-bin/user/get":      corpAPI(http.MethodGet, serveCorpUser),
 		corpUserPath:             corpAPI(http.MethodGet, serveCorpLogin),
+		corpAgentPath:            corpAPI(http.MethodGet, serveCorpAgent),
 		uploadPath:               corpAPI(http.MethodPost, serveCorpUpload),
 		"/cgi-bin/media/get":     corpAPI(http.MethodGet, serveCorpMedia),
 	}
@@ -170,7 +172,7 @@ func (s *Simulator) ofCorp(r *http.Request) bool {
 		return t.account.corp != nil
 	}
 	switch path := r.URL.Path; path {
-	case corpTokenPath, corpTicketPath, agentTicketPath, corpSendPath, corpUserPath:
+	case corpTokenPath, corpTicketPath, agentTicketPath, corpSendPath, corpUserPath, corpAgentPath:
 		return true
 	default:
 		return strings.HasPrefix(path, "/cgi-bin/") && (s.onlyCorps || strings.HasPrefix(r.Host, "qyapi."))
@@ -239,15 +241,28 @@ func (c *call) checkCorp(method string) int {
 // readCorpFetch reads GET /cgi-bin/gettoken. The secret says which app it is.
 func readCorpFetch(c *call) {
 	c.fetch = fetch{AppID: c.query.Get("corpid"), Secret: c.query.Get("corpsecret")}
-	for _, a := range c.sim.order {
-		a.mu.Lock()
-		found := a.corp != nil && a.corp.id == c.fetch.AppID && a.conf.Secret == c.fetch.Secret
-		a.mu.Unlock()
-		if found {
+	if own := c.sim.corps[c.fetch.AppID]; own != nil {
+		if a := c.sim.appOf(c.fetch.Secret, own); a != nil {
 			c.account = a
-			return
 		}
 	}
+}
+
+// appOf returns the app that has a secret, among those of one corp, or of all where it is
+// nil; nil when none has it.
+func (s *Simulator) appOf(secret string, of *corp) *account {
+	for _, a := range s.order {
+		if a.corp == nil || of != nil && a.corp != of {
+			continue
+		}
+		a.mu.Lock()
+		found := a.conf.Secret == secret
+		a.mu.Unlock()
+		if found {
+			return a
+		}
+	}
+	return nil
 }
 
 // serveCorpFetch carries out GET /cgi-bin/gettoken: the token that lives, with what is left
@@ -282,25 +297,19 @@ func serveCorpFetch(c *call) answer {
 }
 
 func (c *call) checkCorpFetch() int {
-	known := c.sim.corps[c.fetch.AppID] != nil
-	foreign := slices.ContainsFunc(c.sim.order, func(a *account) bool {
-		a.mu.Lock()
-		defer a.mu.Unlock()
-		return a.corp != nil && a.corp.id != c.fetch.AppID && a.conf.Secret == c.fetch.Secret
-	})
 	switch {
 	case c.fetch.AppID == "":
 		return appIDMissing
-	case !known:
+	case c.sim.corps[c.fetch.AppID] == nil:
 		return invalidAppID
 	case c.fetch.Secret == "":
 		return secretMissing
-	case foreign && c.account == c.sim.nobody:
-		return corpForeignSecret
-	case c.account == c.sim.nobody:
-		return invalidCredential
-	default:
+	case c.account != c.sim.nobody:
 		return 0
+	case c.sim.appOf(c.fetch.Secret, nil) != nil: // of another corp: readCorpFetch has found none of this one
+		return corpForeignSecret
+	default:
+		return invalidCredential
 	}
 }
 
@@ -385,11 +394,10 @@ func serveCorpSend(c *call) answer {
 			unknown = append(unknown, to)
 		}
 	}
+	if errcode := c.checkAgent(agent); errcode != 0 {
+		return c.refuse(errcode)
+	}
 	switch {
-	case c.sim.accounts[c.account.corp.id+":"+agent] == nil:
-		return c.refuse(corpInvalidAgent)
-	case agent != c.account.agent:
-		return c.refuse(corpForeignAgent)
 	case !slices.Contains(corpMessageTypes, in.Type):
 		return c.refuse(invalidMessageType)
 	case in.Type == "text" && in.Text.Content == "":
@@ -399,6 +407,26 @@ func serveCorpSend(c *call) answer {
 	}
 	return ok(fmt.Sprintf(`{"errcode":0,"errmsg":"ok","invaliduser":%s,"msgid":%s}`,
 		quote(strings.Join(unknown, "|")), quote(letters(c.account.random, 64))))
+}
+
+// checkAgent refuses an agentid that is not the one of the token's app.
+func (c *call) checkAgent(agent string) int {
+	switch {
+	case c.sim.accounts[c.account.corp.id+":"+agent] == nil:
+		return corpInvalidAgent
+	case agent != c.account.agent:
+		return corpForeignAgent
+	}
+	return 0
+}
+
+// serveCorpAgent carries out GET /cgi-bin/agent/get.
+func serveCorpAgent(c *call) answer {
+	agent := c.query.Get("agentid")
+	if errcode := c.checkAgent(agent); errcode != 0 {
+		return c.refuse(errcode)
+	}
+	return ok(fmt.Sprintf(`{"errcode":0,"errmsg":"ok","agentid":%s,"name":"App %[1]s","close":0}`, agent))
 }
 
 // serveCorpUser carries out GET /cgi-bin/user/get.

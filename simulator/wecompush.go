@@ -21,9 +21,9 @@ func (p *sending) receiver() string {
 	}
 }
 
-// composeCorp writes one delivery as WeCom does: msg_signature alone, and an envelope with
-// the agent.
-func (p *sending) composeCorp() parcel {
+// sealCorp encrypts a text as WeCom does, and returns the parcel in which it travels, without
+// method and body: under msg_signature alone.
+func (p *sending) sealCorp(text string) (encrypt string, out parcel) {
 	timestamp, nonce, random := p.stamps()
 	receiver, token := p.receiver(), p.account.Token
 	switch p.Attack {
@@ -32,23 +32,25 @@ func (p *sending) composeCorp() parcel {
 	case ForeignAppID:
 		receiver = "ww00000000f0e16000"
 	}
-	encrypt := p.key.seal(random, p.plain, receiver)
-	signature := sign(token, timestamp, nonce, encrypt)
+	encrypt = p.key.seal(random, text, receiver)
+	q := new(query)
+	q.add("msg_signature", sign(token, timestamp, nonce, encrypt))
+	q.add("timestamp", timestamp)
+	q.add("nonce", nonce)
+	return encrypt, parcel{target: p.target, query: q.behind(p.target.RawQuery), timestamp: timestamp, nonce: nonce}
+}
+
+// composeCorp writes one delivery as WeCom does, in an envelope with the agent.
+func (p *sending) composeCorp() parcel {
+	encrypt, out := p.sealCorp(p.plain)
 	if p.Attack == Tampered {
 		encrypt = tamper(encrypt)
 	}
-	body := p.plain
+	out.method, out.body = http.MethodPost, p.plain
 	if p.Attack != PlainText {
-		body = p.wrapCorp(encrypt)
+		out.body = p.wrapCorp(encrypt)
 	}
-	q := new(query)
-	q.add("msg_signature", signature)
-	q.add("timestamp", timestamp)
-	q.add("nonce", nonce)
-	return parcel{
-		method: http.MethodPost, target: p.target, query: q.behind(p.target.RawQuery),
-		body: body, timestamp: timestamp, nonce: nonce,
-	}
+	return out
 }
 
 func (p *sending) wrapCorp(encrypt string) string {
@@ -62,21 +64,9 @@ func (p *sending) wrapCorp(encrypt string) string {
 // composeCorpVerification writes the request of a verification, whose echostr WeCom
 // encrypts.
 func (p *sending) composeCorpVerification(echo string) parcel {
-	timestamp, nonce, random := p.stamps()
-	receiver, token := p.receiver(), p.account.Token
-	switch p.Attack {
-	case WrongSignature:
-		token = "not" + token
-	case ForeignAppID:
-		receiver = "ww00000000f0e16000"
-	}
-	encrypt := p.key.seal(random, echo, receiver)
-	q := new(query)
-	q.add("msg_signature", sign(token, timestamp, nonce, encrypt))
-	q.add("timestamp", timestamp)
-	q.add("nonce", nonce)
-	q.add("echostr", encrypt)
-	return parcel{method: http.MethodGet, target: p.target, query: q.behind(p.target.RawQuery)}
+	encrypt, out := p.sealCorp(echo)
+	out.method, out.query = http.MethodGet, out.query+"&echostr="+url.QueryEscape(encrypt)
+	return out
 }
 
 // botNames are the names of a bot's sealed answer, and those of all others.

@@ -72,7 +72,7 @@ func (q *answerQueue) first() *KeptAnswer {
 	return nil
 }
 
-// Add counts an answer and drops older ones that have no room beside it.
+// Add counts an answer and drops older ones that have no room next to it.
 func (b *AnswerBudget) Add(follower string, size int, drop func()) *KeptAnswer {
 	total := b.Total
 	if total == 0 {

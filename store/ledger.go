@@ -11,7 +11,7 @@ import (
 // the one that was read: read it again, and decide again.
 var ErrConflict = errors.New("zhongkong: the document was changed meanwhile")
 
-// Ledger is an optional ability of a Store: it keeps small documents beside the
+// Ledger is an optional ability of a Store: it keeps small documents next to the
 // credentials, and a trail of who did what. Package gateway keeps its clients in
 // it, so that all gateways of a store know them.
 //
@@ -51,7 +51,7 @@ type Document struct {
 	Version int64  // of its last change
 }
 
-// Put is the rule of Put of [Ledger]: what is stored in place of d, the zero Document
+// Put is the rule of Put of [Ledger]: what is stored instead of d, the zero Document
 // where nothing is, when top is the highest version so far. The body is doc's, not a
 // copy.
 func (d Document) Put(nowUS, top int64, doc Document) (Document, error) {

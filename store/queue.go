@@ -12,7 +12,7 @@ import (
 // A line is what goes to one receiver, and a lane is what of it has to arrive in
 // order: a delivery waits for those of its lane that were pushed before, for no
 // other. Deliveries that are pushed at the same time have no order. An owner is
-// whoever tries to deliver at the moment, with a lease.
+// the process that tries to deliver at the moment, with a lease.
 //
 // What the contract of [Store] says about time, concurrency and cancellation holds
 // here as well, and about atomicity for each delivery by itself. Lines, lanes, ids and
@@ -23,17 +23,17 @@ type Queue interface {
 	// in the queue is left as it is there, so that a Push that failed can be repeated.
 	Push(ctx context.Context, deliveries []Delivery) error
 
-	// Turn tells of a delivery that was pushed with an Owner whether it waits still,
+	// Turn says of a delivery that was pushed with an Owner whether it still waits,
 	// and whether it is owner's and first of its lane, so that owner may deliver it.
 	Turn(ctx context.Context, line, id, owner string) (turn, waits bool, err error)
 
-	// Lend gives owner deliveries of a line for lease: at most most of those that are
-	// free and first of their lane. Those that became free long ago come first. Body,
+	// Lend gives owner deliveries of a line for lease: those that are free and first of
+	// their lane, no more than most. Those that became free long ago come first. Body,
 	// Lane, ID, Attempts and Pushed are set. Nobody else is given them until the lease
-	// is over.
+	// has ended.
 	Lend(ctx context.Context, line, owner string, lease time.Duration, most int) ([]Delivery, error)
 
-	// Done removes a delivery, whoever has it, so that the next of its lane is first.
+	// Done removes a delivery, whichever process has it, so that the next of its lane is first.
 	// One that is not there is no error.
 	Done(ctx context.Context, line, id string) error
 

@@ -132,7 +132,7 @@ func (r *release) changelog() error {
 	}
 	number := regexp.QuoteMeta(strings.TrimPrefix(r.version, "v"))
 	if r.final() && !regexp.MustCompile(`(?m)^## \[?v?`+number+`\b`).Match(text) {
-		return fmt.Errorf("CHANGELOG.md has no section %s: move there what stands under Unreleased", strings.TrimPrefix(r.version, "v"))
+		return fmt.Errorf("CHANGELOG.md has no section %s: move there what is under Unreleased", strings.TrimPrefix(r.version, "v"))
 	}
 	return nil
 }

@@ -23,7 +23,7 @@ func (r *release) notices(ctx context.Context, info *buildinfo.BuildInfo) ([]byt
 		return nil, err
 	}
 	var text bytes.Buffer
-	text.WriteString("What is in this binary beside zhongkong, and under which terms.\n")
+	text.WriteString("What is in this binary besides zhongkong, and under which terms.\n")
 	if err := appendLicenses(&text, "Go "+info.GoVersion, root); err != nil {
 		return nil, err
 	}

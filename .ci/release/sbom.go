@@ -118,7 +118,7 @@ func (r *release) sbom(ctx context.Context, t target, binary string, info *build
 	return append(data, '\n'), err
 }
 
-// linked are the modules of a binary beside its own, in the order of their paths.
+// linked are the modules of a binary besides its own, in the order of their paths.
 func linked(info *buildinfo.BuildInfo) []debug.Module {
 	var modules []debug.Module
 	for _, m := range info.Deps {

@@ -99,6 +99,18 @@ func TestCI(t *testing.T) {
 	}
 }
 
+// TestSite: the site is built as .ci/run builds it.
+func TestSite(t *testing.T) {
+	w := read(t, "site.yml")
+	if got := w.runs(); !slices.Equal(got, []string{"make site"}) || len(w.Permissions) != 1 || w.Permissions["contents"] != "read" {
+		t.Errorf("it runs %q and may do %v", got, w.Permissions)
+	}
+	script, err := os.ReadFile("../run")
+	if err != nil || !strings.Contains(string(script), "make site\n") {
+		t.Errorf(".ci/run does not build the site: %v", err)
+	}
+}
+
 // TestReleaseWorkflow: the job that builds may write nothing; the one that uploads checks out
 // and builds nothing of ours.
 func TestReleaseWorkflow(t *testing.T) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -16,6 +17,9 @@ import (
 
 // usualAccount is the name whose variables the rest of zhongkong reads.
 const usualAccount = "WECHAT"
+
+// usualApp is that of an app of WeCom.
+const usualApp = "WECOM"
 
 var namePattern = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
@@ -34,7 +38,7 @@ func findAccounts(name string, env func(string) (string, bool)) ([]values, error
 			s, _ := env(name + "_" + suffix)
 			return strings.TrimSpace(s)
 		}}
-		if v.get("APPID") != "" || !exists(name) {
+		if v.get("APPID") != "" || v.get("CORPID") != "" || !exists(name) {
 			return []values{v}, nil
 		}
 	}
@@ -53,7 +57,9 @@ func findAccounts(name string, env func(string) (string, bool)) ([]values, error
 	for _, key := range slices.Sorted(maps.Keys(lines)) {
 		prefix, found := strings.CutSuffix(key, "_APPID")
 		if !found {
-			continue
+			if prefix, found = strings.CutSuffix(key, "_CORPID"); !found {
+				continue
+			}
 		}
 		all = append(all, values{name: prefix, source: name + ": ", get: func(suffix string) string { return lines[prefix+"_"+suffix] }})
 	}
@@ -118,7 +124,7 @@ func (v values) typed(a simulator.Account, serves bool) error {
 	return nil
 }
 
-// account makes the account that the variables tell of. Who serves the API needs
+// account makes the account that the variables describe. Who serves the API needs
 // the AppSecret, who pushes the Token.
 func (v values) account(serves, pushes bool) (simulator.Account, error) {
 	a := simulator.Account{
@@ -127,6 +133,9 @@ func (v values) account(serves, pushes bool) (simulator.Account, error) {
 		Secret: "not needed",
 	}
 	var err error
+	if corp := v.get("CORPID"); corp != "" && v.get("APPID") == "" {
+		return v.app(a, corp, pushes)
+	}
 	if a.AppID, err = v.need("APPID", "it is the account's appid. zhongkong simulate prints the lines of a made-up account"); err != nil {
 		return a, err
 	}
@@ -149,6 +158,29 @@ func (v values) account(serves, pushes bool) (simulator.Account, error) {
 		}
 	}
 	a.Whitelist, a.Templates = v.list("WHITELIST"), v.list("TEMPLATES")
+	return a, nil
+}
+
+// app is account of an app of WeCom, whose variables are those of wecom.ConfigFromEnv.
+func (v values) app(a simulator.Account, corp string, pushes bool) (simulator.Account, error) {
+	a.Kind, a.AppID = simulator.WeCom, corp+":"+cmp.Or(v.get("AGENTID"), "0")
+	a.Secret = cmp.Or(v.get("SECRET"), a.Secret)
+	for _, needed := range []string{"TOKEN", "AES_KEY"} {
+		if !pushes {
+			break
+		}
+		if _, err := v.need(needed, "it is that of the app's 接收消息; WeCom encrypts all that it sends"); err != nil {
+			return a, err
+		}
+	}
+	err := shape.Check(
+		shape.Field{Name: v.source + v.name + "_CORPID", Kind: shape.AppID, Value: corp},
+		shape.Field{Name: v.source + v.name + "_TOKEN", Kind: shape.Token, Value: a.Token},
+		shape.Field{Name: v.source + v.name + "_AES_KEY", Kind: shape.AESKey, Value: a.AESKey},
+	)
+	if err != nil {
+		return a, usageError{err}
+	}
 	return a, nil
 }
 

@@ -26,7 +26,7 @@ func chat(ctx context.Context, t *terminal, wx *simulator.Simulator, app string)
 			return
 		case line, open := <-lines:
 			if !open {
-				return // what is typed has ended, the simulator goes on
+				return // what is typed has ended, the simulator continues
 			}
 			if line != "" {
 				say(ctx, t, wx, line)

@@ -26,7 +26,7 @@ type clientCmd struct {
 // storeFlags say where the clients are.
 type storeFlags struct {
 	Config string `help:"The gateway's configuration, which names the store." placeholder:"FILE" short:"c"`
-	Store  string `help:"The store, in place of the configuration's and of ZHONGKONG_STORE; sqlite:zhongkong.db unless told." placeholder:"URL"`
+	Store  string `help:"The store, instead of the configuration's and of ZHONGKONG_STORE; sqlite:zhongkong.db unless told." placeholder:"URL"`
 }
 
 // with opens the store, does something with its clients, and closes it.
@@ -55,7 +55,7 @@ func (f storeFlags) with(ctx context.Context, t *terminal, do func(*gateway.Clie
 	return do(gateway.NewClients(store, actor()))
 }
 
-// actor names whoever runs the program, for the journal.
+// actor names the person who runs the program, for the journal.
 func actor() string {
 	name, host := "unknown", "unknown"
 	if u, err := user.Current(); err == nil {
@@ -158,8 +158,8 @@ func (c *clientTitleCmd) Run(ctx context.Context, t *terminal) error {
 
 type clientSitesCmd struct {
 	Name      string   `arg:""`
-	Return    []string `help:"Where users whom it logs in are sent back to, in place of what was said before: https://shop.example/back, or https://shop.example/* for all of a site. May be repeated." placeholder:"URL"`
-	Origin    []string `help:"A site whose pages get a JS-SDK configuration without a key, in place of those before. May be repeated." placeholder:"URL"`
+	Return    []string `help:"Where users whom it logs in are sent back to, instead of what was said before: https://shop.example/back, or https://shop.example/* for all of a site. May be repeated." placeholder:"URL"`
+	Origin    []string `help:"A site whose pages get a JS-SDK configuration without a key, instead of those before. May be repeated." placeholder:"URL"`
 	NoReturns bool     `help:"From now on it logs nobody in."`
 	NoOrigins bool     `help:"From now on no page is signed without a key."`
 

@@ -14,7 +14,7 @@ type completionCmd struct {
 	Shell string `arg:"" enum:"bash,zsh,fish,powershell" help:"bash, zsh, fish or powershell."`
 }
 
-// Help is what stands below the flags' list.
+// Help is what is below the flags' list.
 func (*completionCmd) Help() string {
 	return `The script asks this program what may follow, so it stays right after an upgrade.
 
@@ -46,7 +46,7 @@ type completeCmd struct {
 	Words []string `arg:"" optional:"" help:"The words of the command line so far."`
 }
 
-// Run prints what may stand in the place of the last word.
+// Run prints what may replace the last word.
 func (c *completeCmd) Run(t *terminal, parsed *kong.Context) error {
 	words := c.Words
 	if c.Next || len(words) == 0 {

@@ -58,8 +58,8 @@ func TestCompletions(t *testing.T) {
 	}
 }
 
-// TestShells: bash, zsh and fish load their script and complete with it. There is no
-// PowerShell for Debian: its script is only printed.
+// TestShells: bash, zsh, fish and PowerShell load their script and complete with it. Debian
+// has no PowerShell: where there is none, its script is only printed.
 func TestShells(t *testing.T) {
 	t.Parallel()
 	path := filepath.Dir(binary(t)) + ":" + os.Getenv("PATH")
@@ -87,15 +87,26 @@ try zhongkong serve --config shop.y`},
 complete -C "zhongkong heal"
 complete -C "zhongkong --lang z"
 complete -C "zhongkong serve --config shop.y"`},
+		"powershell": {"", []string{"-NoProfile", "-NonInteractive", "-Command"}, `. SCRIPT
+function try([string]$line) { (TabExpansion2 -inputScript $line -cursorColumn $line.Length).CompletionMatches | ForEach-Object { $_.CompletionText } }
+try 'zhongkong heal'
+try 'zhongkong --lang z'
+try 'zhongkong serve --config shop.y'`},
 	} {
 		t.Run(shell, func(t *testing.T) {
 			t.Parallel()
-			program := testserver.Program(t, shell, c.pkg)
+			program, err := exec.LookPath("pwsh")
+			switch {
+			case c.pkg != "":
+				program = testserver.Program(t, shell, c.pkg)
+			case err != nil:
+				t.Skip("left out: PowerShell is not installed")
+			}
 			script, errs, err := command(t, nil, "completion", shell)
 			if err != nil {
 				t.Fatal(err, errs)
 			}
-			cmd := exec.CommandContext(t.Context(), program, append(c.args, strings.ReplaceAll(c.text, "SCRIPT", written(t, "script", script)))...)
+			cmd := exec.CommandContext(t.Context(), program, append(c.args, strings.ReplaceAll(c.text, "SCRIPT", written(t, "script.ps1", script)))...)
 			cmd.Dir = t.TempDir()
 			if err := os.WriteFile(filepath.Join(cmd.Dir, "shop.yaml"), nil, 0o600); err != nil {
 				t.Fatal(err)
@@ -106,7 +117,7 @@ complete -C "zhongkong serve --config shop.y"`},
 				t.Errorf("%v\n%s", err, out)
 			}
 			lines := strings.Split(strings.TrimSpace(string(out)), "\n")
-			if len(lines) != 3 || !strings.HasPrefix(lines[0], "healthcheck") || !strings.HasPrefix(lines[1], "zh") || !strings.HasPrefix(lines[2], "shop.yaml") {
+			if len(lines) != 3 || !strings.HasPrefix(lines[0], "healthcheck") || !strings.HasPrefix(lines[1], "zh") || !strings.HasPrefix(strings.TrimPrefix(lines[2], "./"), "shop.yaml") {
 				t.Errorf("it completes\n%s", out)
 			}
 		})

@@ -17,7 +17,7 @@ import (
 func TestCommandLinesOfThePages(t *testing.T) {
 	t.Parallel()
 	var names []string
-	for _, pattern := range []string{"../../*.md", "../../docs/*.md"} {
+	for _, pattern := range []string{"../../*.md", "../../docs/*.md", "../../docs/jobs/*.md"} {
 		found, err := filepath.Glob(pattern)
 		if err != nil {
 			t.Fatal(err)

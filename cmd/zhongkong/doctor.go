@@ -13,6 +13,9 @@ import (
 	"github.com/zhongkong-go/zhongkong/internal/environ"
 	"github.com/zhongkong-go/zhongkong/internal/named"
 	"github.com/zhongkong-go/zhongkong/internal/network"
+	"github.com/zhongkong-go/zhongkong/internal/shape"
+	"github.com/zhongkong-go/zhongkong/platform"
+	"github.com/zhongkong-go/zhongkong/platform/wecom"
 )
 
 // doctorCmd finds out what is wrong.
@@ -23,15 +26,15 @@ type doctorCmd struct {
 
 // doctorAllCmd looks at everything.
 type doctorAllCmd struct {
-	Config      string        `help:"The gateway's configuration. Without it, the account is the environment's, as for zhongkong token: WECHAT_APPID, WECHAT_APPSECRET, WECHAT_TOKEN_API, WECHAT_API_BASE, ZHONGKONG_STORE, ZHONGKONG_SEAL_KEY; or ZHONGKONG_GATEWAY and ZHONGKONG_GATEWAY_KEY." placeholder:"FILE" short:"c"`
+	Config      string        `help:"The gateway's configuration. Without it, the account is the environment's, as for zhongkong token: WECHAT_APPID, WECHAT_APPSECRET, WECHAT_TOKEN_API, WECHAT_API_BASE, ZHONGKONG_STORE, ZHONGKONG_SEAL_KEY; or ZHONGKONG_GATEWAY and ZHONGKONG_GATEWAY_KEY. Of an app of WeCom: WECOM_CORPID, WECOM_AGENTID, WECOM_SECRET, WECOM_API_BASE." placeholder:"FILE" short:"c"`
 	Account     []string      `help:"Look at this account of the configuration alone. May be repeated." placeholder:"APPID"`
-	CallbackURL []string      `name:"callback-url" help:"An address that WeChat pushes to: asked for the handshake, and sent a message \"ping\" in the mode of WECHAT_AES_KEY. Needs WECHAT_TOKEN. May be repeated." placeholder:"URL"`
+	CallbackURL []string      `name:"callback-url" help:"An address that WeChat pushes to: asked for the handshake, and sent a message \"ping\" in the mode of WECHAT_AES_KEY. Needs WECHAT_TOKEN; of an app of WeCom, WECOM_TOKEN and WECOM_AES_KEY. May be repeated." placeholder:"URL"`
 	Fetch       bool          `help:"Fetch a token through the store where none lives. With WECHAT_TOKEN_API=classic this ends one that programs without this store use."`
 	Wait        time.Duration `help:"How long to wait for each answer; a fetch in programs takes 8s at most." default:"8s"`
 	JSON        bool          `name:"json" help:"Print one JSON object, for programs."`
 }
 
-// Help is what stands below the flags' list.
+// Help is what is below the flags' list.
 func (*doctorAllCmd) Help() string {
 	return `It harms nothing. No token of /cgi-bin/token is fetched, which would end the one in use; the AppSecret is tried at stable_token in
 normal mode, whose tokens live apart, and the token in the store by a call that changes nothing. A store is not made, migrated or
@@ -115,6 +118,8 @@ func (c *doctorAllCmd) options(t *terminal) (*doctor.Options, error) {
 		err = c.fromFile(t, o)
 	case env("ZHONGKONG_GATEWAY") != "":
 		err = viaGateway(env, o)
+	case env("WECOM_CORPID") != "" && env("WECHAT_APPID") == "":
+		err = fromAppVariables(t, o)
 	default:
 		err = fromVariables(t, o)
 	}
@@ -125,7 +130,11 @@ func (c *doctorAllCmd) options(t *terminal) (*doctor.Options, error) {
 		return nil, err
 	}
 	if len(c.CallbackURL) > 0 {
-		found, err := findAccounts(usualAccount, t.env)
+		name := usualAccount
+		if len(o.Accounts) > 0 && o.Accounts[0].App.CorpID != "" && env("WECHAT_APPID") == "" {
+			name = usualApp
+		}
+		found, err := findAccounts(name, t.env)
 		if err != nil {
 			return nil, err
 		}
@@ -185,14 +194,19 @@ func (c *doctorAllCmd) fromFile(t *terminal, o *doctor.Options) (err error) {
 		}
 	}
 	o.Base = o.Settings.APIBase
+	o.WeComBase = gateway.Config{APIBase: o.Base, WeComBase: o.Settings.WeComBase}.WithDefaults().WeComBase
 	if o.SealKeys, err = environ.SealKeys(func(name string) string { value, _ := t.env(name); return value }); err != nil {
 		return err
 	}
 	for _, a := range o.Settings.Accounts {
-		if without[a.AppID] || strings.Contains(a.AppID, ":") { // about an app of WeCom doctor has no questions yet
+		if without[a.AppID] {
 			continue
 		}
-		o.Accounts = append(o.Accounts, doctor.Account{AppID: a.AppID, Secret: a.Secret, TokenAPI: a.TokenAPI, Daily: a.DailyFetches})
+		account := doctor.Account{AppID: a.AppID, Secret: a.Secret, TokenAPI: a.TokenAPI, Daily: a.DailyFetches}
+		if corp, agent, isApp := shape.App(a.AppID); isApp {
+			account.App = wecom.App{CorpID: corp, AgentID: agent, Secret: a.Secret}
+		}
+		o.Accounts = append(o.Accounts, account)
 	}
 	return nil
 }
@@ -231,5 +245,34 @@ func fromVariables(t *terminal, o *doctor.Options) error {
 	o.Base, o.SealKeys = cfg.APIBase, cfg.SealKeys
 	o.StoreURL = storeOf(t.env)
 	o.Accounts = []doctor.Account{{AppID: cfg.AppID, Secret: cfg.AppSecret, TokenAPI: cfg.TokenAPI}}
+	return nil
+}
+
+// fromAppVariables takes what a program with wecom.ConfigFromEnv would.
+func fromAppVariables(t *terminal, o *doctor.Options) (err error) {
+	get := func(name string) string { value, _ := t.env(name); return value }
+	app := wecom.App{CorpID: get("WECOM_CORPID"), AgentID: get("WECOM_AGENTID"), Secret: custody.NewSecret(get("WECOM_SECRET"))}
+	err = shape.Check(
+		shape.Field{Name: "WECOM_CORPID", Kind: shape.AppID, Value: app.CorpID},
+		shape.Field{Name: "WECOM_TOKEN", Kind: shape.Token, Value: get("WECOM_TOKEN")},
+		shape.Field{Name: "WECOM_AES_KEY", Kind: shape.AESKey, Value: get("WECOM_AES_KEY")},
+	)
+	if err == nil {
+		err = named.Plain(app.Check())
+	}
+	if err != nil {
+		return err
+	}
+	if base := get("WECOM_API_BASE"); base != "" {
+		if err := platform.CheckBase(base); err != nil {
+			return fmt.Errorf("Config.APIBase (WECOM_API_BASE) %w", err)
+		}
+		o.WeComBase = base
+	}
+	if o.SealKeys, err = environ.SealKeys(get); err != nil {
+		return err
+	}
+	o.StoreURL = storeOf(t.env)
+	o.Accounts = []doctor.Account{{AppID: app.ID(), Secret: app.Secret, App: app}}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/cmd/zhongkong/internal/doctor"
@@ -20,13 +21,14 @@ type doctorCallbackCmd struct {
 	Wait    time.Duration `help:"How long to wait for an answer; WeChat waits 5s, three times." default:"5s"`
 }
 
-// Help is what stands below the flags' list.
+// Help is what is below the flags' list.
 func (*doctorCallbackCmd) Help() string {
 	return `Examples:
   zhongkong doctor callback --url http://127.0.0.1:3100/
   zhongkong doctor callback --url https://example.com/wechat --account shop.env
 
 The variables have to be those that the app runs with: without NAME_AES_KEY it is examined as one in plain mode.
+Of an app of WeCom they are NAME_CORPID, NAME_AGENTID, NAME_TOKEN and NAME_AES_KEY: --account WECOM.
 The exit code is 0 when all is well, 1 when a step failed, 2 when the command itself is wrong.`
 }
 
@@ -51,7 +53,10 @@ func (c *doctorCallbackCmd) Run(ctx context.Context, t *terminal) error {
 		return mistake("%s", named.Plain(err))
 	}
 	mode := "safe or compatible mode"
-	if account.AESKey == "" {
+	switch {
+	case account.Kind == simulator.WeCom:
+		mode = "WeCom's only mode"
+	case account.AESKey == "":
 		mode = "plain mode"
 	}
 	t.say("%s %s", t.bold("→ "+c.URL), t.dim("as the app of "+account.AppID+", in "+mode))
@@ -71,7 +76,7 @@ func (c *doctorCallbackCmd) Run(ctx context.Context, t *terminal) error {
 			mark = t.yellow("!")
 		}
 		t.say("%s %s %s", mark, t.bold(s.name)+":", printable(result.Reason))
-		if remedy := c.remedy(t.lang, s, result.Deliveries[len(result.Deliveries)-1]); remedy != "" {
+		if remedy := c.remedy(t.lang, s, account.Kind, result.Deliveries[len(result.Deliveries)-1]); remedy != "" {
 			t.say("  %s", remedy)
 		}
 		if !s.advice {
@@ -85,9 +90,12 @@ func (c *doctorCallbackCmd) Run(ctx context.Context, t *terminal) error {
 
 // steps are in the order in which one failure explains the next.
 func (c *doctorCallbackCmd) steps(wx *simulator.Simulator, account simulator.Account) []step {
-	modes := []simulator.Mode{simulator.Safe, simulator.Compatible}
+	modes, formats := []simulator.Mode{simulator.Safe, simulator.Compatible}, []simulator.Format{simulator.XML, simulator.JSON}
 	attacks := []simulator.Attack{simulator.WrongSignature, simulator.PlainText, simulator.Tampered, simulator.ForeignAppID, simulator.Stale}
-	if account.AESKey == "" {
+	switch {
+	case account.Kind == simulator.WeCom: // which pushes JSON to bots alone
+		modes, formats = modes[:1], formats[:1]
+	case account.AESKey == "":
 		modes = []simulator.Mode{simulator.Plain}
 		attacks = []simulator.Attack{simulator.WrongSignature, simulator.Stale}
 	}
@@ -102,7 +110,7 @@ func (c *doctorCallbackCmd) steps(wx *simulator.Simulator, account simulator.Acc
 		},
 	}
 	for _, mode := range modes {
-		for _, format := range []simulator.Format{simulator.XML, simulator.JSON} {
+		for _, format := range formats {
 			steps = append(steps, step{
 				stage: doctor.Message, name: fmt.Sprintf("push in %s mode, %s", mode, format), run: wx.Deliver,
 				push: simulator.Push{URL: c.URL, Message: text, Mode: mode, Format: format},
@@ -118,17 +126,22 @@ func (c *doctorCallbackCmd) steps(wx *simulator.Simulator, account simulator.Acc
 			advice: attack == simulator.Stale, // WECHAT_FRESHNESS=0 is a choice
 		})
 	}
+	if account.Kind == simulator.WeCom {
+		foreign := steps[1]
+		foreign.name, foreign.push.Attack = "handshake of another corp", simulator.ForeignAppID
+		steps = slices.Insert(steps, 2, foreign)
+	}
 	return steps
 }
 
 // remedy says what to do about an answer; of an attack the reason has said it.
-func (c *doctorCallbackCmd) remedy(l lang.Lang, s step, d simulator.Delivery) string {
+func (c *doctorCallbackCmd) remedy(l lang.Lang, s step, kind simulator.Kind, d simulator.Delivery) string {
 	switch {
 	case s.stage == doctor.Stranger || s.stage == doctor.Forgery:
 		return ""
 	case s.push.Format == simulator.JSON:
 		return "The app reads XML and not JSON, which WeChat pushes only to mini programs that chose it in their console."
 	}
-	_, do := doctor.Remedy(s.stage, s.push.Mode, d, c.Wait)
+	_, do := doctor.Remedy(s.stage, s.push.Mode, kind, d, c.Wait)
 	return do.In(l)
 }

@@ -18,7 +18,7 @@ type explainCmd struct {
 	Minus bool   `name:"system-error" short:"1" hidden:"" help:"-1 is an errcode, too."`
 }
 
-// Help is what stands below the flags' list.
+// Help is what is below the flags' list.
 func (*explainCmd) Help() string {
 	return `The exit code is 1 when an errcode is not known here, 2 when the command itself is wrong.`
 }

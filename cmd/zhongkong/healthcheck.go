@@ -25,7 +25,7 @@ type healthcheckCmd struct {
 	Ready   bool   `help:"Ask whether every account has a token (/readyz) instead of whether the process serves (/healthz)."`
 }
 
-// Help is what stands below the flags' list.
+// Help is what is below the flags' list.
 func (*healthcheckCmd) Help() string {
 	return `The exit code is 0 when the gateway answers that it is well, else 1. The image's HEALTHCHECK is this command.`
 }

@@ -155,7 +155,7 @@ func paragraphs(text string) string {
 	return strings.Join(all, "\n")
 }
 
-// joint is what stands between two lines of one paragraph: nothing next to Chinese.
+// joint is what is between two lines of one paragraph: nothing next to Chinese.
 func joint(before, after string) string {
 	runes := []rune(before)
 	if first := []rune(after)[0]; wide(runes[len(runes)-1]) && !unicode.IsDigit(first) || wide(first) {

@@ -18,7 +18,7 @@ type migrateCmd struct {
 	jsonFlag `embed:""`
 }
 
-// Help is what stands below the flags' list.
+// Help is what is below the flags' list.
 func (*migrateCmd) Help() string {
 	return `The store is the one that --config names, else ZHONGKONG_STORE; sqlite:zhongkong.db without it.
 A program migrates its store by itself when it starts, unless it was told not to.

@@ -21,7 +21,7 @@ import (
 // pushCmd sends one message.
 type pushCmd struct {
 	Type  string `arg:"" help:"The message: text, image, click, subscribe and so on. 'list' shows them all; 'event' is any event, 'raw' a whole message from a file; 'verify' asks for the echostr, as the console does when the address is saved."`
-	Value string `arg:"" optional:"" help:"What stands in its most interesting field: of a text the text, of a click the key; of 'event' its name, of 'raw' the file, - for standard input."`
+	Value string `arg:"" optional:"" help:"What is in its most interesting field: of a text the text, of a click the key; of 'event' its name, of 'raw' the file, - for standard input."`
 
 	To         string            `help:"Your app's callback address." placeholder:"URL"`
 	Mode       string            `help:"plain, compatible or safe. Without it, safe where the account has an AES key." placeholder:"MODE"`
@@ -35,7 +35,7 @@ type pushCmd struct {
 	Verbose    bool              `short:"v" help:"Show what is sent and what comes back."`
 }
 
-// Help is what stands below the flags' list.
+// Help is what is below the flags' list.
 func (*pushCmd) Help() string {
 	return `Examples:
   zhongkong push text "你好" --mode safe --to http://127.0.0.1:3100/
@@ -45,7 +45,7 @@ func (*pushCmd) Help() string {
   zhongkong push verify --to http://127.0.0.1:3100/
   zhongkong push text "你好" --attack tampered --to http://127.0.0.1:3100/
 
-With WECHAT_API_BASE the simulator hears of the message, and takes customer service messages to that follower.
+With WECHAT_API_BASE the simulator is notified of the message, and takes customer service messages to that follower.
 The exit code is 0 when your app did well, 1 when not, 2 when the command itself is wrong.`
 }
 

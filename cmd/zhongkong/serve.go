@@ -35,21 +35,21 @@ import (
 const (
 	defaultListen = "127.0.0.1:8300"
 	defaultStore  = "sqlite:zhongkong.db"
-	drainGrace    = 5 * time.Second  // in which new calls are still taken when the program is told to end
+	drainGrace    = 5 * time.Second  // in which new calls are still taken when the program has to end
 	drainTime     = 30 * time.Second // for calls that are under way after that
 )
 
 // serveCmd is the gateway.
 type serveCmd struct {
 	Config    string `help:"The configuration, in YAML. Without it, the account is the environment's: WECHAT_APPID, WECHAT_APPSECRET, WECHAT_NAME, WECHAT_TOKEN_API, WECHAT_API_BASE." placeholder:"FILE" short:"c"`
-	Listen    string `help:"Where to listen, in place of the configuration's; 127.0.0.1:8300 unless told." placeholder:"HOST:PORT"`
+	Listen    string `help:"Where to listen, instead of the configuration's; 127.0.0.1:8300 unless told." placeholder:"HOST:PORT"`
 	PlainHTTP bool   `name:"plain-http" help:"Serve plain HTTP to other machines too, where something in front speaks TLS or the network is trusted."`
 	Check     bool   `help:"Read the configuration, say what is wrong with it or how it is understood, and serve nothing. The store is not opened."`
 	Demo      bool   `help:"Show it with nothing configured: a simulated WeChat, a temporary database, a client key and lines to try."`
 	Seed      uint64 `hidden:"" help:"Makes the same things up in every demo, for tests."`
 }
 
-// Help is what stands below the flags' list.
+// Help is what is below the flags' list.
 func (*serveCmd) Help() string {
 	return `Needs ZHONGKONG_SEAL_KEY (openssl rand -base64 32), or ZHONGKONG_SEAL_KEY_FILE with a file of it, the same for every gateway of a store. ZHONGKONG_STORE says where tokens, clients and
 the journal are, ZHONGKONG_LOG_LEVEL how much is logged, to standard error, ZHONGKONG_FETCH_TIMEOUT and its kin how long each step of a
@@ -276,7 +276,7 @@ type service struct {
 	page         string        // where the page is, once it is there
 }
 
-// run serves until ctx ends. started is told the address.
+// run serves until ctx ends. started receives the address.
 func (s *service) run(ctx context.Context, t *terminal, started func(base string)) (err error) {
 	store := s.store
 	if store == nil {
@@ -295,8 +295,8 @@ func (s *service) run(ctx context.Context, t *terminal, started func(base string
 		return usageError{err}
 	}
 	g, err := gateway.New(ctx, gateway.Config{
-		Journal: sinks, Accounts: s.settings.Accounts, Store: store, SealKeys: s.keys, APIBase: s.settings.APIBase, Timing: s.settings.Timing,
-		Login: s.settings.Login, Logger: s.log, Access: s.log,
+		Journal: sinks, Accounts: s.settings.Accounts, Store: store, SealKeys: s.keys,
+		APIBase: s.settings.APIBase, WeComBase: s.settings.WeComBase, Timing: s.settings.Timing, Login: s.settings.Login, Logger: s.log, Access: s.log,
 	})
 	if err != nil {
 		return usageError{err}
@@ -348,7 +348,7 @@ func (s *service) run(ctx context.Context, t *terminal, started func(base string
 		select {
 		case <-hangup:
 			if err := reload(); err != nil {
-				s.log.Error("the configuration was not taken; the one from before goes on", "log_code", "serve_reload_failed", "error", err)
+				s.log.Error("the configuration was not taken; the one from before stays in use", "log_code", "serve_reload_failed", "error", err)
 			}
 			continue
 		case err = <-failed:
@@ -372,7 +372,7 @@ func (s *service) run(ctx context.Context, t *terminal, started func(base string
 	return err
 }
 
-// linger goes on serving for a while, so that a load balancer sees that it
+// linger continues to serve for a while, so that a load balancer sees that it
 // should send no more. A second signal ends the program at once.
 func (s *service) linger(failed <-chan error) {
 	grace := s.settings.DrainGrace
@@ -432,6 +432,7 @@ func (s *service) reload(g *gateway.Gateway) error {
 		{"trusted_proxies", !slices.Equal(before.TrustedProxies, after.TrustedProxies)},
 		{"store", before.Store != after.Store},
 		{"api_base", before.APIBase != after.APIBase},
+		{"wecom_base", before.WeComBase != after.WeComBase},
 		{"login", before.Login != after.Login},
 		{"log", before.Log != after.Log},
 		{"timing", before.Timing != after.Timing},

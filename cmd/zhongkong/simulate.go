@@ -34,7 +34,7 @@ type simulateCmd struct {
 	Log     string        `help:"Append every call and push to a file, a line of JSON each." placeholder:"FILE"`
 }
 
-// Help is what stands below the flags' list.
+// Help is what is below the flags' list.
 func (*simulateCmd) Help() string {
 	return `Point your SDK's API host at it instead of https://api.weixin.qq.com. Besides NAME_APPID and the like, an account may have
 NAME_KIND (official, mini, website, wecom), NAME_MODE (plain, compatible, safe), NAME_FORMAT (xml, json),

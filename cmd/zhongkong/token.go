@@ -25,10 +25,10 @@ import (
 type tokenCmd struct {
 	Status  tokenStatusCmd  `cmd:"" help:"Show how the token is doing. Nothing is fetched, and the token is not shown."`
 	Get     tokenGetCmd     `cmd:"" help:"Print the token, alone, on standard output. It is fetched when none lives."`
-	Refresh tokenRefreshCmd `cmd:"" help:"Fetch a token when none lives. With --force, a new one in place of the one that lives. With --ticket, a ticket."`
+	Refresh tokenRefreshCmd `cmd:"" help:"Fetch a token when none lives. With --force, a new one instead of the one that lives. With --ticket, a ticket."`
 }
 
-// Help is what stands below the flags' list.
+// Help is what is below the flags' list.
 func (*tokenCmd) Help() string {
 	return `With ZHONGKONG_GATEWAY set, get and status ask that gateway with ZHONGKONG_GATEWAY_KEY. With --config, account and store
 are those of a gateway's configuration. Otherwise they come from the environment, as a program's with wechat.ConfigFromEnv:
@@ -62,7 +62,7 @@ type accountFlags struct {
 // unneeded is an AppSecret that nothing is done with.
 const unneeded = "not-needed"
 
-// variables returns what stands for the environment: with --config, the file's values are
+// variables returns what replaces the environment: with --config, the file's values are
 // over it. For a look the AppSecret need not be there.
 func (f accountFlags) variables(t *terminal, look bool) (func(name string) string, error) {
 	env := func(name string) string { value, _ := t.env(name); return value }

@@ -44,7 +44,7 @@ var helpWords = lang.Words{ //nolint:gosec // words about secrets, and none amon
 	"Ask a running app what WeChat will ask: the handshake and a push in every mode. Says which step failed, and what to do.": "像微信一样检查正在运行的应用：验证 URL，并以各种模式推送；指出哪一步失败、如何处理。",
 	"Show how the token is doing. Nothing is fetched, and the token is not shown.":                                            "显示 token 的状态。不会去获取，也不显示 token 本身。",
 	"Print the token, alone, on standard output. It is fetched when none lives.":                                              "只把 token 输出到标准输出。没有有效的 token 时先获取。",
-	"Fetch a token when none lives. With --force, a new one in place of the one that lives. With --ticket, a ticket.":         "没有有效的 token 时获取一个。加 --force 则强制换新；加 --ticket 则刷新 ticket。",
+	"Fetch a token when none lives. With --force, a new one instead of the one that lives. With --ticket, a ticket.":          "没有有效的 token 时获取一个。加 --force 则强制换新；加 --ticket 则刷新 ticket。",
 	"Add a program, and show its key this once.":                                                                              "添加一个程序，并显示它的密钥（只显示这一次）。",
 	"List the programs.": "列出所有程序。",
 	"End a program's key and its tokens, everywhere within five seconds.": "吊销程序的密钥和它的 token，五秒内在所有网关上生效。",
@@ -61,7 +61,7 @@ var helpWords = lang.Words{ //nolint:gosec // words about secrets, and none amon
 	"Write the variables of the account to a file too, for programs that read one: lines of NAME=value, readable by you alone.":                                                                                           "同时把账号的环境变量写入文件，供读取 .env 的程序使用：每行 NAME=value，仅当前用户可读。",
 	"Append every call and push to a file, a line of JSON each.":                                                                                                                                                          "把每次调用和推送追加到文件，每行一条 JSON。",
 	"The message: text, image, click, subscribe and so on. 'list' shows them all; 'event' is any event, 'raw' a whole message from a file; 'verify' asks for the echostr, as the console does when the address is saved.": "消息类型：text、image、click、subscribe 等。list 列出全部；event 为任意事件，raw 为文件中的完整消息；verify 像公众平台保存服务器地址时那样验证 echostr。",
-	"What stands in its most interesting field: of a text the text, of a click the key; of 'event' its name, of 'raw' the file, - for standard input.":                                                                    "最主要字段的值：text 为文本，click 为 key；event 为事件名，raw 为文件名（- 表示标准输入）。",
+	"What is in its most interesting field: of a text the text, of a click the key; of 'event' its name, of 'raw' the file, - for standard input.":                                                                        "最主要字段的值：text 为文本，click 为 key；event 为事件名，raw 为文件名（- 表示标准输入）。",
 
 	// push.
 	"Your app's callback address.": "应用的回调地址。",
@@ -76,11 +76,11 @@ var helpWords = lang.Words{ //nolint:gosec // words about secrets, and none amon
 	"Show what is sent and what comes back.":                                                                                                                           "显示发送和返回的内容。",
 
 	// doctor.
-	"The gateway's configuration. Without it, the account is the environment's, as for zhongkong token: WECHAT_APPID, WECHAT_APPSECRET, WECHAT_TOKEN_API, WECHAT_API_BASE, ZHONGKONG_STORE, ZHONGKONG_SEAL_KEY; or ZHONGKONG_GATEWAY and ZHONGKONG_GATEWAY_KEY.": "网关的配置文件。不指定则与 zhongkong token 相同，从环境变量读取账号：WECHAT_APPID、WECHAT_APPSECRET、WECHAT_TOKEN_API、WECHAT_API_BASE、ZHONGKONG_STORE、ZHONGKONG_SEAL_KEY；或 ZHONGKONG_GATEWAY 和 ZHONGKONG_GATEWAY_KEY。",
-	"Look at this account of the configuration alone. May be repeated.":                                                                                          "只检查配置中的这个账号。可重复。",
-	"An address that WeChat pushes to: asked for the handshake, and sent a message \"ping\" in the mode of WECHAT_AES_KEY. Needs WECHAT_TOKEN. May be repeated.": "微信推送的目标地址：会进行 URL 验证，并按 WECHAT_AES_KEY 对应的模式推送一条 \"ping\"。需要 WECHAT_TOKEN。可重复。",
-	"Fetch a token through the store where none lives. With WECHAT_TOKEN_API=classic this ends one that programs without this store use.":                        "没有有效的 token 时，经由存储获取一个。如果 WECHAT_TOKEN_API=classic，会使不使用该存储的程序手中的 token 失效。",
-	"How long to wait for each answer; a fetch in programs takes 8s at most.":                                                                                    "等待每次应答的时间；程序中一次获取最多 8s。",
+	"The gateway's configuration. Without it, the account is the environment's, as for zhongkong token: WECHAT_APPID, WECHAT_APPSECRET, WECHAT_TOKEN_API, WECHAT_API_BASE, ZHONGKONG_STORE, ZHONGKONG_SEAL_KEY; or ZHONGKONG_GATEWAY and ZHONGKONG_GATEWAY_KEY. Of an app of WeCom: WECOM_CORPID, WECOM_AGENTID, WECOM_SECRET, WECOM_API_BASE.": "网关的配置文件。不指定则与 zhongkong token 相同，从环境变量读取账号：WECHAT_APPID、WECHAT_APPSECRET、WECHAT_TOKEN_API、WECHAT_API_BASE、ZHONGKONG_STORE、ZHONGKONG_SEAL_KEY；或 ZHONGKONG_GATEWAY 和 ZHONGKONG_GATEWAY_KEY。企业微信应用：WECOM_CORPID、WECOM_AGENTID、WECOM_SECRET、WECOM_API_BASE。",
+	"Look at this account of the configuration alone. May be repeated.": "只检查配置中的这个账号。可重复。",
+	"An address that WeChat pushes to: asked for the handshake, and sent a message \"ping\" in the mode of WECHAT_AES_KEY. Needs WECHAT_TOKEN; of an app of WeCom, WECOM_TOKEN and WECOM_AES_KEY. May be repeated.": "微信推送的目标地址：会进行 URL 验证，并按 WECHAT_AES_KEY 对应的模式推送一条 \"ping\"。需要 WECHAT_TOKEN；企业微信应用需要 WECOM_TOKEN 和 WECOM_AES_KEY。可重复。",
+	"Fetch a token through the store where none lives. With WECHAT_TOKEN_API=classic this ends one that programs without this store use.":                                                                           "没有有效的 token 时，经由存储获取一个。如果 WECHAT_TOKEN_API=classic，会使不使用该存储的程序手中的 token 失效。",
+	"How long to wait for each answer; a fetch in programs takes 8s at most.":                                                                                                                                       "等待每次应答的时间；程序中一次获取最多 8s。",
 	"Print one JSON object, for programs.":                                         "输出一个 JSON 对象，供程序使用。",
 	"What the pushed messages say. Your app handles them as it does a follower's.": "推送消息的内容。应用会把它们当作粉丝消息处理。",
 
@@ -103,7 +103,7 @@ var helpWords = lang.Words{ //nolint:gosec // words about secrets, and none amon
 	"How many lines of the journal to show.":                                                                                                    "显示多少行记录。",
 
 	// serve.
-	"Where to listen, in place of the configuration's; 127.0.0.1:8300 unless told.":                                          "监听地址，优先于配置文件；默认 127.0.0.1:8300。",
+	"Where to listen, instead of the configuration's; 127.0.0.1:8300 unless told.":                                           "监听地址，优先于配置文件；默认 127.0.0.1:8300。",
 	"Serve plain HTTP to other machines too, where something in front speaks TLS or the network is trusted.":                 "允许其他机器以明文 HTTP 访问：仅用于前面有 TLS 代理，或网络可信的情况。",
 	"Read the configuration, say what is wrong with it or how it is understood, and serve nothing. The store is not opened.": "只检查配置：指出错误，或说明将如何运行，不启动服务。不会打开存储。",
 	"Show it with nothing configured: a simulated WeChat, a temporary database, a client key and lines to try.":              "无需任何配置的演示：模拟微信、临时数据库、一个客户端密钥，以及可以直接试用的命令。",
@@ -130,7 +130,7 @@ var helpWords = lang.Words{ //nolint:gosec // words about secrets, and none amon
 
 	// client.
 	"The gateway's configuration, which names the store.":                                                         "网关的配置文件，从中得知存储。",
-	"The store, in place of the configuration's and of ZHONGKONG_STORE; sqlite:zhongkong.db unless told.":         "存储，优先于配置文件和 ZHONGKONG_STORE；默认 sqlite:zhongkong.db。",
+	"The store, instead of the configuration's and of ZHONGKONG_STORE; sqlite:zhongkong.db unless told.":          "存储，优先于配置文件和 ZHONGKONG_STORE；默认 sqlite:zhongkong.db。",
 	"Letters, digits, '-', '_' and '.'.":                                                                          "名称：字母、数字、-、_ 和 .。",
 	"An appid that it may use; * is all. May be repeated.":                                                        "可以使用的 AppID；* 表示全部。可重复。",
 	"A path that it may call, such as /cgi-bin/menu/get or /cgi-bin/message/*. May be repeated; without it, all.": "可以调用的路径，例如 /cgi-bin/menu/get 或 /cgi-bin/message/*。可重复；不指定则不限。",
@@ -139,15 +139,15 @@ var helpWords = lang.Words{ //nolint:gosec // words about secrets, and none amon
 	"Hand out the real token, for a program that calls WeChat itself.":                                            "发放真实 token，供自己直连微信的程序使用。",
 	"For how long the key before works on, such as 24h; without it, not at all.":                                  "旧密钥还能用多久，例如 24h；不指定则立即失效。",
 
-	"Where users whom it logs in are sent back to: https://shop.example/back, or https://shop.example/* for all of a site. May be repeated; without it, it logs nobody in.":    "由它登录的用户返回到哪里：https://shop.example/back，或用 https://shop.example/* 表示整个站点。可重复；不指定则不能登录用户。",
-	"A site whose pages get a JS-SDK configuration without a key, such as https://shop.example. May be repeated.":                                                              "页面可以不用密钥取得 JS-SDK 配置的站点，例如 https://shop.example。可重复。",
-	"Say where a program's users are sent back to after a login, and whose pages it has signed.":                                                                               "设置程序的用户登录后返回到哪里，以及为哪些站点的页面签名。",
-	"Where users whom it logs in are sent back to, in place of what was said before: https://shop.example/back, or https://shop.example/* for all of a site. May be repeated.": "由它登录的用户返回到哪里，替换原来的设置：https://shop.example/back，或用 https://shop.example/* 表示整个站点。可重复。",
-	"A site whose pages get a JS-SDK configuration without a key, in place of those before. May be repeated.":                                                                  "页面可以不用密钥取得 JS-SDK 配置的站点，替换原来的设置。可重复。",
+	"Where users whom it logs in are sent back to: https://shop.example/back, or https://shop.example/* for all of a site. May be repeated; without it, it logs nobody in.":   "由它登录的用户返回到哪里：https://shop.example/back，或用 https://shop.example/* 表示整个站点。可重复；不指定则不能登录用户。",
+	"A site whose pages get a JS-SDK configuration without a key, such as https://shop.example. May be repeated.":                                                             "页面可以不用密钥取得 JS-SDK 配置的站点，例如 https://shop.example。可重复。",
+	"Say where a program's users are sent back to after a login, and whose pages it has signed.":                                                                              "设置程序的用户登录后返回到哪里，以及为哪些站点的页面签名。",
+	"Where users whom it logs in are sent back to, instead of what was said before: https://shop.example/back, or https://shop.example/* for all of a site. May be repeated.": "由它登录的用户返回到哪里，替换原来的设置：https://shop.example/back，或用 https://shop.example/* 表示整个站点。可重复。",
+	"A site whose pages get a JS-SDK configuration without a key, instead of those before. May be repeated.":                                                                  "页面可以不用密钥取得 JS-SDK 配置的站点，替换原来的设置。可重复。",
 	"From now on it logs nobody in.":               "不再允许它登录用户。",
 	"From now on no page is signed without a key.": "不再为没有密钥的页面签名。",
 
-	// What stands below the flags.
+	// What is below the flags.
 	(*pushCmd)(nil).Help(): `示例：
   zhongkong push text "你好" --mode safe --to http://127.0.0.1:3100/
   zhongkong push click V1001 --to http://127.0.0.1:3100/
@@ -180,6 +180,7 @@ NAME_ORIGINAL_ID，以及 NAME_WHITELIST、NAME_TEMPLATES（a,b）。
   zhongkong doctor callback --url https://example.com/wechat --account shop.env
 
 变量须与应用运行时一致：没有 NAME_AES_KEY 则按明文模式检查。
+企业微信应用使用 NAME_CORPID、NAME_AGENTID、NAME_TOKEN、NAME_AES_KEY：--account WECOM。
 退出码：0 一切正常，1 有步骤失败，2 命令写错。`,
 	(*migrateCmd)(nil).Help(): `存储由 --config 指定，否则由 ZHONGKONG_STORE 指定，默认 sqlite:zhongkong.db。
 程序启动时会自动迁移存储，除非设置为不迁移。
@@ -316,6 +317,9 @@ var chinese = lang.Words{ //nolint:gosec // words about secrets, and none among 
 	"the key that zhongkong client add showed on the gateway's machine": "在网关机器上执行 zhongkong client add 得到的密钥",
 	"ZHONGKONG_GATEWAY is set and %s is not: it is %s":                  "设置了 ZHONGKONG_GATEWAY，却没有设置 %s：它是%s",
 	"as the app of %s, in %s":                                           "按 %s 的应用检查，%s",
+	"WeCom's only mode":                                                 "企业微信唯一的加密模式",
+	"handshake of another corp":                                         "其他企业的验证",
+	"it is that of the app's 接收消息; WeCom encrypts all that it sends":    "见应用的“接收消息”；企业微信的推送全部加密",
 	"safe or compatible mode":                                           "安全模式或兼容模式",
 	"plain mode":                                                        "明文模式",
 	"Step %d of %d failed: %s":                                          "共 %[2]d 步，第 %[1]d 步失败：%[3]s",

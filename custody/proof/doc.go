@@ -4,7 +4,7 @@
 // # What is drawn
 //
 // A schedule is one to nine steps for one to three processes, on the classic or the
-// stable token API, with an overlap of one or five minutes: live for a while with users
+// stable token API, WeCom's gettoken, or a corp's or an app's ticket, with an overlap of one or five minutes: live for a while with users
 // that call, restart, kill, supersede the token from outside, lose answers of WeChat,
 // answer wrongly, be busy, set the store's clock ahead, make the store unavailable,
 // read-only or slow, report a good token as refused once, now and then or always on one
@@ -17,7 +17,7 @@
 // the token rules of package simulator, which know at each moment what WeChat would
 // accept. One world in sixteen is restless: its goroutines yield at random around each
 // call, so that what happens in one moment happens in many orders. After the last step
-// every world is left in peace for more than two and a half hours.
+// every world is left undisturbed for more than two and a half hours.
 //
 // # What is checked
 //

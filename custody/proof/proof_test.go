@@ -157,6 +157,9 @@ func (w *world) do(s step, current []*process) {
 	if s.proc < len(current) {
 		p = current[s.proc]
 	}
+	if w.spared(s) {
+		return
+	}
 	switch s.do {
 	case "live":
 		w.live(s.long, s.n)
@@ -187,8 +190,8 @@ func (w *world) do(s step, current []*process) {
 		switch w.api {
 		case platform.Classic:
 			w.sim.Supersede(w.appID)
-		case weCom: // nobody can: WeCom ends it early
-			w.sim.Kill(w.appID)
+		case weCom, corpTicket, agentTicket: // nobody can: WeCom ends it early
+			w.kill()
 		default:
 			w.sim.SupersedeStable(w.appID)
 		}
@@ -204,7 +207,7 @@ func (w *world) do(s step, current []*process) {
 	case "another way out": // of two addresses of this machine, this one is not in the whitelist
 		w.disturb(s.String())
 		code := 40164
-		if w.api == weCom {
+		if w.api == weCom || w.ticket != nil {
 			code = 60020 // which gettoken does not answer, as far as is known
 		}
 		w.inject(simulator.Fault{Path: simulator.Fetches, Times: 1, Errcode: code})
@@ -262,6 +265,9 @@ func (w *world) strangers(what string) {
 }
 
 func (w *world) inject(f simulator.Fault) {
+	if w.ticket != nil {
+		f.Path = w.ticket.path
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.rules = append(w.rules, w.sim.Inject(f))
@@ -296,7 +302,7 @@ func (w *world) calm(current []*process) {
 	w.mu.Unlock()
 	w.live(130*time.Minute, 26)
 	for _, p := range w.able() {
-		if token, err := p.token(time.Second); err != nil || !w.sim.Accepts(token.Value()) {
+		if token, err := p.token(time.Second); err != nil || !w.accepts(token.Value()) {
 			w.violation("process %d has no good token long after the last trouble: %v", p.id, err)
 		}
 	}
@@ -308,7 +314,7 @@ func (w *world) calm(current []*process) {
 	}
 	lives := int(time.Since(w.start)/(110*time.Minute)) + 1
 	each := 5
-	if w.api == weCom { // until the end gettoken answers the same token, whose end comes nearer: each time half of it
+	if w.api == weCom || w.ticket != nil { // until the end gettoken answers the same token, whose end comes nearer: each time half of it
 		each = 12
 	}
 	if most := each*lives + 6*troubles + 3; fetched > most {
@@ -329,7 +335,7 @@ func earlier(a, b time.Time) time.Time {
 // line that rapid prints plays it again. -rapid.checks sets how many.
 func TestProof(t *testing.T) {
 	t.Parallel()
-	for _, api := range []platform.TokenAPI{platform.Classic, platform.Stable, weCom} {
+	for _, api := range []platform.TokenAPI{platform.Classic, platform.Stable, weCom, corpTicket, agentTicket} {
 		t.Run(string(api), func(t *testing.T) {
 			t.Parallel()
 			rapid.Check(t, func(rt *rapid.T) {

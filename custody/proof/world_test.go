@@ -283,6 +283,10 @@ func (p port) acquire(ctx context.Context, key custody.Key, attempt string, ttl 
 		p.w.books.Lock()
 		defer p.w.books.Unlock()
 		lease, err := p.w.store.Acquire(ctx, key, attempt, ttl)
+		if err == nil && key != p.w.key {
+			lease.Record.Now = lease.Record.Now.Add(p.w.skew()) // the common count of several credentials
+			return lease, nil
+		}
 		if err == nil {
 			p.w.gave(lease.Fence)
 			lease.Record.Now = lease.Record.Now.Add(p.w.skew())
@@ -365,7 +369,7 @@ func (p *process) RoundTrip(r *http.Request) (*http.Response, error) {
 		}
 		defer p.w.fetching(p)()
 		before, good, hits := p.w.issued(), p.w.good(), p.w.hits()
-		answer, err := p.w.wire.RoundTrip(r)
+		answer, err := p.w.roundTrip(r)
 		p.w.count()
 		if p.w.hits() > hits {
 			p.w.disturb("and meets a fault")
@@ -448,10 +452,10 @@ const lag = 2 * time.Second
 // not value, for longer than lag.
 func (w *world) newer(value string) bool {
 	record, err := w.store.Load(context.Background(), w.key)
-	if err != nil || record.Value == "" || record.Value == value || !w.sim.Accepts(record.Value) {
+	if err != nil || record.Value == "" || record.Value == value || !w.accepts(record.Value) {
 		return false
 	}
-	if w.sim.Inspect(value).Current {
+	if w.inspect(value).Current {
 		return false // fetched while the store took nothing: what it has is older
 	}
 	w.mu.Lock()
@@ -469,6 +473,7 @@ type world struct {
 	api     platform.TokenAPI
 	overlap time.Duration
 	sim     *simulator.Simulator
+	ticket  *ticketBooks // nil where the credential is a token
 	wire    http.RoundTripper
 	appID   string
 	secret  custody.Secret
@@ -616,16 +621,10 @@ func (w *world) good() time.Duration {
 	w.fetched++
 	w.note("a fetch reaches WeChat")
 	left := record.End.Sub(record.Now) - w.ahead
-	if err != nil || left <= 300*time.Second || time.Since(w.disturbed) < 5*time.Minute || !w.sim.Accepts(record.Value) {
+	if err != nil || left <= 300*time.Second || time.Since(w.disturbed) < 5*time.Minute || !w.accepts(record.Value) {
 		return 0
 	}
 	return left
-}
-
-// issued is how many tokens WeChat gave to our processes.
-func (w *world) issued() int {
-	s := w.sim.Stats(w.appID)
-	return s.Classic.Issued + s.Stable.Issued
 }
 
 // count notes when tokens were issued.
@@ -651,7 +650,7 @@ func (w *world) hits() (n int) {
 func newWorld(t *testing.T, plan schedule, breach string, store custody.Store) *world {
 	t.Helper()
 	account := simulator.Account{AppID: "wx0123456789abcdef", Secret: "0123456789abcdef0123456789abcdef"}
-	if plan.API == weCom {
+	if plan.API == weCom || isTicket(plan.API) {
 		account.AppID, account.Kind = "ww0123456789abcdef:1000002", simulator.WeCom
 	}
 	sim, err := simulator.New(simulator.Options{Seed: 1, Events: -1, Overlap: plan.Overlap, Accounts: []simulator.Account{account}})
@@ -662,6 +661,9 @@ func newWorld(t *testing.T, plan schedule, breach string, store custody.Store) *
 		t: t, breach: breach, api: plan.API, overlap: plan.Overlap, sim: sim, wire: sim.RoundTripper(), store: store,
 		appID: account.AppID, secret: custody.NewSecret("0123456789abcdef0123456789abcdef"),
 		start: time.Now(), restless: rand.IntN(16) == 0, values: map[string]time.Time{}, renewals: map[string]time.Time{}, stirs: map[time.Time]bool{},
+	}
+	if isTicket(w.api) {
+		w.ticket = newTicketBooks(t, w)
 	}
 	return w
 }
@@ -699,10 +701,13 @@ const weCom platform.TokenAPI = "wecom"
 
 // kind is what the processes keep.
 func (w *world) kind(p *process) (custody.Key, custody.Kind) {
-	if w.api == weCom {
+	if w.api == weCom || w.ticket != nil {
 		api, err := wecom.New(platform.Config{Transport: p})
 		if err != nil {
 			w.t.Fatal(err)
+		}
+		if b := w.ticket; b != nil {
+			return api.TicketKey(b.app, b.kind), api.Ticket(b.tokens, b.app, b.kind)
 		}
 		app := wecom.App{CorpID: "ww0123456789abcdef", AgentID: "1000002", Secret: w.secret}
 		return api.Key(app), api.AccessToken(app)
@@ -729,6 +734,9 @@ func (w *world) end() {
 		p.mu.Unlock()
 		_ = p.k.Close()
 	}
+	if w.ticket != nil {
+		w.ticket.close()
+	}
 	_ = w.store.Close()
 }
 
@@ -750,7 +758,7 @@ func (p *process) token(patience time.Duration) (custody.Token, error) {
 	}
 	waited := time.Since(start)
 	p.evidence("", err)
-	if err != nil && w.api != platform.Classic && w.onlyReadOnly() && p.answered() {
+	if err != nil && w.api != platform.Classic && w.ticket == nil && w.onlyReadOnly() && p.answered() {
 		w.violation("process %d: no token although nothing but saving fails: %v", p.id, err)
 	}
 	switch {
@@ -778,7 +786,7 @@ func (p *process) holds() bool {
 // check holds a token that was handed out against WeChat's books.
 func (p *process) check(token custody.Token) {
 	w := p.w
-	info := w.sim.Inspect(token.Value())
+	info := w.inspect(token.Value())
 	switch {
 	case info.AppID == "":
 		w.violation("a token that WeChat never issued: %q", token.Value())
@@ -859,7 +867,7 @@ func (p *process) use(latency time.Duration, path string) bool {
 // invalidated it, WeChat takes it.
 func (p *process) handedOut(token custody.Token) {
 	w := p.w
-	if w.sim.Accepts(token.Value()) || w.storeFails(15*time.Minute) {
+	if w.accepts(token.Value()) || w.storeFails(15*time.Minute) {
 		return
 	}
 	p.mu.Lock()
@@ -899,7 +907,7 @@ func (p *process) reject(ctx context.Context, refused string) (custody.Token, er
 // reason of the path's own, or for none.
 func (p *process) call(value, path string) bool {
 	w := p.w
-	if !w.sim.Accepts(value) || path == brokenPath {
+	if !w.accepts(value) || path == brokenPath {
 		return false
 	}
 	w.mu.Lock()
@@ -933,7 +941,7 @@ func (p *process) refusedFor(value, path string, err error) {
 	w.mu.Unlock()
 	ctx, cancel := context.WithTimeout(w.t.Context(), time.Second)
 	defer cancel()
-	if now, err := p.k.Token(ctx); err == nil && now.Value() != value && w.savedBefore(now.Value()) && w.sim.Accepts(now.Value()) {
+	if now, err := p.k.Token(ctx); err == nil && now.Value() != value && w.savedBefore(now.Value()) && w.accepts(now.Value()) {
 		w.violation("process %d: the refusal of an older token reached a user although there is a newer one", p.id)
 	} else if !explained {
 		w.violation("process %d: a token was handed out that WeChat refuses, and there was no other", p.id)
@@ -955,7 +963,7 @@ func (w *world) explains() bool {
 // is good, which happens. It must not cost a fetch.
 func (p *process) misuse() {
 	token, err := p.token(20 * time.Second)
-	if err != nil || !p.w.sim.Accepts(token.Value()) {
+	if err != nil || !p.w.accepts(token.Value()) {
 		return
 	}
 	ctx, cancel := context.WithTimeout(p.w.t.Context(), 30*time.Second)

@@ -74,7 +74,7 @@ func parent(ctx context.Context) error {
 			return nil
 		}},
 		{15 * time.Second, "B renewed the token. Now A starts again: it fetches nothing.", func() error { return all.start(ctx, "A") }},
-		{5 * time.Second, "Somebody else fetches behind our back, twice: the token is dead at once.", func() error {
+		{5 * time.Second, "Somebody else fetches behind our back, twice: the token is invalid at once.", func() error {
 			wx.Supersede(account.AppID)
 			wx.Supersede(account.AppID)
 			return nil

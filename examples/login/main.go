@@ -46,7 +46,7 @@ func run(ctx context.Context) error {
 	r.Use(gin.LoggerWithFormatter(wechat.LogFormatter), gin.Recovery())
 	r.GET("/healthz", func(c *gin.Context) { c.String(http.StatusOK, "ok") })
 
-	// The page: silent for whoever is known, a question for the name.
+	// The page: silent for a visitor who is known, a question for the name.
 	login := client.Login(wechat.LoginConfig{OnLogin: func(_ context.Context, u *wechat.User, _ platform.UserGrant) error {
 		app.Config.Logger.Info("somebody logged in", "userinfo", u.Userinfo) // here an account would be created
 		return nil

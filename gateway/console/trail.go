@@ -173,7 +173,7 @@ func (v *view) reason(detail string) string {
 // maxDetail is how much of a failure's own words a line shows among others, in bytes.
 const maxDetail = 160
 
-// failed says what went wrong, in the view's language if it is WeChat's. What to do
+// failed says what went wrong with an account, in the view's language if it is WeChat's. What to do
 // stands in the account's row, and on its own page.
 func (v *view) failed(appID, detail string) string {
 	found := refusedCode.FindStringSubmatch(detail)
@@ -191,8 +191,7 @@ func (v *view) failed(appID, detail string) string {
 	if address := addressed.FindStringSubmatch(detail); address != nil {
 		ip = address[1]
 	}
-	a, _ := v.find(appID)
-	cause, remedy := v.meaning(a, code, ip)
+	cause, remedy := v.meaning(appID, code, ip)
 	if v.AppID != "" {
 		cause += v.space() + remedy
 	}

@@ -24,7 +24,9 @@ const (
 )
 
 // Callback is what stands in an account's console under 消息推送 (message push), where
-// its address is this gateway's /callback/APPID, and who gets the pushes.
+// its address is this gateway's /callback/APPID, and who gets the pushes. Of an app of WeCom
+// it is the app's 接收消息, the address ends in corpid:agentid, and everything is encrypted:
+// an AESKey is needed here and for each subscriber, and the Mode is Safe.
 type Callback struct {
 	Token         custody.Secret
 	PreviousToken custody.Secret // accepted too, while a change of the Token reaches WeChat
@@ -134,11 +136,19 @@ type receiver struct {
 	subscribers []*subscriber
 }
 
+// verifierFor begins the configuration of a Verifier of an account's pushes. Those of an app
+// of WeCom are for its corp, and carry msg_signature alone.
+func verifierFor(appID string) callback.Config {
+	corp, _, isApp := shape.App(appID)
+	return callback.Config{AppID: corp, WeCom: isApp}
+}
+
 // subscriber is a Subscriber at work.
 type subscriber struct {
 	Subscriber
 
 	appID    string
+	agent    string // of an app of WeCom; "" for any other account
 	line     string // in the queue
 	url      *url.URL
 	verifier *callback.Verifier // opens its answers, and seals what it gets
@@ -163,16 +173,15 @@ func (c *Callback) Check(appID string) error {
 
 // newReceiver checks spec. Its error is a *FieldError.
 func newReceiver(appID string, spec *Callback) (*receiver, error) {
-	if _, err := modeOf(spec.Mode, spec.AESKey); err != nil {
+	config := verifierFor(appID)
+	if _, err := modeOf(spec.Mode, spec.AESKey, config.WeCom); err != nil {
 		return nil, &FieldError{".mode", err}
 	}
 	r := &receiver{spec: spec, appID: appID}
 	var err error
-	r.verifier, err = newVerifier(callback.Config{
-		AppID: appID, Token: spec.Token, TokenPrevious: spec.PreviousToken,
-		AESKey: spec.AESKey, AESKeyPrevious: spec.PreviousAESKey, Freshness: freshness,
-	})
-	if err != nil {
+	config.Token, config.TokenPrevious, config.Freshness = spec.Token, spec.PreviousToken, freshness
+	config.AESKey, config.AESKeyPrevious = spec.AESKey, spec.PreviousAESKey
+	if r.verifier, err = newVerifier(config); err != nil {
 		return nil, err
 	}
 	if len(spec.Subscribers) == 0 {
@@ -182,6 +191,7 @@ func newReceiver(appID string, spec *Callback) (*receiver, error) {
 		return nil, &FieldError{".subscribers", fmt.Errorf("there are %d subscribers: at most %d", n, store.MaxPush)}
 	}
 	names := map[string]bool{}
+	_, agent, _ := shape.App(appID)
 	for i, s := range spec.Subscribers {
 		at := func(field string, err error) error {
 			return &FieldError{fmt.Sprintf(".subscribers[%d]%s", i, field), err}
@@ -201,14 +211,16 @@ func newReceiver(appID string, spec *Callback) (*receiver, error) {
 		if s.URL == "" {
 			return nil, at("", fmt.Errorf("the subscriber %s has no url", s.Name))
 		}
-		if s.Mode, err = modeOf(s.Mode, s.AESKey); err != nil {
+		config := verifierFor(appID)
+		config.Token, config.AESKey = s.Token, s.AESKey
+		if s.Mode, err = modeOf(s.Mode, s.AESKey, config.WeCom); err != nil {
 			return nil, at(".mode", err)
 		}
 		target, err := subscriberURL(s.URL, s.Mode)
 		if err != nil {
 			return nil, at(".url", fmt.Errorf("the url of %s %w", s.Name, err))
 		}
-		verifier, err := newVerifier(callback.Config{AppID: appID, Token: s.Token, AESKey: s.AESKey})
+		verifier, err := newVerifier(config)
 		if err != nil {
 			if field, ok := errors.AsType[*FieldError](err); ok {
 				return nil, at(field.Field, field.Err)
@@ -216,7 +228,7 @@ func newReceiver(appID string, spec *Callback) (*receiver, error) {
 			return nil, at("", err)
 		}
 		r.subscribers = append(r.subscribers, &subscriber{
-			Subscriber: s, appID: appID, line: lineName(appID, s.Name), url: target, verifier: verifier, wants: s.When.wants(),
+			Subscriber: s, appID: appID, agent: agent, line: lineName(appID, s.Name), url: target, verifier: verifier, wants: s.When.wants(),
 		})
 	}
 	return r, nil
@@ -234,8 +246,8 @@ func newVerifier(config callback.Config) (*callback.Verifier, error) {
 	for _, field := range [][2]string{{"AESKeyPrevious", "previous_aes_key"}, {"AESKey", "aes_key"}, {"Token", "token"}} {
 		if rest, ok := strings.CutPrefix(text, field[0]); ok {
 			path := "." + field[1]
-			if field[1] == "token" {
-				path = "" // it is empty, so there may be no line of it
+			if strings.HasPrefix(rest, " is empty") {
+				path = "" // there may be no line of it
 			}
 			return nil, &FieldError{path, errors.New(field[1] + strings.ReplaceAll(rest, "AESKey", "aes_key"))}
 		}
@@ -243,11 +255,15 @@ func newVerifier(config callback.Config) (*callback.Verifier, error) {
 	return nil, &FieldError{"", errors.New(text)}
 }
 
-// modeOf returns the mode that is meant, or why it cannot be.
-func modeOf(mode Mode, aesKey custody.Secret) (Mode, error) {
+// modeOf returns the mode that is meant, or why it cannot be. An app of WeCom has safe mode
+// alone.
+func modeOf(mode Mode, aesKey custody.Secret, isApp bool) (Mode, error) {
+	if isApp && (mode == Plain || mode == Compatible) {
+		return "", fmt.Errorf("mode is %s: leave it out, since WeCom encrypts all that it sends", mode)
+	}
 	switch mode {
 	case "":
-		if aesKey.IsZero() {
+		if aesKey.IsZero() && !isApp {
 			return Plain, nil
 		}
 		return Safe, nil

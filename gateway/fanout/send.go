@@ -96,11 +96,15 @@ func unreached(ctx context.Context, err error) error {
 func (s *subscriber) request(ctx context.Context, m *callback.Message, text string) (*http.Request, error) {
 	timestamp := strconv.FormatInt(time.Now().Unix(), 10)
 	nonce := strconv.FormatUint(uint64(mathrand.Uint32()), 10)
-	query := url.Values{
-		"signature": {callback.Signature(s.Token.Reveal(), timestamp, nonce)}, "timestamp": {timestamp}, "nonce": {nonce},
-	}
-	if m.FromUserName != "" {
-		query.Set("openid", m.FromUserName)
+	query := url.Values{"timestamp": {timestamp}, "nonce": {nonce}}
+	if s.agent == "" { // WeCom sends none of these
+		query.Set("signature", callback.Signature(s.Token.Reveal(), timestamp, nonce))
+		if m.FromUserName != "" {
+			query.Set("openid", m.FromUserName)
+		}
+		if s.Mode != Plain {
+			query.Set("encrypt_type", "aes")
+		}
 	}
 	body := text
 	if s.Mode != Plain {
@@ -108,7 +112,6 @@ func (s *subscriber) request(ctx context.Context, m *callback.Message, text stri
 		if err != nil {
 			return nil, errors.New("the push cannot be encrypted for it")
 		}
-		query.Set("encrypt_type", "aes")
 		query.Set("msg_signature", envelope.MsgSignature)
 		if body, err = s.wrap(m, text, envelope.Encrypt); err != nil {
 			return nil, err
@@ -128,13 +131,17 @@ func (s *subscriber) request(ctx context.Context, m *callback.Message, text stri
 	return r, nil
 }
 
-// wrap puts Encrypt into a body, in compatible mode beside the plain fields.
+// wrap puts Encrypt into a body, in compatible mode beside the plain fields. WeCom's envelope
+// names the app.
 func (s *subscriber) wrap(m *callback.Message, text, encrypt string) (string, error) {
 	to := strings.NewReplacer("]]>", "", "<", "", `"`, "", `\`, "").Replace(m.ToUserName) // it has none of them
 	element, end := "<Encrypt><![CDATA["+encrypt+"]]></Encrypt>\n", "</xml>"
 	front := "<xml>\n<ToUserName><![CDATA[" + to + "]]></ToUserName>\n"
-	if m.JSON {
+	if m.JSON && s.agent == "" { // JSON is what WeCom's bots get, and no app
 		element, end, front = `,"Encrypt":"`+encrypt+`"`, "}", `{"ToUserName":"`+to+`"`
+	}
+	if s.agent != "" {
+		element += "<AgentID><![CDATA[" + s.agent + "]]></AgentID>\n"
 	}
 	if s.Mode == Safe {
 		return front + element + end, nil

@@ -2,7 +2,8 @@
 // paths in it are right, that each Chinese page follows its English one, and that
 // no package imports a higher layer. It also makes what is generated:
 //
-//   - the import table (imports.txt) in ARCHITECTURE.md and .golangci.yml,
+//   - the import table (imports.txt) in docs/decisions/imports.md and .golangci.yml,
+//   - the index of the decisions, docs/decisions/README.md,
 //   - the error handbook, docs/errors.md and docs/errors.zh-CN.md,
 //   - the codes of log lines, docs/logs.md and docs/logs.zh-CN.md; their Chinese is in logs.txt.
 //
@@ -38,9 +39,14 @@ func Generate(root string) (map[string]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	index, err := decisions(os.DirFS(root))
+	if err != nil {
+		return nil, err
+	}
 	for name, block := range map[string]struct{ text, begin, end string }{
-		"ARCHITECTURE.md": {table.markdown(), "<!-- imports:begin -->\n", "<!-- imports:end -->"},
-		".golangci.yml":   {table.depguard(), "# imports:begin\n", "        # imports:end"},
+		"docs/decisions/imports.md": {table.markdown(), "<!-- imports:begin -->\n", "<!-- imports:end -->"},
+		decisionsPage:               {index, "<!-- decisions:begin -->\n", "<!-- decisions:end -->"},
+		".golangci.yml":             {table.depguard(), "# imports:begin\n", "        # imports:end"},
 	} {
 		data, err := os.ReadFile(filepath.Join(root, name))
 		if err != nil {
@@ -49,7 +55,7 @@ func Generate(root string) (map[string]string, error) {
 		before, rest, begun := strings.Cut(string(data), block.begin)
 		_, after, ended := strings.Cut(rest, block.end)
 		if !begun || !ended {
-			return nil, fmt.Errorf("%s has no lines %q and %q around the import table", name, block.begin, block.end)
+			return nil, fmt.Errorf("%s has no lines %q and %q around what is generated", name, block.begin, block.end)
 		}
 		files[name] = before + block.begin + block.text + block.end + after
 	}

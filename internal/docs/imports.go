@@ -112,7 +112,7 @@ func matches(pattern, folder string) bool {
 	return folder == parent || below && strings.HasPrefix(folder, parent+"/")
 }
 
-// markdown returns the table as ARCHITECTURE.md shows it.
+// markdown returns the table as docs/decisions/imports.md shows it.
 func (t Table) markdown() string {
 	code := func(names []string) string {
 		if len(names) == 0 {

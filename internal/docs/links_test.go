@@ -27,6 +27,8 @@ var hosts = []string{
 	"reproducible-builds.org",
 	"mp.weixin.qq.com",
 	"developers.weixin.qq.com",
+	"github.com", // the badge of the workflow
+	"pkg.go.dev", // the badge of the reference
 }
 
 // TestLinks follows every link of every page as far as that is possible without a

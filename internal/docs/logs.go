@@ -119,7 +119,7 @@ func logged(call *ast.CallExpr) (level string, message ast.Expr) {
 	return level, call.Args[at]
 }
 
-// codeIn returns the code among the arguments of a call: what stands behind the key.
+// codeIn returns the code among the arguments of a call: what is behind the key.
 func codeIn(call *ast.CallExpr) (code string) {
 	var before string
 	ast.Inspect(call, func(n ast.Node) bool {

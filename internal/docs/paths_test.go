@@ -178,7 +178,7 @@ func (all tree) missing(file, line string) (gone []string, checked int) {
 // repository, and whether it exists.
 func (all tree) has(file, named string) (exists, ours bool) {
 	named = release.ReplaceAllString(named, "")
-	if notPaths[named] != "" || strings.HasPrefix(named, ".cache/") || strings.HasPrefix(named, "dist/") { // what the tools write
+	if notPaths[named] != "" || strings.HasPrefix(named, ".cache/") || strings.HasPrefix(strings.TrimPrefix(named, ".ci/site/"), "dist/") { // what the tools write
 		return true, false
 	}
 	clean := path.Clean(named)

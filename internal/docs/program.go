@@ -65,8 +65,8 @@ var (
 	assignment = regexp.MustCompile(`^[A-Z0-9_]+=`)
 )
 
-// Commands returns the command lines of a block of shell as words: without comments
-// and leading assignments, one for each part of a pipe or list. $NAME and $(…) are
+// Commands returns the command lines of a block of shell as words: without comments,
+// redirections and leading assignments, one for each part of a pipe or list. $NAME and $(…) are
 // not expanded.
 func (b Block) Commands() [][]string {
 	var all [][]string
@@ -74,7 +74,7 @@ func (b Block) Commands() [][]string {
 		var words []string
 		for _, token := range append(shell.FindAllString(line, -1), ";") {
 			switch {
-			case strings.HasPrefix(token, "#"):
+			case strings.HasPrefix(token, "#"), strings.HasPrefix(token, ">"):
 			case strings.Trim(token, "|;&") == "":
 				if len(words) > 0 && words[0] != "export" {
 					all = append(all, words)

@@ -44,7 +44,7 @@ curl "http://a/b?c=d&e" | grep '"x": "y"'; zhongkong push text "你好 a" \
   --to http://127.0.0.1:3100/
 export A=b
 export KEY=$(openssl rand -base64 32)   # keep it
-post a 'b#c' && make test
+post a 'b#c' >/dev/null && make test
 `
 	want := [][]string{
 		{"zhongkong", "serve", "--config", "zhongkong.yaml"},
@@ -73,7 +73,7 @@ func TestPrograms(t *testing.T) {
 			if err != nil {
 				t.Errorf("%s:%d: %v", name, block.Line, err)
 			}
-			if err != nil || !program.Whole || program.Foreign() {
+			if err != nil || !program.Whole || program.Foreign() || strings.HasPrefix(name, "docs/jobs/") { // examples runs those
 				continue
 			}
 			compiled++

@@ -10,6 +10,6 @@
 // to bring its requests, TLS handshakes and the frames of HTTP/2 included, and all
 // strangers share a [Room]. A handler calls [Visit.Enter] before it reads a body and
 // [Visit.Prove] once it knows whose request it is; from then on a body may take as long
-// as it likes, provided that it goes on arriving. What comes on a connection that was
+// as needed, provided that it keeps arriving. What comes on a connection that was
 // proven before, such as a reverse proxy's, has to be proven again, request by request.
 package gate

@@ -25,7 +25,7 @@ const (
 type Config struct {
 	Places int          // connections of strangers; a quarter of the descriptors, 768 at most
 	Bytes  int64        // from strangers, not dealt with yet; 16 MiB
-	Log    *slog.Logger // is told, at Warn and at most once a minute, of what could not be accepted and who had to go
+	Log    *slog.Logger // receives, at Warn and at most once a minute, what could not be accepted and who had to go
 }
 
 // Gate is the gatekeeper of a program's listeners, which share its room.

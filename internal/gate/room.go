@@ -14,7 +14,7 @@ import (
 type Room struct {
 	places int
 	bytes  int64
-	full   func(netip.Addr) // is told whose guest had to leave; may be nil
+	full   func(netip.Addr) // receives whose guest had to leave; may be nil
 
 	mu     sync.Mutex // guards what follows
 	guests map[*Guest]struct{}
@@ -228,7 +228,7 @@ func (r *Room) turnOut(g *Guest) {
 	}
 }
 
-// relieve has one guest leave, whoever it is.
+// relieve has one guest leave, any one.
 func (r *Room) relieve() {
 	r.mu.Lock()
 	out := r.choose(func(s *share) int64 { return int64(s.guests) }, func(*Guest) bool { return true })

@@ -67,7 +67,7 @@ var faults = []fault{
 	},
 	{
 		says: regexp.MustCompile(`server gave HTTP response to HTTPS client|first record does not look like a TLS handshake`),
-		Text: Text{"plain HTTP is spoken there: write http:// in place of https://", "对方使用的是 HTTP：请把 https:// 改为 http://"},
+		Text: Text{"plain HTTP is spoken there: write http:// instead of https://", "对方使用的是 HTTP：请把 https:// 改为 http://"},
 	},
 	{
 		says: regexp.MustCompile(`malformed HTTP (?:response|status code)[^;\n]*`),

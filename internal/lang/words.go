@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Words are Chinese texts by the English ones that stand in the code. A text that is not
+// Words are Chinese texts by the English ones in the code. A text that is not
 // among them stays English.
 type Words map[string]string
 

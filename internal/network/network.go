@@ -43,7 +43,7 @@ func New(s Steps) *http.Transport {
 }
 
 // ToGateway returns a transport to a gateway. ca is a file of certificates in PEM whose
-// signatures count beside those of the system's authorities; "" for none. An error says what
+// signatures count besides those of the system's authorities; "" for none. An error says what
 // is wrong with the file.
 func ToGateway(ca string) (*http.Transport, error) {
 	t := New(Steps{

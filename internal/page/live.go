@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// Bell wakes everybody who waits. It hands over no data: who wakes looks for
+// Bell wakes all waiters. It hands over no data: a waiter looks for
 // himself at what is new, so that nobody who is slow makes anything pile up. The
 // zero value is ready.
 type Bell struct {

@@ -21,7 +21,7 @@ import (
 var static embed.FS
 
 // policy lets a page load nothing but what its own server has, run no script and
-// take no style that stands in the HTML, and make HTML of strings in one place only.
+// take no style that is in the HTML, and make HTML of strings in one place only.
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
 	"form-action 'self'; base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types page"
 
@@ -39,7 +39,7 @@ func Guard(next http.Handler) http.Handler {
 	})
 }
 
-// Static serves base.css and page.js, and the files of own beside them, by the last
+// Static serves base.css and page.js, and the files of own next to them, by the last
 // part of the path.
 func Static(own fs.FS) http.Handler {
 	shared, _ := fs.Sub(static, "static") // it is there: the compiler put it there

@@ -1,4 +1,4 @@
-// Package shape knows what the values of a WeChat account look like. Whoever copies five of
+// Package shape knows what the values of a WeChat account look like. People who copy five of
 // them from a console into five fields swaps two now and then, and a secret in the field of a
 // name is then printed, stored as a key and sent to strangers. So every entrance of zhongkong
 // asks [Check] first, and quotes a value in an error by [Show] alone.
@@ -164,7 +164,7 @@ var (
 	corp  = regexp.MustCompile(`^[0-9A-Za-z_-]{43}$`) // the Secret of an app of WeCom
 )
 
-// IsSecret reports whether a value may be a secret or hold one, whatever field it stands in.
+// IsSecret reports whether a value may be a secret or hold one, whatever field it is in.
 func IsSecret(value string) bool {
 	switch of(strings.TrimSpace(value)) {
 	case AppSecret, AESKey, ClientKey, sealKey, accessToken:
@@ -210,12 +210,16 @@ func IsID(text string) bool {
 // IsAccount reports whether text may name an account of a gateway: an appid, or a WeCom app as
 // corpid:agentid.
 func IsAccount(text string) bool {
-	corp, agent, isApp := strings.Cut(text, ":")
+	corp, agent, isApp := App(text)
 	if !isApp {
 		return IsID(text)
 	}
 	return IsID(corp) && agent != "" && strings.Trim(agent, "0123456789") == "" && len(text) <= MaxID
 }
+
+// App splits the name of an account that is an app of WeCom, corpid:agentid. For any other
+// account isApp is false, and corp is the whole name.
+func App(account string) (corp, agent string, isApp bool) { return strings.Cut(account, ":") }
 
 // Loopback reports whether a host is this machine.
 func Loopback(host string) bool {

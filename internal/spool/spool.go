@@ -26,7 +26,7 @@ type Room interface {
 }
 
 // errAgain ends the reader of an attempt that was given up.
-var errAgain = errors.New("the body is being sent again, or its call is over")
+var errAgain = errors.New("the body is being sent again, or its call has ended")
 
 // errOnce ends an attempt to send a body again that could not be kept.
 var errOnce = errors.New("the body could not be kept to be sent again")
@@ -47,7 +47,7 @@ func (e *FileError) Unwrap() error { return e.Err }
 type Body struct {
 	most   int64
 	room   Room   // nil: there is enough; of what it took
-	memory []byte // the whole body, in place of what follows
+	memory []byte // the whole body, instead of what follows
 
 	mu     sync.Mutex // guards what follows; held while the source is read
 	source io.Reader
@@ -87,12 +87,12 @@ func Measure(source io.Reader, inMemory, most int64, room Room) (*Body, error) {
 	if b.over {
 		return nil, ErrNoRoom
 	}
-	_ = b.keep(head)
+	b.keep(head)
 	buffer := make([]byte, 32<<10)
 	for err == nil && !b.over {
 		var n int
 		n, err = source.Read(buffer)
-		_ = b.keep(buffer[:n])
+		b.keep(buffer[:n])
 	}
 	switch {
 	case b.failed != nil:
@@ -149,32 +149,28 @@ func (b *Body) Close() {
 	}
 }
 
-// keep writes what was read. The caller holds mu, or is alone.
-func (b *Body) keep(p []byte) error {
+// keep writes what was read, or sets over. The caller holds mu, or is alone.
+func (b *Body) keep(p []byte) {
 	if b.over {
-		return nil
+		return
 	}
-	err := error(nil)
+	if b.over = b.size+int64(len(p)) > b.most; b.over {
+		return
+	}
+	var err error
 	if b.file == nil {
-		b.file, err = os.CreateTemp("", "zhongkong-body-")
-		if err == nil {
+		if b.file, err = os.CreateTemp("", "zhongkong-body-"); err == nil {
 			_ = os.Remove(b.file.Name()) // where that works, it leaves nothing behind if the process is killed
 		}
 	}
-	if err == nil && b.size+int64(len(p)) <= b.most {
+	if err == nil {
 		_, err = b.file.WriteAt(p, b.size)
-	} else if err == nil {
-		err = errOnce
 	}
 	if err != nil {
-		b.over = true
-		if err != errOnce { //nolint:errorlint // our own
-			b.failed = err
-		}
-		return err
+		b.over, b.failed = true, err
+		return
 	}
 	b.size += int64(len(p))
-	return nil
 }
 
 // reader is one attempt's.
@@ -200,7 +196,7 @@ func (r *reader) Read(p []byte) (int, error) {
 		return n, err
 	}
 	n, err := b.source.Read(p)
-	_ = b.keep(p[:n]) // then it is sent once
+	b.keep(p[:n]) // if that fails, it is sent once
 	r.at += int64(n)
 	return n, err
 }

@@ -131,7 +131,7 @@ func (o *Once[T]) inStore(ctx context.Context, appID, key string, exchange func(
 	attempt, _, _, err := o.Store.Claim(within, o.Account, key, owner, codeLease, codeMemory)
 	cancel()
 	if err != nil {
-		o.Log.Warn("a login goes on without the store, so that another process might exchange its code, too",
+		o.Log.Warn("a login continues without the store, so that another process might exchange its code, too",
 			"log_code", "weblogin_without_store", "appid", appID, "error", err)
 		return exchange(ctx), true
 	}
@@ -197,7 +197,7 @@ func (o *Once[T]) record(ctx context.Context, c claim, out Outcome[T]) {
 		_, _, err = o.Store.Finish(within, c.key, c.owner, o.Seals.Seal(c.key, text), codeMemory)
 	}
 	if err != nil {
-		o.Log.Warn("other processes are not told of a login", "log_code", "weblogin_not_shared", "appid", c.appID, "error", err)
+		o.Log.Warn("other processes do not know of a login", "log_code", "weblogin_not_shared", "appid", c.appID, "error", err)
 	}
 }
 

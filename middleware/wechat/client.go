@@ -205,7 +205,7 @@ func (c *Client) Download(ctx context.Context, path string, query url.Values) (i
 	return c.calls.Download(ctx, path, query)
 }
 
-// WithTimeLimit returns a ctx whose calls take limit at most, each of them, in place of
+// WithTimeLimit returns a ctx whose calls take limit at most, each of them, instead of
 // Config.CallTimeout; see [platform.WithTimeLimit].
 func WithTimeLimit(ctx context.Context, limit time.Duration) context.Context {
 	return platform.WithTimeLimit(ctx, limit)

@@ -36,10 +36,10 @@ type Config struct {
 	AppID     string         // wx and 16 hexadecimal digits
 	AppSecret custody.Secret // from the console (开发密钥)
 
-	// Gateway takes the token from a gateway (zhongkong serve) in place of WeChat, and
+	// Gateway takes the token from a gateway (zhongkong serve) instead of WeChat, and
 	// needs no AppSecret: its address, such as https://zhongkong:8300, or several
 	// separated by commas, which are asked in turn. A token that the gateway renews is
-	// here at once, and while no gateway can be reached the last one goes on to its
+	// here at once, and while no gateway can be reached the last one is used until its
 	// end. See package source, whose Source it is.
 	//
 	// A client with real tokens (zhongkong client add --real) calls WeChat itself, from
@@ -52,11 +52,11 @@ type Config struct {
 	// GatewayKey is the client's key, which zhongkong client add has printed.
 	GatewayKey custody.Secret
 
-	// GatewayCA is a file of certificates in PEM that the gateway's may be signed with, beside
+	// GatewayCA is a file of certificates in PEM that the gateway's may be signed with, besides
 	// the system's authorities; or the gateway's own, if it signed itself.
 	GatewayCA string
 
-	// GatewayTransport carries the requests to the gateway, in place of GatewayCA: for a client
+	// GatewayTransport carries the requests to the gateway, instead of GatewayCA: for a client
 	// certificate of your own. Nil means one with timeouts that obeys HTTPS_PROXY.
 	GatewayTransport http.RoundTripper
 
@@ -65,7 +65,7 @@ type Config struct {
 	// every callback is refused, which New says at Warn.
 	Token custody.Secret
 
-	// PreviousToken is accepted beside Token while a change is on its way to all of
+	// PreviousToken is accepted besides Token while a change is on its way to all of
 	// WeChat's servers.
 	PreviousToken custody.Secret
 
@@ -77,8 +77,8 @@ type Config struct {
 	// PreviousAESKey opens what AESKey does not, during a change.
 	PreviousAESKey custody.Secret
 
-	// TokenAPI is the way to the token. Empty means platform.Stable, which bears
-	// with other programs that fetch for the same account; platform.Classic is for
+	// TokenAPI is the way to the token. Empty means platform.Stable, which tolerates
+	// other programs that fetch for the same account; platform.Classic is for
 	// accounts whose other programs all take their token from this store.
 	TokenAPI platform.TokenAPI
 
@@ -160,7 +160,7 @@ type Config struct {
 	DailyFetches int
 
 	// FetchWithoutStore lets this process fetch a classic token although the store
-	// is away; set it in one process at most. See custody.Config.
+	// is unavailable; set it in one process at most. See custody.Config.
 	FetchWithoutStore bool
 
 	// Scheduler sets the pace of renewals for many accounts. Nil gives one to all clients
@@ -181,11 +181,11 @@ type Config struct {
 	// obeys HTTPS_PROXY; see platform.Config. It sees AppSecret and tokens.
 	Transport http.RoundTripper
 
-	// Logger is told of renewals (Info), of failures and refused callbacks (Warn)
+	// Logger receives renewals (Info), failures and refused callbacks (Warn)
 	// and of every call (Debug). Nil means [slog.Default].
 	Logger *slog.Logger
 
-	// Trace is told what becomes of the token and the tickets: renewals, failures,
+	// Trace receives what becomes of the token and the tickets: renewals, failures,
 	// refusals, calls of the store. See custody.Trace. Nil costs nothing.
 	Trace *custody.Trace
 }

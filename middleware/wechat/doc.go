@@ -40,10 +40,10 @@
 // Those on [Config.CallbackPath] come from WeChat or are turned away:
 //
 //	GET, right signature    answered with echostr, byte for byte
-//	POST, right signature   goes on to the handlers, in plain text also when WeChat
+//	POST, right signature   passed on to the handlers, in plain text also when WeChat
 //	                        encrypted it; "success" when none of them answers
 //	other GETs and POSTs    403 "wrong", and a line in the log that says why
-//	other methods           go on to the handlers
+//	other methods           passed on to the handlers
 //
 // [Client.Push] tells a handler what was verified. Two or three accounts live on one
 // engine when each has a ContextKey and a CallbackPath of its own; for more there is
@@ -83,7 +83,7 @@
 // Where a gateway (zhongkong serve) has the AppSecret, this program needs none: its
 // address goes into [Config.Gateway], or ZHONGKONG_GATEWAY, and a key of its own into
 // GatewayKey, or ZHONGKONG_GATEWAY_KEY. Nothing else changes. What the gateway renews
-// is here at once, and while it is away the last token goes on.
+// is here at once, and while it is unavailable the last token is used.
 //
 // # Files
 //

@@ -52,7 +52,7 @@ func (c *Client) keyName(code string) string {
 	return hex.EncodeToString(sum[:16])
 }
 
-// keepKey keeps the session_key of a login. A login goes on without.
+// keepKey keeps the session_key of a login. A login continues without.
 func (c *Client) keepKey(ctx context.Context, code, openid string, key custody.Secret) {
 	keys := c.logins.keys
 	if keys == nil {

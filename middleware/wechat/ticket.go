@@ -48,7 +48,7 @@ func (c *Client) RejectTicket(ctx context.Context, kind platform.TicketType, ref
 	return keeper.Reject(ctx, refused)
 }
 
-// JSConfig is what a page gives to wx.config of the JS-SDK, beside debug and
+// JSConfig is what a page gives to wx.config of the JS-SDK, next to debug and
 // jsApiList. Its JSON has the names that wx.config wants. None of it is a secret.
 type JSConfig = platform.JSConfig
 

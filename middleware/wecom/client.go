@@ -239,10 +239,10 @@ func (c *Client) RejectTicket(ctx context.Context, kind wecom.TicketType, refuse
 	return keeper.Reject(ctx, refused)
 }
 
-// JSConfig is what a page gives to wx.config, beside beta, debug and jsApiList.
+// JSConfig is what a page gives to wx.config, next to beta, debug and jsApiList.
 type JSConfig = platform.JSConfig
 
-// AgentConfig is what a page gives to wx.agentConfig, beside jsApiList.
+// AgentConfig is what a page gives to wx.agentConfig, next to jsApiList.
 type AgentConfig struct {
 	CorpID    string `json:"corpid"`
 	AgentID   string `json:"agentid"`

@@ -43,7 +43,7 @@ type Config struct {
 	Token  custody.Secret
 	AESKey custody.Secret
 
-	// PreviousToken and PreviousAESKey are accepted beside them during a change.
+	// PreviousToken and PreviousAESKey are accepted besides them during a change.
 	PreviousToken  custody.Secret
 	PreviousAESKey custody.Secret
 
@@ -108,11 +108,11 @@ type Config struct {
 	// HTTPS_PROXY. It sees secrets and tokens.
 	Transport http.RoundTripper
 
-	// Logger is told of renewals (Info), of failures and refused callbacks (Warn)
+	// Logger receives renewals (Info), failures and refused callbacks (Warn)
 	// and of every call (Debug). Nil means [slog.Default].
 	Logger *slog.Logger
 
-	// Trace is told what becomes of the token and the tickets. Nil costs nothing.
+	// Trace receives what becomes of the token and the tickets. Nil costs nothing.
 	Trace *custody.Trace
 }
 

@@ -20,7 +20,7 @@
 //
 // It is to an app what package wechat is to an official account, and what that package's
 // documentation says of constructors, stores, requests and errors holds here too. Several apps
-// of one corp, and official accounts beside them, live on one engine when each has a
+// of one corp, and official accounts next to them, live on one engine when each has a
 // ContextKey and a CallbackPath of its own; those that name one store share it.
 //
 // # What is different from official accounts
@@ -35,7 +35,7 @@
 // refused.
 //
 //	GET, right msg_signature    answered with what was inside of the echostr
-//	POST, right msg_signature   goes on to the handlers, in plain text; "success" when none answers
+//	POST, right msg_signature   passed on to the handlers, in plain text; "success" when none answers
 //	other GETs and POSTs        403 "wrong", and a line in the log that says why
 //
 // # Pages

@@ -228,6 +228,57 @@ func TestReceiveIDs(t *testing.T) {
 	}
 }
 
+// TestVector: Tencent's own sample of a verification gets its answer from the corp that it is
+// for, and from no other corp, suite or bot. What is for nobody is taken by bots alone.
+func TestVector(t *testing.T) {
+	t.Parallel()
+	const sampleCorp, suite, echo = "wx5823bf96d3bd56c7", "ww4asffe99e54c0f4c", "1616140317555161061"
+	sample := url.Values{
+		"msg_signature": {"5c45ff5e21c57e6ad56bac8758b79b1d9ac89fd3"}, "timestamp": {"1409659589"}, "nonce": {"263014780"},
+		"echostr": {"P9nAzCzyDtyTWESHep1vC5X9xho/qYX3Zpb4yKa9SKld1DsH3Iyt3tP3zNdtp+4RPcs8TgAE7OaBO+FZXvnaqQ=="},
+	}
+	anybody, err := callback.NewVerifier(callback.Config{
+		AppID: sampleCorp, WeCom: true, Receivers: []string{""}, Token: custody.NewSecret(token), AESKey: custody.NewSecret(aesKey),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sealed, err := anybody.Seal(callback.Pair{}, "1409659589", "263014780", []byte(echo))
+	if err != nil {
+		t.Fatal(err)
+	}
+	forNobody := url.Values{
+		"msg_signature": {sealed.MsgSignature}, "timestamp": {sealed.TimeStamp}, "nonce": {sealed.Nonce}, "echostr": {sealed.Encrypt},
+	}
+	wx := world(t)
+	for _, c := range []struct {
+		corp     string
+		accepted []string
+		sample   bool // is answered
+		nobody   bool
+	}{
+		{sampleCorp, nil, true, false},
+		{corpID, nil, false, false},
+		{corpID, []string{corpID, suite}, false, false},
+		{sampleCorp, []string{suite}, false, false},
+		{corpID, []string{suite, sampleCorp}, true, false},
+		{sampleCorp, []string{""}, false, true},
+		{sampleCorp, []string{"", sampleCorp}, true, true},
+	} {
+		cfg := config(wx, 1000002, memory.New())
+		cfg.CorpID, cfg.ReceiveIDs = c.corp, c.accepted
+		r := gin.New()
+		r.Use(open(t, cfg).Middleware())
+		for query, good := range map[string]bool{sample.Encode(): c.sample, forNobody.Encode(): c.nobody} {
+			got := httptest.NewRecorder()
+			r.ServeHTTP(got, httptest.NewRequest(http.MethodGet, "/wecom?"+query, nil))
+			if good && (got.Code != http.StatusOK || got.Body.String() != echo) || !good && (got.Code != http.StatusForbidden || strings.Contains(got.Body.String(), echo)) {
+				t.Errorf("%s with %q, answered %t: %d %s", c.corp, c.accepted, good, got.Code, got.Body)
+			}
+		}
+	}
+}
+
 // TestBot: a bot (智能机器人) gets JSON that is for nobody, and answers JSON in its own envelope.
 // An app that is none refuses it.
 func TestBot(t *testing.T) {

@@ -41,7 +41,7 @@ func Hosts() []Host {
 	return all
 }
 
-// Class says what a code means for whoever keeps a token alive.
+// Class says what a code means for a program that keeps a token alive.
 type Class string
 
 // The classes of codes.
@@ -49,7 +49,7 @@ const (
 	// Transient passes by itself. Codes that are not in the table count as this.
 	Transient Class = "transient"
 
-	// Blocked lasts until somebody acts or Info.Retry is over.
+	// Blocked lasts until somebody acts or Info.Retry has passed.
 	Blocked Class = "blocked"
 
 	// Quota lasts until the day ends (UTC+8).

@@ -11,8 +11,8 @@
 //
 // Each secret of a corp has a token of its own: one for each app, and one for each of the
 // secrets that belong to no app, such as that of the contacts (通讯录同步). What gettoken
-// answers while a token lives is that token, so programs that fetch on their own do not end
-// one another's.
+// answers while a token lives is that token, so programs that fetch on their own do not
+// invalidate one another's.
 //
 // Errors are those of package platform, with WeCom's own meaning of each errcode. Two of
 // them refuse a token, 40014 and 42001. That a call's address is not trusted (60020), or
@@ -48,9 +48,17 @@ const (
 )
 
 // faultyPause is how long a secret that WeCom refused is left alone. After 2,000 faulty
-// calls of gettoken in an hour WeCom refuses all of them for an hour: a thousand apps with
-// wrong secrets make 1,500.
-const faultyPause = 40 * time.Minute
+// calls of gettoken in an hour WeCom refuses all of them for an hour: so many secrets of a
+// corp would have to be wrong.
+const faultyPause = time.Hour + time.Minute
+
+// Of the 400 tickets that WeCom gives a corp in an hour, and the 100 that it gives an app, the
+// corp's own ticket may take 100, and an app's 100; the apps' together 300. Failed fetches
+// count: with fewer, an outage of WeCom's would use them up, and last longer for that.
+const (
+	hourlyTickets = 50 // in a window, of which two may lie within an hour
+	agentTickets  = 300
+)
 
 // faulty are the errcodes of faulty calls of gettoken.
 var faulty = []int{40001, 40013, 40091, 41002, 41004}
@@ -149,7 +157,7 @@ func (a *API) Key(app App) custody.Key {
 //
 // A process calls gettoken at most 40 times a second, for all apps of this API together;
 // the others wait for up to the time that a flight may take, and then fail and are tried
-// again. After a secret was refused it is left alone for 40 minutes, unless it changes.
+// again. After a secret was refused it is left alone for an hour, unless it changes.
 func (a *API) AccessToken(app App) custody.Kind {
 	id := app.ID()
 	var paced atomic.Bool // Prepare has waited for the fetch that comes
@@ -165,7 +173,7 @@ func (a *API) AccessToken(app App) custody.Kind {
 			return nil
 		},
 		Fetch: func(ctx context.Context, _ custody.Mode) (custody.Grant, error) {
-			if !paced.Swap(false) { // it is the second one of a flight, or the store is away
+			if !paced.Swap(false) { // it is the second one of a flight, or the store is unavailable
 				if err := a.pace.wait(ctx); err != nil {
 					return custody.Grant{}, err
 				}
@@ -221,12 +229,20 @@ func (a *API) TicketKey(app App, t TicketType) custody.Key {
 // fetched with.
 //
 // WeCom allows 400 fetches an hour for a corp and 100 for an app. HourlyFetches is 50, so
-// that no hour of WeCom's sees more than 100. Whether a fetch supersedes the ticket before
-// is not documented, so the kind is not Idempotent.
+// that no hour of WeCom's sees more than 100 of each ticket, and the agent tickets of a corp
+// are counted together: 300 an hour, over all its apps and all processes. Whether a fetch
+// supersedes the ticket before is not documented, so the kind is not Idempotent, and nothing
+// is fetched while the store, where all this is counted, is away.
 func (a *API) Ticket(tokens platform.Tokens, app App, t TicketType) custody.Kind {
 	issue := platform.Issue{Account: app.ID(), Path: corpTicketPath, Name: "ticket"}
 	if t == AgentTicket {
 		issue.Path, issue.Query = agentTicketPath, url.Values{"type": {string(t)}}
+	}
+	var shared custody.Shared
+	if t == AgentTicket {
+		shared = custody.Shared{
+			Key: custody.Key{Kind: "agent_ticket_fetches", AppID: app.CorpID, Host: a.api.Host()}, HourlyFetches: agentTickets,
+		}
 	}
 	return custody.Kind{
 		Prepare: func(ctx context.Context) error {
@@ -242,7 +258,7 @@ func (a *API) Ticket(tokens platform.Tokens, app App, t TicketType) custody.Kind
 		Fetch: func(ctx context.Context, _ custody.Mode) (custody.Grant, error) {
 			return a.api.CredentialBy(ctx, tokens, issue)
 		},
-		DailyFetches: 500, HourlyFetches: 50, MinuteFetches: 10,
+		DailyFetches: 500, HourlyFetches: hourlyTickets, MinuteFetches: 20, Shared: shared,
 	}
 }
 

@@ -16,7 +16,7 @@ import (
 )
 
 // acts are what the page's forms do, by the last part of their address. Each
-// returns where to go on, "" for where one is.
+// returns where to continue, "" for where one is.
 var acts = map[string]func(p *Page, v *view, r *http.Request) (next string, err error){
 	"say":       (*Page).doSay,
 	"menu":      (*Page).doMenu,
@@ -249,7 +249,7 @@ func (p *Page) push(v *view, m simulator.Message) error {
 	if _, err := p.Simulator.NewRequest(p.ctx, push); err != nil { // says what is missing
 		return err
 	}
-	// The bubble is there before the first delivery is over.
+	// The bubble is there before the first delivery has ended.
 	read, err := p.read(v.conf, push)
 	if err != nil {
 		return err

@@ -9,8 +9,8 @@
 //	server := &http.Server{Handler: desk.Handler()} // the page, the admin API and WeChat's API
 //	server.RegisterOnShutdown(desk.Close)           // ends what is live
 //
-// The page shows what happens in the simulator, whoever does it: what the admin API
-// pushes, or the terminal, stands in the chat as well. It is for this machine alone,
+// The page shows what happens in the simulator, from any source: what the admin API
+// pushes, or the terminal, is in the chat as well. It is for this machine alone,
 // as the admin API is (see [simulator.Guard]), and asks no other host for anything.
 package chat
 
@@ -114,7 +114,7 @@ func New(o Options) (*Page, error) {
 }
 
 // Close ends what is live and what the page is sending, and waits for the latter.
-// The simulator goes on.
+// The simulator continues.
 func (p *Page) Close() {
 	p.mu.Lock()
 	p.closed = true

@@ -113,7 +113,7 @@ func (e entryView) call() string {
 	case o.Status == http.StatusPreconditionFailed:
 		return e.T("The body came without Content-Length, which WeChat refuses.")
 	case o.Status != http.StatusOK:
-		return e.T("The caller got HTTP %d in place of an answer.", o.Status)
+		return e.T("The caller got HTTP %d instead of an answer.", o.Status)
 	case fetch:
 		return e.T("The caller has the token.")
 	case o.Path == "/cgi-bin/message/custom/send", o.Path == "/cgi-bin/message/template/send":

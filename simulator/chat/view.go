@@ -166,7 +166,7 @@ func (v *view) Accounts() []choice {
 	return all
 }
 
-// Followers are those of the account, and whoever else has said something.
+// Followers are those of the account, and anyone else who has said something.
 func (v *view) Followers() []choice {
 	v.page.mu.Lock()
 	defer v.page.mu.Unlock()
@@ -183,7 +183,7 @@ func (v *view) Followers() []choice {
 	return all
 }
 
-// Initial is what stands in a follower's picture.
+// Initial is what is in a follower's picture.
 func (c choice) Initial() string {
 	for _, r := range strings.TrimPrefix(c.Name, "小") {
 		return strings.ToUpper(string(r))

@@ -5,7 +5,7 @@
 //		wx := simtest.New(t, simulator.Options{})
 //		app := newApp(wx.URL, wx.AppID(), wx.Secret()) // the program under test
 //		app.CreateMenu()
-//		wx.Clock.Advance(2 * time.Hour) // the token is dead now
+//		wx.Clock.Advance(2 * time.Hour) // the token has expired
 //		app.CreateMenu()
 //		if n := wx.Stats(wx.AppID()).Stable.Issued; n != 2 { ... }
 //	}
@@ -28,7 +28,7 @@ type Sim struct {
 	*simulator.Simulator
 
 	// URL is where it listens, without a slash at the end: the API base to
-	// configure in place of https://api.weixin.qq.com.
+	// configure instead of https://api.weixin.qq.com.
 	URL string
 
 	client *http.Client

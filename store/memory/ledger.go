@@ -13,7 +13,7 @@ import (
 // useLines is what the trail keeps of an act: it lasts no longer than the process.
 const useLines = 10_000
 
-// ledger is what a Store keeps beside its credentials.
+// ledger is what a Store keeps besides its credentials.
 type ledger struct {
 	documents map[documentName]store.Document
 	version   int64          // the highest

@@ -145,7 +145,7 @@ func (e *engine) lock(ctx context.Context, do func(ctx context.Context) error) e
 	if got.Int64 != 1 {
 		return &remote.FaultError{
 			Server: e.server, What: "is being migrated by another program", Passes: true,
-			Remedy: "let it finish; this program goes on by itself then",
+			Remedy: "let it finish; this program then continues automatically",
 		}
 	}
 	defer func() {

@@ -16,7 +16,7 @@ func isReadOnly(code uint16) bool {
 	return code == 1290 || code == 1836 || code == 1792
 }
 
-// explain says what an error of the driver means for whoever has to act. The
+// explain says what an error of the driver means for the person who has to act. The
 // numbers are those of MySQL's server error reference, which MariaDB shares.
 func (e *engine) explain(err error) error {
 	var done *remote.FaultError

@@ -16,7 +16,7 @@
 //	               the server has it, nothing is checked), skip-verify, and false,
 //	               which is what holds without this parameter
 //	ca=/path.pem   the authority that signed the server's certificate, with tls=true
-//	socket=/path   a Unix socket, in place of host and port: mysql://user:password@/app?socket=/run/mysqld/mysqld.sock
+//	socket=/path   a Unix socket, instead of host and port: mysql://user:password@/app?socket=/run/mysqld/mysqld.sock
 //	prefix=shop_   begins the names of the tables; zhongkong_ unless given
 //	migrate=off    leaves the schema alone at start; see [Migrate]
 //
@@ -32,7 +32,7 @@
 //
 // # Fail-over
 //
-// A server that is away stops no program: [Open] returns the store, says so once
+// A server that is unavailable stops no program: [Open] returns the store, says so once
 // at Warn, and every call tries again. A server with read_only set is taken for a
 // replica, even by a user who might write. What a replica had not yet received
 // when it was promoted is lost with the primary, which costs at most one more
@@ -69,7 +69,7 @@ const connectTime = 5 * time.Second
 
 // Options of [Open] and [Migrate]. The zero value is good.
 type Options struct {
-	// Logger hears of what somebody should know: that the server cannot be
+	// Logger receives what somebody should know: that the server cannot be
 	// reached yet, that a record was damaged. Nil discards.
 	Logger *slog.Logger
 
@@ -95,7 +95,7 @@ var _ store.Store = (*Store)(nil)
 // when the configuration cannot work: a wrong URL, user or password, a database
 // that does not exist, tables that a newer release made, no right to make them.
 // When the server does not answer or only reads for the moment, Open waits five
-// seconds at most, returns the store all the same, and the store goes on trying.
+// seconds at most, returns the store all the same, and the store keeps trying.
 func Open(ctx context.Context, address string, options Options) (*Store, error) {
 	e, err := newEngine(address, options)
 	if err != nil {

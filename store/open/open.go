@@ -29,7 +29,7 @@ import (
 
 // Options of [Open]. The zero value is good.
 type Options struct {
-	// Logger hears of what somebody should know: that the store cannot be opened
+	// Logger receives what somebody should know: that the store cannot be opened
 	// yet, that a record was damaged. Nil discards.
 	Logger *slog.Logger
 
@@ -42,7 +42,7 @@ type Options struct {
 var ErrNoSchema = named.Errorf("zhongkong", "this kind of store has no schema, so there is nothing to migrate")
 
 // Open opens the store that address names. What it says of a configuration that
-// cannot work, and of a server that is away, is said in the store's own package.
+// cannot work, and of a server that is unavailable, is said in the store's own package.
 func Open(ctx context.Context, address string, options Options) (store.Store, error) {
 	switch scheme, rest := split(address); scheme {
 	case "sqlite":

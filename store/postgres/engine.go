@@ -45,7 +45,7 @@ type engine struct {
 // of the transaction's beginning.
 const now = `CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint)`
 
-// Every statement is a transaction of its own. What stands in a WITH happens
+// Every statement is a transaction of its own. What is in a WITH happens
 // together or not at all.
 const (
 	readRows = `SELECT t.now_us, c.name, c.changed_us, c.value, c.seal_key, c.end_us, c.life_us, c.fence, c.notes,

@@ -10,7 +10,7 @@ import (
 	"github.com/zhongkong-go/zhongkong/store/internal/remote"
 )
 
-// explain says what an error of the driver means for whoever has to act. The
+// explain says what an error of the driver means for the person who has to act. The
 // codes are those of PostgreSQL's appendix A.
 func (e *engine) explain(err error) error {
 	var done *remote.FaultError

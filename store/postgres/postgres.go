@@ -20,7 +20,7 @@
 //
 // # Clock, notices, cost
 //
-// Times are the server's. A change is told to the other processes with NOTIFY;
+// Times are the server's. A change is announced to the other processes with NOTIFY;
 // each process that listens holds one connection for it. Reading costs one round
 // trip, a writing call two. A pool has at most eight connections and gives them
 // back after a minute without work. Who waits for another process's answer to a
@@ -33,7 +33,7 @@
 //
 // # Fail-over
 //
-// A server that is away stops no program: [Open] returns the store, says so once
+// A server that is unavailable stops no program: [Open] returns the store, says so once
 // at Warn, and every call tries again. What a replica had not yet received when
 // it was promoted is lost with the primary, which costs at most one more fetch
 // for each credential; fences keep growing, because they follow the clock.
@@ -64,7 +64,7 @@ const connectTime = 5 * time.Second
 
 // Options of [Open] and [Migrate]. The zero value is good.
 type Options struct {
-	// Logger hears of what somebody should know: that the server cannot be
+	// Logger receives what somebody should know: that the server cannot be
 	// reached yet, that a record was damaged. Nil discards.
 	Logger *slog.Logger
 
@@ -94,7 +94,7 @@ var (
 // when the configuration cannot work: a wrong URL, user or password, a database
 // that does not exist, tables that a newer release made, no right to make them.
 // When the server does not answer or only reads for the moment, Open waits five
-// seconds at most, returns the store all the same, and the store goes on trying.
+// seconds at most, returns the store all the same, and the store keeps trying.
 func Open(ctx context.Context, address string, options Options) (*Store, error) {
 	e, err := newEngine(address, options)
 	if err != nil {

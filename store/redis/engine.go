@@ -267,7 +267,7 @@ func (e *engine) Lines(ctx context.Context, name string, limit int) ([]custody.E
 		text, _ := value.(string)
 		var l line
 		if json.Unmarshal([]byte(text), &l) != nil || l.AtUS < oldest {
-			continue // not a line, or one that is over
+			continue // not a line, or one that has ended
 		}
 		entries = append(entries, custody.Entry{
 			At: time.UnixMicro(l.AtUS), Event: l.Event, Fence: l.Fence, Attempt: l.Attempt, Detail: l.Detail,

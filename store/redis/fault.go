@@ -23,7 +23,7 @@ func codeOf(err error) string {
 	return code
 }
 
-// explain says what an error of the driver means for whoever has to act.
+// explain says what an error of the driver means for the person who has to act.
 func (e *engine) explain(err error) error {
 	var done *remote.FaultError
 	if err == nil || errors.As(err, &done) {

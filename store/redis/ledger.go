@@ -17,7 +17,7 @@ import (
 )
 
 // The documents are a hash: kind, a newline and name → version, a colon, 1 or 0 for
-// one that was removed, a colon, body. Beside it stand the versions as a sorted set:
+// one that was removed, a colon, body. Next to it are the versions as a sorted set:
 // microseconds since 1970 are whole numbers to Lua's and Redis's floats.
 
 // documentsScript answers names and values of the documents above a version.
@@ -56,7 +56,7 @@ return text
 // noteScript writes a line of the trail, with the time and a number in front. There
 // is a list for each act and actor, so that none pushes another's lines out, and a
 // sorted set of each act's actors by the number of their last line. Releases before had
-// a list for each act, which goes on being read until it ends.
+// a list for each act, which is still read until it ends.
 //
 // KEYS: acts, number, actors, list. ARGV: act, actor, line, the lines' life in ms.
 var noteScript = goredis.NewScript(`

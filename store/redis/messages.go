@@ -17,7 +17,7 @@ import (
 // the time since when. In a cluster the two lie in different slots, and no script
 // reaches both: so a name comes into the inbox before the message says that it
 // waits, and goes after the message does not any more. A name too many is removed
-// by whoever finds it; one too few there never is.
+// by the process that finds it; one too few there never is.
 func (e *engine) message(name string) string  { return e.prefix + "message:{" + name + "}" }
 func (e *engine) inbox(account string) string { return e.prefix + "inbox:{" + account + "}" }
 
@@ -81,7 +81,7 @@ func (e *engine) SwapMessage(ctx context.Context, c remote.MessageChange) (bool,
 		return false, e.explain(err)
 	}
 	if n == 1 && c.Finished && c.Kept {
-		// If this fails, whoever looks into the inbox does it.
+		// If this fails, the next look into the inbox does it.
 		_ = e.db.ZRem(ctx, e.inbox(c.Account), c.Name).Err()
 	}
 	return n == 1, nil

@@ -24,7 +24,7 @@ import (
 //	frees   a sorted set of all ids, by when they are free
 //	number  the last that was given out
 //
-// Which lines there are stands in a set in a slot of its own, before anything is in
+// Which lines there are is in a set in a slot of its own, before anything is in
 // the line; its names stay.
 type queue struct{ *engine }
 

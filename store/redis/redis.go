@@ -29,11 +29,11 @@
 //
 // A message that was handled is a hash that ends by itself, after a day or more.
 // One that was answered before it was handled is never evicted by a volatile
-// policy; its name stands in the sorted set of the account until then.
+// policy; its name is in the sorted set of the account until then.
 //
 // # Clock, notices, cost
 //
-// Times are the server's. A change is told to the other processes with PUBLISH;
+// Times are the server's. A change is announced to the other processes with PUBLISH;
 // each process that listens holds one connection for it. Reading costs one round
 // trip, a writing call two. A pool has at most eight connections to each server
 // and gives them back after a minute without work. Who waits for another process's
@@ -41,14 +41,14 @@
 //
 // # Fail-over
 //
-// A server that is away stops no program: [Open] returns the store, says so once
+// A server that is unavailable stops no program: [Open] returns the store, says so once
 // at Warn, and every call tries again. Redis replicates after it has answered, so
 // a fail-over, or a restart without an append-only file, may lose the last
 // writes. That costs at most one more fetch for each credential: a lost lease
 // lets a second process fetch, a lost value is saved back by the process that
 // holds it. Fences keep growing, because they follow the clock.
 //
-// The driver tells of connections that it cannot make on standard error as well;
+// The driver reports connections that it cannot make on standard error as well;
 // SetLogger of github.com/redis/go-redis/v9 is the program's to call.
 package redis
 
@@ -92,7 +92,7 @@ const (
 
 // Options of [Open]. The zero value is good.
 type Options struct {
-	// Logger hears of what somebody should know: that the server cannot be
+	// Logger receives what somebody should know: that the server cannot be
 	// reached yet, that a record was damaged. Nil discards.
 	Logger *slog.Logger
 
@@ -118,7 +118,7 @@ var (
 // work: a wrong URL, user or password, no right to the keys, records that a newer
 // release wrote. When the server does not answer or only reads for the moment,
 // Open waits five seconds at most, returns the store all the same, and the store
-// goes on trying.
+// keeps trying.
 func Open(ctx context.Context, address string, options Options) (*Store, error) {
 	e, err := newEngine(address, options)
 	if err != nil {

@@ -152,7 +152,7 @@ func (s *Store) Journal(ctx context.Context, key custody.Key, limit int) ([]cust
 	return entries, nil
 }
 
-// read runs do, which only reads, until no lock stands in its way.
+// read runs do, which only reads, until no lock is in its way.
 func (s *Store) read(ctx context.Context, do func(ctx context.Context, db *sqlx.DB) error) error {
 	return s.call(ctx, func(ctx context.Context, f *file) error {
 		return f.unlessMoved(s.persist(ctx, func() error { return do(context.WithoutCancel(ctx), f.db) }))
@@ -206,7 +206,7 @@ func (s *Store) call(ctx context.Context, do func(ctx context.Context, f *file) 
 	}
 }
 
-// failed says what an error of a call means for whoever has to act.
+// failed says what an error of a call means for the person who has to act.
 func (s *Store) failed(ctx context.Context, f *file, err error) error {
 	c := codeOf(err)
 	if c == foreign {

@@ -79,7 +79,7 @@ func isBusy(path string, err error) error {
 	}
 }
 
-// explain says what an error of opening means for whoever has to act.
+// explain says what an error of opening means for the person who has to act.
 func explain(path string, err error) error {
 	var done *fault
 	if err == nil || errors.As(err, &done) {
@@ -104,7 +104,7 @@ func explain(path string, err error) error {
 	case errors.Is(err, syscall.ENOTDIR):
 		return &fault{path: path, what: "cannot exist, because a part of its path is not a folder", err: err, remedy: "give another path"}
 	case errors.Is(err, syscall.ENAMETOOLONG):
-		return &fault{path: path, what: "has a name that is too long", err: err, remedy: "give a shorter path; five more characters are needed for the files beside it"}
+		return &fault{path: path, what: "has a name that is too long", err: err, remedy: "give a shorter path; five more characters are needed for the files next to it"}
 	case c == busy:
 		return isLocked(path, err)
 	case c == notADB:

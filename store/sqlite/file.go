@@ -103,7 +103,7 @@ func (s *Store) opened(ctx context.Context, patient bool) (*file, error) {
 }
 
 // note keeps the outcome of an attempt to open the database, for the calls that
-// come next and, once for each outage, for whoever reads the log.
+// come next and, once for each outage, for the reader of the log.
 func (s *Store) note(f *file, err error, running bool) {
 	s.mu.Lock()
 	s.file, s.failure, s.retry = f, err, time.Now().Add(openPace)
@@ -166,7 +166,7 @@ func (s *Store) retired(f *file) bool {
 }
 
 // open opens the file at s.path, makes it when it is not there, brings its
-// schema up to date and sets it aside when it is damaged. What stands in the way
+// schema up to date and sets it aside when it is damaged. What is in the way
 // of a lock it waits for until ctx ends.
 func (s *Store) open(ctx context.Context) (*file, error) {
 	for {
@@ -329,7 +329,7 @@ func (f *file) migrate(ctx context.Context) error {
 	return err
 }
 
-// locked runs f while this process alone holds the lock of the sidecar beside
+// locked runs f while this process alone holds the lock of the sidecar next to
 // path. The lock is SQLite's own on another file, which works wherever SQLite
 // does and ends with its process, however that ends. A lock that is held is an
 // error with the code busy.
@@ -398,7 +398,7 @@ next:
 	}
 }
 
-// persist repeats try while a lock stands in its way, until ctx ends.
+// persist repeats try while a lock is in its way, until ctx ends.
 func (s *Store) persist(ctx context.Context, try func() error) error {
 	for pause := time.Millisecond; ; pause = min(2*pause, 20*time.Millisecond) {
 		err := try()

@@ -76,7 +76,7 @@ func (s *Store) Claim( //nolint:revive // the contract of messages, which all st
 		return 0, 0, 0, err
 	}
 	if claimed.Delivery == 1 && s.claims.Add(1)%forgetPace == 0 {
-		// Tidying up is nobody's call: if it fails, the next time does it.
+		// Tidying up fails no call: if it fails, the next time does it.
 		_ = s.write(ctx, false, func(ctx context.Context, tx *tx) error {
 			clear(tx.claims)
 			_, err := tx.ExecContext(ctx, forgetMessages, sql.Named("now", s.time().UnixMicro()), sql.Named("most", forgetMost))

@@ -41,7 +41,7 @@ func dsn(path, query string) string {
 	return (&url.URL{Scheme: "file", Path: path, RawQuery: query}).String()
 }
 
-// ParseURL returns the path of a store's URL, for programs that are told their store in
+// ParseURL returns the path of a store's URL, for programs that get their store in
 // one word: sqlite:zhongkong.db, sqlite:/var/lib/zhongkong.db or, the same,
 // sqlite:///var/lib/zhongkong.db. Percent signs mean nothing, and parameters there are
 // none.
@@ -93,8 +93,8 @@ func absolute(path string) (string, error) {
 	return abs, nil
 }
 
-// resolve follows links, as SQLite does: the files beside the database stand
-// beside what the link leads to. Neither that nor its folder need exist; the
+// resolve follows links, as SQLite does: the files next to the database are
+// next to what the link leads to. Neither that nor its folder need exist; the
 // path is good for a message in any case.
 func resolve(path string) (string, error) {
 	for range 40 {
@@ -128,7 +128,7 @@ func (s *Store) makeFolder() {
 	}
 }
 
-// creating is held while a file is created and by whoever is about to open one.
+// creating is held while a file is created and by a call that is about to open one.
 // POSIX drops all of a process's locks on a file when the process closes any
 // descriptor of it. So the descriptor that creates a file has to be closed
 // before SQLite locks the same file anywhere in the process: a matter of the
@@ -137,14 +137,14 @@ var creating sync.Mutex
 
 // create makes an empty file that its owner alone may read and write, unless
 // there is one. SQLite takes an empty file for an empty database, and gives the
-// files beside a database the database's mode.
+// files next to a database the database's mode.
 func create(path string) error {
 	creating.Lock()
 	defer creating.Unlock()
 	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600) //nolint:gosec // whoever configures the program names the file
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600) //nolint:gosec // the program's configuration names the file
 	if errors.Is(err, fs.ErrExist) {
 		return nil // another process was faster
 	}

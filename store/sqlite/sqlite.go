@@ -7,14 +7,14 @@
 //	}
 //	defer store.Close()
 //
-// It is the store to begin with: nothing has to run beside the program, and a
+// It is the store to begin with: nothing has to run next to the program, and a
 // restart costs no fetch. The file has to lie on a disk of this machine; its
 // write-ahead log does not work over a network file system, so programs on
 // several machines share a server's store instead.
 //
 // # Files
 //
-// Beside zhongkong.db stand zhongkong.db-wal and zhongkong.db-shm, which belong
+// Next to zhongkong.db are zhongkong.db-wal and zhongkong.db-shm, which belong
 // to it (a backup made by copying takes all three, or none while a program
 // runs), and zhongkong.db.lock, an empty file under whose lock the database is
 // made, migrated and set aside. All are created with mode 0600; files that
@@ -58,7 +58,7 @@ import (
 
 // Options of [Open]. The zero value is good.
 type Options struct {
-	// Logger hears of what somebody should know: that the database cannot be
+	// Logger receives what somebody should know: that the database cannot be
 	// opened yet, that a damaged one was set aside. Nil discards.
 	Logger *slog.Logger
 
@@ -105,7 +105,7 @@ var errClosed = errors.New("zhongkong: the SQLite store is closed")
 // file's place, a file that is no SQLite database, a schema newer than this
 // program, no permission. When the database cannot be opened now but may be
 // later (it is locked, its folder and the parent of that are missing), Open waits a second at most for
-// the lock, returns the store all the same, and the store goes on trying.
+// the lock, returns the store all the same, and the store keeps trying.
 func Open(ctx context.Context, path string, options Options) (*Store, error) {
 	s, err := newStore(path, options)
 	if err != nil {

@@ -17,7 +17,7 @@ import (
 	"github.com/zhongkong-go/zhongkong/store/memory"
 )
 
-// everything is what the stores of this module can do beside credentials.
+// everything is what the stores of this module can do besides credentials.
 type everything interface {
 	store.Ledger
 	store.Queue
@@ -49,7 +49,7 @@ func checkDrawn(t *testing.T, f *fixture) {
 }
 
 // drawn is the state of one random run. What is global in a store, such as its lines, is
-// told from that of other runs by the name of the run.
+// distinguished from that of other runs by the name of the run.
 type drawn struct {
 	*rapid.T
 

@@ -520,7 +520,7 @@ func checkOnceClose(t *testing.T, f *onceFixture) {
 			t.Error("Wait on a closed store: no error")
 		}
 	case <-time.After(callTime):
-		t.Error("Wait goes on after Close")
+		t.Error("Wait continues after Close")
 	}
 	if _, _, _, err := store.Claim(in(t), onceAccount, "another", "owner", longLease, time.Hour); err == nil {
 		t.Error("Claim on a closed store: no error")

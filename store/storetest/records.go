@@ -108,7 +108,7 @@ func checkPrecision(t *testing.T, f *fixture) {
 	f.mustLoad(t, 1, record, lease.Fence)
 }
 
-// checkCallersBytes: notes belong to whoever holds them, on both sides.
+// checkCallersBytes: notes belong to the side that holds them, on both sides.
 func checkCallersBytes(t *testing.T, f *fixture) {
 	lease := f.acquire(t, 0, "attempt", longLease)
 	record := sample(lease, "value")

@@ -199,7 +199,7 @@ func (f *fixture) acquire(t *testing.T, i int, attempt string, ttl time.Duration
 	return lease
 }
 
-// acquireAfter waits for the end of the lease that stands in the way.
+// acquireAfter waits for the end of the lease that is in the way.
 func (f *fixture) acquireAfter(t *testing.T, i int, attempt string, ttl time.Duration) custody.Lease {
 	t.Helper()
 	ctx := in(t)

@@ -21,7 +21,7 @@ type Remote struct {
 
 // Wire is a connection that can be disturbed.
 type Wire interface {
-	Freeze()               // nothing passes, and nobody is told
+	Freeze()               // nothing passes, and no side notices
 	LoseAnswers(after int) // after so many more answers none passes; requests do
 	Cut()                  // connections are broken off and refused
 	Heal()                 // it works again; what was under way is broken off
@@ -208,7 +208,7 @@ func ignoreNotFound(err error) error {
 	return err
 }
 
-// checkCut: a server that is away is an error at once, and one that was away is
+// checkCut: a server that is unavailable is an error at once, and one that was unavailable is
 // used again without an error, though every connection is a new one.
 func checkCut(t *testing.T, w *wired) {
 	must(t, "Load", ignoreNotFound(w.load1(t)))
@@ -252,7 +252,7 @@ func checkCut(t *testing.T, w *wired) {
 }
 
 // checkProcessClock lets the clock of the process be wrong. In a bubble it
-// stands in the year 2000 and jumps by what a test sleeps, while the server's
+// is in the year 2000 and jumps by what a test sleeps, while the server's
 // goes its way.
 func checkProcessClock(t *testing.T, f *fixture) {
 	before := f.acquire(t, 0, "before", longLease)

@@ -2,12 +2,15 @@ package deploy_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/santhosh-tekuri/jsonschema/v6"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
@@ -230,28 +233,30 @@ func checkStore(t *testing.T, c cluster, container corev1.Container) {
 }
 
 // TestExternalSecret: it makes the Secret that the gateways read, with every key that the
-// configuration and the overlays ask for. Its types are not Kubernetes's own: the fields that
-// are used are checked by name.
+// configuration and the overlays ask for, and is as the operator's own definition wants it.
 func TestExternalSecret(t *testing.T) {
 	content, err := os.ReadFile(filepath.Join(root, "deploy", "kubernetes", "external-secret.yaml"))
 	if err != nil {
 		t.Fatal(err)
 	}
+	value, operators := inJSON(t, content), definition(t, "v1")
+	if err := operators.Validate(value); err != nil {
+		t.Error(err)
+	}
+	value.(map[string]any)["spec"].(map[string]any)["refreshIntervall"] = "1h"
+	if operators.Validate(value) == nil {
+		t.Error("a field that the operator does not know is taken")
+	}
 	var secret struct {
-		APIVersion string                `json:"apiVersion"`
-		Kind       string                `json:"kind"`
-		Metadata   struct{ Name string } `json:"metadata"`
-		Spec       struct {
-			RefreshInterval string                      `json:"refreshInterval"`
-			SecretStoreRef  struct{ Kind, Name string } `json:"secretStoreRef"`
-			Target          struct{ Name string }       `json:"target"`
-			Data            []struct {
-				SecretKey string                         `json:"secretKey"`
-				RemoteRef struct{ Key, Property string } `json:"remoteRef"`
+		Kind string `json:"kind"`
+		Spec struct {
+			Target struct{ Name string } `json:"target"`
+			Data   []struct {
+				SecretKey string `json:"secretKey"`
 			} `json:"data"`
 		} `json:"spec"`
 	}
-	if err := yaml.UnmarshalStrict(content, &secret); err != nil {
+	if err := yaml.Unmarshal(content, &secret); err != nil {
 		t.Fatal(err)
 	}
 	if secret.Kind != "ExternalSecret" || secret.Spec.Target.Name != "zhongkong" {
@@ -276,4 +281,97 @@ func TestExternalSecret(t *testing.T) {
 			t.Errorf("the Secret has no %s", name)
 		}
 	}
+}
+
+// operator is the External Secrets Operator, whose module has the definitions that a cluster
+// is given. Only a file of it is read.
+const operator = "github.com/external-secrets/external-secrets@v1.3.2"
+
+// definition returns the operator's schema of an ExternalSecret. As in a cluster that refuses
+// unknown fields, there are none besides those that it names.
+func definition(t *testing.T, version string) *jsonschema.Schema {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "go", "mod", "download", "-json", operator)
+	cmd.Dir, cmd.Stderr = t.TempDir(), os.Stderr
+	text, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%s: %v: %s", operator, err, text)
+	}
+	var module struct{ Dir string }
+	if err := json.Unmarshal(text, &module); err != nil {
+		t.Fatal(err)
+	}
+	content, err := os.ReadFile(filepath.Join(module.Dir, "config", "crds", "bases", "external-secrets.io_externalsecrets.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var crd struct {
+		Spec struct {
+			Versions []struct {
+				Name   string
+				Schema struct {
+					Open any `json:"openAPIV3Schema"`
+				}
+			}
+		}
+	}
+	if err := json.Unmarshal(mustJSON(t, content), &crd); err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range crd.Spec.Versions {
+		if v.Name != version {
+			continue
+		}
+		top := v.Schema.Open.(map[string]any)
+		top["properties"].(map[string]any)["metadata"] = map[string]any{"type": "object"}
+		strict(top)
+		compiler := jsonschema.NewCompiler()
+		if err := compiler.AddResource("crd.json", top); err != nil {
+			t.Fatal(err)
+		}
+		s, err := compiler.Compile("crd.json")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	t.Fatalf("%s has no version %s", operator, version)
+	return nil
+}
+
+// strict closes the objects of a schema whose fields it names.
+func strict(schema any) {
+	switch s := schema.(type) {
+	case map[string]any:
+		fields, named := s["properties"].(map[string]any)
+		if _, open := s["additionalProperties"]; named && len(fields) > 0 && !open && s["type"] == "object" {
+			s["additionalProperties"] = false
+		}
+		for _, part := range s {
+			strict(part)
+		}
+	case []any:
+		for _, part := range s {
+			strict(part)
+		}
+	}
+}
+
+func mustJSON(t *testing.T, content []byte) []byte {
+	t.Helper()
+	text, err := yaml.YAMLToJSON(content)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+// inJSON is a document as a schema takes it.
+func inJSON(t *testing.T, content []byte) any {
+	t.Helper()
+	value, err := jsonschema.UnmarshalJSON(bytes.NewReader(mustJSON(t, content)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return value
 }

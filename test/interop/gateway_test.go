@@ -7,6 +7,7 @@ import (
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/gateway"
 	"github.com/zhongkong-go/zhongkong/platform"
+	"github.com/zhongkong-go/zhongkong/simulator/simtest"
 	"github.com/zhongkong-go/zhongkong/store/memory"
 )
 
@@ -16,27 +17,8 @@ import (
 func TestGateway(t *testing.T) {
 	each(t, func(t *testing.T, s sdk) {
 		wx, at := simulate(t, 0)
-		store := memory.New()
-		clients := gateway.NewClients(store, "test")
-		key, err := clients.Add(t.Context(), gateway.Client{Name: "shop", Accounts: []string{at.AppID}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		g, err := gateway.New(t.Context(), gateway.Config{
-			Accounts: []gateway.Account{{AppID: at.AppID, Secret: custody.NewSecret(at.Secret), TokenAPI: platform.Stable}},
-			Store:    store, SealKeys: []custody.Secret{custody.NewSecret("0123456789abcdef0123456789abcdef")}, APIBase: wx.URL,
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		server := httptest.NewServer(g)
-		t.Cleanup(func() {
-			server.Close()
-			if err := g.Close(); err != nil {
-				t.Error(err)
-			}
-		})
-		c := s.open(t, target{URL: server.URL, AppID: at.AppID, Secret: key.Reveal()})
+		url, key := moved(t, wx, at)
+		c := s.open(t, target{URL: url, AppID: at.AppID, Secret: key})
 		for range 3 {
 			mustCall(t, c)
 		}
@@ -58,4 +40,34 @@ func TestGateway(t *testing.T) {
 			t.Errorf("%d stable and %d classic tokens were issued, want 2 and none", stats.Stable.Issued, stats.Classic.Issued)
 		}
 	})
+}
+
+// moved starts a gateway for an account, and returns its address and the key of a client.
+func moved(t *testing.T, wx *simtest.Sim, at target) (url, key string) {
+	t.Helper()
+	store := memory.New()
+	clients := gateway.NewClients(store, "test")
+	secret, err := clients.Add(t.Context(), gateway.Client{Name: "shop", Accounts: []string{at.AppID}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	account := gateway.Account{AppID: at.AppID, Secret: custody.NewSecret(at.Secret)}
+	if !isCorp(at.AppID) {
+		account.TokenAPI = platform.Stable
+	}
+	g, err := gateway.New(t.Context(), gateway.Config{
+		Accounts: []gateway.Account{account},
+		Store:    store, SealKeys: []custody.Secret{custody.NewSecret("0123456789abcdef0123456789abcdef")}, APIBase: wx.URL,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(g)
+	t.Cleanup(func() {
+		server.Close()
+		if err := g.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return server.URL, secret.Reveal()
 }

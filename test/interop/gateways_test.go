@@ -1,10 +1,12 @@
 package interop
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/url"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -50,7 +52,8 @@ const (
 )
 
 func throughGateways(t *testing.T, store string) {
-	w := newGatewayWorld(t, store)
+	accounts := []simulator.Account{simulator.MakeUpAccount(1), simulator.MakeUpAccount(2)}
+	w := newGatewayWorld(t, store, sdks(t), simulator.Options{Accounts: accounts, Life: shortLife, Overlap: shortOverlap})
 	w.begin()
 
 	w.superseded()
@@ -67,11 +70,35 @@ func throughGateways(t *testing.T, store string) {
 	w.finish()
 }
 
+// TestWeComGateways is the same for WeCom, where a token that has ended is the only one that
+// dies early. It lives for 7,200 s: that gettoken is called every few seconds, as a shorter
+// life would need, is more than an app is allowed.
+func TestWeComGateways(t *testing.T) {
+	options := simulator.Options{Accounts: []simulator.Account{corpApp()}}
+	w := newGatewayWorld(t, "sqlite:"+filepath.Join(t.TempDir(), "zhongkong.db"), corpSDKs(t), options)
+	w.begin()
+
+	w.superseded()
+	w.ended()
+	w.killed(0)
+	w.superseded()
+	w.ended()
+	w.started(0)
+	w.killed(1)
+	w.superseded()
+
+	w.finish()
+}
+
+// isCorp reports whether an account is an app of WeCom's.
+func isCorp(appID string) bool { return strings.Contains(appID, ":") }
+
 // gatewayWorld is WeChat, two gateways, and the SDKs that call through them.
 type gatewayWorld struct {
 	*testing.T
 
 	wx       *simtest.Sim
+	life     time.Duration
 	pools    map[string]simulator.Pool // in which the gateways fetch for an account
 	made     *installation
 	gateways []*served
@@ -101,20 +128,27 @@ type user struct {
 	first  error
 }
 
-func newGatewayWorld(t *testing.T, store string) *gatewayWorld {
+func newGatewayWorld(t *testing.T, store string, all []sdk, options simulator.Options) *gatewayWorld {
 	t.Helper()
-	w := &gatewayWorld{T: t, pools: map[string]simulator.Pool{}}
-	accounts := []simulator.Account{simulator.MakeUpAccount(1), simulator.MakeUpAccount(2)}
-	w.wx = simtest.New(t, simulator.Options{Accounts: accounts, Life: shortLife, Overlap: shortOverlap})
-	w.pools[accounts[0].AppID], w.pools[accounts[1].AppID] = simulator.Classic, simulator.Stable
-
+	w := &gatewayWorld{T: t, life: cmp.Or(options.Life, simulator.DefaultLife), pools: map[string]simulator.Pool{}}
+	w.wx = simtest.New(t, options)
+	var ids []string
+	for i, a := range options.Accounts {
+		ids = append(ids, a.AppID)
+		w.pools[a.AppID] = simulator.Stable // gettoken counts as that
+		if i == 0 && !isCorp(a.AppID) {
+			w.pools[a.AppID] = simulator.Classic
+		}
+	}
 	w.made = install(t, w.wx, store, func(a simulator.Account) map[string]any {
+		if isCorp(a.AppID) {
+			return nil
+		}
 		return map[string]any{"token_api": w.pools[a.AppID]}
 	})
-	all := sdks(t)
 	keys := make([]string, len(all))
 	for i := range all { // before the gateways start, which look for new programs every 2 s
-		keys[i] = w.made.admit(t, fmt.Sprintf("sdk-%d", i), accounts[0].AppID, accounts[1].AppID)
+		keys[i] = w.made.admit(t, fmt.Sprintf("sdk-%d", i), ids...)
 	}
 	var addresses []string
 	for range 2 {
@@ -124,7 +158,7 @@ func newGatewayWorld(t *testing.T, store string) *gatewayWorld {
 	}
 	w.balancer = newBalancer(t, addresses...)
 	for i, s := range all {
-		for _, a := range accounts {
+		for _, a := range options.Accounts {
 			at := target{URL: w.balancer.url, AppID: a.AppID, Secret: keys[i], Token: a.Token, AESKey: a.AESKey}
 			w.users = append(w.users, &user{name: s.name, appID: a.AppID, client: s.open(t, at)})
 		}
@@ -150,7 +184,7 @@ func (w *gatewayWorld) begin() {
 		// A gateway's own token waits for none of WeChat's, which it fetches meanwhile.
 		w.eventually("token of WeChat's", func() bool { return w.issuedTo(appID) > 0 })
 		if n := w.issuedTo(appID); n != 1 {
-			w.Errorf("WeChat issued %d %s tokens for %d SDKs, want 1", n, pool, len(w.users)/2)
+			w.Errorf("WeChat issued %d %s tokens for %d SDKs, want 1", n, pool, len(w.users)/len(w.pools))
 		}
 	}
 	ctx, cancel := context.WithCancel(w.Context())
@@ -219,11 +253,15 @@ func (w *gatewayWorld) issuedTo(appID string) int {
 }
 
 // superseded has another program fetch, twice, so that the gateways' token dies at
-// once: WeChat refuses it with 40001.
+// once: WeChat refuses it with 40001. WeCom ends its token early: 40014.
 func (w *gatewayWorld) superseded() {
 	w.Helper()
-	w.refused(40001, func() {
+	w.refused(map[bool]int{false: 40001, true: 40014}, func() {
 		for appID, pool := range w.pools {
+			if isCorp(appID) {
+				w.wx.Kill(appID)
+				continue
+			}
 			for range 2 {
 				if pool == simulator.Stable {
 					w.wx.SupersedeStable(appID)
@@ -238,21 +276,23 @@ func (w *gatewayWorld) superseded() {
 // ended lets the life of every token be over before the gateways think so: 42001.
 func (w *gatewayWorld) ended() {
 	w.Helper()
-	w.refused(42001, func() { w.wx.Clock.Advance(shortLife) })
+	w.refused(map[bool]int{false: 42001, true: 42001}, func() { w.wx.Clock.Advance(w.life) })
 }
 
 // refused lets tokens die by what spoil does, and waits until WeChat has refused one
-// of each account and everybody has gone on calling.
-func (w *gatewayWorld) refused(errcode int, spoil func()) {
+// of each account, with the errcode for those of WeCom or of the others, and everybody has
+// gone on calling.
+func (w *gatewayWorld) refused(errcodes map[bool]int, spoil func()) {
 	w.Helper()
+	refusals := func(appID string) int { return w.wx.Stats(appID).Errcodes[errcodes[isCorp(appID)]] }
 	before := map[string]int{}
 	for appID := range w.pools {
-		before[appID] = w.wx.Stats(appID).Errcodes[errcode]
+		before[appID] = refusals(appID)
 	}
 	spoil()
-	w.eventually(fmt.Sprintf("refusals with %d", errcode), func() bool {
+	w.eventually(fmt.Sprintf("refusals with %v", errcodes), func() bool {
 		for appID, n := range before {
-			if w.wx.Stats(appID).Errcodes[errcode] <= n {
+			if refusals(appID) <= n {
 				return false
 			}
 		}

@@ -33,7 +33,7 @@ func installNPM(folder string) error {
 			return fmt.Errorf("%s is not installed", program)
 		}
 	}
-	for _, name := range []string{"package.json", "package-lock.json", "peer.js"} {
+	for _, name := range []string{"package.json", "package-lock.json", "peer.js", "corp.js"} {
 		data, err := os.ReadFile(filepath.Join("testdata", "npm", name))
 		if err != nil {
 			return err
@@ -42,7 +42,7 @@ func installNPM(folder string) error {
 			return err
 		}
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	install := exec.CommandContext(ctx, "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund")
 	install.Dir = folder
@@ -98,11 +98,18 @@ type peer struct {
 
 func startPeer(tb testing.TB, at target) *peer {
 	tb.Helper()
+	return startNode(tb, at, "peer.js")
+}
+
+// startNode starts a script, whose last argument is the target.
+func startNode(tb testing.TB, at target, script ...string) *peer {
+	tb.Helper()
 	config, err := json.Marshal(at)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	node := exec.CommandContext(context.WithoutCancel(tb.Context()), "node", "--no-deprecation", "peer.js", string(config))
+	arguments := append([]string{"--no-deprecation"}, append(script, string(config))...)
+	node := exec.CommandContext(context.WithoutCancel(tb.Context()), "node", arguments...)
 	node.Dir = npmFolder
 	node.Stderr = os.Stderr
 	in, err := node.StdinPipe()
@@ -181,7 +188,10 @@ func TestNPMVersions(t *testing.T) {
 	if why := npmMissing(t); why != "" {
 		t.Skip(why)
 	}
-	for name, want := range map[string]string{"co-wechat": "2.4.0", "co-wechat-api": "3.11.0", "co-wechat-oauth": "2.0.1", "wechat-crypto": "0.0.2"} {
+	for name, want := range map[string]string{
+		"co-wechat": "2.4.0", "co-wechat-api": "3.11.0", "co-wechat-oauth": "2.0.1", "wechat-crypto": "0.0.2",
+		"wechat-enterprise-api": "0.3.0", "push-all-in-one": "4.5.2", "@openclaw-china/wecom-app": "2026.4.24", "@node-red/nodes": "4.1.1",
+	} {
 		data, err := os.ReadFile(filepath.Join(npmFolder, "node_modules", name, "package.json"))
 		if err != nil {
 			t.Error(err)

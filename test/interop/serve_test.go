@@ -44,6 +44,9 @@ func install(tb testing.TB, wx *simtest.Sim, store string, more func(a simulator
 	var accounts []map[string]any
 	for _, a := range wx.Accounts() {
 		account := map[string]any{"appid": a.AppID, "secret": a.Secret}
+		if corp, agent, isCorp := strings.Cut(a.AppID, ":"); isCorp {
+			account = map[string]any{"corpid": corp, "agentid": agent, "secret": a.Secret}
+		}
 		maps.Copy(account, more(a))
 		accounts = append(accounts, account)
 	}

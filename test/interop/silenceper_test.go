@@ -16,7 +16,10 @@ import (
 	"github.com/silenceper/wechat/v2/util"
 )
 
-const api = "https://api.weixin.qq.com"
+const (
+	api   = "https://api.weixin.qq.com"
+	qyapi = "https://qyapi.weixin.qq.com" // of WeCom
+)
 
 // silenceper keeps a token for expires_in less 1,500 s, and a stable one for
 // expires_in less 300 s, in its cache, and has no answer to 40001 of its own.
@@ -54,12 +57,16 @@ func silenceper(stable bool) sdk {
 	return s
 }
 
-// openSilenceper points the package as a whole at a target: its switches are
-// global.
+// pointSilenceper points the package as a whole at a target: its switches are global.
+func pointSilenceper(tb testing.TB, at target) {
+	tb.Helper()
+	util.SetURIModifier(strings.NewReplacer(api, at.URL, qyapi, at.URL).Replace)
+	tb.Cleanup(func() { util.SetURIModifier(nil) })
+}
+
 func openSilenceper(tb testing.TB, at target, stable bool) *officialaccount.OfficialAccount {
 	tb.Helper()
-	util.SetURIModifier(func(uri string) string { return strings.Replace(uri, api, at.URL, 1) })
-	tb.Cleanup(func() { util.SetURIModifier(nil) })
+	pointSilenceper(tb, at)
 	return wechat.NewWechat().GetOfficialAccount(&config.Config{
 		AppID: at.AppID, AppSecret: at.Secret, Token: at.Token, EncodingAESKey: at.AESKey,
 		Cache: cache.NewMemory(), UseStableAK: stable,

@@ -48,7 +48,7 @@ func Main(run func(context.Context) error) {
 }
 
 // caught runs the program and returns the error that it panics with. A fault of the
-// program itself, or a panic with something else, goes on.
+// program itself, or a panic with something else, continues.
 func caught(ctx context.Context, run func(context.Context) error) (err error) {
 	defer func() {
 		switch cause := recover().(type) {

@@ -1,5 +1,5 @@
-// Command generate writes what package docs makes: the import table in
-// ARCHITECTURE.md and .golangci.yml, and the error handbook.
+// Command generate writes what package docs makes: the import table, the index
+// of the decisions, the error handbook and the pages of log lines.
 //
 //	go generate ./internal/docs
 package main

@@ -32,13 +32,13 @@ type Door struct {
 	Log       *slog.Logger
 	Verifier  *callback.Verifier
 	Envelopes *callback.Verifier    // the same, for answers: of any age
-	Refused   func(*callback.Error) // nil: nobody is told
+	Refused   func(*callback.Error) // nil: nothing is called
 	Bot       *callback.Router      // nil without
 	Messages  Messages
 
 	botRoutes            sync.Map             // route → whether a handler of Messages is there
 	wrapped              sync.Map             // by route, whether its fresh pushes all came to Messages, see learn
-	misplaced, unhandled sync.Once            // what the log is told of callbacks
+	misplaced, unhandled sync.Once            // what was logged about callbacks
 	suspect, rival       atomic.Pointer[Door] // another account with the same CallbackPath: in this process, and on this engine
 	complained           atomic.Int64         // when the log was last told what is broken, in seconds
 }

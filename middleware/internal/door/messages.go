@@ -82,7 +82,7 @@ type (
 	lateKey    struct{ client *Door }
 )
 
-// hiddenBody stands in for the body of a late push.
+// hiddenBody is in for the body of a late push.
 type hiddenBody struct{ pkg string }
 
 func (hiddenBody) Close() error { return nil }

@@ -145,7 +145,7 @@ func (r *reader) time(values []any, i int, column string) time.Time {
 const maxMicros = 253402300799999999
 
 // Micros is t in the table. 0 says none, so what lies before 1970 or after 9999
-// is told as the nearest time that can be told.
+// is written as the nearest time that can be written.
 func Micros(t time.Time) int64 {
 	if t.IsZero() {
 		return 0

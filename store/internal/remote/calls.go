@@ -113,7 +113,7 @@ func (s *Store) Journal(ctx context.Context, key custody.Key, limit int) ([]cust
 	})
 }
 
-// effect is what an edit does beside the row.
+// effect is what an edit does besides the row.
 type effect struct {
 	event custody.Event // of the journal's line; "": none
 	tell  bool          // give a notice
@@ -209,7 +209,7 @@ func same(name string, before, after store.Row) bool {
 	return reflect.DeepEqual(columns.Of(name, &before), columns.Of(name, &after))
 }
 
-// tidy trims the journal now and then, beside the call and without its ctx.
+// tidy trims the journal now and then, next to the call and without its ctx.
 func (s *Store) tidy(change *Change, now time.Time) {
 	name := change.Name
 	if change.Entry == nil {

@@ -15,7 +15,7 @@ const (
 	usePace  = 100
 )
 
-// LedgerEngine is what an [Engine] needs beside for a [Ledger].
+// LedgerEngine is what an [Engine] needs in addition for a [Ledger].
 type LedgerEngine interface {
 	// Documents, Put, Note and Uses are those of [store.Ledger].
 	Documents(ctx context.Context, after int64) ([]store.Document, error)
@@ -28,7 +28,7 @@ type LedgerEngine interface {
 	TrimUses(ctx context.Context, act string, most int) error
 }
 
-// Ledger implements [store.Ledger] beside a [Store], over the same engine.
+// Ledger implements [store.Ledger] next to a [Store], over the same engine.
 type Ledger struct {
 	store  *Store
 	engine LedgerEngine

@@ -33,7 +33,7 @@ type MessageEngine interface {
 	SwapMessage(ctx context.Context, change MessageChange) (bool, error)
 
 	// FirstKept returns the name of the message of an account that was kept first
-	// of those that wait and whose lease is over, "" if there is none.
+	// of those that wait and whose lease has ended, "" if there is none.
 	FirstKept(ctx context.Context, account string) (name string, err error)
 
 	// Content returns what was kept of a message, nothing if it is unknown.
@@ -98,7 +98,7 @@ func (s Once) Claim( //nolint:revive // the contract of messages, which all stor
 	return claimed.Attempt, claimed.Delivery, claimed.Age, err
 }
 
-// forget lets go of old messages now and then, beside the call.
+// forget lets go of old messages now and then, next to the call.
 func (s Once) forget() {
 	s.mu.Lock()
 	s.claims++

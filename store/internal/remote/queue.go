@@ -28,9 +28,9 @@ type Turn struct {
 	Waits bool
 }
 
-// Queue implements [store.Queue] beside a [Store], over an engine that keeps the
+// Queue implements [store.Queue] next to a [Store], over an engine that keeps the
 // same contract. Every call may be repeated: a Lend whose answer was lost lends what
-// comes back when its lease is over.
+// comes back when its lease has ended.
 type Queue struct {
 	store  *Store
 	engine QueueEngine

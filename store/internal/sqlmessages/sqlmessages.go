@@ -17,7 +17,7 @@ import (
 // Dialect is what PostgreSQL and MySQL say differently.
 type Dialect struct {
 	Now    string // the server's time in µs
-	From   string // a table of one row: what stands before the WHERE of a SELECT without one
+	From   string // a table of one row: what is before the WHERE of a SELECT without one
 	Ignore string // what ends an INSERT that leaves a row alone which is there
 	Forget string // a DELETE of some thousand rows, where GONE stands for those that may go
 

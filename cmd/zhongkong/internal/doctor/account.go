@@ -47,7 +47,11 @@ func (x *examination) account(ctx context.Context, a Account) {
 	var stable *custody.Grant
 	var tried []Finding
 	x.do(ctx, func(ctx context.Context) []Finding {
-		stable, tried = x.credentials(ctx, a)
+		try := x.credentials
+		if a.isApp() {
+			try = x.corpCredentials
+		}
+		stable, tried = try(ctx, a)
 		return tried
 	})
 	x.do(ctx, func(ctx context.Context) []Finding { return saidOnce(x.token(ctx, a, stable), tried) })
@@ -117,6 +121,9 @@ func (x *examination) refusal(err error) Finding {
 	case errors.As(err, &refused):
 		info := refused.Info()
 		f.Errcode, f.IP, f.Cause = refused.Code, refused.IP, causes[refused.Code]
+		if refused.Host == errcode.WeCom {
+			f.Cause = corpCauses[refused.Code]
+		}
 		if f.Cause == "" {
 			f.Cause = "errcode"
 		}
@@ -127,7 +134,11 @@ func (x *examination) refusal(err error) Finding {
 			f.State = Warning
 		}
 		rid := ""
-		if refused.RID != "" {
+		switch {
+		case refused.RID == "":
+		case refused.Host == errcode.WeCom:
+			rid = ", hint " + refused.RID
+		default:
 			rid = ", rid " + refused.RID
 		}
 		f.Found = Text{
@@ -143,6 +154,10 @@ func (x *examination) refusal(err error) Finding {
 				refused.Code,
 				rid,
 			)
+			if refused.Host == errcode.WeCom {
+				f.Found = text("%s is not among the trusted addresses (企业可信IP) of %s (errcode %d%s)", "%s 不在 %s 的企业可信IP中（errcode %d%s）",
+					f.IP, refused.AppID, refused.Code, rid)
+			}
 			f.Do = Text{
 				EN: strings.Replace(info.Remedy, "Add the address", "Add "+f.IP, 1),
 				ZH: strings.Replace(info.RemedyZH, "该 IP ", " "+f.IP+" ", 1),
@@ -163,8 +178,8 @@ func (x *examination) refusal(err error) Finding {
 			f.Cause = "no_answer"
 			f.Found = text("no answer to %s within %s", "%s 在 %s 内没有应答", conn.Path, short(x.Wait))
 		}
-		f.Do = text("Try again; if it stays so, look at what lies between this machine and %s: other calls got through.",
-			"请重试；如果一直如此，请检查本机到 %s 之间的网络：其他请求是正常的。", x.api.Base())
+		f.Do = text("Try again; if it stays so, look at what lies between this machine and WeChat: other calls got through.",
+			"请重试；如果一直如此，请检查本机到微信之间的网络：其他请求是正常的。")
 	default:
 		f.Cause = "failed"
 		f.Found = Text{EN: printable(err.Error()), ZH: chinese(err.Error())}
@@ -183,7 +198,7 @@ func (x *examination) token(ctx context.Context, a Account, current *custody.Gra
 		}
 		return one(f)
 	}
-	key := x.api.Key(a.AppID, a.TokenAPI)
+	key := x.keyOf(a)
 	loading, cancel := context.WithTimeout(ctx, storeTime)
 	record, err := x.store.Load(loading, key)
 	cancel()
@@ -208,19 +223,23 @@ func (x *examination) token(ctx context.Context, a Account, current *custody.Gra
 		return one(f)
 	}
 	f.State, f.Found = OK, text("lives for %s more, and WeChat takes it", "还有 %s 有效，微信认可", short(left))
-	if !x.reached {
+	if !x.reaches(a) {
 		f.State, f.Found = Skipped, text("should live for %s more; WeChat was not asked", "应当还有 %s 有效；未能向微信核实", short(left))
 		return one(f)
 	}
-	client := x.api.Client(nil, a.AppID) // a call that brings its own token renews nothing
+	client := x.clientOf(a)
 	asked := client.Get(ctx, reachPath, url.Values{"access_token": {value.Reveal()}}, nil)
 	if asked != nil {
 		return one(x.refusedToken(a, asked, value, current, left))
 	}
+	if a.isApp() { // whose fetches end no token, and are not counted by the day
+		f.Found = text("lives for %s more, and WeCom takes it", "还有 %s 有效，企业微信认可", short(left))
+		return one(f)
+	}
 	if current != nil && a.TokenAPI == platform.Stable && !current.Value.Equal(value) && left > 5*time.Minute {
 		f.State, f.Cause = Warning, "superseded"
 		f.Found = text("WeChat takes it, but has issued another since: this one ends within 5 minutes", "微信还认可，但之后又签发了新的 token：这一个 5 分钟内就会失效")
-		f.Do = text("Find who forced a refresh of %s outside of this store. Programs here go on with the new one by themselves.",
+		f.Do = text("Find who forced a refresh of %s outside of this store. Programs here continue with the new one automatically.",
 			"请找出谁在这个存储之外强制刷新了 %s 的 token。这里的程序会自动换用新的。", a.AppID)
 	}
 	found := []Finding{f}
@@ -245,6 +264,12 @@ func (x *examination) refusedToken(a Account, err error, value custody.Secret, c
 	if !errors.As(err, &refused) || refused.Info().Class != errcode.Refused {
 		return f
 	}
+	if a.isApp() {
+		f.State, f.Cause = Warning, "token_ended_early"
+		f.Found = text("WeCom refuses it (errcode %d) although it should live for %s more: WeCom has ended it early", "企业微信拒绝了它（errcode %d），而它本应还有 %s 有效：企业微信提前使其失效了", f.Errcode, short(left))
+		f.Do = text("Nothing: programs on this store renew it at their next call.", "无需处理：使用这个存储的程序在下次调用时会自动刷新。")
+		return f
+	}
 	f.Cause = "token_superseded"
 	f.Found = text("WeChat refuses it (errcode %d) although it should live for %s more: somebody else fetched a token for %s",
 		"微信拒绝了它（errcode %d），而它本应还有 %s 有效：有人另外获取了 %s 的 token", f.Errcode, short(left), a.AppID)
@@ -253,7 +278,7 @@ func (x *examination) refusedToken(a Account, err error, value custody.Secret, c
 	switch {
 	case f.Errcode == 42001:
 		f.Cause = "token_expired"
-		f.Found = text("WeChat says that it is over (errcode 42001) although the store says that it lives for %s more", "微信说它已过期（errcode 42001），而存储认为它还有 %s 有效", short(left))
+		f.Found = text("WeChat says that it has expired (errcode 42001) although the store says that it lives for %s more", "微信说它已过期（errcode 42001），而存储认为它还有 %s 有效", short(left))
 		f.Do = text("Look whether the clock of the store's machine was set back, or an old copy of the store was put in place. Programs renew by themselves at the next refused call.",
 			"请检查存储所在机器的时钟是否被调慢过，或存储是否被恢复成了旧的备份。程序在下次被拒绝时会自动刷新。")
 	case a.TokenAPI != platform.Stable:
@@ -273,11 +298,14 @@ func (x *examination) refusedToken(a Account, err error, value custody.Secret, c
 // noToken is for a store without a live token.
 func (x *examination) noToken(ctx context.Context, a Account, record custody.Record, lines []custody.Entry) Finding {
 	f := Finding{Check: Token, Account: a.AppID, State: Skipped, Cause: "no_token"}
-	if x.Fetch && x.reached {
+	if x.Fetch && x.reaches(a) {
 		return x.fetch(ctx, a)
 	}
 	start := text("Start your program, or have one fetched: zhongkong token get.", "请启动程序，或执行 zhongkong token get 获取。")
-	if a.TokenAPI == platform.Classic {
+	switch {
+	case a.isApp():
+		start = text("Start your program, or have one fetched: zhongkong doctor --fetch.", "请启动程序，或执行 zhongkong doctor --fetch 获取。")
+	case a.TokenAPI == platform.Classic:
 		start = text("Start your program. zhongkong doctor --fetch has one fetched, which ends a classic token that somebody else may be using.",
 			"请启动程序。也可以用 zhongkong doctor --fetch 获取；注意这会使别处正在使用的 /cgi-bin/token 的 token 失效。")
 	}
@@ -286,7 +314,7 @@ func (x *examination) noToken(ctx context.Context, a Account, record custody.Rec
 		f.State, f.Cause = Problem, "last_fetch_failed"
 		f.Found = text("none lives, and the last attempt, %[1]s ago, failed: %[2]s", "没有有效的 token，最近一次获取（%[1]s 前）失败：%[2]s",
 			short(record.Now.Sub(lines[0].At)), printable(lines[0].Detail))
-		f.Do = text("Mend what the last attempt met, then start your program, or: zhongkong token get.", "请解决上次失败的原因，然后启动程序，或执行 zhongkong token get。")
+		f.Do = text("Mend what the last attempt met.", "请先解决上次失败的原因。").And(start)
 	case record.Value != "":
 		f.State, f.Cause = Warning, "token_over"
 		f.Found = text("the last one ended %s ago: no program renews it", "上一个已过期 %s：没有程序在刷新它", short(record.Now.Sub(record.End)))
@@ -304,7 +332,7 @@ func (x *examination) fetch(ctx context.Context, a Account) Finding {
 	ctx, cancel := context.WithTimeout(ctx, 2*x.Wait)
 	defer cancel()
 	keeper, err := custody.New(custody.Config{
-		Key: x.api.Key(a.AppID, a.TokenAPI), Kind: x.api.AccessToken(platform.Account{AppID: a.AppID, Secret: a.Secret}, a.TokenAPI),
+		Key: x.keyOf(a), Kind: x.kindOf(a),
 		Store: x.store, Secret: a.Secret, SealKeys: x.SealKeys,
 	})
 	if err == nil {

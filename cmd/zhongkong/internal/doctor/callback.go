@@ -66,7 +66,7 @@ func (x *examination) callback(ctx context.Context, address string) []Finding {
 		}
 		if !result.OK() {
 			d := result.Deliveries[len(result.Deliveries)-1]
-			t := trouble{stage: step.stage, mode: mode, d: d, late: d.Err != nil && d.Took >= patience}
+			t := trouble{stage: step.stage, mode: mode, kind: app.Kind, d: d, late: d.Err != nil && d.Took >= patience}
 			f.Cause = t.cause()
 			name, what := step.stage.in(mode), t.what(result.Reason)
 			f.Found = Text{
@@ -113,8 +113,8 @@ func (s Stage) in(mode simulator.Mode) Text {
 
 // Remedy names what is wrong with the answer to a push or a handshake, and says what
 // to do. wait is how long it was waited for.
-func Remedy(stage Stage, mode simulator.Mode, d simulator.Delivery, wait time.Duration) (cause string, do Text) {
-	t := trouble{stage: stage, mode: mode, d: d, late: d.Err != nil && d.Took >= wait}
+func Remedy(stage Stage, mode simulator.Mode, kind simulator.Kind, d simulator.Delivery, wait time.Duration) (cause string, do Text) {
+	t := trouble{stage: stage, mode: mode, kind: kind, d: d, late: d.Err != nil && d.Took >= wait}
 	cause = t.cause()
 	return cause, t.remedy(cause)
 }
@@ -123,6 +123,7 @@ func Remedy(stage Stage, mode simulator.Mode, d simulator.Delivery, wait time.Du
 type trouble struct {
 	stage Stage
 	mode  simulator.Mode
+	kind  simulator.Kind
 	d     simulator.Delivery
 	late  bool
 }
@@ -222,7 +223,7 @@ func (t trouble) remedy(cause string) Text {
 		return text("Give the address a certificate that everybody trusts, with its intermediate ones, for this very name: WeChat refuses others.",
 			"请为该域名配置受信任的证书（包含中间证书）：微信不接受其他证书。")
 	case "callback_cut":
-		return text("Look at the app's log and at what stands in front of it: the connection ended before the answer did.", "请查看程序日志以及前面的代理：连接在应答完成之前就断了。")
+		return text("Look at the app's log and at what is in front of it: the connection ended before the answer did.", "请查看程序日志以及前面的代理：连接在应答完成之前就断了。")
 	case "callback_accepts_forgeries":
 		return text("Let the app check the signature before anything else: anybody can send it messages now. The middleware does.", "请让程序先校验签名：现在任何人都能伪造消息。使用中间件即可自动校验。")
 	case "callback_redirect":
@@ -245,6 +246,10 @@ func (t trouble) remedy(cause string) Text {
 	case "callback_html":
 		return text("Something answers with a web page: see that the address leads to the app and not to a site, a login page or a tunnel's notice.", "返回的是网页：请确认地址指向你的程序，而不是网站首页、登录页或内网穿透工具的提示页。")
 	case "callback_wrong_token":
+		if t.kind == simulator.WeCom { // whose handshake is encrypted
+			return text("Give the app and this command the same Token, EncodingAESKey and corpid, those of the app's 接收消息; and see that nothing in front of the app drops the query, changes a + in it, or asks for a login.",
+				"请让程序和本命令使用同样的 Token、EncodingAESKey 和 CorpID（与应用“接收消息”中的一致），并确认前面的代理没有丢弃 URL 参数、改动其中的 +，或要求登录。")
+		}
 		return text("Give the app and this command the same Token, that of the console's message push (消息推送); and see that nothing in front of the app drops the query or asks for a login.",
 			"请让程序和本命令使用同一个 Token（与后台“消息推送”中的一致），并确认前面的代理没有丢弃 URL 参数或要求登录。")
 	case "callback_wants_encryption":
@@ -254,6 +259,9 @@ func (t trouble) remedy(cause string) Text {
 		return text("The Token is right. Either the AES key or the appid differs, or the app has no AES key: give both the same EncodingAESKey and AppID, those of the console. Or the body does not reach the app as it was sent: a middleware reads it first, or a proxy compresses or changes it. The app's log says which.",
 			"Token 正确。可能是 AES key 或 AppID 不一致，或程序没有配置 AES key：请与后台的 EncodingAESKey 和 AppID 保持一致；也可能是请求体没有原样到达程序：被其他中间件先读取，或被代理压缩、修改。具体原因请看程序日志。")
 	case "callback_wrong_echo":
+		if t.kind == simulator.WeCom {
+			return text("Answer what the echostr of the query holds, decrypted, without quotes, white space or a BOM.", "请返回 echostr 解密后的明文，不要加引号、空白或 BOM。")
+		}
 		return text("Answer the echostr of the query as it is, without quotes, white space or a BOM.", "请原样返回 echostr，不要加引号、空白或 BOM。")
 	case "callback_wrong_reply":
 		return text("Answer success, nothing, or a whole reply, encrypted in safe mode: WeChat cannot read this one.", "请返回 success、空内容或完整的回复（安全模式下要加密）：微信无法识别现在的应答。")

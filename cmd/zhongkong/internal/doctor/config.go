@@ -53,10 +53,24 @@ func (x *examination) configuration(context.Context) []Finding {
 		x.api, _ = x.newAPI(platform.DefaultBase)
 		return one(f)
 	}
+	if x.corp, err = x.newCorp(x.WeComBase); err != nil {
+		what := err.Error()
+		if wrong, ok := errors.AsType[*platform.BaseError](err); ok {
+			what = wrong.Err.Error()
+		}
+		f.State, f.Cause = Problem, "wrong_base"
+		f.Found = text("the address of WeCom's API %[1]s", "企业微信的 API 地址有误：%[1]s", what)
+		f.Do = text("Correct WECOM_API_BASE (or wecom_base): the address of WeCom's API %[1]s.", "请修正 WECOM_API_BASE（或 wecom_base）：%[1]s。", what)
+		x.corp, _ = x.newCorp("")
+		return one(f)
+	}
 	if len(x.Accounts) == 1 {
 		way := map[platform.TokenAPI]string{platform.Stable: "stable_token", platform.Classic: "/cgi-bin/token"}[x.Accounts[0].TokenAPI]
-		if x.Gateway != "" {
+		switch {
+		case x.Gateway != "":
 			way = x.api.Base()
+		case x.Accounts[0].isApp():
+			way = "gettoken"
 		}
 		f.Found = Text{
 			EN: fmt.Sprintf("%s: account %s, token from %s", source.EN, x.Accounts[0].AppID, way),
@@ -149,7 +163,7 @@ var secretNames = map[string]bool{
 }
 
 // secretFiles are the configuration's files with secrets in them: itself when one
-// stands in it, and those that it names.
+// is in it, and those that it names.
 func (x *examination) secretFiles() []string {
 	if x.File == "" {
 		return nil
@@ -296,7 +310,7 @@ func (x *examination) listenAt(ctx context.Context, address string) Finding {
 	return f
 }
 
-// gatewayRuns asks for a gateway's health, whoever signed its certificate.
+// gatewayRuns asks for a gateway's health, whatever authority signed its certificate.
 func (x *examination) gatewayRuns(ctx context.Context, address string) bool {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
@@ -311,7 +325,7 @@ func (x *examination) gatewayRuns(ctx context.Context, address string) bool {
 		}
 		transport := &http.Transport{
 			DisableKeepAlives: true,
-			TLSClientConfig:   &tls.Config{InsecureSkipVerify: true}, //nolint:gosec // nothing is told to whoever answers
+			TLSClientConfig:   &tls.Config{InsecureSkipVerify: true}, //nolint:gosec // nothing is disclosed to the server that answers
 		}
 		resp, err := transport.RoundTrip(req)
 		var wants *tls.CertificateVerificationError

@@ -26,12 +26,14 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/gateway"
 	"github.com/zhongkong-go/zhongkong/internal/lang"
 	"github.com/zhongkong-go/zhongkong/platform"
+	"github.com/zhongkong-go/zhongkong/platform/wecom"
 	"github.com/zhongkong-go/zhongkong/simulator"
 )
 
@@ -43,6 +45,9 @@ type Options struct {
 	Accounts []Account
 	Base     string // of WeChat's API; "" is WeChat's own
 
+	// WeComBase is that of WeCom's, for accounts that are its apps.
+	WeComBase string
+
 	// StoreURL names the store. "memory:" is each program's own, and not looked at.
 	StoreURL string
 	SealKeys []custody.Secret
@@ -52,7 +57,7 @@ type Options struct {
 	File     string // where Settings were read; "" for the environment
 	Absent   []Absent
 
-	// Gateway is where the token is taken from in place of WeChat and a store.
+	// Gateway is where the token is taken from instead of WeChat and a store.
 	Gateway    string
 	Key        custody.Secret // for Gateway
 	GatewayTLS *tls.Config    // with the authority of ZHONGKONG_GATEWAY_CA; nil without one
@@ -73,7 +78,12 @@ type Account struct {
 	Secret   custody.Secret
 	TokenAPI platform.TokenAPI
 	Daily    int // fetches a day; 0 is the kind's own limit
+
+	// App is the app of WeCom that the account is; zero for any other account. AppID is its ID.
+	App wecom.App
 }
+
+func (a Account) isApp() bool { return a.App.CorpID != "" }
 
 // Absent is a secret of the configuration that is not here.
 type Absent struct {
@@ -163,7 +173,7 @@ func (r Report) ToDo() []Finding {
 }
 
 // Run looks at everything and tells each of every finding when it is made; a nil
-// each is told nothing.
+// each receives nothing.
 func Run(ctx context.Context, o Options, each func(Finding)) Report {
 	if o.Wait == 0 {
 		o.Wait = DefaultWait
@@ -188,8 +198,11 @@ type examination struct {
 	report Report
 
 	api     *platform.API
+	corp    *wecom.API
 	store   custody.Store // nil while there is none to ask
 	reached bool          // WeChat answered
+
+	reachedCorp bool // and WeCom
 }
 
 func (x *examination) close() {
@@ -198,6 +211,9 @@ func (x *examination) close() {
 	}
 	if x.api != nil {
 		x.api.CloseIdleConnections()
+	}
+	if x.corp != nil {
+		x.corp.CloseIdleConnections()
 	}
 }
 
@@ -214,7 +230,12 @@ func (x *examination) examine(ctx context.Context) {
 		}
 	} else {
 		x.do(ctx, x.lookAtStore)
-		x.do(ctx, x.reach)
+		if !slices.ContainsFunc(x.Accounts, Account.isApp) || slices.ContainsFunc(x.Accounts, func(a Account) bool { return !a.isApp() }) {
+			x.do(ctx, x.reach)
+		}
+		if slices.ContainsFunc(x.Accounts, Account.isApp) {
+			x.do(ctx, x.reachCorp)
+		}
 		for _, a := range x.Accounts {
 			x.account(ctx, a)
 		}

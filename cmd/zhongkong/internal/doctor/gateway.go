@@ -12,7 +12,7 @@ import (
 // program's key. A gateway's tokens are made of the key, so nothing is fetched.
 func (x *examination) viaGateway(ctx context.Context, a Account) []Finding {
 	f := Finding{Check: Gateway, Account: a.AppID, State: Problem}
-	c := x.contact(ctx)
+	c := x.contact(ctx, x.api.Base())
 	switch _, speaks := c.errcode(); {
 	case c.err != nil:
 		f.Cause, f.Found, f.Do = c.failure(x.Wait)
@@ -27,7 +27,7 @@ func (x *examination) viaGateway(ctx context.Context, a Account) []Finding {
 		f.Cause = "not_a_gateway"
 		f.Found = text("what answers at %s is no gateway: HTTP %d, %s, %d bytes", "%s 返回的不是网关的应答：HTTP %d，%s，%d 字节", c.host, c.status,
 			c.mediaType(), len(c.body))
-		f.Do = text("Correct ZHONGKONG_GATEWAY, or what stands in front of the gateway: %s.", "请修正 ZHONGKONG_GATEWAY，或检查网关前面的代理：%s。", x.api.Base())
+		f.Do = text("Correct ZHONGKONG_GATEWAY, or what is in front of the gateway: %s.", "请修正 ZHONGKONG_GATEWAY，或检查网关前面的代理：%s。", x.api.Base())
 		return one(f)
 	}
 	clock := x.clock(c)

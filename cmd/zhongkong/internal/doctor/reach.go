@@ -20,10 +20,11 @@ import (
 	"github.com/zhongkong-go/zhongkong/internal/network"
 	"github.com/zhongkong-go/zhongkong/internal/shape"
 	"github.com/zhongkong-go/zhongkong/platform"
+	"github.com/zhongkong-go/zhongkong/platform/wecom"
 )
 
 // reachPath is an API that changes nothing. It is called without a token, which
-// WeChat answers with 41001: whoever says so is WeChat.
+// WeChat answers with 41001: a server that says so is WeChat.
 const reachPath = "/cgi-bin/get_api_domain_ip"
 
 const (
@@ -79,8 +80,8 @@ func (c *contact) at(s stage, mark *time.Time) {
 	}
 }
 
-// contact calls WeChat without any credential.
-func (x *examination) contact(ctx context.Context) *contact {
+// contact calls an API without any credential.
+func (x *examination) contact(ctx context.Context, base string) *contact {
 	ctx, cancel := context.WithTimeout(ctx, x.Wait)
 	defer cancel()
 	c := &contact{begun: time.Now()}
@@ -94,7 +95,7 @@ func (x *examination) contact(ctx context.Context) *contact {
 		WroteRequest:         func(httptrace.WroteRequestInfo) { c.at(waiting, nil) },
 		GotFirstResponseByte: func() { c.at(reading, nil) },
 	})
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, x.api.Base()+reachPath, nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+reachPath, nil)
 	if err != nil {
 		c.err = err
 		return c
@@ -132,8 +133,30 @@ func (c *contact) errcode() (int, bool) {
 }
 
 // reach finds out whether WeChat answers, and what time it is there.
-func (x *examination) reach(ctx context.Context) []Finding {
-	c := x.contact(ctx)
+func (x *examination) reach(ctx context.Context) (found []Finding) {
+	found, x.reached = x.reachAt(ctx, x.api.Base())
+	return found
+}
+
+// reachCorp is reach of WeCom. The clock is looked at once.
+func (x *examination) reachCorp(ctx context.Context) (found []Finding) {
+	found, x.reachedCorp = x.reachAt(ctx, x.corp.Platform().Base())
+	if x.reached {
+		found = found[:1]
+	}
+	return found
+}
+
+// reaches reports whether the host of an account's API answered.
+func (x *examination) reaches(a Account) bool {
+	if a.isApp() {
+		return x.reachedCorp
+	}
+	return x.reached
+}
+
+func (x *examination) reachAt(ctx context.Context, base string) (found []Finding, reached bool) {
+	c := x.contact(ctx, base)
 	f := Finding{Check: WeChat}
 	code, speaks := c.errcode()
 	took := c.over.Sub(c.begun)
@@ -170,8 +193,7 @@ func (x *examination) reach(ctx context.Context) []Finding {
 			ZH: f.Found.ZH + "，经由代理 " + c.proxy + "（HTTPS_PROXY）",
 		}
 	}
-	x.reached = c.err == nil && speaks
-	return []Finding{f, x.clock(c)}
+	return []Finding{f, x.clock(c)}, c.err == nil && speaks
 }
 
 // ignoresProxy says that ALL_PROXY names a proxy that is not used.
@@ -218,8 +240,8 @@ func (c *contact) name() string {
 // notWeChat is what to do about somebody who answers in WeChat's place.
 func (c *contact) notWeChat() Text {
 	if c.proxy != "" {
-		return text("Look at the proxy %s: it, or a firewall behind it, answers in WeChat's place. NO_PROXY=api.weixin.qq.com goes around it.",
-			"请检查代理 %s：它或它后面的防火墙替微信返回了内容。设置 NO_PROXY=api.weixin.qq.com 可绕过代理。", c.proxy)
+		return text("Look at the proxy %[1]s: it, or a firewall behind it, answers in WeChat's place. NO_PROXY=%[2]s goes around it.",
+			"请检查代理 %[1]s：它或它后面的防火墙替微信返回了内容。设置 NO_PROXY=%[2]s 可绕过代理。", c.proxy, c.name())
 	}
 	return text("See who answers: curl -i %s%s. A firewall or a login page of the network, a wrong WECHAT_API_BASE, or a gateway that fails.",
 		"看看是谁在应答：curl -i %s%s。常见原因：防火墙、网络登录页、WECHAT_API_BASE 填错，或网关故障。", "https://"+c.host, reachPath)
@@ -356,6 +378,11 @@ func plain(err error) error {
 		err = around.Err
 	}
 	return err
+}
+
+// newCorp makes the client of WeCom's API.
+func (x *examination) newCorp(base string) (*wecom.API, error) {
+	return wecom.New(platform.Config{Base: base, Transport: x.transport(), Timeout: x.Wait})
 }
 
 // newAPI makes the client of WeChat's API.

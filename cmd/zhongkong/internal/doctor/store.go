@@ -258,7 +258,7 @@ func (x *examination) tryStore(ctx context.Context, f Finding, store custody.Sto
 		found = append(found, Finding{
 			Check: Store, Subject: f.Subject, State: Warning, Cause: "store_clock_off",
 			Found: text("its clock and this machine's differ by %s", "存储服务器与本机的时钟相差 %s", short(off.Abs())),
-			Do:    text("Keep the clocks of all machines right with NTP. Leases are told in the store's time, so tokens are safe; pushes and logs are not.", "请用 NTP 校准所有机器的时钟。租约以存储的时间为准，token 不受影响；推送校验和日志会受影响。"),
+			Do:    text("Keep the clocks of all machines right with NTP. Leases are counted in the store's time, so tokens are safe; pushes and logs are not.", "请用 NTP 校准所有机器的时钟。租约以存储的时间为准，token 不受影响；推送校验和日志会受影响。"),
 		})
 	}
 	if sealing, ok := x.sealing(); ok {
@@ -276,7 +276,7 @@ func (x *examination) sealing() (Finding, bool) {
 	return Finding{
 		Check: Store, Subject: Place(x.StoreURL), State: Warning, Cause: "not_sealed",
 		Found: text("tokens lie in it in the clear: ZHONGKONG_SEAL_KEY is not set", "token 以明文存放：没有设置 ZHONGKONG_SEAL_KEY"),
-		Do: text("Set ZHONGKONG_SEAL_KEY in every program of the store; make one with: openssl rand -base64 32. Tokens that live go on.",
+		Do: text("Set ZHONGKONG_SEAL_KEY in every program of the store; make one with: openssl rand -base64 32. Live tokens stay in use.",
 			"请在使用该存储的所有程序中设置同一个 ZHONGKONG_SEAL_KEY（生成：openssl rand -base64 32）。现有 token 不受影响。"),
 	}, true
 }

@@ -12,7 +12,7 @@ const httpx = require('httpx'); // by which co-wechat-oauth calls a host that no
 const wechat = require('co-wechat');
 const WXBizMsgCrypt = require('wechat-crypto');
 
-const at = JSON.parse(process.argv[2]);
+const at = JSON.parse(process.argv.at(-1));
 
 const api = new API(at.AppID, at.Secret);
 api.prefix = at.URL + '/cgi-bin/'; // no option of the constructor

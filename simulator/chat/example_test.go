@@ -1,0 +1,28 @@
+package chat_test
+
+import (
+	"fmt"
+	"log"
+	"net/http"
+	"net/http/httptest"
+
+	"github.com/zhongkong-go/zhongkong/simulator/chat"
+)
+
+func Example() {
+	desk, err := chat.New(chat.Options{MadeUp: true}) // makes an account up
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer desk.Close()
+
+	server := httptest.NewServer(desk.Handler()) // the page, the admin API and WeChat's API
+	defer server.Close()
+	res, err := http.Get(server.URL + chat.Path)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer func() { _ = res.Body.Close() }()
+	fmt.Println(res.Status, res.Header.Get("Content-Type"))
+	// Output: 200 OK text/html; charset=utf-8
+}

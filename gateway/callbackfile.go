@@ -90,7 +90,8 @@ func (c *callbackFile) read(folder string, env func(string) (string, bool)) (*Ca
 	for i, s := range c.Subscribers {
 		path := fmt.Sprintf(".subscribers[%d]", i)
 		out.Subscribers = append(out.Subscribers, Subscriber{
-			Name: s.Name, Title: s.Title, URL: s.URL, Token: read(path+".token", s.Token), AESKey: read(path+".aes_key", s.AESKey), Mode: Mode(s.Mode),
+			Name: s.Name, Title: s.Title, URL: s.URL,
+			Token: read(path+".token", s.Token), AESKey: read(path+".aes_key", s.AESKey), Mode: Mode(s.Mode),
 			When: Rule{Types: s.When.Type, Events: s.When.Event, Key: s.When.Key, Followers: s.When.Follower},
 		})
 	}

@@ -124,7 +124,9 @@ func storeCallback(c *Callback) *storedCallback {
 		AESKey: c.AESKey.Reveal(), PreviousAESKey: c.PreviousAESKey.Reveal(), Mode: c.Mode,
 	}
 	for _, sub := range c.Subscribers {
-		s.Subscribers = append(s.Subscribers, storedSubscriber{sub.Name, sub.Title, sub.URL, sub.Token.Reveal(), sub.AESKey.Reveal(), sub.Mode, sub.When})
+		s.Subscribers = append(s.Subscribers, storedSubscriber{
+			sub.Name, sub.Title, sub.URL, sub.Token.Reveal(), sub.AESKey.Reveal(), sub.Mode, sub.When,
+		})
 	}
 	return s
 }

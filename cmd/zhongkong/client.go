@@ -85,7 +85,8 @@ type clientAddCmd struct {
 func (c *clientAddCmd) Run(ctx context.Context, t *terminal) error {
 	return c.with(ctx, t, func(clients *gateway.Clients) error {
 		key, err := clients.Add(ctx, gateway.Client{
-			Name: c.Name, Title: c.Title, Accounts: c.Account, Paths: c.Path, Rate: c.Rate, Ends: c.Ends, Real: c.Real, Returns: c.Return, Origins: c.Origin,
+			Name: c.Name, Title: c.Title, Accounts: c.Account, Paths: c.Path, Rate: c.Rate, Ends: c.Ends, Real: c.Real,
+			Returns: c.Return, Origins: c.Origin,
 		})
 		if err != nil {
 			return err

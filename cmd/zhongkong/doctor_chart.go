@@ -234,7 +234,8 @@ func (c *chart) json(r doctor.Report) error {
 	out.OK = out.Problems == 0
 	for _, f := range r.Findings {
 		out.Checks = append(out.Checks, findingJSON{
-			Check: f.Check, Name: c.names[f.Account], Account: f.Account, Subject: f.Subject, State: f.State, Cause: f.Cause, Errcode: f.Errcode, IP: f.IP,
+			Check: f.Check, Name: c.names[f.Account], Account: f.Account, Subject: f.Subject,
+			State: f.State, Cause: f.Cause, Errcode: f.Errcode, IP: f.IP,
 			Found: printable(f.Found.In(c.t.lang)), Do: printable(f.Do.In(c.t.lang)), Took: f.Took.Milliseconds(),
 		})
 	}

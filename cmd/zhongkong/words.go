@@ -103,12 +103,11 @@ var helpWords = lang.Words{ //nolint:gosec // words about secrets, and none amon
 	"How many lines of the journal to show.":                                                                                                    "显示多少行记录。",
 
 	// serve.
-	"The configuration, in YAML. Without it, the account is the environment's: WECHAT_APPID, WECHAT_APPSECRET, WECHAT_NAME, WECHAT_TOKEN_API, WECHAT_API_BASE.": "YAML 配置文件。不指定则从环境变量读取账号：WECHAT_APPID、WECHAT_APPSECRET、WECHAT_NAME、WECHAT_TOKEN_API、WECHAT_API_BASE。",
-	"Where to listen, instead of the configuration's; 127.0.0.1:8300 unless told.":                                                                              "监听地址，优先于配置文件；默认 127.0.0.1:8300。",
-	"Serve plain HTTP to other machines too, where something in front speaks TLS or the network is trusted.":                                                    "允许其他机器以明文 HTTP 访问：仅用于前面有 TLS 代理，或网络可信的情况。",
-	"Read the configuration, say what is wrong with it or how it is understood, and serve nothing. The store is not opened.":                                    "只检查配置：指出错误，或说明将如何运行，不启动服务。不会打开存储。",
-	"Show it with nothing configured: a simulated WeChat, a temporary database, a client key and lines to try.":                                                 "无需任何配置的演示：模拟微信、临时数据库、一个客户端密钥，以及可以直接试用的命令。",
-	"Makes the same things up in every demo, for tests.":                                                                                                        "固定演示的随机种子，供测试使用。",
+	"Where to listen, instead of the configuration's; 127.0.0.1:8300 unless told.":                                           "监听地址，优先于配置文件；默认 127.0.0.1:8300。",
+	"Serve plain HTTP to other machines too, where something in front speaks TLS or the network is trusted.":                 "允许其他机器以明文 HTTP 访问：仅用于前面有 TLS 代理，或网络可信的情况。",
+	"Read the configuration, say what is wrong with it or how it is understood, and serve nothing. The store is not opened.": "只检查配置：指出错误，或说明将如何运行，不启动服务。不会打开存储。",
+	"Show it with nothing configured: a simulated WeChat, a temporary database, a client key and lines to try.":              "无需任何配置的演示：模拟微信、临时数据库、一个客户端密钥，以及可以直接试用的命令。",
+	"Makes the same things up in every demo, for tests.":                                                                     "固定演示的随机种子，供测试使用。",
 
 	// completion.
 	"bash, zsh, fish or powershell.":        "补全脚本适用的 shell：bash、zsh、fish 或 powershell。",
@@ -120,12 +119,16 @@ var helpWords = lang.Words{ //nolint:gosec // words about secrets, and none amon
 	"The gateway's configuration, which says where it listens.":                                             "网关的配置文件，从中得知监听地址。",
 	"Ask whether every account has a token (/readyz) instead of whether the process serves (/healthz).":     "检查是否每个账号都有 token（/readyz），而不只是进程是否在服务（/healthz）。",
 
-	"An app of WeCom is made up too: choose it on the page, which has its variables.": "还虚构了一个企业微信应用：在页面上选择它，即可看到它的环境变量。",
+	// Names for people, and apps of WeCom.
+	"The configuration, in YAML. Without it, the account is the environment's: WECHAT_APPID, WECHAT_APPSECRET, WECHAT_NAME, WECHAT_TOKEN_API, WECHAT_API_BASE.": "YAML 配置文件。不指定则从环境变量读取账号：WECHAT_APPID、WECHAT_APPSECRET、WECHAT_NAME、WECHAT_TOKEN_API、WECHAT_API_BASE。",
+	"Change what people read of a program. Its key and everything else stay.":                                                                                   "修改程序的显示名称，不影响密钥和其他设置。",
+	"What people read, such as Billing; at most 64 characters.":                                                                                                 "显示名称，便于辨认，例如“结算系统”；最多 64 个字符。",
+	"What people read, such as Billing; an empty one takes it away.":                                                                                            "显示名称，便于辨认，例如“结算系统”；留空表示去掉。",
+	"An app of WeCom is made up too: choose it on the page, which has its variables.":                                                                           "还虚构了一个企业微信应用：在页面上选择它，即可看到它的环境变量。",
+	"%s has another title. Gateways that run know within five seconds.":                                                                                         "%s 的显示名称已更改。运行中的网关五秒内生效。",
+	"TITLE": "显示名称",
 
 	// client.
-	"Change what people read of a program. Its key and everything else stay.":                                     "修改程序的显示名称，不影响密钥和其他设置。",
-	"What people read, such as Billing; at most 64 characters.":                                                   "显示名称，便于辨认，例如“结算系统”；最多 64 个字符。",
-	"What people read, such as Billing; an empty one takes it away.":                                              "显示名称，便于辨认，例如“结算系统”；留空表示去掉。",
 	"The gateway's configuration, which names the store.":                                                         "网关的配置文件，从中得知存储。",
 	"The store, instead of the configuration's and of ZHONGKONG_STORE; sqlite:zhongkong.db unless told.":          "存储，优先于配置文件和 ZHONGKONG_STORE；默认 sqlite:zhongkong.db。",
 	"Letters, digits, '-', '_' and '.'.":                                                                          "名称：字母、数字、-、_ 和 .。",
@@ -442,10 +445,9 @@ var chinese = lang.Words{ //nolint:gosec // words about secrets, and none among 
 
 	// client.
 	"EVENT": "事件", "DETAIL": "说明",
-	"TITLE": "显示名称", "NAME": "名称", "CHECK": "检查项", "FOUND": "结果", "ACCOUNTS": "账号", "PATHS": "路径", "CALLS": "限速", "ENDS": "到期", "all": "不限", "any": "不限", "gateway's": "网关签发", "real": "真实", "never": "不到期",
+	"NAME": "名称", "CHECK": "检查项", "FOUND": "结果", "ACCOUNTS": "账号", "PATHS": "路径", "CALLS": "限速", "ENDS": "到期", "all": "不限", "any": "不限", "gateway's": "网关签发", "real": "真实", "never": "不到期",
 	"name sites or take them away: not both at once":                     "设置站点和去掉站点不能同时进行",
 	"say what changes: --return, --origin, --no-returns or --no-origins": "请指明改动：--return、--origin、--no-returns 或 --no-origins",
-	"%s has another title. Gateways that run know within five seconds.":  "%s 的显示名称已更改。运行中的网关五秒内生效。",
 	"%s has other sites. Gateways that run know within five seconds.":    "%s 的站点已更改。运行中的网关五秒内生效。",
 	"logs in for %s": "登录后返回 %s", "pages of %s": "页面 %s",
 	"There is no client yet: zhongkong client add NAME --account APPID":            "还没有客户端：zhongkong client add NAME --account APPID",

@@ -104,7 +104,7 @@ func (p *Page) doRefresh(w http.ResponseWriter, r *http.Request, one *session) {
 		p.notFound(w, r, one)
 		return
 	case errors.As(err, &failure):
-		cause, remedy := v.explain(gateway.AccountState{Status: custody.Status{Key: custody.Key{AppID: v.AppID}, Failure: failure}})
+		cause, remedy := v.explain(failure)
 		n = notice{Level: "bad", Text: "There is no token that works.", Plain: cause + v.space() + remedy}
 		if failure.RetryAfter > 0 {
 			n.Plain += v.space() + v.T("The next attempt is in %s.", v.span(failure.RetryAfter))
@@ -142,7 +142,10 @@ func askAdd(v *view, _ *http.Request) *question {
 
 // clientOf reads the form of a new client.
 func clientOf(v *view, form url.Values) (gateway.Client, error) {
-	c := gateway.Client{Name: strings.TrimSpace(form.Get("name")), Title: strings.TrimSpace(form.Get("title")), Real: form.Get("real") == "1", Paths: strings.Fields(form.Get("paths"))}
+	c := gateway.Client{
+		Name: strings.TrimSpace(form.Get("name")), Title: strings.TrimSpace(form.Get("title")),
+		Real: form.Get("real") == "1", Paths: strings.Fields(form.Get("paths")),
+	}
 	c.Returns, c.Origins = strings.Fields(form.Get("returns")), strings.Fields(form.Get("origins"))
 	for _, text := range form["account"] {
 		c.Accounts = append(c.Accounts, strings.Fields(strings.ReplaceAll(text, ",", " "))...)

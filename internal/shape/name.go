@@ -31,8 +31,8 @@ func Shown(name string) string {
 	return name
 }
 
-// disturbs reports what does not belong into a line: controls, what ends a line, what turns
-// the direction of writing around, and what stands for bytes that are not UTF-8.
+// disturbs reports whether a character changes the line around it: a control, the end of a
+// line, a change of the direction of writing, or the sign for bytes that are not UTF-8.
 func disturbs(r rune) bool {
 	return unicode.IsControl(r) || unicode.In(r, unicode.Zl, unicode.Zp, unicode.Bidi_Control) || r == '\uFEFF' || r == utf8.RuneError
 }

@@ -42,7 +42,9 @@ func (b bubbleView) Who() string {
 
 // Way is how the app sent it.
 func (b bubbleView) Way() string {
-	return b.T(map[string]string{"reply": "passive reply", "custom": "customer service message", "template": "template message", "app": "message/send"}[b.b.way])
+	return b.T(map[string]string{
+		"reply": "passive reply", "custom": "customer service message", "template": "template message", "app": "message/send",
+	}[b.b.way])
 }
 
 // Label is the kind of what is not plain text.
@@ -52,7 +54,9 @@ func (b bubbleView) Label() string {
 	}
 	labels := map[string]string{
 		"image": "Image", "voice": "Voice", "video": "Video", "shortvideo": "Video", "location": "Location", "link": "Link", "music": "Music",
-		"news": "News", "mpnews": "News", "textcard": "Card", "template_card": "Card", "markdown": "Markdown", "miniprogram_notice": "Mini program", "template": "Template", "msgmenu": "Choice", "file": "File", "miniprogrampage": "Mini program",
+		"news": "News", "mpnews": "News", "textcard": "Card", "template_card": "Card", "markdown": "Markdown",
+		"miniprogram_notice": "Mini program",
+		"template": "Template", "msgmenu": "Choice", "file": "File", "miniprogrampage": "Mini program",
 	}
 	if label := labels[b.b.kind]; label != "" {
 		return b.T(label)

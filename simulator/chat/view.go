@@ -159,7 +159,9 @@ type choice struct {
 func (v *view) Accounts() []choice {
 	var all []choice
 	for _, a := range v.page.Simulator.Accounts() {
-		all = append(all, choice{Name: a.AppID, Detail: v.T(a.Kind.String()), Here: a.AppID == v.AppID, Link: v.address("", "account", a.AppID, "as", "")})
+		all = append(all, choice{
+			Name: a.AppID, Detail: v.T(a.Kind.String()), Here: a.AppID == v.AppID, Link: v.address("", "account", a.AppID, "as", ""),
+		})
 	}
 	return all
 }

@@ -290,6 +290,8 @@ func TestAnswers(t *testing.T) {
 	w.event(account+"/events", own)
 	sites := `{"returns":["` + shopOrigin + `/*"],"origins":["` + shopOrigin + `"]}`
 	w.call(w.admin, "PUT", "/clients/shop/sites", sites, adminKey, 200)
+	w.call(w.admin, "PUT", "/clients/shop/title", `{"title":"商城"}`, adminKey, 200)
+	w.call(w.admin, "PUT", "/clients/shop/title", `{}`, adminKey, 400)
 	w.gateway.Look(t.Context())
 	w.call(w.programs, "GET", account+"/jsconfig?url="+url.QueryEscape(shopOrigin+"/page"), "", own, 200)
 	w.call(w.programs, "POST", v1+"login", `{"ticket":"`+w.ticket()+`"}`, own, 200)
@@ -297,7 +299,7 @@ func TestAnswers(t *testing.T) {
 	w.calls(w.admin, []row{
 		{"GET", "/clients", "", adminKey, 200},
 		{"GET", "/clients", "", "x", 401},
-		{"POST", "/clients", `{"name":"erp","accounts":["*"],"paths":["/cgi-bin/*"],"rate":100,"real":true,"ends":"2099-01-31T00:00:00Z"}`, adminKey, 200},
+		{"POST", "/clients", `{"name":"erp","title":"进销存","accounts":["*"],"paths":["/cgi-bin/*"],"rate":100,"real":true,"ends":"2099-01-31T00:00:00Z"}`, adminKey, 200},
 		{"POST", "/clients", `{"name":"erp","accounts":["*"]}`, adminKey, 409},
 		{"POST", "/clients", `{"name":"erp 2","accounts":["*"]}`, adminKey, 400},
 		{"GET", "/clients", "", adminKey, 200},

@@ -4,18 +4,18 @@ package lang
 // by commands and pages. Names of packages in front of them are left out.
 var Sentences = Words{
 	// package shape: values of the right form.
-	"%s is %s: it has to be the number of a port alone, such as 3100":                                                                      "%s 的值是 %s：只能是端口号，例如 3100",
-	"%s begins with ~, which only a shell replaces: write the home folder's path in its place":                                             "%s 以 ~ 开头，只有 shell 会展开它：请写出主目录的完整路径",
-	"%s is set and HTTPS_PROXY is not: this program uses HTTPS_PROXY alone, and calls WeChat without a proxy; set HTTPS_PROXY to the same": "设置了 %s，却没有设置 HTTPS_PROXY：本程序只使用 HTTPS_PROXY，目前不经代理直连微信；请把 HTTPS_PROXY 设为相同的值",
-	"an AppID (wx and 16 hexadecimal digits)":                                                                                              "AppID（wx 加 16 位十六进制）",
-	"an AppSecret (32 hexadecimal digits)":                                                                                                 "AppSecret（32 位十六进制）",
-	"a Token (3 to 32 letters and digits)":                                                                                                 "Token（3 到 32 位字母和数字）",
-	"an EncodingAESKey (43 letters and digits)":                                                                                            "EncodingAESKey（43 位字母和数字）",
-	"a client's key of the gateway (zkkey_…)":                                                                                              "网关的客户端密钥（zkkey_…）",
-	"a seal key (32 bytes in base64)":                                                                                                      "加密密钥（32 字节的 base64）",
-	"an access_token":                                                                                                                      "access_token",
-	"an address":                                                                                                                           "网址",
-	"an original id (原始ID, gh_…)":                                                                                                          "原始ID（gh_…）",
+	"%s is %s: it has to be the number of a port alone, such as 3100":                                                                         "%s 的值是 %s：只能是端口号，例如 3100",
+	"%s begins with ~, which only a shell replaces: write the home folder's path in its place":                                                "%s 以 ~ 开头，只有 shell 会展开它：请写出主目录的完整路径",
+	"%s is set and HTTPS_PROXY is not: this program uses HTTPS_PROXY alone, and makes its calls without a proxy; set HTTPS_PROXY to the same": "设置了 %s，却没有设置 HTTPS_PROXY：本程序只使用 HTTPS_PROXY，目前不经代理直连；请把 HTTPS_PROXY 设为相同的值",
+	"an AppID (wx and 16 hexadecimal digits)":                                                                                                 "AppID（wx 加 16 位十六进制）",
+	"an AppSecret (32 hexadecimal digits)":                                                                                                    "AppSecret（32 位十六进制）",
+	"a Token (3 to 32 letters and digits)":                                                                                                    "Token（3 到 32 位字母和数字）",
+	"an EncodingAESKey (43 letters and digits)":                                                                                               "EncodingAESKey（43 位字母和数字）",
+	"a client's key of the gateway (zkkey_…)":                                                                                                 "网关的客户端密钥（zkkey_…）",
+	"a seal key (32 bytes in base64)":                                                                                                         "加密密钥（32 字节的 base64）",
+	"an access_token":                                                                                                                         "access_token",
+	"an address":                                                                                                                              "网址",
+	"an original id (原始ID, gh_…)":                                                                                                             "原始ID（gh_…）",
 
 	"%s has quotes around it: take them away; where a shell removes them, an --env-file of docker does not": "%s 的值带有引号：请去掉；shell 会去掉引号，docker 的 --env-file 不会",
 	"%s is still the placeholder of an example: put the value of your account there":                        "%s 还是示例中的占位符：请换成你的账号的值",
@@ -27,7 +27,7 @@ var Sentences = Words{
 	"(not shown, as it may be a secret)":                                                                    "（可能是密钥，不显示）",
 
 	// package wechat: the configuration of a program.
-	"Config.APIBase (WECHAT_API_BASE) %s": "Config.APIBase（WECHAT_API_BASE）%s",
+	"Config.APIBase (%s_API_BASE) %w": "Config.APIBase（%s_API_BASE）%w",
 	"Config.AppID (WECHAT_APPID) is empty: take it from the console, it begins with wx; without an account, zhongkong simulate makes one up for this machine": "没有设置 Config.AppID（WECHAT_APPID）：请从公众平台复制，以 wx 开头；没有账号时，zhongkong simulate 可以虚构一个，供本机使用",
 	"Config.AppID (WECHAT_APPID) is %s: it has other characters than letters and digits":                                                                      "Config.AppID（WECHAT_APPID）的值是 %s：含有字母和数字以外的字符",
 	"Config.GatewayKey (ZHONGKONG_GATEWAY_KEY) is set without Config.Gateway (ZHONGKONG_GATEWAY), the gateway's address":                                      "设置了 Config.GatewayKey（ZHONGKONG_GATEWAY_KEY），却没有设置网关地址 Config.Gateway（ZHONGKONG_GATEWAY）",
@@ -40,7 +40,6 @@ var Sentences = Words{
 	"Config.PreviousToken (WECHAT_TOKEN_PREVIOUS) is set without Config.Token (WECHAT_TOKEN)":                                                                 "设置了 Config.PreviousToken（WECHAT_TOKEN_PREVIOUS），却没有设置 Config.Token（WECHAT_TOKEN）",
 	"Config.PreviousAESKey (WECHAT_AES_KEY_PREVIOUS) is set without Config.AESKey (WECHAT_AES_KEY)":                                                           "设置了 Config.PreviousAESKey（WECHAT_AES_KEY_PREVIOUS），却没有设置 Config.AESKey（WECHAT_AES_KEY）",
 	"Config.%s cannot be used: %w": "Config.%s 无法使用：%w",
-	"Config.StoreURL (ZHONGKONG_STORE) has something after memory: which takes nothing":                                "Config.StoreURL（ZHONGKONG_STORE）的 memory: 后面不能有内容",
 	"Config.StoreURL (ZHONGKONG_STORE) must begin with sqlite: or memory: such as sqlite:zhongkong.db":                 "Config.StoreURL（ZHONGKONG_STORE）须以 sqlite: 或 memory: 开头，例如 sqlite:zhongkong.db",
 	"%s is %s: it must be a positive duration such as 8s or 500ms":                                                     "%s 的值是 %s：须为大于零的时长，例如 8s 或 500ms",
 	"WECHAT_FRESHNESS is %s: it must be a duration such as 5m, or 0 to accept pushes of any age":                       "WECHAT_FRESHNESS 的值是 %s：须为时长，例如 5m；0 表示不限推送的时间",

@@ -91,7 +91,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	if !t.API.trusts(req.URL) {
 		closeBody(req.Body)
-		return nil, fmt.Errorf("%w, not to %s", ErrForeignHost, shorten(clean(req.URL.Host, nil), 256))
+		return nil, fmt.Errorf("%w: this request is for %s", ErrForeignHost, shorten(clean(req.URL.Host, nil), 256))
 	}
 	if req.Body == nil || req.Body == http.NoBody || req.ContentLength > 0 {
 		return t.roundTrip(req)

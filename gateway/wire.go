@@ -9,11 +9,11 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/gateway/clients"
+	"github.com/zhongkong-go/zhongkong/platform/wecom"
 )
 
 // The errcodes that the gateway answers with, each where WeChat would.
@@ -203,7 +203,7 @@ func badToken(err error) *refusal {
 	switch {
 	case ok && e.Expired:
 		refused.code = codeExpired
-	case ok && strings.Contains(e.AppID, ":"):
+	case ok && wecom.IsApp(e.AppID):
 		refused.code = codeCorpToken // what programs for WeCom renew at
 	}
 	return refused

@@ -13,6 +13,7 @@ import (
 	"github.com/zhongkong-go/zhongkong/internal/environ"
 	"github.com/zhongkong-go/zhongkong/internal/named"
 	"github.com/zhongkong-go/zhongkong/internal/network"
+	"github.com/zhongkong-go/zhongkong/platform/wecom"
 )
 
 // doctorCmd finds out what is wrong.
@@ -184,7 +185,7 @@ func (c *doctorAllCmd) fromFile(t *terminal, o *doctor.Options) (err error) {
 		return err
 	}
 	for _, a := range o.Settings.Accounts {
-		if without[a.AppID] || strings.Contains(a.AppID, ":") { // about an app of WeCom doctor has no questions yet
+		if without[a.AppID] || wecom.IsApp(a.AppID) { // about an app of WeCom doctor has no questions yet
 			continue
 		}
 		o.Accounts = append(o.Accounts, doctor.Account{AppID: a.AppID, Secret: a.Secret, TokenAPI: a.TokenAPI, Daily: a.DailyFetches})

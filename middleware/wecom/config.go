@@ -157,7 +157,9 @@ func (c Config) validate() error {
 	}
 	return door.Common{
 		Package: "wecom", CallbackPath: c.CallbackPath, APIBase: c.APIBase, Place: c.place(), Endpoint: c.Endpoint,
-		Pages: []door.Page{{Field: "Origin (WECOM_ORIGIN)", Value: c.Origin}, {Field: "OpenBase", Value: c.OpenBase}, {Field: "LoginBase", Value: c.LoginBase}},
+		Pages: []door.Page{
+			{Field: "Origin (WECOM_ORIGIN)", Value: c.Origin}, {Field: "OpenBase", Value: c.OpenBase}, {Field: "LoginBase", Value: c.LoginBase},
+		},
 	}.Check()
 }
 

@@ -72,7 +72,8 @@ func (c *Door) Middleware() gin.HandlerFunc {
 			c.misplaced.Do(func() {
 				c.Log.Warn("a request that looks like "+c.Product+"'s came to another path than CallbackPath, and is not verified: "+
 					"set Config.CallbackPath to the path of the URL in the console (in a group, the whole path), "+
-					"or register client.Callback() at this route", "log_code", "wechat_callback_elsewhere", "path", ctx.Request.URL.Path, "callback_path", c.Path)
+					"or register client.Callback() at this route", "log_code", "wechat_callback_elsewhere",
+					"path", ctx.Request.URL.Path, "callback_path", c.Path)
 			})
 		}
 	}
@@ -260,7 +261,8 @@ func (c *Door) push(ctx *gin.Context) {
 		c.refuse(ctx, err)
 		return
 	}
-	c.Log.Debug(c.Product+" pushed a message", "encrypted", push.Pair.Encrypted, "token_previous", push.Pair.TokenPrevious, "key_previous", push.Pair.KeyPrevious)
+	c.Log.Debug(c.Product+" pushed a message",
+		"encrypted", push.Pair.Encrypted, "token_previous", push.Pair.TokenPrevious, "key_previous", push.Pair.KeyPrevious)
 	if c.Bot != nil {
 		ctx.Set(pushKey{c}, push)
 		c.handle(ctx, c.Bot)

@@ -137,7 +137,7 @@ func (c *composed) environment(service string) []string {
 // start runs a program as a service, which ends with the test.
 func (c *composed) start(service, program string, args ...string) {
 	c.t.Helper()
-	cmd := exec.Command(program, args...) //nolint:noctx // the test's end ends it
+	cmd := exec.Command(program, args...)
 	cmd.Env, cmd.Dir = c.environment(service), c.folder
 	testserver.Run(c.t, cmd)
 }

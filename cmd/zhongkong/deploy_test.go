@@ -194,7 +194,7 @@ func startCaddy(t *testing.T, behind string) string {
 // runs starts a program that ends with the test.
 func runs(t *testing.T, program string, args ...string) {
 	t.Helper()
-	cmd := exec.Command(program, args...) //nolint:noctx // the test's end ends it
+	cmd := exec.Command(program, args...)
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir()}
 	testserver.Run(t, cmd)
 }

@@ -68,7 +68,7 @@ func authority(t *testing.T, tlsPort string) (directory, file string, root *x509
 // gatewayAt starts zhongkong serve, and stop ends it.
 func gatewayAt(t *testing.T, program, config, trust string) (out *logtest.Log, stop func()) {
 	t.Helper()
-	cmd := exec.Command(program, "serve", "--config", config) //nolint:noctx // the test's end ends it
+	cmd := exec.Command(program, "serve", "--config", config)
 	cmd.Dir = filepath.Dir(config)
 	cmd.Env = []string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "SSL_CERT_FILE=" + trust, "ZHONGKONG_DRAIN_GRACE=0s",

@@ -101,21 +101,21 @@ func NewVerifier(config Config) (*Verifier, error) {
 		}
 		key, err := parseAESKey(encoded)
 		if err != nil {
-			return nil, fmt.Errorf("callback: Config.%s: %w", secret.field, err)
+			return nil, &ConfigError{Field: secret.field, reason: ": " + err.Error(), err: err}
 		}
 		r.keys, r.secrets = append(r.keys, key), append(r.secrets, encoded)
 	}
 	switch {
 	case reveal(config.Token) == "":
-		return nil, errors.New("callback: Config.Token is empty: without it anybody could sign")
+		return nil, &ConfigError{Field: "Token", reason: " is empty: without it anybody could sign"}
 	case len(r.keys) > 0 && reveal(config.AESKey) == "":
-		return nil, errors.New("callback: Config.AESKeyPrevious is set without AESKey")
+		return nil, &ConfigError{Field: "AESKeyPrevious", reason: " is set without ", other: "AESKey"}
 	case len(r.keys) == 0 && config.WeCom:
-		return nil, errors.New("callback: Config.AESKey is empty: WeCom encrypts all that it sends")
+		return nil, &ConfigError{Field: "AESKey", reason: " is empty: WeCom encrypts all that it sends"}
 	case len(r.keys) > 0 && config.AppID == "" && len(config.Receivers) == 0:
-		return nil, errors.New("callback: Config.AppID is empty: with an AESKey it is compared with every message's")
+		return nil, &ConfigError{Field: "AppID", reason: " is empty: with an AESKey it is compared with every message's"}
 	case config.Freshness < 0:
-		return nil, errors.New("callback: Config.Freshness is negative")
+		return nil, &ConfigError{Field: "Freshness", reason: " is negative"}
 	}
 	if len(r.keys) == 0 {
 		r.secrets = r.tokens
@@ -137,6 +137,31 @@ func NewVerifier(config Config) (*Verifier, error) {
 		ring:      func() *ring { return r },
 		seen:      new(bodies),
 	}, nil
+}
+
+// ConfigError says which field of a [Config] cannot work.
+type ConfigError struct {
+	Field string // such as "AESKey"
+
+	reason, other string // what stands behind the field, and behind that another field
+	err           error
+}
+
+// Error names the fields as Config does.
+func (e *ConfigError) Error() string {
+	return "callback: " + e.Sentence(func(field string) string { return "Config." + field })
+}
+
+// Unwrap returns what is wrong with the form of a key, nil for anything else.
+func (e *ConfigError) Unwrap() error { return e.err }
+
+// Sentence says what is wrong with names of the caller's own for the fields.
+func (e *ConfigError) Sentence(name func(field string) string) string {
+	text := name(e.Field) + e.reason
+	if e.other != "" {
+		text += name(e.other)
+	}
+	return text
 }
 
 func reveal(s Secret) string {

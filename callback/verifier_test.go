@@ -360,7 +360,7 @@ func TestNewVerifierErrors(t *testing.T) {
 		"key with =":           {func(c *Config) { c.AESKey = key + "=" }, "Config.AESKey: it has 44 characters"},
 		"key with +":           {func(c *Config) { c.AESKey = "+" + key[1:] }, "Config.AESKey: it has other characters"},
 		"wrong previous key":   {func(c *Config) { c.AESKeyPrevious = "short" + text("") }, "Config.AESKeyPrevious: it has 5 characters"},
-		"previous key alone":   {func(c *Config) { c.AESKey, c.AESKeyPrevious = nil, key }, "AESKeyPrevious is set without AESKey"},
+		"previous key alone":   {func(c *Config) { c.AESKey, c.AESKeyPrevious = nil, key }, "Config.AESKeyPrevious is set without Config.AESKey"},
 		"key without appid":    {func(c *Config) { c.AppID = "" }, "Config.AppID is empty"},
 		"negative freshness":   {func(c *Config) { c.Freshness = -1 }, "Config.Freshness is negative"},
 	} {

@@ -3,7 +3,6 @@ package gateway
 import (
 	"net/http"
 	"net/url"
-	"strings"
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/gateway/clients"
@@ -72,7 +71,7 @@ func corpTicketOf(path string, r *http.Request) (t platform.TicketType, isTicket
 
 // appOf returns the one app of a corp that a client may use.
 func (f fetches) appOf(r *http.Request, c *clients.Live, corp string) (appID string, refused *refusal) {
-	if strings.Contains(corp, ":") {
+	if wecom.IsApp(corp) {
 		return corp, nil
 	}
 	for range 2 {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/platform/errcode"
 )
 
 // The APIs of logins. They are called with the AppSecret or with a user's own token, and
@@ -67,13 +68,17 @@ func (a *API) ExchangeCode(ctx context.Context, account Account, code string) (U
 	})
 }
 
-// deadCodes are the errcodes after which another code helps: invalid, used, expired.
+// deadCodes are the errcodes after which another code helps: invalid, used, expired. WeCom has
+// the first alone.
 var deadCodes = []int{40029, 40163, 42003}
 
 // AnotherCodeHelps reports whether an exchange failed because of its code alone, so that a
-// user who is sent to WeChat again may succeed.
+// user who is sent to WeChat or WeCom again may succeed.
 func AnotherCodeHelps(err error) bool {
 	if refusal, ok := errors.AsType[*Error](err); ok {
+		if refusal.Host == errcode.WeCom {
+			return refusal.Code == deadCodes[0]
+		}
 		return slices.Contains(deadCodes, refusal.Code)
 	}
 	conn, ok := errors.AsType[*ConnError](err)

@@ -91,7 +91,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	if !t.API.trusts(req.URL) {
 		closeBody(req.Body)
-		return nil, fmt.Errorf("%w, not to %s", ErrForeignHost, shorten(clean(req.URL.Host, nil), 256))
+		return nil, fmt.Errorf("%w: this request is for %s", ErrForeignHost, shorten(clean(req.URL.Host, nil), 256))
 	}
 	if req.Body == nil || req.Body == http.NoBody || req.ContentLength > 0 {
 		return t.roundTrip(req)
@@ -168,8 +168,8 @@ func (t *Transport) base() http.RoundTripper {
 
 // send sends a copy of req with token and body.
 func (t *Transport) send(req *http.Request, body io.ReadCloser, token string) (*http.Response, error) {
-	clone, to := *req, *req.URL // the header is the same one: nobody below may change it
-	clone.URL, clone.Body = &to, body
+	clone := req.Clone(req.Context()) // with a header of its own, whatever a RoundTripper below does to it
+	clone.Body = body
 	if clone.URL.RawQuery != "" {
 		clone.URL.RawQuery += "&"
 	}
@@ -180,12 +180,11 @@ func (t *Transport) send(req *http.Request, body io.ReadCloser, token string) (*
 		signed = t.Signer.signs(req, path)
 	}
 	if signed {
-		clone.Header = req.Header.Clone()
-		if err := t.signed(&clone, path); err != nil {
+		if err := t.signed(clone, path); err != nil {
 			return nil, err
 		}
 	}
-	resp, err := t.base().RoundTrip(&clone)
+	resp, err := t.base().RoundTrip(clone)
 	if err != nil {
 		return nil, scrub(err, []string{token})
 	}

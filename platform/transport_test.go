@@ -127,6 +127,28 @@ func TestTransportAddsTheToken(t *testing.T) {
 	}
 }
 
+// TestTransportKeepsTheHeader: what a transport below does to a header is seen neither by the
+// caller nor by the next attempt.
+func TestTransportKeepsTheHeader(t *testing.T) {
+	server := &wechat{answer: refusalAnswer}
+	base := roundTripFunc(func(req *http.Request) (*http.Response, error) {
+		if got := req.Header.Get("X-Attempt"); got != "mine" {
+			t.Errorf("an attempt begins with %q", got)
+		}
+		req.Header.Set("X-Attempt", "changed")
+		return server.RoundTrip(req)
+	})
+	req := newRequest(t, "GET", callURL, nil)
+	req.Header.Set("X-Attempt", "mine")
+	resp, err := (&Transport{Base: base, Tokens: newFakeTokens(t)}).RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := readBody(t, resp); got != goodCall || len(server.tokens) != 2 || req.Header.Get("X-Attempt") != "mine" {
+		t.Errorf("%q after %d attempts, and the caller's header is %v", got, len(server.tokens), req.Header)
+	}
+}
+
 func TestTransportRecovers(t *testing.T) {
 	for name, tc := range map[string]struct {
 		method string

@@ -245,7 +245,7 @@ func (a Account) check() (whitelist, error) {
 	}
 	if a.Signing != nil {
 		if _, err := a.Signing.keys(); err != nil {
-			return nil, fmt.Errorf("the account %s: %w", a.AppID, err)
+			return nil, fmt.Errorf("the account %s cannot be simulated: %w", a.AppID, err)
 		}
 	}
 	return list, nil

@@ -173,7 +173,7 @@ func read(r *http.Request, into any) error {
 	d := json.NewDecoder(strings.NewReader(string(body)))
 	d.DisallowUnknownFields()
 	if err := d.Decode(into); err != nil {
-		return fmt.Errorf("the body is not right: %s", strings.TrimPrefix(err.Error(), "json: "))
+		return fmt.Errorf("the body is not right: %w", err)
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return errors.New("the body continues after its JSON object")

@@ -21,8 +21,11 @@ type Sample struct {
 
 // SampleOf returns the sample of that name. Where none is written so, upper and
 // lower case do not matter: "location" is the message, "LOCATION" the event,
-// "click" is CLICK.
+// "click" is CLICK. "event" and "raw", which [Compose] makes from what it is given, are empty.
 func SampleOf(name string) (Sample, bool) {
+	if name == "event" || name == "raw" {
+		return Sample{Name: name}, true
+	}
 	all := Samples()
 	i := slices.IndexFunc(all, func(s Sample) bool { return s.Name == name })
 	if i < 0 {

@@ -14,7 +14,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/zhongkong-go/zhongkong/internal/test/patience"
@@ -138,21 +137,9 @@ func (c *composed) environment(service string) []string {
 // start runs a program as a service, which ends with the test.
 func (c *composed) start(service, program string, args ...string) {
 	c.t.Helper()
-	cmd := exec.CommandContext(c.t.Context(), program, args...)
-	out := new(output)
-	cmd.Env, cmd.Dir, cmd.Stdout, cmd.Stderr = c.environment(service), c.folder, out, out
-	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
-	cmd.WaitDelay = patience.Bound
-	if err := cmd.Start(); err != nil {
-		c.t.Fatal(err)
-	}
-	c.t.Cleanup(func() {
-		_ = cmd.Process.Signal(syscall.SIGTERM)
-		_ = cmd.Wait()
-		if c.t.Failed() {
-			c.t.Logf("%s:\n%s", service, out)
-		}
-	})
+	cmd := exec.Command(program, args...)
+	cmd.Env, cmd.Dir = c.environment(service), c.folder
+	testserver.Run(c.t, cmd)
 }
 
 // healthy waits until a service's health check says so.

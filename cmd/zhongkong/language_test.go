@@ -177,6 +177,8 @@ func put(e ast.Expr) (string, bool) {
 var spoken = []string{
 	"internal/weblogin", "internal/shape", "internal/network", "internal/environ", "gateway", "gateway/clients", "gateway/fanout", "gateway/journal",
 	"gateway/source", "store/open", "store/sqlite", "migrations", "cmd/zhongkong/internal/doctor",
+	"internal/storeurl", "platform", "platform/wecom", "custody", "simulator", "simulator/chat", "callback", "gateway/login",
+	"middleware/internal/door", "middleware/wechat", "middleware/wecom",
 }
 
 // inFront puts names in front of what another package says, which is looked up by itself.
@@ -184,7 +186,7 @@ var inFront = regexp.MustCompile(`^(?:[a-zA-Z_.]+(?:\[%[dq]\])?(?:\.%s| is %q| %
 
 // TestErrorsOfPackages: each error of a package that people meet has its Chinese.
 func TestErrorsOfPackages(t *testing.T) {
-	speaker := regexp.MustCompile(`^(?:zhongkong|gateway|wechat|platform|source|weblogin|login): `)
+	speaker := regexp.MustCompile(`^(?:zhongkong|gateway|wechat|wecom|platform|source|weblogin|login|custody|simulator|callback|chat): `)
 	found := 0
 	for _, folder := range spoken {
 		files, err := filepath.Glob(filepath.Join("../..", folder, "*.go"))
@@ -212,7 +214,7 @@ func TestErrorsOfPackages(t *testing.T) {
 			})
 		}
 	}
-	if found < 150 {
+	if found < 380 {
 		t.Errorf("%d errors were found only", found)
 	}
 }
@@ -326,6 +328,8 @@ func TestErrorsInChinese(t *testing.T) {
 			map[string]string{"WECHAT_APPID": "0123456789abcdef0123456789abcdef", "WECHAT_APPSECRET": "wx0123456789abcdef"},
 			[]string{"似乎填反了：前者看起来是 AppSecret（32 位十六进制）；请对调"},
 		},
+		{"token status", with("WECHAT_API_BASE", "https://wx.example.com/a/../b"), []string{"Config.APIBase（WECHAT_API_BASE）的路径不能含有 . 或 .."}},
+		{"token status", with("ZHONGKONG_STORE", "mysql://u:p@127.0.0.1/app?charset=utf8"), []string{"MySQL 存储：URL 有不存在的参数"}},
 		{"token status", with("ZHONGKONG_STORE", "memory:"), []string{"不与其他程序共享"}},
 		{"token status", with("ZHONGKONG_STORE", "sqlite:"+missing), []string{"没有数据库 " + missing}},
 		{"token status", with("ZHONGKONG_STORE", "oracle:x"), []string{"没有 oracle"}},

@@ -76,7 +76,7 @@ func (c *pushCmd) Run(ctx context.Context, t *terminal) error {
 		if err != nil {
 			return err
 		}
-		if !isSample(c.Type) {
+		if _, found := simulator.SampleOf(c.Type); !found {
 			return mistake("there is no message %q; zhongkong push list shows them all", c.Type)
 		}
 		m, err := simulator.Compose(c.Type, value, c.Set)
@@ -156,12 +156,6 @@ func (c *pushCmd) value() (string, error) {
 		return "", mistake("the message cannot be read: %s", err)
 	}
 	return strings.TrimRight(string(content), "\r\n"), nil // an editor's last line
-}
-
-// isSample reports whether there is a message of that name.
-func isSample(name string) bool {
-	_, found := simulator.SampleOf(name)
-	return found || name == "event" || name == "raw"
 }
 
 func (c *pushCmd) simulator(t *terminal) (*simulator.Simulator, error) {

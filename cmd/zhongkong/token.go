@@ -1,11 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,9 +16,9 @@ import (
 	"github.com/zhongkong-go/zhongkong/internal/environ"
 	"github.com/zhongkong-go/zhongkong/internal/named"
 	"github.com/zhongkong-go/zhongkong/internal/shape"
+	"github.com/zhongkong-go/zhongkong/internal/storeurl"
 	"github.com/zhongkong-go/zhongkong/platform"
 	"github.com/zhongkong-go/zhongkong/store/open"
-	"github.com/zhongkong-go/zhongkong/store/sqlite"
 )
 
 // tokenCmd works on the token that the programs of a store share.
@@ -168,12 +168,11 @@ func (f accountFlags) open(ctx context.Context, t *terminal, look bool) (_ *cust
 // placeOf says where a store is, without the password that its URL may hold. With
 // mustExist a file that is not there is an error.
 func placeOf(address string, mustExist bool) (string, error) {
-	scheme, _, _ := strings.Cut(address, ":")
-	switch strings.ToLower(scheme) {
-	case "memory":
+	switch storeurl.Of(address) {
+	case storeurl.Memory:
 		return "", mistake("ZHONGKONG_STORE is memory:, which other programs do not share: nothing of theirs can be seen or changed")
-	case "sqlite":
-		path, err := sqlite.ParseURL(address)
+	case storeurl.SQLite:
+		path, err := storeurl.Path(address)
 		if err != nil {
 			return "", mistake("ZHONGKONG_STORE: %s", named.Plain(err).Error())
 		}
@@ -185,11 +184,8 @@ func placeOf(address string, mustExist bool) (string, error) {
 		}
 		return path, nil
 	default:
-		u, err := url.Parse(address)
-		if err != nil {
-			return scheme, nil //nolint:nilerr // the store that opens it says what is wrong
-		}
-		return u.Scheme + "://" + u.Host + u.Path, nil
+		scheme, _, _ := strings.Cut(address, ":")
+		return cmp.Or(storeurl.Place(address), scheme), nil // the store that opens it says what is wrong
 	}
 }
 

@@ -242,17 +242,16 @@ func newVerifier(config callback.Config) (*callback.Verifier, error) {
 	if err == nil {
 		return v, nil
 	}
-	text := strings.TrimPrefix(err.Error(), "callback: Config.")
-	for _, field := range [][2]string{{"AESKeyPrevious", "previous_aes_key"}, {"AESKey", "aes_key"}, {"Token", "token"}} {
-		if rest, ok := strings.CutPrefix(text, field[0]); ok {
-			path := "." + field[1]
-			if strings.HasPrefix(rest, " is empty") {
-				path = "" // there may be no line of it
-			}
-			return nil, &FieldError{path, errors.New(field[1] + strings.ReplaceAll(rest, "AESKey", "aes_key"))}
-		}
+	wrong, ok := errors.AsType[*callback.ConfigError](err)
+	if !ok {
+		return nil, &FieldError{"", err}
 	}
-	return nil, &FieldError{"", errors.New(text)}
+	names := map[string]string{"AESKeyPrevious": "previous_aes_key", "AESKey": "aes_key", "Token": "token", "AppID": "appid"}
+	path := ""
+	if strings.HasPrefix(wrong.Field, "AESKey") { // what is empty may have no line
+		path = "." + names[wrong.Field]
+	}
+	return nil, &FieldError{path, errors.New(wrong.Sentence(func(field string) string { return names[field] }))}
 }
 
 // modeOf returns the mode that is meant, or why it cannot be. An app of WeCom has safe mode

@@ -5,6 +5,7 @@
 //   - the import table (imports.txt) in docs/decisions/imports.md and .golangci.yml,
 //   - the index of the decisions, docs/decisions/README.md,
 //   - the error handbook, docs/errors.md and docs/errors.zh-CN.md,
+//   - the parameters of stores' URLs (internal/storeurl) in docs/stores.md and docs/stores.zh-CN.md,
 //   - the codes of log lines, docs/logs.md and docs/logs.zh-CN.md; their Chinese is in logs.txt.
 //
 // Only tests and the command in internal/docs/generate import it.
@@ -18,6 +19,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/zhongkong-go/zhongkong/internal/lang"
+	"github.com/zhongkong-go/zhongkong/internal/storeurl"
 )
 
 // Module is the path of the main module.
@@ -47,6 +51,8 @@ func Generate(root string) (map[string]string, error) {
 		"docs/decisions/imports.md": {table.markdown(), "<!-- imports:begin -->\n", "<!-- imports:end -->"},
 		decisionsPage:               {index, "<!-- decisions:begin -->\n", "<!-- decisions:end -->"},
 		".golangci.yml":             {table.depguard(), "# imports:begin\n", "        # imports:end"},
+		"docs/stores.md":            {parameters(lang.English), "<!-- parameters:begin -->\n", "<!-- parameters:end -->"},
+		"docs/stores.zh-CN.md":      {parameters(lang.Chinese), "<!-- parameters:begin -->\n", "<!-- parameters:end -->"},
 	} {
 		data, err := os.ReadFile(filepath.Join(root, name))
 		if err != nil {
@@ -60,4 +66,22 @@ func Generate(root string) (map[string]string, error) {
 		files[name] = before + block.begin + block.text + block.end + after
 	}
 	return files, nil
+}
+
+// parameters is the table of what may stand in the URLs of stores.
+func parameters(l lang.Lang) string {
+	var b strings.Builder
+	b.WriteString("\n" + lang.Of("| URL | Parameter | Meaning |", "| URL | 参数 | 含义 |").In(l) + "\n|---|---|---|\n")
+	for _, e := range storeurl.Engines {
+		for _, p := range e.Parameters {
+			fmt.Fprintf(&b, "| `%s://` | `%s` | %s |\n", strings.Join(e.Schemes, "://`, `"), p.Example, lang.Text{EN: p.EN, ZH: p.ZH}.In(l))
+		}
+		if e.More {
+			more := lang.Of("libpq's and the server's settings, such as `sslmode=verify-full`, `sslrootcert=`, `target_session_attrs=read-write`, `search_path=`",
+				"libpq 的参数和服务器设置，例如 `sslmode=verify-full`、`sslrootcert=`、`target_session_attrs=read-write`、`search_path=`")
+			fmt.Fprintf(&b, "| `%s://` | … | %s |\n", e.Schemes[0], more.In(l))
+		}
+	}
+	b.WriteString("\n")
+	return b.String()
 }

@@ -19,7 +19,7 @@ func TestGenerated(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(files) != 7 {
+	if len(files) != 9 {
 		t.Errorf("%d files are generated", len(files))
 	}
 	for name, want := range files {

@@ -132,7 +132,7 @@ func (d *Dictionary) In(l Lang, text string) string {
 func (d *Dictionary) Has(text string) bool { return d.whole[text] != "" }
 
 // speaker is the package that speaks, in front of an error.
-var speaker = regexp.MustCompile(`^(?:zhongkong|gateway|wechat|platform|callback|source|simulator|store|migrations): `)
+var speaker = regexp.MustCompile(`^(?:zhongkong|gateway|wechat|wecom|platform|callback|custody|source|simulator|store|migrations|weblogin): `)
 
 // find returns the Chinese of text, and whether anything of it is known.
 func (d *Dictionary) find(text string, depth int) (string, bool) {

@@ -33,7 +33,7 @@ func Proxy(get func(name string) string) string {
 	}
 	for _, name := range []string{"ALL_PROXY", "all_proxy"} {
 		if get(name) != "" {
-			return name + " is set and HTTPS_PROXY is not: this program uses HTTPS_PROXY alone, and calls WeChat without a proxy; set HTTPS_PROXY to the same"
+			return name + " is set and HTTPS_PROXY is not: this program uses HTTPS_PROXY alone, and makes its calls without a proxy; set HTTPS_PROXY to the same"
 		}
 	}
 	return ""

@@ -64,7 +64,7 @@ func New(cfg Config) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	pooled, err := door.Enter(door.Place{Package: "wechat", Store: cfg.Store, URL: cfg.StoreURL, Logger: cfg.Logger})
+	pooled, err := door.Enter(cfg.place())
 	if err != nil {
 		return nil, err
 	}
@@ -75,7 +75,8 @@ func New(cfg Config) (*Client, error) {
 	c := &Client{
 		appID: cfg.AppID, log: cfg.Logger, store: pooled, idle: leaveGateway,
 		door: &door.Door{
-			Package: "wechat", AppID: cfg.AppID, Path: cfg.CallbackPath, Key: cfg.ContextKey, Log: cfg.Logger,
+			Package: "wechat", Product: "WeChat", AppID: cfg.AppID, Path: cfg.CallbackPath, Key: cfg.ContextKey,
+			Log:      cfg.Logger.With("appid", cfg.AppID, "product", "WeChat"),
 			Verifier: verifier, Envelopes: envelopes, Refused: cfg.Endpoint.Refused, Bot: cfg.Messages,
 		},
 	}
@@ -97,10 +98,11 @@ func New(cfg Config) (*Client, error) {
 		return nil, errors.Join(err, c.Close())
 	}
 	c.door.Messages.Config, c.door.Messages.Forgets = c.door.Endpoint(cfg.Endpoint, store, c, cfg.SealKeys), forgets
-	cfg.warn()
+	c.door.Advise(cfg.Transport != nil, cfg.Token,
+		"no Token is configured: every callback is refused; set it to the Token of the console's message push")
 	if cfg.Messages != nil {
-		if _, err := c.door.Messages.Begin(cfg.Messages); err != nil {
-			return nil, errors.Join(named.Errorf("wechat", "Config.Endpoint: %w", err), c.Close())
+		if _, err := c.door.Begin(cfg.Messages); err != nil {
+			return nil, errors.Join(err, c.Close())
 		}
 	}
 	return c, nil
@@ -148,8 +150,8 @@ func (c *Client) keep(cfg Config, store custody.Store) error {
 // safe.
 func (c *Client) Close() error {
 	c.door.Leave()
-	err := c.endMessages() // first, as handlers need the token
-	c.tickets.Close()      // before the token, with which they are fetched
+	err := c.door.End() // first, as handlers need the token
+	c.tickets.Close()   // before the token, with which they are fetched
 	err = errors.Join(err, c.keeper.Close())
 	c.idle()
 	if c.logins != nil {
@@ -157,14 +159,6 @@ func (c *Client) Close() error {
 	}
 	c.left.Do(func() { err = errors.Join(err, c.store.Leave()) })
 	return err
-}
-
-// endMessages waits for the handlers of messages.
-func (c *Client) endMessages() error {
-	if err := c.door.Messages.End(); err != nil {
-		return named.Errorf("wechat", "%w", err)
-	}
-	return nil
 }
 
 // Token returns the live token, at once when there is one; else it waits until

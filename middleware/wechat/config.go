@@ -3,16 +3,12 @@ package wechat
 import (
 	"log/slog"
 	"net/http"
-	"os"
-	"strings"
 	"time"
-	"unicode"
 
 	"github.com/zhongkong-go/zhongkong/callback"
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/internal/environ"
 	"github.com/zhongkong-go/zhongkong/internal/named"
-	"github.com/zhongkong-go/zhongkong/internal/shape"
 	"github.com/zhongkong-go/zhongkong/internal/weblogin"
 	"github.com/zhongkong-go/zhongkong/middleware/internal/door"
 	"github.com/zhongkong-go/zhongkong/platform"
@@ -20,11 +16,6 @@ import (
 
 // Key is the default of Config.ContextKey.
 const Key = "wechat"
-
-const (
-	defaultStore     = "sqlite:zhongkong.db"
-	defaultFreshness = 5 * time.Minute
-)
 
 // Secret wraps a string for the fields of Config that must not print.
 func Secret(value string) custody.Secret { return custody.NewSecret(value) }
@@ -205,7 +196,7 @@ func (c Config) WithDefaults() Config {
 	case c.Gateway != "":
 		c.StoreURL = "memory:"
 	default:
-		c.StoreURL = defaultStore
+		c.StoreURL = door.DefaultStore
 	}
 	if c.CallbackPath == "" {
 		c.CallbackPath = "/"
@@ -214,7 +205,7 @@ func (c Config) WithDefaults() Config {
 		c.ContextKey = Key
 	}
 	if c.Freshness == 0 {
-		c.Freshness = defaultFreshness
+		c.Freshness = door.DefaultFreshness
 	}
 	c.Timing = c.Timing.WithDefaults()
 	if c.Logger == nil {
@@ -236,30 +227,20 @@ func (c Config) validate() error {
 	if c.GatewayCA != "" && c.GatewayTransport != nil {
 		return named.Errorf("wechat", "Config.GatewayCA and Config.GatewayTransport are both set: give the one or the other")
 	}
-	if err := c.validateCallback(); err != nil {
+	common := door.Common{
+		Package: "wechat", CallbackPath: c.CallbackPath, APIBase: c.APIBase, Place: c.place(), Endpoint: c.Endpoint,
+		Pages: []door.Page{{Field: "Origin (WECHAT_ORIGIN)", Value: c.Origin}, {Field: "OpenBase (WECHAT_OPEN_BASE)", Value: c.OpenBase}},
+	}
+	if err := common.Check(); err != nil {
 		return err
 	}
-	if err := platform.CheckBase(c.APIBase); err != nil {
-		return named.Errorf("wechat", "Config.APIBase (WECHAT_API_BASE) %w", err)
-	}
-	if err := c.validateLogin(); err != nil {
-		return err
-	}
-	if _, err := c.signer(); err != nil {
-		return err
-	}
-	if c.Store != nil && c.StoreURL != "" {
-		return named.Errorf("wechat", "Config.Store and Config.StoreURL are both set: give the one or the other")
-	}
-	if c.Endpoint.Verifier != nil || c.Endpoint.Router != nil {
-		return named.Errorf("wechat", "Config.Endpoint has a Verifier or a Router: set Config.Token, Config.AESKey and Config.Messages instead")
-	}
-	if c.Store == nil {
-		if _, _, err := door.ParseStoreURL("wechat", c.StoreURL); err != nil {
-			return err
-		}
-	}
-	return nil
+	_, err := c.signer()
+	return err
+}
+
+// place is where the token is kept.
+func (c Config) place() door.Place {
+	return door.Place{Package: "wechat", Store: c.Store, URL: c.StoreURL, Logger: c.Logger}
 }
 
 // signer is made of Config.Signing; nil without it.
@@ -279,33 +260,6 @@ func (c Config) signer() (*platform.Signer, error) {
 		return nil, named.Errorf("wechat", "Config.%w", named.Plain(err))
 	}
 	return signer, nil
-}
-
-func (c Config) validateLogin() error {
-	for _, f := range []struct{ name, value string }{
-		{"Origin (WECHAT_ORIGIN)", c.Origin}, {"OpenBase (WECHAT_OPEN_BASE)", c.OpenBase},
-	} {
-		if f.value == "" {
-			continue
-		}
-		if err := weblogin.CheckOrigin(f.value); err != nil {
-			return named.Errorf("wechat", "Config.%s %w", f.name, err)
-		}
-	}
-	return nil
-}
-
-func (c Config) validateCallback() error {
-	if !strings.HasPrefix(c.CallbackPath, "/") || strings.ContainsAny(c.CallbackPath, "?#") {
-		return named.Errorf("wechat", "Config.CallbackPath is %s: it must begin with a slash and hold no query", shape.Show(c.CallbackPath))
-	}
-	for segment := range strings.SplitSeq(c.CallbackPath, "/") {
-		if strings.HasPrefix(segment, ":") || strings.HasPrefix(segment, "*") {
-			return named.Errorf("wechat", "Config.CallbackPath is %q: it is compared as it is, so that the wildcard %s matches nothing; "+
-				"register client.Callback() at a route with wildcards instead", c.CallbackPath, segment)
-		}
-	}
-	return nil
 }
 
 // verifier is made of a valid configuration. The zero Verifier, for an account
@@ -331,21 +285,5 @@ func (c Config) warnExpiry(end time.Time) {
 		c.Logger.Warn("WeChat's certificate in Config.Signing expires: download the next one from the console and add it to Certificates",
 			"log_code", "wechat_certificate_expires",
 			"appid", c.AppID, "end", end.UTC().Format(time.DateOnly))
-	}
-}
-
-// warn says what works, though hardly as it was meant.
-func (c Config) warn() {
-	if text := shape.Proxy(os.Getenv); text != "" && c.Transport == nil {
-		c.Logger.Warn(text, "log_code", "wechat_proxy_ignored", "appid", c.AppID)
-	}
-	token := c.Token.Reveal()
-	switch odd := func(r rune) bool { return r > 'z' || !unicode.IsLetter(r) && !unicode.IsDigit(r) }; {
-	case token == "":
-		c.Logger.Warn("no Token is configured: every callback is refused; set it to the Token of the console's message push",
-			"log_code", "wechat_no_token", "appid", c.AppID)
-	case len(token) < 3 || len(token) > 32 || strings.ContainsFunc(token, odd):
-		c.Logger.Warn("the console takes no Token like the configured one: it asks for 3 to 32 letters and digits",
-			"log_code", "wechat_token_form", "appid", c.AppID)
 	}
 }

@@ -50,7 +50,7 @@ func TestConfigErrors(t *testing.T) {
 		"StoreURL, no path":   {func(c *wechat.Config) { c.StoreURL = "sqlite:" }, []string{"Config.StoreURL", "no path"}},
 		"StoreURL, slashes":   {func(c *wechat.Config) { c.StoreURL = "sqlite://zhongkong.db" }, []string{"Config.StoreURL", "sqlite:zhongkong.db"}},
 		"StoreURL, parameter": {func(c *wechat.Config) { c.StoreURL = "sqlite:zhongkong.db?mode=ro" }, []string{"Config.StoreURL", "no parameters"}},
-		"StoreURL, memory:x":  {func(c *wechat.Config) { c.StoreURL = "memory:x" }, []string{"Config.StoreURL", "takes nothing"}},
+		"StoreURL, memory:x":  {func(c *wechat.Config) { c.StoreURL = "memory:x" }, []string{"Config.StoreURL", "memory: and nothing more"}},
 		"StoreURL, redis":     {func(c *wechat.Config) { c.StoreURL = "redis://:" + testSecret + "@localhost/0" }, []string{"Config.StoreURL", "import github.com/zhongkong-go/zhongkong/store/redis", "Config.Store"}},
 		"StoreURL, rediss":    {func(c *wechat.Config) { c.StoreURL = "rediss://:" + testSecret + "@localhost/0" }, []string{"store/redis"}},
 		"StoreURL, postgres":  {func(c *wechat.Config) { c.StoreURL = "postgres://u:" + testSecret + "@localhost/db" }, []string{"store/postgres"}},

@@ -1,11 +1,10 @@
 package wechat
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
-	"net/url"
 	"strings"
 	"time"
 
@@ -13,6 +12,7 @@ import (
 
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/internal/weblogin"
+	"github.com/zhongkong-go/zhongkong/middleware/internal/door"
 	"github.com/zhongkong-go/zhongkong/platform"
 )
 
@@ -22,8 +22,6 @@ const (
 	scopeUserinfo = "snsapi_userinfo" // a question: nickname and picture too
 	scopeLogin    = "snsapi_login"    // a QR code on a website
 )
-
-const defaultSessionLife = 24 * time.Hour
 
 // LoginConfig chooses how the users of a route log in. The zero value is right for a page
 // in WeChat that has to know its visitors again.
@@ -113,16 +111,16 @@ type Sessions interface {
 //
 // Login panics on a configuration that cannot work.
 func (c *Client) Login(cfg LoginConfig) gin.HandlerFunc {
-	l := &login{client: c, cfg: cfg}
+	l := &login{client: c, cfg: cfg, Sessions: cfg.Sessions}
 	if err := l.init(); err != nil {
 		panic("wechat.Login: " + err.Error())
 	}
-	return l.serve
+	return (&door.Login[User]{Logins: &c.logins.Logins, Flow: l}).Serve
 }
 
 // UserOf returns who has logged in. It panics behind a route without
 // [Client.Login] or [Client.MiniUser].
-func UserOf(c *gin.Context) *User { return visitOf(c, "UserOf").user }
+func UserOf(c *gin.Context) *User { return visitOf(c, "UserOf").User }
 
 // AskUserinfo sends a user who has logged in silently to WeChat's consent page, for nickname
 // and picture, and reports whether it did; then the handler has nothing more to do, and is
@@ -136,13 +134,15 @@ func UserOf(c *gin.Context) *User { return visitOf(c, "UserOf").user }
 // A request that is no GET of a browser that opens a page is answered 401.
 func AskUserinfo(c *gin.Context) bool {
 	v := visitOf(c, "AskUserinfo")
-	if v.login == nil {
+	if v.Login == nil {
 		panic("wechat.AskUserinfo: WeChat has no consent page for a mini program, whose front end asks by itself")
 	}
-	if v.user.Userinfo || v.user.Snapshot {
+	if v.User.Userinfo || v.User.Snapshot {
 		return false
 	}
-	v.login.begin(c, beginning{path: c.Request.URL.EscapedPath(), query: c.Request.URL.RawQuery, userinfo: true})
+	trip := door.TripOf(c.Request)
+	trip.Scope = scopeUserinfo
+	v.Login.Begin(c, trip)
 	return true
 }
 
@@ -150,35 +150,21 @@ func AskUserinfo(c *gin.Context) bool {
 // one, in WeChat without a question.
 func Logout(c *gin.Context) error {
 	v := visitOf(c, "Logout")
-	if v.login == nil {
+	if v.Login == nil {
 		return errors.New("wechat: Logout: a mini program logs out by forgetting its token")
 	}
-	return v.login.sessions.Save(c, nil)
+	return v.Login.Save(c, nil)
 }
 
-// visit is a request of a user who has logged in.
-type visit struct {
-	login   *login // nil in a mini program
-	user    *User
-	keyName string // of a mini program's session_key
-}
-
-type visitKey struct{}
-
-func visitOf(c *gin.Context, caller string) visit {
-	value, _ := c.Get(visitKey{})
-	v, ok := value.(visit)
-	if !ok {
-		panic("wechat." + caller + ": nobody has logged in at this route: put client.Login(…), or client.MiniUser(), before the handler")
-	}
-	return v
+func visitOf(c *gin.Context, caller string) door.Visit[User] {
+	return door.VisitOf[User](c, "wechat."+caller, "client.Login(…), or client.MiniUser(),")
 }
 
 // login is Login of one route.
 type login struct {
-	client   *Client
-	cfg      LoginConfig
-	sessions Sessions
+	Sessions
+	client *Client
+	cfg    LoginConfig
 }
 
 func (l *login) init() error {
@@ -187,7 +173,7 @@ func (l *login) init() error {
 		return fmt.Errorf("LoginConfig.Life is %s: it must not be negative", l.cfg.Life)
 	}
 	if l.cfg.Life == 0 {
-		l.cfg.Life = defaultSessionLife
+		l.cfg.Life = door.SessionLife
 	}
 	if w := l.cfg.Website; w != nil {
 		switch {
@@ -197,164 +183,103 @@ func (l *login) init() error {
 			return errors.New("LoginConfig.Website has the AppID of the account itself: a website application (网站应用) has one of its own")
 		}
 	}
-	if l.sessions = l.cfg.Sessions; l.sessions == nil {
-		l.sessions = cookieSessions{l}
+	if l.Sessions == nil {
+		l.Sessions = &door.Cookies[User]{Logins: &c.logins.Logins, Name: "zk_user_", Life: l.cfg.Life, Known: l.known}
 	}
 	return nil
 }
 
-// serve is the middleware.
-func (l *login) serve(c *gin.Context) {
-	query := c.Request.URL.Query()
-	if weblogin.IsReturn(query) {
-		l.finish(c, query)
-		return
-	}
-	user, err := l.sessions.Load(c)
+// known reports whether a user is of the account or of the website of this route.
+func (l *login) known(u *User) bool {
+	return u.AppID == l.client.appID || l.cfg.Website != nil && u.AppID == l.cfg.Website.AppID
+}
+
+// Load is that of the Sessions.
+func (l *login) Load(c *gin.Context) (*User, error) {
+	user, err := l.Sessions.Load(c)
 	if err != nil {
 		l.client.log.Error("a session could not be read", "log_code", "wechat_session_not_read", "appid", l.client.appID, "error", err)
-		l.page(c, weblogin.PageUnavailable)
-		return
 	}
-	if user == nil || user.Snapshot && !l.cfg.Snapshot || l.cfg.Userinfo && !user.Userinfo && !user.Snapshot {
-		l.begin(c, beginning{path: c.Request.URL.EscapedPath(), query: c.Request.URL.RawQuery, userinfo: l.cfg.Userinfo})
-		return
-	}
-	c.Header("Cache-Control", "private")
-	c.Set(visitKey{}, visit{login: l, user: user})
-	c.Next()
+	return user, err
 }
 
-// beginning is a way to WeChat.
-type beginning struct {
-	path, query string // escaped, where the browser wants to go in the end
-	userinfo    bool
-	again       int // how often the code before was no good
+func (l *login) Admits(user *User) bool {
+	if user.Snapshot {
+		return l.cfg.Snapshot
+	}
+	return user.Userinfo || !l.cfg.Userinfo
 }
 
-// begin sends the browser to WeChat.
-func (l *login) begin(c *gin.Context, b beginning) {
-	if !weblogin.OpensPage(c.Request) {
-		c.Header("Cache-Control", "no-store")
-		c.AbortWithStatusJSON(http.StatusUnauthorized, gin.H{
-			"error": "login_required", "message": "Nobody has logged in: open the page in the browser, which leads to WeChat.",
-		})
-		return
-	}
-	origin, ok := l.origin(c)
+// Way leads browsers to WeChat's consent page if a profile is asked for, and those outside of
+// WeChat to the Website's QR code.
+func (l *login) Way(c *gin.Context, trip *door.Trip) (address func(returnTo, state string) string) {
+	trip.Website = l.cfg.Website != nil && !strings.Contains(c.Request.UserAgent(), "MicroMessenger")
 	switch {
-	case !ok:
-		l.client.log.Error("a login needs Config.Origin (WECHAT_ORIGIN), this program's public address such as https://shop.example; "+
-			"without it users can log in on this machine only", "log_code", "wechat_login_no_origin", "appid", l.client.appID)
-		l.page(c, weblogin.PageOrigin)
-		return
-	case len(b.path)+len(b.query) > weblogin.MaxAddress:
-		l.page(c, weblogin.PageTooLong)
-		return
-	}
-	p := pending{Path: b.path, Query: b.query, Scope: scopeBase, Again: b.again}
-	appID := l.client.appID
-	switch {
-	case l.cfg.Website != nil && !strings.Contains(c.Request.UserAgent(), "MicroMessenger"):
-		p.Scope, p.Website, appID = scopeLogin, true, l.cfg.Website.AppID
-	case b.userinfo:
-		p.Scope = scopeUserinfo
-	}
-	state, err := l.site(c).Remember(c.Writer, c.Request, p)
-	if err != nil {
-		l.client.log.Error("a login could not begin", "log_code", "wechat_login_not_begun", "appid", l.client.appID, "error", err)
-		l.page(c, weblogin.PageUnavailable)
-		return
-	}
-	weblogin.Private(c.Writer)
-	c.Redirect(http.StatusFound, platform.AuthorizeURL(l.client.logins.openBase, appID, origin+b.path, p.Scope, state))
-	c.Abort()
-}
-
-// finish answers a browser that comes back from WeChat.
-func (l *login) finish(c *gin.Context, query url.Values) {
-	var p pending
-	refused := l.site(c).Recall(c.Request, query.Get("state"), &p)
-	code, one := weblogin.CodeOf(query)
-	switch {
-	case refused != nil:
-	case !one:
-		refused = weblogin.PageForged
-	case !weblogin.SamePath(p.Path, c.Request.URL), p.Website && l.cfg.Website == nil:
-		refused = weblogin.PageElsewhere
-	}
-	if refused != nil {
-		l.client.log.Warn("a login was refused",
-			"log_code", "wechat_login_refused", "appid", l.client.appID, "reason", refused.Reason, "client_ip", c.ClientIP())
-		l.page(c, refused)
-		return
-	}
-	if c.Request.Method != http.MethodGet {
-		weblogin.Private(c.Writer)
-		c.Header("Allow", http.MethodGet)
-		c.AbortWithStatus(http.StatusMethodNotAllowed)
-		return
-	}
-	if code == "" {
-		l.page(c, weblogin.PageDeclined) // the user does not want to
-		return
-	}
-	out := l.exchangeOnce(c.Request.Context(), p, code)
-	switch {
-	case out.Value != nil:
-	case out.Again && p.Again < weblogin.MaxAgain:
-		l.begin(c, beginning{path: p.Path, query: p.Query, userinfo: p.Scope == scopeUserinfo, again: p.Again + 1})
-		return
-	case out.Again:
-		l.page(c, weblogin.PageCode)
-		return
+	case trip.Website:
+		trip.Scope = scopeLogin
+	case l.cfg.Userinfo || trip.Scope == scopeUserinfo: // AskUserinfo
+		trip.Scope = scopeUserinfo
 	default:
-		l.page(c, weblogin.PageOf(out.Page))
-		return
+		trip.Scope = scopeBase
 	}
-	origin, ok := l.origin(c)
-	if !ok {
-		l.page(c, weblogin.PageOrigin)
-		return
+	return func(returnTo, state string) string {
+		return platform.AuthorizeURL(l.client.logins.openBase, l.Account(*trip), returnTo, trip.Scope, state)
 	}
-	if err := l.sessions.Save(c, out.Value); err != nil {
-		l.client.log.Error("a session could not be saved", "log_code", "wechat_session_not_saved", "appid", l.client.appID, "error", err)
-		l.page(c, weblogin.PageUnavailable)
-		return
-	}
-	weblogin.Private(c.Writer)
-	to := origin + p.Path // which is this request's own path
-	if p.Query != "" {
-		to += "?" + p.Query
-	}
-	c.Redirect(http.StatusSeeOther, to)
-	c.Abort()
 }
 
-// pending is what a login on its way is about.
-type pending struct {
-	Path    string `json:"p"` // escaped, as Query
-	Query   string `json:"q,omitempty"`
-	Scope   string `json:"s"`
-	Website bool   `json:"w,omitempty"`
-	Again   int    `json:"a,omitempty"`
+func (l *login) Account(trip door.Trip) string { return l.account(trip).AppID }
+
+// account is whose code it is.
+func (l *login) account(trip door.Trip) platform.Account {
+	switch w := l.cfg.Website; {
+	case !trip.Website:
+		return l.client.logins.account
+	case w == nil:
+		return platform.Account{}
+	default:
+		return platform.Account{AppID: w.AppID, Secret: w.AppSecret}
+	}
 }
 
-// site is what browsers see of this program.
-func (l *login) site(c *gin.Context) weblogin.Site {
-	return weblogin.Site{Seals: l.client.logins.seals, Name: l.client.appID, Secure: weblogin.Secure(c.Request, l.client.logins.origin)}
-}
+// maxUser is how many bytes of a profile a cookie has room for.
+const maxUser = 3000
 
-// origin returns where browsers come back to.
-func (l *login) origin(c *gin.Context) (string, bool) {
-	return weblogin.Origin(c.Request, l.client.logins.origin)
-}
-
-// page shows p. Its link leads to this request's path without the query, which may hold a
-// code.
-func (l *login) page(c *gin.Context, p *weblogin.Page) {
-	c.Abort()
-	p.Show(c.Writer, c.Request, OwnPath(c.Request.URL.EscapedPath(), "/"))
+// Exchange asks WeChat who the user is.
+func (l *login) Exchange(ctx context.Context, trip door.Trip, code string) outcome {
+	own, account := l.client.logins, l.account(trip)
+	apis := own.apis
+	if trip.Website {
+		apis = own.direct // a gateway does not know this account
+	}
+	grant, err := try(apis, func(a *platform.API) (platform.UserGrant, error) { return a.ExchangeCode(ctx, account, code) })
+	if err != nil {
+		return own.NotExchanged(account.AppID, err)
+	}
+	user := &User{
+		AppID: account.AppID, OpenID: grant.OpenID, UnionID: grant.UnionID, Snapshot: grant.Snapshot,
+		LoggedIn: time.Now().Truncate(time.Second),
+	}
+	switch {
+	case grant.Snapshot && !l.cfg.Snapshot:
+		return outcome{Page: weblogin.PageSnapshot.Reason}
+	case grant.Snapshot, trip.Scope == scopeBase:
+	default:
+		info, err := try(apis, func(a *platform.API) (platform.UserInfo, error) { return a.UserInfo(ctx, account.AppID, grant) })
+		if err != nil {
+			l.client.log.Error("the profile of a user who logs in was not read",
+				"log_code", "wechat_profile_not_read", "appid", account.AppID, "error", err)
+			return outcome{Page: weblogin.PageUnavailable.Reason}
+		}
+		user.Userinfo, user.Nickname, user.Avatar = true, info.Nickname, info.Avatar
+		user.UnionID = cmp.Or(user.UnionID, info.UnionID)
+		if len(user.Avatar) > maxUser-len(user.Nickname) {
+			user.Avatar = "" // a cookie has no room for it
+		}
+	}
+	if l.cfg.OnLogin != nil {
+		err = l.cfg.OnLogin(ctx, user, grant)
+	}
+	return own.Entered(account.AppID, user, err)
 }
 
 // OwnPath returns target if it is a path of this program's own, with a query and fragment

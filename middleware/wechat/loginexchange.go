@@ -1,28 +1,25 @@
 package wechat
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/http"
 	"slices"
 	"strings"
-	"time"
 
-	"github.com/zhongkong-go/zhongkong/callback"
 	"github.com/zhongkong-go/zhongkong/internal/weblogin"
+	"github.com/zhongkong-go/zhongkong/middleware/internal/door"
 	"github.com/zhongkong-go/zhongkong/platform"
 )
 
 // logins are what all Login of a client share.
 type logins struct {
+	door.Logins[User]
+
 	apis     []loginAPI // in turn, where one cannot be reached
 	direct   []loginAPI // WeChat's own; apis without a gateway
 	account  platform.Account
-	origin   string
 	openBase string
-	seals    weblogin.Seals
-	once     weblogin.Once[User]
 	keys     *sessionKeys // nil: none are kept
 }
 
@@ -31,7 +28,10 @@ type outcome = weblogin.Outcome[User]
 
 // newLogins is for a valid cfg.
 func newLogins(cfg Config, store any) (*logins, error) {
-	l := &logins{account: platform.Account{AppID: cfg.AppID, Secret: cfg.AppSecret}, origin: cfg.Origin, openBase: cfg.OpenBase}
+	l := &logins{
+		Logins:  door.Logins[User]{Package: "wechat", Product: "WeChat", ID: cfg.AppID, Origin: cfg.Origin, Log: cfg.Logger},
+		account: platform.Account{AppID: cfg.AppID, Secret: cfg.AppSecret}, openBase: cfg.OpenBase,
+	}
 	direct, err := newLoginAPI(cfg.APIBase, cfg.Transport, cfg)
 	if err != nil {
 		return nil, err
@@ -48,11 +48,9 @@ func newLogins(cfg Config, store any) (*logins, error) {
 			l.apis = append(l.apis, api)
 		}
 	}
-	if l.seals, err = weblogin.NewSeals("zhongkong: logins", append(slices.Clip(cfg.SealKeys), l.account.Secret)...); err != nil {
+	if err = l.Init(store, "zhongkong: logins", append(slices.Clip(cfg.SealKeys), l.account.Secret)...); err != nil {
 		return nil, err
 	}
-	l.once.Store, _ = store.(callback.Once)
-	l.once.Account, l.once.Seals, l.once.Log = cfg.AppID, l.seals, cfg.Logger
 	if cfg.KeepSessionKeys {
 		l.keys, err = newSessionKeys(l)
 	}
@@ -92,62 +90,4 @@ func (l *logins) close() {
 			api.CloseIdleConnections()
 		}
 	}
-}
-
-// account is whose code it is.
-func (l *login) account(p pending) platform.Account {
-	if p.Website {
-		return platform.Account{AppID: l.cfg.Website.AppID, Secret: l.cfg.Website.AppSecret}
-	}
-	return l.client.logins.account
-}
-
-// exchangeOnce returns what became of a code, which one request of one process finds out.
-func (l *login) exchangeOnce(ctx context.Context, p pending, code string) outcome {
-	return l.client.logins.once.Do(ctx, l.account(p).AppID, code, func(ctx context.Context) outcome { return l.exchange(ctx, p, code) })
-}
-
-// exchange asks WeChat who the user is.
-func (l *login) exchange(ctx context.Context, p pending, code string) outcome {
-	account, apis := l.account(p), l.client.logins.apis
-	if p.Website {
-		apis = l.client.logins.direct // a gateway does not know this account
-	}
-	grant, err := try(apis, func(a *platform.API) (platform.UserGrant, error) { return a.ExchangeCode(ctx, account, code) })
-	if err != nil {
-		again := platform.AnotherCodeHelps(err)
-		l.client.log.Warn("a login's code was not exchanged",
-			"log_code", "wechat_code_not_exchanged", "appid", account.AppID, "another_code_helps", again, "error", err)
-		return outcome{Again: again, Page: weblogin.PageUnavailable.Reason}
-	}
-	user := &User{
-		AppID: account.AppID, OpenID: grant.OpenID, UnionID: grant.UnionID, Snapshot: grant.Snapshot,
-		LoggedIn: time.Now().Truncate(time.Second),
-	}
-	switch {
-	case grant.Snapshot && !l.cfg.Snapshot:
-		return outcome{Page: weblogin.PageSnapshot.Reason}
-	case grant.Snapshot, p.Scope == scopeBase:
-	default:
-		info, err := try(apis, func(a *platform.API) (platform.UserInfo, error) { return a.UserInfo(ctx, account.AppID, grant) })
-		if err != nil {
-			l.client.log.Error("the profile of a user who logs in was not read",
-				"log_code", "wechat_profile_not_read", "appid", account.AppID, "error", err)
-			return outcome{Page: weblogin.PageUnavailable.Reason}
-		}
-		user.Userinfo, user.Nickname, user.Avatar = true, info.Nickname, info.Avatar
-		if user.UnionID == "" {
-			user.UnionID = info.UnionID
-		}
-		if len(user.Avatar) > maxUser-len(user.Nickname) {
-			user.Avatar = "" // a cookie has no room for it
-		}
-	}
-	if l.cfg.OnLogin != nil {
-		if err := l.cfg.OnLogin(ctx, user, grant); err != nil {
-			l.client.log.Error("LoginConfig.OnLogin failed", "log_code", "wechat_on_login_failed", "appid", account.AppID, "error", err)
-			return outcome{Page: weblogin.PageUnavailable.Reason}
-		}
-	}
-	return outcome{Value: user}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 
 	"github.com/gin-gonic/gin"
 
@@ -51,43 +50,22 @@ func (c *Client) Send(ctx context.Context, openid string, reply *callback.Reply)
 	return c.Post(ctx, "/cgi-bin/message/custom/send", body, nil)
 }
 
-type fields = map[string]string
-
-// object leaves out what is empty.
-func object(f fields) fields {
-	maps.DeleteFunc(f, func(_, value string) bool { return value == "" })
-	return f
-}
-
 // customMessage is a reply as the API of the customer service has it.
 // WeChat: 客服接口-发消息.
 func customMessage(openid string, reply *callback.Reply) (map[string]any, error) {
 	if openid == "" || reply == nil {
 		return nil, errors.New("wechat: Send needs an openid and a reply")
 	}
-	var content any
-	switch reply.Type {
-	case callback.TypeText:
-		content = object(fields{"content": reply.Content})
-	case callback.TypeImage, callback.TypeVoice:
-		content = object(fields{"media_id": reply.MediaID})
-	case callback.TypeVideo:
-		content = object(fields{
-			"media_id": reply.MediaID, "thumb_media_id": reply.ThumbMediaID,
-			"title": reply.Title, "description": reply.Description,
-		})
-	case callback.TypeMusic:
-		content = object(fields{
+	content := door.Content(reply)
+	switch video, _ := content.(door.Fields); {
+	case reply.Type == callback.TypeVideo && reply.ThumbMediaID != "":
+		video["thumb_media_id"] = reply.ThumbMediaID
+	case reply.Type == callback.TypeMusic:
+		content = door.Filled(door.Fields{
 			"title": reply.Title, "description": reply.Description,
 			"musicurl": reply.MusicURL, "hqmusicurl": reply.HQMusicURL, "thumb_media_id": reply.ThumbMediaID,
 		})
-	case callback.TypeNews:
-		articles := make([]fields, len(reply.Articles))
-		for i, article := range reply.Articles {
-			articles[i] = object(fields{"title": article.Title, "description": article.Description, "url": article.URL, "picurl": article.PicURL})
-		}
-		content = map[string]any{"articles": articles}
-	default: // transfer_customer_service and raw are none
+	case content == nil: // transfer_customer_service and raw are none
 		return nil, fmt.Errorf("wechat: a reply of the type %s cannot be sent after WeChat was answered: reply with it within 5 seconds, "+
 			"or with a text", reply.Type)
 	}

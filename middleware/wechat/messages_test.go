@@ -400,7 +400,7 @@ func TestMessagesMisplaced(t *testing.T) {
 			r.POST("/elsewhere", wechat.Messages(echoBot()))
 			serve(r, http.MethodPost, pushURL("/elsewhere", testToken), message)
 		},
-		"has a bot already": func() {
+		"wechat: the account " + testAppID + " has a bot already": func() {
 			r := gin.New()
 			client := newClient(t, config())
 			r.POST("/a", client.Callback(), wechat.Messages(echoBot()))

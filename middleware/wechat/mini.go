@@ -14,11 +14,12 @@ import (
 
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/internal/weblogin"
+	"github.com/zhongkong-go/zhongkong/middleware/internal/door"
 	"github.com/zhongkong-go/zhongkong/platform"
 )
 
 const (
-	miniLife    = 24 * time.Hour
+	miniLife    = door.SessionLife
 	maxMiniBody = 4 << 10
 )
 
@@ -66,7 +67,7 @@ func (c *Client) MiniLoginHandler(onLogin ...func(ctx context.Context, user *Use
 			miniRefuse(ctx, "bad_request")
 			return
 		}
-		out := c.logins.once.Do(ctx.Request.Context(), c.appID, "mini "+in.Code, func(within context.Context) outcome {
+		out := c.logins.Once.Do(ctx.Request.Context(), c.appID, "mini "+in.Code, func(within context.Context) outcome {
 			return c.miniExchange(within, in.Code, onLogin)
 		})
 		if out.Value == nil {
@@ -135,11 +136,11 @@ func miniRefuse(c *gin.Context, name string) {
 }
 
 func (c *Client) miniToken(u *User, code string) (string, error) {
-	in := newSession(u, miniLife)
+	in := door.NewSession(u, miniLife)
 	if c.logins.keys != nil {
 		in.KeyName = c.keyName(code)
 	}
-	return c.logins.seals.SealText("mini "+c.appID, in)
+	return c.logins.Seals.SealText("mini "+c.appID, in)
 }
 
 // MiniUser lets the requests of a mini program's users through to the handlers, which
@@ -148,14 +149,14 @@ func (c *Client) miniToken(u *User, code string) (string, error) {
 // wx.login again, of which its user notices nothing.
 func (c *Client) MiniUser() gin.HandlerFunc {
 	return func(ctx *gin.Context) {
-		var in session
+		var in door.Session[User]
 		token, bearer := strings.CutPrefix(ctx.GetHeader("Authorization"), "Bearer ")
-		if !bearer || c.logins.seals.OpenText("mini "+c.appID, token, &in) != nil || in.user() == nil {
+		if !bearer || c.logins.Seals.OpenText("mini "+c.appID, token, &in) != nil || in.Live() == nil {
 			ctx.Header("Cache-Control", "no-store")
 			miniRefuse(ctx, "login_required")
 			return
 		}
-		ctx.Set(visitKey{}, visit{user: in.User, keyName: in.KeyName})
+		door.Visit[User]{User: in.User, KeyName: in.KeyName}.Enter(ctx)
 		ctx.Next()
 	}
 }

@@ -30,11 +30,11 @@ type sessionKeys struct {
 }
 
 func newSessionKeys(l *logins) (*sessionKeys, error) {
-	if l.once.Store == nil {
+	if l.Once.Store == nil {
 		return nil, errors.New("wechat: Config.KeepSessionKeys needs a store that remembers messages, such as store/sqlite")
 	}
 	return &sessionKeys{
-		shelf:  weblogin.Shelf{Store: l.once.Store, Account: l.account.AppID, Seals: l.seals},
+		shelf:  weblogin.Shelf{Store: l.Once.Store, Account: l.account.AppID, Seals: l.Seals},
 		budget: weblogin.Budget{Life: keyLife, Most: maxKeys, Each: maxUserKey},
 	}, nil
 }
@@ -73,11 +73,11 @@ func (c *Client) keepKey(ctx context.Context, code, openid string, key custody.S
 // is ErrNoSessionKey or the store's.
 func (c *Client) SessionKey(ctx *gin.Context) (custody.Secret, error) {
 	v := visitOf(ctx, "Client.SessionKey")
-	if c.logins.keys == nil || v.keyName == "" {
+	if c.logins.keys == nil || v.KeyName == "" {
 		return custody.Secret{}, ErrNoSessionKey
 	}
 	var kept keptKey
-	err := c.logins.keys.shelf.Get(ctx.Request.Context(), v.keyName, &kept)
+	err := c.logins.keys.shelf.Get(ctx.Request.Context(), v.KeyName, &kept)
 	switch {
 	case errors.Is(err, weblogin.ErrGone), err == nil && !time.Now().Before(kept.End):
 		return custody.Secret{}, ErrNoSessionKey

@@ -53,7 +53,7 @@ func New(cfg Config) (*Client, error) {
 	if err != nil {
 		return nil, named.Errorf("wecom", "%w", err)
 	}
-	pooled, err := door.Enter(door.Place{Package: "wecom", Store: cfg.Store, URL: cfg.StoreURL, Logger: cfg.Logger})
+	pooled, err := door.Enter(cfg.place())
 	if err != nil {
 		return nil, err
 	}
@@ -63,7 +63,8 @@ func New(cfg Config) (*Client, error) {
 	c := &Client{
 		app: cfg.app(), id: cfg.app().ID(), log: cfg.Logger, store: pooled, idle: func() {},
 		door: &door.Door{
-			Package: "wecom", AppID: cfg.app().ID(), Path: cfg.CallbackPath, Key: cfg.ContextKey, Log: cfg.Logger,
+			Package: "wecom", Product: "WeCom", AppID: cfg.app().ID(), Path: cfg.CallbackPath, Key: cfg.ContextKey,
+			Log:      cfg.Logger.With("appid", cfg.app().ID(), "product", "WeCom"),
 			Verifier: verifier, Envelopes: envelopes, Refused: cfg.Endpoint.Refused, Bot: cfg.Messages,
 		},
 	}
@@ -75,13 +76,11 @@ func New(cfg Config) (*Client, error) {
 		return nil, errors.Join(err, c.Close())
 	}
 	c.door.Messages.Config = c.door.Endpoint(cfg.Endpoint, pooled.Store, c, cfg.SealKeys)
-	if cfg.Token.IsZero() {
-		cfg.Logger.Warn("no Token and AESKey are configured: every callback is refused; set them to those of the app's 接收消息 in the console",
-			"log_code", "wecom_no_token", "appid", c.id)
-	}
+	c.door.Advise(cfg.Transport != nil, cfg.Token,
+		"no Token and AESKey are configured: every callback is refused; set them to those of the app's 接收消息 in the console")
 	if cfg.Messages != nil {
-		if _, err := c.door.Messages.Begin(cfg.Messages); err != nil {
-			return nil, errors.Join(named.Errorf("wecom", "Config.Endpoint: %w", err), c.Close())
+		if _, err := c.door.Begin(cfg.Messages); err != nil {
+			return nil, errors.Join(err, c.Close())
 		}
 	}
 	return c, nil
@@ -120,11 +119,8 @@ func (c *Client) keep(cfg Config) error {
 // wechat.Client.Close. Closing twice is safe.
 func (c *Client) Close() error {
 	c.door.Leave()
-	err := c.door.Messages.End() // first, as handlers need the token
-	if err != nil {
-		err = named.Errorf("wecom", "%w", err)
-	}
-	c.tickets.Close() // before the token, with which they are fetched
+	err := c.door.End() // first, as handlers need the token
+	c.tickets.Close()   // before the token, with which they are fetched
 	err = errors.Join(err, c.keeper.Close())
 	c.idle()
 	c.left.Do(func() { err = errors.Join(err, c.store.Leave()) })

@@ -4,17 +4,14 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/callback"
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/internal/environ"
 	"github.com/zhongkong-go/zhongkong/internal/named"
-	"github.com/zhongkong-go/zhongkong/internal/shape"
 	"github.com/zhongkong-go/zhongkong/internal/weblogin"
 	"github.com/zhongkong-go/zhongkong/middleware/internal/door"
-	"github.com/zhongkong-go/zhongkong/platform"
 	"github.com/zhongkong-go/zhongkong/platform/wecom"
 )
 
@@ -22,10 +19,8 @@ import (
 const Key = "wecom"
 
 const (
-	defaultStore     = "sqlite:zhongkong.db"
-	defaultPath      = "/wecom"
-	defaultFreshness = 5 * time.Minute
-	defaultLogin     = "https://login.work.weixin.qq.com"
+	defaultPath  = "/wecom"
+	defaultLogin = "https://login.work.weixin.qq.com"
 )
 
 // Secret wraps a string for the fields of Config that must not print.
@@ -134,7 +129,7 @@ func (c Config) WithDefaults() Config {
 		}
 	}
 	if c.Store == nil && c.StoreURL == "" {
-		c.StoreURL = defaultStore
+		c.StoreURL = door.DefaultStore
 	}
 	if c.CallbackPath == "" {
 		c.CallbackPath = defaultPath
@@ -143,7 +138,7 @@ func (c Config) WithDefaults() Config {
 		c.ContextKey = Key
 	}
 	if c.Freshness == 0 {
-		c.Freshness = defaultFreshness
+		c.Freshness = door.DefaultFreshness
 	}
 	c.Timing = c.Timing.WithDefaults()
 	if c.Logger == nil {
@@ -160,33 +155,17 @@ func (c Config) validate() error {
 	if c.Token.IsZero() != c.AESKey.IsZero() {
 		return named.Errorf("wecom", "Config.Token and Config.AESKey belong together: the console shows both under 接收消息, and WeCom encrypts all that it sends")
 	}
-	if !strings.HasPrefix(c.CallbackPath, "/") || strings.ContainsAny(c.CallbackPath, "?#:*") {
-		return named.Errorf("wecom", "Config.CallbackPath is %s: it must begin with a slash and hold no query and no wildcard", shape.Show(c.CallbackPath))
-	}
-	if err := platform.CheckBase(c.APIBase); err != nil {
-		return named.Errorf("wecom", "Config.APIBase (WECOM_API_BASE) %w", err)
-	}
-	for _, f := range []struct{ name, value string }{
-		{"Origin (WECOM_ORIGIN)", c.Origin}, {"OpenBase", c.OpenBase}, {"LoginBase", c.LoginBase},
-	} {
-		if f.value == "" {
-			continue
-		}
-		if err := weblogin.CheckOrigin(f.value); err != nil {
-			return named.Errorf("wecom", "Config.%s %w", f.name, err)
-		}
-	}
-	switch {
-	case c.Store != nil && c.StoreURL != "":
-		return named.Errorf("wecom", "Config.Store and Config.StoreURL are both set: give the one or the other")
-	case c.Endpoint.Verifier != nil || c.Endpoint.Router != nil:
-		return named.Errorf("wecom", "Config.Endpoint has a Verifier or a Router: set Config.Token, Config.AESKey and Config.Messages instead")
-	case c.Store == nil:
-		if _, _, err := door.ParseStoreURL("wecom", c.StoreURL); err != nil {
-			return err
-		}
-	}
-	return nil
+	return door.Common{
+		Package: "wecom", CallbackPath: c.CallbackPath, APIBase: c.APIBase, Place: c.place(), Endpoint: c.Endpoint,
+		Pages: []door.Page{
+			{Field: "Origin (WECOM_ORIGIN)", Value: c.Origin}, {Field: "OpenBase", Value: c.OpenBase}, {Field: "LoginBase", Value: c.LoginBase},
+		},
+	}.Check()
+}
+
+// place is where the token is kept.
+func (c Config) place() door.Place {
+	return door.Place{Package: "wecom", Store: c.Store, URL: c.StoreURL, Logger: c.Logger}
 }
 
 // verifier is made of a valid configuration. The zero Verifier, for an app without a Token,

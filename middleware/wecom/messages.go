@@ -2,7 +2,6 @@ package wecom
 
 import (
 	"context"
-	"maps"
 	"strconv"
 
 	"github.com/gin-gonic/gin"
@@ -54,7 +53,7 @@ func (c *Client) Send(ctx context.Context, userID string, reply *callback.Reply)
 	return c.Post(ctx, "/cgi-bin/message/send", body, nil)
 }
 
-type fields = map[string]string
+var _ callback.Sender = (*Client)(nil)
 
 // message is a reply as message/send has it.
 // WeCom: 发送应用消息.
@@ -66,29 +65,10 @@ func (c *Client) message(userID string, reply *callback.Reply) (map[string]any, 
 	case err != nil:
 		return nil, named.Errorf("wecom", "%s has no AgentID, and so sends no messages", c.id)
 	}
-	var content any
-	switch reply.Type {
-	case callback.TypeText:
-		content = fields{"content": reply.Content}
-	case callback.TypeImage, callback.TypeVoice:
-		content = fields{"media_id": reply.MediaID}
-	case callback.TypeVideo:
-		content = filled(fields{"media_id": reply.MediaID, "title": reply.Title, "description": reply.Description})
-	case callback.TypeNews:
-		articles := make([]fields, len(reply.Articles))
-		for i, a := range reply.Articles {
-			articles[i] = filled(fields{"title": a.Title, "description": a.Description, "url": a.URL, "picurl": a.PicURL})
-		}
-		content = map[string]any{"articles": articles}
-	default:
+	content := door.Content(reply)
+	if content == nil {
 		return nil, named.Errorf("wecom", "a reply of the type %s cannot be sent after WeCom was answered: reply with it within 5 seconds, "+
 			"or with a text", reply.Type)
 	}
 	return map[string]any{"touser": userID, "agentid": agent, "msgtype": string(reply.Type), string(reply.Type): content}, nil
-}
-
-// filled leaves out what is empty.
-func filled(f fields) fields {
-	maps.DeleteFunc(f, func(_, value string) bool { return value == "" })
-	return f
 }

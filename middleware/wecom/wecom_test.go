@@ -21,6 +21,7 @@ import (
 
 	"github.com/zhongkong-go/zhongkong/callback"
 	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/internal/test/logtest"
 	"github.com/zhongkong-go/zhongkong/middleware/wechat"
 	"github.com/zhongkong-go/zhongkong/middleware/wecom"
 	"github.com/zhongkong-go/zhongkong/platform"
@@ -149,6 +150,29 @@ func TestOneEngine(t *testing.T) {
 	}
 	if one, two := mustToken(t, a), mustToken(t, b); one == two || !wx.Accepts(one) || !wx.Accepts(two) {
 		t.Error("two apps have one token, or a dead one")
+	}
+}
+
+// TestLogNamesTheProduct: what the log says of an app's callbacks is about WeCom.
+func TestLogNamesTheProduct(t *testing.T) {
+	t.Parallel()
+	log := new(logtest.Log)
+	cfg := config(world(t), 1000002, memory.New())
+	cfg.Logger = log.Logger(slog.LevelWarn)
+	r := gin.New()
+	r.Use(open(t, cfg).Middleware())
+	for _, path := range []string{"/wecom", "/elsewhere"} {
+		r.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodPost, path+"?msg_signature=0&timestamp=1&nonce=2", strings.NewReader("<xml>")))
+	}
+	for _, code := range []string{"wechat_callback_refused", "wechat_callback_elsewhere"} {
+		if !strings.Contains(log.String(), "log_code="+code) {
+			t.Errorf("no %s in %s", code, log)
+		}
+	}
+	for line := range strings.Lines(log.String()) {
+		if !strings.Contains(line, "product=WeCom") || !strings.Contains(line, "appid="+corpID+":1000002") || strings.Contains(line, "WeChat's came") {
+			t.Errorf("a line about a callback: %s", line)
+		}
 	}
 }
 

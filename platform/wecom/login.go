@@ -3,7 +3,6 @@ package wecom
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/url"
 
@@ -26,7 +25,7 @@ type Visitor struct {
 }
 
 // ExchangeCode exchanges the code that WeCom has added to a return address. A code is good
-// for 5 minutes and one exchange (40029). client is of the app whose login it was. Errors
+// for 5 minutes and one exchange (40029, see platform.AnotherCodeHelps). client is of the app whose login it was. Errors
 // are those of [platform.Client.Get]; none holds the code.
 func ExchangeCode(ctx context.Context, client *platform.Client, code string) (Visitor, error) {
 	if code == "" {
@@ -52,16 +51,6 @@ func ExchangeCode(ctx context.Context, client *platform.Client, code string) (Vi
 	return Visitor{
 		UserID: in.UserID, OpenID: in.OpenID, ExternalUserID: in.ExternalID, Ticket: custody.NewSecret(in.Ticket),
 	}, nil
-}
-
-// AnotherCodeHelps reports whether an exchange failed because of its code alone (40029), or
-// its answer was lost, so that somebody who is sent to WeCom again may succeed.
-func AnotherCodeHelps(err error) bool {
-	if refusal, ok := errors.AsType[*platform.Error](err); ok {
-		return refusal.Code == 40029
-	}
-	conn, ok := errors.AsType[*platform.ConnError](err)
-	return ok && conn.Sent
 }
 
 // AuthorizeURL returns the address of the page that sends a browser inside WeCom back to

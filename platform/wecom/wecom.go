@@ -71,6 +71,9 @@ type App struct {
 	Secret  custody.Secret // of this app
 }
 
+// IsApp reports whether an id is that of an app, and not an official account's AppID.
+func IsApp(id string) bool { _, _, isApp := shape.App(id); return isApp }
+
 // ID names the app in keys, errors and logs: "ww0123456789abcdef:1000002". Where there is
 // no AgentID, the beginning of a hash of the secret follows instead. An App that [App.Check]
 // refuses, since a Secret may be in the wrong field, is "unusable".
@@ -232,7 +235,7 @@ func (a *API) TicketKey(app App, t TicketType) custody.Key {
 // that no hour of WeCom's sees more than 100 of each ticket, and the agent tickets of a corp
 // are counted together: 300 an hour, over all its apps and all processes. Whether a fetch
 // supersedes the ticket before is not documented, so the kind is not Idempotent, and nothing
-// is fetched while the store, where all this is counted, is away.
+// is fetched while the store, where all this is counted, is unavailable.
 func (a *API) Ticket(tokens platform.Tokens, app App, t TicketType) custody.Kind {
 	issue := platform.Issue{Account: app.ID(), Path: corpTicketPath, Name: "ticket"}
 	if t == AgentTicket {

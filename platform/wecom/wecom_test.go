@@ -607,7 +607,7 @@ func TestLogin(t *testing.T) {
 		if err != nil && strings.Contains(err.Error(), "madeUpCode") {
 			t.Errorf("the error holds the code: %v", err)
 		}
-		if wecom.AnotherCodeHelps(err) != strings.Contains(body, "40029") {
+		if platform.AnotherCodeHelps(err) != strings.Contains(body, "40029") {
 			t.Errorf("%s: AnotherCodeHelps is wrong about %v", body, err)
 		}
 	}

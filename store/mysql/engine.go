@@ -16,8 +16,8 @@ import (
 
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/migrations"
-	"github.com/zhongkong-go/zhongkong/store/internal/columns"
 	"github.com/zhongkong-go/zhongkong/store/internal/remote"
+	"github.com/zhongkong-go/zhongkong/store/internal/sqlrows"
 )
 
 // The pool of a process.
@@ -32,7 +32,7 @@ type engine struct {
 	settings
 	db *sqlx.DB
 
-	readRows, insert, update, lines, trimOld, trimMany string
+	insert, update string
 }
 
 // now is the server's time in µs. Neither the server's time zone nor the
@@ -40,26 +40,16 @@ type engine struct {
 const now = `TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))`
 
 const (
-	readRows = `SELECT t.now_us, c.name, c.changed_us, c.value, c.seal_key, c.end_us, c.life_us, c.fence, c.notes,
-		c.top, c.attempt, c.lease_end_us, c.begun_us, c.unfinished_us, c.day, c.fetches
-		FROM (SELECT ` + now + ` AS now_us) t LEFT JOIN zhongkong_credentials c ON c.name IN (?)`
-
 	// Without CLIENT_FOUND_ROWS, ROW_COUNT is 1 for a row that was inserted and 0
 	// for one that was there and is set to what it is.
 	insertRow = `START TRANSACTION;
-		INSERT INTO zhongkong_credentials (name, changed_us, value, seal_key, end_us, life_us, fence, notes,
-		top, attempt, lease_end_us, begun_us, unfinished_us, day, fetches)
-		SELECT :name, :changed_us, :bytes, :seal_key, :end_us, :life_us, :fence, :notes,
-		:top, :attempt, :lease_end_us, :begun_us, :unfinished_us, :day, :fetches
-		FROM DUAL WHERE ` + now + ` < :until_us
+		INSERT INTO zhongkong_credentials (` + sqlrows.Columns + `)
+		SELECT ` + sqlrows.Values + ` FROM DUAL WHERE ` + now + ` < :until_us
 		ON DUPLICATE KEY UPDATE name = zhongkong_credentials.name;` + andWrite
 
 	// Here ROW_COUNT is 1 for a row that was changed, and the version always is.
 	updateRow = `START TRANSACTION;
-		UPDATE zhongkong_credentials SET changed_us = :changed_us, value = :bytes, seal_key = :seal_key,
-		end_us = :end_us, life_us = :life_us, fence = :fence, notes = :notes,
-		top = :top, attempt = :attempt, lease_end_us = :lease_end_us,
-		begun_us = :begun_us, unfinished_us = :unfinished_us, day = :day, fetches = :fetches
+		UPDATE zhongkong_credentials SET ` + sqlrows.Assignments + `
 		WHERE name = :name AND changed_us = :old_us AND ` + now + ` < :until_us;` + andWrite
 
 	andWrite = `SET @swapped = ROW_COUNT();
@@ -69,14 +59,12 @@ const (
 		COMMIT;
 		SELECT @swapped`
 
-	readLines = `SELECT name, at_us, event, fence, attempt, detail FROM zhongkong_journal
-		WHERE name = ? AND at_us >= ` + now + ` - ? ORDER BY id DESC LIMIT ?`
+	// lockDocuments holds its row until the end of the transaction.
+	lockDocuments = `UPDATE zhongkong_versions SET top = GREATEST(top + 1, NOW) WHERE id = 1`
 
-	trimOldLines = `DELETE FROM zhongkong_journal WHERE at_us < ?`
+	nextVersion = `(SELECT top FROM zhongkong_versions WHERE id = 1)`
 
-	// The table in between, because MySQL does not delete from what it selects.
-	trimManyLines = `DELETE FROM zhongkong_journal WHERE name = ? AND id <= (SELECT id FROM
-		(SELECT id FROM zhongkong_journal WHERE name = ? ORDER BY id DESC LIMIT 1 OFFSET ?) AS last)`
+	replaceDocument = `ON DUPLICATE KEY UPDATE body = VALUES(body), version = VALUES(version)`
 )
 
 func newEngine(address string, options Options) (*engine, error) {
@@ -86,7 +74,7 @@ func newEngine(address string, options Options) (*engine, error) {
 	}
 	connector, err := driver.NewConnector(s.config)
 	if err != nil {
-		return nil, remote.Misconfigured(kind, "its URL cannot work", "correct it")
+		return nil, kind.Refuse("its URL cannot work", "correct it")
 	}
 	db := sql.OpenDB(connector)
 	db.SetMaxOpenConns(connections)
@@ -94,11 +82,17 @@ func newEngine(address string, options Options) (*engine, error) {
 	db.SetConnMaxIdleTime(idleTime)
 	db.SetConnMaxLifetime(lifeTime)
 	named := func(query string) string { return strings.ReplaceAll(query, migrations.Prefix, s.prefix) }
-	return &engine{
-		settings: s, db: sqlx.NewDb(db, "mysql"),
-		readRows: named(readRows), insert: named(insertRow), update: named(updateRow),
-		lines: named(readLines), trimOld: named(trimOldLines), trimMany: named(trimManyLines),
-	}, nil
+	return &engine{settings: s, db: sqlx.NewDb(db, "mysql"), insert: named(insertRow), update: named(updateRow)}, nil
+}
+
+func (e *engine) calls() sqlrows.Calls { return sqlrows.Calls{DB: e.db, Prefix: e.prefix, Now: now} }
+
+// ledger keeps documents and the trail.
+func (e *engine) ledger(s *remote.Store) *remote.Ledger {
+	return remote.NewLedger(s, sqlrows.Server{
+		Ledger: sqlrows.Ledger{Calls: e.calls(), Next: nextVersion, Replace: replaceDocument},
+		Pool:   e.db, Lock: lockDocuments, Explain: e.failed,
+	})
 }
 
 // Close implements [remote.Engine].
@@ -156,68 +150,17 @@ func (e *engine) lock(ctx context.Context, do func(ctx context.Context) error) e
 
 // Read implements [remote.Engine].
 func (e *engine) Read(ctx context.Context, names []string) ([]remote.State, error) {
-	query, args, err := sqlx.In(e.readRows, names)
-	if err != nil {
-		return nil, err
-	}
-	rows, err := e.db.QueryxContext(ctx, query, args...)
-	if err != nil {
-		return nil, e.failed(err)
-	}
-	defer func() { _ = rows.Close() }()
-	var at time.Time
-	found := make(map[string]remote.State, len(names))
-	for rows.Next() {
-		values, err := rows.SliceScan()
-		if err != nil {
-			return nil, e.failed(err)
-		}
-		us, _ := values[0].(int64)
-		at = time.UnixMicro(us)
-		name, ok := values[1].([]byte)
-		if !ok {
-			continue // no row at all
-		}
-		state := remote.State{Found: true}
-		state.Version, _ = values[2].(int64)
-		state.Row, state.Damage = columns.Read(values[3:])
-		found[string(name)] = state
-	}
-	if err := rows.Err(); err != nil {
-		return nil, e.failed(err)
-	}
-	states := make([]remote.State, len(names))
-	for i, name := range names {
-		states[i] = found[name]
-		states[i].Now = at
-	}
-	return states, nil
-}
-
-// change is a [remote.Change] as arguments.
-type change struct {
-	columns.Credential
-	Bytes   []byte       `db:"bytes"` // the value, whatever is in it
-	Changed int64        `db:"changed_us"`
-	Old     int64        `db:"old_us"`
-	Until   int64        `db:"until_us"`
-	Entry   columns.Line `db:"entry"`
+	states, err := e.calls().Read(ctx, e.db, names)
+	return states, e.failed(err)
 }
 
 // Swap implements [remote.Engine].
 func (e *engine) Swap(ctx context.Context, c remote.Change) (bool, error) {
-	args := change{
-		Credential: columns.Of(c.Name, &c.Row), Bytes: []byte(c.Row.Value),
-		Changed: c.New, Old: c.Old, Until: c.Until.UnixMicro(),
-	}
-	if c.Entry != nil {
-		args.Entry = columns.LineOf(c.Name, *c.Entry)
-	}
 	query := e.insert
 	if c.Found {
 		query = e.update
 	}
-	query, list, err := e.db.BindNamed(query, args)
+	query, list, err := e.db.BindNamed(query, sqlrows.ChangeOf(c))
 	if err != nil {
 		return false, err
 	}
@@ -244,24 +187,13 @@ func cameBetween(code uint16) bool { return code == 1020 || code == 1205 || code
 
 // Lines implements [remote.Engine].
 func (e *engine) Lines(ctx context.Context, name string, limit int) ([]custody.Entry, error) {
-	var lines []columns.Line
-	if err := e.db.SelectContext(ctx, &lines, e.lines, name, remote.JournalAge.Microseconds(), limit); err != nil {
-		return nil, e.failed(err)
-	}
-	entries := make([]custody.Entry, 0, len(lines))
-	for _, l := range lines {
-		entries = append(entries, l.Entry())
-	}
-	return entries, nil
+	entries, err := e.calls().Lines(ctx, name, limit)
+	return entries, e.failed(err)
 }
 
 // Trim implements [remote.Engine].
 func (e *engine) Trim(ctx context.Context, name string, before time.Time) error {
-	if _, err := e.db.ExecContext(ctx, e.trimOld, before.UnixMicro()); err != nil {
-		return e.failed(err)
-	}
-	_, err := e.db.ExecContext(ctx, e.trimMany, name, name, remote.JournalLines)
-	return e.failed(err)
+	return e.failed(e.calls().Trim(ctx, name, before))
 }
 
 // failed is explain for a call, whose connection is not the only one that may

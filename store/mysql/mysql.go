@@ -40,29 +40,24 @@
 package mysql
 
 import (
-	"cmp"
 	"context"
-	"crypto/tls"
-	"crypto/x509"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
-	"net/url"
-	"os"
 	"strings"
 	"time"
 
 	driver "github.com/go-sql-driver/mysql"
 
 	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/internal/storeurl"
 	"github.com/zhongkong-go/zhongkong/migrations"
 	"github.com/zhongkong-go/zhongkong/store"
 	"github.com/zhongkong-go/zhongkong/store/internal/remote"
 )
 
-// kind is what errors call the server.
-const kind = "MySQL"
+// kind is what errors call the server, and what its URLs may hold.
+var kind = storeurl.MySQL
 
 // connectTime bounds an attempt to connect.
 const connectTime = 5 * time.Second
@@ -105,7 +100,7 @@ func Open(ctx context.Context, address string, options Options) (*Store, error) 
 	if err != nil {
 		return nil, err
 	}
-	return &Store{remote.WithMessages(s, e.messages()), remote.NewLedger(s, e), e.queue(s)}, nil
+	return &Store{remote.WithMessages(s, e.messages()), e.ledger(s), e.queue(s)}, nil
 }
 
 // Migrate makes the tables or brings them up to date (Up), takes the last step
@@ -130,34 +125,27 @@ type settings struct {
 
 // read parses the URL. Whatever is wrong with it, no error shows it.
 func read(address string, options Options) (settings, error) {
-	const example = "give one such as mysql://user:password@db.example.com:3306/app?tls=true"
-	wrong := func(what, remedy string) (settings, error) {
-		return settings{}, remote.Misconfigured(kind, what, remedy)
-	}
-	u, err := url.Parse(address)
+	u, err := kind.Read(address)
 	if err != nil {
-		return wrong("its URL cannot be read", example+", and write special characters of the password as %XX")
+		return settings{}, err
 	}
-	database := strings.Trim(u.Path, "/")
+	database, socket := strings.Trim(u.Path, "/"), u.Get("socket")
 	switch {
-	case u.Scheme != "mysql" && u.Scheme != "mariadb":
-		return wrong("its URL does not begin with mysql://", example)
-	case u.Hostname() == "" && u.Query().Get("socket") == "":
-		return wrong("its URL names no host", example)
-	case u.Hostname() != "" && u.Query().Get("socket") != "":
-		return wrong("its URL names a host and a socket", "give the one or the other: mysql://user:password@/app?socket=/run/mysqld/mysqld.sock")
+	case u.Hostname() == "" && socket == "":
+		return settings{}, kind.Wrong("its URL names no host")
+	case u.Hostname() != "" && socket != "":
+		return settings{}, kind.Refuse("its URL names a host and a socket", "give the one or the other: mysql://user:password@/app?socket=/run/mysqld/mysqld.sock")
 	case database == "":
-		return wrong("its URL names no database", example)
+		return settings{}, kind.Wrong("its URL names no database")
 	}
 	c := driver.NewConfig()
-	c.User = u.User.Username()
-	c.Passwd, _ = u.User.Password()
+	c.User, c.Passwd = u.User.Username(), u.Password()
 	c.Net, c.Addr, c.DBName = "tcp", u.Host, database
-	if u.Port() == "" {
-		c.Addr = net.JoinHostPort(u.Hostname(), "3306")
-	}
-	if socket := u.Query().Get("socket"); socket != "" {
+	switch {
+	case socket != "":
 		c.Net, c.Addr = "unix", socket
+	case u.Port() == "":
+		c.Addr = net.JoinHostPort(u.Hostname(), "3306")
 	}
 	c.Timeout = connectTime
 	c.Logger = &driver.NopLogger{} // what it would write is in the errors
@@ -169,74 +157,23 @@ func read(address string, options Options) (settings, error) {
 	// errors, backslashes escape, and reading opens no transaction.
 	c.Params = map[string]string{"sql_mode": "'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'", "autocommit": "1"}
 
-	s := settings{config: c, prefix: options.Prefix, noMigrate: options.NoMigrate}
-	if err := s.parameters(u); err != nil {
+	switch transport, authority := u.Get("tls"), u.Get("ca"); {
+	case transport == "true":
+		if c.TLS, err = remote.Trust(u.Hostname(), authority); err != nil {
+			return settings{}, kind.Refuse("ca in its URL", err.Error())
+		}
+	case authority != "":
+		return settings{}, kind.Refuse("its URL has ca without tls=true", "say both")
+	case transport != "false":
+		c.TLSConfig = transport
+	}
+	s := settings{config: c, noMigrate: options.NoMigrate || u.Get("migrate") == "off"}
+	if s.prefix, err = remote.Prefix(u, options.Prefix); err != nil {
 		return settings{}, err
 	}
 	s.server = remote.Server{
-		Kind: kind, Place: fmt.Sprintf("database %s on %s", database, c.Addr),
+		Kind: kind.Name, Place: fmt.Sprintf("database %s on %s", database, c.Addr),
 		Password: custody.NewSecret(c.Passwd),
 	}
 	return s, nil
-}
-
-// parameters adds what the URL says behind its question mark, and checks what goes
-// together.
-func (s *settings) parameters(u *url.URL) (err error) {
-	var transport, authority string
-	for name, values := range u.Query() {
-		switch value := values[len(values)-1]; name {
-		case "tls":
-			transport = value
-		case "ca":
-			authority = value
-		case "socket": // see read
-		case "prefix":
-			s.prefix = cmp.Or(s.prefix, value)
-		case "migrate":
-			if value != "on" && value != "off" {
-				return remote.Misconfigured(kind, "migrate in its URL", "say on or off")
-			}
-			s.noMigrate = s.noMigrate || value == "off"
-		default:
-			return remote.Misconfigured(kind, "its URL has a parameter that does not exist", "use tls, ca, socket, prefix and migrate")
-		}
-	}
-	s.prefix = cmp.Or(s.prefix, migrations.Prefix)
-	if err := migrations.CheckPrefix(s.prefix); err != nil {
-		return remote.Misconfigured(kind, "its prefix", err.Error())
-	}
-	if authority != "" && transport != "true" {
-		return remote.Misconfigured(kind, "its URL has ca without tls=true", "say both")
-	}
-	switch transport {
-	case "", "false":
-	case "true":
-		if s.config.TLS, err = trust(u.Hostname(), authority); err != nil {
-			return remote.Misconfigured(kind, "ca in its URL", err.Error())
-		}
-	case "preferred", "skip-verify":
-		s.config.TLSConfig = transport
-	default:
-		return remote.Misconfigured(kind, "tls in its URL", "say true, preferred, skip-verify or false")
-	}
-	return nil
-}
-
-// trust is for TLS with host.
-func trust(host, authority string) (*tls.Config, error) {
-	config := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: host}
-	if authority == "" {
-		return config, nil
-	}
-	//nolint:gosec // the path is the caller's
-	pem, err := os.ReadFile(authority)
-	if err != nil {
-		return nil, errors.New("give the path of a file with a certificate in PEM form that this program may read")
-	}
-	config.RootCAs = x509.NewCertPool()
-	if !config.RootCAs.AppendCertsFromPEM(pem) {
-		return nil, errors.New("the file holds no certificate in PEM form")
-	}
-	return config, nil
 }

@@ -8,6 +8,6 @@ import (
 // queue keeps what has to be delivered.
 func (e *engine) queue(s *remote.Store) *remote.Queue {
 	return remote.NewQueue(s,
-		sqlqueue.Queue{DB: e.db, Prefix: e.prefix, Now: now, Ignore: `ON DUPLICATE KEY UPDATE seq = seq`},
+		sqlqueue.Queue{Calls: e.calls(), Ignore: `ON DUPLICATE KEY UPDATE seq = seq`},
 		func(err error) bool { return cameBetween(codeOf(err)) }, e.failed)
 }

@@ -15,9 +15,9 @@ package open
 import (
 	"context"
 	"log/slog"
-	"strings"
 
 	"github.com/zhongkong-go/zhongkong/internal/named"
+	"github.com/zhongkong-go/zhongkong/internal/storeurl"
 	"github.com/zhongkong-go/zhongkong/migrations"
 	"github.com/zhongkong-go/zhongkong/store"
 	"github.com/zhongkong-go/zhongkong/store/memory"
@@ -44,62 +44,51 @@ var ErrNoSchema = named.Errorf("zhongkong", "this kind of store has no schema, s
 // Open opens the store that address names. What it says of a configuration that
 // cannot work, and of a server that is unavailable, is said in the store's own package.
 func Open(ctx context.Context, address string, options Options) (store.Store, error) {
-	switch scheme, rest := split(address); scheme {
-	case "sqlite":
-		path, err := sqlite.ParseURL(address)
-		if err != nil {
-			return nil, err
-		}
+	engine, err := storeurl.Check(address)
+	if err != nil {
+		return nil, err
+	}
+	switch engine {
+	case storeurl.SQLite:
+		path, _ := storeurl.Path(address) // checked
 		return checked(sqlite.Open(ctx, path, sqlite.Options{Logger: options.Logger, NoMigrate: options.NoMigrate}))
-	case "memory":
-		if rest != "" {
-			return nil, named.Errorf("zhongkong", "the URL of the memory store is memory: and nothing more")
-		}
-		return memory.New(), nil
-	case "redis", "rediss":
+	case storeurl.Redis:
 		return checked(redis.Open(ctx, address, redis.Options{Logger: options.Logger}))
-	case "postgres", "postgresql":
+	case storeurl.Postgres:
 		return checked(postgres.Open(ctx, address, postgres.Options{Logger: options.Logger, NoMigrate: options.NoMigrate}))
-	case "mysql", "mariadb":
+	case storeurl.MySQL:
 		return checked(mysql.Open(ctx, address, mysql.Options{Logger: options.Logger, NoMigrate: options.NoMigrate}))
 	default:
-		return nil, unknown(scheme)
+		return memory.New(), nil
 	}
 }
 
 // Check says what is wrong with an address as far as that is known without opening
-// anything: a scheme that no store has, or a URL of SQLite that cannot be read.
+// anything: a scheme that no store has, a URL that cannot be read, a parameter that does not
+// exist.
 func Check(address string) error {
-	switch scheme, _ := split(address); scheme {
-	case "sqlite":
-		_, err := sqlite.ParseURL(address)
-		return err
-	case "memory", "redis", "rediss", "postgres", "postgresql", "mysql", "mariadb":
-		return nil
-	default:
-		return unknown(scheme)
-	}
+	_, err := storeurl.Check(address)
+	return err
 }
 
 // Migrate brings the schema of the store that address names up to date
 // (migrations.Up), takes its last step back with the data in it (Down), or only
 // looks (Look), and returns how far it is then. [ErrNoSchema] where there is none.
 func Migrate(ctx context.Context, address string, action migrations.Action) (migrations.Status, error) {
-	switch scheme, _ := split(address); scheme {
-	case "sqlite":
-		path, err := sqlite.ParseURL(address)
-		if err != nil {
-			return migrations.Status{}, err
-		}
+	engine, err := storeurl.Check(address)
+	if err != nil {
+		return migrations.Status{}, err
+	}
+	switch engine {
+	case storeurl.SQLite:
+		path, _ := storeurl.Path(address) // checked
 		return sqlite.Migrate(ctx, path, sqlite.Options{}, action)
-	case "memory", "redis", "rediss":
-		return migrations.Status{}, ErrNoSchema
-	case "postgres", "postgresql":
+	case storeurl.Postgres:
 		return postgres.Migrate(ctx, address, postgres.Options{}, action)
-	case "mysql", "mariadb":
+	case storeurl.MySQL:
 		return mysql.Migrate(ctx, address, mysql.Options{}, action)
 	default:
-		return migrations.Status{}, unknown(scheme)
+		return migrations.Status{}, ErrNoSchema
 	}
 }
 
@@ -109,21 +98,4 @@ func checked[S store.Store](opened S, err error) (store.Store, error) {
 		return nil, err
 	}
 	return opened, nil
-}
-
-func split(address string) (scheme, rest string) {
-	scheme, rest, found := strings.Cut(address, ":")
-	if !found {
-		return "", "" // a path, or a secret in the wrong place: nothing to repeat
-	}
-	return strings.ToLower(scheme), rest
-}
-
-// unknown shows no more of a URL than how it begins: the rest may be a password.
-func unknown(scheme string) error {
-	const known = "begin it with sqlite:, memory:, redis://, rediss://, postgres:// or mysql://"
-	if scheme == "" || strings.ContainsAny(scheme, "/@. ") || len(scheme) > 20 {
-		return named.Errorf("zhongkong", "the URL of the store has no scheme: %s", known)
-	}
-	return named.Errorf("zhongkong", "there is no store %s: %s", scheme, known)
 }

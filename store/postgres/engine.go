@@ -20,8 +20,8 @@ import (
 
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/migrations"
-	"github.com/zhongkong-go/zhongkong/store/internal/columns"
 	"github.com/zhongkong-go/zhongkong/store/internal/remote"
+	"github.com/zhongkong-go/zhongkong/store/internal/sqlrows"
 )
 
 // The pool of a process.
@@ -38,7 +38,7 @@ type engine struct {
 	channel string // of the notices
 	log     *slog.Logger
 
-	readRows, insert, update, lines, trimOld, trimMany string
+	insert, update string
 }
 
 // now is the server's time in µs, at the moment when it is evaluated: not that
@@ -48,24 +48,14 @@ const now = `CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint)`
 // Every statement is a transaction of its own. What is in a WITH happens
 // together or not at all.
 const (
-	readRows = `SELECT t.now_us, c.name, c.changed_us, c.value, c.seal_key, c.end_us, c.life_us, c.fence, c.notes,
-		c.top, c.attempt, c.lease_end_us, c.begun_us, c.unfinished_us, c.day, c.fetches
-		FROM (SELECT ` + now + ` AS now_us) t LEFT JOIN zhongkong_credentials c ON c.name = ANY($1)`
-
 	insertRow = `WITH swapped AS (
-		INSERT INTO zhongkong_credentials (name, changed_us, value, seal_key, end_us, life_us, fence, notes,
-		top, attempt, lease_end_us, begun_us, unfinished_us, day, fetches)
-		SELECT :name, :changed_us, :bytes, :seal_key, :end_us, :life_us, :fence, :notes,
-		:top, :attempt, :lease_end_us, :begun_us, :unfinished_us, :day, :fetches
-		WHERE ` + now + ` < :until_us
+		INSERT INTO zhongkong_credentials (` + sqlrows.Columns + `)
+		SELECT ` + sqlrows.Values + ` WHERE ` + now + ` < :until_us
 		ON CONFLICT (name) DO NOTHING
 		RETURNING 1)` + andTell
 
 	updateRow = `WITH swapped AS (
-		UPDATE zhongkong_credentials SET changed_us = :changed_us, value = :bytes, seal_key = :seal_key,
-		end_us = :end_us, life_us = :life_us, fence = :fence, notes = :notes,
-		top = :top, attempt = :attempt, lease_end_us = :lease_end_us,
-		begun_us = :begun_us, unfinished_us = :unfinished_us, day = :day, fetches = :fetches
+		UPDATE zhongkong_credentials SET ` + sqlrows.Assignments + `
 		WHERE name = :name AND changed_us = :old_us AND ` + now + ` < :until_us
 		RETURNING 1)` + andTell
 
@@ -76,13 +66,10 @@ const (
 		told AS (SELECT pg_notify(:channel, :tell) FROM swapped WHERE :tell <> '')
 		SELECT (SELECT count(*) FROM swapped), (SELECT count(*) FROM told)`
 
-	readLines = `SELECT name, at_us, event, fence, attempt, detail FROM zhongkong_journal
-		WHERE name = $1 AND at_us >= ` + now + ` - $2 ORDER BY id DESC LIMIT $3`
+	// lockDocuments hinders no reader.
+	lockDocuments = `LOCK TABLE zhongkong_documents IN SHARE ROW EXCLUSIVE MODE`
 
-	trimOldLines = `DELETE FROM zhongkong_journal WHERE at_us < $1`
-
-	trimManyLines = `DELETE FROM zhongkong_journal WHERE name = $1 AND id <=
-		(SELECT id FROM zhongkong_journal WHERE name = $1 ORDER BY id DESC LIMIT 1 OFFSET $2)`
+	nextVersion = `greatest((SELECT coalesce(max(version), 0) + 1 FROM zhongkong_documents), NOW)`
 )
 
 func newEngine(address string, options Options) (*engine, error) {
@@ -107,9 +94,18 @@ func newEngine(address string, options Options) (*engine, error) {
 	named := func(query string) string { return strings.ReplaceAll(query, migrations.Prefix, s.prefix) }
 	return &engine{
 		settings: s, db: sqlx.NewDb(db, "pgx"), channel: s.prefix + "notices", log: logger,
-		readRows: named(readRows), insert: named(insertRow), update: named(updateRow),
-		lines: named(readLines), trimOld: named(trimOldLines), trimMany: named(trimManyLines),
+		insert: named(insertRow), update: named(updateRow),
 	}, nil
+}
+
+func (e *engine) calls() sqlrows.Calls { return sqlrows.Calls{DB: e.db, Prefix: e.prefix, Now: now} }
+
+// ledger keeps documents and the trail.
+func (e *engine) ledger(s *remote.Store) *remote.Ledger {
+	return remote.NewLedger(s, sqlrows.Server{
+		Ledger: sqlrows.Ledger{Calls: e.calls(), Next: nextVersion, Replace: sqlrows.ReplaceOnConflict},
+		Pool:   e.db, Lock: lockDocuments, Explain: e.failed,
+	})
 }
 
 // connecting marks the ctx under which a connection is made.
@@ -208,61 +204,17 @@ func (e *engine) tryLock(ctx context.Context, id int64, do func(ctx context.Cont
 
 // Read implements [remote.Engine].
 func (e *engine) Read(ctx context.Context, names []string) ([]remote.State, error) {
-	rows, err := e.db.QueryxContext(ctx, e.readRows, names)
-	if err != nil {
-		return nil, e.failed(err)
-	}
-	defer func() { _ = rows.Close() }()
-	var at time.Time
-	found := make(map[string]remote.State, len(names))
-	for rows.Next() {
-		values, err := rows.SliceScan()
-		if err != nil {
-			return nil, e.failed(err)
-		}
-		us, _ := values[0].(int64)
-		at = time.UnixMicro(us)
-		name, ok := values[1].(string)
-		if !ok {
-			continue // no row at all
-		}
-		state := remote.State{Found: true}
-		state.Version, _ = values[2].(int64)
-		state.Row, state.Damage = columns.Read(values[3:])
-		found[name] = state
-	}
-	if err := rows.Err(); err != nil {
-		return nil, e.failed(err)
-	}
-	states := make([]remote.State, len(names))
-	for i, name := range names {
-		states[i] = found[name]
-		states[i].Now = at
-	}
-	return states, nil
-}
-
-// change is a [remote.Change] as arguments.
-type change struct {
-	columns.Credential
-	Bytes   []byte       `db:"bytes"` // the value
-	Changed int64        `db:"changed_us"`
-	Old     int64        `db:"old_us"`
-	Until   int64        `db:"until_us"`
-	Channel string       `db:"channel"`
-	Tell    string       `db:"tell"` // the notice; "": none
-	Entry   columns.Line `db:"entry"`
+	states, err := e.calls().Read(ctx, e.db, names)
+	return states, e.failed(err)
 }
 
 // Swap implements [remote.Engine].
 func (e *engine) Swap(ctx context.Context, c remote.Change) (bool, error) {
-	args := change{
-		Credential: columns.Of(c.Name, &c.Row), Bytes: []byte(c.Row.Value),
-		Changed: c.New, Old: c.Old, Until: c.Until.UnixMicro(), Channel: e.channel,
-	}
-	if c.Entry != nil {
-		args.Entry = columns.LineOf(c.Name, *c.Entry)
-	}
+	args := struct {
+		sqlrows.Change
+		Channel string `db:"channel"`
+		Tell    string `db:"tell"` // the notice; "": none
+	}{Change: sqlrows.ChangeOf(c), Channel: e.channel}
 	if c.Tell != nil {
 		text, err := json.Marshal(c.Tell)
 		if err != nil {
@@ -295,24 +247,13 @@ func (e *engine) swapFailed(err error) error {
 
 // Lines implements [remote.Engine].
 func (e *engine) Lines(ctx context.Context, name string, limit int) ([]custody.Entry, error) {
-	var lines []columns.Line
-	if err := e.db.SelectContext(ctx, &lines, e.lines, name, remote.JournalAge.Microseconds(), limit); err != nil {
-		return nil, e.failed(err)
-	}
-	entries := make([]custody.Entry, 0, len(lines))
-	for _, l := range lines {
-		entries = append(entries, l.Entry())
-	}
-	return entries, nil
+	entries, err := e.calls().Lines(ctx, name, limit)
+	return entries, e.failed(err)
 }
 
 // Trim implements [remote.Engine].
 func (e *engine) Trim(ctx context.Context, name string, before time.Time) error {
-	if _, err := e.db.ExecContext(ctx, e.trimOld, before.UnixMicro()); err != nil {
-		return e.failed(err)
-	}
-	_, err := e.db.ExecContext(ctx, e.trimMany, name, remote.JournalLines)
-	return e.failed(err)
+	return e.failed(e.calls().Trim(ctx, name, before))
 }
 
 // failed is explain for a call, whose connection is not the only one that may

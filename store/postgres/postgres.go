@@ -43,7 +43,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net/url"
 	"regexp"
 	"strings"
 	"time"
@@ -51,13 +50,14 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/internal/storeurl"
 	"github.com/zhongkong-go/zhongkong/migrations"
 	"github.com/zhongkong-go/zhongkong/store"
 	"github.com/zhongkong-go/zhongkong/store/internal/remote"
 )
 
-// kind is what errors call the server.
-const kind = "PostgreSQL"
+// kind is what errors call the server, and what its URLs may hold.
+var kind = storeurl.Postgres
 
 // connectTime bounds an attempt to connect, unless the URL says otherwise.
 const connectTime = 5 * time.Second
@@ -104,7 +104,7 @@ func Open(ctx context.Context, address string, options Options) (*Store, error) 
 	if err != nil {
 		return nil, err
 	}
-	return &Store{Once: remote.WithMessages(s, e.messages()), Ledger: remote.NewLedger(s, e), Queue: e.queue(s), engine: e}, nil
+	return &Store{Once: remote.WithMessages(s, e.messages()), Ledger: e.ledger(s), Queue: e.queue(s), engine: e}, nil
 }
 
 // Migrate makes the tables or brings them up to date (Up), takes the last step
@@ -129,40 +129,17 @@ type settings struct {
 
 // read takes the URL apart. Whatever is wrong with it, no error shows it.
 func read(address string, options Options) (settings, error) {
-	const example = "give one such as postgres://user:password@db.example.com:5432/app?sslmode=verify-full"
-	u, err := url.Parse(address)
+	u, err := kind.Read(address)
 	if err != nil {
-		return settings{}, remote.Misconfigured(kind, "its URL cannot be read", example+", and write special characters of the password as %XX")
+		return settings{}, err
 	}
-	if u.Scheme != "postgres" && u.Scheme != "postgresql" {
-		return settings{}, remote.Misconfigured(kind, "its URL does not begin with postgres://", example)
+	s := settings{noMigrate: options.NoMigrate || u.Get("migrate") == "off"}
+	if s.prefix, err = remote.Prefix(u, options.Prefix); err != nil {
+		return settings{}, err
 	}
-	query := u.Query()
-	s := settings{prefix: options.Prefix, noMigrate: options.NoMigrate}
-	if s.prefix == "" {
-		s.prefix = query.Get("prefix")
-	}
-	if s.prefix == "" {
-		s.prefix = migrations.Prefix
-	}
-	if err := migrations.CheckPrefix(s.prefix); err != nil {
-		return settings{}, remote.Misconfigured(kind, "its prefix", err.Error())
-	}
-	switch query.Get("migrate") {
-	case "", "on":
-	case "off":
-		s.noMigrate = true
-	default:
-		return settings{}, remote.Misconfigured(kind, "migrate in its URL", "say on or off")
-	}
-	query.Del("prefix")
-	query.Del("migrate")
-	u.RawQuery = query.Encode()
-
-	s.config, err = pgx.ParseConfig(u.String())
-	if err != nil {
+	if s.config, err = pgx.ParseConfig(u.Foreign()); err != nil {
 		said := quoted.ReplaceAllString(err.Error(), "the URL")
-		return settings{}, remote.Misconfigured(kind, "its URL cannot work", example+" ("+said+")")
+		return settings{}, kind.Refuse("its URL cannot work", "give one such as "+kind.Example+" ("+said+")")
 	}
 	if s.config.ConnectTimeout == 0 {
 		s.config.ConnectTimeout = connectTime
@@ -174,7 +151,7 @@ func read(address string, options Options) (settings, error) {
 		s.config.RuntimeParams["application_name"] = "zhongkong"
 	}
 	s.server = remote.Server{
-		Kind:     kind,
+		Kind:     kind.Name,
 		Place:    fmt.Sprintf("database %s on %s", s.config.Database, hosts(s.config)),
 		Password: custody.NewSecret(s.config.Password),
 	}

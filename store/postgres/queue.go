@@ -8,6 +8,6 @@ import (
 // queue keeps what has to be delivered.
 func (e *engine) queue(s *remote.Store) *remote.Queue {
 	return remote.NewQueue(s,
-		sqlqueue.Queue{DB: e.db, Prefix: e.prefix, Now: now, Ignore: `ON CONFLICT (line, id) DO NOTHING`, Returning: true},
+		sqlqueue.Queue{Calls: e.calls(), Ignore: `ON CONFLICT (line, id) DO NOTHING`, Returning: true},
 		func(err error) bool { return err != nil && e.swapFailed(err) == nil }, e.failed)
 }

@@ -55,13 +55,8 @@ package redis
 import (
 	"cmp"
 	"context"
-	"crypto/tls"
-	"crypto/x509"
-	"errors"
 	"log/slog"
 	"net"
-	"net/url"
-	"os"
 	"regexp"
 	"strconv"
 	"strings"
@@ -71,12 +66,13 @@ import (
 	"github.com/redis/go-redis/v9/maintnotifications"
 
 	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/internal/storeurl"
 	"github.com/zhongkong-go/zhongkong/store"
 	"github.com/zhongkong-go/zhongkong/store/internal/remote"
 )
 
-// kind is what errors call the server.
-const kind = "Redis"
+// kind is what errors call the server, and what its URLs may hold.
+var kind = storeurl.Redis
 
 // Prefix begins the names of the keys, unless a deployment chooses another.
 const Prefix = "zhongkong:"
@@ -141,25 +137,18 @@ type settings struct {
 	client *goredis.UniversalOptions
 	prefix string
 	server remote.Server
-
-	authority string // the file that "ca" names
 }
+
+var prefixForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}$`)
 
 // read parses the URL. Whatever is wrong with it, no error shows it.
 func read(address string, options Options) (settings, error) {
-	const example = "give one such as redis://user:password@redis.example.com:6379/0, rediss:// for TLS"
-	wrong := func(what, remedy string) (settings, error) {
-		return settings{}, remote.Misconfigured(kind, what, remedy)
-	}
-	u, err := url.Parse(address)
+	u, err := kind.Read(address)
 	if err != nil {
-		return wrong("its URL cannot be read", example+", and write special characters of the password as %XX")
-	}
-	if u.Scheme != "redis" && u.Scheme != "rediss" {
-		return wrong("its URL does not begin with redis:// or rediss://", example)
+		return settings{}, err
 	}
 	c := &goredis.UniversalOptions{
-		Addrs: []string{withPort(u.Host)}, Username: u.User.Username(),
+		Addrs: []string{withPort(u.Host)}, Username: u.User.Username(), Password: u.Password(),
 		// The Keeper is who tries again; a call that did so by itself would count
 		// a fetch twice.
 		MaxRetries: -1, DialerRetries: 1,
@@ -168,97 +157,55 @@ func read(address string, options Options) (settings, error) {
 		PoolSize: connections, MaxActiveConns: connections, ConnMaxIdleTime: idleTime, ConnMaxLifetime: lifeTime,
 		DisableIdentity:          true,
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
+		MasterName:               u.Get("master_name"), SentinelUsername: u.Get("sentinel_user"), SentinelPassword: u.Get("sentinel_password"),
 	}
-	password, _ := u.User.Password()
-	c.Password = password
-	if text := strings.Trim(u.Path, "/"); text != "" {
-		if c.DB, err = strconv.Atoi(text); err != nil || c.DB < 0 {
-			return wrong("the database in its URL is not a number", example)
-		}
+	for _, addr := range u.All("addr") {
+		c.Addrs = append(c.Addrs, withPort(addr))
 	}
-	if u.Host == "" {
-		return wrong("its URL names no host", example)
-	}
-	s := settings{client: c, prefix: options.Prefix}
-	if err := s.parameters(u.Query()); err != nil {
+	s := settings{client: c, prefix: cmp.Or(options.Prefix, u.Get("prefix"), Prefix)}
+	if err := s.check(u); err != nil {
 		return settings{}, err
 	}
-	if s.authority != "" && u.Scheme != "rediss" {
-		return wrong("its URL has ca without TLS", "begin it with rediss://")
-	}
 	if u.Scheme == "rediss" {
-		if c.TLSConfig, err = transport(u.Hostname(), s.authority); err != nil {
-			return wrong("ca in its URL", err.Error())
+		if c.TLSConfig, err = remote.Trust(u.Hostname(), u.Get("ca")); err != nil {
+			return settings{}, kind.Refuse("ca in its URL", err.Error())
 		}
 	}
-	s.server = remote.Server{Kind: kind, Place: "server " + strings.Join(c.Addrs, ", "), Password: custody.NewSecret(password)}
+	s.server = remote.Server{Kind: kind.Name, Place: "server " + strings.Join(c.Addrs, ", "), Password: custody.NewSecret(c.Password)}
 	if c.MasterName != "" {
 		s.server.Place = "master " + c.MasterName + " of the sentinels " + strings.Join(c.Addrs, ", ")
 	}
 	return s, nil
 }
 
-// parameters adds what the URL says behind its question mark, and checks what goes
-// together.
-func (s *settings) parameters(query url.Values) (err error) {
+// check sets what has a form, and checks what goes together.
+func (s *settings) check(u *storeurl.Address) (err error) {
 	c := s.client
-	for name, values := range query {
-		value := values[len(values)-1]
-		switch name {
-		case "addr":
-			for _, addr := range values {
-				c.Addrs = append(c.Addrs, withPort(addr))
-			}
-		case "cluster":
-			if c.IsClusterMode, err = strconv.ParseBool(value); err != nil {
-				return remote.Misconfigured(kind, "cluster in its URL", "say true or false")
-			}
-		case "master_name":
-			c.MasterName = value
-		case "sentinel_user":
-			c.SentinelUsername = value
-		case "sentinel_password":
-			c.SentinelPassword = value
-		case "ca":
-			s.authority = value
-		case "prefix":
-			s.prefix = cmp.Or(s.prefix, value)
-		default:
-			return remote.Misconfigured(kind, "its URL has a parameter that does not exist",
-				"use addr, cluster, master_name, sentinel_user, sentinel_password, ca and prefix")
+	if text := strings.Trim(u.Path, "/"); text != "" {
+		if c.DB, err = strconv.Atoi(text); err != nil || c.DB < 0 {
+			return kind.Wrong("the database in its URL is not a number")
 		}
 	}
-	s.prefix = cmp.Or(s.prefix, Prefix)
+	if text := u.Get("cluster"); text != "" {
+		if c.IsClusterMode, err = strconv.ParseBool(text); err != nil {
+			return kind.Refuse("cluster in its URL", "say true or false")
+		}
+	}
 	switch {
-	case !regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}$`).MatchString(s.prefix):
-		return remote.Misconfigured(kind, "its prefix cannot begin a key",
-			"use at most 64 letters, digits, '_', '.', ':' and '-', a letter or digit first")
+	case u.Host == "":
+		return kind.Wrong("its URL names no host")
+	case !prefixForm.MatchString(s.prefix):
+		return kind.Refuse("its prefix cannot begin a key", "use at most 64 letters, digits, '_', '.', ':' and '-', a letter or digit first")
 	case c.IsClusterMode && c.MasterName != "":
-		return remote.Misconfigured(kind, "its URL has cluster and master_name", "a cluster has no sentinels: leave one of them out")
+		return kind.Refuse("its URL has cluster and master_name", "a cluster has no sentinels: leave one of them out")
 	case c.IsClusterMode && c.DB != 0:
-		return remote.Misconfigured(kind, "its URL has a database", "a cluster has only 0: leave it out, and use a prefix")
+		return kind.Refuse("its URL has a database", "a cluster has only 0: leave it out, and use a prefix")
 	case len(c.Addrs) > 1 && !c.IsClusterMode && c.MasterName == "":
-		return remote.Misconfigured(kind, "its URL has several servers", "say what they are with cluster=true or master_name=")
+		return kind.Refuse("its URL has several servers", "say what they are with cluster=true or master_name=")
+	case u.Get("ca") != "" && u.Scheme != "rediss":
+		return kind.Refuse("its URL has ca without TLS", "begin it with rediss://")
 	}
 	return nil
-}
-
-// transport is for TLS with host.
-func transport(host, authority string) (*tls.Config, error) {
-	config := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: host}
-	if authority == "" {
-		return config, nil
-	}
-	//nolint:gosec // the path is the caller's
-	pem, err := os.ReadFile(authority)
-	if err != nil {
-		return nil, errors.New("give the path of a file with a certificate in PEM form that this program may read")
-	}
-	config.RootCAs = x509.NewCertPool()
-	if !config.RootCAs.AppendCertsFromPEM(pem) {
-		return nil, errors.New("the file holds no certificate in PEM form")
-	}
-	return config, nil
 }
 
 // withPort is host with Redis's usual port where it has none.

@@ -14,18 +14,15 @@ import (
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/store"
 	"github.com/zhongkong-go/zhongkong/store/internal/columns"
+	"github.com/zhongkong-go/zhongkong/store/internal/remote"
 )
 
 // lockTime bounds the wait for a lock of a call whose ctx does not.
 const lockTime = 5 * time.Second
 
-// What the journal keeps of each key. It is trimmed at the first line that a
-// process writes for a key and at every journalPace-th after it.
-const (
-	journalLines = 1000
-	journalAge   = 30 * 24 * time.Hour
-	journalPace  = 100
-)
+// journalPace: a key's journal is trimmed at the first line that a process writes for it and at
+// every journalPace-th after it.
+const journalPace = 100
 
 // sight is when this process first saw a lease.
 type sight struct {
@@ -134,22 +131,12 @@ func (s *Store) Journal(ctx context.Context, key custody.Key, limit int) ([]cust
 	if err := key.Check(); err != nil {
 		return nil, err
 	}
-	var lines []columns.Line
-	err := s.read(ctx, func(ctx context.Context, db *sqlx.DB) error {
-		lines = nil
-		return db.SelectContext(ctx, &lines,
-			`SELECT at_us, event, fence, attempt, detail FROM zhongkong_journal
-			WHERE name = ? AND at_us >= ? ORDER BY id DESC LIMIT ?`,
-			key.String(), columns.Micros(s.time().Add(-journalAge)), min(max(limit, 0), journalLines))
+	var entries []custody.Entry
+	err := s.read(ctx, func(ctx context.Context, db *sqlx.DB) (err error) {
+		entries, err = s.statements(db).Lines(ctx, key.String(), limit)
+		return err
 	})
-	if err != nil {
-		return nil, err
-	}
-	entries := make([]custody.Entry, 0, len(lines))
-	for _, l := range lines {
-		entries = append(entries, l.Entry())
-	}
-	return entries, nil
+	return entries, err
 }
 
 // read runs do, which only reads, until no lock is in its way.
@@ -266,14 +253,7 @@ func (s *Store) edit(ctx context.Context, tx *tx, lease custody.Lease, edit edit
 	if err != nil || !s.untidy(name) {
 		return err
 	}
-	if _, err := tx.ExecContext(ctx, `DELETE FROM zhongkong_journal WHERE at_us < ?`, columns.Micros(now.Add(-journalAge))); err != nil {
-		return err
-	}
-	_, err = tx.ExecContext(ctx,
-		`DELETE FROM zhongkong_journal WHERE name = ?1 AND id <=
-		(SELECT id FROM zhongkong_journal WHERE name = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)`,
-		name, journalLines)
-	return err
+	return s.statements(tx).Trim(ctx, name, now.Add(-remote.JournalAge))
 }
 
 // untidy counts a line of a key's journal and reports whether to trim it now.

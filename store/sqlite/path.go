@@ -12,6 +12,7 @@ import (
 
 	"github.com/zhongkong-go/zhongkong/internal/named"
 	"github.com/zhongkong-go/zhongkong/internal/shape"
+	"github.com/zhongkong-go/zhongkong/internal/storeurl"
 )
 
 // suffixes of the files that belong to a database. The order is the one in
@@ -45,24 +46,7 @@ func dsn(path, query string) string {
 // one word: sqlite:zhongkong.db, sqlite:/var/lib/zhongkong.db or, the same,
 // sqlite:///var/lib/zhongkong.db. Percent signs mean nothing, and parameters there are
 // none.
-func ParseURL(address string) (path string, err error) {
-	scheme, rest, _ := strings.Cut(address, ":")
-	path = rest
-	if after, ok := strings.CutPrefix(rest, "//"); ok {
-		path = after
-	}
-	switch {
-	case !strings.EqualFold(scheme, "sqlite"):
-		return "", named.Errorf("zhongkong", "the URL of an SQLite database begins with sqlite: and this one does not")
-	case path == "":
-		return "", named.Errorf("zhongkong", "the URL of the SQLite database has no path: write sqlite:zhongkong.db or sqlite:/abs/path.db")
-	case path != rest && !strings.HasPrefix(path, "/"):
-		return "", named.Errorf("zhongkong", "the URL of the SQLite database, %s, has two slashes and no absolute path: write sqlite:%s or sqlite:///abs/path.db", address, path)
-	case strings.ContainsAny(path, "?#"):
-		return "", named.Errorf("zhongkong", "the URL of the SQLite database, %s, has a ? or a #: it takes no parameters, so leave them out", address)
-	}
-	return path, nil
-}
+func ParseURL(address string) (path string, err error) { return storeurl.Path(address) }
 
 // absolute checks what a person wrote and makes it independent of the working
 // directory.

@@ -6,16 +6,14 @@ import (
 
 	"github.com/jmoiron/sqlx"
 
-	"github.com/zhongkong-go/zhongkong/migrations"
 	"github.com/zhongkong-go/zhongkong/store"
 	"github.com/zhongkong-go/zhongkong/store/internal/sqlqueue"
+	"github.com/zhongkong-go/zhongkong/store/internal/sqlrows"
 )
 
 // queue is the queue in db, at this moment.
-func (s *Store) queue(db sqlqueue.DB) sqlqueue.Queue {
-	return sqlqueue.Queue{
-		DB: db, Prefix: migrations.Prefix, NowUS: s.time().UnixMicro(), Ignore: `ON CONFLICT (line, id) DO NOTHING`,
-	}
+func (s *Store) queue(db sqlrows.DB) sqlqueue.Queue {
+	return sqlqueue.Queue{Calls: s.statements(db), Ignore: `ON CONFLICT (line, id) DO NOTHING`}
 }
 
 // Push implements [store.Queue].

@@ -13,7 +13,7 @@ import (
 	"github.com/jmoiron/sqlx/reflectx"
 
 	"github.com/zhongkong-go/zhongkong/store"
-	"github.com/zhongkong-go/zhongkong/store/internal/sqlqueue"
+	"github.com/zhongkong-go/zhongkong/store/internal/sqlrows"
 )
 
 const (
@@ -317,7 +317,7 @@ type tx struct {
 	wrote bool
 }
 
-var _ sqlqueue.DB = (*tx)(nil)
+var _ sqlrows.DB = (*tx)(nil)
 
 // ExecContext changes something.
 func (t *tx) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {

@@ -25,7 +25,7 @@ func queued(t *testing.T, s *Store, names []string, failing map[string]error) (e
 				if err := failing["before "+name]; err != nil {
 					return err
 				}
-				_, err := tx.ExecContext(ctx, `INSERT INTO zhongkong_uses (at_us, actor, act, subject, detail) VALUES (0, ?, '', '', '')`, name)
+				_, err := tx.ExecContext(ctx, `INSERT INTO zhongkong_uses (at_us, actor, act, subject, detail) VALUES (CAST(strftime('%s') AS INTEGER) * 1000000, ?, '', '', '')`, name)
 				return errors.Join(err, failing[name])
 			})
 			mu.Lock()
@@ -130,7 +130,7 @@ func TestFollowersOutliveTheirLeader(t *testing.T) {
 	run(t, other, "BEGIN IMMEDIATE")
 	insert := func(ctx context.Context, name string) error {
 		return s.write(ctx, false, func(ctx context.Context, tx *tx) error {
-			_, err := tx.ExecContext(ctx, `INSERT INTO zhongkong_uses (at_us, actor, act, subject, detail) VALUES (0, ?, '', '', '')`, name)
+			_, err := tx.ExecContext(ctx, `INSERT INTO zhongkong_uses (at_us, actor, act, subject, detail) VALUES (CAST(strftime('%s') AS INTEGER) * 1000000, ?, '', '', '')`, name)
 			return err
 		})
 	}

@@ -39,6 +39,7 @@ func RunOnce(t *testing.T, options Options) {
 		{"Keep", checkOnceKeep},
 		{"KeepNothing", checkOnceKeepNothing},
 		{"Take", checkOnceTake},
+		{"TakeOfNoAccount", checkOnceTakeOfNoAccount},
 		{"TakeOnce", checkOnceTakeOnce},
 		{"Forgets", checkOnceForgets},
 		{"Age", checkOnceAge},
@@ -322,6 +323,22 @@ func checkOnceTake(t *testing.T, f *onceFixture) {
 	wait(t, shortLease)
 	f.take(1, onceAccount, "fifth", takeResult{onceKey + "2", "message 2", 3})
 	f.take(1, onceAccount, "sixth", takeResult{"", "", 0})
+}
+
+// checkOnceTakeOfNoAccount: an account named "" is one like others, and not all of them.
+func checkOnceTakeOfNoAccount(t *testing.T, f *onceFixture) {
+	for i, account := range []string{"", onceAccount} {
+		key := fmt.Sprint(onceKey, i)
+		if attempt, _, _, err := f.once(i).Claim(in(t), account, key, "first", longLease, time.Hour); err != nil || attempt != 1 {
+			t.Fatalf("Claim for the account %q = %d, %v", account, attempt, err)
+		}
+		f.keep(i+1, key, fmt.Sprintf("message of %q", account), false, "")
+		f.hold(i+2, key, "first", 0, holdResult{true, true})
+	}
+	f.take(0, "", "second", takeResult{onceKey + "0", `message of ""`, 2})
+	f.take(1, "", "third", takeResult{"", "", 0})
+	f.take(2, onceAccount, "third", takeResult{onceKey + "1", fmt.Sprintf("message of %q", onceAccount), 2})
+	f.take(3, onceAccount, "fourth", takeResult{"", "", 0})
 }
 
 func checkOnceTakeOnce(t *testing.T, f *onceFixture) {

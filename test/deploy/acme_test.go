@@ -1,8 +1,6 @@
 package deploy_test
 
 import (
-	"bytes"
-	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
@@ -17,8 +15,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
-	"syscall"
 	"testing"
 
 	"github.com/letsencrypt/challtestsrv"
@@ -27,29 +23,12 @@ import (
 	"github.com/letsencrypt/pebble/v2/va"
 	"github.com/letsencrypt/pebble/v2/wfe"
 
+	"github.com/zhongkong-go/zhongkong/internal/test/logtest"
 	"github.com/zhongkong-go/zhongkong/internal/test/patience"
 	"github.com/zhongkong-go/zhongkong/internal/test/testserver"
 )
 
 const domain = "wx.example.com"
-
-// output is what a program writes.
-type output struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.String()
-}
 
 // authority starts Pebble, which checks port tlsPort of every name on this machine. It
 // returns its directory, a file with the certificate of that and the root of what it issues.
@@ -87,23 +66,15 @@ func authority(t *testing.T, tlsPort string) (directory, file string, root *x509
 }
 
 // gatewayAt starts zhongkong serve, and stop ends it.
-func gatewayAt(t *testing.T, program, config, trust string) (out *output, stop func()) {
+func gatewayAt(t *testing.T, program, config, trust string) (out *logtest.Log, stop func()) {
 	t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
-	t.Cleanup(cancel)
-	cmd := exec.CommandContext(ctx, program, "serve", "--config", config)
-	out = new(output)
-	cmd.Stdout, cmd.Stderr, cmd.Dir = out, out, filepath.Dir(config)
+	cmd := exec.Command(program, "serve", "--config", config)
+	cmd.Dir = filepath.Dir(config)
 	cmd.Env = []string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "SSL_CERT_FILE=" + trust, "ZHONGKONG_DRAIN_GRACE=0s",
 		"ZHONGKONG_SEAL_KEY=c2VhbGluZy1rZXktb2YtdGhlLXRlc3RzLTMyLWJ5dGU=",
 	}
-	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
-	cmd.WaitDelay = patience.Bound
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	return out, sync.OnceFunc(func() { cancel(); _ = cmd.Wait() })
+	return testserver.Run(t, cmd)
 }
 
 // TestACME: zhongkong serve with tls.domain gets a certificate from Pebble over its own port,
@@ -149,7 +120,7 @@ func TestACME(t *testing.T) {
 }
 
 // served calls the gateway by its name and returns the number of its certificate.
-func served(t *testing.T, at string, issued *x509.Certificate, out *output) (serial string) {
+func served(t *testing.T, at string, issued *x509.Certificate, out *logtest.Log) (serial string) {
 	t.Helper()
 	roots := x509.NewCertPool()
 	roots.AddCert(issued)

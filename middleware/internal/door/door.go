@@ -24,12 +24,13 @@ import (
 
 // Door is one account's. Its exported fields are set before the first request.
 type Door struct {
-	Package   string // whose errors and panics these are: "wechat"
-	AppID     string // names the account
-	Path      string // of callbacks
-	Key       any    // of the context; an interface once and not for each request
-	Owner     any    // what handlers find under Key: a client, which says whose it is
-	Log       *slog.Logger
+	Package   string       // whose errors and panics these are: "wechat"
+	Product   string       // who calls back: "WeChat"
+	AppID     string       // names the account
+	Path      string       // of callbacks
+	Key       any          // of the context; an interface once and not for each request
+	Owner     any          // what handlers find under Key: a client, which says whose it is
+	Log       *slog.Logger // names the account and the product
 	Verifier  *callback.Verifier
 	Envelopes *callback.Verifier    // the same, for answers: of any age
 	Refused   func(*callback.Error) // nil: nothing is called
@@ -43,8 +44,8 @@ type Door struct {
 	complained           atomic.Int64         // when the log was last told what is broken, in seconds
 }
 
-// Middleware puts the client into the context of every request and answers for
-// WeChat's on CallbackPath. It belongs before the routes: r.Use(client.Middleware()).
+// Middleware puts the client into the context of every request and answers for the product's
+// on CallbackPath. It belongs before the routes: r.Use(client.Middleware()).
 //
 // A slash at the end of the path does not matter. Gin runs the middlewares of an engine,
 // and not those of a group, for paths without a route. In a group, register
@@ -58,7 +59,7 @@ func (c *Door) Middleware() gin.HandlerFunc {
 	if other := used.add(c); other != nil {
 		c.Log.Warn("two accounts of this program have one CallbackPath: on one engine the first one would refuse the other one's messages; "+
 			"give each a Config.CallbackPath of its own",
-			"log_code", "wechat_callback_path_shared", "appid", c.AppID, "other_appid", other.AppID, "callback_path", c.Path)
+			"log_code", "wechat_callback_path_shared", "other_appid", other.AppID, "callback_path", c.Path)
 	}
 	return func(ctx *gin.Context) {
 		if c.suspect.Load() != nil && !c.alone(ctx) || !c.Enter(ctx) {
@@ -69,10 +70,10 @@ func (c *Door) Middleware() gin.HandlerFunc {
 			c.Serve(ctx)
 		case LooksLikeWeChat(ctx.Request) && !used.has(ctx.Request.URL.Path):
 			c.misplaced.Do(func() {
-				c.Log.Warn("a request that looks like WeChat's came to another path than CallbackPath, and is not verified: "+
+				c.Log.Warn("a request that looks like "+c.Product+"'s came to another path than CallbackPath, and is not verified: "+
 					"set Config.CallbackPath to the path of the URL in the console (in a group, the whole path), "+
 					"or register client.Callback() at this route", "log_code", "wechat_callback_elsewhere",
-					"appid", c.AppID, "path", ctx.Request.URL.Path, "callback_path", c.Path)
+					"path", ctx.Request.URL.Path, "callback_path", c.Path)
 			})
 		}
 	}
@@ -166,7 +167,7 @@ func (c *Door) alone(ctx *gin.Context) bool {
 func (c *Door) broken(ctx *gin.Context, why string) {
 	if now, last := time.Now().Unix(), c.complained.Load(); now-last >= 60 && c.complained.CompareAndSwap(last, now) {
 		c.Log.Error("every request is answered 500 until the program's configuration is corrected",
-			"log_code", "wechat_program_broken", "appid", c.AppID, "error", why)
+			"log_code", "wechat_program_broken", "error", why)
 	}
 	answer(ctx, http.StatusInternalServerError, "wrong")
 }
@@ -203,10 +204,10 @@ func (c *Door) clash(value any) string {
 	return fmt.Sprintf("the context key %q of the account %s holds a %T already: choose another Config.ContextKey", c.Key, c.AppID, value)
 }
 
-// Push is a message of WeChat's that was verified.
+// Push is a message that was verified.
 type Push struct {
 	Message []byte         // XML or JSON, in plain text; the request's body holds the same
-	Query   callback.Query // what WeChat put into the query
+	Query   callback.Query // what the sender put into the query
 	Pair    callback.Pair  // what it was verified and opened with, and an answer is sealed with
 
 	sealing *sealingWriter // of an encrypted push without Config.Messages
@@ -224,7 +225,7 @@ func (c *Door) Push(ctx *gin.Context) (*Push, bool) {
 	return push, ok
 }
 
-// Serve answers for WeChat's requests and turns away those of others.
+// Serve answers for the product's requests and turns away those of others.
 func (c *Door) Serve(ctx *gin.Context) {
 	switch ctx.Request.Method {
 	case http.MethodGet:
@@ -245,7 +246,7 @@ func (c *Door) echo(ctx *gin.Context) {
 		c.refuse(ctx, err)
 		return
 	}
-	c.Log.Info("WeChat verified the callback address", "appid", c.AppID)
+	c.Log.Info(c.Product + " verified the callback address")
 	answer(ctx, http.StatusOK, echo)
 }
 
@@ -260,7 +261,7 @@ func (c *Door) push(ctx *gin.Context) {
 		c.refuse(ctx, err)
 		return
 	}
-	c.Log.Debug("WeChat pushed a message", "appid", c.AppID,
+	c.Log.Debug(c.Product+" pushed a message",
 		"encrypted", push.Pair.Encrypted, "token_previous", push.Pair.TokenPrevious, "key_previous", push.Pair.KeyPrevious)
 	if c.Bot != nil {
 		ctx.Set(pushKey{c}, push)
@@ -301,15 +302,14 @@ func (c *Door) complete(ctx *gin.Context, push *Push) {
 		if ctx.FullPath() == "" {
 			c.unhandled.Do(func() {
 				c.Log.Warn("messages are answered with success and nobody handles them: "+
-					"set Config.Messages, or register a route for POST at CallbackPath", "log_code", "wechat_messages_unhandled",
-					"appid", c.AppID, "callback_path", c.Path)
+					"set Config.Messages, or register a route for POST at CallbackPath", "log_code", "wechat_messages_unhandled", "callback_path", c.Path)
 			})
 		}
 		answer(ctx, http.StatusOK, "success")
 	}
 	if sealing := push.sealing; sealing != nil && !sealing.through {
 		if err := sealing.finish(c, push); err != nil {
-			c.Log.Error("a handler's answer to an encrypted push was not sent", "log_code", "wechat_answer_not_sent", "appid", c.AppID, "error", err)
+			c.Log.Error("a handler's answer to an encrypted push was not sent", "log_code", "wechat_answer_not_sent", "error", err)
 		}
 	}
 }
@@ -362,9 +362,7 @@ func (c *Door) open(ctx *gin.Context) (*Push, error) {
 // refuse turns a request away. Its sender learns nothing, the log why.
 func (c *Door) refuse(ctx *gin.Context, err error) {
 	level := slog.LevelWarn
-	attrs := []slog.Attr{
-		slog.String("appid", c.AppID), slog.String("method", ctx.Request.Method), slog.String("client_ip", ctx.ClientIP()),
-	}
+	attrs := []slog.Attr{slog.String("method", ctx.Request.Method), slog.String("client_ip", ctx.ClientIP())}
 	status := http.StatusForbidden
 	if refusal, ok := errors.AsType[*callback.Error](err); ok {
 		if status = refusal.Status(); status != http.StatusForbidden {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/zhongkong-go/zhongkong/callback"
 	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/internal/named"
 )
 
 // closeTime is what End gives to the handlers of messages.
@@ -119,7 +120,7 @@ func (c *Door) Endpoint(e callback.EndpointConfig, store any, sender callback.Se
 		}
 	}
 	if e.Logger == nil {
-		e.Logger = c.Log.With("appid", c.AppID)
+		e.Logger = c.Log
 	}
 	if e.Context == nil {
 		e.Context = context.Background()
@@ -154,24 +155,23 @@ type Messages struct {
 	closed   bool
 }
 
-var errClosed = errors.New("the client is closed")
-
 // Begin returns the endpoint for a bot, the same each time.
-func (m *Messages) Begin(bot *callback.Router) (*callback.Endpoint, error) {
+func (c *Door) Begin(bot *callback.Router) (*callback.Endpoint, error) {
+	m := &c.Messages
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	switch {
 	case m.closed:
-		return nil, errClosed
+		return nil, named.Errorf(c.Package, "the client is closed")
 	case m.endpoint != nil && m.bot != bot:
-		panic(fmt.Sprintf("the account %s has a bot already: Config.Messages and Messages are for one and the same; "+
-			"use its Group and Use", m.Config.Account))
+		panic(fmt.Sprintf("%s: the account %s has a bot already: Config.Messages and Messages are for one and the same; "+
+			"use its Group and Use", c.Package, m.Config.Account))
 	case m.endpoint == nil:
 		config := m.Config
 		config.Router = bot
 		endpoint, err := callback.NewEndpoint(config)
 		if err != nil {
-			return nil, err
+			return nil, named.Errorf(c.Package, "Config.Endpoint: %w", err)
 		}
 		if m.Forgets {
 			config.Logger.Warn("messages are remembered by this process alone, so that another one, or this one after a restart, may answer a message again: set ZHONGKONG_STORE (Config.StoreURL)",
@@ -182,8 +182,9 @@ func (m *Messages) Begin(bot *callback.Router) (*callback.Endpoint, error) {
 	return m.endpoint, nil
 }
 
-// End waits for the handlers, for closeTime.
-func (m *Messages) End() error {
+// End waits for the handlers of messages, for closeTime.
+func (c *Door) End() error {
+	m := &c.Messages
 	m.mu.Lock()
 	m.closed = true
 	endpoint := m.endpoint
@@ -194,7 +195,7 @@ func (m *Messages) End() error {
 	ctx, cancel := context.WithTimeout(context.Background(), closeTime)
 	defer cancel()
 	if err := endpoint.Shutdown(ctx); err != nil {
-		return fmt.Errorf("a handler of messages did not end within %s: %w", closeTime, err)
+		return named.Errorf(c.Package, "a handler of messages did not end within %s: %w", closeTime, err)
 	}
 	return nil
 }
@@ -204,9 +205,9 @@ func (c *Door) handle(ctx *gin.Context, bot *callback.Router) {
 	c.reveal(ctx)
 	push, _ := c.Push(ctx)
 	ctx.Abort()
-	endpoint, err := c.Messages.Begin(bot)
+	endpoint, err := c.Begin(bot)
 	if err != nil {
-		answer(ctx, http.StatusServiceUnavailable, "wrong") // WeChat asks again, and perhaps another process
+		answer(ctx, http.StatusServiceUnavailable, "wrong") // the message comes again, and perhaps another process
 		return
 	}
 	if push.sealing != nil {

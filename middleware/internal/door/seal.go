@@ -53,9 +53,9 @@ type sealingWriter struct {
 }
 
 var (
-	errStreamed = errors.New("the handler streams its answer (Flush or Hijack): an answer to WeChat is sealed as a whole; " +
+	errStreamed = errors.New("the handler streams its answer (Flush or Hijack): the answer to an encrypted push is sealed as a whole; " +
 		"write it in one piece")
-	errTooLarge = fmt.Errorf("the handler's answer is larger than %d bytes, which WeChat does not take", callback.MaxBody)
+	errTooLarge = fmt.Errorf("the handler's answer is larger than %d bytes, which no sender of pushes takes", callback.MaxBody)
 )
 
 func (w *sealingWriter) Write(b []byte) (int, error) {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/internal/named"
+	"github.com/zhongkong-go/zhongkong/internal/storeurl"
 	"github.com/zhongkong-go/zhongkong/store/memory"
 	"github.com/zhongkong-go/zhongkong/store/sqlite"
 )
@@ -114,29 +115,19 @@ func (s *Pooled) Leave() error {
 // ParseStoreURL quotes nothing but a scheme that it knows: a URL may hold a
 // password.
 func ParseStoreURL(pkg, text string) (path string, inMemory bool, err error) {
-	scheme, rest, _ := strings.Cut(text, ":")
-	var foreign string
-	switch scheme {
-	case "sqlite":
-		if path, err = sqlite.ParseURL(text); err != nil {
+	engine := storeurl.Of(text)
+	switch engine {
+	case nil:
+		return "", false, named.Errorf(pkg, "Config.StoreURL (ZHONGKONG_STORE) must begin with sqlite: or memory: such as sqlite:zhongkong.db")
+	case storeurl.Memory, storeurl.SQLite:
+		if _, err = storeurl.Check(text); err != nil {
 			return "", false, named.Errorf(pkg, "Config.StoreURL (ZHONGKONG_STORE): %w", err)
 		}
-		return path, false, nil
-	case "memory":
-		if rest != "" {
-			return "", false, named.Errorf(pkg, "Config.StoreURL (ZHONGKONG_STORE) has something after memory: which takes nothing")
-		}
-		return "", true, nil
-	case "redis", "rediss":
-		foreign = "redis"
-	case "postgres", "postgresql":
-		foreign = "postgres"
-	case "mysql", "mariadb":
-		foreign = "mysql"
-	default:
-		return "", false, named.Errorf(pkg, "Config.StoreURL (ZHONGKONG_STORE) must begin with sqlite: or memory: such as sqlite:zhongkong.db")
+		path, _ = storeurl.Path(text)
+		return path, engine == storeurl.Memory, nil
 	}
+	scheme, _, _ := strings.Cut(text, ":")
 	return "", false, named.Errorf(pkg, "Config.StoreURL (ZHONGKONG_STORE) begins with %s: and this package links SQLite alone: "+
 		"import github.com/zhongkong-go/zhongkong/store/%[2]s, open the store with it and set Config.Store; with ConfigFromEnv, "+
-		"keep the URL in another variable than ZHONGKONG_STORE, since it is this one that cannot be opened here", scheme, foreign)
+		"keep the URL in another variable than ZHONGKONG_STORE, since it is this one that cannot be opened here", scheme, engine.Package)
 }

@@ -12,7 +12,6 @@ import (
 	"syscall"
 
 	"github.com/zhongkong-go/zhongkong/custody"
-	"github.com/zhongkong-go/zhongkong/internal/named"
 )
 
 // Server is what a fault says about where it happened, and what it must not say.
@@ -97,10 +96,3 @@ func Transient(err error) bool {
 // ErrUnprepared is wrapped by what an [Engine] returns when the tables that it
 // found at Prepare are gone.
 var ErrUnprepared = errors.New("the tables are gone")
-
-// Misconfigured is the error of a configuration that was refused before any
-// server was asked. It tells what is wrong without the URL, which holds the
-// password.
-func Misconfigured(kind, what, remedy string) error {
-	return named.Errorf("zhongkong", "the %s store: %s: %s", kind, what, remedy)
-}

@@ -12,30 +12,17 @@ import (
 	"strings"
 	"time"
 
-	"github.com/jmoiron/sqlx"
-
-	"github.com/zhongkong-go/zhongkong/migrations"
 	"github.com/zhongkong-go/zhongkong/store"
 	"github.com/zhongkong-go/zhongkong/store/internal/remote"
+	"github.com/zhongkong-go/zhongkong/store/internal/sqlrows"
 )
-
-// DB is a database or a transaction.
-type DB interface {
-	Rebind(query string) string
-	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
-	GetContext(ctx context.Context, dest any, query string, args ...any) error
-	SelectContext(ctx context.Context, dest any, query string, args ...any) error
-}
 
 // Queue runs the statements on a database or in a transaction.
 type Queue struct {
-	DB     DB
-	Prefix string // of the tables
-	Now    string // the time in µs, as an expression; "" for NowUS
-	NowUS  int64
-	Ignore string // what ends an INSERT that leaves a row alone which is there
+	sqlrows.Calls
 
-	Returning bool // an UPDATE can say what it has changed, and pass over what others change
+	Ignore    string // what ends an INSERT that leaves a row alone which is there
+	Returning bool   // an UPDATE can say what it has changed, and pass over what others change
 }
 
 // Whatever was pushed before into a lane has a lower seq, unless it was pushed at the
@@ -83,68 +70,6 @@ const (
 // holds up the others.
 const trimMost = 10_000
 
-// bound is a statement as the database takes it: with the prefix, the time, and each
-// slice among args spread over its IN.
-func (q Queue) bound(query string, args ...any) (string, []any, error) {
-	query = strings.Replace(query, "IGNORE", q.Ignore, 1)
-	if q.Prefix != migrations.Prefix {
-		query = strings.ReplaceAll(query, migrations.Prefix, q.Prefix)
-	}
-	if q.Now != "" {
-		query = strings.ReplaceAll(query, "NOW", q.Now)
-	} else {
-		query, args = withTime(query, q.NowUS, args)
-	}
-	query, args, err := sqlx.In(query, args...)
-	return q.DB.Rebind(query), args, err
-}
-
-// withTime makes each NOW a placeholder for now.
-func withTime(query string, now int64, args []any) (string, []any) {
-	var text strings.Builder
-	all := make([]any, 0, len(args)+strings.Count(query, "NOW"))
-	for {
-		at := strings.IndexAny(query, "?N")
-		switch {
-		case at < 0:
-			text.WriteString(query)
-			return text.String(), append(all, args...)
-		case query[at] == '?':
-			all, args = append(all, args[0]), args[1:]
-		case strings.HasPrefix(query[at:], "NOW"):
-			text.WriteString(query[:at] + "?")
-			all, query = append(all, now), query[at+len("NOW"):]
-			continue
-		}
-		text.WriteString(query[:at+1])
-		query = query[at+1:]
-	}
-}
-
-func (q Queue) exec(ctx context.Context, query string, args ...any) (sql.Result, error) {
-	query, args, err := q.bound(query, args...)
-	if err != nil {
-		return nil, err
-	}
-	return q.DB.ExecContext(ctx, query, args...)
-}
-
-func (q Queue) get(ctx context.Context, into any, query string, args ...any) error {
-	query, args, err := q.bound(query, args...)
-	if err != nil {
-		return err
-	}
-	return q.DB.GetContext(ctx, into, query, args...)
-}
-
-func (q Queue) list(ctx context.Context, into any, query string, args ...any) error {
-	query, args, err := q.bound(query, args...)
-	if err != nil {
-		return err
-	}
-	return q.DB.SelectContext(ctx, into, query, args...)
-}
-
 // Push implements [store.Queue].
 func (q Queue) Push(ctx context.Context, deliveries []store.Delivery) error {
 	if len(deliveries) == 0 {
@@ -155,7 +80,7 @@ func (q Queue) Push(ctx context.Context, deliveries []store.Delivery) error {
 	for _, d := range deliveries {
 		args = append(args, d.Line, d.Lane, d.ID, d.Owner, d.Wait.Microseconds(), d.Body)
 	}
-	_, err := q.exec(ctx, strings.Replace(push, "ROWS", rows, 1), args...)
+	_, err := q.Exec(ctx, strings.NewReplacer("ROWS", rows, "IGNORE", q.Ignore).Replace(push), args...)
 	return err
 }
 
@@ -179,7 +104,7 @@ func (q Queue) TurnAll(ctx context.Context, turns []*remote.Turn) error {
 		Owner string `db:"owner"`
 		First bool   `db:"first"`
 	}
-	if err := q.list(ctx, &rows, turn+strings.Repeat(" OR "+one, len(turns)-1), args...); err != nil {
+	if err := q.Select(ctx, &rows, turn+strings.Repeat(" OR "+one, len(turns)-1), args...); err != nil {
 		return err
 	}
 	for _, row := range rows {
@@ -198,10 +123,10 @@ func (q Queue) Lend(ctx context.Context, line, owner string, lease time.Duration
 		return q.taken(ctx, lendFree, line, max(most, 0), owner, lease.Microseconds())
 	}
 	var seqs []int64
-	if err := q.list(ctx, &seqs, free, line, max(most, 0)); err != nil || len(seqs) == 0 {
+	if err := q.Select(ctx, &seqs, free, line, max(most, 0)); err != nil || len(seqs) == 0 {
 		return nil, err
 	}
-	if _, err := q.exec(ctx, lend, owner, lease.Microseconds(), seqs); err != nil {
+	if _, err := q.Exec(ctx, lend, owner, lease.Microseconds(), seqs); err != nil {
 		return nil, err
 	}
 	return q.taken(ctx, lent, seqs, owner)
@@ -218,7 +143,7 @@ func (q Queue) taken(ctx context.Context, query string, args ...any) ([]store.De
 		PushedUS int64  `db:"pushed_us"`
 		Body     []byte `db:"body"`
 	}
-	if err := q.list(ctx, &rows, query, args...); err != nil || len(rows) == 0 {
+	if err := q.Select(ctx, &rows, query, args...); err != nil || len(rows) == 0 {
 		return nil, err
 	}
 	deliveries := make([]store.Delivery, len(rows))
@@ -233,7 +158,7 @@ func (q Queue) taken(ctx context.Context, query string, args ...any) ([]store.De
 
 // Done implements [store.Queue].
 func (q Queue) Done(ctx context.Context, line, id string) error {
-	_, err := q.exec(ctx, done, line, id)
+	_, err := q.Exec(ctx, done, line, id)
 	return err
 }
 
@@ -247,13 +172,13 @@ func (q Queue) DoneAll(ctx context.Context, deliveries []store.Delivery) error {
 	for _, d := range sorted {
 		args = append(args, d.Line, d.ID)
 	}
-	_, err := q.exec(ctx, done+strings.Repeat(" OR "+one, len(sorted)-1), args...)
+	_, err := q.Exec(ctx, done+strings.Repeat(" OR "+one, len(sorted)-1), args...)
 	return err
 }
 
 // Later implements [store.Queue].
 func (q Queue) Later(ctx context.Context, line, id, owner string, wait time.Duration) error {
-	_, err := q.exec(ctx, later, wait.Microseconds(), line, id, owner)
+	_, err := q.Exec(ctx, later, wait.Microseconds(), line, id, owner)
 	return err
 }
 
@@ -265,7 +190,7 @@ func (q Queue) Lines(ctx context.Context) ([]store.Line, error) {
 		OldestUS int64  `db:"oldest_us"`
 		FreeUS   int64  `db:"free_us"`
 	}
-	if err := q.list(ctx, &rows, lines); err != nil {
+	if err := q.Select(ctx, &rows, lines); err != nil {
 		return nil, err
 	}
 	all := make([]store.Line, len(rows))
@@ -287,12 +212,12 @@ func (q Queue) Trim(ctx context.Context, line string, keep time.Duration, most i
 		query  string
 		offset int
 	}{{&last, overfull, max(most, 0)}, {&bound, oldest, trimMost - 1}} {
-		err := q.get(ctx, b.into, b.query, line, b.offset)
+		err := q.Get(ctx, b.into, b.query, line, b.offset)
 		if err != nil && !errors.Is(err, sql.ErrNoRows) {
 			return 0, err
 		}
 	}
-	result, err := q.exec(ctx, trim, line, bound, keep.Microseconds(), last)
+	result, err := q.Exec(ctx, trim, line, bound, keep.Microseconds(), last)
 	if err != nil {
 		return 0, err
 	}

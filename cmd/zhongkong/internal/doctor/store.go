@@ -1,18 +1,19 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
-	"net/url"
 	"os"
 	"path/filepath"
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/internal/named"
+	"github.com/zhongkong-go/zhongkong/internal/storeurl"
 	"github.com/zhongkong-go/zhongkong/migrations"
 	"github.com/zhongkong-go/zhongkong/store/open"
 	"github.com/zhongkong-go/zhongkong/store/sqlite"
@@ -28,21 +29,13 @@ var probeKey = custody.Key{Kind: "doctor", AppID: "probe"}
 
 // Place names a store without the password that its URL may hold.
 func Place(address string) string {
-	if path, err := sqlite.ParseURL(address); err == nil {
+	if path, err := storeurl.Path(address); err == nil {
 		if abs, err := filepath.Abs(path); err == nil {
 			return abs
 		}
 		return path
 	}
-	u, err := url.Parse(address)
-	switch {
-	case err != nil || u.Scheme == "":
-		return "the store"
-	case u.Host == "":
-		return u.Scheme + ":"
-	default:
-		return u.Scheme + "://" + u.Host + u.Path
-	}
+	return cmp.Or(storeurl.Place(address), "the store")
 }
 
 // storeCauses name what package sqlite tells apart.
@@ -114,7 +107,7 @@ func (x *examination) lookAtStore(ctx context.Context) []Finding {
 
 // database returns the path of the store where that is a file.
 func (x *examination) database() (path string, isFile bool) {
-	path, err := sqlite.ParseURL(x.StoreURL)
+	path, err := storeurl.Path(x.StoreURL)
 	if err != nil {
 		return "", false
 	}

@@ -119,14 +119,18 @@ func (c Config) validate() error {
 	for _, limit := range []struct {
 		name  string
 		value int
-	}{{"HourlyFetches", c.Kind.HourlyFetches}, {"MinuteFetches", c.Kind.MinuteFetches}, {"Shared.HourlyFetches", c.Kind.Shared.HourlyFetches}} {
+	}{
+		{"HourlyFetches", c.Kind.HourlyFetches},
+		{"MinuteFetches", c.Kind.MinuteFetches},
+		{"Shared.HourlyFetches", c.Kind.Shared.HourlyFetches},
+	} {
 		if limit.value < 0 {
 			return fmt.Errorf("zhongkong: Config.Kind.%s is %d: it must not be negative; 0 means no limit", limit.name, limit.value)
 		}
 	}
 	if s := c.Kind.Shared; s.HourlyFetches > 0 {
 		if err := s.Key.Check(); err != nil {
-			return fmt.Errorf("zhongkong: Config.Kind.Shared.Key: %w", err)
+			return fmt.Errorf("%w (of Config.Kind.Shared)", err)
 		}
 		if s.Key == c.Key {
 			return errors.New("zhongkong: Config.Kind.Shared.Key is Config.Key: the common count has a record of its own")

@@ -131,17 +131,22 @@ func TestSecret(t *testing.T) {
 func TestConfigIsChecked(t *testing.T) {
 	t.Parallel()
 	for field, change := range map[string]func(*custody.Config){
-		"Key.Kind":           func(c *custody.Config) { c.Key.Kind = "" },
-		"Key.AppID":          func(c *custody.Config) { c.Key.AppID = "" },
-		"Key.API":            func(c *custody.Config) { c.Key.API = "a/b" },
-		"Key.Host":           func(c *custody.Config) { c.Key.Host = "a b" },
-		"more than 255":      func(c *custody.Config) { c.Key.AppID = strings.Repeat("a", 300) },
-		"Kind.Fetch":         func(c *custody.Config) { c.Kind.Fetch = nil },
-		"Kind.DailyFetches":  func(c *custody.Config) { c.Kind.DailyFetches = -1 },
-		"Kind.HourlyFetches": func(c *custody.Config) { c.Kind.HourlyFetches = -1 },
-		"Kind.MinuteFetches": func(c *custody.Config) { c.Kind.MinuteFetches = -1 },
-		"Store":              func(c *custody.Config) { c.Store = nil },
-		"Overlap":            func(c *custody.Config) { c.Overlap = -1 },
+		"Key.Kind":                  func(c *custody.Config) { c.Key.Kind = "" },
+		"Key.AppID":                 func(c *custody.Config) { c.Key.AppID = "" },
+		"Key.API":                   func(c *custody.Config) { c.Key.API = "a/b" },
+		"Key.Host":                  func(c *custody.Config) { c.Key.Host = "a b" },
+		"more than 255":             func(c *custody.Config) { c.Key.AppID = strings.Repeat("a", 300) },
+		"Kind.Fetch":                func(c *custody.Config) { c.Kind.Fetch = nil },
+		"Kind.DailyFetches":         func(c *custody.Config) { c.Kind.DailyFetches = -1 },
+		"Kind.HourlyFetches":        func(c *custody.Config) { c.Kind.HourlyFetches = -1 },
+		"Kind.MinuteFetches":        func(c *custody.Config) { c.Kind.MinuteFetches = -1 },
+		"Kind.Shared.HourlyFetches": func(c *custody.Config) { c.Kind.Shared.HourlyFetches = -1 },
+		"of Config.Kind.Shared":     func(c *custody.Config) { c.Kind.Shared.HourlyFetches = 1 },
+		"Kind.Shared.Key is Config.Key": func(c *custody.Config) {
+			c.Kind.Shared = custody.Shared{Key: c.Key, HourlyFetches: 1}
+		},
+		"Store":   func(c *custody.Config) { c.Store = nil },
+		"Overlap": func(c *custody.Config) { c.Overlap = -1 },
 		"Timing.SaveTimeout": func(c *custody.Config) {
 			c.Timing.SaveTimeout = -1
 		},

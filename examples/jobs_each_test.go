@@ -124,15 +124,25 @@ func jobUpload(t *testing.T, j *job) {
 	says(t, j.try(t, 0, dir, env, "127.0.0.1:3100", address), "the same")
 }
 
+// accounts writes a file of variables, as the simulator and the commands read it.
+func accounts(t *testing.T, dir, name string, lines []string) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(dir, name), []byte(strings.Join(lines, "\n")+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func jobAccounts(t *testing.T, j *job) {
 	const news = "wx00000000000000bb"
 	wx := simtest.New(t, simulator.Options{Accounts: []simulator.Account{{AppID: appid, Secret: secret, Token: token}, {AppID: news, Secret: secret, Token: token}}})
 	env := []string{"WECHAT_API_BASE=" + wx.URL}
+	var file []string
 	for name, id := range map[string]string{"SHOP": appid, "NEWS": news} {
-		env = append(env, name+"_APPID="+id, name+"_APPSECRET="+secret, name+"_TOKEN="+token)
+		file = append(file, name+"_APPID="+id, name+"_APPSECRET="+secret, name+"_TOKEN="+token)
 	}
 	dir := t.TempDir()
-	address, _ := j.start(t, dir, env)
+	accounts(t, dir, "accounts.env", file)
+	address, _ := j.start(t, dir, append(file, env...))
 	says(t, j.try(t, 0, dir, env, "127.0.0.1:3100", address), "the follower sees: 这里是商城", appid+": [", news+": [")
 }
 
@@ -148,9 +158,11 @@ func jobWeCom(t *testing.T, j *job) {
 	}}})
 	env := []string{
 		"WECOM_CORPID=" + corp, "WECOM_AGENTID=" + agent, "WECOM_SECRET=" + secret, "WECOM_TOKEN=" + token, "WECOM_AES_KEY=" + aesKey, "WECOM_API_BASE=" + wx.URL,
-		"SALES_KIND=wecom", "SALES_APPID=" + corp + ":" + agent, "SALES_APPSECRET=" + secret, "SALES_TOKEN=" + token, "SALES_AES_KEY=" + aesKey,
 	}
 	dir := t.TempDir()
+	accounts(t, dir, "sales.env", []string{
+		"SALES_KIND=wecom", "SALES_APPID=" + corp + ":" + agent, "SALES_APPSECRET=" + secret, "SALES_TOKEN=" + token, "SALES_AES_KEY=" + aesKey,
+	})
 	address, _ := j.start(t, dir, env)
 	says(t, j.try(t, 0, dir, env, "127.0.0.1:3100", address), "收到：请假", "sent")
 	if !carriedOut(wx, "/cgi-bin/message/send", "别忘了开会") {

@@ -321,7 +321,7 @@ func (j *job) try(t *testing.T, n int, dir string, env []string, pairs ...string
 	commands := strings.NewReplacer(pairs...).Replace(elsewhere.ReplaceAllString(j.block(t, "sh", n), ""))
 	bin := t.TempDir()
 	script := strings.NewReplacer(append(pairs, "PROGRAM", zhongkong.path(t))...).Replace(knownKeys)
-	if err := os.WriteFile(filepath.Join(bin, "zhongkong"), []byte(script), 0o700); err != nil { //nolint:gosec // it is run
+	if err := os.WriteFile(filepath.Join(bin, "zhongkong"), []byte(script), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.CommandContext(t.Context(), "sh", "-ec", commands)

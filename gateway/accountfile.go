@@ -170,8 +170,8 @@ func (f accountFile) read(folder string, env func(string) (string, bool), at fun
 	if secretErr != nil {
 		return a, at(".secret", secretError(a.AppID, secretErr))
 	}
-	if err := f.readWays(&a, folder, env, at); err != nil {
-		return a, err
+	if field, err := f.readWays(&a, folder, env); err != nil {
+		return a, at(field, err)
 	}
 	if callbackErr == nil && a.Callback != nil {
 		callbackErr = a.Callback.Check(a.AppID)
@@ -183,20 +183,20 @@ func (f accountFile) read(folder string, env func(string) (string, bool), at fun
 }
 
 // readWays reads how tokens are fetched and calls are signed, of which an app of WeCom has no
-// choice.
-func (f accountFile) readWays(a *Account, folder string, env func(string) (string, bool), at func(field string, err error) error) (err error) {
+// choice. field is where an error is about.
+func (f accountFile) readWays(a *Account, folder string, env func(string) (string, bool)) (field string, err error) {
 	if f.isApp() {
-		return nil
+		return "", nil
 	}
 	if a.TokenAPI, err = platform.ParseTokenAPI(f.TokenAPI); err != nil {
-		return at(".token_api", named.Plain(err))
+		return ".token_api", named.Plain(err)
 	}
 	if f.Signing != nil {
 		if a.Signing, err = f.Signing.read(a.AppID, folder, env); err != nil {
-			return at(".signing", fmt.Errorf("%s: %w", f.AppID, err))
+			return ".signing", fmt.Errorf("%s: %w", f.AppID, err)
 		}
 	}
-	return nil
+	return "", nil
 }
 
 // checkOfficial says what is wrong with an official account or a mini program, and where.

@@ -256,13 +256,13 @@ func (a admin) revoke(r *http.Request, actor string, _ []byte) (any, error) {
 
 // accountView is an account as admins see it.
 type accountView struct {
-	Name     string            `json:"name,omitempty"` // for people
-	AppID    string            `json:"appid"`
-	TokenAPI platform.TokenAPI `json:"token_api,omitempty"` // "" of an app of WeCom
-	Admin    bool              `json:"admin"`               // it came by the admin API
-	Live     bool              `json:"live"`
-	Left     string            `json:"left,omitempty"`
-	Failure  string            `json:"failure,omitempty"`
+	Name     string `json:"name,omitempty"` // for people
+	AppID    string `json:"appid"`
+	TokenAPI string `json:"token_api"` // stable, classic, or gettoken of WeCom
+	Admin    bool   `json:"admin"`     // it came by the admin API
+	Live     bool   `json:"live"`
+	Left     string `json:"left,omitempty"`
+	Failure  string `json:"failure,omitempty"`
 }
 
 func (a admin) accounts(*http.Request, string, []byte) (any, error) {

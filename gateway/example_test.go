@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"log"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -22,7 +21,8 @@ func Example() {
 	account := simulator.Account{AppID: "wx0123456789abcdef", Secret: "0123456789abcdef0123456789abcdef"}
 	wx, err := simulator.New(simulator.Options{Accounts: []simulator.Account{account}})
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	store := memory.New() // sqlite.Open, redis.Open …: several gateways share one
 	defer func() { _ = store.Close() }()
@@ -34,12 +34,14 @@ func Example() {
 		Transport: wx.RoundTripper(),                                            // leave it out to reach WeChat
 	})
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	defer func() { _ = g.Close() }()
 	key, err := g.Clients("admin").Add(context.Background(), gateway.Client{Name: "shop", Accounts: []string{account.AppID}})
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	g.Look(context.Background()) // it looks every two seconds
 
@@ -47,7 +49,8 @@ func Example() {
 		w := httptest.NewRecorder()
 		g.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path+"?"+query.Encode(), http.NoBody))
 		if err := json.Unmarshal(w.Body.Bytes(), answer); err != nil {
-			log.Fatal(err)
+			fmt.Println(err)
+			return
 		}
 	}
 	var token struct {

@@ -3,7 +3,6 @@ package store_test
 import (
 	"context"
 	"fmt"
-	"log"
 	"os"
 	"path/filepath"
 	"time"
@@ -16,7 +15,8 @@ import (
 func ExampleFunc() {
 	folder, err := os.MkdirTemp("", "zhongkong")
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	defer func() { _ = os.RemoveAll(folder) }()
 	file := filepath.Join(folder, "wechat.json")
@@ -30,7 +30,8 @@ func ExampleFunc() {
 	end := time.Now().Add(time.Hour).UnixMilli()
 	saved := fmt.Sprintf(`{"access_token":"a made-up token","expires_in":%d}`, end)
 	if err := os.WriteFile(file, []byte(saved), 0o600); err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	record, err := tokens.Load(context.Background(), custody.Key{Kind: "access_token", AppID: "wx0123456789abcdef"})
 	fmt.Println(record.Value == "a made-up token", record.End.UnixMilli() == end, err)

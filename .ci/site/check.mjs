@@ -2,11 +2,11 @@
 // as a reader does.
 import { existsSync, readFileSync, readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
-import { pathToFileURL } from 'node:url'
+import { fileURLToPath, pathToFileURL } from 'node:url'
 import MiniSearch from 'minisearch'
 import { words } from './words.mjs'
 
-const site = join(import.meta.dirname, 'dist/site')
+const site = join(fileURLToPath(new URL('.', import.meta.url)), 'dist/site')
 const pages = readdirSync(site, { recursive: true }).filter((name) => name.endsWith('.html') && name !== '404.html')
 const read = new Map(pages.map((name) => ['/' + name.replaceAll('\\', '/'), readFileSync(join(site, name), 'utf8')]))
 const ids = new Map([...read].map(([name, html]) => [name, new Set(Array.from(html.matchAll(/\sid="([^"]+)"/g), ([, id]) => decodeURI(id)))]))

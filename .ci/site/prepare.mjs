@@ -3,9 +3,11 @@
 // repository. A link to a page that does not exist is left as it is, and fails the build.
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, extname, join, posix, relative } from 'node:path'
+import { fileURLToPath } from 'node:url'
 
-const root = join(import.meta.dirname, '../..')
-const out = join(import.meta.dirname, 'dist/pages')
+const here = fileURLToPath(new URL('.', import.meta.url))
+const root = join(here, '../..')
+const out = join(here, 'dist/pages')
 const repository = 'https://github.com/zhongkong-go/zhongkong/blob/main/'
 
 // where returns the page of the site that a file of the repository becomes, undefined for none.

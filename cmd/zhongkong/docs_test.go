@@ -4,6 +4,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -45,6 +46,16 @@ func TestCommandLinesOfThePages(t *testing.T) {
 				}
 			}
 		}
+		if filepath.Base(name) == "CHANGELOG.md" { // it names flags without their values
+			continue
+		}
+		for _, inline := range commandInText.FindAllStringSubmatch(string(text), -1) {
+			for _, words := range (docs.Block{Text: inline[1]}).Commands() {
+				if err := parses(words[1:]); err != nil && !strings.Contains(inline[1], "…") { // not a command that is cut short
+					t.Errorf("%s, `%s`: %v", name, inline[1], err)
+				}
+			}
+		}
 	}
 	if parsed < 20 {
 		t.Errorf("%d command lines were found", parsed)
@@ -53,6 +64,10 @@ func TestCommandLinesOfThePages(t *testing.T) {
 		t.Error("a wrong command line is taken")
 	}
 }
+
+// commandInText is a command line with a flag in the middle of a sentence; one without may be
+// just the name of a command.
+var commandInText = regexp.MustCompile("`(zhongkong [a-z][^`\n]* --[^`\n]+)`")
 
 // argumentsOf returns what this program is given, when it is called.
 func argumentsOf(words []string) (arguments []string, ours bool) {

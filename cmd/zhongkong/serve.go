@@ -296,7 +296,8 @@ func (s *service) run(ctx context.Context, t *terminal, started func(base string
 	}
 	g, err := gateway.New(ctx, gateway.Config{
 		Journal: sinks, Accounts: s.settings.Accounts, Store: store, SealKeys: s.keys,
-		APIBase: s.settings.APIBase, WeComBase: s.settings.WeComBase, Timing: s.settings.Timing, Login: s.settings.Login, Logger: s.log, Access: s.log,
+		APIBase: s.settings.APIBase, WeComBase: s.settings.WeComBase, Timing: s.settings.Timing,
+		Login: s.settings.Login, Logger: s.log, Access: s.log,
 	})
 	if err != nil {
 		return usageError{err}

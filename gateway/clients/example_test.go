@@ -3,7 +3,6 @@ package clients_test
 import (
 	"context"
 	"fmt"
-	"log"
 
 	"github.com/zhongkong-go/zhongkong/gateway/clients"
 	"github.com/zhongkong-go/zhongkong/store/memory"
@@ -16,7 +15,8 @@ func ExampleBook() {
 	book := clients.NewBook(store, "admin zhang@host") // the actor in the journal
 	key, err := book.Add(context.Background(), clients.Client{Name: "shop", Accounts: []string{"wx0123456789abcdef"}, Rate: 50})
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	fmt.Println(key) // the key is key.Reveal(), this once
 

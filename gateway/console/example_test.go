@@ -3,7 +3,6 @@ package console_test
 import (
 	"context"
 	"fmt"
-	"log"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -23,14 +22,16 @@ func Example() {
 		SealKeys: []custody.Secret{custody.NewSecret(strings.Repeat("k", 32))}, // 32 random bytes
 	})
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	defer func() { _ = g.Close() }()
 
 	key := custody.NewSecret("an admin key of at least 32 characters")
 	page, err := console.New(console.Options{Gateway: g, Key: key})
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	defer page.Close()
 

@@ -65,16 +65,17 @@ func (r row) Live() bool                          { return r.state.Live }
 func (r row) Admin() bool                         { return r.state.Admin }
 func (r row) Fence() int64                        { return r.state.Fence }
 func (r row) T(text string, args ...any) string   { return r.v.T(text, args...) }
-func (r row) API() string                         { return apiName(r.state.Key) }
+func (r row) API() string                         { return apiName(r.state) }
 func accountPath(appID string) string             { return Path + "accounts/" + appID }
 func (v *view) span(d time.Duration) string       { return chinese.Span(v.Lang, d) }
 func (v *view) T(text string, args ...any) string { return chinese.Say(v.Lang, text, args...) }
 
-func apiName(key custody.Key) string {
+// apiName is the end of the path from which an account's token is fetched.
+func apiName(a gateway.AccountState) string {
 	switch {
-	case gateway.ErrcodeHost(key.AppID) == errcode.WeCom:
+	case a.WeCom():
 		return "gettoken"
-	case platform.TokenAPI(key.API) == platform.Classic:
+	case platform.TokenAPI(a.Key.API) == platform.Classic:
 		return "token"
 	default:
 		return "stable_token"
@@ -269,7 +270,7 @@ func (v *view) explain(f *custody.Error) (cause, remedy string) {
 	}
 }
 
-// meaning is the cause and remedy of an errcode that an account got.
+// meaning is the cause and remedy of an errcode with which an account's fetch was refused.
 func (v *view) meaning(appID string, code int, ip string) (cause, remedy string) {
 	info := errcode.AtTokenEndpoint(code)
 	if host := gateway.ErrcodeHost(appID); host != errcode.API {

@@ -2,7 +2,6 @@ package fanout_test
 
 import (
 	"fmt"
-	"log"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -36,7 +35,8 @@ func Example() {
 		},
 	}}})
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	set()
 

@@ -263,7 +263,7 @@ func (f *Fanout) answered(err error) {
 	f.mu.Unlock()
 	switch {
 	case err != nil && !before:
-		f.log.Warn("the store does not answer; until it does, a push is handed to all its subscribers at once, and WeChat is told to repeat it unless all take it",
+		f.log.Warn("the store does not answer; until it does, a push is handed to all its subscribers at once, and taken only if all of them take it; else it is sent again",
 			"log_code", "fanout_store_away", "error", err)
 	case err == nil && before:
 		f.log.Info("the store keeps pushes again")

@@ -212,7 +212,7 @@ func (l *line) deliver(sub *subscriber, d store.Delivery, owner string) {
 	asked := l.f.answering(sub, appID, m)
 	reply, err := l.f.send(ctx, sub, m, text, asked)
 	if unusable, ok := errors.AsType[unusableError](err); ok { // it took the push all the same
-		l.f.log.Warn("a subscriber took a push, and its answer cannot be used: WeChat is answered success",
+		l.f.log.Warn("a subscriber took a push, and its answer cannot be used: the push is answered with success",
 			"log_code", "fanout_answer_unusable", "subscriber", l.name, "error", unusable)
 		err = nil
 	}

@@ -55,7 +55,7 @@ func (f *Fanout) Serve(w http.ResponseWriter, r *http.Request, appID string, pro
 	case errors.As(err, &refusal):
 		f.refuse(w, r, appID, refusal)
 	default: // WeChat asks again
-		f.log.Warn("a push is not taken: WeChat asks again", "log_code", "fanout_not_taken", "appid", appID, "error", err)
+		f.log.Warn("a push is not taken, and will be sent again", "log_code", "fanout_not_taken", "appid", appID, "error", err)
 		plainText(w, http.StatusServiceUnavailable, "wrong")
 	}
 }
@@ -125,7 +125,7 @@ func (p *push) receive(w http.ResponseWriter, r *http.Request, query callback.Qu
 	reply, err := p.take(ctx)
 	switch {
 	case errors.Is(err, errPending):
-		p.f.log.Debug("a push is kept, and its subscriber has not answered yet: WeChat asks again", "appid", rc.appID, "event", p.message.Event)
+		p.f.log.Debug("a push is kept, and its subscriber has not answered yet: it will be sent again", "appid", rc.appID, "event", p.message.Event)
 		plainText(w, http.StatusServiceUnavailable, "wrong")
 		return nil
 	case err != nil:
@@ -141,7 +141,7 @@ func (p *push) unreadable(w http.ResponseWriter, pair callback.Pair, err error) 
 	if !pair.Encrypted {
 		return err
 	}
-	p.f.log.Warn("a push is WeChat's and cannot be read; it is answered with success, and no subscriber gets it",
+	p.f.log.Warn("a push is signed right and cannot be read; it is answered with success, and no subscriber gets it",
 		"log_code", "fanout_unreadable",
 		"appid", p.rc.appID, "error", err)
 	plainText(w, http.StatusOK, "success")
@@ -324,7 +324,7 @@ func (p *push) finish(owner string, reply []byte) {
 		_, _, err = p.f.store.Finish(ctx, p.key, owner, sealed, p.message.Remember())
 	}
 	if err != nil {
-		p.f.log.Warn("what became of a push cannot be recorded; if WeChat repeats it, it is delivered again",
+		p.f.log.Warn("what became of a push cannot be recorded; if it is repeated, it is delivered again",
 			"log_code", "fanout_outcome_unrecorded", "appid", p.rc.appID, "error", err)
 	}
 }
@@ -433,7 +433,7 @@ func (p *push) answer(w http.ResponseWriter, query callback.Query, pair callback
 	if pair.Encrypted {
 		envelope, err := p.rc.verifier.Seal(pair, strconv.FormatInt(time.Now().Unix(), 10), query.Nonce, reply)
 		if err != nil {
-			p.f.log.Error("a reply cannot be encrypted for WeChat", "log_code", "fanout_reply_unsealed", "appid", p.rc.appID, "error", err)
+			p.f.log.Error("a reply cannot be encrypted", "log_code", "fanout_reply_unsealed", "appid", p.rc.appID, "error", err)
 			plainText(w, http.StatusOK, "success")
 			return
 		}

@@ -3,7 +3,6 @@ package journal_test
 import (
 	"context"
 	"fmt"
-	"log"
 	"log/slog"
 
 	"github.com/zhongkong-go/zhongkong/gateway/journal"
@@ -18,7 +17,8 @@ func Example() {
 	j := journal.New(ledger, slog.New(slog.DiscardHandler))
 	err := j.Must(context.Background(), store.Use{Actor: "admin", Act: "revoke client", Subject: "crm"})
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	lines, err := ledger.Uses(context.Background(), 10)
 	fmt.Println(lines[0].Actor, lines[0].Act, lines[0].Subject, err)

@@ -3,7 +3,6 @@ package metrics_test
 import (
 	"context"
 	"fmt"
-	"log"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -22,7 +21,8 @@ func ExampleHandler() {
 		SealKeys: []custody.Secret{custody.NewSecret(strings.Repeat("k", 32))}, // 32 random bytes
 	})
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	defer func() { _ = g.Close() }()
 

@@ -23,12 +23,14 @@ func Example() {
 
 	src, err := source.New(source.Config{Gateway: address, Key: key, AppID: appID})
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	defer func() { _ = src.Close() }()
 	api, err := platform.New(platform.Config{Transport: src.Route(http.DefaultTransport)})
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	var answer struct {
 		IPs []string `json:"ip_list"`

@@ -2,7 +2,6 @@ package wecom_test
 
 import (
 	"fmt"
-	"log"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -19,7 +18,8 @@ func Example() {
 	}
 	wx, err := simulator.New(simulator.Options{Accounts: []simulator.Account{account}})
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	client, err := wecom.New(wecom.Config{
 		CorpID: "ww0123456789abcdef", AgentID: "1000002", Secret: wecom.Secret(account.Secret),
@@ -28,7 +28,8 @@ func Example() {
 		Logger:    slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	defer func() { _ = client.Close() }()
 

@@ -3,7 +3,6 @@ package wecom_test
 import (
 	"context"
 	"fmt"
-	"log"
 
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/platform"
@@ -18,18 +17,21 @@ func Example() {
 		{Kind: simulator.WeCom, AppID: app.ID(), Secret: app.Secret.Reveal(), Followers: []string{"zhangsan"}},
 	}})
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	store := memory.New()
 	defer func() { _ = store.Close() }()
 
 	api, err := wecom.New(platform.Config{Transport: wx.RoundTripper()}) // leave it out to reach WeCom
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	keeper, err := custody.New(custody.Config{Key: api.Key(app), Kind: api.AccessToken(app), Store: store, Secret: app.Secret})
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	defer func() { _ = keeper.Close() }()
 	message := map[string]any{"touser": "zhangsan", "msgtype": "text", "agentid": 1000002, "text": map[string]string{"content": "done"}}

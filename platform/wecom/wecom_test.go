@@ -442,7 +442,7 @@ func TestTickets(t *testing.T) {
 	})
 }
 
-// TestTicketsOfCorp: twenty apps whose pages refuse each ticket, in two processes, fetch no
+// TestTicketsOfCorp: ten apps whose pages refuse each ticket, in two processes, fetch no
 // more in any hour than WeCom allows the corp (400) and an app (100), and the corp's own
 // ticket is still renewed. Without the store nobody fetches one.
 func TestTicketsOfCorp(t *testing.T) {
@@ -462,7 +462,7 @@ func TestTicketsOfCorp(t *testing.T) {
 		var tickets []*custody.Keeper
 		open1, open2 := open(t, s), open(t, s)
 		for _, api := range []*wecom.API{open1, open2} {
-			for i := range 20 {
+			for i := range 10 {
 				a := app(1000000 + i)
 				tokens := keep(t, api.Key(a), api.AccessToken(a), store)
 				tickets = append(tickets, keep(t, api.TicketKey(a, wecom.AgentTicket), api.Ticket(tokens, a, wecom.AgentTicket), store))
@@ -471,7 +471,7 @@ func TestTicketsOfCorp(t *testing.T) {
 		a := app(1000000)
 		corp := keep(t, open1.TicketKey(a, wecom.CorpTicket), open1.Ticket(keep(t, open1.Key(a), open1.AccessToken(a), store), a, wecom.CorpTicket), store)
 		limited := false
-		for end := time.Now().Add(3 * time.Hour); time.Now().Before(end); time.Sleep(time.Minute) {
+		for end := time.Now().Add(2 * time.Hour); time.Now().Before(end); time.Sleep(time.Minute) {
 			for _, k := range tickets {
 				ticket, err := k.Token(t.Context())
 				if err == nil {

@@ -2,7 +2,6 @@ package chat_test
 
 import (
 	"fmt"
-	"log"
 	"net/http"
 	"net/http/httptest"
 
@@ -12,7 +11,8 @@ import (
 func Example() {
 	desk, err := chat.New(chat.Options{MadeUp: true}) // makes an account up
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	defer desk.Close()
 
@@ -20,7 +20,8 @@ func Example() {
 	defer server.Close()
 	res, err := http.Get(server.URL + chat.Path)
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	defer func() { _ = res.Body.Close() }()
 	fmt.Println(res.Status, res.Header.Get("Content-Type"))

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log"
 	"os"
 	"path/filepath"
 
@@ -15,13 +14,15 @@ import (
 func Example() {
 	folder, err := os.MkdirTemp("", "zhongkong")
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	defer func() { _ = os.RemoveAll(folder) }()
 
 	store, err := sqlite.Open(context.Background(), filepath.Join(folder, "zhongkong.db"), sqlite.Options{})
 	if err != nil {
-		log.Fatal(err) // the configuration is wrong; the text says what to change
+		fmt.Println(err) // the configuration is wrong; the text says what to change
+		return
 	}
 	defer func() { _ = store.Close() }()
 

@@ -131,17 +131,19 @@ type invalidated struct {
 	at    time.Time
 }
 
-// invalidate invalidates the token of an account, as somebody does in the console. That
-// takes 3 s to repair, in which nothing else happens.
+// invalidate invalidates the token of an account, as somebody does in the console: first
+// that of WeCom's app, then those of the others in turn. That takes 3 s to repair, in which
+// nothing else happens.
 func (r *run) invalidate(*worker) {
-	a := r.accounts[r.troubles%len(r.accounts)]
+	a := r.accounts[(len(r.accounts)-1+len(r.killed))%len(r.accounts)]
 	r.killed = append(r.killed, invalidated{a.AppID, time.Now()})
 	r.observer.sims[a.AppID].Kill(a.AppID)
 	time.Sleep(repairTime + time.Second)
 }
 
 // start starts the stand-ins for WeChat and the workers. Both APIs, with an overlap and
-// without one, have three accounts each.
+// without one, have three accounts each. There is an app of WeCom's beside them, whose token
+// lives longer: an app may not fetch as often as 30 s would need.
 func start(t *testing.T, e engine) *run {
 	t.Helper()
 	r := &run{t: t, began: time.Now(), observer: newObserver()}
@@ -159,6 +161,13 @@ func start(t *testing.T, e engine) *run {
 		}
 		r.accounts, r.sims = append(r.accounts, half...), append(r.sims, sim)
 	}
+	corp := simtest.New(t, simulator.Options{Accounts: []simulator.Account{
+		{AppID: "ww0123456789abcdef:1000002", Kind: simulator.WeCom, Secret: "madeUpSecretOfTheApp00000000000000000000002"},
+	}, Life: 2 * time.Minute, Events: -1, Observe: r.observer.observe})
+	corp.Inject(simulator.Fault{Path: refusedPath, Errcode: 40014})
+	app := accounts(corp, 0, weCom)[0]
+	r.observer.keys[app.AppID], r.observer.sims[app.AppID] = keyOf(t, app), corp
+	r.accounts, r.sims = append(r.accounts, app), append(r.sims, corp)
 	r.fleet = newFleet(t, e, orders{Accounts: r.accounts, Users: 2, Pause: time.Second, Timing: usual, Refused: true, Logs: *logs})
 	r.observer.store = r.fleet.store
 	r.observer.watch(t)
@@ -170,8 +179,12 @@ func start(t *testing.T, e engine) *run {
 func (r *run) strays() (end func()) {
 	var rules []*simulator.Rule
 	for _, sim := range r.sims {
+		code := 40001
+		if sim.Account().Kind == simulator.WeCom {
+			code = 40014
+		}
 		for _, path := range []string{readPath, writePath, simulator.DomainIPPath} {
-			rules = append(rules, sim.Inject(simulator.Fault{Path: path, Rate: 0.01, Errcode: 40001}))
+			rules = append(rules, sim.Inject(simulator.Fault{Path: path, Rate: 0.01, Errcode: code}))
 		}
 	}
 	return func() {

@@ -1,7 +1,7 @@
 // Package chaos holds no code, only tests: eight real processes on one store call two
-// simulated WeChats with short lives, while one of them at a time is killed, frozen or
-// cut off from the store or from WeChat, tokens are invalidated, and the store is
-// restarted, stopped for 5 and 15 s, and made read-only. An observer reads the store
+// simulated WeChats with short lives, and a WeCom, while one of them at a time is killed,
+// frozen or cut off from the store or from WeChat, tokens are invalidated, and the store
+// is restarted, stopped for 5 and 15 s, and made read-only. An observer reads the store
 // next to them, so that a call counts as a fault if a live token was in a store that
 // answered. The tag keeps `go test ./...`, which would leave all of it out, from linking
 // every engine for nothing.

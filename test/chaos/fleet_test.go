@@ -234,11 +234,11 @@ func made(first, n int) (all []simulator.Account) {
 
 func keyOf(t *testing.T, a account) custody.Key {
 	t.Helper()
-	api, err := platform.New(platform.Config{Base: a.WeChat})
+	c, err := a.credential(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return api.Key(a.AppID, a.API)
+	return c.key
 }
 
 func issued(sim *simtest.Sim, appID string) int {

@@ -98,7 +98,7 @@ func (o *observer) observe(e simulator.Event) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	switch {
-	case e.Path == simulator.TokenPath || e.Path == simulator.StableTokenPath:
+	case e.Path == simulator.TokenPath || e.Path == simulator.StableTokenPath || e.Path == "/cgi-bin/gettoken":
 		var answer struct {
 			Token string `json:"access_token"`
 		}

@@ -221,7 +221,7 @@ func (v *verdict) lost(t token, api platform.TokenAPI) bool {
 	}
 	for _, o := range v.r.outages {
 		to := o.from.Add(usual.StoreTimeout) // later no fetch can be counted, so none is sent
-		if api == platform.Stable {
+		if api != platform.Classic {
 			to = o.to // it is fetched without the store
 		}
 		if !t.at.Before(o.from.Add(-before)) && !t.at.After(to) {

@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -21,6 +22,7 @@ import (
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/internal/test/testserver"
 	"github.com/zhongkong-go/zhongkong/platform"
+	"github.com/zhongkong-go/zhongkong/platform/wecom"
 	"github.com/zhongkong-go/zhongkong/store/open"
 )
 
@@ -73,6 +75,39 @@ type account struct {
 	WeChat        string // the API base
 	Overlap       time.Duration
 	API           platform.TokenAPI
+}
+
+// weCom is the API of an app of WeCom's, whose gettoken answers everybody the token that
+// lives.
+const weCom platform.TokenAPI = "wecom"
+
+// credential is what a worker keeps of an account, and how it calls with that.
+type credential struct {
+	key    custody.Key
+	kind   custody.Kind
+	client func(*custody.Keeper) *platform.Client
+}
+
+func (a account) credential(wire http.RoundTripper) (credential, error) {
+	cfg := platform.Config{Base: a.WeChat, Transport: wire}
+	secret := custody.NewSecret(a.Secret)
+	if a.API == weCom {
+		api, err := wecom.New(cfg)
+		if err != nil {
+			return credential{}, err
+		}
+		corpID, agentID, _ := strings.Cut(a.AppID, ":")
+		app := wecom.App{CorpID: corpID, AgentID: agentID, Secret: secret}
+		return credential{api.Key(app), api.AccessToken(app), func(k *custody.Keeper) *platform.Client { return api.Client(k, app) }}, nil
+	}
+	api, err := platform.New(cfg)
+	if err != nil {
+		return credential{}, err
+	}
+	return credential{
+		api.Key(a.AppID, a.API), api.AccessToken(platform.Account{AppID: a.AppID, Secret: secret}, a.API),
+		func(k *custody.Keeper) *platform.Client { return api.Client(k, a.AppID) },
+	}, nil
 }
 
 // report is what a worker says of its users, twice a second.
@@ -272,20 +307,19 @@ func work(o orders) error {
 	}
 	var users sync.WaitGroup
 	for _, a := range o.Accounts {
-		api, err := platform.New(platform.Config{Base: a.WeChat, Transport: wire})
+		c, err := a.credential(wire)
 		if err != nil {
 			return err
 		}
-		secret := custody.NewSecret(a.Secret)
 		keeper, err := custody.New(custody.Config{
-			Key: api.Key(a.AppID, a.API), Kind: api.AccessToken(platform.Account{AppID: a.AppID, Secret: secret}, a.API),
-			Store: store, Secret: secret, Overlap: a.Overlap, Timing: o.Timing, Scheduler: scheduler, Trace: trace, Logger: logger,
+			Key: c.key, Kind: c.kind, Store: store, Secret: custody.NewSecret(a.Secret), Overlap: a.Overlap,
+			Timing: o.Timing, Scheduler: scheduler, Trace: trace, Logger: logger,
 		})
 		if err != nil {
 			return err
 		}
 		defer func() { _ = keeper.Close() }()
-		u := &user{appID: a.AppID, keeper: keeper, client: api.Client(keeper, a.AppID), refused: o.Refused, teller: teller}
+		u := &user{appID: a.AppID, keeper: keeper, client: c.client(keeper), refused: o.Refused, teller: teller}
 		for range o.Users {
 			users.Go(func() {
 				for ctx.Err() == nil {

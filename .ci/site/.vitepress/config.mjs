@@ -1,11 +1,11 @@
 import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { defineConfig } from 'vitepress'
 import { words } from '../words.mjs'
 
 // The index of docs says which jobs there are, in which order, in which words.
 function sidebar(index, base) {
-  const text = readFileSync(join(import.meta.dirname, '../dist/pages', index), 'utf8')
+  const text = readFileSync(fileURLToPath(new URL('../dist/pages/' + index, import.meta.url)), 'utf8')
   const groups = []
   for (const line of text.split('\n')) {
     const row = line.match(/^\| \*\*(.+)\*\* \| (.+) \|$/)

@@ -19,7 +19,6 @@ import (
 	"github.com/zhongkong-go/zhongkong/gateway/clients"
 	"github.com/zhongkong-go/zhongkong/internal/gate"
 	"github.com/zhongkong-go/zhongkong/internal/named"
-	"github.com/zhongkong-go/zhongkong/platform"
 	"github.com/zhongkong-go/zhongkong/store"
 )
 
@@ -268,7 +267,10 @@ type accountView struct {
 func (a admin) accounts(*http.Request, string, []byte) (any, error) {
 	views := []accountView{}
 	for _, s := range a.Accounts() {
-		v := accountView{Name: s.Name, AppID: s.Key.AppID, TokenAPI: platform.TokenAPI(s.Key.API), Admin: s.Admin, Live: s.Live}
+		v := accountView{Name: s.Name, AppID: s.Key.AppID, TokenAPI: s.Key.API, Admin: s.Admin, Live: s.Live}
+		if s.WeCom() {
+			v.TokenAPI = "gettoken"
+		}
 		if s.Live {
 			v.Left = s.Left.Round(time.Second).String()
 		}

@@ -37,7 +37,7 @@ type Kind struct {
 	// HourlyFetches and MinuteFetches bound them in an hour and in a minute likewise,
 	// each of which begins with the first fetch in it: two of them, back to back, may lie
 	// within one hour of the issuer's, so half of its own limit is safe. 0 means no limit.
-	// While the store is away each process counts its own.
+	// While the store is unavailable, each process counts its own.
 	HourlyFetches, MinuteFetches int
 
 	// Shared is a limit of this Kind and others together. The zero value means that there

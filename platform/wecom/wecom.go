@@ -232,7 +232,7 @@ func (a *API) TicketKey(app App, t TicketType) custody.Key {
 // that no hour of WeCom's sees more than 100 of each ticket, and the agent tickets of a corp
 // are counted together: 300 an hour, over all its apps and all processes. Whether a fetch
 // supersedes the ticket before is not documented, so the kind is not Idempotent, and nothing
-// is fetched while the store, where all this is counted, is away.
+// is fetched while the store, where all this is counted, is unavailable.
 func (a *API) Ticket(tokens platform.Tokens, app App, t TicketType) custody.Kind {
 	issue := platform.Issue{Account: app.ID(), Path: corpTicketPath, Name: "ticket"}
 	if t == AgentTicket {

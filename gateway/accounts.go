@@ -43,6 +43,9 @@ type AccountState struct {
 	DailyFetches int    // the limit of a Beijing day over all gateways; 0 means that there is none
 }
 
+// WeCom reports whether the account is an app of WeCom.
+func (s AccountState) WeCom() bool { return strings.Contains(s.Key.AppID, ":") }
+
 // roster has the accounts at work, and makes them of those of the configuration file
 // and of the admin API.
 type roster struct {

@@ -19,7 +19,6 @@ import (
 	"github.com/zhongkong-go/zhongkong/gateway/clients"
 	"github.com/zhongkong-go/zhongkong/internal/gate"
 	"github.com/zhongkong-go/zhongkong/internal/named"
-	"github.com/zhongkong-go/zhongkong/platform"
 	"github.com/zhongkong-go/zhongkong/store"
 )
 
@@ -256,19 +255,22 @@ func (a admin) revoke(r *http.Request, actor string, _ []byte) (any, error) {
 
 // accountView is an account as admins see it.
 type accountView struct {
-	Name     string            `json:"name,omitempty"` // for people
-	AppID    string            `json:"appid"`
-	TokenAPI platform.TokenAPI `json:"token_api,omitempty"` // "" of an app of WeCom
-	Admin    bool              `json:"admin"`               // it came by the admin API
-	Live     bool              `json:"live"`
-	Left     string            `json:"left,omitempty"`
-	Failure  string            `json:"failure,omitempty"`
+	Name     string `json:"name,omitempty"` // for people
+	AppID    string `json:"appid"`
+	TokenAPI string `json:"token_api"` // stable, classic, or gettoken of WeCom
+	Admin    bool   `json:"admin"`     // it came by the admin API
+	Live     bool   `json:"live"`
+	Left     string `json:"left,omitempty"`
+	Failure  string `json:"failure,omitempty"`
 }
 
 func (a admin) accounts(*http.Request, string, []byte) (any, error) {
 	views := []accountView{}
 	for _, s := range a.Accounts() {
-		v := accountView{Name: s.Name, AppID: s.Key.AppID, TokenAPI: platform.TokenAPI(s.Key.API), Admin: s.Admin, Live: s.Live}
+		v := accountView{Name: s.Name, AppID: s.Key.AppID, TokenAPI: s.Key.API, Admin: s.Admin, Live: s.Live}
+		if s.WeCom() {
+			v.TokenAPI = "gettoken"
+		}
 		if s.Live {
 			v.Left = s.Left.Round(time.Second).String()
 		}

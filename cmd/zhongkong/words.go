@@ -119,16 +119,12 @@ var helpWords = lang.Words{ //nolint:gosec // words about secrets, and none amon
 	"The gateway's configuration, which says where it listens.":                                             "网关的配置文件，从中得知监听地址。",
 	"Ask whether every account has a token (/readyz) instead of whether the process serves (/healthz).":     "检查是否每个账号都有 token（/readyz），而不只是进程是否在服务（/healthz）。",
 
-	// Names for people, and apps of WeCom.
-	"The configuration, in YAML. Without it, the account is the environment's: WECHAT_APPID, WECHAT_APPSECRET, WECHAT_NAME, WECHAT_TOKEN_API, WECHAT_API_BASE.": "YAML 配置文件。不指定则从环境变量读取账号：WECHAT_APPID、WECHAT_APPSECRET、WECHAT_NAME、WECHAT_TOKEN_API、WECHAT_API_BASE。",
-	"Change what people read of a program. Its key and everything else stay.":                                                                                   "修改程序的显示名称，不影响密钥和其他设置。",
-	"What people read, such as Billing; at most 64 characters.":                                                                                                 "显示名称，便于辨认，例如“结算系统”；最多 64 个字符。",
-	"What people read, such as Billing; an empty one takes it away.":                                                                                            "显示名称，便于辨认，例如“结算系统”；留空表示去掉。",
-	"An app of WeCom is made up too: choose it on the page, which has its variables.":                                                                           "还虚构了一个企业微信应用：在页面上选择它，即可看到它的环境变量。",
-	"%s has another title. Gateways that run know within five seconds.":                                                                                         "%s 的显示名称已更改。运行中的网关五秒内生效。",
-	"TITLE": "显示名称",
+	"An app of WeCom is made up too: choose it on the page, which has its variables.": "还虚构了一个企业微信应用：在页面上选择它，即可看到它的环境变量。",
 
 	// client.
+	"Change what people read of a program. Its key and everything else stay.":                                     "修改程序的显示名称，不影响密钥和其他设置。",
+	"What people read, such as Billing; at most 64 characters.":                                                   "显示名称，便于辨认，例如“结算系统”；最多 64 个字符。",
+	"What people read, such as Billing; an empty one takes it away.":                                              "显示名称，便于辨认，例如“结算系统”；留空表示去掉。",
 	"The gateway's configuration, which names the store.":                                                         "网关的配置文件，从中得知存储。",
 	"The store, instead of the configuration's and of ZHONGKONG_STORE; sqlite:zhongkong.db unless told.":          "存储，优先于配置文件和 ZHONGKONG_STORE；默认 sqlite:zhongkong.db。",
 	"Letters, digits, '-', '_' and '.'.":                                                                          "名称：字母、数字、-、_ 和 .。",
@@ -445,9 +441,10 @@ var chinese = lang.Words{ //nolint:gosec // words about secrets, and none among 
 
 	// client.
 	"EVENT": "事件", "DETAIL": "说明",
-	"NAME": "名称", "CHECK": "检查项", "FOUND": "结果", "ACCOUNTS": "账号", "PATHS": "路径", "CALLS": "限速", "ENDS": "到期", "all": "不限", "any": "不限", "gateway's": "网关签发", "real": "真实", "never": "不到期",
+	"TITLE": "显示名称", "NAME": "名称", "CHECK": "检查项", "FOUND": "结果", "ACCOUNTS": "账号", "PATHS": "路径", "CALLS": "限速", "ENDS": "到期", "all": "不限", "any": "不限", "gateway's": "网关签发", "real": "真实", "never": "不到期",
 	"name sites or take them away: not both at once":                     "设置站点和去掉站点不能同时进行",
 	"say what changes: --return, --origin, --no-returns or --no-origins": "请指明改动：--return、--origin、--no-returns 或 --no-origins",
+	"%s has another title. Gateways that run know within five seconds.":  "%s 的显示名称已更改。运行中的网关五秒内生效。",
 	"%s has other sites. Gateways that run know within five seconds.":    "%s 的站点已更改。运行中的网关五秒内生效。",
 	"logs in for %s": "登录后返回 %s", "pages of %s": "页面 %s",
 	"There is no client yet: zhongkong client add NAME --account APPID":            "还没有客户端：zhongkong client add NAME --account APPID",

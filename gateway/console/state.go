@@ -65,17 +65,17 @@ func (r row) Live() bool                          { return r.state.Live }
 func (r row) Admin() bool                         { return r.state.Admin }
 func (r row) Fence() int64                        { return r.state.Fence }
 func (r row) T(text string, args ...any) string   { return r.v.T(text, args...) }
-func (r row) API() string                         { return apiName(r.state.Key) }
+func (r row) API() string                         { return apiName(r.state) }
 func accountPath(appID string) string             { return Path + "accounts/" + appID }
 func (v *view) span(d time.Duration) string       { return chinese.Span(v.Lang, d) }
 func (v *view) T(text string, args ...any) string { return chinese.Say(v.Lang, text, args...) }
 
 // apiName is the end of the path from which an account's token is fetched.
-func apiName(key custody.Key) string {
+func apiName(a gateway.AccountState) string {
 	switch {
-	case gateway.ErrcodeHost(key.AppID) == errcode.WeCom:
+	case a.WeCom():
 		return "gettoken"
-	case platform.TokenAPI(key.API) == platform.Classic:
+	case platform.TokenAPI(a.Key.API) == platform.Classic:
 		return "token"
 	default:
 		return "stable_token"
@@ -207,10 +207,10 @@ func (r row) State() string {
 }
 
 // Cause and Remedy say what is wrong and what to do; "" when nothing is.
-func (r row) Cause() string { cause, _ := r.v.explain(r.state.Failure); return cause }
+func (r row) Cause() string { cause, _ := r.v.explain(r.state); return cause }
 
 // Remedy is what to do.
-func (r row) Remedy() string { _, remedy := r.v.explain(r.state.Failure); return remedy }
+func (r row) Remedy() string { _, remedy := r.v.explain(r.state); return remedy }
 
 // Code is WeChat's errcode, 0 when it gave none.
 func (r row) Code() int {
@@ -238,8 +238,10 @@ func (r row) Origin() string {
 // addressed finds the address that is not in the whitelist, as platform writes it.
 var addressed = regexp.MustCompile(`The address is ([0-9a-fA-F.:]+)\. `)
 
-// explain says why an attempt failed, and who has to do what, in the view's language.
-func (v *view) explain(f *custody.Error) (cause, remedy string) {
+// explain says why an account's attempt failed, and who has to do what, in the view's
+// language.
+func (v *view) explain(a gateway.AccountState) (cause, remedy string) {
+	f := a.Failure
 	if f == nil {
 		return "", ""
 	}
@@ -270,7 +272,7 @@ func (v *view) explain(f *custody.Error) (cause, remedy string) {
 	}
 }
 
-// meaning is the cause and remedy of an errcode that an account got.
+// meaning is the cause and remedy of an errcode with which an account's fetch was refused.
 func (v *view) meaning(appID string, code int, ip string) (cause, remedy string) {
 	info := errcode.AtTokenEndpoint(code)
 	if host := gateway.ErrcodeHost(appID); host != errcode.API {
@@ -326,7 +328,7 @@ func (v *view) Health() health {
 	n := len(v.all)
 	worst := func(h health) health {
 		a := slices.MinFunc(v.all, worstFirst)
-		cause, remedy := v.explain(a.Failure)
+		cause, remedy := v.explain(a)
 		h.Name, h.Link = called(a), accountPath(a.Key.AppID)
 		h.More = strings.TrimSpace(cause + v.space() + remedy)
 		return h

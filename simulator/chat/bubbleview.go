@@ -56,7 +56,7 @@ func (b bubbleView) Label() string {
 		"image": "Image", "voice": "Voice", "video": "Video", "shortvideo": "Video", "location": "Location", "link": "Link", "music": "Music",
 		"news": "News", "mpnews": "News", "textcard": "Card", "template_card": "Card", "markdown": "Markdown",
 		"miniprogram_notice": "Mini program",
-		"template": "Template", "msgmenu": "Choice", "file": "File", "miniprogrampage": "Mini program",
+		"template":           "Template", "msgmenu": "Choice", "file": "File", "miniprogrampage": "Mini program",
 	}
 	if label := labels[b.b.kind]; label != "" {
 		return b.T(label)

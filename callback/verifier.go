@@ -143,7 +143,7 @@ func NewVerifier(config Config) (*Verifier, error) {
 type ConfigError struct {
 	Field string // such as "AESKey"
 
-	reason, other string // what stands behind the field, and behind that another field
+	reason, other string // the text after the field's name, and that after another field's
 	err           error
 }
 

@@ -90,3 +90,16 @@ const (
 	OriginStore   Origin = "store"   // another process, or an earlier run, fetched and saved it
 	OriginFetched Origin = "fetched" // this process fetched it
 )
+
+// Shared is a limit that the issuer sets to several credentials together, such as the
+// tickets of all apps of a corp. A Kind that has one is never fetched without the store,
+// where all processes count together.
+type Shared struct {
+	// Key names the count in the store, which is a record without a value. All Kinds with
+	// this Key have the limit in common.
+	Key Key
+
+	// HourlyFetches bounds the fetches of all of them, and of all processes, in any hour; 0
+	// means no limit.
+	HourlyFetches int
+}

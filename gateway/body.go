@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"sync"
 
 	"github.com/zhongkong-go/zhongkong/internal/spool"
 )
@@ -105,43 +104,4 @@ func setBody(out *http.Request, body []byte) {
 	}
 	out.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
 	out.Body, _ = out.GetBody()
-}
-
-// spools are the bodies on the disk together. One client has a quarter of the room at
-// most, so that its uploads leave room for those of others. What does not fit streams,
-// and is sent once.
-type spools struct {
-	most int64
-
-	mu  sync.Mutex // guards what follows
-	all int64
-	of  map[string]int64 // by client
-}
-
-// share is one client's; "" is that of all who have no key.
-type share struct {
-	all    *spools
-	client string
-}
-
-// Take implements [spool.Room].
-func (s share) Take(n int64) bool {
-	s.all.mu.Lock()
-	defer s.all.mu.Unlock()
-	if s.all.all+n > s.all.most || s.all.of[s.client]+n > s.all.most/4 {
-		return false
-	}
-	s.all.all += n
-	s.all.of[s.client] += n
-	return true
-}
-
-// Give implements [spool.Room].
-func (s share) Give(n int64) {
-	s.all.mu.Lock()
-	defer s.all.mu.Unlock()
-	s.all.all -= n
-	if s.all.of[s.client] -= n; s.all.of[s.client] == 0 {
-		delete(s.all.of, s.client)
-	}
 }

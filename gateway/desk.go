@@ -15,6 +15,7 @@ import (
 	"github.com/zhongkong-go/zhongkong/gateway/journal"
 	"github.com/zhongkong-go/zhongkong/gateway/login"
 	"github.com/zhongkong-go/zhongkong/internal/gate"
+	"github.com/zhongkong-go/zhongkong/internal/named"
 	"github.com/zhongkong-go/zhongkong/platform"
 	"github.com/zhongkong-go/zhongkong/platform/wecom"
 	"github.com/zhongkong-go/zhongkong/store"
@@ -206,3 +207,6 @@ func (d *desk) mustNote(ctx context.Context, actor, act, subject, detail string)
 	}
 	return nil
 }
+
+// errCrowded ends a call without a key when there are too many of them.
+var errCrowded = named.Errorf("gateway", "too many calls without a key are under way, and those of this address the most")

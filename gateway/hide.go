@@ -120,7 +120,7 @@ func (m *masked) Read(p []byte) (int, error) {
 		kept := copy(m.buffer, m.rest) // a value is shorter than the buffer
 		n, err := m.body.Read(m.buffer[kept:])
 		piece := m.buffer[:kept+n]
-		if m.err = err; err == io.EOF { //nolint:errorlint // Reader's own
+		if m.err = err; err == io.EOF {
 			hideHeader(m.resp.Trailer, m.needles)
 		}
 		mask(piece, m.needles)

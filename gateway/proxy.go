@@ -24,31 +24,29 @@ import (
 )
 
 const (
-	userTokenPath = "/sns/oauth2/access_token" //nolint:gosec // a path, no credential
-	componentPath = "/cgi-bin/component/api_component_token"
-	ridPath       = "/cgi-bin/openapi/rid/get"
-	maxRedacted   = 4 << 20  // of an answer that is read to be redacted
-	maxSecret     = 64 << 10 // of a body in which a key is replaced
-	connectTime   = 5 * time.Second
-	headerTime    = 60 * time.Second // from the request's last byte to the answer's first
-	idleTime      = 90 * time.Second
-	callTime      = 10 * time.Minute // a whole call, both bodies included
-	idlePerHost   = 256              // one host takes all calls
-	maxKeyless    = 256              // calls without a key that are taken or answered; of more, the oldest end
-	maxWaiting    = 320              // of those that wait for WeChat, whose time is not the caller's; likewise
-	keylessTime   = 25 * time.Second // a whole call without a key: nobody who has proven nothing stays longer than 30 s
-	appIDHeader   = "X-Wechat-Appid"
-	tokenParam    = "access_token"
+	maxRedacted = 4 << 20  // of an answer that is read to be redacted
+	maxSecret   = 64 << 10 // of a body in which a key is replaced
+	connectTime = 5 * time.Second
+	headerTime  = 60 * time.Second // from the request's last byte to the answer's first
+	idleTime    = 90 * time.Second
+	callTime    = 10 * time.Minute // a whole call, both bodies included
+	idlePerHost = 256              // one host takes all calls
+	maxKeyless  = 256              // calls without a key that are taken or answered; of more, the oldest end
+	maxWaiting  = 320              // of those that wait for WeChat, whose time is not the caller's; likewise
+	keylessTime = 25 * time.Second // a whole call without a key: nobody who has proven nothing stays longer than 30 s
+	appIDHeader = "X-Wechat-Appid"
+	tokenParam  = "access_token"
 )
 
 // secretPaths are the APIs that take an AppSecret, and the appid that goes with it:
 // there, and nowhere else, a client key is replaced by it.
 // WeChat: code2Session, 网页授权, clearQuotaByAppSecret, 第三方平台.
 var secretPaths = map[string]bool{
+	userTokenPath: true,
+	componentPath: true,
+
 	"/sns/jscode2session":                      true,
-	userTokenPath:                              true,
 	"/cgi-bin/clear_quota/v2":                  true,
-	componentPath:                              true,
 	"/cgi-bin/component/api_start_push_ticket": true,
 	"/cgi-bin/component/clear_quota/v2":        true,
 }
@@ -356,9 +354,6 @@ func takeToken(query string) (rest, token string, refused *refusal) {
 	}
 	return string(kept), token, nil
 }
-
-// errCrowded ends a call without a key when there are too many of them.
-var errCrowded = named.Errorf("gateway", "too many calls without a key are under way, and those of this address the most")
 
 // serveUser carries a call whose access_token is the end user's. Nothing of the
 // gateway's is in it, and what WeChat says about it renews nothing. SDKs send nothing

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -10,19 +11,8 @@ import (
 	"github.com/zhongkong-go/zhongkong/callback"
 	"github.com/zhongkong-go/zhongkong/gateway/clients"
 	"github.com/zhongkong-go/zhongkong/gateway/login"
+	"github.com/zhongkong-go/zhongkong/internal/gate"
 	"github.com/zhongkong-go/zhongkong/internal/shape"
-)
-
-const (
-	tokenPath  = "/cgi-bin/token" //nolint:gosec // a path
-	stablePath = "/cgi-bin/stable_token"
-	corpPath   = "/cgi-bin/gettoken"
-	ticketPath = "/cgi-bin/ticket/getticket"
-	healthPath = "/healthz"
-	readyPath  = "/readyz"
-
-	callbackPath = "/callback/" // where WeChat pushes to, before the appid
-
 )
 
 // front is the first that sees a call.
@@ -215,4 +205,12 @@ func (f *front) brokeOff(r *http.Request, path string, o *observed) {
 		slog.String("log_code", "gateway_answer_broke_off"),
 		slog.String("method", loggable(r.Method)), slog.String("path", loggable(path)), slog.Int64("bytes", o.bytes),
 		slog.String("client", o.client), slog.String("appid", o.appID), slog.String("remote", r.RemoteAddr))
+}
+
+// serveLogin answers a browser that logs in, which has nothing to prove itself with.
+func (f *front) serveLogin(w *observed, r *http.Request) {
+	ctx, cancel := context.WithCancelCause(r.Context())
+	defer cancel(nil)
+	defer f.visitors.Enter(gate.Address(r.RemoteAddr), func() { cancel(errCrowded) }).Exit()
+	f.logins.ServeHTTP(w, r.WithContext(ctx))
 }

@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"net/url"
 	"slices"
 	"strings"
-	"sync"
 )
 
 // Kind is what an account is. It decides how far its IP whitelist reaches.
@@ -277,74 +277,12 @@ func (a Account) checkPush() error {
 	return nil
 }
 
-func alphanumeric(s string) bool {
-	return strings.Trim(s, alphabet) == ""
-}
-
 func (s State) known() bool {
 	switch s {
 	case SecretFrozen, Banned, Frozen, ThirdParty, ConfirmationPending, ApprovalNeeded, RefusedForDay, RefusedForHour:
 		return true
 	}
 	return false
-}
-
-// account is an Account at work. mu guards everything in it, its tokens
-// included, and is never held over a delay.
-type account struct {
-	sim   *Simulator
-	appid string
-	corp  *corp  // nil unless it is a WeCom app
-	agent string // of a WeCom app
-
-	mu        sync.Mutex
-	conf      Account
-	whitelist whitelist
-	classic   pool
-	stable    stablePool
-	quotas    map[string]*quota // by path
-	clears    counter           // clear_quota this month
-	resets    counter           // openapi/quota/clear this month
-	tickets   map[TicketType]*ticket
-	menu      string // JSON; "" when there is none
-
-	conversations map[string]conversation // with followers, by openid
-
-	media    []media
-	logins   logins
-	msgID    int64 // of the message that was pushed last
-	random   *rand.Rand
-	apiCalls int
-	pushes   int
-	errcodes map[int]int
-}
-
-func newAccount(s *Simulator, conf Account, list whitelist) *account {
-	a := &account{
-		sim: s, appid: conf.AppID, conf: conf.clone(), whitelist: list,
-		quotas: map[string]*quota{}, errcodes: map[int]int{}, conversations: map[string]conversation{},
-		random: rand.New(source(s.options.Seed, conf.AppID, "all else")),
-	}
-	a.tickets = newTickets(a)
-	a.logins = newLogins(a)
-	a.msgID = 23_000_000_000_000_000 + a.random.Int64N(900_000_000_000_000) // 17 digits, as WeChat's today
-	a.classic = newPool(a, Classic)
-	a.stable = stablePool{pool: newPool(a, Stable)}
-	return a
-}
-
-// pool returns the pool of that name.
-func (a *account) pool(p Pool) *pool {
-	if p == Stable {
-		return &a.stable.pool
-	}
-	return &a.classic
-}
-
-// nextMsgID returns the id of another message. The account's mutex is held.
-func (a *account) nextMsgID() int64 {
-	a.msgID += 1 + a.random.Int64N(1_000_000)
-	return a.msgID
 }
 
 // MakeUpAccount invents an official account in safe mode, which depends on seed
@@ -360,13 +298,63 @@ func MakeUpAccount(seed uint64) Account {
 	return a.complete()
 }
 
-const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+const (
+	templateIDLength = 43
+	maxTemplates     = 25 // WeChat: an account has at most 25
+)
 
-// letters returns n random letters and digits.
-func letters(r *rand.Rand, n int) string {
-	b := make([]byte, n)
-	for i := range b {
-		b[i] = alphabet[r.IntN(len(alphabet))]
+// parseTarget reads a server address.
+func parseTarget(address string) (*url.URL, error) {
+	if address == "" {
+		return nil, errors.New("there is none: give one, or the account a CallbackURL")
 	}
-	return string(b)
+	target, err := url.Parse(address)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("%q cannot be read as a URL", address)
+	case target.Scheme != "http" && target.Scheme != "https" || target.Host == "":
+		return nil, fmt.Errorf("%q has to begin with http:// or https:// and a host", address)
+	}
+	target.Fragment = ""
+	if target.Path == "" {
+		target.Path = "/"
+	}
+	return target, nil
+}
+
+// makeUpFollowers invents openids for an account that was given none.
+func makeUpFollowers(r *rand.Rand) []string {
+	all := make([]string, 3)
+	for i := range all {
+		all[i] = "o" + letters(r, openIDLength-1)
+	}
+	return all
+}
+
+const openIDLength = 28
+
+// corpID and agentID are the halves of a WeCom app's AppID.
+func (a Account) corpID() string { id, _, _ := strings.Cut(a.AppID, ":"); return id }
+
+func (a Account) agentID() string { _, id, _ := strings.Cut(a.AppID, ":"); return id }
+
+func (a Account) checkWeCom() error {
+	switch agent := a.agentID(); {
+	case a.corpID() == "" || agent == "" || strings.Trim(agent, "0123456789") != "":
+		return fmt.Errorf("the AppID of a WeCom app is its corpid and agentid, such as ww0123456789abcdef:1000002, and not %q", a.AppID)
+	case a.Token != "" && a.AESKey == "":
+		return fmt.Errorf("the AESKey of %s is empty: WeCom encrypts every push", a.AppID)
+	case a.Mode != "" && a.Mode != Safe:
+		return fmt.Errorf("the Mode of %s is %s: WeCom encrypts every push", a.AppID, a.Mode)
+	}
+	return nil
+}
+
+// makeUpMembers invents userids.
+func makeUpMembers(r *rand.Rand) []string {
+	all := make([]string, 3)
+	for i := range all {
+		all[i] = fmt.Sprintf("member%04d", r.IntN(10_000))
+	}
+	return all
 }

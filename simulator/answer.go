@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/zhongkong-go/zhongkong/platform/errcode"
 )
 
 // contentType is what WeChat's token endpoints send with errors.
@@ -49,25 +51,6 @@ func (c *call) refuseWith(errcode int, errmsg string) answer {
 	}
 }
 
-// quote makes a JSON string with non-ASCII characters raw, as WeChat sends them.
-func quote(s string) string {
-	var b strings.Builder
-	b.WriteByte('"')
-	for _, r := range s {
-		switch {
-		case r == '"' || r == '\\':
-			b.WriteByte('\\')
-			b.WriteRune(r)
-		case r < ' ':
-			fmt.Fprintf(&b, `\u%04x`, r)
-		default:
-			b.WriteRune(r)
-		}
-	}
-	b.WriteByte('"')
-	return b.String()
-}
-
 // send writes an answer or the part of it that the cut leaves.
 func (a answer) send(w http.ResponseWriter, cut Cut) {
 	body := a.body
@@ -108,3 +91,48 @@ func (a answer) send(w http.ResponseWriter, cut Cut) {
 // seconds is a duration as expires_in states it, rounded down so that no token
 // is promised longer than it lives.
 func seconds(d time.Duration) int64 { return int64(d / time.Second) }
+
+// text returns the errmsg of an errcode up to the rid.
+func (c *call) text(code int) string {
+	if c.wecom {
+		return corpText(code)
+	}
+	if code == notWhitelisted {
+		v6 := c.caller
+		if !strings.Contains(v6, ":") {
+			v6 = "::ffff:" + v6
+		}
+		return "invalid ip " + c.caller + " ipv6 " + v6 + ", not in whitelist"
+	}
+	if code == invalidCredential && strings.HasPrefix(c.req.URL.Path, snsPrefix) {
+		return "invalid credential, access_token is invalid or not latest" // as captured there
+	}
+	if info, known := errcode.Lookup(code); known && info.Text != "" {
+		return info.Text
+	}
+	return "unknown error"
+}
+
+// ridMark is what is between an errmsg and its rid.
+func ridMark(path string) string {
+	if strings.HasPrefix(path, snsPrefix) {
+		return ", rid: "
+	}
+	return " rid: "
+}
+
+// refuseCorp answers with an errcode as WeCom does: with a hint, the caller's address and
+// where to read more; and at gettoken with the fields of a success, empty.
+func (c *call) refuseCorp(errcode int, errmsg string) answer {
+	empty := ""
+	if c.req.URL.Path == corpTokenPath {
+		empty = `,"access_token":"","expires_in":0`
+	}
+	n := mix(c.sim.options.Seed + c.sim.ridCount.Add(1)*0x9e3779b97f4a7c15)
+	hint := fmt.Sprintf("%d_%d_%016x%016x", c.sim.wall().Unix(), n%1000, n, mix(n))
+	return answer{
+		status: http.StatusOK, errcode: errcode, contentType: "application/json; charset=UTF-8",
+		body: fmt.Sprintf(`{"errcode":%d,"errmsg":%s%s}`, errcode, quote(fmt.Sprintf(
+			"%s, hint: [%s], from ip: %s, more info at https://open.work.weixin.qq.com/devtool/query?e=%d", errmsg, hint, c.caller, errcode)), empty),
+	}
+}

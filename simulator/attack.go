@@ -2,7 +2,6 @@ package simulator
 
 import (
 	"encoding/base64"
-	"fmt"
 	"slices"
 
 	"github.com/zhongkong-go/zhongkong/internal/named"
@@ -66,26 +65,4 @@ func tamper(encrypt string) string {
 	}
 	data[8] ^= 1
 	return base64.StdEncoding.EncodeToString(data)
-}
-
-// resisted judges what an app did with an attack.
-func (p *sending) resisted(r *Result) {
-	last := r.Deliveries[len(r.Deliveries)-1]
-	switch {
-	case last.Err != nil || last.Status != 200:
-		r.Verdict = Refused
-		r.Reason = "the app refused the " + string(p.Attack) + " attack: " + last.outcome()
-	default:
-		r.Verdict = Accepted
-		r.Reason = fmt.Sprintf("the app answered the %s attack with 200 as if it were WeChat's: %s. Answer 403", p.Attack, remedies[p.Attack])
-	}
-	r.Sees, r.Reply = "", nil
-}
-
-var remedies = map[Attack]string{
-	WrongSignature: "check the signature before anything else",
-	Stale:          "refuse timestamps that are more than 5 minutes away",
-	Tampered:       "check msg_signature, which covers Encrypt; signature does not",
-	ForeignAppID:   "compare the appid behind the message with your own",
-	PlainText:      "let the configuration decide the mode, never the request",
 }

@@ -132,18 +132,6 @@ func inOrder(query string) bool {
 	return slices.Equal(names, authorizeOrder)
 }
 
-// person returns the openid that a choice means. The account's mutex is held.
-func (a *account) person(openid string) (string, error) {
-	switch {
-	case openid == "":
-		return a.conf.Followers[0], nil
-	case !a.follows(openid):
-		return "", named.Errorf("simulator", "%s is no follower of %s", openid, a.appid)
-	default:
-		return openid, nil
-	}
-}
-
 // decide does what the person wants, and returns the address to which the page sends the
 // browser.
 func (z *authorization) decide(c Consent) (string, error) {
@@ -157,7 +145,7 @@ func (z *authorization) decide(c Consent) (string, error) {
 			return "", err
 		}
 		code := a.logins.addCode(loginCode{
-			kind: webCode, openid: openid, scope: z.scope, snapshot: c.Snapshot && z.scope == scopeUserinfo, made: a.sim.Clock.Now(),
+			kind: webCode, openid: openid, scope: z.scope, snapshot: c.Snapshot && z.scope == scopeUserinfo, made: a.world.options.Clock.Now(),
 		})
 		a.mu.Unlock()
 		answer.Set("code", code.value)

@@ -46,10 +46,3 @@ func month(t time.Time) int64 {
 	t = t.In(beijing)
 	return int64(t.Year())*12 + int64(t.Month())
 }
-
-// wall is the time that rids, pushes and answers carry.
-func (s *Simulator) wall() time.Time { return time.Now().Add(time.Duration(s.skew.Load())) }
-
-// SetSkew changes Options.Skew: how far WeChat's clock is ahead of this
-// machine's. Negative: behind.
-func (s *Simulator) SetSkew(d time.Duration) { s.skew.Store(int64(d)) }

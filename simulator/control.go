@@ -1,6 +1,10 @@
 package simulator
 
 import (
+	"maps"
+	"net/url"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/internal/named"
@@ -167,9 +171,124 @@ func (s *Simulator) Latest(appid string, p Pool) string {
 	return ""
 }
 
-func (s *Simulator) lookUp(value string) *token {
-	if t, ok := s.tokens.Load(value); ok {
-		return t.(*token)
+// Stats returns the counts of an account. The appid "" stands for the calls that
+// belong to none: an unknown appid, an unknown token, an unknown path.
+func (s *Simulator) Stats(appid string) Stats {
+	a := s.nobody
+	if appid != "" {
+		a = s.find(appid)
 	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return Stats{
+		Classic:  a.classic.stats,
+		Stable:   a.stable.stats,
+		JSAPI:    a.tickets[JSAPI].stats,
+		Card:     a.tickets[Card].stats,
+		Pushes:   a.pushes,
+		APICalls: a.apiCalls,
+		Errcodes: maps.Clone(a.errcodes),
+	}
+}
+
+// Redact returns e without the AppSecrets that the accounts have now, for records
+// that others may read: they need not be made up.
+func (s *Simulator) Redact(e Event) Event {
+	for _, conf := range s.Accounts() {
+		for _, secret := range []string{conf.Secret, url.QueryEscape(conf.Secret)} {
+			e.Query = strings.ReplaceAll(e.Query, secret, "***")
+			e.Request = strings.ReplaceAll(e.Request, secret, "***")
+		}
+	}
+	return e
+}
+
+// Hear notes that a follower has sent m, without pushing it to anybody. A push does
+// so by itself: it is for apps that were given the message in another way. From then on
+// the account may send customer service messages to that follower, as many and as long
+// as WeChat allows after such a message or event. A person who does not follow the
+// account is not heard.
+func (s *Simulator) Hear(appid string, m Message) {
+	a := s.find(appid)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if openid, err := a.person(m.From); err == nil {
+		a.hear(m.By(openid), s.Clock.Now())
+	}
+}
+
+// Quotas returns today's use of the token endpoints, and of every other path that
+// was called today, by path. With very many paths one of the name "" stands for
+// the rest.
+func (s *Simulator) Quotas(appid string) []Quota {
+	a := s.find(appid)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	today := day(s.Clock.Now())
+	all := []Quota{{Path: StableTokenPath}, {Path: TokenPath}}
+	for _, path := range slices.Sorted(maps.Keys(a.quotas)) {
+		if path != StableTokenPath && path != TokenPath && a.quotas[path].day.in(today) > 0 {
+			all = append(all, Quota{Path: path})
+		}
+	}
+	for i, q := range all {
+		all[i].Limit = max(a.conf.perDay(q.Path), 0)
+		if used := a.quotas[q.Path]; used != nil {
+			all[i].Used = used.day.in(today)
+		}
+	}
+	return all
+}
+
+// Spend uses up today's quota of a path but for left calls. The error says that
+// the account or the quota does not exist, or is smaller.
+func (s *Simulator) Spend(appid, path string, left int) error {
+	a := s.accounts[appid]
+	if a == nil {
+		return named.Errorf("simulator", "there is no account %s", appid)
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	most := a.conf.perDay(path)
+	switch {
+	case most <= 0:
+		return named.Errorf("simulator", "Spend: %s has no daily limit for %s; give it one with Account.DailyCalls", path, appid)
+	case left < 0 || left > most:
+		return named.Errorf("simulator", "Spend: %d calls of %s cannot be left: the limit is %d a day", left, path, most)
+	}
+	a.quota(path).day = counter{slot: day(s.Clock.Now()), n: most - left}
 	return nil
 }
+
+// Ticket returns the ticket that lives now, and how long; "" when none does. Of a WeCom app
+// JSAPI is the corp's, and "agent_config" the app's own.
+func (s *Simulator) Ticket(appid string, t TicketType) (value string, left time.Duration) {
+	a, now := s.find(appid), s.Clock.Now()
+	if a.corp != nil {
+		return a.corp.ticket(a.appid, t, now) // which locks the corp before its apps
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if at := a.tickets[t]; at != nil && now.Before(at.end) {
+		return at.value, at.end.Sub(now)
+	}
+	return "", 0
+}
+
+// KillTicket ends the life of a ticket: the next fetch gets a new one.
+func (s *Simulator) KillTicket(appid string, t TicketType) {
+	a := s.find(appid)
+	if a.corp != nil {
+		a.corp.kill(a.appid, t)
+		return
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if at := a.tickets[t]; at != nil {
+		at.end = time.Time{}
+	}
+}
+
+// SetSkew changes Options.Skew: how far WeChat's clock is ahead of this
+// machine's. Negative: behind.
+func (s *Simulator) SetSkew(d time.Duration) { s.skew.Store(int64(d)) }

@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -45,43 +44,6 @@ func (p *sending) pauses() []time.Duration {
 	}
 	return all
 }
-
-// Delivery is one request to the app and its answer.
-type Delivery struct {
-	URL     string        // with the query
-	Request string        // the body that was sent
-	At      time.Time     // when it was sent, by this machine's clock
-	Took    time.Duration // until the answer was complete, or there was none
-	Status  int           // 0 when there was no answer
-	Header  http.Header
-	Body    string // at most 1 MiB
-	Err     error  // why there was no answer
-}
-
-// outcome says in words how a delivery went.
-func (d Delivery) outcome() string {
-	switch {
-	case errors.Is(d.Err, errSlow):
-		return "no answer in time"
-	case d.Err != nil:
-		return "no answer: " + d.Err.Error()
-	case d.Status >= 300 && d.Status < 400:
-		return fmt.Sprintf("it answered %s to %s, and WeChat does not follow redirects", status(d.Status), d.Header.Get("Location"))
-	case d.Status != http.StatusOK:
-		return fmt.Sprintf("it answered %s", status(d.Status))
-	default:
-		return "it answered 200"
-	}
-}
-
-func status(code int) string {
-	if text := http.StatusText(code); text != "" {
-		return strconv.Itoa(code) + " " + text
-	}
-	return strconv.Itoa(code)
-}
-
-var errSlow = errors.New("it took too long")
 
 // Push sends a message of the first account's first follower to an app, as WeChat
 // does: signed and encrypted, up to three times, and judges the answer. The error
@@ -236,36 +198,5 @@ func cause(ctx context.Context, err error) error {
 		return errors.New("the connection ended before the answer did")
 	default:
 		return err
-	}
-}
-
-// newNetwork sends pushes: a connection for each as WeChat does, no proxy, no
-// compression.
-func newNetwork() http.RoundTripper {
-	return &http.Transport{DisableKeepAlives: true, DisableCompression: true}
-}
-
-// inMemory serves the request in a goroutine of its own: an app that does not look
-// at its context is left behind when the patience has ended.
-func inMemory(h http.Handler, r *http.Request) (*http.Response, error) {
-	type answered struct {
-		res *http.Response
-		err error
-	}
-	done := make(chan answered, 1)
-	go func() {
-		defer func() {
-			if v := recover(); v != nil { // a server would log it and end the connection
-				done <- answered{nil, fmt.Errorf("the app panicked: %v", v)}
-			}
-		}()
-		res, err := (transport{handler: h, caller: "127.0.0.1"}).RoundTrip(r) //nolint:bodyclose // exchange closes it
-		done <- answered{res, err}
-	}()
-	select {
-	case a := <-done:
-		return a.res, a.err
-	case <-r.Context().Done():
-		return nil, context.Cause(r.Context())
 	}
 }

@@ -1,8 +1,6 @@
 package simulator
 
 import (
-	"strings"
-
 	"github.com/zhongkong-go/zhongkong/platform/errcode"
 )
 
@@ -74,23 +72,41 @@ const (
 	invalidSignature    = 87009
 )
 
-// text returns the errmsg of an errcode up to the rid.
-func (c *call) text(code int) string {
-	if c.wecom {
-		return corpText(code)
-	}
-	if code == notWhitelisted {
-		v6 := c.caller
-		if !strings.Contains(v6, ":") {
-			v6 = "::ffff:" + v6
-		}
-		return "invalid ip " + c.caller + " ipv6 " + v6 + ", not in whitelist"
-	}
-	if code == invalidCredential && strings.HasPrefix(c.req.URL.Path, snsPrefix) {
-		return "invalid credential, access_token is invalid or not latest" // as captured there
-	}
-	if info, known := errcode.Lookup(code); known && info.Text != "" {
+// The errcodes that WeCom gives and the other hosts do not.
+const (
+	corpInvalidToken   = 40014
+	corpForeignSecret  = 40091
+	corpInvalidAgent   = 40056
+	corpUntrusted      = 60020
+	corpNoUser         = 60111
+	corpNobody         = 81013
+	corpForeignAgent   = 301002
+	corpInvalidRequest = 40058
+)
+
+// corpTexts are errmsgs that package errcode has no text of. As users report them.
+var corpTexts = map[int]string{
+	corpNoUser:         "userid not found",
+	corpNobody:         "user & party & tag all invalid",
+	corpForeignAgent:   "not allow operate another agent with this accesstoken",
+	corpInvalidAgent:   "invalid agentid",
+	invalidMessageType: "invalid message type",
+	emptyContent:       "text content is empty",
+	mediaDataMissing:   "media data missing",
+	invalidMediaType:   "invalid media type",
+	invalidMediaID:     "invalid media_id",
+	corpInvalidRequest: "invalid Request Parameter",
+	invalidCode:        "invalid code",
+	codeMissing:        "missing code",
+}
+
+// corpText returns the errmsg of an errcode up to the hint.
+func corpText(code int) string {
+	if info, known := errcode.LookupOn(errcode.WeCom, code); known && info.Text != "" {
 		return info.Text
+	}
+	if text := corpTexts[code]; text != "" {
+		return text
 	}
 	return "unknown error"
 }

@@ -2,8 +2,6 @@ package simulator
 
 import (
 	"fmt"
-	"net/url"
-	"strings"
 	"time"
 	"unicode/utf8"
 )
@@ -37,30 +35,8 @@ type Event struct {
 	Sees    string  `json:"sees,omitempty"`    // likewise
 }
 
-// Redact returns e without the AppSecrets that the accounts have now, for records
-// that others may read: they need not be made up.
-func (s *Simulator) Redact(e Event) Event {
-	for _, conf := range s.Accounts() {
-		for _, secret := range []string{conf.Secret, url.QueryEscape(conf.Secret)} {
-			e.Query = strings.ReplaceAll(e.Query, secret, "***")
-			e.Request = strings.ReplaceAll(e.Request, secret, "***")
-		}
-	}
-	return e
-}
-
 // maxEventBody bounds what an Event keeps of a body.
 const maxEventBody = 4 << 10
-
-// Events returns the last requests, oldest first, at most Options.Events.
-func (s *Simulator) Events() []Event { return s.events.all() }
-
-func (s *Simulator) note(e Event) {
-	s.events.add(e)
-	if s.options.Observe != nil {
-		s.options.Observe(e)
-	}
-}
 
 // excerpt returns what an Event keeps of a body.
 func excerpt(body string) string {

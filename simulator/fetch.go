@@ -6,16 +6,6 @@ import (
 	"time"
 )
 
-// fetch is what a token endpoint was asked.
-type fetch struct {
-	GrantType string `json:"grant_type"`
-	AppID     string `json:"appid"`
-	Secret    string `json:"secret"`
-	Force     bool   `json:"force_refresh"`
-
-	err error // the body could not be read as JSON
-}
-
 // readClassic reads GET /cgi-bin/token.
 func readClassic(c *call) {
 	c.fetch = fetch{
@@ -135,4 +125,23 @@ func (c *call) checkSecret() int {
 
 func granted(t *token, now time.Time) answer {
 	return ok(fmt.Sprintf(`{"access_token":"%s","expires_in":%d}`, t.value, seconds(t.end.Sub(now))))
+}
+
+// serveTicket carries out GET /cgi-bin/ticket/getticket: the ticket that lives
+// already, whose life begins anew, or a new one.
+func serveTicket(c *call) answer {
+	a := c.account
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	t := a.tickets[TicketType(c.query.Get("type"))]
+	if t == nil {
+		return c.refuse(invalidParameter)
+	}
+	t.stats.Calls++
+	if t.value == "" || !c.now.Before(t.end) {
+		t.stats.Issued++
+		t.value = makeTicket(t.random)
+	}
+	t.end = c.now.Add(c.sim.options.Life)
+	return ok(fmt.Sprintf(`{"errcode":0,"errmsg":"ok","ticket":"%s","expires_in":%d}`, t.value, seconds(c.sim.options.Life)))
 }

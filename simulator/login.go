@@ -6,8 +6,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/zhongkong-go/zhongkong/internal/named"
 )
 
 // How long what a login brings lives.
@@ -79,7 +77,7 @@ type logins struct {
 }
 
 func newLogins(a *account) logins {
-	return logins{random: source(a.sim.options.Seed, a.appid, "logins"), sessions: map[string]*miniSession{}}
+	return logins{random: source(a.world.options.Seed, a.appid, "logins"), sessions: map[string]*miniSession{}}
 }
 
 // addCode issues a code.
@@ -121,11 +119,11 @@ func (a *account) grant(c *loginCode, now time.Time) *userGrant {
 		refresh: makeToken(a.logins.random), refreshEnd: now.Add(userRefreshLife),
 	}
 	if len(a.logins.grants) == maxGrants {
-		a.sim.userTokens.Delete(a.logins.grants[0].token)
+		a.world.userTokens.Delete(a.logins.grants[0].token)
 		a.logins.grants = slices.Delete(a.logins.grants, 0, 1)
 	}
 	a.logins.grants = append(a.logins.grants, g)
-	a.sim.userTokens.Store(g.token, g)
+	a.world.userTokens.Store(g.token, g)
 	return g
 }
 
@@ -188,52 +186,4 @@ func PhoneNumber(openid string) string {
 		number = append(number, digits[r.IntN(len(digits))])
 	}
 	return string(number)
-}
-
-// MiniCode is what wx.login gives to the front end of a mini program while the follower
-// openid uses it, "" meaning the first one: a code for jscode2session, good once and for
-// 5 minutes.
-func (s *Simulator) MiniCode(appid, openid string) string {
-	return s.mustFrontCode(miniCode, appid, openid)
-}
-
-// PhoneCode is what a front end gets when the follower openid, "" meaning the first one,
-// gives away the phone number: a code for getuserphonenumber.
-func (s *Simulator) PhoneCode(appid, openid string) string {
-	return s.mustFrontCode(phoneCode, appid, openid)
-}
-
-func (s *Simulator) mustFrontCode(kind codeKind, appid, openid string) string {
-	code, err := s.frontCode(kind, appid, openid)
-	if err != nil {
-		panic(err)
-	}
-	return code
-}
-
-func (s *Simulator) frontCode(kind codeKind, appid, openid string) (string, error) {
-	a := s.find(appid)
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.conf.Kind != MiniProgram {
-		return "", named.Errorf("simulator", "%s is no mini program, so that it has no front end that gets a code", appid)
-	}
-	openid, err := a.person(openid)
-	if err != nil {
-		return "", err
-	}
-	return a.logins.addCode(loginCode{kind: kind, openid: openid, made: s.Clock.Now()}).value, nil
-}
-
-// Revoke ends what a user has granted, as when the user changes the password: the tokens
-// of web authorization are refused with 42007 from then on.
-func (s *Simulator) Revoke(appid, openid string) {
-	a := s.find(appid)
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	for _, g := range a.logins.grants {
-		if g.openid == openid {
-			g.revoked = true
-		}
-	}
 }

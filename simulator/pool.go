@@ -31,7 +31,7 @@ type pool struct {
 }
 
 func newPool(a *account, name Pool) pool {
-	return pool{account: a, name: name, random: source(a.sim.options.Seed, a.appid, string(name))}
+	return pool{account: a, name: name, random: source(a.world.options.Seed, a.appid, string(name))}
 }
 
 // current returns the token issued last, nil when there is none.
@@ -45,7 +45,7 @@ func (p *pool) current() *token {
 // issue makes a new current token. The former gets the overlap, the one before
 // that dies.
 func (p *pool) issue(now time.Time) *token {
-	s := p.account.sim
+	s := p.account.world
 	for i, t := range p.tokens {
 		if i == len(p.tokens)-1 {
 			t.dieAt(now.Add(s.options.Overlap))
@@ -89,7 +89,7 @@ func (p *stablePool) lasting(now time.Time) *token {
 		return nil
 	}
 	left := t.end.Sub(now)
-	if left <= p.account.sim.options.Overlap || left < time.Second {
+	if left <= p.account.world.options.Overlap || left < time.Second {
 		return nil
 	}
 	return t

@@ -2,7 +2,6 @@ package simulator
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -178,25 +177,6 @@ func (p *sending) validate() error {
 	}
 	p.target = target
 	return nil
-}
-
-// parseTarget reads a server address.
-func parseTarget(address string) (*url.URL, error) {
-	if address == "" {
-		return nil, errors.New("there is none: give one, or the account a CallbackURL")
-	}
-	target, err := url.Parse(address)
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("%q cannot be read as a URL", address)
-	case target.Scheme != "http" && target.Scheme != "https" || target.Host == "":
-		return nil, fmt.Errorf("%q has to begin with http:// or https:// and a host", address)
-	}
-	target.Fragment = ""
-	if target.Path == "" {
-		target.Path = "/"
-	}
-	return target, nil
 }
 
 // NewRequest returns the request by which WeChat delivers the push, without

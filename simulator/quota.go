@@ -1,11 +1,7 @@
 package simulator
 
 import (
-	"maps"
-	"slices"
 	"time"
-
-	"github.com/zhongkong-go/zhongkong/internal/named"
 )
 
 // WeChat's own limits on what is not one path's use of a day.
@@ -137,47 +133,4 @@ type Quota struct {
 	Path  string
 	Used  int // today
 	Limit int // a day; 0 means none
-}
-
-// Quotas returns today's use of the token endpoints, and of every other path that
-// was called today, by path. With very many paths one of the name "" stands for
-// the rest.
-func (s *Simulator) Quotas(appid string) []Quota {
-	a := s.find(appid)
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	today := day(s.Clock.Now())
-	all := []Quota{{Path: StableTokenPath}, {Path: TokenPath}}
-	for _, path := range slices.Sorted(maps.Keys(a.quotas)) {
-		if path != StableTokenPath && path != TokenPath && a.quotas[path].day.in(today) > 0 {
-			all = append(all, Quota{Path: path})
-		}
-	}
-	for i, q := range all {
-		all[i].Limit = max(a.conf.perDay(q.Path), 0)
-		if used := a.quotas[q.Path]; used != nil {
-			all[i].Used = used.day.in(today)
-		}
-	}
-	return all
-}
-
-// Spend uses up today's quota of a path but for left calls. The error says that
-// the account or the quota does not exist, or is smaller.
-func (s *Simulator) Spend(appid, path string, left int) error {
-	a := s.accounts[appid]
-	if a == nil {
-		return named.Errorf("simulator", "there is no account %s", appid)
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	most := a.conf.perDay(path)
-	switch {
-	case most <= 0:
-		return named.Errorf("simulator", "Spend: %s has no daily limit for %s; give it one with Account.DailyCalls", path, appid)
-	case left < 0 || left > most:
-		return named.Errorf("simulator", "Spend: %d calls of %s cannot be left: the limit is %d a day", left, path, most)
-	}
-	a.quota(path).day = counter{slot: day(s.Clock.Now()), n: most - left}
-	return nil
 }

@@ -13,13 +13,6 @@ func (s *Simulator) rid() string {
 	return fmt.Sprintf("%08x-%08x-%08x", uint32(s.wall().Unix()), uint32(n>>32), uint32(n))
 }
 
-// mix is the finisher of splitmix64: a bijection that looks random.
-func mix(x uint64) uint64 {
-	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
-	x = (x ^ x>>27) * 0x94d049bb133111eb
-	return x ^ x>>31
-}
-
 // ridRecord is what openapi/rid/get tells about a call.
 type ridRecord struct {
 	rid     string
@@ -67,6 +60,3 @@ func serveRIDGet(c *call) answer {
 	return ok(fmt.Sprintf(`{"errcode":0,"errmsg":"ok","request":{"invoke_time":%d,"cost_in_ms":%d,"request_url":%s,"request_body":%s,"response_body":%s,"client_ip":%s}}`,
 		record.invoked, e.Latency.Milliseconds(), quote(e.Query), quote(e.Request), quote(e.Response), quote(e.Caller)))
 }
-
-// decode reads the body as a JSON object.
-func (c *call) decode(into any) bool { return decode(c.body, into) == nil }

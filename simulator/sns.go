@@ -4,22 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strings"
 )
-
-// The APIs of logins. They are called with the AppSecret or with a user's token; no
-// whitelist and no daily limit holds.
-const (
-	snsPrefix       = "/sns/"
-	snsTokenPath    = "/sns/oauth2/access_token"  //nolint:gosec // a path, no credential
-	snsRefreshPath  = "/sns/oauth2/refresh_token" //nolint:gosec // likewise
-	snsUserinfoPath = "/sns/userinfo"
-	snsAuthPath     = "/sns/auth"
-	miniLoginPath   = "/sns/jscode2session"
-)
-
-// snsContentType was captured of jscode2session and of errors below /sns/.
-const snsContentType = "text/plain"
 
 // snsRoutes returns the paths of logins.
 func snsRoutes() map[string]endpoint {
@@ -221,12 +206,4 @@ func serveSNSAuth(c *call) answer {
 		return c.refuse(errcode)
 	}
 	return snsOK(`{"errcode":0,"errmsg":"ok"}`)
-}
-
-// ridMark is what is between an errmsg and its rid.
-func ridMark(path string) string {
-	if strings.HasPrefix(path, snsPrefix) {
-		return ", rid: "
-	}
-	return " rid: "
 }

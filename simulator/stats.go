@@ -1,7 +1,5 @@
 package simulator
 
-import "maps"
-
 // Stats counts what happened to an account since New.
 type Stats struct {
 	Classic  PoolStats   `json:"classic"`
@@ -19,24 +17,4 @@ type PoolStats struct {
 	Issued  int `json:"issued"`  // new tokens issued to callers; a token answered again is not one
 	Forced  int `json:"forced"`  // of Issued, those issued by a forced refresh
 	Outside int `json:"outside"` // new tokens issued to others: Supersede and SupersedeStable
-}
-
-// Stats returns the counts of an account. The appid "" stands for the calls that
-// belong to none: an unknown appid, an unknown token, an unknown path.
-func (s *Simulator) Stats(appid string) Stats {
-	a := s.nobody
-	if appid != "" {
-		a = s.find(appid)
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return Stats{
-		Classic:  a.classic.stats,
-		Stable:   a.stable.stats,
-		JSAPI:    a.tickets[JSAPI].stats,
-		Card:     a.tickets[Card].stats,
-		Pushes:   a.pushes,
-		APICalls: a.apiCalls,
-		Errcodes: maps.Clone(a.errcodes),
-	}
 }

@@ -6,11 +6,6 @@ import (
 	"strings"
 )
 
-const (
-	templateIDLength = 43
-	maxTemplates     = 25 // WeChat: an account has at most 25
-)
-
 // serveTemplateSend carries out POST /cgi-bin/message/template/send.
 func serveTemplateSend(c *call) answer {
 	var in struct {

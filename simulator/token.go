@@ -1,9 +1,7 @@
 package simulator
 
 import (
-	"crypto/sha256"
 	"encoding/base64"
-	"encoding/binary"
 	"math/rand/v2"
 	"time"
 )
@@ -60,17 +58,6 @@ func (t *token) left(now time.Time) time.Duration {
 		return t.death.Sub(now)
 	}
 	return t.end.Sub(now)
-}
-
-// source returns the random numbers that belong to a seed and names.
-func source(seed uint64, names ...string) *rand.ChaCha8 {
-	h := sha256.New()
-	h.Write(binary.LittleEndian.AppendUint64(nil, seed))
-	for _, name := range names {
-		h.Write([]byte{0})
-		h.Write([]byte(name))
-	}
-	return rand.NewChaCha8([32]byte(h.Sum(nil)))
 }
 
 func makeToken(random *rand.ChaCha8) string {

@@ -2,25 +2,14 @@ package simulator
 
 import (
 	"bytes"
+	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"strconv"
 
 	"github.com/zhongkong-go/zhongkong/internal/named"
 )
-
-// RoundTripper returns a transport that calls the simulator in this process,
-// without sockets and goroutines, whatever the host of the URL. It works in
-// testing/synctest bubbles, where a server on loopback would hang. Callers come
-// from 127.0.0.1. A request's context ends delays; a connection that a fault
-// cuts is [io.EOF] before the answer and [io.ErrUnexpectedEOF] in the body, and
-// nothing is ever sent again, as net/http may do with a GET on a used connection.
-func (s *Simulator) RoundTripper() http.RoundTripper { return s.RoundTripperFrom("127.0.0.1") }
-
-// RoundTripperFrom is RoundTripper for a caller with that IP, for whitelists.
-func (s *Simulator) RoundTripperFrom(ip string) http.RoundTripper {
-	return transport{handler: s, caller: ip}
-}
 
 type transport struct {
 	handler http.Handler
@@ -125,3 +114,34 @@ func (w *memory) response(r *http.Request, whole bool) *http.Response {
 type broken struct{}
 
 func (broken) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
+
+// newNetwork sends pushes: a connection for each as WeChat does, no proxy, no
+// compression.
+func newNetwork() http.RoundTripper {
+	return &http.Transport{DisableKeepAlives: true, DisableCompression: true}
+}
+
+// inMemory serves the request in a goroutine of its own: an app that does not look
+// at its context is left behind when the patience has ended.
+func inMemory(h http.Handler, r *http.Request) (*http.Response, error) {
+	type answered struct {
+		res *http.Response
+		err error
+	}
+	done := make(chan answered, 1)
+	go func() {
+		defer func() {
+			if v := recover(); v != nil { // a server would log it and end the connection
+				done <- answered{nil, fmt.Errorf("the app panicked: %v", v)}
+			}
+		}()
+		res, err := (transport{handler: h, caller: "127.0.0.1"}).RoundTrip(r) //nolint:bodyclose // exchange closes it
+		done <- answered{res, err}
+	}()
+	select {
+	case a := <-done:
+		return a.res, a.err
+	case <-r.Context().Done():
+		return nil, context.Cause(r.Context())
+	}
+}

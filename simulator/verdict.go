@@ -1,10 +1,11 @@
 package simulator
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
-	"slices"
-	"strings"
+	"strconv"
+	"time"
 )
 
 // Verdict is what WeChat makes of an app's answer.
@@ -18,13 +19,6 @@ const (
 	Verified Verdict = "verified" // the console takes the address
 	Refused  Verdict = "refused"  // the app refused an attack
 	Accepted Verdict = "accepted" // the app fell for an attack
-)
-
-// What WeChat shows when the app fails.
-const (
-	failureLine     = "该公众号提供的服务出现故障，请稍后再试"
-	consoleMismatch = "token验证失败"
-	consoleTimeout  = "请求URL超时"
 )
 
 // Result is how a push ended.
@@ -57,110 +51,39 @@ func (r *Result) fail(sees, format string, args ...any) {
 	r.Verdict, r.Reason, r.Sees, r.Reply = Failed, fmt.Sprintf(format, args...), sees, nil
 }
 
-// unanswered is the verdict when no delivery got an answer.
-func (p *sending) unanswered(r *Result) {
-	var all []string
-	for _, d := range r.Deliveries {
-		all = append(all, d.outcome())
-	}
-	what := "each time " + all[0]
-	if len(slices.Compact(slices.Clone(all))) > 1 {
-		for i := range all {
-			all[i] = fmt.Sprintf("delivery %d: %s", i+1, all[i])
-		}
-		what = strings.Join(all, "; ")
-	}
-	noun := "deliveries"
-	if len(all) == 1 {
-		noun = "delivery"
-	}
-	r.fail(p.failureLine(), "%d %s went wrong (%s). %s", len(all), noun, what, p.remedy(r.Deliveries[0].Status))
+// Delivery is one request to the app and its answer.
+type Delivery struct {
+	URL     string        // with the query
+	Request string        // the body that was sent
+	At      time.Time     // when it was sent, by this machine's clock
+	Took    time.Duration // until the answer was complete, or there was none
+	Status  int           // 0 when there was no answer
+	Header  http.Header
+	Body    string // at most 1 MiB
+	Err     error  // why there was no answer
 }
 
-// remedy says what to do about the status of an answer; 0 means no answer.
-func (p *sending) remedy(status int) string {
+// outcome says in words how a delivery went.
+func (d Delivery) outcome() string {
 	switch {
-	case status == http.StatusForbidden && p.Mode != Plain:
-		return "The app refused the push, which came encrypted: compare the app's Token and AES key with the account's; an app without an AES key takes plain pushes only"
-	case status == http.StatusForbidden:
-		return "The app refused the push, which came in plain text: compare the app's Token with the account's; an app with an AES key takes encrypted pushes only"
-	case status == http.StatusNotFound, status == http.StatusMethodNotAllowed:
-		return "Nothing answers POST at this path: check the path, and that the app's callback is registered for GET and POST there"
-	case status >= 300 && status < 400:
-		return "WeChat follows no redirect: use the address that the app itself answers at, slash and scheme included"
-	case status >= 500:
-		return "The app failed: its log says why"
-	default:
-		return fmt.Sprintf("Answer within %s with status 200: success at once, and do the work afterwards", p.sim.options.Patience)
-	}
-}
-
-// failureLine is what the follower sees; who has left sees nothing.
-func (p *sending) failureLine() string {
-	if p.message.event() == "unsubscribe" || p.account.Kind == WeCom { // what WeCom shows is not known
-		return ""
-	}
-	return failureLine
-}
-
-// judge is the verdict on an answer with status 200.
-func (p *sending) judge(r *Result, d Delivery) {
-	late := ""
-	if n := len(r.Deliveries); n > 1 {
-		late = fmt.Sprintf(" to delivery %d", n)
-		r.note("the app answered only delivery %d: look whether it handled the message once", n)
-	}
-	switch d.Body {
-	case "success":
-		r.Verdict, r.Reason = Silent, "the app answered success"+late
-		return
-	case "":
-		r.Verdict, r.Reason = Silent, "the app answered with an empty body"+late
-		return
-	}
-	reply, err := p.readReply(r, d.Body)
-	if err != nil {
-		r.fail(p.failureLine(), "%v", err)
-		return
-	}
-	r.Reply = reply
-	switch {
-	case p.message.event() == "unsubscribe":
-		r.Verdict, r.Reason = Silent, "the follower has left, so that no reply reaches him: answer success"
-	case reply.Type == "":
-		r.Verdict, r.Reason = Silent, "the app answered JSON without a MsgType, of which the user sees nothing"
-	case reply.Type == "event":
-		r.Verdict, r.Reason = Silent, "the app answered the event in a form of its own, of which the user sees nothing"
-	case reply.Type == transfer:
-		r.Verdict, r.Reason = Silent, "the message goes to the customer service"+late
-	default:
-		r.Verdict, r.Reason, r.Sees = Replied, "the app replied with "+reply.Type+late, reply.String()
-	}
-}
-
-// judgeVerification is the verdict on the answer to an echostr, which WeCom has encrypted.
-func judgeVerification(r *Result, d Delivery, echo string, encrypted bool) {
-	want := "answer the echostr of the query as it is, as text/plain"
-	if encrypted {
-		want = "answer what the echostr of the query holds, decrypted, as text/plain"
-	}
-	switch {
+	case errors.Is(d.Err, errSlow):
+		return "no answer in time"
 	case d.Err != nil:
-		r.fail(consoleTimeout, "%s", d.outcome())
-	case d.Status == http.StatusNotFound, d.Status == http.StatusMethodNotAllowed:
-		r.fail(consoleMismatch, "%s: the app has no route for GET at this path; with the middleware on a Gin group, register "+
-			"client.Callback() there for GET and POST, since Gin runs a group's middleware for its routes only", d.outcome())
+		return "no answer: " + d.Err.Error()
+	case d.Status >= 300 && d.Status < 400:
+		return fmt.Sprintf("it answered %s to %s, and WeChat does not follow redirects", status(d.Status), d.Header.Get("Location"))
 	case d.Status != http.StatusOK:
-		r.fail(consoleMismatch, "%s: the Token differs from the app's, or the app does not answer GET", d.outcome())
-	case d.Body == echo:
-		r.Verdict, r.Reason = Verified, "the app echoed the echostr"
-	case d.Body == "":
-		r.fail(consoleMismatch, "the answer is empty: %s", want)
-	case strings.Trim(strings.TrimPrefix(d.Body, bom), "\"' \t\r\n") == echo:
-		r.fail(consoleMismatch, "the answer has quotes, white space or a BOM around the echostr: %s", want)
-	case strings.Contains(d.Body, echo):
-		r.fail(consoleMismatch, "the answer has more in it than the echostr: %s", want)
+		return fmt.Sprintf("it answered %s", status(d.Status))
 	default:
-		r.fail(consoleMismatch, "the answer is not the echostr: %s", want)
+		return "it answered 200"
 	}
 }
+
+func status(code int) string {
+	if text := http.StatusText(code); text != "" {
+		return strconv.Itoa(code) + " " + text
+	}
+	return strconv.Itoa(code)
+}
+
+var errSlow = errors.New("it took too long")

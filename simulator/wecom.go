@@ -3,125 +3,11 @@ package simulator
 import (
 	"encoding/json"
 	"fmt"
-	"math/rand/v2"
 	"net/http"
 	"slices"
 	"strings"
-	"sync"
 	"time"
-
-	"github.com/zhongkong-go/zhongkong/platform/errcode"
 )
-
-// Paths of qyapi.weixin.qq.com that no other of WeChat's hosts has.
-const (
-	corpTokenPath   = "/cgi-bin/gettoken" //nolint:gosec // a path, no credential
-	corpTicketPath  = "/cgi-bin/get_jsapi_ticket"
-	agentTicketPath = "/cgi-bin/ticket/get"
-	corpSendPath    = "/cgi-bin/message/send"
-	corpUserPath    = "/cgi-bin/auth/getuserinfo"
-	corpAgentPath   = "/cgi-bin/agent/get"
-	corpLoginPath   = "/wwlogin/sso/login" // of login.work.weixin.qq.com
-)
-
-// WeCom's limits, which count by minute and hour (企业微信 访问频率限制).
-const (
-	corpMinute   = 10_000 // of an API, for a corp
-	corpHour     = 150_000
-	corpTickets  = 400 // of tickets an hour, for a corp
-	agentTickets = 100 // and for an app
-	corpFaulty   = 2_000
-)
-
-// The errcodes that WeCom gives and the other hosts do not.
-const (
-	corpInvalidToken   = 40014
-	corpForeignSecret  = 40091
-	corpInvalidAgent   = 40056
-	corpUntrusted      = 60020
-	corpNoUser         = 60111
-	corpNobody         = 81013
-	corpForeignAgent   = 301002
-	corpInvalidRequest = 40058
-)
-
-// corpTexts are errmsgs that package errcode has no text of. As users report them.
-var corpTexts = map[int]string{
-	corpNoUser:         "userid not found",
-	corpNobody:         "user & party & tag all invalid",
-	corpForeignAgent:   "not allow operate another agent with this accesstoken",
-	corpInvalidAgent:   "invalid agentid",
-	invalidMessageType: "invalid message type",
-	emptyContent:       "text content is empty",
-	mediaDataMissing:   "media data missing",
-	invalidMediaType:   "invalid media type",
-	invalidMediaID:     "invalid media_id",
-	corpInvalidRequest: "invalid Request Parameter",
-	invalidCode:        "invalid code",
-	codeMissing:        "missing code",
-}
-
-// corp is what the apps of one corp share.
-type corp struct {
-	id string
-
-	mu      sync.Mutex
-	calls   map[string]*corpCalls // by path, or by path and app
-	faulty  counter               // calls of gettoken, by the hour
-	until   time.Time             // gettoken is blocked because of them
-	tickets map[string]*ticket    // "" is the corp's own, the others are of apps
-}
-
-// corpCalls counts the calls of an API.
-type corpCalls struct {
-	minute, hour counter
-	until        time.Time // it is blocked
-}
-
-// over counts a call, and reports whether it is one too many: then the API is blocked for
-// a minute or an hour.
-func (c *corpCalls) over(now time.Time, perMinute, perHour int) bool {
-	if now.Before(c.until) {
-		return true
-	}
-	switch {
-	case perHour > 0 && c.hour.in(now.Unix()/3600) >= perHour:
-		c.until = now.Add(time.Hour)
-	case perMinute > 0 && c.minute.in(minute(now)) >= perMinute:
-		c.until = now.Add(time.Minute)
-	default:
-		c.minute.add(minute(now))
-		c.hour.add(now.Unix() / 3600)
-		return false
-	}
-	return true
-}
-
-// of returns the count of a path.
-func (c *corp) of(name string) *corpCalls {
-	calls := c.calls[name]
-	if calls == nil {
-		calls = new(corpCalls)
-		c.calls[name] = calls
-	}
-	return calls
-}
-
-// corpID and agentID are the halves of a WeCom app's AppID.
-func (a Account) corpID() string  { id, _, _ := strings.Cut(a.AppID, ":"); return id }
-func (a Account) agentID() string { _, id, _ := strings.Cut(a.AppID, ":"); return id }
-
-func (a Account) checkWeCom() error {
-	switch agent := a.agentID(); {
-	case a.corpID() == "" || agent == "" || strings.Trim(agent, "0123456789") != "":
-		return fmt.Errorf("the AppID of a WeCom app is its corpid and agentid, such as ww0123456789abcdef:1000002, and not %q", a.AppID)
-	case a.Token != "" && a.AESKey == "":
-		return fmt.Errorf("the AESKey of %s is empty: WeCom encrypts every push", a.AppID)
-	case a.Mode != "" && a.Mode != Safe:
-		return fmt.Errorf("the Mode of %s is %s: WeCom encrypts every push", a.AppID, a.Mode)
-	}
-	return nil
-}
 
 // addCorp makes the corp of a WeCom app, unless another of its apps has.
 func (s *Simulator) addCorp(a *account) {
@@ -336,29 +222,6 @@ func (c *call) corpTicket(name string) answer {
 	return ok(fmt.Sprintf(`{"errcode":0,"errmsg":"ok","ticket":"%s","expires_in":%d}`, t.value, seconds(t.end.Sub(c.now))))
 }
 
-// named returns the ticket of a type. The corp's mutex is held.
-func (c *corp) named(appid string, t TicketType) *ticket {
-	if t == JSAPI {
-		appid = ""
-	}
-	return c.tickets[appid]
-}
-
-func (c *corp) ticket(appid string, t TicketType, now time.Time) (value string, left time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if at := c.named(appid, t); now.Before(at.end) {
-		return at.value, at.end.Sub(now)
-	}
-	return "", 0
-}
-
-func (c *corp) kill(appid string, t TicketType) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.named(appid, t).end = time.Time{}
-}
-
 // corpMessageTypes are what an app's message may be.
 var corpMessageTypes = []string{
 	"text", "image", "voice", "video", "file", "textcard", "news", "mpnews", "markdown", "miniprogram_notice", "template_card",
@@ -478,40 +341,4 @@ func serveCorpMedia(c *call) answer {
 		}
 	}
 	return c.refuse(invalidMediaID)
-}
-
-// refuseCorp answers with an errcode as WeCom does: with a hint, the caller's address and
-// where to read more; and at gettoken with the fields of a success, empty.
-func (c *call) refuseCorp(errcode int, errmsg string) answer {
-	empty := ""
-	if c.req.URL.Path == corpTokenPath {
-		empty = `,"access_token":"","expires_in":0`
-	}
-	n := mix(c.sim.options.Seed + c.sim.ridCount.Add(1)*0x9e3779b97f4a7c15)
-	hint := fmt.Sprintf("%d_%d_%016x%016x", c.sim.wall().Unix(), n%1000, n, mix(n))
-	return answer{
-		status: http.StatusOK, errcode: errcode, contentType: "application/json; charset=UTF-8",
-		body: fmt.Sprintf(`{"errcode":%d,"errmsg":%s%s}`, errcode, quote(fmt.Sprintf(
-			"%s, hint: [%s], from ip: %s, more info at https://open.work.weixin.qq.com/devtool/query?e=%d", errmsg, hint, c.caller, errcode)), empty),
-	}
-}
-
-// corpText returns the errmsg of an errcode up to the hint.
-func corpText(code int) string {
-	if info, known := errcode.LookupOn(errcode.WeCom, code); known && info.Text != "" {
-		return info.Text
-	}
-	if text := corpTexts[code]; text != "" {
-		return text
-	}
-	return "unknown error"
-}
-
-// makeUpMembers invents userids.
-func makeUpMembers(r *rand.Rand) []string {
-	all := make([]string, 3)
-	for i := range all {
-		all[i] = fmt.Sprintf("member%04d", r.IntN(10_000))
-	}
-	return all
 }

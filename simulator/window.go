@@ -32,20 +32,6 @@ type conversation struct {
 	last time.Time // when the last message went to or fro
 }
 
-// Hear notes that a follower has sent m, without pushing it to anybody. A push does
-// so by itself: it is for apps that were given the message in another way. From then on
-// the account may send customer service messages to that follower, as many and as long
-// as WeChat allows after such a message or event. A person who does not follow the
-// account is not heard.
-func (s *Simulator) Hear(appid string, m Message) {
-	a := s.find(appid)
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if openid, err := a.person(m.From); err == nil {
-		a.hear(m.By(openid), s.Clock.Now())
-	}
-}
-
 // hear opens or prolongs a conversation with a follower. The account's mutex is held.
 func (a *account) hear(m Message, now time.Time) {
 	allowed, event := afterMessage, m.event()

@@ -3,6 +3,7 @@ package simulator
 import (
 	"bytes"
 	"fmt"
+	"strings"
 )
 
 // envelope holds the fields of a message in the order of the wire, complete.
@@ -112,4 +113,23 @@ func writeJSONValue(b *bytes.Buffer, value any) {
 	default:
 		fmt.Fprint(b, v)
 	}
+}
+
+// quote makes a JSON string with non-ASCII characters raw, as WeChat sends them.
+func quote(s string) string {
+	var b strings.Builder
+	b.WriteByte('"')
+	for _, r := range s {
+		switch {
+		case r == '"' || r == '\\':
+			b.WriteByte('\\')
+			b.WriteRune(r)
+		case r < ' ':
+			fmt.Fprintf(&b, `\u%04x`, r)
+		default:
+			b.WriteRune(r)
+		}
+	}
+	b.WriteByte('"')
+	return b.String()
 }

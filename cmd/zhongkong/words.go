@@ -103,6 +103,8 @@ var helpWords = lang.Words{ //nolint:gosec // words about secrets, and none amon
 	"How many lines of the journal to show.":                                                                                                    "显示多少行记录。",
 
 	// serve.
+	"The configuration, in YAML. Without it, the account is the environment's: WECHAT_APPID, WECHAT_APPSECRET, WECHAT_NAME, WECHAT_TOKEN_API, WECHAT_API_BASE.": "YAML 配置文件。不指定则从环境变量读取账号：WECHAT_APPID、WECHAT_APPSECRET、WECHAT_NAME、WECHAT_TOKEN_API、WECHAT_API_BASE。",
+
 	"Where to listen, instead of the configuration's; 127.0.0.1:8300 unless told.":                                           "监听地址，优先于配置文件；默认 127.0.0.1:8300。",
 	"Serve plain HTTP to other machines too, where something in front speaks TLS or the network is trusted.":                 "允许其他机器以明文 HTTP 访问：仅用于前面有 TLS 代理，或网络可信的情况。",
 	"Read the configuration, say what is wrong with it or how it is understood, and serve nothing. The store is not opened.": "只检查配置：指出错误，或说明将如何运行，不启动服务。不会打开存储。",

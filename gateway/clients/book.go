@@ -178,7 +178,7 @@ func (b *Book) SetSites(ctx context.Context, name string, returns, origins []str
 	if origins != nil {
 		details = append(details, fmt.Sprintf("origins %d", len(origins)))
 	}
-	return b.change(ctx, "set sites of client", name, strings.Join(details, ", "), func(stored storedClient, docs []store.Document) (*storedClient, error) {
+	edit := func(stored storedClient, docs []store.Document) (*storedClient, error) {
 		added := slices.DeleteFunc(slices.Clone(returns), func(address string) bool { return slices.Contains(stored.Returns, address) })
 		if returns != nil {
 			stored.Returns = returns
@@ -193,7 +193,8 @@ func (b *Book) SetSites(ctx context.Context, name string, returns, origins []str
 			return nil, err
 		}
 		return &stored, nil
-	})
+	}
+	return b.change(ctx, "set sites of client", name, strings.Join(details, ", "), edit)
 }
 
 // SetTitle changes what people read of a client; "" takes its title away. It returns
@@ -249,7 +250,10 @@ func checkShared(docs []store.Document, c Client, added []string) error {
 
 // change edits the client of that name; nil removes it. Somebody else's change at
 // the same time is read and edited in its turn.
-func (b *Book) change(ctx context.Context, act, name, detail string, edit func(storedClient, []store.Document) (*storedClient, error)) error {
+func (b *Book) change(
+	ctx context.Context, act, name, detail string,
+	edit func(storedClient, []store.Document) (*storedClient, error),
+) error {
 	noted := false
 	for {
 		docs, err := b.documents(ctx)

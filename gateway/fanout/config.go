@@ -247,8 +247,9 @@ func newVerifier(config callback.Config) (*callback.Verifier, error) {
 		return nil, &FieldError{"", err}
 	}
 	names := map[string]string{"AESKeyPrevious": "previous_aes_key", "AESKey": "aes_key", "Token": "token", "AppID": "appid"}
+	values := map[string]callback.Secret{"AESKeyPrevious": config.AESKeyPrevious, "AESKey": config.AESKey, "Token": config.Token}
 	path := ""
-	if strings.HasPrefix(wrong.Field, "AESKey") { // what is empty may have no line
+	if value := values[wrong.Field]; value != nil && value.Reveal() != "" { // what is empty may have no line
 		path = "." + names[wrong.Field]
 	}
 	return nil, &FieldError{path, errors.New(wrong.Sentence(func(field string) string { return names[field] }))}

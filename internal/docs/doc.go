@@ -68,7 +68,7 @@ func Generate(root string) (map[string]string, error) {
 	return files, nil
 }
 
-// parameters is the table of what may stand in the URLs of stores.
+// parameters is the table of the parameters of stores' URLs.
 func parameters(l lang.Lang) string {
 	var b strings.Builder
 	b.WriteString("\n" + lang.Of("| URL | Parameter | Meaning |", "| URL | 参数 | 含义 |").In(l) + "\n|---|---|---|\n")

@@ -150,13 +150,12 @@ func (s stage) again(environment []string, r *report, stderr io.Writer, code int
 	}
 	first := r.failed
 	r.failed = nil
-	code = 0
 	for _, name := range slices.Sorted(maps.Keys(alone)) {
 		r.say(fmt.Sprintf("== once more: %s of %s\n", strings.Join(alone[name], ", "), name))
 		one := s
 		one.flags = append(slices.Clone(s.flags), "-count", "1", "-run", "^("+strings.Join(alone[name], "|")+")$")
 		one.packages = []string{name}
-		if code = one.run(environment, r, stderr); code != 0 {
+		if code := one.run(environment, r, stderr); code != 0 {
 			r.failed = append(first, r.failed...)
 			return code
 		}

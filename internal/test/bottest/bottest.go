@@ -88,7 +88,10 @@ func (w watched) Keep(ctx context.Context, key string, message []byte) (finished
 
 func (w watched) Finish(ctx context.Context, key, owner string, answer []byte, keep time.Duration) (held, kept bool, err error) {
 	held, kept, err = w.Store.Finish(ctx, key, owner, answer, keep)
-	if held && err == nil && (!kept || len(answer) == 0) {
+	switch {
+	case err != nil: // it is answered all the same, and recorded at the next try
+		w.diary.write("missed", key)
+	case held && (!kept || len(answer) == 0):
 		w.diary.write("finished", key+" "+owner)
 	}
 	return held, kept, err

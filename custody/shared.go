@@ -12,6 +12,9 @@ import (
 const (
 	sharedSlot  = 10 * time.Minute
 	sharedSlots = int64(time.Hour / sharedSlot)
+
+	sharedPause     = 8 * time.Millisecond // between two tries to get the lease; doubles
+	lastSharedPause = 100 * time.Millisecond
 )
 
 var errShared = errors.New("other credentials count their fetches in the same record, and it was not this one's turn in time")
@@ -60,8 +63,8 @@ func (c *sharedCount) begin(now time.Time, limit int) (wait time.Duration) {
 
 // share counts a fetch of this Keeper's, under the lease of the common count, which lasts
 // for two calls. When the limit is reached it counts nothing and returns how long to wait.
-func (c *storeCalls) share(ctx context.Context) (wait time.Duration, err error) {
-	lease, err := c.acquireShared(ctx)
+func (c *storeCalls) share(ctx context.Context, id string) (wait time.Duration, err error) {
+	lease, err := c.acquireShared(ctx, id)
 	if err != nil {
 		return 0, err
 	}
@@ -81,25 +84,28 @@ func (c *storeCalls) share(ctx context.Context) (wait time.Duration, err error) 
 	return wait, err
 }
 
-// acquireShared takes the lease of the common count. It waits for others, who hold it for
-// as long as two calls take, no longer than one call may take.
-func (c *storeCalls) acquireShared(ctx context.Context) (lease Lease, err error) {
-	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timing.StoreTimeout)
-	defer cancel()
-	id := attemptID()
-	for {
-		_, err := c.write(ctx, first, CallAcquire, c.cfg.Timing.StoreTimeout, func(ctx context.Context) error {
+// acquireShared takes the lease of the common count, for as long as two calls may take. It
+// waits for others as long as one call may take. The id is the attempt's: if an answer is
+// lost, the next try gets the same lease.
+func (c *storeCalls) acquireShared(ctx context.Context, id string) (lease Lease, err error) {
+	timeout := c.cfg.Timing.StoreTimeout
+	pause := sharedPause
+	for until := time.Now().Add(timeout); ; pause = min(2*pause, lastSharedPause) {
+		_, err := c.write(ctx, inTurn, CallAcquire, timeout, func(ctx context.Context) error {
 			var err error
-			lease, err = c.cfg.Store.Acquire(ctx, c.cfg.Kind.Shared.Key, id, c.cfg.Timing.LeaseTTL)
+			lease, err = c.cfg.Store.Acquire(ctx, c.cfg.Kind.Shared.Key, id, min(2*timeout, c.cfg.Timing.LeaseTTL))
 			return err
 		})
 		if _, busy := errors.AsType[*HeldError](err); !busy {
 			return lease, err
 		}
-		select {
-		case <-time.After(time.Duration(5+rand.IntN(20)) * time.Millisecond):
-		case <-ctx.Done():
+		if time.Now().After(until) {
 			return lease, errShared
+		}
+		select {
+		case <-time.After(pause/2 + rand.N(pause)):
+		case <-ctx.Done():
+			return lease, ctx.Err()
 		}
 	}
 }
@@ -112,7 +118,7 @@ func (f renewal) counted() bool {
 	if limit == 0 {
 		return true
 	}
-	wait, err := k.calls.share(f.ctx)
+	wait, err := k.calls.share(f.ctx, f.attempt.id)
 	switch {
 	case err != nil:
 		_ = f.release(nil)

@@ -3,6 +3,7 @@ package gateway
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/gateway/fanout"
@@ -102,6 +103,8 @@ func (a Account) corpFault() *fanout.FieldError {
 		return &fanout.FieldError{Field: "." + fields[misplaced.Index], Err: misplaced}
 	case a.TokenAPI != "" || a.Signing != nil:
 		return &fanout.FieldError{Err: errors.New("an app of WeCom has no token_api and no signing")}
+	case strings.Contains(app.AgentID, ":"):
+		return &fanout.FieldError{Field: ".corpid", Err: errors.New("the corpid holds a colon: write the corpid alone, and the agentid in its own field")}
 	case app.CorpID == "" || !shape.IsAccount(a.AppID):
 		return &fanout.FieldError{Err: errors.New("an app of WeCom has a corpid and an agentid, which is a number: see 企业微信管理后台 → 我的企业, and 应用管理 → the app")}
 	case a.Secret.IsZero():

@@ -207,7 +207,11 @@ func (r *roster) apply(list []Account) error {
 		r.aside(old.close)
 	}
 	if len(made) > 0 || len(before) != len(next) {
-		r.cfg.Logger.Info("the accounts were changed", "accounts", len(next), "new_or_changed", len(made))
+		what := "the accounts were changed"
+		if len(before) == 0 {
+			what = "accounts loaded"
+		}
+		r.cfg.Logger.Info(what, "accounts", len(next), "new_or_changed", len(made))
 	}
 	return nil
 }

@@ -242,7 +242,7 @@ func TestWeComCallbackSettings(t *testing.T) {
 	}
 	for text, want := range map[string]string{
 		"      token: " + pushToken + "\n" + sub + "}\n": "callback of ww1:1000002: aes_key is empty: WeCom encrypts all that it sends",
-		own + sub + "}\n":                              "line 9: callback of ww1:1000002: aes_key is empty: WeCom",
+		own + sub + "}\n":                              "line 9: callback of ww1:1000002: subscriber crm: aes_key is empty: WeCom",
 		own + "      mode: plain\n" + sub + "}\n":      "line 8: callback of ww1:1000002: mode is plain: leave it out",
 		own + "      mode: compatible\n" + sub + "}\n": "mode is compatible: leave it out",
 		own + sub + ", mode: plain}\n":                 "mode is plain: leave it out",

@@ -29,7 +29,7 @@ func (f fetches) serveCorp(w *observed, r *http.Request) *refusal {
 	c, key, refused := f.byKey(r.Context(), w, secret, now)
 	if refused != nil {
 		if refused.code == codeSecret {
-			refused.code = codeToken // which says at gettoken that the secret is wrong
+			refused.code, refused.errmsg = codeToken, "invalid credential" // what WeCom says of a secret that is wrong
 		}
 		return refused
 	}

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -78,6 +79,8 @@ type refusal struct {
 
 	attempt bool // with a key or a token that is none
 
+	errmsg string // of WeChat's API: other words than those of the code
+
 	text string // of WeChat's API: plain text instead of JSON; of the gateway's own: other words than those of the code
 
 	// Of the gateway's own API, where api is set:
@@ -108,7 +111,7 @@ func (r *refusal) write(w http.ResponseWriter) (rid string) {
 		_, _ = fmt.Fprintf(w, "%s (zhongkong) rid: %s\n", r.text, rid)
 		return rid
 	}
-	text, code := texts[r.code], r.code
+	text, code := cmp.Or(r.errmsg, texts[r.code]), r.code
 	if r.class != "" && code != codeBusy && text != "" {
 		// WeChat said so to the gateway. From the gateway it would be about the caller's key.
 		code, text = codeOwn, "zhongkong has no token for this account: WeChat refuses the gateway, not you"

@@ -149,13 +149,13 @@ func (v values) account(serves, pushes bool) (simulator.Account, error) {
 			return a, err
 		}
 	}
-	if err := v.typed(a, serves); err != nil {
-		return a, err
-	}
 	if kind := v.get("KIND"); kind != "" {
 		if err := a.Kind.UnmarshalText([]byte(kind)); err != nil {
 			return a, mistake("%s%s_KIND: %v", v.source, v.name, err)
 		}
+	}
+	if err := v.typed(a, serves && a.Kind != simulator.WeCom); err != nil { // WeCom's Secrets look like AES keys
+		return a, err
 	}
 	a.Whitelist, a.Templates = v.list("WHITELIST"), v.list("TEMPLATES")
 	return a, nil

@@ -103,13 +103,18 @@ func TestCallbackProxies(t *testing.T) {
 				status, answer := overTLS(t, base, http.MethodPost, push, "<xml/>")
 				return status == http.StatusOK && answer == "POST "+push+" <xml/>"
 			})
+			for _, path := range []string{"/callback/ww0123456789abcdef:1000002", "/callback/ww0123456789abcdef%3A1000002"} { // an app of WeCom
+				if status, answer := overTLS(t, base, http.MethodPost, path+"?msg_signature=a", "<xml/>"); status != http.StatusOK {
+					t.Errorf("%s: %d %s", path, status, answer)
+				}
+			}
 			mu.Lock()
 			passed = nil
 			mu.Unlock()
 			for _, path := range []string{
 				"/", "/callback", "/callback/", "/cgi-bin/token", "/zhongkong/v1/accounts", "/healthz", "/readyz", "/login/shop",
 				"/callback/../cgi-bin/token", "/callback/%2e%2e/cgi-bin/token", "/callback/wx1/../../cgi-bin/token", "/callback/wx1%2f..%2f..%2fcgi-bin%2ftoken",
-				"/callback/wx1/x", "//callback/wx1/", "/CALLBACK/wx1", "/callback/wx1;x",
+				"/callback/wx1/x", "/callback/wx1:x", "/callback/ww1:1000002/x", "/callback/:1", "//callback/wx1/", "/CALLBACK/wx1", "/callback/wx1;x",
 			} {
 				if status, answer := overTLS(t, base, http.MethodGet, path, ""); status != http.StatusNotFound && status != http.StatusBadRequest {
 					t.Errorf("%s: %d %s", path, status, answer)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -13,14 +14,24 @@ import (
 type explainCmd struct {
 	Codes []string `arg:"" name:"code" optional:"" help:"An errcode, such as 40164. Several may be given."`
 
-	Host  string `help:"The server that answered: api, qyapi or open (all end in .weixin.qq.com). Without it, all of them." placeholder:"HOST"`
-	List  bool   `help:"List all errcodes that are known here."`
-	Minus bool   `name:"system-error" short:"1" hidden:"" help:"-1 is an errcode, too."`
+	Host string `help:"The server that answered: api, qyapi or open (all end in .weixin.qq.com). Without it, all of them." placeholder:"HOST"`
+	List bool   `help:"List all errcodes that are known here."`
 }
 
 // Help is what is below the flags' list.
 func (*explainCmd) Help() string {
 	return `The exit code is 1 when an errcode is not known here, 2 when the command itself is wrong.`
+}
+
+// negative makes errcodes such as -1 what kong does not take for flags.
+func negative(args []string) []string {
+	args = slices.Clone(args)
+	for i, arg := range args {
+		if n, err := strconv.Atoi(arg); err == nil && n < 0 {
+			args[i] = " " + arg
+		}
+	}
+	return args
 }
 
 // Run explains.
@@ -29,12 +40,9 @@ func (c *explainCmd) Run(t *terminal) error {
 	if err != nil {
 		return err
 	}
-	codes := make([]int, 0, len(c.Codes)+1)
-	if c.Minus {
-		codes = append(codes, -1)
-	}
+	codes := make([]int, 0, len(c.Codes))
 	for _, text := range c.Codes {
-		code, err := strconv.Atoi(text)
+		code, err := strconv.Atoi(strings.TrimSpace(text))
 		if err != nil {
 			return mistake("%q is no errcode: give a number, such as zhongkong explain 40164; --list shows all", text)
 		}

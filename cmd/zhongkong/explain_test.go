@@ -24,6 +24,7 @@ func TestExplain(t *testing.T) {
 		{"explain --lang zh 40164", 0, []string{"  原因       ", "  处理       请把该", "  中控       3 秒"}, "Add the address"},
 		{"explain 40001", 0, []string{"40001  invalid credential", "repeats the call with the new one", "/cgi-bin/token, /cgi-bin/stable_token", "AppSecret"}, ""},
 		{"explain -1", 0, []string{"-1  system error", "WeChat is busy.", "微信系统繁忙。"}, ""},
+		{"explain -3 -1", 1, []string{"errcode -3 is not known here", "-1  system error"}, ""},
 		{"explain -- -1", 0, []string{"-1  system error"}, ""},
 		{"explain 45009", 0, []string{"midnight in Beijing", "北京时间零点"}, ""},
 		{"explain 89506 89507", 0, []string{"in 24 hours", "24 小时后", "in 1 hour;", "\n\n89507"}, ""},

@@ -104,6 +104,9 @@ func run(ctx context.Context, args []string, t *terminal) int {
 	case helpOfDoctor(args):
 		args = append([]string{"doctor", "all"}, slices.DeleteFunc(slices.Clone(args), func(arg string) bool { return arg == "doctor" })...) // or kong leaves out the default command's flags
 	}
+	if len(args) > 0 && args[0] == "explain" {
+		args = negative(args)
+	}
 	command, err := parser.Parse(args)
 	switch {
 	case exited >= 0: // --help has said it all

@@ -33,7 +33,8 @@ func (*tokenCmd) Help() string {
 	return `With ZHONGKONG_GATEWAY set, get and status ask that gateway with ZHONGKONG_GATEWAY_KEY. With --config, account and store
 are those of a gateway's configuration. Otherwise they come from the environment, as a program's with wechat.ConfigFromEnv:
 WECHAT_APPID, WECHAT_APPSECRET (status needs none), WECHAT_TOKEN_API, WECHAT_API_BASE, ZHONGKONG_STORE (any store's URL),
-ZHONGKONG_SEAL_KEY, ZHONGKONG_FETCH_TIMEOUT and its kin. Use the program's own values, and its working
+ZHONGKONG_SEAL_KEY, ZHONGKONG_FETCH_TIMEOUT and its kin. Without WECHAT_APPID, WECOM_CORPID, WECOM_AGENTID, WECOM_SECRET
+and WECOM_API_BASE are an app of WeCom. Use the program's own values, and its working
 directory where ZHONGKONG_STORE is relative.
 ZHONGKONG_LOG_LEVEL=debug shows on standard error what is done.
 
@@ -45,6 +46,7 @@ type custodian struct {
 	cfg   environ.Account
 	name  string // of the account, for people; "" when it has none
 	api   *platform.API
+	corp  *company // nil unless it is an app of WeCom
 	store custody.Store
 	place string // the store's, for people
 
@@ -73,8 +75,15 @@ func (f accountFlags) variables(t *terminal, look bool) (func(name string) strin
 		if err != nil {
 			return nil, err
 		}
-		over["WECHAT_APPID"], over["WECHAT_TOKEN_API"], over["WECHAT_API_BASE"] = account.AppID, string(account.TokenAPI), settings.APIBase
-		over["WECHAT_APPSECRET"], over["WECHAT_NAME"] = account.Secret.Reveal(), account.Name
+		over["WECHAT_NAME"] = account.Name
+		if corp, agent, isApp := shape.App(account.AppID); isApp {
+			over["WECHAT_APPID"], over["WECOM_CORPID"], over["WECOM_AGENTID"] = "", corp, agent
+			over["WECOM_SECRET"] = account.Secret.Reveal()
+			over["WECOM_API_BASE"] = gateway.Config{APIBase: settings.APIBase, WeComBase: settings.WeComBase}.WithDefaults().WeComBase
+		} else {
+			over["WECHAT_APPID"], over["WECHAT_TOKEN_API"], over["WECHAT_API_BASE"] = account.AppID, string(account.TokenAPI), settings.APIBase
+			over["WECHAT_APPSECRET"] = account.Secret.Reveal()
+		}
 		for _, name := range []string{
 			"ZHONGKONG_GATEWAY", "ZHONGKONG_GATEWAY_KEY", "ZHONGKONG_GATEWAY_CA",
 			"WECHAT_TOKEN", "WECHAT_AES_KEY", "WECHAT_TOKEN_PREVIOUS", "WECHAT_AES_KEY_PREVIOUS",
@@ -132,15 +141,21 @@ func (f accountFlags) open(ctx context.Context, t *terminal, look bool) (_ *cust
 	if err != nil {
 		return nil, err
 	}
-	cfg, err := environ.Checked(get)
+	var cfg environ.Account
+	var corp *company
+	if isCorp(get) {
+		cfg, corp, err = readCorp(get, look)
+	} else if cfg, err = environ.Checked(get); err != nil {
+		err = mistake("%v", err)
+	}
 	if err != nil {
-		return nil, mistake("%v", err)
+		return nil, err
 	}
 	name := strings.TrimSpace(get("WECHAT_NAME"))
 	if err := shape.Name("WECHAT_NAME", name); err != nil {
 		return nil, usageError{err}
 	}
-	c := &custodian{cfg: cfg, name: name, waiting: waitFor(t, "the store and a token")}
+	c := &custodian{cfg: cfg, corp: corp, name: name, waiting: waitFor(t, "the store and a token")}
 	if get("ZHONGKONG_LOG_LEVEL") == "" {
 		c.cfg.Logger = slog.New(c.waiting) // what fails in the end is said once, at the end
 	}
@@ -195,12 +210,10 @@ func (c *custodian) close() {
 	c.api.CloseIdleConnections()
 }
 
-func (c *custodian) key() custody.Key { return c.api.Key(c.cfg.AppID, c.cfg.TokenAPI) }
-
 // keep starts a Keeper of the token, as a program has it. A trusting one believes that
 // the token was refused without asking WeChat.
 func (c *custodian) keep(trusting bool) (*custody.Keeper, error) {
-	kind := c.api.AccessToken(platform.Account{AppID: c.cfg.AppID, Secret: c.cfg.AppSecret}, c.cfg.TokenAPI)
+	kind := c.kind()
 	if trusting {
 		kind.Probe = nil
 	}
@@ -311,6 +324,9 @@ func (f accountFlags) withTicket(
 	do func(context.Context, *custody.Keeper, custody.Token) error,
 ) error {
 	return f.withAccount(ctx, t, wait, func(limited context.Context, c *custodian) error {
+		if c.corp != nil {
+			return mistake("--ticket is for official accounts: an app of WeCom's tickets are renewed by the program that asks for them")
+		}
 		tokens, err := c.keep(false)
 		if err != nil {
 			return err
@@ -498,8 +514,7 @@ func (c *tokenStatusCmd) look(ctx context.Context, t *terminal, account *custodi
 	if err != nil {
 		return err
 	}
-	for _, kind := range []platform.TicketType{platform.JSAPITicket, platform.CardTicket} {
-		ticket := account.api.TicketKey(account.cfg.AppID, kind)
+	for _, ticket := range account.tickets() {
 		if _, err := account.store.Load(ctx, ticket); err == nil {
 			if _, _, err := account.show(ctx, t, ticket); err != nil {
 				return err

@@ -347,6 +347,12 @@ var chinese = lang.Words{ //nolint:gosec // words about secrets, and none among 
 	// token.
 	"WECHAT_API_BASE: %v": "WECHAT_API_BASE：%v",
 	"ZHONGKONG_STORE: %s": "ZHONGKONG_STORE：%s",
+	"WECOM_API_BASE: %s":  "WECOM_API_BASE：%s",
+
+	"%s (WECOM_CORPID, WECOM_AGENTID, WECOM_SECRET)": "%s（WECOM_CORPID、WECOM_AGENTID、WECOM_SECRET）",
+
+	"--ticket is for official accounts: an app of WeCom's tickets are renewed by the program that asks for them": "--ticket 只用于公众号：企业微信应用的 ticket 由使用它的程序刷新",
+
 	"ZHONGKONG_STORE is memory:, which other programs do not share: nothing of theirs can be seen or changed":                                                                 "ZHONGKONG_STORE 是 memory:，不与其他程序共享：看不到也改不了它们的 token",
 	"there is no database %s: set ZHONGKONG_STORE to your program's, or run this in its working directory":                                                                    "没有数据库 %s：请把 ZHONGKONG_STORE 设为程序使用的值，或在程序的工作目录下运行",
 	"zhongkong explain %d says more, also in Chinese":                                                                                                                         "更多说明：zhongkong explain %d",

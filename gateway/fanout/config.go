@@ -164,7 +164,7 @@ func (c *Callback) Check(appID string) error {
 			shape.Field{Name: names[1], Kind: shape.AESKey, Value: s.AESKey.Reveal()},
 		)
 		if e, ok := errors.AsType[*shape.Error](err); ok {
-			return &FieldError{fmt.Sprintf(".subscribers[%d].%s", i, names[e.Index]), e}
+			return &FieldError{fmt.Sprintf(".subscribers[%d].%s", i, names[e.Index]), fmt.Errorf("subscriber %s: %w", s.Name, e)}
 		}
 	}
 	_, err := newReceiver(appID, c)
@@ -223,7 +223,7 @@ func newReceiver(appID string, spec *Callback) (*receiver, error) {
 		verifier, err := newVerifier(config)
 		if err != nil {
 			if field, ok := errors.AsType[*FieldError](err); ok {
-				return nil, at(field.Field, field.Err)
+				return nil, at(field.Field, fmt.Errorf("subscriber %s: %w", s.Name, field.Err))
 			}
 			return nil, at("", err)
 		}

@@ -58,7 +58,15 @@ var Sentences = Words{
 	"ZHONGKONG_LOG_LEVEL is %s: it must be debug, info, warn or error":                                                 "ZHONGKONG_LOG_LEVEL 的值是 %s：只能是 debug、info、warn 或 error",
 
 	// package gateway: apps of WeCom.
-	"Config.APIBase (WECOM_API_BASE) %s":                               "Config.APIBase（WECOM_API_BASE）%s",
+	"Config.APIBase (WECOM_API_BASE) %s":                                                 "Config.APIBase（WECOM_API_BASE）%s",
+	"the corpid holds a colon: write the corpid alone, and the agentid in its own field": "corpid 里有冒号：这里只写 corpid，agentid 写在它自己的字段里",
+
+	"subscriber %s: %w": "订阅者 %s：%w",
+
+	"its URL has an @ or a # behind the host": "URL 的主机后面还有 @ 或 #",
+
+	"write special characters of the password as %XX": "密码里的特殊字符请写成 %XX",
+
 	"an app of WeCom has no token_api and no signing":                  "企业微信应用没有 token_api 和 signing",
 	"mode is %s: leave it out, since WeCom encrypts all that it sends": "mode 为 %s：请去掉，企业微信的推送全部加密",
 	"%s is empty: WeCom encrypts all that it sends":                    "没有 %s：企业微信的推送全部加密",
@@ -272,18 +280,21 @@ var Sentences = Words{
 
 	"there is no store %s: %s": "没有 %s 这种存储：%s",
 
-	"the URL of the store has no scheme: %s":                                                                                                      "存储的 URL 没有写明类型：%s",
-	"begin it with sqlite:, memory:, redis://, rediss://, postgres:// or mysql://":                                                                "请以 sqlite:、memory:、redis://、rediss://、postgres:// 或 mysql:// 开头",
-	"the URL of the memory store is memory: and nothing more":                                                                                     "内存存储的 URL 只能是 memory:",
-	"the URL of the SQLite database has no path: write sqlite:zhongkong.db or sqlite:/abs/path.db":                                                "SQLite 的 URL 没有路径：请写成 sqlite:zhongkong.db 或 sqlite:/abs/path.db",
-	"the URL of the SQLite database, %s, has two slashes and no absolute path: write sqlite:%s or sqlite:///abs/path.db":                          "SQLite 的 URL %s 有两个斜杠，却不是绝对路径：请写成 sqlite:%s 或 sqlite:///abs/path.db",
-	"the URL of the SQLite database, %s, has a ? or a #: it takes no parameters, so leave them out":                                               "SQLite 的 URL %s 含有 ? 或 #：不支持参数，请去掉",
-	"the path of the SQLite database":                                                                                                             "SQLite 数据库的路径",
-	"the SQLite database %s %s: %s":                                                                                                               "SQLite 数据库 %s %s：%s",
-	"the SQLite database %s is not an ordinary file: give the path of one":                                                                        "SQLite 数据库 %s 不是普通文件：请填写文件路径",
-	"the SQLite database %s is a folder: give the path of a file, such as %s":                                                                     "SQLite 数据库 %s 是一个目录：请填写文件路径，例如 %s",
-	"the SQLite database %s is locked by another program: let that program end its transaction, or end it; the database is then used by itself%s": "SQLite 数据库 %s 被其他程序锁定：请等它结束事务或结束该程序，之后会自动恢复%s",
-	"the SQLite database %s has other calls of this program waiting for it: try again; if it stays so, another program holds its lock%s":          "SQLite 数据库 %s 有其他调用在等待：请重试；如果持续如此，说明有其他程序锁定了它%s",
+	"the URL of the store has no scheme: %s":                                                       "存储的 URL 没有写明类型：%s",
+	"begin it with sqlite:, memory:, redis://, rediss://, postgres:// or mysql://":                 "请以 sqlite:、memory:、redis://、rediss://、postgres:// 或 mysql:// 开头",
+	"the URL of the memory store is memory: and nothing more":                                      "内存存储的 URL 只能是 memory:",
+	"the URL of the SQLite database has no path: write sqlite:zhongkong.db or sqlite:/abs/path.db": "SQLite 的 URL 没有路径：请写成 sqlite:zhongkong.db 或 sqlite:/abs/path.db",
+
+	"the URL of the SQLite database has two slashes and no absolute path: write sqlite:%s or sqlite:///abs/path.db": "SQLite 的 URL 有两个斜杠，却不是绝对路径：请写 sqlite:%s 或 sqlite:///abs/path.db",
+
+	"the URL of the SQLite database, sqlite:%s, has a ? or a # behind it: it takes no parameters, so leave them out": "SQLite 的 URL sqlite:%s 后面有 ? 或 #：它没有参数，请去掉",
+
+	"the path of the SQLite database":                                         "SQLite 数据库的路径",
+	"the SQLite database %s %s: %s":                                           "SQLite 数据库 %s %s：%s",
+	"the SQLite database %s is not an ordinary file: give the path of one":    "SQLite 数据库 %s 不是普通文件：请填写文件路径",
+	"the SQLite database %s is a folder: give the path of a file, such as %s": "SQLite 数据库 %s 是一个目录：请填写文件路径，例如 %s",
+	"the SQLite database %s is locked by another program: let that program end its transaction, or end it; the database is then used by itself%s":                                                    "SQLite 数据库 %s 被其他程序锁定：请等它结束事务或结束该程序，之后会自动恢复%s",
+	"the SQLite database %s has other calls of this program waiting for it: try again; if it stays so, another program holds its lock%s":                                                             "SQLite 数据库 %s 有其他调用在等待：请重试；如果持续如此，说明有其他程序锁定了它%s",
 	"the SQLite database %s may not be read and written by this program: give the user it runs as (uid %d) that right to the file and to its folder, where SQLite keeps further files%s":             "SQLite 数据库 %s 不允许本程序读写：请把文件和所在目录（SQLite 会在其中创建辅助文件）的读写权限授予运行用户（uid %d）%s",
 	"the SQLite database %s has no folder: create %s; the database is then made there by itself%s":                                                                                                   "SQLite 数据库 %s 所在的目录不存在：请创建 %s，数据库会自动建立%s",
 	"the SQLite database %s cannot exist, because a part of its path is not a folder: give another path%s":                                                                                           "SQLite 数据库 %s 的路径中有一部分不是目录：请换一个路径%s",

@@ -138,15 +138,19 @@ func Path(address string) (path string, err error) {
 	if after, ok := strings.CutPrefix(rest, "//"); ok {
 		path = after
 	}
+	shown := path // without what may be a key in a parameter
+	if at := strings.IndexAny(path, "?#"); at >= 0 {
+		shown = path[:at]
+	}
 	switch {
 	case !strings.EqualFold(scheme, "sqlite"):
 		return "", named.Errorf("zhongkong", "the URL of an SQLite database begins with sqlite: and this one does not")
 	case path == "":
 		return "", named.Errorf("zhongkong", "the URL of the SQLite database has no path: write sqlite:zhongkong.db or sqlite:/abs/path.db")
 	case path != rest && !strings.HasPrefix(path, "/"):
-		return "", named.Errorf("zhongkong", "the URL of the SQLite database, %s, has two slashes and no absolute path: write sqlite:%s or sqlite:///abs/path.db", address, path)
+		return "", named.Errorf("zhongkong", "the URL of the SQLite database has two slashes and no absolute path: write sqlite:%s or sqlite:///abs/path.db", shown)
 	case strings.ContainsAny(path, "?#"):
-		return "", named.Errorf("zhongkong", "the URL of the SQLite database, %s, has a ? or a #: it takes no parameters, so leave them out", address)
+		return "", named.Errorf("zhongkong", "the URL of the SQLite database, sqlite:%s, has a ? or a # behind it: it takes no parameters, so leave them out", shown)
 	}
 	return path, nil
 }
@@ -158,12 +162,16 @@ func Place(address string) string {
 	switch {
 	case err != nil || u.Scheme == "":
 		return ""
-	case u.Host == "":
+	case u.Host == "" || spilt(u):
 		return u.Scheme + ":"
 	default:
 		return u.Scheme + "://" + u.Host + u.Path
 	}
 }
+
+// spilt reports whether a part of the password may be behind the host, because it has a / or
+// a # that was not written as %XX.
+func spilt(u *url.URL) bool { return u.Fragment != "" || strings.Contains(u.Path, "@") }
 
 // Address is the URL of a server's store, taken apart.
 type Address struct {
@@ -180,11 +188,17 @@ func (e *Engine) Read(address string) (*Address, error) {
 	switch {
 	case err != nil:
 		return nil, e.Refuse("its URL cannot be read", e.example()+", and write special characters of the password as %XX")
+	case spilt(u):
+		return nil, e.Refuse("its URL has an @ or a # behind the host", "write special characters of the password as %XX")
 	case !e.begins(u.Scheme):
 		return nil, e.Refuse("its URL does not begin with "+strings.Join(e.Schemes, ":// or ")+"://", e.example())
 	}
 	a := &Address{URL: u, Engine: e, given: u.Query()}
 	for name := range a.given {
+		if a.Get(name) == "" { // as from an empty variable: not given
+			delete(a.given, name)
+			continue
+		}
 		at := slices.IndexFunc(e.Parameters, func(p Parameter) bool { return p.Name == name })
 		switch {
 		case at < 0 && e.More:

@@ -234,8 +234,8 @@ func (a *API) TicketKey(app App, t TicketType) custody.Key {
 // WeCom allows 400 fetches an hour for a corp and 100 for an app. HourlyFetches is 50, so
 // that no hour of WeCom's sees more than 100 of each ticket, and the agent tickets of a corp
 // are counted together: 300 an hour, over all its apps and all processes. Whether a fetch
-// supersedes the ticket before is not documented, so the kind is not Idempotent, and nothing
-// is fetched while the store, where all this is counted, is unavailable.
+// supersedes the ticket before is not documented, so the kind is not Idempotent, and no
+// agent ticket is fetched while the store, where they are counted, is unavailable.
 func (a *API) Ticket(tokens platform.Tokens, app App, t TicketType) custody.Kind {
 	issue := platform.Issue{Account: app.ID(), Path: corpTicketPath, Name: "ticket"}
 	if t == AgentTicket {

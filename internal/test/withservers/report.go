@@ -108,7 +108,6 @@ var (
 
 // notice collects what a line of output says for the summary.
 func (r *report) notice(output string) {
-	r.grave = r.grave || strings.HasPrefix(output, "panic: ") || strings.HasPrefix(output, "fatal error: ") || strings.Contains(output, "DATA RACE")
 	line := strings.TrimRight(place.ReplaceAllString(output, ""), "\n")
 	if found := secondTry.FindStringSubmatch(line); found != nil {
 		r.second = append(r.second, found[1])
@@ -129,9 +128,11 @@ func (r *report) finish(t test, action string) {
 	delete(r.kept, t)
 	if action == "fail" {
 		r.failed = append(r.failed, t)
+		r.grave = r.grave || slices.ContainsFunc(lines, isGrave)
 		if t.Test == "" {
 			for _, other := range slices.SortedFunc(maps.Keys(r.kept), func(a, b test) int { return strings.Compare(a.Test, b.Test) }) {
 				if other.Package == t.Package {
+					r.grave = r.grave || slices.ContainsFunc(r.kept[other], isGrave)
 					r.print(r.kept[other])
 					delete(r.kept, other)
 				}
@@ -149,6 +150,10 @@ func (r *report) finish(t test, action string) {
 		r.packages[t.Package] = true
 		r.print(lines[max(0, len(lines)-1):]) // ok, and how long it took
 	}
+}
+
+func isGrave(line string) bool {
+	return strings.HasPrefix(line, "panic: ") || strings.HasPrefix(line, "fatal error: ") || strings.Contains(line, "DATA RACE")
 }
 
 // print prints lines that the log has already.

@@ -150,7 +150,7 @@ func jobNetHTTP(t *testing.T, j *job) {
 func jobWeCom(t *testing.T, j *job) {
 	exported, _, _ := strings.Cut(strings.TrimPrefix(j.block(t, "sh", 0), "export "), "\n")
 	app := map[string]string{}
-	for _, word := range strings.Fields(exported) {
+	for word := range strings.FieldsSeq(exported) {
 		name, value, _ := strings.Cut(word, "=")
 		app[name] = value
 	}

@@ -165,6 +165,7 @@ func (v values) account(serves, pushes bool) (simulator.Account, error) {
 func (v values) app(a simulator.Account, corp string, pushes bool) (simulator.Account, error) {
 	a.Kind, a.AppID = simulator.WeCom, corp+":"+cmp.Or(v.get("AGENTID"), "0")
 	a.Secret = cmp.Or(v.get("SECRET"), a.Secret)
+	a.Whitelist = v.list("WHITELIST")
 	for _, needed := range []string{"TOKEN", "AES_KEY"} {
 		if !pushes {
 			break

@@ -285,6 +285,16 @@ func TestAccountFile(t *testing.T) {
 	}
 }
 
+// TestAccountOfApp: an app of WeCom has a whitelist too, its 企业可信IP.
+func TestAccountOfApp(t *testing.T) {
+	t.Parallel()
+	variables := map[string]string{"CORPID": "ww0123456789abcdef", "AGENTID": "1000002", "SECRET": "s", "WHITELIST": "192.0.2.1, 198.51.100.*"}
+	app, err := values{name: "SALES", get: func(name string) string { return variables[name] }}.account(true, false)
+	if err != nil || app.AppID != "ww0123456789abcdef:1000002" || app.Kind.String() != "wecom" || len(app.Whitelist) != 2 {
+		t.Errorf("%v %+v", err, app)
+	}
+}
+
 func TestBaseOf(t *testing.T) {
 	t.Parallel()
 	for listen, want := range map[string]string{

@@ -78,9 +78,9 @@ var helpWords = lang.Words{ //nolint:gosec // words about secrets, and none amon
 	// doctor.
 	"The gateway's configuration. Without it, the account is the environment's, as for zhongkong token: WECHAT_APPID, WECHAT_APPSECRET, WECHAT_TOKEN_API, WECHAT_API_BASE, ZHONGKONG_STORE, ZHONGKONG_SEAL_KEY; or ZHONGKONG_GATEWAY and ZHONGKONG_GATEWAY_KEY. Of an app of WeCom: WECOM_CORPID, WECOM_AGENTID, WECOM_SECRET, WECOM_API_BASE.": "网关的配置文件。不指定则与 zhongkong token 相同，从环境变量读取账号：WECHAT_APPID、WECHAT_APPSECRET、WECHAT_TOKEN_API、WECHAT_API_BASE、ZHONGKONG_STORE、ZHONGKONG_SEAL_KEY；或 ZHONGKONG_GATEWAY 和 ZHONGKONG_GATEWAY_KEY。企业微信应用：WECOM_CORPID、WECOM_AGENTID、WECOM_SECRET、WECOM_API_BASE。",
 	"Look at this account of the configuration alone. May be repeated.": "只检查配置中的这个账号。可重复。",
-	"An address that WeChat pushes to: asked for the handshake, and sent a message \"ping\" in the mode of WECHAT_AES_KEY. Needs WECHAT_TOKEN; of an app of WeCom, WECOM_TOKEN and WECOM_AES_KEY. May be repeated.": "微信推送的目标地址：会进行 URL 验证，并按 WECHAT_AES_KEY 对应的模式推送一条 \"ping\"。需要 WECHAT_TOKEN；企业微信应用需要 WECOM_TOKEN 和 WECOM_AES_KEY。可重复。",
-	"Fetch a token through the store where none lives. With WECHAT_TOKEN_API=classic this ends one that programs without this store use.":                                                                           "没有有效的 token 时，经由存储获取一个。如果 WECHAT_TOKEN_API=classic，会使不使用该存储的程序手中的 token 失效。",
-	"How long to wait for each answer; a fetch in programs takes 8s at most.":                                                                                                                                       "等待每次应答的时间；程序中一次获取最多 8s。",
+	"An address that WeChat pushes to: asked for the handshake, and sent a message \"ping\". With --config, Token and AES key are those of the account that the address names: https://HOST/callback/APPID. Otherwise it needs WECHAT_TOKEN, and WECHAT_AES_KEY in safe mode; of an app of WeCom, WECOM_TOKEN and WECOM_AES_KEY. May be repeated.": "微信推送的目标地址：会进行 URL 验证，并推送一条 \"ping\"。指定 --config 时，Token 和 AES key 取自地址中的账号（https://HOST/callback/APPID）；否则需要 WECHAT_TOKEN，安全模式还需要 WECHAT_AES_KEY；企业微信应用需要 WECOM_TOKEN 和 WECOM_AES_KEY。可重复。",
+	"Fetch a token through the store where none lives. With WECHAT_TOKEN_API=classic this ends one that programs without this store use.": "没有有效的 token 时，经由存储获取一个。如果 WECHAT_TOKEN_API=classic，会使不使用该存储的程序手中的 token 失效。",
+	"How long to wait for each answer; a fetch in programs takes 8s at most.":                                                             "等待每次应答的时间；程序中一次获取最多 8s。",
 	"Print one JSON object, for programs.":                                         "输出一个 JSON 对象，供程序使用。",
 	"What the pushed messages say. Your app handles them as it does a follower's.": "推送消息的内容。应用会把它们当作粉丝消息处理。",
 
@@ -166,6 +166,7 @@ NAME_ORIGINAL_ID，以及 NAME_WHITELIST、NAME_TEMPLATES（a,b）。
   zhongkong doctor
   zhongkong doctor --config gateway.yaml
   zhongkong doctor --callback-url https://example.com/wechat
+  zhongkong doctor --config gateway.yaml --callback-url https://wx.example.com/callback/wx0123456789abcdef
   zhongkong doctor --json
   zhongkong doctor callback --url https://example.com/wechat    只检查回调地址：各种模式、各种伪造
 
@@ -311,17 +312,21 @@ var chinese = lang.Words{ //nolint:gosec // words about secrets, and none among 
 	"  the follower sees: %s": "  粉丝看到：%s",
 
 	// doctor.
-	"the account whose token the gateway gives":                         "需要由网关提供 token 的账号",
-	"the key that zhongkong client add showed on the gateway's machine": "在网关机器上执行 zhongkong client add 得到的密钥",
-	"ZHONGKONG_GATEWAY is set and %s is not: it is %s":                  "设置了 ZHONGKONG_GATEWAY，却没有设置 %s：它是%s",
-	"as the app of %s, in %s":                                           "按 %s 的应用检查，%s",
-	"WeCom's only mode":                                                 "企业微信唯一的加密模式",
-	"handshake of another corp":                                         "其他企业的验证",
-	"it is that of the app's 接收消息; WeCom encrypts all that it sends":    "见应用的“接收消息”；企业微信的推送全部加密",
-	"safe or compatible mode":                                           "安全模式或兼容模式",
-	"plain mode":                                                        "明文模式",
-	"Step %d of %d failed: %s":                                          "共 %[2]d 步，第 %[1]d 步失败：%[3]s",
-	"All is well: the console will take this address.":                  "一切正常：公众平台可以保存这个地址。",
+	"the address names no account of the configuration, as a gateway's does: …/callback/APPID": "地址中没有配置里的账号：网关的回调地址为 …/callback/APPID",
+	"the account %s has no callback in the configuration, or one whose secrets are not here":   "配置中的账号 %s 没有 callback，或缺少它的密钥",
+	"the configuration has no account %s":                                                      "配置中没有账号 %s",
+	"it is the corpid, which begins with ww: 企业微信管理后台 → 我的企业":                                  "企业 ID，以 ww 开头：见企业微信管理后台 → 我的企业",
+	"the account whose token the gateway gives":                                                "需要由网关提供 token 的账号",
+	"the key that zhongkong client add showed on the gateway's machine":                        "在网关机器上执行 zhongkong client add 得到的密钥",
+	"ZHONGKONG_GATEWAY is set and %s is not: it is %s":                                         "设置了 ZHONGKONG_GATEWAY，却没有设置 %s：它是%s",
+	"as the app of %s, in %s":                                                                  "按 %s 的应用检查，%s",
+	"WeCom's only mode":                                                                        "企业微信唯一的加密模式",
+	"handshake of another corp":                                                                "其他企业的验证",
+	"it is that of the app's 接收消息; WeCom encrypts all that it sends":                           "见应用的“接收消息”；企业微信的推送全部加密",
+	"safe or compatible mode":                                                                  "安全模式或兼容模式",
+	"plain mode":                                                                               "明文模式",
+	"Step %d of %d failed: %s":                                                                 "共 %[2]d 步，第 %[1]d 步失败：%[3]s",
+	"All is well: the console will take this address.":                                         "一切正常：公众平台可以保存这个地址。",
 	"handshake":               "验证 URL",
 	"handshake of a stranger": "他人伪造的验证",
 	"push in %s mode, %s":     "%s 模式推送，%s",

@@ -34,7 +34,6 @@ import (
 	"github.com/zhongkong-go/zhongkong/internal/lang"
 	"github.com/zhongkong-go/zhongkong/platform"
 	"github.com/zhongkong-go/zhongkong/platform/wecom"
-	"github.com/zhongkong-go/zhongkong/simulator"
 )
 
 // DefaultWait is what a fetch of a Keeper's may take, and so what is too long.
@@ -62,8 +61,7 @@ type Options struct {
 	Key        custody.Secret // for Gateway
 	GatewayTLS *tls.Config    // with the authority of ZHONGKONG_GATEWAY_CA; nil without one
 
-	Callbacks []string          // addresses that WeChat pushes to
-	App       simulator.Account // whose Token and AES key they have
+	Callbacks []Address // that WeChat pushes to
 
 	Fetch bool          // fetch a token through the store where none lives
 	Wait  time.Duration // for each answer; 0 is DefaultWait

@@ -226,7 +226,7 @@ func TestDoctorCallbackOfConfiguration(t *testing.T) {
 	t.Parallel()
 	s := newCorpShop(t)
 	other := "wxfedcba9876543210"
-	file, subscriber := filepath.Join(t.TempDir(), "gateway.yaml"), ", subscribers: [{name: orders, url: 'http://127.0.0.1:1/', token: another, aes_key: " + corpKey + "}]}}\n"
+	file, subscriber := filepath.Join(t.TempDir(), "gateway.yaml"), ", subscribers: [{name: orders, url: 'http://127.0.0.1:1/', token: another, aes_key: "+corpKey+"}]}}\n"
 	lines := "listen: 127.0.0.1:8377\nstore: 'memory:'\napi_base: " + s.URL + "\nwecom_base: " + s.URL + "\naccounts:\n" +
 		"  - {appid: " + tokenAppID + ", secret: '" + tokenSecret + "', callback: {token: shopToken, aes_key: " + strings.Repeat("A", 43) + subscriber +
 		"  - {corpid: " + corpID + ", agentid: 1000002, secret: " + corpSecret + ", callback: {token: " + corpToken + ", aes_key: " + corpKey + subscriber

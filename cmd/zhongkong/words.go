@@ -180,6 +180,7 @@ NAME_ORIGINAL_ID，以及 NAME_WHITELIST、NAME_TEMPLATES（a,b）。
 
 变量须与应用运行时一致：没有 NAME_AES_KEY 则按明文模式检查。
 企业微信应用使用 NAME_CORPID、NAME_AGENTID、NAME_TOKEN、NAME_AES_KEY：--account WECOM。
+它推送的是真实的消息，应用会像处理粉丝消息一样处理。网关接收成功，不代表订阅方已经收到。
 退出码：0 一切正常，1 有步骤失败，2 命令写错。`,
 	(*migrateCmd)(nil).Help(): `存储由 --config 指定，否则由 ZHONGKONG_STORE 指定，默认 sqlite:zhongkong.db。
 程序启动时会自动迁移存储，除非设置为不迁移。
@@ -231,6 +232,7 @@ var kongWords = lang.Words{
 
 // chinese are the texts of the commands by their English ones.
 var chinese = lang.Words{ //nolint:gosec // words about secrets, and none among them
+	"%w See zhongkong --help":                                 "%w 用法见 zhongkong --help",
 	"%w; see zhongkong --help":                                "%w；用法见 zhongkong --help",
 	"given up":                                                "已放弃",
 	"--wait %s: it has to be positive":                        "--wait %s：必须大于零",
@@ -310,6 +312,10 @@ var chinese = lang.Words{ //nolint:gosec // words about secrets, and none among 
 	"     came back":          "     返回",
 	"  the console shows: %s": "  公众平台显示：%s",
 	"  the follower sees: %s": "  粉丝看到：%s",
+	"%s %s: %s":               "%s %s：%s",
+	"[image]":                 "[图片]", "[voice]": "[语音]", "[video]": "[视频]", "[music]": "[音乐]", "[news]": "[图文]",
+	"VALUE is the field that zhongkong push TYPE VALUE sets; --set sets the others.": "VALUE 是 zhongkong push TYPE VALUE 设置的字段；其他字段用 --set 设置。",
+	"Members of %s, by userid: %s": "%s 的成员（userid）：%s",
 
 	// doctor.
 	"the address names no account of the configuration, as a gateway's does: …/callback/APPID": "地址中没有配置里的账号：网关的回调地址为 …/callback/APPID",
@@ -326,11 +332,19 @@ var chinese = lang.Words{ //nolint:gosec // words about secrets, and none among 
 	"safe or compatible mode":                                                                  "安全模式或兼容模式",
 	"plain mode":                                                                               "明文模式",
 	"Step %d of %d failed: %s":                                                                 "共 %[2]d 步，第 %[1]d 步失败：%[3]s",
-	"All is well: the console will take this address.":                                         "一切正常：公众平台可以保存这个地址。",
+	"All is well: the admin console of WeCom will take this address.":                          "一切正常：企业微信管理后台可以保存这个地址。",
+	"The app handled these messages as it does real ones; warnings in its log about forged ones come from this check.": "应用把这些推送当作真实消息处理；它的日志中关于伪造请求的 WARN 来自本次检查。",
+	"Of a gateway this says that it took them, not that its subscribers have them.":                                    "如果是网关，这只说明网关已接收，不说明订阅方已收到。",
+	"All is well: the console will take this address.":                                                                 "一切正常：公众平台可以保存这个地址。",
 	"handshake":               "验证 URL",
-	"handshake of a stranger": "他人伪造的验证",
-	"push in %s mode, %s":     "%s 模式推送，%s",
-	"forged push, %s":         "伪造的推送，%s",
+	"handshake of a stranger": "伪造的地址验证",
+	"push in plain mode, xml": "明文模式推送，XML", "push in plain mode, json": "明文模式推送，JSON",
+	"push in compatible mode, xml": "兼容模式推送，XML", "push in compatible mode, json": "兼容模式推送，JSON",
+	"push in safe mode, xml": "安全模式推送，XML", "push in safe mode, json": "安全模式推送，JSON",
+	"push in %s mode, %s":    "%s 模式推送，%s",
+	"forged push, signature": "签名错误的推送", "forged push, replay": "重放的推送", "forged push, stale": "过期的推送",
+	"forged push, tampered": "被篡改的推送", "forged push, appid": "AppID 不符的推送", "forged push, plaintext": "未加密的推送",
+	"forged push, %s": "伪造的推送，%s",
 	"The app reads XML and not JSON, which WeChat pushes only to mini programs that chose it in their console.": "应用只能读 XML，不能读 JSON；微信只对在后台选择了 JSON 的小程序推送 JSON。",
 
 	// explain.
@@ -410,22 +424,23 @@ var chinese = lang.Words{ //nolint:gosec // words about secrets, and none among 
 
 	// serve.
 	"The gateway is at": "网关地址",
-	"Programs that may use it: zhongkong client add NAME --account APPID":                                                                   "添加可以使用网关的程序：zhongkong client add NAME --account APPID",
-	"%s is %s: it has to be an address such as %s":                                                                                          "%s 的值是 %s：应为 %s 这样的地址",
-	"%s can be reached from other machines, and keys would travel in the clear: configure tls, or listen at 127.0.0.1, or say --plain-http": "其他机器可以访问 %s，密钥会明文传输：请配置 tls，或只监听 127.0.0.1，或加上 --plain-http",
-	"%s can be reached from other machines, and keys would travel in the clear: configure tls, or listen at 127.0.0.1, or %s":               "其他机器可以访问 %s，密钥会明文传输：请配置 tls，或只监听 127.0.0.1，或%s",
-	"say --plain-http (plain_http: true)":                                                                                                   "加上 --plain-http（plain_http: true）",
-	"say admin.plain_http: true":                                                                                                            "设置 admin.plain_http: true",
-	"%s The configuration is good.":                                                                                                         "%s 配置没有问题。",
-	"  listens at %s":                                                                                                                       "  监听地址 %s",
-	"  admins at %s":                                                                                                                        "  管理地址 %s",
-	"the certificate is for %s and no other name":                                                                                           "证书只用于 %s，不用于其他域名",
-	"  gets a certificate for %s":                                                                                                           "  自动为 %s 申请证书",
-	"  keeps tokens in %s":                                                                                                                  "  token 存放于 %s",
-	", pushes to %s":                                                                                                                        "，推送给 %s",
-	"1 subscriber":                                                                                                                          "1 个系统",
-	"%d subscribers":                                                                                                                        "%d 个系统",
-	"there is no account: give --config FILE, or set WECHAT_APPID and WECHAT_APPSECRET; --demo needs neither": "没有账号：请指定 --config FILE，或设置 WECHAT_APPID 和 WECHAT_APPSECRET；--demo 都不需要",
+	"Programs that may use it: zhongkong client add NAME --account APPID": "添加可以使用网关的程序：zhongkong client add NAME --account APPID",
+	"%s is %s: it has to be an address such as %s":                        "%s 的值是 %s：应为 %s 这样的地址",
+	"%s can be reached from other machines, and keys would travel in the clear: configure tls, or listen at 127.0.0.1, or, in a trusted network, say --plain-http (plain_http: true; of admin.listen admin.plain_http: true)": "其他机器可以访问 %s，密钥会明文传输：请配置 tls，或只监听 127.0.0.1；网络可信时可加上 --plain-http（plain_http: true；admin.listen 为 admin.plain_http: true）",
+	"%s can be reached from other machines, and keys would travel in the clear: configure tls, or listen at 127.0.0.1, or %s":                                                                                                 "其他机器可以访问 %s，密钥会明文传输：请配置 tls，或只监听 127.0.0.1，或%s",
+	"say --plain-http (plain_http: true)":         "加上 --plain-http（plain_http: true）",
+	"say admin.plain_http: true":                  "设置 admin.plain_http: true",
+	"%s The configuration is good.":               "%s 配置没有问题。",
+	"  listens at %s":                             "  监听地址 %s",
+	"  admins at %s":                              "  管理地址 %s",
+	"the certificate is for %s and no other name": "证书只用于 %s，不用于其他域名",
+	"  gets a certificate for %s":                 "  自动为 %s 申请证书",
+	"  keeps tokens in %s":                        "  token 存放于 %s",
+	", pushes to %s":                              "，推送给 %s",
+	"1 subscriber":                                "1 个系统",
+	"%d subscribers":                              "%d 个系统",
+	"%w. A running gateway keeps the environment that it was started with: restart it, or use {file: PATH}, which is read again": "%w。运行中的网关不会看到环境变量的变化：请重启网关，或改用 {file: PATH}，它会重新读取",
+	"there is no account: give --config FILE, or set WECHAT_APPID and WECHAT_APPSECRET; --demo needs neither":                    "没有账号：请指定 --config FILE，或设置 WECHAT_APPID 和 WECHAT_APPSECRET；--demo 都不需要",
 	"ZHONGKONG_DRAIN_GRACE is %q: %w": "ZHONGKONG_DRAIN_GRACE 的值是 %q：%w",
 	"ZHONGKONG_SEAL_KEY is not set: the tokens would lie in the store in the clear. Make a key with: openssl rand -base64 32 (ZHONGKONG_SEAL_KEY_FILE names a file with it)": "没有设置 ZHONGKONG_SEAL_KEY：token 会以明文存放。请生成一个密钥：openssl rand -base64 32（ZHONGKONG_SEAL_KEY_FILE 可指定存放它的文件）",
 	"--host %s is no server of WeChat's that is known here: give api, qyapi or open":                                                                                         "--host %s 不是这里收录的微信服务器：请写 api、qyapi 或 open",
@@ -443,10 +458,11 @@ var chinese = lang.Words{ //nolint:gosec // words about secrets, and none among 
 	"or call any API without one":                                                         "或者不带 token 直接调用接口",
 	"let WeChat end the real token, then call again: nobody notices":                      "让微信作废真实 token 后再调用：程序毫无察觉",
 	"Look at it": "查看页面",
-	"in a browser, with this key of the admin:": "在浏览器中打开，使用以下管理密钥登录：",
+	"in a browser, with this key of the admin:": "在浏览器中打开下面的页面，用这把管理密钥登录：",
 	"Ctrl-C ends it.": "按 Ctrl-C 结束。",
 
 	// client.
+	"begin": "开始获取", "save": "已保存", "release": "未获取到",
 	"EVENT": "事件", "DETAIL": "说明",
 	"TITLE": "显示名称", "NAME": "名称", "CHECK": "检查项", "FOUND": "结果", "ACCOUNTS": "账号", "PATHS": "路径", "CALLS": "限速", "ENDS": "到期", "all": "不限", "any": "不限", "gateway's": "网关签发", "real": "真实", "never": "不到期",
 	"name sites or take them away: not both at once":                     "设置站点和去掉站点不能同时进行",

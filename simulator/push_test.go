@@ -495,7 +495,7 @@ func TestPushMistakes(t *testing.T) {
 		"plaintext is for an app in safe mode":     {plain, simulator.Push{URL: "http://a/", Message: msg, Attack: simulator.PlainText}},
 		"the attack tampered needs encryption":     {plain, simulator.Push{URL: "http://a/", Message: msg, Attack: simulator.Tampered}},
 		"or the account a CallbackURL":             {pushing(), simulator.Push{Message: msg}},
-		`"127.0.0.1:3100" cannot be read as a URL`: {pushing(), simulator.Push{URL: "127.0.0.1:3100", Message: msg}},
+		`"127.0.0.1:3100" has to begin with http:// or https:// and a host`: {pushing(), simulator.Push{URL: "127.0.0.1:3100", Message: msg}},
 		`"ftp://a/" has to begin with http://`:     {pushing(), simulator.Push{URL: "ftp://a/", Message: msg}},
 		"there is no account wx1":                  {pushing(), simulator.Push{URL: "http://a/", Message: msg, AppID: "wx1"}},
 		"the message has no Type":                  {pushing(), simulator.Push{URL: "http://a/"}},

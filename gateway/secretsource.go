@@ -67,6 +67,9 @@ func (e *unsetError) Error() string {
 	return fmt.Sprintf("the environment variable %s is not set", e.name)
 }
 
+// Unset returns the variable's name. A command tells by it what a restart mends.
+func (e *unsetError) Unset() string { return e.name }
+
 func (s secretSource) isZero() bool { return s.literal.IsZero() && s.env == "" && s.file == "" }
 
 // read returns the secret. Relative files are in folder.

@@ -310,8 +310,10 @@ func parseTarget(address string) (*url.URL, error) {
 	}
 	target, err := url.Parse(address)
 	switch {
-	case err != nil:
+	case err != nil && strings.Contains(address, "://"):
 		return nil, fmt.Errorf("%q cannot be read as a URL", address)
+	case err != nil:
+		return nil, fmt.Errorf("%q has to begin with http:// or https:// and a host", address)
 	case target.Scheme != "http" && target.Scheme != "https" || target.Host == "":
 		return nil, fmt.Errorf("%q has to begin with http:// or https:// and a host", address)
 	}

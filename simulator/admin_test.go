@@ -203,7 +203,7 @@ func TestAdminRefuses(t *testing.T) {
 		{"POST", "/push", `{"type":"location","set":{"Scale":"x"}}`, 400, `"x" is none`},
 		{"POST", "/push", `{"type":"text"}`, 400, "the address to push to: there is none"},
 		{"POST", "/push", `{"type":"text","to":"http://127.0.0.1:1/","attack":"x"}`, 400, `there is no attack "x"`},
-		{"POST", "/verify", `{"to":"127.0.0.1:1"}`, 400, "cannot be read as a URL"},
+		{"POST", "/verify", `{"to":"127.0.0.1:1"}`, 400, "has to begin with http://"},
 		{"GET", "/events?last=x", "", 400, `last is "x"`},
 	} {
 		before := wx.Account()

@@ -168,7 +168,8 @@ func virtual(openid string) string {
 	return "o" + letters(rand.New(source(0, "snapshot", openid)), openIDLength-1)
 }
 
-var nicknames = []string{"小明", "小红", "阿强", "丽丽", "Lucy", "老王"}
+// nicknames are those of the chat page too.
+var nicknames = []string{"小明", "小红", "小刚", "小芳", "小华", "小丽"}
 
 // nickname is what a follower is called, the same in every run.
 func (a *account) nickname(openid string) string {

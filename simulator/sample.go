@@ -219,9 +219,9 @@ func Samples() []Sample {
 			wxaMediaCheck("wx0123456789abcdef", "60ae120f-371d5872-7941a05b", "risky", 20001),
 		},
 		{"qualification_verify_success", "the qualification was verified", "", qualificationVerifySuccess(when)},
-		{"qualification_verify_fail", "it was not", "FailReason", qualificationVerifyFail(when, "by time")},
+		{"qualification_verify_fail", "the qualification was not verified", "FailReason", qualificationVerifyFail(when, "by time")},
 		{"naming_verify_success", "the name was verified", "", namingVerifySuccess(when)},
-		{"naming_verify_fail", "it was not", "FailReason", namingVerifyFail(when, "by time")},
+		{"naming_verify_fail", "the name was not verified", "FailReason", namingVerifyFail(when, "by time")},
 		{"annual_renew", "the yearly verification is due", "", annualRenew(when)},
 		{"verify_expired", "the verification has expired", "", verifyExpired(when)},
 	}

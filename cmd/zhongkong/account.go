@@ -33,6 +33,10 @@ type values struct {
 // findAccounts looks for what --account names: variables of the environment that
 // begin with the name, or a file of NAME_APPID=value lines, which may hold several.
 func findAccounts(name string, env func(string) (string, bool)) ([]values, error) {
+	if get := func(name string) string { s, _ := env(name); return strings.TrimSpace(s) }; name == usualAccount &&
+		get("WECHAT_APPID") == "" && get("WECOM_CORPID") != "" {
+		name = usualApp // the environment is that of an app of WeCom
+	}
 	if namePattern.MatchString(name) {
 		v := values{name: name, get: func(suffix string) string {
 			s, _ := env(name + "_" + suffix)
@@ -135,6 +139,10 @@ func (v values) account(serves, pushes bool) (simulator.Account, error) {
 	var err error
 	if corp := v.get("CORPID"); corp != "" && v.get("APPID") == "" {
 		return v.app(a, corp, pushes)
+	}
+	if v.name == usualApp {
+		_, err = v.need("CORPID", "it is the corpid, which begins with ww: 企业微信管理后台 → 我的企业")
+		return a, err
 	}
 	if a.AppID, err = v.need("APPID", "it is the account's appid. zhongkong simulate prints the lines of a made-up account"); err != nil {
 		return a, err

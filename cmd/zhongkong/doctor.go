@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -11,11 +13,13 @@ import (
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/gateway"
 	"github.com/zhongkong-go/zhongkong/internal/environ"
+	"github.com/zhongkong-go/zhongkong/internal/lang"
 	"github.com/zhongkong-go/zhongkong/internal/named"
 	"github.com/zhongkong-go/zhongkong/internal/network"
 	"github.com/zhongkong-go/zhongkong/internal/shape"
 	"github.com/zhongkong-go/zhongkong/platform"
 	"github.com/zhongkong-go/zhongkong/platform/wecom"
+	"github.com/zhongkong-go/zhongkong/simulator"
 )
 
 // doctorCmd finds out what is wrong.
@@ -28,7 +32,7 @@ type doctorCmd struct {
 type doctorAllCmd struct {
 	Config      string        `help:"The gateway's configuration. Without it, the account is the environment's, as for zhongkong token: WECHAT_APPID, WECHAT_APPSECRET, WECHAT_TOKEN_API, WECHAT_API_BASE, ZHONGKONG_STORE, ZHONGKONG_SEAL_KEY; or ZHONGKONG_GATEWAY and ZHONGKONG_GATEWAY_KEY. Of an app of WeCom: WECOM_CORPID, WECOM_AGENTID, WECOM_SECRET, WECOM_API_BASE." placeholder:"FILE" short:"c"`
 	Account     []string      `help:"Look at this account of the configuration alone. May be repeated." placeholder:"APPID"`
-	CallbackURL []string      `name:"callback-url" help:"An address that WeChat pushes to: asked for the handshake, and sent a message \"ping\" in the mode of WECHAT_AES_KEY. Needs WECHAT_TOKEN; of an app of WeCom, WECOM_TOKEN and WECOM_AES_KEY. May be repeated." placeholder:"URL"`
+	CallbackURL []string      `name:"callback-url" help:"An address that WeChat pushes to: asked for the handshake, and sent a message \"ping\". With --config, Token and AES key are those of the account that the address names: https://HOST/callback/APPID. Otherwise it needs WECHAT_TOKEN, and WECHAT_AES_KEY in safe mode; of an app of WeCom, WECOM_TOKEN and WECOM_AES_KEY. May be repeated." placeholder:"URL"`
 	Fetch       bool          `help:"Fetch a token through the store where none lives. With WECHAT_TOKEN_API=classic this ends one that programs without this store use."`
 	Wait        time.Duration `help:"How long to wait for each answer; a fetch in programs takes 8s at most." default:"8s"`
 	JSON        bool          `name:"json" help:"Print one JSON object, for programs."`
@@ -43,6 +47,7 @@ repaired: it gets one row of the doctor's own, which shows that it can be writte
   zhongkong doctor
   zhongkong doctor --config gateway.yaml
   zhongkong doctor --callback-url https://example.com/wechat
+  zhongkong doctor --config gateway.yaml --callback-url https://wx.example.com/callback/wx0123456789abcdef
   zhongkong doctor --json
   zhongkong doctor callback --url https://example.com/wechat    the address alone, in every mode, with every forgery
 
@@ -111,7 +116,7 @@ func firstError(errs ...error) error {
 // what cannot be understood.
 func (c *doctorAllCmd) options(t *terminal) (*doctor.Options, error) {
 	env := func(name string) string { value, _ := t.env(name); return strings.TrimSpace(value) }
-	o := &doctor.Options{Callbacks: c.CallbackURL, Fetch: c.Fetch, Wait: c.Wait, Env: env}
+	o := &doctor.Options{Fetch: c.Fetch, Wait: c.Wait, Env: env}
 	var err error
 	switch {
 	case c.Config != "":
@@ -129,20 +134,50 @@ func (c *doctorAllCmd) options(t *terminal) (*doctor.Options, error) {
 	if err := c.choose(o); err != nil {
 		return nil, err
 	}
-	if len(c.CallbackURL) > 0 {
-		name := usualAccount
-		if len(o.Accounts) > 0 && o.Accounts[0].App.CorpID != "" && env("WECHAT_APPID") == "" {
-			name = usualApp
+	for _, address := range c.CallbackURL {
+		app, err := appAt(t, o.Settings, address)
+		at := doctor.Address{URL: address, App: app}
+		if err != nil { // the rest can be looked at
+			at.Missing = lang.Text{EN: err.Error(), ZH: dictionary().In(lang.Chinese, err.Error())}
 		}
-		found, err := findAccounts(name, t.env)
-		if err != nil {
-			return nil, err
-		}
-		if o.App, err = found[0].account(false, true); err != nil {
-			return nil, err
-		}
+		o.Callbacks = append(o.Callbacks, at)
 	}
 	return o, nil
+}
+
+// appAt finds whose Token and AES key an address has: those of the configuration's account that
+// it names, as a gateway's address does; else those of the environment.
+func appAt(t *terminal, settings *gateway.Settings, address string) (simulator.Account, error) {
+	appID := ""
+	if u, err := url.Parse(address); err == nil && settings != nil {
+		_, appID, _ = strings.Cut(u.Path, "/callback/")
+	}
+	if appID == "" {
+		found, err := findAccounts(usualAccount, t.env)
+		if err != nil {
+			return simulator.Account{}, err
+		}
+		if settings != nil && found[0].get("APPID") == "" && found[0].get("CORPID") == "" {
+			return simulator.Account{}, errors.New("the address names no account of the configuration, as a gateway's does: …/callback/APPID")
+		}
+		return found[0].account(false, true)
+	}
+	for _, a := range settings.Accounts {
+		switch {
+		case a.AppID != appID:
+		case a.Callback == nil:
+			return simulator.Account{AppID: appID}, fmt.Errorf("the account %s has no callback in the configuration, or one whose secrets are not here", appID)
+		default:
+			app := simulator.Account{
+				AppID: appID, Token: a.Callback.Token.Reveal(), AESKey: a.Callback.AESKey.Reveal(), Mode: simulator.Mode(a.Callback.Mode),
+			}
+			if _, _, isApp := shape.App(appID); isApp {
+				app.Kind = simulator.WeCom
+			}
+			return app, nil
+		}
+	}
+	return simulator.Account{}, fmt.Errorf("the configuration has no account %s", argument(appID))
 }
 
 // choose keeps the accounts that --account names.

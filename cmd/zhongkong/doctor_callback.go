@@ -29,6 +29,7 @@ func (*doctorCallbackCmd) Help() string {
 
 The variables have to be those that the app runs with: without NAME_AES_KEY it is examined as one in plain mode.
 Of an app of WeCom they are NAME_CORPID, NAME_AGENTID, NAME_TOKEN and NAME_AES_KEY: --account WECOM.
+It sends real messages, which the app handles as it does a follower's. A gateway that takes them may not have passed them on yet.
 The exit code is 0 when all is well, 1 when a step failed, 2 when the command itself is wrong.`
 }
 
@@ -84,7 +85,13 @@ func (c *doctorCallbackCmd) Run(ctx context.Context, t *terminal) error {
 			return errFailed
 		}
 	}
-	t.say("All is well: the console will take this address.")
+	if account.Kind == simulator.WeCom {
+		t.say("All is well: the admin console of WeCom will take this address.")
+	} else {
+		t.say("All is well: the console will take this address.")
+	}
+	t.say("%s", t.dim("The app handled these messages as it does real ones; warnings in its log about forged ones come from this check."))
+	t.say("%s", t.dim("Of a gateway this says that it took them, not that its subscribers have them."))
 	return nil
 }
 

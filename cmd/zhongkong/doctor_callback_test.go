@@ -6,6 +6,8 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -216,4 +218,71 @@ func TestDoctorCallback(t *testing.T) {
 			t.Errorf("%v: %d, %s%s; want %q", args, code, out, errs, want)
 		}
 	}
+}
+
+// TestDoctorCallbackOfConfiguration: with --config an address is asked with the Token and the AES
+// key of the account that it names. What is missing for one address leaves the other checks be.
+func TestDoctorCallbackOfConfiguration(t *testing.T) {
+	t.Parallel()
+	s := newCorpShop(t)
+	other := "wxfedcba9876543210"
+	file, subscriber := filepath.Join(t.TempDir(), "gateway.yaml"), ", subscribers: [{name: orders, url: 'http://127.0.0.1:1/', token: another, aes_key: "+corpKey+"}]}}\n"
+	lines := "listen: 127.0.0.1:8377\nstore: 'memory:'\napi_base: " + s.URL + "\nwecom_base: " + s.URL + "\naccounts:\n" +
+		"  - {appid: " + tokenAppID + ", secret: '" + tokenSecret + "', callback: {token: shopToken, aes_key: " + strings.Repeat("A", 43) + subscriber +
+		"  - {corpid: " + corpID + ", agentid: 1000002, secret: " + corpSecret + ", callback: {token: " + corpToken + ", aes_key: " + corpKey + subscriber
+	if err := os.WriteFile(file, []byte(lines), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	mux := http.NewServeMux()
+	for id, app := range map[string]http.Handler{
+		tokenAppID: botApp(t, "shopToken", strings.Repeat("A", 43), tokenAppID), corpApp: corpBot(t, corpID, corpToken, corpKey),
+	} {
+		mux.Handle("/callback/"+id, atRoot(app))
+	}
+	server := httptest.NewServer(mux)
+	defer server.Close()
+	s.env = map[string]string{"ZHONGKONG_SEAL_KEY": sealKey}
+	secrets := []string{corpSecret, corpToken, corpKey, "shopToken", strings.Repeat("A", 43)}
+	args := "--wait 60s --config " + file
+	for _, id := range []string{tokenAppID, corpApp} {
+		d := s.examine(args+" --callback-url "+server.URL+"/callback/"+id, secrets...)
+		d.wants(t, illness{})
+		if last := d.Checks[len(d.Checks)-1]; last.Check != "callback" || last.State != "ok" || last.Account != id {
+			t.Errorf("%s: %+v", id, last)
+		}
+	}
+	for address, says := range map[string]string{
+		server.URL + "/callback/" + other: "the configuration has no account " + other,
+		server.URL + "/":                  "names no account of the configuration",
+	} {
+		s.examine(args+" --callback-url "+address, secrets...).wants(t, illness{check: "callback", cause: "callback_not_testable", says: says})
+	}
+	d := s.examine(args, secrets...)
+	for _, want := range []string{"http://127.0.0.1:8377/callback/" + tokenAppID, "http://127.0.0.1:8377/callback/" + corpApp} {
+		if !strings.Contains(d.String(), "--callback-url "+want) {
+			t.Errorf("no %s in\n%v", want, d)
+		}
+	}
+
+	// Without a configuration: the variables of an app of WeCom are those of the environment.
+	s = newCorpShop(t)
+	s.examine("--wait 60s --callback-url "+server.URL, corpSecret).wants(t, illness{
+		check: "callback", cause: "callback_not_testable", says: "WECOM_TOKEN is not set",
+	})
+	code, out, errs := started(t.Context(), s.env, "doctor", "callback", "--url", server.URL)
+	if code != exitMistake || !strings.Contains(errs, "WECOM_TOKEN is not set") {
+		t.Errorf("%d %s%s", code, out, errs)
+	}
+	code, out, errs = started(t.Context(), nil, "doctor", "callback", "--account", "WECOM", "--url", server.URL)
+	if code != exitMistake || !strings.Contains(errs, "WECOM_CORPID is not set") {
+		t.Errorf("%d %s%s", code, out, errs)
+	}
+}
+
+// atRoot asks app at its own address.
+func atRoot(app http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.URL.Path = "/"
+		app.ServeHTTP(w, r)
+	})
 }

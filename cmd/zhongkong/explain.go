@@ -111,7 +111,8 @@ func (c *explainCmd) explain(t *terminal, hosts []errcode.Host, code int) bool {
 		}
 	}
 	if len(all) == 0 {
-		c.line(t, "", fmt.Sprintf("errcode %d is not known here.", code), "", fmt.Sprintf("errcode %d 未收录。", code))
+		c.line(t, "", fmt.Sprintf("errcode %d is not known here: look in WeChat's page of the API that answered it, and at its errmsg.", code),
+			"", fmt.Sprintf("errcode %d 未收录：请查看返回它的接口的微信官方文档，以及 errmsg 的内容。", code))
 		return false
 	}
 	if len(all) > 1 {

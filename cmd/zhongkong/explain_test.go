@@ -31,7 +31,7 @@ func TestExplain(t *testing.T) {
 		{"explain 40002", 0, []string{"restarted"}, ""},
 		{"explain 47001", 0, []string{"not the account's access_token"}, ""},
 		{"explain 0", 0, []string{"errcode 0 is success.", "errcode 0 表示成功。"}, "cause"},
-		{"explain 99999", 1, []string{"errcode 99999 is not known here.\n", "errcode 99999 未收录。\n"}, "remedy"},
+		{"explain 99999", 1, []string{"errcode 99999 is not known here: look in WeChat's page of the API that answered it, and at its errmsg.\n", "errcode 99999 未收录：请查看返回它的接口的微信官方文档，以及 errmsg 的内容。\n"}, "remedy"},
 		{"explain 40013 99999 --lang=en", 1, []string{"40013", "invalid appid", "not known here"}, ""},
 		{"explain 60020", 0, []string{"60020  not allow to access from your ip  qyapi.weixin.qq.com", "企业可信IP", "an answer that was captured"}, "zhongkong  "},
 		{"explain 40085", 0, []string{

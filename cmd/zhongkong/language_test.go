@@ -4,15 +4,19 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"io"
 	"io/fs"
 	"maps"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"unicode"
 
@@ -91,7 +95,7 @@ func TestHelpInBothLanguages(t *testing.T) {
 // unsaid are literals of the commands that are no texts for people, or are the same in both
 // languages.
 var unsaid = []string{
-	"export ", "not needed", "command ", "GET /metrics", "Bearer %s", "command %s@%s", " rid: ", "zhongkong: %s\n", "--ticket ", "errcode 0 is success.", "errcode %d is not known here.", "errcode %d depends on the host; --host chooses one.",
+	"export ", "not needed", "command ", "GET /metrics", "Bearer %s", "command %s@%s", " rid: ", "zhongkong: %s\n", "--ticket ", "errcode 0 is success.", "errcode %d is not known here: look in WeChat's page of the API that answered it, and at its errmsg.", "errcode %d depends on the host; --host chooses one.",
 	"/cgi-bin/token, /cgi-bin/stable_token", "the CallbackURL of \\S+: ", "Options.Accounts: ", "there is no message", "zhongkong push list",
 	"export %s=%s", "$env:%s = \"%s\"", "$APPID = \"%s\"\n$KEY = \"%s\"\n", "zhongkong token refresh --force", "zhongkong token refresh --ticket %s --force", "simulator: Options.Accounts: ",
 	"--account %s: %v", "%s%s_KIND: %v", "--log: %v", "--log: %s", "--app: ", "--app %s", "--env-file: %v", "admin.key: %w", "admin.listen: %w",
@@ -250,6 +254,12 @@ func faults(file *ast.File, each func(at token.Pos, text string)) {
 var assembled = []string{
 	"deliveries went wrong (", "deliveries went wrong (each time", "delivery went wrong (each time", "jsapi_ticket of",
 	"the app answered success to delivery", "the app replied with image", "the app replied with news", "the app replied with text",
+	"the app replied with voice", "the app replied with video", "the app replied with music", "the app replied with text to delivery",
+	"the app replied with news to delivery", "the app replied with image to delivery", "the app replied with voice to delivery",
+	"the app replied with video to delivery", "the app replied with music to delivery", "the app answered with an empty body to delivery",
+	"the message goes to the customer service to delivery", "the app refused the signature attack", "the app refused the replay attack",
+	"the app refused the stale attack", "the app refused the tampered attack", "the app refused the appid attack",
+	"the app refused the plaintext attack", "push in plain mode", "push in compatible mode", "push in safe mode",
 	"the gateway refuses", "unknown field", "1 token fetch",
 }
 
@@ -365,5 +375,58 @@ func TestErrorsInChinese(t *testing.T) {
 			t.Errorf("%s: exit code %d, want one line of error: %s", row.args, code, errs)
 		}
 		checkSecrets(t, errs)
+	}
+}
+
+// TestCommandsInChinese: what push and the doctor say of an app has no English in it.
+func TestCommandsInChinese(t *testing.T) {
+	t.Parallel()
+	env := with("ZHONGKONG_LANG", "zh")
+	busy := atomic.Int64{}
+	app := botApp(t, env["WECHAT_TOKEN"], env["WECHAT_AES_KEY"], env["WECHAT_APPID"])
+	mux := http.NewServeMux()
+	mux.Handle("/", app)
+	mux.HandleFunc("/late", func(w http.ResponseWriter, r *http.Request) {
+		if busy.Add(1) < 3 {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+		r.URL.Path = "/"
+		app.ServeHTTP(w, r)
+	})
+	mux.HandleFunc("/no", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) })
+	mux.HandleFunc("/picture", func(w http.ResponseWriter, r *http.Request) {
+		names := regexp.MustCompile(`(?s)<ToUserName>.*</FromUserName>`)
+		body, _ := io.ReadAll(r.Body)
+		swapped := strings.NewReplacer("ToUserName", "FromUserName", "FromUserName", "ToUserName").Replace(names.FindString(string(body)))
+		_, _ = io.WriteString(w, "<xml>"+swapped+"<CreateTime>1</CreateTime><MsgType>image</MsgType><Image><MediaId>m1</MediaId></Image></xml>")
+	})
+	server := httptest.NewServer(mux)
+	defer server.Close()
+	for _, row := range []struct {
+		args string
+		code int
+		want []string
+	}{
+		{"push text ping --wait 2s --to " + server.URL + "/late", exitOK, []string{"已回复：应用对第 3 次推送以文本回复"}},
+		{"push text ping --wait 2s --to " + server.URL + "/no", exitFailed, []string{"失败：3 次推送全部失败（每次返回 403 Forbidden）。应用拒绝了这次加密推送"}},
+		{"push text ping --mode plain --wait 60s --to " + server.URL + "/picture", exitOK, []string{"应用以图片回复", "粉丝看到：[图片] m1"}},
+		{"push text ping --to 127.0.0.1:3100", exitMistake, []string{"须以 http:// 或 https:// 加主机名开头"}},
+		{"push list", exitOK, []string{"资质认证失败", "名称认证失败", "VALUE 是 zhongkong push"}},
+		{"push text ping --too x", exitMistake, []string{"是否想写", "？ 用法见 zhongkong --help"}},
+		{"explain 9999999", exitFailed, []string{"未收录：请查看"}},
+		{"doctor callback --wait 60s --url " + server.URL, exitOK, []string{
+			"伪造的地址验证：应用没有返回 echostr（正确）", "安全模式推送，XML", "AppID 不符的推送：应用已拒绝 AppID 不符的推送（返回 403", "公众平台可以保存", "WARN 来自本次检查", "订阅方",
+		}},
+	} {
+		code, out, errs := started(t.Context(), env, strings.Fields(row.args)...)
+		if code != row.code {
+			t.Errorf("%s: exit code %d", row.args, code)
+		}
+		for _, want := range row.want {
+			if plain := strings.ReplaceAll(out+errs, ": ", "："); !strings.Contains(plain, want) && !strings.Contains(out+errs, want) {
+				t.Errorf("%s: no %q in\n%s%s", row.args, want, out, errs)
+			}
+		}
 	}
 }

@@ -112,7 +112,11 @@ func run(ctx context.Context, args []string, t *terminal) int {
 	case exited >= 0: // --help has said it all
 		return exited
 	case err != nil:
-		t.complain(fmt.Errorf("%w; see zhongkong --help", err))
+		if strings.HasSuffix(err.Error(), "?") { // "did you mean …?"
+			t.complain(fmt.Errorf("%w See zhongkong --help", err))
+		} else {
+			t.complain(fmt.Errorf("%w; see zhongkong --help", err))
+		}
 		return exitMistake
 	}
 	err = command.Run()

@@ -196,6 +196,7 @@ func listSamples(t *terminal) {
 		}
 		t.say("%-29s %-14s %s", s.Name, field, s.About)
 	}
+	t.say("%s", t.dim("VALUE is the field that zhongkong push TYPE VALUE sets; --set sets the others."))
 }
 
 // showResult tells how a push ended.
@@ -220,7 +221,7 @@ func showResult(t *terminal, r simulator.Result, verbose bool) {
 }
 
 func showVerdict(t *terminal, r simulator.Result) {
-	t.say("%s %s", t.tick(r.OK()), t.bold(string(r.Verdict))+": "+printable(r.Reason))
+	t.say("%s %s: %s", t.tick(r.OK()), t.bold(string(r.Verdict)), printable(r.Reason))
 	for _, note := range r.Notes {
 		t.say("  %s %s", t.yellow("!"), note)
 	}
@@ -229,8 +230,17 @@ func showVerdict(t *terminal, r simulator.Result) {
 	case r.Deliveries[0].Request == "":
 		t.say("  the console shows: %s", r.Sees)
 	default:
-		t.say("  the follower sees: %s", printable(r.Sees))
+		t.say("  the follower sees: %s", printable(t.seen(r)))
 	}
+}
+
+// seen is what the follower sees, with the kind of what is no text in the terminal's language.
+func (t *terminal) seen(r simulator.Result) string {
+	kind, rest, found := strings.Cut(r.Sees, "]")
+	if !found || r.Reply == nil || r.Reply.Type == "text" {
+		return r.Sees
+	}
+	return t.T(kind+"]") + rest
 }
 
 func indent(s string) string {

@@ -152,7 +152,7 @@ func (c *serveCmd) checkAddresses(settings *gateway.Settings) error {
 			return mistake("%s is %s: it has to be an address such as %s", l.name, shape.Show(l.address), defaultListen)
 		}
 		if !shape.Loopback(host) && !settings.TLS.On() && !l.plain {
-			return mistake("%s can be reached from other machines, and keys would travel in the clear: configure tls, or listen at 127.0.0.1, or say --plain-http", l.address)
+			return mistake("%s can be reached from other machines, and keys would travel in the clear: configure tls, or listen at 127.0.0.1, or, in a trusted network, say --plain-http (plain_http: true; of admin.listen admin.plain_http: true)", l.address)
 		}
 	}
 	return nil
@@ -414,7 +414,11 @@ func (s *service) adminHandler(g *gateway.Gateway, reload func() error) http.Han
 // needs a restart, and a change of it refuses the whole.
 func (s *service) reload(g *gateway.Gateway) error {
 	next, err := s.load()
-	if err != nil {
+	var unset interface{ Unset() string }
+	switch {
+	case errors.As(err, &unset):
+		return fmt.Errorf("%w. A running gateway keeps the environment that it was started with: restart it, or use {file: PATH}, which is read again", err)
+	case err != nil:
 		return err
 	}
 	before, after := *s.settings, *next

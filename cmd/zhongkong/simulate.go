@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -197,17 +198,26 @@ func (c *simulateCmd) greet(t *terminal, wx *simulator.Simulator, at net.Addr, n
 	if names == nil {
 		t.say("%s", t.dim(t.T("An app of WeCom is made up too: choose it on the page, which has its variables.")))
 	}
+	for _, a := range wx.Accounts() {
+		if a.Kind == simulator.WeCom {
+			t.say("Members of %s, by userid: %s", a.AppID, strings.Join(a.Followers, ", "))
+		}
+	}
 
 	appid, secret, app := first.AppID, first.Secret, c.App
 	if names != nil { // it need not be made up
 		secret = "$" + names[0] + "_APPSECRET"
 	}
-	if app == "" {
-		app = "http://127.0.0.1:3100/"
+	fetch := fmt.Sprintf(`curl "%s/cgi-bin/token?grant_type=client_credential&appid=%s&secret=%s"`, base, appid, secret)
+	usual := "http://127.0.0.1:3100/"
+	if corp, _, isApp := shape.App(appid); isApp {
+		fetch = fmt.Sprintf(`curl "%s/cgi-bin/gettoken?corpid=%s&corpsecret=%s"`, base, corp, "$"+names[0]+"_SECRET")
+		usual += "wecom"
 	}
+	app = cmp.Or(app, usual)
 	t.say("\n%s", t.bold("What next"))
 	for _, line := range [][2]string{
-		{"get a token", fmt.Sprintf(`curl "%s/cgi-bin/token?grant_type=client_credential&appid=%s&secret=%s"`, base, appid, secret)},
+		{"get a token", fetch},
 		{"push a message", fmt.Sprintf(`curl %s/simulator/push -d '{"type":"text","value":"你好","to":"%s"}'`, base, app)},
 		{"let a token age", fmt.Sprintf(`curl %s/simulator/clock -d '{"advance":"2h"}'`, base)},
 		{"let calls fail", fmt.Sprintf(`curl %s/simulator/faults -d '{"path":"fetches","times":3,"errcode":-1}'`, base)},

@@ -604,7 +604,7 @@ func (c *tokenStatusCmd) journal(ctx context.Context, t *terminal, account *cust
 		if e.Event == custody.EventRelease {
 			detail = t.red(detail)
 		}
-		rows = append(rows, []string{e.At.Local().Format(time.DateTime), pad(string(e.Event), 7), detail})
+		rows = append(rows, []string{e.At.Local().Format(time.DateTime), pad(t.T(string(e.Event)), 7), detail})
 	}
 	if len(rows) > 0 {
 		t.table("  ", []string{"WHEN", "EVENT", "DETAIL"}, rows)

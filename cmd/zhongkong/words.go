@@ -78,9 +78,9 @@ var helpWords = lang.Words{ //nolint:gosec // words about secrets, and none amon
 	// doctor.
 	"The gateway's configuration. Without it, the account is the environment's, as for zhongkong token: WECHAT_APPID, WECHAT_APPSECRET, WECHAT_TOKEN_API, WECHAT_API_BASE, ZHONGKONG_STORE, ZHONGKONG_SEAL_KEY; or ZHONGKONG_GATEWAY and ZHONGKONG_GATEWAY_KEY. Of an app of WeCom: WECOM_CORPID, WECOM_AGENTID, WECOM_SECRET, WECOM_API_BASE.": "网关的配置文件。不指定则与 zhongkong token 相同，从环境变量读取账号：WECHAT_APPID、WECHAT_APPSECRET、WECHAT_TOKEN_API、WECHAT_API_BASE、ZHONGKONG_STORE、ZHONGKONG_SEAL_KEY；或 ZHONGKONG_GATEWAY 和 ZHONGKONG_GATEWAY_KEY。企业微信应用：WECOM_CORPID、WECOM_AGENTID、WECOM_SECRET、WECOM_API_BASE。",
 	"Look at this account of the configuration alone. May be repeated.": "只检查配置中的这个账号。可重复。",
-	"An address that WeChat pushes to: asked for the handshake, and sent a message \"ping\" in the mode of WECHAT_AES_KEY. Needs WECHAT_TOKEN; of an app of WeCom, WECOM_TOKEN and WECOM_AES_KEY. May be repeated.": "微信推送的目标地址：会进行 URL 验证，并按 WECHAT_AES_KEY 对应的模式推送一条 \"ping\"。需要 WECHAT_TOKEN；企业微信应用需要 WECOM_TOKEN 和 WECOM_AES_KEY。可重复。",
-	"Fetch a token through the store where none lives. With WECHAT_TOKEN_API=classic this ends one that programs without this store use.":                                                                           "没有有效的 token 时，经由存储获取一个。如果 WECHAT_TOKEN_API=classic，会使不使用该存储的程序手中的 token 失效。",
-	"How long to wait for each answer; a fetch in programs takes 8s at most.":                                                                                                                                       "等待每次应答的时间；程序中一次获取最多 8s。",
+	"An address that WeChat pushes to: asked for the handshake, and sent a message \"ping\". With --config, Token and AES key are those of the account that the address names: https://HOST/callback/APPID. Otherwise it needs WECHAT_TOKEN, and WECHAT_AES_KEY in safe mode; of an app of WeCom, WECOM_TOKEN and WECOM_AES_KEY. May be repeated.": "微信推送的目标地址：会进行 URL 验证，并推送一条 \"ping\"。指定 --config 时，Token 和 AES key 取自地址中的账号（https://HOST/callback/APPID）；否则需要 WECHAT_TOKEN，安全模式还需要 WECHAT_AES_KEY；企业微信应用需要 WECOM_TOKEN 和 WECOM_AES_KEY。可重复。",
+	"Fetch a token through the store where none lives. With WECHAT_TOKEN_API=classic this ends one that programs without this store use.": "没有有效的 token 时，经由存储获取一个。如果 WECHAT_TOKEN_API=classic，会使不使用该存储的程序手中的 token 失效。",
+	"How long to wait for each answer; a fetch in programs takes 8s at most.":                                                             "等待每次应答的时间；程序中一次获取最多 8s。",
 	"Print one JSON object, for programs.":                                         "输出一个 JSON 对象，供程序使用。",
 	"What the pushed messages say. Your app handles them as it does a follower's.": "推送消息的内容。应用会把它们当作粉丝消息处理。",
 
@@ -166,6 +166,7 @@ NAME_ORIGINAL_ID，以及 NAME_WHITELIST、NAME_TEMPLATES（a,b）。
   zhongkong doctor
   zhongkong doctor --config gateway.yaml
   zhongkong doctor --callback-url https://example.com/wechat
+  zhongkong doctor --config gateway.yaml --callback-url https://wx.example.com/callback/wx0123456789abcdef
   zhongkong doctor --json
   zhongkong doctor callback --url https://example.com/wechat    只检查回调地址：各种模式、各种伪造
 
@@ -179,6 +180,7 @@ NAME_ORIGINAL_ID，以及 NAME_WHITELIST、NAME_TEMPLATES（a,b）。
 
 变量须与应用运行时一致：没有 NAME_AES_KEY 则按明文模式检查。
 企业微信应用使用 NAME_CORPID、NAME_AGENTID、NAME_TOKEN、NAME_AES_KEY：--account WECOM。
+它推送的是真实的消息，应用会像处理粉丝消息一样处理。网关接收成功，不代表订阅方已经收到。
 退出码：0 一切正常，1 有步骤失败，2 命令写错。`,
 	(*migrateCmd)(nil).Help(): `存储由 --config 指定，否则由 ZHONGKONG_STORE 指定，默认 sqlite:zhongkong.db。
 程序启动时会自动迁移存储，除非设置为不迁移。
@@ -230,6 +232,7 @@ var kongWords = lang.Words{
 
 // chinese are the texts of the commands by their English ones.
 var chinese = lang.Words{ //nolint:gosec // words about secrets, and none among them
+	"%w See zhongkong --help":                                 "%w 用法见 zhongkong --help",
 	"%w; see zhongkong --help":                                "%w；用法见 zhongkong --help",
 	"given up":                                                "已放弃",
 	"--wait %s: it has to be positive":                        "--wait %s：必须大于零",
@@ -309,23 +312,39 @@ var chinese = lang.Words{ //nolint:gosec // words about secrets, and none among 
 	"     came back":          "     返回",
 	"  the console shows: %s": "  公众平台显示：%s",
 	"  the follower sees: %s": "  粉丝看到：%s",
+	"%s %s: %s":               "%s %s：%s",
+	"[image]":                 "[图片]", "[voice]": "[语音]", "[video]": "[视频]", "[music]": "[音乐]", "[news]": "[图文]",
+	"VALUE is the field that zhongkong push TYPE VALUE sets; --set sets the others.": "VALUE 是 zhongkong push TYPE VALUE 设置的字段；其他字段用 --set 设置。",
+	"Members of %s, by userid: %s": "%s 的成员（userid）：%s",
 
 	// doctor.
-	"the account whose token the gateway gives":                         "需要由网关提供 token 的账号",
-	"the key that zhongkong client add showed on the gateway's machine": "在网关机器上执行 zhongkong client add 得到的密钥",
-	"ZHONGKONG_GATEWAY is set and %s is not: it is %s":                  "设置了 ZHONGKONG_GATEWAY，却没有设置 %s：它是%s",
-	"as the app of %s, in %s":                                           "按 %s 的应用检查，%s",
-	"WeCom's only mode":                                                 "企业微信唯一的加密模式",
-	"handshake of another corp":                                         "其他企业的验证",
-	"it is that of the app's 接收消息; WeCom encrypts all that it sends":    "见应用的“接收消息”；企业微信的推送全部加密",
-	"safe or compatible mode":                                           "安全模式或兼容模式",
-	"plain mode":                                                        "明文模式",
-	"Step %d of %d failed: %s":                                          "共 %[2]d 步，第 %[1]d 步失败：%[3]s",
-	"All is well: the console will take this address.":                  "一切正常：公众平台可以保存这个地址。",
+	"the address names no account of the configuration, as a gateway's does: …/callback/APPID": "地址中没有配置里的账号：网关的回调地址为 …/callback/APPID",
+	"the account %s has no callback in the configuration, or one whose secrets are not here":   "配置中的账号 %s 没有 callback，或缺少它的密钥",
+	"the configuration has no account %s":                                                      "配置中没有账号 %s",
+	"it is the corpid, which begins with ww: 企业微信管理后台 → 我的企业":                                  "企业 ID，以 ww 开头：见企业微信管理后台 → 我的企业",
+	"the account whose token the gateway gives":                                                "需要由网关提供 token 的账号",
+	"the key that zhongkong client add showed on the gateway's machine":                        "在网关机器上执行 zhongkong client add 得到的密钥",
+	"ZHONGKONG_GATEWAY is set and %s is not: it is %s":                                         "设置了 ZHONGKONG_GATEWAY，却没有设置 %s：它是%s",
+	"as the app of %s, in %s":                                                                  "按 %s 的应用检查，%s",
+	"WeCom's only mode":                                                                        "企业微信唯一的加密模式",
+	"handshake of another corp":                                                                "其他企业的验证",
+	"it is that of the app's 接收消息; WeCom encrypts all that it sends":                           "见应用的“接收消息”；企业微信的推送全部加密",
+	"safe or compatible mode":                                                                  "安全模式或兼容模式",
+	"plain mode":                                                                               "明文模式",
+	"Step %d of %d failed: %s":                                                                 "共 %[2]d 步，第 %[1]d 步失败：%[3]s",
+	"All is well: the admin console of WeCom will take this address.":                          "一切正常：企业微信管理后台可以保存这个地址。",
+	"The app handled these messages as it does real ones; warnings in its log about forged ones come from this check.": "应用把这些推送当作真实消息处理；它的日志中关于伪造请求的 WARN 来自本次检查。",
+	"Of a gateway this says that it took them, not that its subscribers have them.":                                    "如果是网关，这只说明网关已接收，不说明订阅方已收到。",
+	"All is well: the console will take this address.":                                                                 "一切正常：公众平台可以保存这个地址。",
 	"handshake":               "验证 URL",
-	"handshake of a stranger": "他人伪造的验证",
-	"push in %s mode, %s":     "%s 模式推送，%s",
-	"forged push, %s":         "伪造的推送，%s",
+	"handshake of a stranger": "伪造的地址验证",
+	"push in plain mode, xml": "明文模式推送，XML", "push in plain mode, json": "明文模式推送，JSON",
+	"push in compatible mode, xml": "兼容模式推送，XML", "push in compatible mode, json": "兼容模式推送，JSON",
+	"push in safe mode, xml": "安全模式推送，XML", "push in safe mode, json": "安全模式推送，JSON",
+	"push in %s mode, %s":    "%s 模式推送，%s",
+	"forged push, signature": "签名错误的推送", "forged push, replay": "重放的推送", "forged push, stale": "过期的推送",
+	"forged push, tampered": "被篡改的推送", "forged push, appid": "AppID 不符的推送", "forged push, plaintext": "未加密的推送",
+	"forged push, %s": "伪造的推送，%s",
 	"The app reads XML and not JSON, which WeChat pushes only to mini programs that chose it in their console.": "应用只能读 XML，不能读 JSON；微信只对在后台选择了 JSON 的小程序推送 JSON。",
 
 	// explain.
@@ -411,22 +430,23 @@ var chinese = lang.Words{ //nolint:gosec // words about secrets, and none among 
 
 	// serve.
 	"The gateway is at": "网关地址",
-	"Programs that may use it: zhongkong client add NAME --account APPID":                                                                   "添加可以使用网关的程序：zhongkong client add NAME --account APPID",
-	"%s is %s: it has to be an address such as %s":                                                                                          "%s 的值是 %s：应为 %s 这样的地址",
-	"%s can be reached from other machines, and keys would travel in the clear: configure tls, or listen at 127.0.0.1, or say --plain-http": "其他机器可以访问 %s，密钥会明文传输：请配置 tls，或只监听 127.0.0.1，或加上 --plain-http",
-	"%s can be reached from other machines, and keys would travel in the clear: configure tls, or listen at 127.0.0.1, or %s":               "其他机器可以访问 %s，密钥会明文传输：请配置 tls，或只监听 127.0.0.1，或%s",
-	"say --plain-http (plain_http: true)":                                                                                                   "加上 --plain-http（plain_http: true）",
-	"say admin.plain_http: true":                                                                                                            "设置 admin.plain_http: true",
-	"%s The configuration is good.":                                                                                                         "%s 配置没有问题。",
-	"  listens at %s":                                                                                                                       "  监听地址 %s",
-	"  admins at %s":                                                                                                                        "  管理地址 %s",
-	"the certificate is for %s and no other name":                                                                                           "证书只用于 %s，不用于其他域名",
-	"  gets a certificate for %s":                                                                                                           "  自动为 %s 申请证书",
-	"  keeps tokens in %s":                                                                                                                  "  token 存放于 %s",
-	", pushes to %s":                                                                                                                        "，推送给 %s",
-	"1 subscriber":                                                                                                                          "1 个系统",
-	"%d subscribers":                                                                                                                        "%d 个系统",
-	"there is no account: give --config FILE, or set WECHAT_APPID and WECHAT_APPSECRET; --demo needs neither": "没有账号：请指定 --config FILE，或设置 WECHAT_APPID 和 WECHAT_APPSECRET；--demo 都不需要",
+	"Programs that may use it: zhongkong client add NAME --account APPID": "添加可以使用网关的程序：zhongkong client add NAME --account APPID",
+	"%s is %s: it has to be an address such as %s":                        "%s 的值是 %s：应为 %s 这样的地址",
+	"%s can be reached from other machines, and keys would travel in the clear: configure tls, or listen at 127.0.0.1, or, in a trusted network, say --plain-http (plain_http: true; of admin.listen admin.plain_http: true)": "其他机器可以访问 %s，密钥会明文传输：请配置 tls，或只监听 127.0.0.1；网络可信时可加上 --plain-http（plain_http: true；admin.listen 为 admin.plain_http: true）",
+	"%s can be reached from other machines, and keys would travel in the clear: configure tls, or listen at 127.0.0.1, or %s":                                                                                                 "其他机器可以访问 %s，密钥会明文传输：请配置 tls，或只监听 127.0.0.1，或%s",
+	"say --plain-http (plain_http: true)":         "加上 --plain-http（plain_http: true）",
+	"say admin.plain_http: true":                  "设置 admin.plain_http: true",
+	"%s The configuration is good.":               "%s 配置没有问题。",
+	"  listens at %s":                             "  监听地址 %s",
+	"  admins at %s":                              "  管理地址 %s",
+	"the certificate is for %s and no other name": "证书只用于 %s，不用于其他域名",
+	"  gets a certificate for %s":                 "  自动为 %s 申请证书",
+	"  keeps tokens in %s":                        "  token 存放于 %s",
+	", pushes to %s":                              "，推送给 %s",
+	"1 subscriber":                                "1 个系统",
+	"%d subscribers":                              "%d 个系统",
+	"%w. A running gateway keeps the environment that it was started with: restart it, or use {file: PATH}, which is read again": "%w。运行中的网关不会看到环境变量的变化：请重启网关，或改用 {file: PATH}，它会重新读取",
+	"there is no account: give --config FILE, or set WECHAT_APPID and WECHAT_APPSECRET; --demo needs neither":                    "没有账号：请指定 --config FILE，或设置 WECHAT_APPID 和 WECHAT_APPSECRET；--demo 都不需要",
 	"ZHONGKONG_DRAIN_GRACE is %q: %w": "ZHONGKONG_DRAIN_GRACE 的值是 %q：%w",
 	"ZHONGKONG_SEAL_KEY is not set: the tokens would lie in the store in the clear. Make a key with: openssl rand -base64 32 (ZHONGKONG_SEAL_KEY_FILE names a file with it)": "没有设置 ZHONGKONG_SEAL_KEY：token 会以明文存放。请生成一个密钥：openssl rand -base64 32（ZHONGKONG_SEAL_KEY_FILE 可指定存放它的文件）",
 	"--host %s is no server of WeChat's that is known here: give api, qyapi or open":                                                                                         "--host %s 不是这里收录的微信服务器：请写 api、qyapi 或 open",
@@ -444,10 +464,11 @@ var chinese = lang.Words{ //nolint:gosec // words about secrets, and none among 
 	"or call any API without one":                                                         "或者不带 token 直接调用接口",
 	"let WeChat end the real token, then call again: nobody notices":                      "让微信作废真实 token 后再调用：程序毫无察觉",
 	"Look at it": "查看页面",
-	"in a browser, with this key of the admin:": "在浏览器中打开，使用以下管理密钥登录：",
+	"in a browser, with this key of the admin:": "在浏览器中打开下面的页面，用这把管理密钥登录：",
 	"Ctrl-C ends it.": "按 Ctrl-C 结束。",
 
 	// client.
+	"begin": "开始获取", "save": "已保存", "release": "未获取到",
 	"EVENT": "事件", "DETAIL": "说明",
 	"TITLE": "显示名称", "NAME": "名称", "CHECK": "检查项", "FOUND": "结果", "ACCOUNTS": "账号", "PATHS": "路径", "CALLS": "限速", "ENDS": "到期", "all": "不限", "any": "不限", "gateway's": "网关签发", "real": "真实", "never": "不到期",
 	"name sites or take them away: not both at once":                     "设置站点和去掉站点不能同时进行",

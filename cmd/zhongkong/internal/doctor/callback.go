@@ -14,31 +14,71 @@ import (
 	"github.com/zhongkong-go/zhongkong/simulator"
 )
 
-// noCallback says how to have an address looked at.
-func (x *examination) noCallback(context.Context) []Finding {
-	return one(Finding{Check: Callback, State: Skipped, Found: text("not looked at: give --callback-url URL", "未检查：请加上 --callback-url URL")})
+// Address is one that WeChat pushes to.
+type Address struct {
+	URL     string
+	App     simulator.Account // whose Token and AES key it has
+	Missing Text              // why they are not known; the address is not asked then
+}
+
+// noCallback says how to have an address looked at: which one, of which account.
+func (x *examination) noCallback(context.Context) (all []Finding) {
+	if x.Settings == nil {
+		return one(Finding{Check: Callback, State: Skipped, Found: text("not looked at: give --callback-url URL, your app's callback address",
+			"未检查：请加上 --callback-url URL（应用的回调地址）")})
+	}
+	for _, a := range x.Settings.Accounts {
+		if a.Callback != nil {
+			all = append(all, Finding{Check: Callback, Account: a.AppID, State: Skipped, Found: text("not looked at: give --callback-url %s/callback/%s",
+				"未检查：请加上 --callback-url %s/callback/%s", x.base(), a.AppID)})
+		}
+	}
+	if all == nil {
+		return one(Finding{Check: Callback, State: Skipped, Found: text("not looked at: no account of the configuration has a callback",
+			"未检查：配置中的账号都没有 callback")})
+	}
+	return all
+}
+
+// base is the gateway's address for programs on this machine. A certificate is for a name, which
+// the configuration need not have: HOST stands for it.
+func (x *examination) base() string {
+	scheme := "http"
+	host, port, err := net.SplitHostPort(x.Settings.Listen)
+	if err != nil { // which another check has found
+		return "https://HOST"
+	}
+	switch ip := net.ParseIP(host); {
+	case x.Settings.TLS.Domain != "":
+		scheme, host = "https", x.Settings.TLS.Domain
+	case x.Settings.TLS.On():
+		scheme, host = "https", "HOST"
+	case host == "" || ip.Equal(net.IPv4zero) || ip.Equal(net.IPv6unspecified):
+		host = "127.0.0.1"
+	}
+	return scheme + "://" + net.JoinHostPort(host, port)
 }
 
 // callback plays WeChat towards an app's address: the handshake of the console,
 // that of somebody with another Token, a push in the account's mode and format, and
 // one with a wrong signature.
-func (x *examination) callback(ctx context.Context, address string) []Finding {
-	f := Finding{Check: Callback, Account: x.App.AppID, Subject: address, State: Problem}
-	mode := x.App.Mode
+func (x *examination) callback(ctx context.Context, at Address) []Finding {
+	address, app, patience := at.URL, at.App, min(x.Wait, simulator.DefaultPatience)
+	f := Finding{Check: Callback, Account: app.AppID, Subject: address, State: Problem}
+	mode := app.Mode
 	if mode == "" {
 		mode = simulator.Plain
-		if x.App.AESKey != "" {
+		if app.AESKey != "" {
 			mode = simulator.Safe
 		}
 	}
+	if at.Missing != (Text{}) {
+		return one(x.untestable(f, at.Missing))
+	}
 	unusable := func(err error) []Finding {
 		why := printable(named.Plain(err).Error())
-		f.Cause = "callback_not_testable"
-		f.Found = text("%s cannot be tried: %s", "无法检查 %s：%s", address, why)
-		f.Do = text("Correct the address, WECHAT_TOKEN or WECHAT_AES_KEY: %[1]s.", "请修正回调地址、WECHAT_TOKEN 或 WECHAT_AES_KEY：%[1]s。", why)
-		return one(f)
+		return one(x.untestable(f, Text{EN: why, ZH: chinese(why)}))
 	}
-	app, patience := x.App, min(x.Wait, simulator.DefaultPatience)
 	app.Secret = "not needed"
 	wx, err := simulator.New(simulator.Options{Accounts: []simulator.Account{app}, Patience: patience, Events: -1})
 	if err != nil {
@@ -83,6 +123,20 @@ func (x *examination) callback(ctx context.Context, address string) []Finding {
 		ZH: fmt.Sprintf("%s 通过了握手和%s的推送，并拒绝了伪造的请求", address, modeZH[mode]),
 	}
 	return one(f)
+}
+
+// untestable finds that an address cannot be asked.
+func (x *examination) untestable(f Finding, why Text) Finding {
+	f.Cause = "callback_not_testable"
+	f.Found = Text{EN: fmt.Sprintf("%s cannot be tried: %s", f.Subject, why.EN), ZH: fmt.Sprintf("无法检查 %s：%s", f.Subject, why.ZH)}
+	f.Do = Text{
+		EN: "Correct the address, WECHAT_TOKEN or WECHAT_AES_KEY (of an app of WeCom, WECOM_TOKEN or WECOM_AES_KEY): " + why.EN + ".",
+		ZH: "请修正回调地址、WECHAT_TOKEN 或 WECHAT_AES_KEY（企业微信应用为 WECOM_TOKEN、WECOM_AES_KEY）：" + why.ZH + "。",
+	}
+	if x.Settings != nil {
+		f.Do = text("Correct the address, or token and aes_key of its account's callback in %[1]s.", "请修正回调地址，或 %[1]s 中该账号 callback 的 token 和 aes_key。", x.File)
+	}
+	return f
 }
 
 var modeZH = map[simulator.Mode]string{simulator.Plain: "明文模式", simulator.Compatible: "兼容模式", simulator.Safe: "安全模式"}

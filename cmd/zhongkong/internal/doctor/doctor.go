@@ -27,6 +27,7 @@ import (
 	"net/url"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/custody"
@@ -34,7 +35,6 @@ import (
 	"github.com/zhongkong-go/zhongkong/internal/lang"
 	"github.com/zhongkong-go/zhongkong/platform"
 	"github.com/zhongkong-go/zhongkong/platform/wecom"
-	"github.com/zhongkong-go/zhongkong/simulator"
 )
 
 // DefaultWait is what a fetch of a Keeper's may take, and so what is too long.
@@ -62,8 +62,7 @@ type Options struct {
 	Key        custody.Secret // for Gateway
 	GatewayTLS *tls.Config    // with the authority of ZHONGKONG_GATEWAY_CA; nil without one
 
-	Callbacks []string          // addresses that WeChat pushes to
-	App       simulator.Account // whose Token and AES key they have
+	Callbacks []Address // that WeChat pushes to
 
 	Fetch bool          // fetch a token through the store where none lives
 	Wait  time.Duration // for each answer; 0 is DefaultWait
@@ -248,6 +247,22 @@ func (x *examination) examine(ctx context.Context) {
 	}
 }
 
+// inFile names the fields of a configuration's file in place of a program's variables.
+func (x *examination) inFile(do Text) Text {
+	if x.Settings == nil || x.File == "" || strings.Contains(do.EN, "api_base") {
+		return do
+	}
+	store := "store in " + x.File
+	storeZH := x.File + " 的 store"
+	if x.Settings.Store == "" {
+		store, storeZH = "ZHONGKONG_STORE", "ZHONGKONG_STORE"
+	}
+	return Text{
+		EN: strings.NewReplacer("ZHONGKONG_STORE", store, "WECHAT_API_BASE", "api_base in "+x.File).Replace(do.EN),
+		ZH: strings.NewReplacer("ZHONGKONG_STORE", storeZH, "WECHAT_API_BASE", x.File+" 的 api_base").Replace(do.ZH),
+	}
+}
+
 // do runs a check unless the whole was given up, and tells what it found. The time
 // is that of the check, told with its first finding.
 func (x *examination) do(ctx context.Context, check func(context.Context) []Finding) {
@@ -260,6 +275,7 @@ func (x *examination) do(ctx context.Context, check func(context.Context) []Find
 		return // what it found is that it was broken off
 	}
 	for i, f := range found {
+		f.Do = x.inFile(f.Do)
 		if i == 0 && f.State != Skipped {
 			f.Took = time.Since(begun)
 		}

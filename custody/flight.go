@@ -34,6 +34,7 @@ type flight struct {
 	guess     bool // the refusal is believed although the probe gave no verdict
 	prepared  bool
 	heldUntil time.Time
+	shared    string // the id of an Acquire of the common count without an answer
 	attempt   attempt
 }
 

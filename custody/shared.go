@@ -63,11 +63,16 @@ func (c *sharedCount) begin(now time.Time, limit int) (wait time.Duration) {
 
 // share counts a fetch of this Keeper's, under the lease of the common count, which lasts
 // for two calls. When the limit is reached it counts nothing and returns how long to wait.
-func (c *storeCalls) share(ctx context.Context, id string) (wait time.Duration, err error) {
-	lease, err := c.acquireShared(ctx, id)
+// id is that of an Acquire without an answer, "" for none.
+func (c *storeCalls) share(ctx context.Context, id *string) (wait time.Duration, err error) {
+	if *id == "" {
+		*id = attemptID()
+	}
+	lease, err := c.acquireShared(ctx, *id)
 	if err != nil {
 		return 0, err
 	}
+	*id = ""
 	now := lease.Record.Now
 	counted := parseShared(lease.Record.Notes, now)
 	wait = counted.begin(now, c.cfg.Kind.Shared.HourlyFetches)
@@ -85,8 +90,8 @@ func (c *storeCalls) share(ctx context.Context, id string) (wait time.Duration, 
 }
 
 // acquireShared takes the lease of the common count, for as long as two calls may take. It
-// waits for others as long as one call may take. The id is the attempt's: if an answer is
-// lost, the next try gets the same lease.
+// waits for others as long as one call may take. If an answer
+// is lost, the next try with the same id gets the same lease.
 func (c *storeCalls) acquireShared(ctx context.Context, id string) (lease Lease, err error) {
 	timeout := c.cfg.Timing.StoreTimeout
 	pause := sharedPause
@@ -118,7 +123,7 @@ func (f renewal) counted() bool {
 	if limit == 0 {
 		return true
 	}
-	wait, err := k.calls.share(f.ctx, f.attempt.id)
+	wait, err := k.calls.share(f.ctx, &f.shared)
 	switch {
 	case err != nil:
 		_ = f.release(nil)

@@ -206,9 +206,9 @@ func TestDoctorCallback(t *testing.T) {
 		t.Errorf("of an app that does not run: %d, %s", code, out)
 	}
 	for want, args := range map[string][]string{
-		"--url":             {"doctor", "callback"},
-		"cannot be read":    {"doctor", "callback", "--url", "127.0.0.1:3100"},
-		"WECHAT_TOKEN is n": {"doctor", "callback", "--url", closed.URL},
+		"--url":                  {"doctor", "callback"},
+		"has to begin with http": {"doctor", "callback", "--url", "127.0.0.1:3100"},
+		"WECHAT_TOKEN is n":      {"doctor", "callback", "--url", closed.URL},
 	} {
 		env := account
 		if strings.HasPrefix(want, "WECHAT") {

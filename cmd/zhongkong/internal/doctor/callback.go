@@ -29,8 +29,8 @@ func (x *examination) noCallback(context.Context) (all []Finding) {
 	}
 	for _, a := range x.Settings.Accounts {
 		if a.Callback != nil {
-			all = append(all, Finding{Check: Callback, Account: a.AppID, State: Skipped, Found: text("not looked at: give --callback-url %s/callback/%s",
-				"未检查：请加上 --callback-url %s/callback/%s", x.base(), a.AppID)})
+			found := text("not looked at: give --callback-url %s/callback/%s", "未检查：请加上 --callback-url %s/callback/%s", x.base(), a.AppID)
+			all = append(all, Finding{Check: Callback, Account: a.AppID, State: Skipped, Found: found})
 		}
 	}
 	if all == nil {

@@ -358,6 +358,9 @@ func (x *examination) clock(c *contact) Finding {
 		f.State, f.Found = OK, text("as WeChat's", "与微信一致")
 		return f
 	}
+	if size >= time.Minute {
+		size = size.Round(10 * time.Second) // Date has whole seconds
+	}
 	f.State, f.Cause = Warning, "clock_off"
 	if size >= clockWrong {
 		f.State = Problem

@@ -247,7 +247,7 @@ func (x *examination) examine(ctx context.Context) {
 	}
 }
 
-// inFile names the fields of a configuration's file in place of a program's variables.
+// inFile names the fields of a configuration's file instead of a program's variables.
 func (x *examination) inFile(do Text) Text {
 	if x.Settings == nil || x.File == "" || strings.Contains(do.EN, "api_base") {
 		return do

@@ -142,8 +142,8 @@ func (r *run) invalidate(*worker) {
 }
 
 // start starts the stand-ins for WeChat and the workers. Both APIs, with an overlap and
-// without one, have three accounts each. There is an app of WeCom's beside them, whose token
-// lives longer: an app may not fetch as often as 30 s would need.
+// without one, have three accounts each. On SQLite there is an app of WeCom as well, whose
+// token lives longer: an app may not fetch as often as 30 s would need.
 func start(t *testing.T, e engine) *run {
 	t.Helper()
 	r := &run{t: t, began: time.Now(), observer: newObserver()}
@@ -161,17 +161,24 @@ func start(t *testing.T, e engine) *run {
 		}
 		r.accounts, r.sims = append(r.accounts, half...), append(r.sims, sim)
 	}
-	corp := simtest.New(t, simulator.Options{Accounts: []simulator.Account{
-		{AppID: "ww0123456789abcdef:1000002", Kind: simulator.WeCom, Secret: "madeUpSecretOfTheApp00000000000000000000002"},
-	}, Life: 2 * time.Minute, Events: -1, Observe: r.observer.observe})
-	corp.Inject(simulator.Fault{Path: refusedPath, Errcode: 40014})
-	app := accounts(corp, 0, weCom)[0]
-	r.observer.keys[app.AppID], r.observer.sims[app.AppID] = keyOf(t, app), corp
-	r.accounts, r.sims = append(r.accounts, app), append(r.sims, corp)
+	if e.name == "SQLite" {
+		r.addApp()
+	}
 	r.fleet = newFleet(t, e, orders{Accounts: r.accounts, Users: 2, Pause: time.Second, Timing: usual, Refused: true, Logs: *logs})
 	r.observer.store = r.fleet.store
 	r.observer.watch(t)
 	return r
+}
+
+// addApp adds WeCom and an app of it.
+func (r *run) addApp() {
+	corp := simtest.New(r.t, simulator.Options{Accounts: []simulator.Account{
+		{AppID: "ww0123456789abcdef:1000002", Kind: simulator.WeCom, Secret: "madeUpSecretOfTheApp00000000000000000000002"},
+	}, Life: 2 * time.Minute, Events: -1, Observe: r.observer.observe})
+	corp.Inject(simulator.Fault{Path: refusedPath, Errcode: 40014})
+	app := accounts(corp, 0, weCom)[0]
+	r.observer.keys[app.AppID], r.observer.sims[app.AppID] = keyOf(r.t, app), corp
+	r.accounts, r.sims = append(r.accounts, app), append(r.sims, corp)
 }
 
 // strays lets WeChat's stand-in refuse 1 % of good calls until the function that it

@@ -112,7 +112,7 @@ func (v *verdict) judge(i *incident, worker int) {
 	case i.Kind == cutCall:
 		v.fail("did not reach WeChat, although nobody cut its process off", i, waited)
 		return
-	case i.Kind == refusedCall && stray && !v.away(s):
+	case i.Kind == refusedCall && stray && !v.away(s) && o.servable(i.AppID, s): // a dead token may meet one, too
 		v.fail("a stray refusal reached its user without a repetition", i, waited)
 		return
 	case o.servable(i.AppID, s):

@@ -17,7 +17,6 @@ import (
 	"github.com/zhongkong-go/zhongkong/internal/named"
 	"github.com/zhongkong-go/zhongkong/internal/network"
 	"github.com/zhongkong-go/zhongkong/internal/shape"
-	"github.com/zhongkong-go/zhongkong/platform"
 	"github.com/zhongkong-go/zhongkong/platform/wecom"
 	"github.com/zhongkong-go/zhongkong/simulator"
 )
@@ -123,7 +122,7 @@ func (c *doctorAllCmd) options(t *terminal) (*doctor.Options, error) {
 		err = c.fromFile(t, o)
 	case env("ZHONGKONG_GATEWAY") != "":
 		err = viaGateway(env, o)
-	case env("WECOM_CORPID") != "" && env("WECHAT_APPID") == "":
+	case isCorp(env):
 		err = fromAppVariables(t, o)
 	default:
 		err = fromVariables(t, o)
@@ -229,7 +228,7 @@ func (c *doctorAllCmd) fromFile(t *terminal, o *doctor.Options) (err error) {
 		}
 	}
 	o.Base = o.Settings.APIBase
-	o.WeComBase = gateway.Config{APIBase: o.Base, WeComBase: o.Settings.WeComBase}.WithDefaults().WeComBase
+	o.WeComBase = corpBase(o.Settings)
 	if o.SealKeys, err = environ.SealKeys(func(name string) string { value, _ := t.env(name); return value }); err != nil {
 		return err
 	}
@@ -286,24 +285,11 @@ func fromVariables(t *terminal, o *doctor.Options) error {
 // fromAppVariables takes what a program with wecom.ConfigFromEnv would.
 func fromAppVariables(t *terminal, o *doctor.Options) (err error) {
 	get := func(name string) string { value, _ := t.env(name); return value }
-	app := wecom.App{CorpID: get("WECOM_CORPID"), AgentID: get("WECOM_AGENTID"), Secret: custody.NewSecret(get("WECOM_SECRET"))}
-	err = shape.Check(
-		shape.Field{Name: "WECOM_CORPID", Kind: shape.AppID, Value: app.CorpID},
-		shape.Field{Name: "WECOM_TOKEN", Kind: shape.Token, Value: get("WECOM_TOKEN")},
-		shape.Field{Name: "WECOM_AES_KEY", Kind: shape.AESKey, Value: get("WECOM_AES_KEY")},
-	)
-	if err == nil {
-		err = named.Plain(app.Check())
-	}
+	app, base, err := readApp(get, false)
 	if err != nil {
 		return err
 	}
-	if base := get("WECOM_API_BASE"); base != "" {
-		if err := platform.CheckBase(base); err != nil {
-			return fmt.Errorf("Config.APIBase (WECOM_API_BASE) %w", err)
-		}
-		o.WeComBase = base
-	}
+	o.WeComBase = base
 	if o.SealKeys, err = environ.SealKeys(get); err != nil {
 		return err
 	}

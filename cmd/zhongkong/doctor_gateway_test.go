@@ -141,3 +141,22 @@ func TestDoctorAccounts(t *testing.T) {
 		t.Errorf("%+v", n)
 	}
 }
+
+// TestDoctorNamesTheField: what --config brings is corrected in its file, not in a variable.
+func TestDoctorNamesTheField(t *testing.T) {
+	t.Parallel()
+	s := newShop(t, "stable")
+	file := filepath.Join(t.TempDir(), "zhongkong.yaml")
+	lines := "listen: 127.0.0.1:0\nstore: redis://127.0.0.1:1\napi_base: " + s.URL + "\naccounts:\n  - {appid: " + tokenAppID + ", secret: '" + tokenSecret + "'}\n"
+	if err := os.WriteFile(file, []byte(lines), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, out, _ := started(t.Context(), map[string]string{}, "doctor", "--config", file)
+	if !strings.Contains(out, "Check store ("+file+")") || strings.Contains(out, "ZHONGKONG_STORE") {
+		t.Error(out)
+	}
+	_, out, _ = started(t.Context(), map[string]string{"ZHONGKONG_STORE": "redis://127.0.0.1:1", "WECHAT_APPID": tokenAppID, "WECHAT_APPSECRET": tokenSecret, "WECHAT_API_BASE": s.URL}, "doctor")
+	if !strings.Contains(out, "Check ZHONGKONG_STORE") {
+		t.Error(out)
+	}
+}

@@ -79,7 +79,7 @@ func (f accountFlags) variables(t *terminal, look bool) (func(name string) strin
 		if corp, agent, isApp := shape.App(account.AppID); isApp {
 			over["WECHAT_APPID"], over["WECOM_CORPID"], over["WECOM_AGENTID"] = "", corp, agent
 			over["WECOM_SECRET"] = account.Secret.Reveal()
-			over["WECOM_API_BASE"] = gateway.Config{APIBase: settings.APIBase, WeComBase: settings.WeComBase}.WithDefaults().WeComBase
+			over["WECOM_API_BASE"] = corpBase(settings)
 		} else {
 			over["WECHAT_APPID"], over["WECHAT_TOKEN_API"], over["WECHAT_API_BASE"] = account.AppID, string(account.TokenAPI), settings.APIBase
 			over["WECHAT_APPSECRET"] = account.Secret.Reveal()

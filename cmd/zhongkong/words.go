@@ -366,9 +366,6 @@ var chinese = lang.Words{ //nolint:gosec // words about secrets, and none among 
 	// token.
 	"WECHAT_API_BASE: %v": "WECHAT_API_BASE：%v",
 	"ZHONGKONG_STORE: %s": "ZHONGKONG_STORE：%s",
-	"WECOM_API_BASE: %s":  "WECOM_API_BASE：%s",
-
-	"%s (WECOM_CORPID, WECOM_AGENTID, WECOM_SECRET)": "%s（WECOM_CORPID、WECOM_AGENTID、WECOM_SECRET）",
 
 	"--ticket is for official accounts: an app of WeCom's tickets are renewed by the program that asks for them": "--ticket 只用于公众号：企业微信应用的 ticket 由使用它的程序刷新",
 

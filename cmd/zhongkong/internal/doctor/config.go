@@ -37,9 +37,9 @@ func (x *examination) configuration(context.Context) []Finding {
 	if x.File != "" {
 		source = Text{EN: x.File, ZH: x.File}
 	}
-	base := x.Base
+	base, setting := x.Base, x.setting("WECHAT_API_BASE", "api_base")
 	if x.Gateway != "" {
-		base = x.Gateway
+		base, setting = x.Gateway, "ZHONGKONG_GATEWAY"
 	}
 	var err error
 	if x.api, err = x.newAPI(base); err != nil {
@@ -49,7 +49,7 @@ func (x *examination) configuration(context.Context) []Finding {
 			what = wrong.Err.Error()
 		}
 		f.Found = text("the address of the API %[1]s", "API 地址有误：%[1]s", what)
-		f.Do = text("Correct WECHAT_API_BASE (or ZHONGKONG_GATEWAY, or api_base): the address of the API %[1]s.", "请修正 WECHAT_API_BASE（或 ZHONGKONG_GATEWAY、api_base）：%[1]s。", what)
+		f.Do = text("Correct %s: the address of the API %s.", "请修正 %s：%s。", setting, what)
 		x.api, _ = x.newAPI(platform.DefaultBase)
 		return one(f)
 	}
@@ -60,7 +60,7 @@ func (x *examination) configuration(context.Context) []Finding {
 		}
 		f.State, f.Cause = Problem, "wrong_base"
 		f.Found = text("the address of WeCom's API %[1]s", "企业微信的 API 地址有误：%[1]s", what)
-		f.Do = text("Correct WECOM_API_BASE (or wecom_base): the address of WeCom's API %[1]s.", "请修正 WECOM_API_BASE（或 wecom_base）：%[1]s。", what)
+		f.Do = text("Correct %s: the address of WeCom's API %s.", "请修正 %s：%s。", x.setting("WECOM_API_BASE", "wecom_base"), what)
 		x.corp, _ = x.newCorp("")
 		return one(f)
 	}

@@ -27,7 +27,6 @@ import (
 	"net/url"
 	"os"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/custody"
@@ -247,20 +246,21 @@ func (x *examination) examine(ctx context.Context) {
 	}
 }
 
-// inFile names the fields of a configuration's file instead of a program's variables.
-func (x *examination) inFile(do Text) Text {
-	if x.Settings == nil || x.File == "" || strings.Contains(do.EN, "api_base") {
-		return do
+// setting names where a value comes from, in all languages: a variable, or the field of a
+// configuration's file.
+func (x *examination) setting(variable, field string) string {
+	if x.Settings == nil || x.File == "" {
+		return variable
 	}
-	store := "store in " + x.File
-	storeZH := x.File + " 的 store"
-	if x.Settings.Store == "" {
-		store, storeZH = "ZHONGKONG_STORE", "ZHONGKONG_STORE"
+	return field + " (" + x.File + ")"
+}
+
+// storeSetting is where the store's URL comes from. A file need not have one.
+func (x *examination) storeSetting() string {
+	if x.Settings != nil && x.Settings.Store == "" {
+		return "ZHONGKONG_STORE"
 	}
-	return Text{
-		EN: strings.NewReplacer("ZHONGKONG_STORE", store, "WECHAT_API_BASE", "api_base in "+x.File).Replace(do.EN),
-		ZH: strings.NewReplacer("ZHONGKONG_STORE", storeZH, "WECHAT_API_BASE", x.File+" 的 api_base").Replace(do.ZH),
-	}
+	return x.setting("ZHONGKONG_STORE", "store")
 }
 
 // do runs a check unless the whole was given up, and tells what it found. The time
@@ -275,7 +275,6 @@ func (x *examination) do(ctx context.Context, check func(context.Context) []Find
 		return // what it found is that it was broken off
 	}
 	for i, f := range found {
-		f.Do = x.inFile(f.Do)
 		if i == 0 && f.State != Skipped {
 			f.Took = time.Since(begun)
 		}

@@ -12,7 +12,7 @@ import (
 // program's key. A gateway's tokens are made of the key, so nothing is fetched.
 func (x *examination) viaGateway(ctx context.Context, a Account) []Finding {
 	f := Finding{Check: Gateway, Account: a.AppID, State: Problem}
-	c := x.contact(ctx, x.api.Base())
+	c := x.contact(ctx, x.api.Base(), "ZHONGKONG_GATEWAY")
 	switch _, speaks := c.errcode(); {
 	case c.err != nil:
 		f.Cause, f.Found, f.Do = c.failure(x.Wait)

@@ -57,6 +57,8 @@ type contact struct {
 	body   []byte
 	err    error
 
+	setting string // where its address comes from
+
 	mu sync.Mutex // guards stage and times while the transport works
 }
 
@@ -80,11 +82,11 @@ func (c *contact) at(s stage, mark *time.Time) {
 	}
 }
 
-// contact calls an API without any credential.
-func (x *examination) contact(ctx context.Context, base string) *contact {
+// contact calls an API without any credential; setting is where its base comes from.
+func (x *examination) contact(ctx context.Context, base, setting string) *contact {
 	ctx, cancel := context.WithTimeout(ctx, x.Wait)
 	defer cancel()
-	c := &contact{begun: time.Now()}
+	c := &contact{begun: time.Now(), setting: setting}
 	defer func() { c.over = time.Now() }()
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		DNSDone:              func(httptrace.DNSDoneInfo) { c.at(looking, &c.looked) },
@@ -134,13 +136,13 @@ func (c *contact) errcode() (int, bool) {
 
 // reach finds out whether WeChat answers, and what time it is there.
 func (x *examination) reach(ctx context.Context) (found []Finding) {
-	found, x.reached = x.reachAt(ctx, x.api.Base())
+	found, x.reached = x.reachAt(ctx, x.api.Base(), x.setting("WECHAT_API_BASE", "api_base"))
 	return found
 }
 
 // reachCorp is reach of WeCom. The clock is looked at once.
 func (x *examination) reachCorp(ctx context.Context) (found []Finding) {
-	found, x.reachedCorp = x.reachAt(ctx, x.corp.Platform().Base())
+	found, x.reachedCorp = x.reachAt(ctx, x.corp.Platform().Base(), x.setting("WECOM_API_BASE", "wecom_base"))
 	if x.reached {
 		found = found[:1]
 	}
@@ -155,8 +157,8 @@ func (x *examination) reaches(a Account) bool {
 	return x.reached
 }
 
-func (x *examination) reachAt(ctx context.Context, base string) (found []Finding, reached bool) {
-	c := x.contact(ctx, base)
+func (x *examination) reachAt(ctx context.Context, base, setting string) (found []Finding, reached bool) {
+	c := x.contact(ctx, base, setting)
 	f := Finding{Check: WeChat}
 	code, speaks := c.errcode()
 	took := c.over.Sub(c.begun)
@@ -243,8 +245,8 @@ func (c *contact) notWeChat() Text {
 		return text("Look at the proxy %[1]s: it, or a firewall behind it, answers in WeChat's place. NO_PROXY=%[2]s goes around it.",
 			"请检查代理 %[1]s：它或它后面的防火墙替微信返回了内容。设置 NO_PROXY=%[2]s 可绕过代理。", c.proxy, c.name())
 	}
-	return text("See who answers: curl -i %s%s. A firewall or a login page of the network, a wrong WECHAT_API_BASE, or a gateway that fails.",
-		"看看是谁在应答：curl -i %s%s。常见原因：防火墙、网络登录页、WECHAT_API_BASE 填错，或网关故障。", "https://"+c.host, reachPath)
+	return text("See who answers: curl -i %s%s. A firewall or a login page of the network, a wrong %s, or a gateway that fails.",
+		"看看是谁在应答：curl -i %s%s。常见原因：防火墙、网络登录页、%s 填错，或网关故障。", "https://"+c.host, reachPath, c.setting)
 }
 
 // failure names the step that failed.
@@ -269,15 +271,15 @@ func (c *contact) failure(wait time.Duration) (cause string, found, do Text) {
 	case errors.As(c.err, &dns):
 		return "dns_failed",
 			text("the name %s cannot be looked up: %s", "域名 %s 无法解析：%s", c.host, why),
-			text("Check the DNS of this machine (/etc/resolv.conf; in a container, its own) and the spelling of WECHAT_API_BASE.",
-				"请检查本机的 DNS（/etc/resolv.conf；容器要看容器自己的配置），以及 WECHAT_API_BASE 有没有写错。")
+			text("Check the DNS of this machine (/etc/resolv.conf; in a container, its own) and the spelling of %s.",
+				"请检查本机的 DNS（/etc/resolv.conf；容器要看容器自己的配置），以及 %s 有没有写错。", c.setting)
 	case errors.As(c.err, &verify):
 		return c.untrusted(why)
 	case errors.As(c.err, &record) || c.stage == securing:
 		return "tls_failed",
 			text("no TLS connection to %s: %s", "与 %s 无法建立 TLS 连接：%s", c.host, why),
-			text("See whether something between this machine and %s breaks TLS, or whether WECHAT_API_BASE needs http:// for what answers there.",
-				"请检查本机到 %s 之间是否有设备干扰 TLS，或者该地址其实应当使用 http://（WECHAT_API_BASE）。", c.host)
+			text("See whether something between this machine and %s breaks TLS, or whether %s needs http:// for what answers there.",
+				"请检查本机到 %s 之间是否有设备干扰 TLS，或者该地址其实应当使用 http://（%s）。", c.host, c.setting)
 	case c.stage <= connecting:
 		return "connect_failed", text("no connection to %s: %s", "连接不上 %s：%s", c.host, why), look
 	case late:

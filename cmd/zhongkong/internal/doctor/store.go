@@ -52,7 +52,7 @@ func (x *examination) lookAtStore(ctx context.Context) []Finding {
 		return one(f)
 	}
 	if path, isFile := x.database(); isFile {
-		if absent, ok := missing(path); ok {
+		if absent, ok := x.missing(path); ok {
 			absent.Check, absent.Subject = Store, f.Subject
 			return one(absent)
 		}
@@ -116,16 +116,16 @@ func (x *examination) database() (path string, isFile bool) {
 }
 
 // missing finds that there is no file, before anything makes one.
-func missing(path string) (Finding, bool) {
+func (x *examination) missing(path string) (Finding, bool) {
 	info, err := os.Stat(path)
 	if err == nil && info.IsDir() {
 		return Finding{
 			State: Problem, Cause: "store_is_folder",
 			Found: text("%s is a folder", "%s 是一个目录", path),
 			Do: text(
-				"Give ZHONGKONG_STORE the path of a file, such as sqlite:%s.",
-				"ZHONGKONG_STORE 要写文件的路径，例如 sqlite:%s。",
-				filepath.Join(path, "zhongkong.db"),
+				"Give %s the path of a file, such as sqlite:%s.",
+				"%s 要写文件的路径，例如 sqlite:%s。",
+				x.storeSetting(), filepath.Join(path, "zhongkong.db"),
 			),
 		}, true
 	}
@@ -137,14 +137,14 @@ func missing(path string) (Finding, bool) {
 		return Finding{
 			State: Problem, Cause: "store_folder_missing",
 			Found: text("there is no folder %s for the database", "数据库所在的目录 %s 不存在", folder),
-			Do:    text("Make the folder %s, or correct ZHONGKONG_STORE.", "请创建目录 %s，或修正 ZHONGKONG_STORE。", folder),
+			Do:    text("Make the folder %s, or correct %s.", "请创建目录 %s，或修正 %s。", folder, x.storeSetting()),
 		}, true
 	}
 	return Finding{
 		State: Warning, Cause: "store_missing",
 		Found: text("there is no database %s yet", "还没有数据库 %s", path),
-		Do: text("If your program has run before, it uses another file: run this in its working directory, or with its ZHONGKONG_STORE. Otherwise it makes %s when it starts.",
-			"如果程序已经运行过，说明它用的是别的文件：请在它的工作目录下运行本命令，或使用与它相同的 ZHONGKONG_STORE。否则程序启动时会自动创建 %s。", path),
+		Do: text("If your program has run before, it uses another file: run this in its working directory, or with its %[2]s. Otherwise it makes %[1]s when it starts.",
+			"如果程序已经运行过，说明它用的是别的文件：请在它的工作目录下运行本命令，或使用与它相同的 %[2]s。否则程序启动时会自动创建 %[1]s。", path, x.storeSetting()),
 	}, true
 }
 
@@ -159,7 +159,7 @@ func (x *examination) storeFailed(f Finding, err error, cause string) Finding {
 	f.Found = x.storeFault(err)
 	f.Do = x.storeRemedy(err)
 	if _, isFile := x.database(); !isFile && f.Cause == "store_misconfigured" {
-		f.Do = text("Correct ZHONGKONG_STORE: scheme, user, password, database and parameters of %s.", "请修正 ZHONGKONG_STORE：协议、用户名、密码、库名和参数（%s）。", f.Subject)
+		f.Do = text("Correct %s: scheme, user, password, database and parameters of %s.", "请修正 %s：协议、用户名、密码、库名和参数（%s）。", x.storeSetting(), f.Subject)
 	}
 	return f
 }
@@ -188,13 +188,13 @@ func (x *examination) storeFault(err error) Text {
 // storeRemedy is what to do about an error of a store.
 func (x *examination) storeRemedy(err error) Text {
 	if _, isFile := x.database(); !isFile {
-		return text("Check ZHONGKONG_STORE, and whether its server runs and can be reached from here: %s.", "请检查 ZHONGKONG_STORE，以及数据库服务是否在运行、从本机能否访问：%s。", Place(x.StoreURL))
+		return text("Check %s, and whether its server runs and can be reached from here: %s.", "请检查 %s，以及数据库服务是否在运行、从本机能否访问：%s。", x.storeSetting(), Place(x.StoreURL))
 	}
 	switch sqlite.ReasonOf(err) {
 	case sqlite.Locked:
 		return text("Find the program that holds the lock of the database (fuser %[1]s, or lsof), and let it end its transaction.", "请找出锁住数据库的程序（fuser %[1]s 或 lsof），让它结束事务。", Place(x.StoreURL))
 	case sqlite.NotDatabase:
-		return text("Give ZHONGKONG_STORE another path, or move that file away: it is no SQLite database.", "请修改 ZHONGKONG_STORE 的路径，或把这个文件移走：它不是 SQLite 数据库。")
+		return text("Give %s another path, or move that file away: it is no SQLite database.", "请修改 %s 的路径，或把这个文件移走：它不是 SQLite 数据库。", x.storeSetting())
 	case sqlite.Damaged:
 		return text("Start your program: it sets the damaged file aside and makes a new one. What is lost is a token, which is fetched anew.",
 			"请启动程序：它会把损坏的文件改名保留，并新建一个。丢失的只是 token，会重新获取。")

@@ -44,7 +44,7 @@ type AccountState struct {
 }
 
 // WeCom reports whether the account is an app of WeCom.
-func (s AccountState) WeCom() bool { return strings.Contains(s.Key.AppID, ":") }
+func (s AccountState) WeCom() bool { _, _, isApp := shape.App(s.Key.AppID); return isApp }
 
 // roster has the accounts at work, and makes them of those of the configuration file
 // and of the admin API.

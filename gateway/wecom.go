@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/gateway/clients"
+	"github.com/zhongkong-go/zhongkong/internal/shape"
 	"github.com/zhongkong-go/zhongkong/platform"
 	"github.com/zhongkong-go/zhongkong/platform/wecom"
 )
@@ -71,7 +72,7 @@ func corpTicketOf(path string, r *http.Request) (t platform.TicketType, isTicket
 
 // appOf returns the one app of a corp that a client may use.
 func (f fetches) appOf(r *http.Request, c *clients.Live, corp string) (appID string, refused *refusal) {
-	if wecom.IsApp(corp) {
+	if _, _, isApp := shape.App(corp); isApp {
 		return corp, nil
 	}
 	for range 2 {

@@ -104,7 +104,7 @@ func (p *Page) doRefresh(w http.ResponseWriter, r *http.Request, one *session) {
 		p.notFound(w, r, one)
 		return
 	case errors.As(err, &failure):
-		cause, remedy := v.explain(gateway.AccountState{Status: custody.Status{Key: custody.Key{AppID: v.AppID}, Failure: failure}})
+		cause, remedy := v.explain(failure)
 		n = notice{Level: "bad", Text: "There is no token that works.", Plain: cause + v.space() + remedy}
 		if failure.RetryAfter > 0 {
 			n.Plain += v.space() + v.T("The next attempt is in %s.", v.span(failure.RetryAfter))

@@ -207,10 +207,10 @@ func (r row) State() string {
 }
 
 // Cause and Remedy say what is wrong and what to do; "" when nothing is.
-func (r row) Cause() string { cause, _ := r.v.explain(r.state); return cause }
+func (r row) Cause() string { cause, _ := r.v.explain(r.state.Failure); return cause }
 
 // Remedy is what to do.
-func (r row) Remedy() string { _, remedy := r.v.explain(r.state); return remedy }
+func (r row) Remedy() string { _, remedy := r.v.explain(r.state.Failure); return remedy }
 
 // Code is WeChat's errcode, 0 when it gave none.
 func (r row) Code() int {
@@ -238,10 +238,8 @@ func (r row) Origin() string {
 // addressed finds the address that is not in the whitelist, as platform writes it.
 var addressed = regexp.MustCompile(`The address is ([0-9a-fA-F.:]+)\. `)
 
-// explain says why an account's attempt failed, and who has to do what, in the view's
-// language.
-func (v *view) explain(a gateway.AccountState) (cause, remedy string) {
-	f := a.Failure
+// explain says why an attempt failed, and who has to do what, in the view's language.
+func (v *view) explain(f *custody.Error) (cause, remedy string) {
 	if f == nil {
 		return "", ""
 	}
@@ -328,7 +326,7 @@ func (v *view) Health() health {
 	n := len(v.all)
 	worst := func(h health) health {
 		a := slices.MinFunc(v.all, worstFirst)
-		cause, remedy := v.explain(a)
+		cause, remedy := v.explain(a.Failure)
 		h.Name, h.Link = called(a), accountPath(a.Key.AppID)
 		h.More = strings.TrimSpace(cause + v.space() + remedy)
 		return h

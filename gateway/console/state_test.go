@@ -45,7 +45,7 @@ func TestMeaningByAccount(t *testing.T) {
 	} {
 		for l, want := range map[lang.Lang]string{lang.English: test.en, lang.Chinese: test.zh} {
 			v := &view{Looks: page.Looks{Lang: l}}
-			cause, remedy := v.explain(gateway.AccountState{Status: custody.Status{Failure: &custody.Error{Key: custody.Key{AppID: test.appID}, Code: test.code}}})
+			cause, remedy := v.explain(&custody.Error{Key: custody.Key{AppID: test.appID}, Code: test.code})
 			if all := cause + remedy; !strings.Contains(all, want) || l == lang.English && strings.Contains(all, test.foreign) {
 				t.Errorf("%d of %s: %q", test.code, test.appID, all)
 			}

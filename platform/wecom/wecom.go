@@ -71,9 +71,6 @@ type App struct {
 	Secret  custody.Secret // of this app
 }
 
-// IsApp reports whether an id is that of an app, and not an official account's AppID.
-func IsApp(id string) bool { _, _, isApp := shape.App(id); return isApp }
-
 // ID names the app in keys, errors and logs: "ww0123456789abcdef:1000002". Where there is
 // no AgentID, the beginning of a hash of the secret follows instead. An App that [App.Check]
 // refuses, since a Secret may be in the wrong field, is "unusable".

@@ -50,7 +50,7 @@ func (e ended) Run() int { return int(e) }
 // program is built by the first test that needs it.
 type program struct {
 	source  string
-	overlay func(folder string) (file string, err error) // what the compiler sees in place of files; nil is nothing
+	overlay func(folder string) (file string, err error) // what the compiler sees instead of files; nil is nothing
 	once    sync.Once
 	folder  string
 	err     error

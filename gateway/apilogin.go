@@ -80,7 +80,7 @@ func (p *programs) openTo(w *observed, r *http.Request, appID, origin string) *r
 	from := r.Header.Get("Origin")
 	switch {
 	case !p.clients.Registered(origin, appID, ticketPath, time.Now()) || p.accounts.find(appID) == nil:
-		return withText(refuse(codeNotAllowed, "the page's origin is none that a client of the account has registered"),
+		return withText(refuse(codeNotAllowed, "no client of the account has registered the page's origin"),
 			"without a key only pages under an origin that a client of this account has registered are signed (zhongkong client sites)")
 	case from != "" && from != origin:
 		return withText(refuse(codeNotAllowed, "the page asks for one of another origin"),

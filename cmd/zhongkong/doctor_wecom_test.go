@@ -49,7 +49,7 @@ func TestDoctorWeCom(t *testing.T) {
 	for name, row := range map[string]struct {
 		illness
 
-		corpid, agentid, secret string // in place of the right ones
+		corpid, agentid, secret string // instead of the right ones
 	}{
 		"well":            {},
 		"wrong secret":    {illness: illness{check: "credentials", cause: "wrong_secret", errcode: 40001, says: "企业微信管理后台"}, secret: "madeUpSecretThatWasReset"},

@@ -144,7 +144,7 @@ func ownTokens(list []Account) error {
 			}
 			for _, token := range []custody.Secret{a.Callback.Token, a.Callback.PreviousToken} {
 				if !token.IsZero() && (token.Equal(b.Callback.Token) || token.Equal(b.Callback.PreviousToken)) {
-					return named.Errorf("gateway", "account %s: callback: its Token is that of account %s too, and neither has an AES key: whoever sees a signature of one "+
+					return named.Errorf("gateway", "account %s: callback: its Token is that of account %s too, and neither has an AES key: anyone who sees a signature of one "+
 						"can forge pushes to the other; give each a Token of its own, or choose safe mode (安全模式)", a.AppID, b.AppID)
 				}
 			}

@@ -131,7 +131,7 @@ func (s *subscriber) request(ctx context.Context, m *callback.Message, text stri
 	return r, nil
 }
 
-// wrap puts Encrypt into a body, in compatible mode beside the plain fields. WeCom's envelope
+// wrap puts Encrypt into a body, in compatible mode next to the plain fields. WeCom's envelope
 // names the app.
 func (s *subscriber) wrap(m *callback.Message, text, encrypt string) (string, error) {
 	to := strings.NewReplacer("]]>", "", "<", "", `"`, "", `\`, "").Replace(m.ToUserName) // it has none of them

@@ -159,7 +159,8 @@ func (x *examination) storeFailed(f Finding, err error, cause string) Finding {
 	f.Found = x.storeFault(err)
 	f.Do = x.storeRemedy(err)
 	if _, isFile := x.database(); !isFile && f.Cause == "store_misconfigured" {
-		f.Do = text("Correct %s: scheme, user, password, database and parameters of %s.", "请修正 %s：协议、用户名、密码、库名和参数（%s）。", x.storeSetting(), f.Subject)
+		f.Do = text("Correct %s: scheme, user, password, database and parameters of %s.",
+			"请修正 %s：协议、用户名、密码、库名和参数（%s）。", x.storeSetting(), f.Subject)
 	}
 	return f
 }

@@ -28,7 +28,7 @@ deploy: ## Check the files in deploy with what users do not download
 	cd test/deploy && $(GO) test -count 1 ./...
 
 chaos: ## Kill, stop and cut off real processes on every engine, CHAOS=25s each
-	ZHONGKONG_TEST=full $(GO) test -count 1 -timeout 4h -v -tags chaos ./test/chaos -chaos $(CHAOS)
+	@GO="$(GO)" CHAOS="$(CHAOS)" .ci/chaos
 
 interop: ## Run foreign SDKs against the simulator and the gateway, and the adapters
 	@GO="$(GO)" .ci/interop $(FOREIGN)

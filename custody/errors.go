@@ -73,7 +73,7 @@ type FetchError struct {
 	Class      Class
 	RetryAfter time.Duration // ClassBlocked: when to retry; else 0
 	Code       int           // the issuer's error code, 0 when it gave none
-	PerHost    bool          // the cause belongs to this machine (its IP address), not to the account
+	PerHost    bool          // the cause belongs to this machine (its IP address, its network), not to the account: others need not wait
 
 	// Address is the address of this machine as the issuer names it in its refusal, ""
 	// when it names none. It is set with PerHost.

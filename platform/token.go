@@ -207,6 +207,7 @@ func fetchError(err error) *custody.FetchError {
 		failure.Code, failure.PerHost = refusal.Code, info.PerHost
 	case errors.As(err, &conn):
 		failure.Unanswered = conn.Sent
+		failure.PerHost = !conn.Sent // other machines may reach WeChat, and need not wait
 	case errors.Is(err, errConfig):
 		failure.Class = custody.ClassFatal
 	default:

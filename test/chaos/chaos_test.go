@@ -33,6 +33,9 @@ func asked(t *testing.T) {
 	}
 }
 
+// cutOff is the name of the trouble that has a process lose its way to WeChat.
+const cutOff = "cut from WeChat"
+
 // trouble is what is done to one process at a time, or to the store.
 type trouble struct {
 	name string
@@ -53,7 +56,7 @@ func troubles(f *fleet) []trouble {
 			w.signal(syscall.SIGCONT)
 		}},
 		{"invalidate", false, (*run).invalidate},
-		{"cut from WeChat", false, func(_ *run, w *worker) {
+		{cutOff, false, func(_ *run, w *worker) {
 			w.tell("cut")
 			time.Sleep(2 * time.Second)
 			w.tell("mend")

@@ -79,7 +79,7 @@ const (
 	lookSlow  = 500 * time.Millisecond // a store that takes longer for a look does not count as answering
 	lookEvery = 100 * time.Millisecond
 	lookTime  = time.Second
-	skew      = time.Second            // a process counts a token's life from when it asked a store, which may have been busy
+	skew      = 2 * time.Second        // a process counts a token's life from when it asked a store, which may answer a second later on a busy machine
 	numbered  = "n"                    // the parameter with the number of a user's call
 	late      = 300 * time.Millisecond // a journal's times may be reckoned from the server's last answer, which took time
 )

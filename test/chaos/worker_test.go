@@ -53,6 +53,9 @@ const (
 	mostOf = 12 * time.Second // the same on refusedPath, whose own calls may take 10 s
 )
 
+// unreachable is what a process that is cut off from WeChat meets.
+const unreachable = "network is unreachable"
+
 // orders tell a worker what to do.
 type orders struct {
 	ID       int
@@ -245,7 +248,7 @@ func newNetwork(o orders) *network {
 		MaxIdleConnsPerHost: 100,
 		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
 			if n.cut.Load() {
-				return nil, errors.New("network is unreachable")
+				return nil, errors.New(unreachable)
 			}
 			from := &net.TCPAddr{IP: net.ParseIP(o.address())}
 			conn, err := (&net.Dialer{LocalAddr: from}).DialContext(ctx, network, addr)

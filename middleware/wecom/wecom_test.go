@@ -164,13 +164,13 @@ func TestLogNamesTheProduct(t *testing.T) {
 	for _, path := range []string{"/wecom", "/elsewhere"} {
 		r.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodPost, path+"?msg_signature=0&timestamp=1&nonce=2", strings.NewReader("<xml>")))
 	}
-	for _, code := range []string{"wechat_callback_refused", "wechat_callback_elsewhere"} {
+	for _, code := range []string{"wecom_callback_refused", "wecom_callback_elsewhere"} {
 		if !strings.Contains(log.String(), "log_code="+code) {
 			t.Errorf("no %s in %s", code, log)
 		}
 	}
 	for line := range strings.Lines(log.String()) {
-		if !strings.Contains(line, "product=WeCom") || !strings.Contains(line, "appid="+corpID+":1000002") || strings.Contains(line, "WeChat's came") {
+		if !strings.Contains(line, "product=WeCom") || !strings.Contains(line, "appid="+corpID+":1000002") || strings.Contains(line, "wechat_") || strings.Contains(line, "WeChat's came") {
 			t.Errorf("a line about a callback: %s", line)
 		}
 	}

@@ -336,6 +336,32 @@ func TestBot(t *testing.T) {
 	}
 }
 
+// TestBotSeals: what a handler of a bot's pushes has sealed itself is answered as it is.
+func TestBotSeals(t *testing.T) {
+	t.Parallel()
+	wx := world(t)
+	cfg := config(wx, 1000002, memory.New())
+	cfg.ReceiveIDs = []string{""}
+	client := open(t, cfg)
+	r := gin.New()
+	r.Use(client.Middleware())
+	var sealed []byte
+	r.POST("/wecom", func(c *gin.Context) {
+		var err error
+		if push, ok := client.Push(c); !ok {
+			t.Error("there is no push")
+		} else if sealed, err = client.Seal(push, []byte(`{"msgtype":"text"}`)); err != nil {
+			t.Error(err)
+		}
+		c.Data(http.StatusOK, "application/json", sealed)
+	})
+	message := simulator.Message{Raw: `{"msgid":"m1","aibotid":"b","from":{"userid":"zhangsan"},"msgtype":"text","text":{"content":"你好"}}`}
+	got := push(t, wx, simulator.Push{Handler: r, URL: "http://app.example/wecom", Message: message, Format: simulator.JSON, Deliveries: 1})
+	if len(sealed) == 0 || got.Deliveries[0].Body != string(sealed) || got.Reply == nil || got.Reply.Raw != `{"msgtype":"text"}` {
+		t.Errorf("sealed %s; answered %v", sealed, got)
+	}
+}
+
 // TestHandlers: without a bot, a route gets the message in plain text, and its answer is
 // sealed.
 func TestHandlers(t *testing.T) {

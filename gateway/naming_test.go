@@ -203,8 +203,8 @@ func TestTitles(t *testing.T) {
 	}
 }
 
-// TestLaterFields: what a later version has written into a client stays when this one
-// changes it; what this one takes away does not come back; a title that nobody may write is
+// TestLaterFields: what a later version has written into a client, and into its keys, stays when
+// this one changes it; what this one takes away does not come back; a title that nobody may write is
 // not shown, and the client works.
 func TestLaterFields(t *testing.T) {
 	w := newWorld(t, simulator.Options{}, nil)
@@ -228,9 +228,22 @@ func TestLaterFields(t *testing.T) {
 		w.Look(t.Context())
 	}
 	change("region", map[string]string{"city": "上海"})
+	_, fields := document()
+	keys := fields["keys"].([]any)
+	keys[0].(map[string]any)["place"] = map[string]string{"rack": "4"}
+	change("keys", keys)
 	if err := w.clients().SetTitle(t.Context(), "shop", ""); err != nil {
 		t.Fatal(err)
 	}
+	if _, err := w.clients().Rotate(t.Context(), "shop", time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	_, fields = document()
+	if keys = fields["keys"].([]any); len(keys) != 2 || keys[0].(map[string]any)["place"] != nil || fmt.Sprint(keys[1].(map[string]any)["place"]) != "map[rack:4]" {
+		t.Errorf("keys %v", keys)
+	}
+	w.Look(t.Context())
+	w.token(key)
 	if _, err := w.clients().Rotate(t.Context(), "shop", 0); err != nil {
 		t.Fatal(err)
 	}

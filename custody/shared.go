@@ -80,7 +80,7 @@ func (c *storeCalls) share(ctx context.Context, id *string) (wait time.Duration,
 	if err != nil {
 		return 0, err
 	}
-	_, err = c.write(context.Background(), first, CallRelease, c.cfg.Timing.StoreTimeout, func(ctx context.Context) error {
+	_, err = c.write(context.Background(), first, CallRelease, c.cfg.Kind.Shared.Key, func(ctx context.Context) error {
 		return c.cfg.Store.Release(ctx, lease, notes)
 	})
 	if errors.Is(err, ErrFenced) {
@@ -96,7 +96,7 @@ func (c *storeCalls) acquireShared(ctx context.Context, id string) (lease Lease,
 	timeout := c.cfg.Timing.StoreTimeout
 	pause := sharedPause
 	for until := time.Now().Add(timeout); ; pause = min(2*pause, lastSharedPause) {
-		_, err := c.write(ctx, inTurn, CallAcquire, timeout, func(ctx context.Context) error {
+		_, err := c.write(ctx, inTurn, CallAcquire, c.cfg.Kind.Shared.Key, func(ctx context.Context) error {
 			var err error
 			lease, err = c.cfg.Store.Acquire(ctx, c.cfg.Kind.Shared.Key, id, min(2*timeout, c.cfg.Timing.LeaseTTL))
 			return err

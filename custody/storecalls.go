@@ -51,7 +51,7 @@ func (c *storeCalls) acquire(ctx context.Context, attempt string, holds bool) (l
 	if !holds {
 		turn = inTurn
 	}
-	sent, err = c.write(ctx, turn, CallAcquire, c.cfg.Timing.StoreTimeout, func(ctx context.Context) error {
+	sent, err = c.write(ctx, turn, CallAcquire, c.cfg.Key, func(ctx context.Context) error {
 		var err error
 		lease, err = c.cfg.Store.Acquire(ctx, c.cfg.Key, attempt, c.cfg.Timing.LeaseTTL)
 		return err
@@ -60,7 +60,7 @@ func (c *storeCalls) acquire(ctx context.Context, attempt string, holds bool) (l
 }
 
 func (c *storeCalls) begin(ctx context.Context, lease Lease, notes []byte) error {
-	_, err := c.write(ctx, first, CallBegin, c.cfg.Timing.StoreTimeout, func(ctx context.Context) error {
+	_, err := c.write(ctx, first, CallBegin, c.cfg.Key, func(ctx context.Context) error {
 		return c.cfg.Store.Begin(ctx, lease, notes)
 	})
 	return err
@@ -68,7 +68,7 @@ func (c *storeCalls) begin(ctx context.Context, lease Lease, notes []byte) error
 
 // save is not interrupted by Close, which waits for it.
 func (c *storeCalls) save(lease Lease, record Record) error {
-	_, err := c.write(context.Background(), first, CallSave, c.cfg.Timing.SaveTimeout, func(ctx context.Context) error {
+	_, err := c.write(context.Background(), first, CallSave, c.cfg.Key, func(ctx context.Context) error {
 		return c.cfg.Store.Save(ctx, lease, record)
 	})
 	return err
@@ -76,23 +76,28 @@ func (c *storeCalls) save(lease Lease, record Record) error {
 
 // release is not interrupted by Close either: others would wait for the lease's end.
 func (c *storeCalls) release(lease Lease, notes []byte) error {
-	_, err := c.write(context.Background(), first, CallRelease, c.cfg.Timing.StoreTimeout, func(ctx context.Context) error {
+	_, err := c.write(context.Background(), first, CallRelease, c.cfg.Key, func(ctx context.Context) error {
 		return c.cfg.Store.Release(ctx, lease, notes)
 	})
 	return err
 }
 
 func (c *storeCalls) shorten(fence int64, end time.Time) error {
-	_, err := c.write(context.Background(), first, CallShorten, c.cfg.Timing.StoreTimeout, func(ctx context.Context) error {
+	_, err := c.write(context.Background(), first, CallShorten, c.cfg.Key, func(ctx context.Context) error {
 		return c.cfg.Store.Shorten(ctx, c.cfg.Key, fence, end)
 	})
 	return err
 }
 
-// write makes a call that changes the store, when it is its turn; its time begins then.
+// write makes a call that changes the record of key, when it is its turn; its time begins
+// then.
 func (c *storeCalls) write(
-	ctx context.Context, turn turn, call StoreCall, timeout time.Duration, do func(context.Context) error,
+	ctx context.Context, turn turn, call StoreCall, key Key, do func(context.Context) error,
 ) (sent time.Time, err error) {
+	timeout := c.cfg.Timing.StoreTimeout
+	if call == CallSave {
+		timeout = c.cfg.Timing.SaveTimeout
+	}
 	if err := c.hub.turns.enter(ctx, turn); err != nil {
 		return time.Time{}, err
 	}
@@ -101,20 +106,20 @@ func (c *storeCalls) write(
 	sent = time.Now()
 	err = do(ctx)
 	c.hub.turns.leave(time.Since(sent), timeout, err)
-	c.report(call, sent, err)
+	c.cfg.Trace.stored(StoredInfo{Key: key, Call: call, Took: time.Since(sent), Err: err})
 	c.note(call, sent, err)
 	return sent, err
 }
 
-// reporter returns report where the Trace wants to know.
+// reporter returns what reports reads, where the Trace wants to know.
 func (c *storeCalls) reporter() func(StoreCall, time.Time, error) {
 	if c.cfg.Trace == nil || c.cfg.Trace.Stored == nil {
 		return nil
 	}
-	return c.report
+	return c.reportRead
 }
 
-func (c *storeCalls) report(call StoreCall, sent time.Time, err error) {
+func (c *storeCalls) reportRead(call StoreCall, sent time.Time, err error) {
 	info := StoredInfo{Key: c.cfg.Key, Call: call, Took: time.Since(sent), Err: err}
 	if call == CallLoadMany {
 		info.Key = Key{}

@@ -201,7 +201,7 @@ const (
 
 // StoredInfo is what Trace.Stored receives.
 type StoredInfo struct {
-	Key  Key // the zero Key for CallLoadMany
+	Key  Key // of the record: Kind.Shared.Key for the common count, the zero Key for CallLoadMany
 	Call StoreCall
 	Took time.Duration
 	Err  error

@@ -133,6 +133,29 @@ func TestTraceOfARenewal(t *testing.T) {
 	})
 }
 
+// TestTraceOfTheCommonCount: calls on the count that several credentials have in common are
+// reported under its own key, the others under the credential's.
+func TestTraceOfTheCommonCount(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, i *issuer, store *memory.Store) {
+		cfg := config(i, store)
+		cfg.Kind.Shared = custody.Shared{Key: custody.Key{Kind: "fetches", AppID: "ww1"}, HourlyFetches: 9}
+		var got []string
+		cfg.Trace = &custody.Trace{Stored: func(i custody.StoredInfo) {
+			name := map[custody.Key]string{cfg.Key: "credential", cfg.Kind.Shared.Key: "count"}[i.Key]
+			got = append(got, fmt.Sprintf("%s of the %s", i.Call, name))
+		}}
+		mustToken(t, open(t, cfg), value(1))
+		want := []string{
+			"load of the credential", "acquire of the credential",
+			"acquire of the count", "release of the count", "begin of the credential", "save of the credential",
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("reported: %q, want %q", got, want)
+		}
+	})
+}
+
 // TestTraceOfAdoption: what another process renewed, or an earlier run, is told
 // when it can be handed out: with a store that tells of changes, in the moment in
 // which it was renewed.

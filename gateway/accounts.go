@@ -181,6 +181,11 @@ func (r *roster) apply(list []Account) error {
 			return giveUp(named.Errorf("gateway", "the account %s appears twice", spec.AppID))
 		}
 		called[spec.AppID], spec.Name = spec.Name, "" // which may change while the account stays
+		if spec.Callback != nil {
+			for _, s := range spec.Callback.Subscribers {
+				called[spec.AppID+"/"+s.Name] = s.Title
+			}
+		}
 		if old := before[spec.AppID]; old != nil && old.equal(spec) {
 			next[spec.AppID] = old
 			continue

@@ -80,7 +80,8 @@ func New(ctx context.Context, cfg Config) (made *Gateway, err error) {
 	undo = append(undo, d.close)
 	g := &Gateway{cfg: cfg, api: api, ledger: cfg.Store, desk: d, topics: new(topics), idle: idle}
 	registry, err := clients.New(clients.Config{
-		Ledger: g.ledger, SealKeys: cfg.SealKeys, Other: d.accounts.take, Changed: g.topics.ringAll, Logger: cfg.Logger,
+		Ledger: g.ledger, SealKeys: cfg.SealKeys, Other: d.accounts.take, Logger: cfg.Logger,
+		Changed: func() { called.meet(d.clients.All()); g.topics.ringAll() },
 	})
 	if err != nil {
 		return nil, err

@@ -203,8 +203,57 @@ func TestTitles(t *testing.T) {
 	}
 }
 
-// TestLaterFields: what a later version has written into a client stays when this one
-// changes it; what this one takes away does not come back; a title that nobody may write is
+// TestTitlesInLog: where the log names a client or a subscriber that has a title, the title is
+// there as well, the new one after a change; and none where there is none.
+func TestTitlesInLog(t *testing.T) {
+	away := "http://" + testserver.Refusing(t)
+	w := newWorld(t, simulator.Options{}, func(c *gateway.Config) {
+		c.Accounts = []gateway.Account{{AppID: appID, Secret: custody.NewSecret(appSecret), Callback: &gateway.Callback{
+			Token:       custody.NewSecret("madeUpToken"),
+			Subscribers: []gateway.Subscriber{{Name: "crm", Title: "客户系统", URL: away, Token: custody.NewSecret("madeUpCRM")}},
+		}}}
+	})
+	logs := func(parts ...string) {
+		t.Helper()
+		patience.Until(t, "a line with "+strings.Join(parts, ", "), func() bool {
+			for line := range strings.Lines(w.log.String()) {
+				if !slices.ContainsFunc(parts, func(part string) bool { return !strings.Contains(line, part) }) {
+					return true
+				}
+			}
+			return false
+		})
+	}
+	paths := []string{"/cgi-bin/menu/get"}
+	titled := w.client(gateway.Client{Name: "billing", Title: "结算系统", Paths: paths})
+	plain := w.client(gateway.Client{Name: "plain", Paths: paths})
+	refused := func(key string) { w.get("/cgi-bin/user/get?access_token=" + w.token(key)) }
+	refused(titled)
+	refused(plain)
+	logs("log_code=gateway_call_refused", "title=结算系统 client=billing ")
+	logs("msg=request", "client=billing ", "title=结算系统")
+	if err := w.clients().SetTitle(t.Context(), "billing", "清算"); err != nil {
+		t.Fatal(err)
+	}
+	w.Look(t.Context())
+	refused(titled)
+	logs("log_code=gateway_call_refused", "title=清算 client=billing ")
+	for line := range strings.Lines(w.log.String()) {
+		if strings.Contains(line, "client=plain") && strings.Contains(line, "title=") {
+			t.Errorf("a client without a title: %s", line)
+		}
+	}
+
+	stamp := strconv.FormatInt(time.Now().Unix(), 10)
+	push := `<xml><ToUserName>gh_1</ToUserName><FromUserName>` + followers[0] + `</FromUserName><CreateTime>` + stamp +
+		`</CreateTime><MsgType>text</MsgType><Content>hello</Content><MsgId>7002</MsgId></xml>`
+	target := "/callback/" + appID + "?timestamp=" + stamp + "&nonce=7&signature=" + callback.Signature("madeUpToken", stamp, "7")
+	w.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(t.Context(), http.MethodPost, target, strings.NewReader(push)))
+	logs("title=客户系统 subscriber=" + appID + "/crm ")
+}
+
+// TestLaterFields: what a later version has written into a client, and into its keys, stays when
+// this one changes it; what this one takes away does not come back; a title that nobody may write is
 // not shown, and the client works.
 func TestLaterFields(t *testing.T) {
 	w := newWorld(t, simulator.Options{}, nil)
@@ -228,9 +277,22 @@ func TestLaterFields(t *testing.T) {
 		w.Look(t.Context())
 	}
 	change("region", map[string]string{"city": "上海"})
+	_, fields := document()
+	keys := fields["keys"].([]any)
+	keys[0].(map[string]any)["place"] = map[string]string{"rack": "4"}
+	change("keys", keys)
 	if err := w.clients().SetTitle(t.Context(), "shop", ""); err != nil {
 		t.Fatal(err)
 	}
+	if _, err := w.clients().Rotate(t.Context(), "shop", time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	_, fields = document()
+	if keys = fields["keys"].([]any); len(keys) != 2 || keys[0].(map[string]any)["place"] != nil || fmt.Sprint(keys[1].(map[string]any)["place"]) != "map[rack:4]" {
+		t.Errorf("keys %v", keys)
+	}
+	w.Look(t.Context())
+	w.token(key)
 	if _, err := w.clients().Rotate(t.Context(), "shop", 0); err != nil {
 		t.Fatal(err)
 	}

@@ -144,6 +144,9 @@ func (f *front) access(r *http.Request, path string, o *observed) {
 		slog.String("method", loggable(r.Method)), slog.String("path", loggable(path)), slog.Int("status", o.status),
 		slog.Int("errcode", code), slog.Int64("bytes", o.bytes), slog.Duration("took", now.Sub(o.start)),
 		slog.String("client", o.client), slog.String("appid", o.appID), slog.String("remote", r.RemoteAddr))
+	if o.live != nil && o.live.Title != "" {
+		line.AddAttrs(slog.String("title", o.live.Title))
+	}
 	if o.cut {
 		line.AddAttrs(slog.Bool("cut", true))
 	}

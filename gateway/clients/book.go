@@ -26,35 +26,62 @@ type storedClient struct {
 	ID   string      `json:"id"`
 	Keys []storedKey `json:"keys"` // the newest first
 
-	more map[string]json.RawMessage // fields that a later version has written
-}
-
-// clientFields are the names of storedClient's fields.
-var clientFields = func() (names []string) {
-	for _, field := range reflect.VisibleFields(reflect.TypeFor[storedClient]()) {
-		if name, _, _ := strings.Cut(field.Tag.Get("json"), ","); name != "" {
-			names = append(names, name)
-		}
-	}
-	return names
-}()
-
-// body returns what the store keeps of the client.
-func (s storedClient) body() ([]byte, error) {
-	body, err := json.Marshal(s)
-	if err != nil || len(s.more) == 0 {
-		return body, err
-	}
-	all := maps.Clone(s.more)
-	if err := json.Unmarshal(body, &all); err != nil {
-		return nil, err
-	}
-	return json.Marshal(all)
+	more more
 }
 
 type storedKey struct {
 	Hash  string    `json:"sha256"`
 	Until time.Time `json:"until,omitzero"` // of a key that was replaced
+
+	more more
+}
+
+// The same without methods, for package json.
+type (
+	plainClient storedClient
+	plainKey    storedKey
+)
+
+func (s *storedClient) UnmarshalJSON(text []byte) (err error) {
+	s.more, err = decode(text, (*plainClient)(s))
+	return err
+}
+
+func (s storedClient) MarshalJSON() ([]byte, error) { return s.more.encode(plainClient(s)) }
+
+func (k *storedKey) UnmarshalJSON(text []byte) (err error) {
+	k.more, err = decode(text, (*plainKey)(k))
+	return err
+}
+
+func (k storedKey) MarshalJSON() ([]byte, error) { return k.more.encode(plainKey(k)) }
+
+// more are fields that a later version has written. A change leaves them as they are.
+type more map[string]json.RawMessage
+
+// decode reads an object into a struct, and returns the fields that the struct lacks.
+func decode[T any](text []byte, into *T) (rest more, err error) {
+	if err := errors.Join(json.Unmarshal(text, into), json.Unmarshal(text, &rest)); err != nil {
+		return nil, err
+	}
+	for _, field := range reflect.VisibleFields(reflect.TypeFor[T]()) {
+		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+		delete(rest, name)
+	}
+	return rest, nil
+}
+
+// encode is the object of a struct with those fields.
+func (m more) encode(of any) ([]byte, error) {
+	text, err := json.Marshal(of)
+	if err != nil || len(m) == 0 {
+		return text, err
+	}
+	all := maps.Clone(m)
+	if err := json.Unmarshal(text, &all); err != nil {
+		return nil, err
+	}
+	return json.Marshal(all)
 }
 
 // Book adds and revokes the clients of a store. Every act is in the store's
@@ -155,7 +182,9 @@ func (b *Book) Rotate(ctx context.Context, name string, grace time.Duration) (cu
 		fresh, hash := newKey(id)
 		keys := []storedKey{{Hash: hex.EncodeToString(hash[:])}}
 		if grace > 0 && len(stored.Keys) > 0 {
-			keys = append(keys, storedKey{Hash: stored.Keys[0].Hash, Until: time.Now().Add(grace).UTC()})
+			before := stored.Keys[0]
+			before.Until = time.Now().Add(grace).UTC()
+			keys = append(keys, before)
 		}
 		stored.Keys, key = keys, fresh
 		return &stored, nil
@@ -292,7 +321,7 @@ func (b *Book) put(ctx context.Context, doc store.Document, client *storedClient
 	doc.Kind, doc.Body = kindClient, nil
 	if client != nil {
 		var err error
-		if doc.Body, err = client.body(); err != nil {
+		if doc.Body, err = json.Marshal(client); err != nil {
 			return named.Errorf("gateway", "client %s has no JSON: %w", doc.Name, err)
 		}
 	}
@@ -312,12 +341,8 @@ func (b *Book) note(ctx context.Context, act, name, detail string) error {
 
 func readClient(doc store.Document) (storedClient, error) {
 	var stored storedClient
-	err := errors.Join(json.Unmarshal(doc.Body, &stored), json.Unmarshal(doc.Body, &stored.more))
-	if err != nil || stored.Name != doc.Name {
+	if err := json.Unmarshal(doc.Body, &stored); err != nil || stored.Name != doc.Name {
 		return storedClient{}, named.Errorf("gateway", "the stored client %s cannot be read: revoke it and add it again", doc.Name)
-	}
-	for _, name := range clientFields {
-		delete(stored.more, name)
 	}
 	return stored, nil
 }

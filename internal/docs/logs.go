@@ -194,8 +194,7 @@ const logsEnglish = `# Log lines
 
 What a program on zhongkong logs at Warn and Error. Messages are English in every language and may be reworded; ` + "`log_code`" + ` stays,
 and is what an alert rule should look for: one code for one place in the code. In the text format it reads ` + "`log_code=custody_no_new_token`" + `,
-in JSON ` + "`\"log_code\":\"custody_no_new_token\"`" + `. The first word is the package; what an app of WeCom
-shares with official accounts, such as ` + "`wechat_callback_refused`" + `, has the word of the latter, and ` + "`product=WeCom`" + `. Lines at Info and Debug have no code.
+in JSON ` + "`\"log_code\":\"custody_no_new_token\"`" + `. The first word is the package. Lines at Info and Debug have no code.
 
 | log_code | level | message |
 |---|---|---|
@@ -207,7 +206,7 @@ const logsChinese = `# 日志
 
 使用 zhongkong 的程序在 Warn 和 Error 级别输出的日志。日志内容始终为英文，措辞可能调整；` + "`log_code`" + ` 保持不变，告警规则应当以它为准：
 每个 code 对应代码中的一处。文本格式为 ` + "`log_code=custody_no_new_token`" + `，JSON 格式为 ` + "`\"log_code\":\"custody_no_new_token\"`" + `。
-第一个单词是包名；企业微信应用与公众号共用的几处（例如 ` + "`wechat_callback_refused`" + `）沿用公众号的 code，并带有 ` + "`product=WeCom`" + `。Info 和 Debug 级别的日志没有 code。
+第一个单词是包名。Info 和 Debug 级别的日志没有 code。
 
 | log_code | 级别 | 含义 |
 |---|---|---|

@@ -25,6 +25,7 @@ type Engine struct {
 type Parameter struct {
 	Name, Example string
 	Values        []string // all that it may be; nil for anything
+	Repeats       bool     // it may be there more than once
 	EN, ZH        string
 }
 
@@ -48,7 +49,7 @@ var (
 		Name: "Redis", Package: "redis", Schemes: []string{"redis", "rediss"},
 		Example: "redis://user:password@redis.example.com:6379/0, rediss:// for TLS",
 		Parameters: []Parameter{
-			{Name: "addr", Example: "addr=host2:6379", EN: "one more server, of a cluster or a sentinel; may be repeated", ZH: "集群或哨兵的另一台服务器，可以重复"},
+			{Name: "addr", Example: "addr=host2:6379", Repeats: true, EN: "one more server, of a cluster or a sentinel; may be repeated", ZH: "集群或哨兵的另一台服务器，可以重复"},
 			{Name: "cluster", Example: "cluster=true", EN: "the servers are a cluster", ZH: "这些服务器组成集群"},
 			{Name: "master_name", Example: "master_name=mymaster", EN: "the servers are sentinels; follow this master", ZH: "这些服务器是哨兵，跟随这个主节点"},
 			{Name: "sentinel_user", Example: "sentinel_user=", EN: "of the sentinels, where they want one", ZH: "哨兵的用户名（如有）"},
@@ -181,7 +182,8 @@ type Address struct {
 	given  url.Values
 }
 
-// Read takes a URL of a server's store apart, and refuses parameters that the table lacks.
+// Read takes a URL of a server's store apart, and refuses parameters that the table lacks or
+// that are there twice.
 // Whatever is wrong with it, no error shows it.
 func (e *Engine) Read(address string) (*Address, error) {
 	u, err := url.Parse(address)
@@ -194,23 +196,40 @@ func (e *Engine) Read(address string) (*Address, error) {
 		return nil, e.Refuse("its URL does not begin with "+strings.Join(e.Schemes, ":// or ")+"://", e.example())
 	}
 	a := &Address{URL: u, Engine: e, given: u.Query()}
-	for name := range a.given {
-		if a.Get(name) == "" { // as from an empty variable: not given
-			delete(a.given, name)
+	for name, values := range a.given {
+		repeated := len(values) > 1
+		if values = slices.DeleteFunc(values, func(value string) bool { return value == "" }); len(values) == 0 && !repeated {
+			delete(a.given, name) // as from an empty variable: not given
 			continue
 		}
-		at := slices.IndexFunc(e.Parameters, func(p Parameter) bool { return p.Name == name })
-		switch {
-		case at < 0 && e.More:
-		case at < 0:
-			return nil, e.Refuse("its URL has a parameter that does not exist", "use "+enumerate(e.names(), "and"))
-		default:
-			if values := e.Parameters[at].Values; len(values) > 0 && !slices.Contains(values, a.Get(name)) {
-				return nil, e.Refuse(name+" in its URL", "say "+enumerate(values, "or"))
-			}
+		a.given[name] = values
+		if err := e.check(name, values, repeated); err != nil {
+			return nil, err
 		}
 	}
 	return a, nil
+}
+
+// check refuses a parameter that the table lacks, a value that it does not have, and a
+// parameter that is there twice: which of the two counts, nobody who reads the URL can know.
+func (e *Engine) check(name string, values []string, repeated bool) error {
+	at := slices.IndexFunc(e.Parameters, func(p Parameter) bool { return p.Name == name })
+	switch {
+	case at < 0 && !e.More:
+		return e.Refuse("its URL has a parameter that does not exist", "use "+enumerate(e.names(), "and"))
+	case at < 0 && repeated:
+		return e.Refuse("its URL has a parameter twice", "leave one of the two out") // its name may be a part of a password
+	case at < 0:
+		return nil
+	}
+	p := e.Parameters[at]
+	switch {
+	case repeated && !p.Repeats:
+		return e.Refuse("its URL has "+name+" twice", "leave one of the two out")
+	case len(p.Values) > 0 && !slices.Contains(p.Values, values[0]):
+		return e.Refuse(name+" in its URL", "say "+enumerate(p.Values, "or"))
+	}
+	return nil
 }
 
 func (e *Engine) example() string { return "give one such as " + e.Example }
@@ -238,14 +257,8 @@ func (e *Engine) Refuse(what, remedy string) error {
 // Wrong is Refuse with a URL that is right as the remedy.
 func (e *Engine) Wrong(what string) error { return e.Refuse(what, e.example()) }
 
-// Get returns the last value of a parameter, "" for none.
-func (a *Address) Get(name string) string {
-	all := a.given[name]
-	if len(all) == 0 {
-		return ""
-	}
-	return all[len(all)-1]
-}
+// Get returns the value of a parameter, "" for none.
+func (a *Address) Get(name string) string { return a.given.Get(name) }
 
 // All returns the values of a parameter that may be repeated.
 func (a *Address) All(name string) []string { return a.given[name] }

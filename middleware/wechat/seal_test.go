@@ -228,7 +228,7 @@ func TestPaths(t *testing.T) {
 			}
 		}
 	}
-	for _, path := range []string{"/:appid", "/wx/*rest"} {
+	for _, path := range []string{"/:appid", "/wx/*rest", "/wx:appid", "/a/wx*rest/b"} {
 		cfg := config()
 		cfg.CallbackPath = path
 		if _, err := wechat.New(cfg); err == nil || !strings.Contains(err.Error(), "client.Callback()") {

@@ -164,13 +164,13 @@ func TestLogNamesTheProduct(t *testing.T) {
 	for _, path := range []string{"/wecom", "/elsewhere"} {
 		r.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodPost, path+"?msg_signature=0&timestamp=1&nonce=2", strings.NewReader("<xml>")))
 	}
-	for _, code := range []string{"wechat_callback_refused", "wechat_callback_elsewhere"} {
+	for _, code := range []string{"wecom_callback_refused", "wecom_callback_elsewhere"} {
 		if !strings.Contains(log.String(), "log_code="+code) {
 			t.Errorf("no %s in %s", code, log)
 		}
 	}
 	for line := range strings.Lines(log.String()) {
-		if !strings.Contains(line, "product=WeCom") || !strings.Contains(line, "appid="+corpID+":1000002") || strings.Contains(line, "WeChat's came") {
+		if !strings.Contains(line, "product=WeCom") || !strings.Contains(line, "appid="+corpID+":1000002") || strings.Contains(line, "wechat_") || strings.Contains(line, "WeChat's came") {
 			t.Errorf("a line about a callback: %s", line)
 		}
 	}
@@ -333,6 +333,32 @@ func TestBot(t *testing.T) {
 		if err := json.Unmarshal([]byte(got.Deliveries[0].Body), &envelope); err != nil || len(envelope) != 4 || envelope["msgsignature"] == "" {
 			t.Errorf("the envelope is %s", got.Deliveries[0].Body)
 		}
+	}
+}
+
+// TestBotSeals: what a handler of a bot's pushes has sealed itself is answered as it is.
+func TestBotSeals(t *testing.T) {
+	t.Parallel()
+	wx := world(t)
+	cfg := config(wx, 1000002, memory.New())
+	cfg.ReceiveIDs = []string{""}
+	client := open(t, cfg)
+	r := gin.New()
+	r.Use(client.Middleware())
+	var sealed []byte
+	r.POST("/wecom", func(c *gin.Context) {
+		var err error
+		if push, ok := client.Push(c); !ok {
+			t.Error("there is no push")
+		} else if sealed, err = client.Seal(push, []byte(`{"msgtype":"text"}`)); err != nil {
+			t.Error(err)
+		}
+		c.Data(http.StatusOK, "application/json", sealed)
+	})
+	message := simulator.Message{Raw: `{"msgid":"m1","aibotid":"b","from":{"userid":"zhangsan"},"msgtype":"text","text":{"content":"你好"}}`}
+	got := push(t, wx, simulator.Push{Handler: r, URL: "http://app.example/wecom", Message: message, Format: simulator.JSON, Deliveries: 1})
+	if len(sealed) == 0 || got.Deliveries[0].Body != string(sealed) || got.Reply == nil || got.Reply.Raw != `{"msgtype":"text"}` {
+		t.Errorf("sealed %s; answered %v", sealed, got)
 	}
 }
 

@@ -41,9 +41,9 @@ func (c Common) Check() error {
 		return named.Errorf(c.Package, "Config.CallbackPath is %s: it must begin with a slash and hold no query", shape.Show(c.CallbackPath))
 	}
 	for segment := range strings.SplitSeq(c.CallbackPath, "/") {
-		if strings.HasPrefix(segment, ":") || strings.HasPrefix(segment, "*") {
+		if at := strings.IndexAny(segment, ":*"); at >= 0 { // Gin takes either for the begin of a parameter, wherever it is
 			return named.Errorf(c.Package, "Config.CallbackPath is %q: it is compared as it is, so that the wildcard %s matches nothing; "+
-				"register client.Callback() at a route with wildcards instead", c.CallbackPath, segment)
+				"register client.Callback() at a route with wildcards instead", c.CallbackPath, segment[at:])
 		}
 	}
 	if err := platform.CheckBase(c.APIBase); err != nil {

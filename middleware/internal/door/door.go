@@ -59,7 +59,7 @@ func (c *Door) Middleware() gin.HandlerFunc {
 	if other := used.add(c); other != nil {
 		c.Log.Warn("two accounts of this program have one CallbackPath: on one engine the first one would refuse the other one's messages; "+
 			"give each a Config.CallbackPath of its own",
-			"log_code", "wechat_callback_path_shared", "other_appid", other.AppID, "callback_path", c.Path)
+			"log_code", c.Package+"_callback_path_shared", "other_appid", other.AppID, "callback_path", c.Path)
 	}
 	return func(ctx *gin.Context) {
 		if c.suspect.Load() != nil && !c.alone(ctx) || !c.Enter(ctx) {
@@ -72,7 +72,7 @@ func (c *Door) Middleware() gin.HandlerFunc {
 			c.misplaced.Do(func() {
 				c.Log.Warn("a request that looks like "+c.Product+"'s came to another path than CallbackPath, and is not verified: "+
 					"set Config.CallbackPath to the path of the URL in the console (in a group, the whole path), "+
-					"or register client.Callback() at this route", "log_code", "wechat_callback_elsewhere",
+					"or register client.Callback() at this route", "log_code", c.Package+"_callback_elsewhere",
 					"path", ctx.Request.URL.Path, "callback_path", c.Path)
 			})
 		}
@@ -167,7 +167,7 @@ func (c *Door) alone(ctx *gin.Context) bool {
 func (c *Door) broken(ctx *gin.Context, why string) {
 	if now, last := time.Now().Unix(), c.complained.Load(); now-last >= 60 && c.complained.CompareAndSwap(last, now) {
 		c.Log.Error("every request is answered 500 until the program's configuration is corrected",
-			"log_code", "wechat_program_broken", "error", why)
+			"log_code", c.Package+"_program_broken", "error", why)
 	}
 	answer(ctx, http.StatusInternalServerError, "wrong")
 }
@@ -302,14 +302,14 @@ func (c *Door) complete(ctx *gin.Context, push *Push) {
 		if ctx.FullPath() == "" {
 			c.unhandled.Do(func() {
 				c.Log.Warn("messages are answered with success and nobody handles them: "+
-					"set Config.Messages, or register a route for POST at CallbackPath", "log_code", "wechat_messages_unhandled", "callback_path", c.Path)
+					"set Config.Messages, or register a route for POST at CallbackPath", "log_code", c.Package+"_messages_unhandled", "callback_path", c.Path)
 			})
 		}
 		answer(ctx, http.StatusOK, "success")
 	}
 	if sealing := push.sealing; sealing != nil && !sealing.through {
 		if err := sealing.finish(c, push); err != nil {
-			c.Log.Error("a handler's answer to an encrypted push was not sent", "log_code", "wechat_answer_not_sent", "error", err)
+			c.Log.Error("a handler's answer to an encrypted push was not sent", "log_code", c.Package+"_answer_not_sent", "error", err)
 		}
 	}
 }
@@ -380,7 +380,7 @@ func (c *Door) refuse(ctx *gin.Context, err error) {
 		attrs = append(attrs, slog.String("same_callback_path", other.AppID)) // whose push it may have been
 	}
 	c.Log.LogAttrs(ctx.Request.Context(), level, "a callback was refused",
-		append(attrs, slog.String("log_code", "wechat_callback_refused"), slog.String("error", err.Error()))...)
+		append(attrs, slog.String("log_code", c.Package+"_callback_refused"), slog.String("error", err.Error()))...)
 	answer(ctx, status, "wrong")
 }
 

@@ -175,7 +175,7 @@ func (c *Door) Begin(bot *callback.Router) (*callback.Endpoint, error) {
 		}
 		if m.Forgets {
 			config.Logger.Warn("messages are remembered by this process alone, so that another one, or this one after a restart, may answer a message again: set ZHONGKONG_STORE (Config.StoreURL)",
-				"log_code", "wechat_messages_in_memory")
+				"log_code", c.Package+"_messages_in_memory")
 		}
 		m.endpoint, m.bot = endpoint, bot
 	}

@@ -3,11 +3,13 @@ package door
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -149,15 +151,17 @@ func (w *sealingWriter) finish(c *Door, push *Push) error {
 func answersItself(body []byte) bool { return len(body) == 0 || string(body) == "success" }
 
 // isEnvelope reports whether a handler has sealed its answer by itself, with the keys of
-// the push.
+// the push. A bot of WeCom's (智能机器人) writes the names in small letters.
 func (c *Door) isEnvelope(push *Push, body []byte) bool {
 	answer, err := callback.ParseMessage(body)
-	if err != nil || answer.Fields.Get("Encrypt") == "" {
+	if err != nil {
 		return false
 	}
-	query := callback.Query{
-		MsgSignature: answer.Fields.Get("MsgSignature"), Timestamp: answer.Fields.Get("TimeStamp"), Nonce: answer.Fields.Get("Nonce"),
+	field := func(name string) string { return cmp.Or(answer.Fields.Get(name), answer.Fields.Get(strings.ToLower(name))) }
+	if field("Encrypt") == "" {
+		return false
 	}
+	query := callback.Query{MsgSignature: field("MsgSignature"), Timestamp: field("TimeStamp"), Nonce: field("Nonce")}
 	opened, pair, err := c.Envelopes.Open(query, body)
 	return err == nil && pair == push.Pair && len(opened) > 0
 }

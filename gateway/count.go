@@ -84,7 +84,7 @@ type Answerer string
 
 // Who answers calls.
 const (
-	ByWeChat  Answerer = "wechat"
+	ByWeChat  Answerer = "wechat"  // its answer was passed on, an error of WeChat included
 	ByGateway Answerer = "gateway" // tokens, tickets and refusals
 )
 

@@ -25,9 +25,9 @@ type Rule = fanout.Rule
 
 // The modes of a Callback and of a Subscriber: how pushes are encrypted (消息加解密方式).
 const (
-	Plain      = fanout.Plain
-	Compatible = fanout.Compatible
-	Safe       = fanout.Safe
+	Plain      = fanout.Plain      // 明文模式
+	Compatible = fanout.Compatible // 兼容模式: plain fields and Encrypt side by side
+	Safe       = fanout.Safe       // 安全模式: only Encrypt
 )
 
 // AllAccounts stands in Client.Accounts for every account of the gateway, also those

@@ -12,10 +12,10 @@ import (
 )
 
 const (
-	aesKeyLen = 43 // characters of an EncodingAESKey
-	randomLen = 16 // random bytes before every message
-	prefixLen = randomLen + 4
-	padBlock  = 32 // WeChat pads to whole blocks of 32, not of AES's 16
+	aesKeyLen = 43            // characters of an EncodingAESKey
+	randomLen = 16            // random bytes before every message
+	prefixLen = randomLen + 4 // those, and the length of the message
+	padBlock  = 32            // WeChat pads to whole blocks of 32, not of AES's 16
 )
 
 // aesKey encrypts as WeChat does: AES-256-CBC over 16 random bytes, the

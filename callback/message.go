@@ -12,16 +12,16 @@ type Type string
 // The types of messages that followers send, and of events. Others reach the
 // handlers as well, under the name that WeChat gives them.
 const (
-	TypeText            Type = "text"
-	TypeImage           Type = "image"
-	TypeVoice           Type = "voice"
-	TypeVideo           Type = "video"
-	TypeShortVideo      Type = "shortvideo"
-	TypeLocation        Type = "location"
-	TypeLink            Type = "link"
-	TypeFile            Type = "file"
-	TypeMiniProgramPage Type = "miniprogrampage"
-	TypeEvent           Type = "event"
+	TypeText            Type = "text"            // 文本
+	TypeImage           Type = "image"           // 图片, by its PicURL and MediaID
+	TypeVoice           Type = "voice"           // 语音, by its MediaID
+	TypeVideo           Type = "video"           // 视频, by its MediaID
+	TypeShortVideo      Type = "shortvideo"      // 小视频, by its MediaID
+	TypeLocation        Type = "location"        // a place that the follower sends; not [Location]
+	TypeLink            Type = "link"            // 链接
+	TypeFile            Type = "file"            // 文件; WeChat does not document it
+	TypeMiniProgramPage Type = "miniprogrampage" // 小程序卡片
+	TypeEvent           Type = "event"           // something happened: see [Event]
 )
 
 // Event is the Event of a message of [TypeEvent], in WeChat's own mixture of
@@ -35,43 +35,43 @@ func (e Event) is(other Event) bool { return strings.EqualFold(string(e), string
 //
 //nolint:gosec // G101 takes a name with "pass" in it for a password
 const (
-	Subscribe       Event = "subscribe"
-	Unsubscribe     Event = "unsubscribe"
-	Scan            Event = "SCAN"     // of a parametric QR code, by a follower
-	Location        Event = "LOCATION" // sent when the chat is opened; not [TypeLocation]
-	Click           Event = "CLICK"
-	View            Event = "VIEW"
-	ViewMiniProgram Event = "view_miniprogram"
+	Subscribe       Event = "subscribe"        // 关注; by a QR code too, see [Message.Scene]
+	Unsubscribe     Event = "unsubscribe"      // 取消关注: replies no longer reach the user
+	Scan            Event = "SCAN"             // of a parametric QR code, by a follower
+	Location        Event = "LOCATION"         // sent when the chat is opened; not [TypeLocation]
+	Click           Event = "CLICK"            // a button of the menu with a key
+	View            Event = "VIEW"             // a button of the menu that opens a web page
+	ViewMiniProgram Event = "view_miniprogram" // a button of the menu that opens a mini program
 
-	ScanCodePush    Event = "scancode_push"
-	ScanCodeWaitMsg Event = "scancode_waitmsg"
-	PicSysPhoto     Event = "pic_sysphoto"
-	PicPhotoOrAlbum Event = "pic_photo_or_album"
-	PicWeixin       Event = "pic_weixin"
-	LocationSelect  Event = "location_select"
+	ScanCodePush    Event = "scancode_push"      // the menu's scanner found something: 扫码推事件
+	ScanCodeWaitMsg Event = "scancode_waitmsg"   // the same, and the follower waits for a message: 扫码带提示
+	PicSysPhoto     Event = "pic_sysphoto"       // pictures from the camera follow: 系统拍照发图
+	PicPhotoOrAlbum Event = "pic_photo_or_album" // pictures from camera or album follow: 拍照或者相册发图
+	PicWeixin       Event = "pic_weixin"         // pictures from the album follow: 微信相册发图
+	LocationSelect  Event = "location_select"    // a place chosen through the menu: 发送位置
 
-	TemplateSent       Event = "TEMPLATESENDJOBFINISH"
-	MassSent           Event = "MASSSENDJOBFINISH"
-	Published          Event = "PUBLISHJOBFINISH"
-	SubscribeMsgPopup  Event = "subscribe_msg_popup_event"
-	SubscribeMsgChange Event = "subscribe_msg_change_event"
-	SubscribeMsgSent   Event = "subscribe_msg_sent_event"
+	TemplateSent       Event = "TEMPLATESENDJOBFINISH"      // a template message was delivered, or was not: see Status
+	MassSent           Event = "MASSSENDJOBFINISH"          // a mass message is done: see Mass
+	Published          Event = "PUBLISHJOBFINISH"           // a publication is done: see Publication
+	SubscribeMsgPopup  Event = "subscribe_msg_popup_event"  // the user answered a request to subscribe: see SubscribeMsgs
+	SubscribeMsgChange Event = "subscribe_msg_change_event" // the user changed such an answer in the settings
+	SubscribeMsgSent   Event = "subscribe_msg_sent_event"   // a subscription message was delivered, or was not
 
-	ServiceBegun    Event = "kf_create_session"
-	ServiceEnded    Event = "kf_close_session"
-	ServiceSwitched Event = "kf_switch_session"
-	TempSession     Event = "user_enter_tempsession"
+	ServiceBegun    Event = "kf_create_session"      // customer service (客服) took the follower: see KfAccount
+	ServiceEnded    Event = "kf_close_session"       // the session of customer service ended
+	ServiceSwitched Event = "kf_switch_session"      // from FromKfAccount to ToKfAccount
+	TempSession     Event = "user_enter_tempsession" // a user came to customer service: see SessionFrom
 
-	MediaChecked          Event = "wxa_media_check"
-	AuditPassed           Event = "weapp_audit_success"
-	AuditFailed           Event = "weapp_audit_fail"
-	AuditDelayed          Event = "weapp_audit_delay"
-	QualificationVerified Event = "qualification_verify_success"
-	QualificationFailed   Event = "qualification_verify_fail"
-	NamingVerified        Event = "naming_verify_success"
-	NamingFailed          Event = "naming_verify_fail"
-	AnnualRenewal         Event = "annual_renew"
-	VerificationExpired   Event = "verify_expired"
+	MediaChecked          Event = "wxa_media_check"              // the result of a check that was asked for, by its TraceID
+	AuditPassed           Event = "weapp_audit_success"          // 小程序审核: a mini program's version may be released
+	AuditFailed           Event = "weapp_audit_fail"             // 小程序审核: see Reason
+	AuditDelayed          Event = "weapp_audit_delay"            // 小程序审核: it takes longer, see Reason
+	QualificationVerified Event = "qualification_verify_success" // 资质认证成功, until ExpiredTime
+	QualificationFailed   Event = "qualification_verify_fail"    // 资质认证失败: see FailReason
+	NamingVerified        Event = "naming_verify_success"        // 名称认证成功, until ExpiredTime
+	NamingFailed          Event = "naming_verify_fail"           // 名称认证失败: see FailReason
+	AnnualRenewal         Event = "annual_renew"                 // 年审: the verification is to be renewed before ExpiredTime
+	VerificationExpired   Event = "verify_expired"               // 认证过期失效, since ExpiredTime
 )
 
 // Message is a message or an event, whether it came as XML or as JSON. Which
@@ -80,14 +80,14 @@ const (
 // was sent. The fields of events are set for events only, so that nothing a
 // follower writes into a text looks like one.
 type Message struct {
-	ToUserName   string // the account: gh_ and twelve digits
-	FromUserName string // the follower's openid
-	CreateTime   time.Time
-	Type         Type
-	ID           int64  // MsgId; 0 for events
-	AgentID      string // of the app, in WeCom
-	DataID       string // MsgDataId; this and Idx with messages from an article
-	Idx          int
+	ToUserName   string    // the account: gh_ and twelve digits
+	FromUserName string    // the follower's openid
+	CreateTime   time.Time // by WeChat's clock, in whole seconds
+	Type         Type      // MsgType
+	ID           int64     // MsgId; 0 for events
+	AgentID      string    // of the app, in WeCom
+	DataID       string    // MsgDataId; this and Idx with messages from an article
+	Idx          int       // of the article, from 1 on
 
 	Content      string  // text
 	BizMsgMenuID string  // text: bizmsgmenuid, the answer to a menu message
@@ -99,23 +99,23 @@ type Message struct {
 	ThumbMediaID string  // video, shortvideo, miniprogrampage
 	LocationX    float64 // location: the latitude
 	LocationY    float64 // location: the longitude
-	Scale        int     // location
-	Label        string  // location
+	Scale        int     // location: of the map
+	Label        string  // location: the address
 	Title        string  // link, file, miniprogrampage
 	Description  string  // link, file
 	URL          string  // link
-	FileKey      string  // file
-	FileMD5      string  // file
+	FileKey      string  // file: not documented by WeChat
+	FileMD5      string  // file: not documented by WeChat
 	FileTotalLen int64   // file; bytes
 	AppID        string  // miniprogrampage; wxa_media_check
 	PagePath     string  // miniprogrampage
 	ThumbURL     string  // miniprogrampage
 
-	Event            Event
-	EventKey         string  // of the menu or QR code; after subscribe with the prefix qrscene_, see Scene
-	Ticket           string  // subscribe and SCAN, of the QR code
-	Latitude         float64 // LOCATION; this and the next two
-	Longitude        float64
+	Event            Event             // of [TypeEvent]
+	EventKey         string            // of the menu or QR code; after subscribe with the prefix qrscene_, see Scene
+	Ticket           string            // subscribe and SCAN, of the QR code
+	Latitude         float64           // LOCATION; this and the next two
+	Longitude        float64           // degrees
 	Precision        float64           // metres
 	MenuID           string            // VIEW, view_miniprogram
 	ScanCodeInfo     *ScanCodeInfo     // scancode_push, scancode_waitmsg
@@ -151,71 +151,72 @@ type Message struct {
 // ScanCodeInfo is what a menu's scanner found.
 type ScanCodeInfo struct {
 	ScanType   string // qrcode, barcode, …
-	ScanResult string
+	ScanResult string // the text of the code
 }
 
 // SendPicsInfo announces pictures that come as messages of their own.
 type SendPicsInfo struct {
-	Count      int
-	PicMD5Sums []string
+	Count      int      // how many pictures follow
+	PicMD5Sums []string // in hexadecimal, one for each picture
 }
 
 // SendLocationInfo is the place that a follower chose.
 type SendLocationInfo struct {
 	LocationX float64 // latitude
 	LocationY float64 // longitude
-	Scale     int
-	Label     string
-	PoiName   string
+	Scale     int     // of the map
+	Label     string  // the address
+	PoiName   string  // what is there, such as a shop; may be ""
 }
 
 // MassResult is what became of a mass message.
 type MassResult struct {
-	TotalCount  int
-	FilterCount int
-	SentCount   int
-	ErrorCount  int
+	TotalCount  int // followers that it was for
+	FilterCount int // of these, those that WeChat did not leave out
+	SentCount   int // of these, those that got it
+	ErrorCount  int // of these, those that did not
 
-	CheckState      int // of the check for originality
-	CopyrightChecks []CopyrightCheck
-	ArticleURLs     []ArticleURL
+	CheckState      int              // of the check for originality
+	CopyrightChecks []CopyrightCheck // one for each article that was checked
+	ArticleURLs     []ArticleURL     // of what was sent
 }
 
-// CopyrightCheck is the check of one article for originality.
+// CopyrightCheck is the check of one article for originality. Its numbers are WeChat's,
+// which are kept as they were sent.
 type CopyrightCheck struct {
-	ArticleIdx            int // from 1 on
-	UserDeclareState      int
-	AuditState            int
-	OriginalArticleURL    string
-	OriginalArticleType   int
-	CanReprint            int
-	NeedReplaceContent    int
-	NeedShowReprintSource int
+	ArticleIdx            int    // from 1 on
+	UserDeclareState      int    // what the account said of the article
+	AuditState            int    // what WeChat found
+	OriginalArticleURL    string // of the article that it repeats; may be ""
+	OriginalArticleType   int    // of the same, in a number of WeChat's
+	CanReprint            int    // whether that article allows it
+	NeedReplaceContent    int    // whether WeChat puts that article's text in
+	NeedShowReprintSource int    // whether WeChat names that article as the source
 }
 
 // ArticleURL is where one of several articles stands.
 type ArticleURL struct {
-	Idx int // from 1 on
-	URL string
+	Idx int    // from 1 on
+	URL string // for readers in WeChat
 }
 
 // SubscribeMsg is what became of one template of a subscription message.
 type SubscribeMsg struct {
-	TemplateID  string
+	TemplateID  string // as the console shows it
 	Status      string // SubscribeStatusString: accept or reject
-	PopupScene  string
-	JobID       int64 // MsgID, after sending; this and the next two
-	ErrorCode   int
-	ErrorStatus string
+	PopupScene  string // where the user was asked; only in subscribe_msg_popup_event
+	JobID       int64  // MsgID, after sending; this and the next two
+	ErrorCode   int    // 0 for success
+	ErrorStatus string // in words
 }
 
 // Publication is what became of a publication.
 type Publication struct {
-	ID        string
-	Status    int
-	ArticleID string
-	Articles  []ArticleURL
-	FailIdx   []int // of the articles that were not taken
+	ID        string       // publish_id, which the call that began it returned
+	Status    int          // publish_status: 0 for success
+	ArticleID string       // with success
+	Articles  []ArticleURL // with success
+	FailIdx   []int        // of the articles that were not taken
 }
 
 // ParseMessage reads a message as [Verifier.Open] returns it. Its error is an

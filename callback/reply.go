@@ -13,8 +13,8 @@ import (
 
 // The types of replies besides those that messages have too.
 const (
-	TypeMusic    Type = "music"
-	TypeNews     Type = "news"
+	TypeMusic    Type = "music"                     // 音乐
+	TypeNews     Type = "news"                      // 图文: a list of Articles
 	TypeTransfer Type = "transfer_customer_service" // hands the follower to a person
 	TypeRaw      Type = "raw"                       // Raw as it is, see [Context.ReplyRaw]; WeChat has no such MsgType
 )
@@ -22,12 +22,12 @@ const (
 // Reply is the answer to a message: in the HTTP response, while WeChat waits, or
 // afterwards through a [Sender]. Which fields it needs depends on its Type.
 type Reply struct {
-	Type         Type
+	Type         Type      // decides which fields count
 	Content      string    // text: needed; \n begins a line
 	MediaID      string    // image, voice, video: needed
 	Title        string    // video, music
 	Description  string    // video, music
-	MusicURL     string    // music
+	MusicURL     string    // music: what is played
 	HQMusicURL   string    // music, for Wi-Fi
 	ThumbMediaID string    // music: needed
 	Articles     []Article // news: at least one
@@ -38,10 +38,10 @@ type Reply struct {
 
 // Article is one of a [Reply] of [TypeNews].
 type Article struct {
-	Title       string
-	Description string
-	PicURL      string
-	URL         string
+	Title       string // the first line
+	Description string // below it
+	PicURL      string // of the picture next to it
+	URL         string // of the page that it opens
 }
 
 // Limits bound what a [Reply] may hold.

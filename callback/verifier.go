@@ -176,8 +176,8 @@ func reveal(s Secret) string {
 // that shows it tells when a change of the Token or the key is through.
 type Pair struct {
 	Encrypted     bool // the message was; its answer must be too, apart from "success"
-	TokenPrevious bool
-	KeyPrevious   bool
+	TokenPrevious bool // verified with Config.PreviousToken
+	KeyPrevious   bool // opened with Config.PreviousAESKey
 
 	receiver int // among Config.Receivers
 }

@@ -9,8 +9,8 @@ import (
 const (
 	lookGap    = time.Second           // evidence that is older is looked up before an error or a refusal is returned
 	firstPause = 50 * time.Millisecond // between two looks, or two tries, at a store; doubles
-	lastPause  = time.Second
-	lastChance = time.Minute // before a token's end, or life/10, Config.FetchWithoutStore stops waiting for the store
+	lastPause  = time.Second           // the longest of these
+	lastChance = time.Minute           // before a token's end, or life/10, Config.FetchWithoutStore stops waiting for the store
 )
 
 // do is what a flight does next.

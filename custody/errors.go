@@ -52,6 +52,7 @@ type HeldError struct {
 	Left time.Duration // until the lease ends by itself
 }
 
+// Error says when the lease ends.
 func (e *HeldError) Error() string {
 	return fmt.Sprintf("another process is renewing; its lease ends in %s", round(e.Left))
 }
@@ -88,6 +89,7 @@ type FetchError struct {
 	Err error
 }
 
+// Error is the text of Err.
 func (e *FetchError) Error() string { return e.Err.Error() }
 
 // Unwrap returns Err.
@@ -106,6 +108,7 @@ type Error struct {
 	accepted bool // of Reject: the issuer accepts the value when it is asked directly
 }
 
+// Error begins with the name of the module; see Plain.
 func (e *Error) Error() string { return "zhongkong: " + e.Plain() }
 
 // Plain is Error without the name of the module in front, for people.

@@ -8,8 +8,8 @@ import (
 )
 
 const (
-	minBackOff = time.Second
-	maxBackOff = time.Minute
+	minBackOff = time.Second      // after the first failure that time may mend; doubles
+	maxBackOff = time.Minute      // the longest of these
 	noteFatal  = time.Minute      // other processes leave a fatal failure alone for so long
 	blockedFor = 10 * time.Minute // where a blocked failure does not say how long
 	secondTry  = 3 * time.Second  // after the first refusal of this machine's address, over a new connection

@@ -12,8 +12,8 @@ const (
 )
 
 const (
-	minLife = time.Second // of a value; WeChat says 7200 s
-	maxLife = 7 * 24 * time.Hour
+	minLife = time.Second        // of a value; WeChat says 7200 s
+	maxLife = 7 * 24 * time.Hour // a Grant with a longer one is refused; what a store says is cut to it
 )
 
 // held is a credential as a Keeper holds it: immutable, so that readers need

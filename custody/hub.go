@@ -12,9 +12,9 @@ import (
 const (
 	gather      = 20 * time.Millisecond  // in which a program makes its Keepers before their records are loaded
 	loadGap     = 100 * time.Millisecond // between two calls for records, once loadBurst of them came sooner
-	loadBurst   = 10
-	loadsAtOnce = 32          // calls for records that are under way at once, where a store has no LoadMany
-	watchPause  = time.Second // before a subscription that ended is made anew
+	loadBurst   = 10                     // calls without a gap between them
+	loadsAtOnce = 32                     // calls for records that are under way at once, where a store has no LoadMany
+	watchPause  = time.Second            // before a subscription that ended is made anew
 )
 
 // follower is a Keeper as its hub knows it.

@@ -9,18 +9,18 @@ import (
 )
 
 const (
-	maxFailures    = 4   // kept in the record, one per fingerprint
-	maxFailureText = 400 // bytes; four of them stay far below MaxNotesBytes
-	maxForcedADay  = 18  // WeChat: at most 20 forced refreshes a day; two are left to people
-	minForcedGap   = 30 * time.Second
+	maxFailures    = 4                // kept in the record, one per fingerprint
+	maxFailureText = 400              // bytes; four of them stay far below MaxNotesBytes
+	maxForcedADay  = 18               // WeChat: at most 20 forced refreshes a day; two are left to people
+	minForcedGap   = 30 * time.Second // between two forced refreshes
 	breakerTime    = 10 * time.Minute // after a new token was refused as well
 	noVerdictGap   = time.Minute      // a probe without a verdict counts as a refusal once in it
 	unreadableGap  = 10 * time.Minute // a live value that cannot be opened is renewed once in it
 	unsealedGap    = 2 * time.Minute  // and one in the clear in this, so that those with the key are never long without a token
-	youngWindow    = time.Hour
-	youngLimit     = 3
-	provenAfter    = 2 * time.Second // a new value refused twice, so far apart, opens the breaker
-	maxSlow        = 2               // doublings of FetchTimeout
+	youngWindow    = time.Hour        // in which refused young values are counted
+	youngLimit     = 3                // of them, after which the breaker opens
+	provenAfter    = 2 * time.Second  // a new value refused twice, so far apart, opens the breaker
+	maxSlow        = 2                // doublings of FetchTimeout
 )
 
 // notes is the common memory of all Keepers of one credential, kept in

@@ -21,8 +21,8 @@ const (
 )
 
 const (
-	defaultSpreadOver = time.Hour
-	many              = 1000 // Keepers of one Scheduler, from which on work is spread
+	defaultSpreadOver = time.Hour // of SchedulerConfig.SpreadOver
+	many              = 1000      // Keepers of one Scheduler, from which on work is spread
 )
 
 // Scheduler starts what its Keepers have to do ahead of time: one heap and one

@@ -10,11 +10,11 @@ import (
 )
 
 const (
-	sharedSlot  = 10 * time.Minute
+	sharedSlot  = 10 * time.Minute // in which the fetches of one record are counted together
 	sharedSlots = int64(time.Hour / sharedSlot)
 
-	sharedPause     = 8 * time.Millisecond // between two tries to get the lease; doubles
-	lastSharedPause = 100 * time.Millisecond
+	sharedPause     = 8 * time.Millisecond   // between two tries to get the lease; doubles
+	lastSharedPause = 100 * time.Millisecond // the longest of these
 )
 
 var errShared = errors.New("other credentials count their fetches in the same record, and it was not this one's turn in time")

@@ -178,13 +178,13 @@ type StoreCall string
 
 // The calls of a store that a Keeper makes.
 const (
-	CallLoad     StoreCall = "load"
-	CallLoadMany StoreCall = "load_many"
-	CallAcquire  StoreCall = "acquire"
-	CallBegin    StoreCall = "begin"
-	CallSave     StoreCall = "save"
-	CallRelease  StoreCall = "release"
-	CallShorten  StoreCall = "shorten"
+	CallLoad     StoreCall = "load"      // Store.Load: the record of one credential
+	CallLoadMany StoreCall = "load_many" // ManyLoader.LoadMany: those of many at once
+	CallAcquire  StoreCall = "acquire"   // Store.Acquire: the lease, before a renewal
+	CallBegin    StoreCall = "begin"     // Store.Begin: a fetch is counted before it is sent
+	CallSave     StoreCall = "save"      // Store.Save: a new value, or a failure
+	CallRelease  StoreCall = "release"   // Store.Release: the lease, before its end
+	CallShorten  StoreCall = "shorten"   // Store.Shorten: the end of a value that WeChat refuses
 )
 
 // StoreOutcome sums up what a call of a store came to.
@@ -192,7 +192,7 @@ type StoreOutcome string
 
 // The outcomes of a store call. Only the last one is a failure.
 const (
-	OutcomeOK       StoreOutcome = "ok"
+	OutcomeOK       StoreOutcome = "ok"        // no error
 	OutcomeNotFound StoreOutcome = "not_found" // ErrNotFound
 	OutcomeHeld     StoreOutcome = "held"      // a *HeldError
 	OutcomeFenced   StoreOutcome = "fenced"    // ErrFenced

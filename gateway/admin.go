@@ -143,13 +143,13 @@ func adminServe(serve adminHandler) http.Handler {
 		}
 		status := http.StatusServiceUnavailable
 		var known *adminError
-		var shared *SharedReturnError
+		var shared *clients.SharedReturnError
 		switch {
 		case errors.As(err, &known):
 			status = known.status
-		case errors.Is(err, ErrNoClient):
+		case errors.Is(err, clients.ErrNoClient):
 			status = http.StatusNotFound
-		case errors.Is(err, ErrClientExists), errors.Is(err, store.ErrConflict), errors.As(err, &shared):
+		case errors.Is(err, clients.ErrClientExists), errors.Is(err, store.ErrConflict), errors.As(err, &shared):
 			status = http.StatusConflict
 		}
 		writeJSON(w, status, map[string]string{"error": named.Plain(err).Error()})

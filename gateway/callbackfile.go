@@ -85,13 +85,13 @@ func (c *callbackFile) read(folder string, env func(string) (string, bool)) (*Ca
 	out := &Callback{
 		Token: read(".token", c.Token), PreviousToken: read(".previous_token", c.PreviousToken),
 		AESKey: read(".aes_key", c.AESKey), PreviousAESKey: read(".previous_aes_key", c.PreviousAESKey),
-		Mode: Mode(c.Mode),
+		Mode: fanout.Mode(c.Mode),
 	}
 	for i, s := range c.Subscribers {
 		path := fmt.Sprintf(".subscribers[%d]", i)
 		out.Subscribers = append(out.Subscribers, Subscriber{
 			Name: s.Name, Title: s.Title, URL: s.URL,
-			Token: read(path+".token", s.Token), AESKey: read(path+".aes_key", s.AESKey), Mode: Mode(s.Mode),
+			Token: read(path+".token", s.Token), AESKey: read(path+".aes_key", s.AESKey), Mode: fanout.Mode(s.Mode),
 			When: Rule{Types: s.When.Type, Events: s.When.Event, Key: s.When.Key, Followers: s.When.Follower},
 		})
 	}

@@ -15,10 +15,10 @@ import (
 
 // The defaults of [Limits].
 const (
-	DefaultBodyInMemory = 256 << 10
-	DefaultBodyOnDisk   = 32 << 20
-	DefaultBody         = 256 << 20
-	DefaultSpool        = 1 << 30
+	defaultBodyInMemory = 256 << 10
+	defaultBodyOnDisk   = 32 << 20
+	defaultBody         = 256 << 20
+	defaultSpool        = 1 << 30
 )
 
 // Config describes a gateway.
@@ -98,16 +98,16 @@ type Limits struct {
 // WithDefaults returns a copy with every zero field filled in.
 func (l Limits) WithDefaults() Limits {
 	if l.BodyInMemory == 0 {
-		l.BodyInMemory = DefaultBodyInMemory
+		l.BodyInMemory = defaultBodyInMemory
 	}
 	if l.BodyOnDisk == 0 {
-		l.BodyOnDisk = DefaultBodyOnDisk
+		l.BodyOnDisk = defaultBodyOnDisk
 	}
 	if l.Body == 0 {
-		l.Body = DefaultBody
+		l.Body = defaultBody
 	}
 	if l.Spool == 0 {
-		l.Spool = DefaultSpool
+		l.Spool = defaultSpool
 	}
 	return l
 }

@@ -84,7 +84,7 @@ type Answerer string
 
 // Who answers calls.
 const (
-	ByWeChat  Answerer = "wechat"
+	ByWeChat  Answerer = "wechat"  // its answer was passed on, an error of WeChat included
 	ByGateway Answerer = "gateway" // tokens, tickets and refusals
 )
 
@@ -143,8 +143,8 @@ func (t *tally) call(by, code int) {
 	t.errors[failedCall{by, code}]++
 }
 
-// ErrcodeHost returns whose errcodes are about an account: those of WeCom mean other things.
-func ErrcodeHost(appID string) errcode.Host {
+// errcodeHost returns whose errcodes are about an account: those of WeCom mean other things.
+func errcodeHost(appID string) errcode.Host {
 	if _, _, isApp := shape.App(appID); isApp {
 		return errcode.WeCom
 	}
@@ -167,7 +167,7 @@ func (c *meter) hostsOf(key custody.Key) []errcode.Host {
 	if c.of(key.AppID) == nil {
 		return []errcode.Host{errcode.API, errcode.WeCom}
 	}
-	return []errcode.Host{ErrcodeHost(key.AppID)}
+	return []errcode.Host{errcodeHost(key.AppID)}
 }
 
 // errcodeFront is how WeChat's errors begin.

@@ -3,6 +3,9 @@ package gateway
 // Description is openapi.yaml.
 func Description() []byte { return description }
 
+// ParseProxies reads the setting trusted_proxies.
+var ParseProxies = parseProxies
+
 // Routes returns the method and path of everything that the gateway itself serves,
 // apart from WeChat's API.
 func Routes() []string {

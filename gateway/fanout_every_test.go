@@ -13,6 +13,7 @@ import (
 
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/gateway"
+	"github.com/zhongkong-go/zhongkong/gateway/fanout"
 	"github.com/zhongkong-go/zhongkong/internal/test/logtest"
 	"github.com/zhongkong-go/zhongkong/internal/test/pushtest"
 	"github.com/zhongkong-go/zhongkong/internal/test/remotetest"
@@ -222,7 +223,7 @@ func (s *system) last() string {
 // TestFanoutOtherAnswers: an XML or JSON object of any kind that came in the subscriber's
 // mode is passed on, in the mode of the push.
 func TestFanoutOtherAnswers(t *testing.T) {
-	for _, mode := range []gateway.Mode{gateway.Plain, gateway.Safe} {
+	for _, mode := range []fanout.Mode{gateway.Plain, gateway.Safe} {
 		for name, answer := range map[string]string{
 			"JSON":  `{"ErrCode":0,"ErrMsg":"success"}`,
 			"event": "<xml><MsgType><![CDATA[event]]></MsgType><ResultCode>0</ResultCode></xml>",

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/gateway"
+	"github.com/zhongkong-go/zhongkong/gateway/fanout"
 	"github.com/zhongkong-go/zhongkong/internal/test/logtest"
 	"github.com/zhongkong-go/zhongkong/simulator"
 	"github.com/zhongkong-go/zhongkong/store/memory"
@@ -31,7 +32,7 @@ func TestFanoutLateAnswer(t *testing.T) {
 		"a page":     {"xpay_goods_deliver_notify", func(s *system) { s.says = func(got) string { return "<html>" } }, 0, 15 * time.Second, ""},
 		"in the end": {"minigame_game_goods_deliver", func(s *system) { s.status = http.StatusInternalServerError }, 10 * time.Minute, 2 * time.Hour, answer},
 	} {
-		for _, mode := range []gateway.Mode{gateway.Plain, gateway.Safe} {
+		for _, mode := range []fanout.Mode{gateway.Plain, gateway.Safe} {
 			t.Run(name+", "+string(mode), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					p := pushWeChat(t, nil)

@@ -27,6 +27,7 @@ import (
 
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/gateway"
+	"github.com/zhongkong-go/zhongkong/gateway/fanout"
 	"github.com/zhongkong-go/zhongkong/internal/test/logtest"
 	"github.com/zhongkong-go/zhongkong/platform"
 	"github.com/zhongkong-go/zhongkong/simulator"
@@ -73,7 +74,7 @@ type got struct {
 }
 
 // newSystem has keys of its own. An AES key has 43 letters and digits.
-func newSystem(name string, mode gateway.Mode) *system {
+func newSystem(name string, mode fanout.Mode) *system {
 	s := &system{Subscriber: gateway.Subscriber{
 		Name: name, URL: "http://127.0.0.1/" + name, Token: custody.NewSecret("tokenOf" + name), Mode: mode,
 	}}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/gateway"
+	"github.com/zhongkong-go/zhongkong/gateway/fanout"
 	"github.com/zhongkong-go/zhongkong/internal/test/logtest"
 	"github.com/zhongkong-go/zhongkong/simulator"
 	"github.com/zhongkong-go/zhongkong/store/memory"
@@ -22,7 +23,7 @@ import (
 // own mode under its own keys, and the first one's answer comes out in WeChat's.
 func TestFanoutModes(t *testing.T) {
 	for _, weChat := range []simulator.Mode{simulator.Plain, simulator.Compatible, simulator.Safe} {
-		for _, first := range []gateway.Mode{gateway.Plain, gateway.Compatible, gateway.Safe} {
+		for _, first := range []fanout.Mode{gateway.Plain, gateway.Compatible, gateway.Safe} {
 			for _, format := range []simulator.Format{simulator.XML, simulator.JSON} {
 				t.Run(fmt.Sprintf("%s/%s/%s", weChat, first, format), func(t *testing.T) {
 					synctest.Test(t, func(t *testing.T) {
@@ -34,7 +35,7 @@ func TestFanoutModes(t *testing.T) {
 	}
 }
 
-func modes(t *testing.T, weChat simulator.Mode, first gateway.Mode, format simulator.Format) {
+func modes(t *testing.T, weChat simulator.Mode, first fanout.Mode, format simulator.Format) {
 	t.Helper()
 	p := pushWeChat(t, func(a *simulator.Account) {
 		a.Mode, a.Format = weChat, format

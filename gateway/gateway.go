@@ -145,7 +145,7 @@ func (g *Gateway) Look(ctx context.Context) { g.desk.clients.Look(ctx) }
 // Queues returns what waits for each subscriber, and for those that were taken away,
 // in the order of appids and names. When the store does not answer, its error comes
 // with what this gateway knows.
-func (g *Gateway) Queues(ctx context.Context) ([]QueueStatus, error) { return g.pushes.Queues(ctx) }
+func (g *Gateway) Queues(ctx context.Context) ([]fanout.Status, error) { return g.pushes.Queues(ctx) }
 
 // Drain lets /readyz say 503 from now on, so that a load balancer sends no
 // more of them here, and ends the streams of events, whose subscribers go to another

@@ -6,7 +6,7 @@ import (
 )
 
 const (
-	bucketTime = 15 * time.Minute
+	bucketTime = 15 * time.Minute // of one bar on the page
 	buckets    = int(24 * time.Hour / bucketTime)
 )
 

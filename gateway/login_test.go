@@ -15,6 +15,7 @@ import (
 
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/gateway"
+	"github.com/zhongkong-go/zhongkong/gateway/clients"
 	"github.com/zhongkong-go/zhongkong/internal/test/logintest"
 	"github.com/zhongkong-go/zhongkong/platform"
 	"github.com/zhongkong-go/zhongkong/simulator"
@@ -371,7 +372,7 @@ func TestSharedReturns(t *testing.T) {
 		{appID, crmOrigin + "/*", crmOrigin + "/back"},
 	} {
 		err := add("second", row.account, "https://other.example/", row.address)
-		var shared *gateway.SharedReturnError
+		var shared *clients.SharedReturnError
 		if !errors.As(err, &shared) || shared.Client != "second" || shared.Other != "shop" || shared.Others != row.has ||
 			!strings.Contains(err.Error(), "client second: the return address "+row.address) || !strings.Contains(err.Error(), row.has+" of client shop") {
 			t.Errorf("%s: %v", row.address, err)

@@ -9,7 +9,8 @@ import (
 // Client is a program that may use a gateway.
 type Client = clients.Client
 
-// Clients adds and revokes the clients of a store.
+// Clients adds and revokes the clients of a store. Its errors are in package clients:
+// [clients.ErrNoClient], [clients.ErrClientExists], [*clients.SharedReturnError].
 type Clients = clients.Book
 
 // Callback is what stands in an account's console under 消息推送 (message push), and who
@@ -22,32 +23,16 @@ type Subscriber = fanout.Subscriber
 // Rule says which pushes a subscriber gets.
 type Rule = fanout.Rule
 
-// Mode is how pushes are encrypted (消息加解密方式).
-type Mode = fanout.Mode
-
-// QueueStatus is what waits for one subscriber.
-type QueueStatus = fanout.Status
-
-// The modes of a Callback and of a Subscriber.
+// The modes of a Callback and of a Subscriber: how pushes are encrypted (消息加解密方式).
 const (
-	Plain      = fanout.Plain
-	Compatible = fanout.Compatible
-	Safe       = fanout.Safe
+	Plain      = fanout.Plain      // 明文模式
+	Compatible = fanout.Compatible // 兼容模式: plain fields and Encrypt side by side
+	Safe       = fanout.Safe       // 安全模式: only Encrypt
 )
 
 // AllAccounts stands in Client.Accounts for every account of the gateway, also those
 // to come.
 const AllAccounts = clients.AllAccounts
-
-// The errors of Clients.
-var (
-	ErrNoClient     = clients.ErrNoClient
-	ErrClientExists = clients.ErrClientExists
-)
-
-// SharedReturnError is returned by Clients for a return address that overlaps with another
-// client's.
-type SharedReturnError = clients.SharedReturnError
 
 // NewClients returns the clients of a store in the name of actor, which the journal shows,
 // such as "admin zhang@host".

@@ -14,6 +14,7 @@ import (
 	"github.com/zhongkong-go/zhongkong/callback"
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/gateway"
+	"github.com/zhongkong-go/zhongkong/gateway/fanout"
 	"github.com/zhongkong-go/zhongkong/internal/test/patience"
 	"github.com/zhongkong-go/zhongkong/internal/test/testserver"
 	"github.com/zhongkong-go/zhongkong/simulator"
@@ -324,7 +325,7 @@ func TestSubscriberRename(t *testing.T) {
 		}}}
 	}
 	w := newWorld(t, simulator.Options{}, func(c *gateway.Config) { c.Accounts = list("") })
-	status := func() gateway.QueueStatus {
+	status := func() fanout.Status {
 		queues, err := w.Queues(t.Context())
 		if err != nil || len(queues) != 1 {
 			t.Fatal(queues, err)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/gateway"
+	"github.com/zhongkong-go/zhongkong/gateway/fanout"
 	"github.com/zhongkong-go/zhongkong/simulator"
 	"github.com/zhongkong-go/zhongkong/simulator/simtest"
 	"github.com/zhongkong-go/zhongkong/store"
@@ -112,7 +113,7 @@ func (*quiet) SetWriteDeadline(time.Time) error { return nil }
 // TestOneTokenTwoAccounts: in plain mode a signature is good for whoever has the Token.
 func TestOneTokenTwoAccounts(t *testing.T) {
 	w := newWorld(t, simulator.Options{}, nil)
-	account := func(id, token string, mode gateway.Mode) gateway.Account {
+	account := func(id, token string, mode fanout.Mode) gateway.Account {
 		a := gateway.Account{AppID: id, Secret: custody.NewSecret(appSecret), Callback: &gateway.Callback{
 			Token: custody.NewSecret(token), Subscribers: []gateway.Subscriber{newSystem("bot", gateway.Plain).Subscriber},
 		}}

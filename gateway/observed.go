@@ -95,7 +95,7 @@ func (o *observed) count(m *meter) {
 	if code != 0 {
 		hosts := []errcode.Host{errcode.API, errcode.WeCom} // the gateway's own may be either's
 		if by == 0 && o.tally != nil {
-			hosts = []errcode.Host{ErrcodeHost(o.appID)}
+			hosts = []errcode.Host{errcodeHost(o.appID)}
 		}
 		code = known(code, hosts...)
 	}

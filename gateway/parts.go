@@ -11,7 +11,7 @@ import (
 	"github.com/zhongkong-go/zhongkong/internal/named"
 )
 
-// Parts says what [ReadParts] reads of a configuration file.
+// Parts reads parts of a configuration file, for a command that needs few of its values.
 type Parts struct {
 	// Secret reports whether the AppSecret of an account is needed. Nil means of none.
 	Secret func(appID string) bool
@@ -22,15 +22,14 @@ type Parts struct {
 	Absent func(appID string, err error)
 }
 
-// ReadParts is [ReadSettings] for a command that needs few of its values: keys of the
-// admin listener, callbacks, and each AppSecret that is not needed are left out, so that
-// their variables and files need not be there.
-func ReadParts(path string, parts Parts) (*Settings, error) {
+// Read is [ReadSettings] without the keys of the admin listener, callbacks, and each
+// AppSecret that is not needed, so that their variables and files need not be there.
+func (p Parts) Read(path string) (*Settings, error) {
 	content, err := readFile(path)
 	if err != nil {
 		return nil, err
 	}
-	s, err := parse(content, filepath.Dir(path), os.LookupEnv, &parts)
+	s, err := parse(content, filepath.Dir(path), os.LookupEnv, &p)
 	if err != nil {
 		return nil, named.Errorf("gateway", "%s: %w", path, err)
 	}

@@ -10,11 +10,12 @@ import (
 	"github.com/zhongkong-go/zhongkong/internal/shape"
 )
 
-// Proxies are the reverse proxies in front of a gateway whose X-Forwarded-For is believed.
+// Proxies are the reverse proxies in front of a gateway whose X-Forwarded-For is believed,
+// such as netip.MustParsePrefix("10.0.0.0/8"). Addresses of IPv4 are written as IPv4.
 type Proxies []netip.Prefix
 
-// ParseProxies reads addresses and networks, such as 192.0.2.1 and 10.0.0.0/8.
-func ParseProxies(list []string) (Proxies, error) {
+// parseProxies reads addresses and networks, such as 192.0.2.1 and 10.0.0.0/8.
+func parseProxies(list []string) (Proxies, error) {
 	var all Proxies
 	for _, text := range list {
 		network, err := netip.ParsePrefix(text)

@@ -24,11 +24,11 @@ import (
 )
 
 const (
-	maxRedacted = 4 << 20  // of an answer that is read to be redacted
-	maxSecret   = 64 << 10 // of a body in which a key is replaced
-	connectTime = 5 * time.Second
+	maxRedacted = 4 << 20          // of an answer that is read to be redacted
+	maxSecret   = 64 << 10         // of a body in which a key is replaced
+	connectTime = 5 * time.Second  // to WeChat, and as long again for TLS
 	headerTime  = 60 * time.Second // from the request's last byte to the answer's first
-	idleTime    = 90 * time.Second
+	idleTime    = 90 * time.Second // after which an unused connection is closed
 	callTime    = 10 * time.Minute // a whole call, both bodies included
 	idlePerHost = 256              // one host takes all calls
 	maxKeyless  = 256              // calls without a key that are taken or answered; of more, the oldest end

@@ -271,14 +271,14 @@ func parse(content []byte, folder string, env func(string) (string, bool), parts
 		return nil, err
 	}
 	if file.Drain != "" {
-		if s.DrainGrace, err = ParseDrainGrace(file.Drain); err != nil {
+		if err = s.SetDrainGrace(file.Drain); err != nil {
 			return nil, at("$.drain_grace", fmt.Errorf("drain_grace is %q: %w", file.Drain, err))
 		}
 	}
 	if s.Journal, err = file.Journal.read(folder, env, at); err != nil {
 		return nil, err
 	}
-	if s.TrustedProxies, err = ParseProxies(file.Proxies); err != nil {
+	if s.TrustedProxies, err = parseProxies(file.Proxies); err != nil {
 		return nil, at("$.trusted_proxies", fmt.Errorf("trusted_proxies: %w", err))
 	}
 	if err := file.Admin.read(&s.Admin, folder, env, at); err != nil {
@@ -291,16 +291,17 @@ func parse(content []byte, folder string, env func(string) (string, bool), parts
 // maxDrain is less than service managers wait for by themselves.
 const maxDrain = time.Minute
 
-// ParseDrainGrace reads a Settings.DrainGrace; 0s means not at all.
-func ParseDrainGrace(text string) (time.Duration, error) {
+// SetDrainGrace sets DrainGrace from a text such as "5s"; "0s" means not at all.
+func (s *Settings) SetDrainGrace(text string) error {
 	d, err := time.ParseDuration(text)
 	switch {
 	case err != nil || d < 0 || d > maxDrain:
-		return 0, fmt.Errorf("it must be a duration such as 5s, at most %s; 0s means not at all", maxDrain)
+		return fmt.Errorf("it must be a duration such as 5s, at most %s; 0s means not at all", maxDrain)
 	case d == 0:
-		return -1, nil
+		d = -1
 	}
-	return d, nil
+	s.DrainGrace = d
+	return nil
 }
 
 // read returns the timing that the file gives.

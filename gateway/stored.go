@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/gateway/fanout"
 	"github.com/zhongkong-go/zhongkong/internal/named"
 	"github.com/zhongkong-go/zhongkong/internal/shape"
 	"github.com/zhongkong-go/zhongkong/platform"
@@ -101,18 +102,18 @@ type storedCallback struct {
 	PreviousToken  string             `json:"previous_token,omitempty"`
 	AESKey         string             `json:"aes_key,omitempty"`
 	PreviousAESKey string             `json:"previous_aes_key,omitempty"`
-	Mode           Mode               `json:"mode,omitempty"`
+	Mode           fanout.Mode        `json:"mode,omitempty"`
 	Subscribers    []storedSubscriber `json:"subscribers"`
 }
 
 type storedSubscriber struct {
-	Name   string `json:"name"`
-	Title  string `json:"title,omitempty"`
-	URL    string `json:"url"`
-	Token  string `json:"token"`
-	AESKey string `json:"aes_key,omitempty"`
-	Mode   Mode   `json:"mode,omitempty"`
-	When   Rule   `json:"when"`
+	Name   string      `json:"name"`
+	Title  string      `json:"title,omitempty"`
+	URL    string      `json:"url"`
+	Token  string      `json:"token"`
+	AESKey string      `json:"aes_key,omitempty"`
+	Mode   fanout.Mode `json:"mode,omitempty"`
+	When   Rule        `json:"when"`
 }
 
 func storeCallback(c *Callback) *storedCallback {

@@ -22,9 +22,9 @@ const Table = "zhongkong_schema"
 
 // The dialects, each for the store of that name.
 const (
-	SQLite   = "sqlite"
-	Postgres = "postgres"
-	MySQL    = "mysql"
+	SQLite   = "sqlite"   // store/sqlite
+	Postgres = "postgres" // store/postgres
+	MySQL    = "mysql"    // store/mysql; for MariaDB too
 )
 
 // FS holds every file, as dialect/number_name.sql.

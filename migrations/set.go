@@ -140,6 +140,7 @@ type NewerError struct {
 	Newest  int64 // that this program knows
 }
 
+// Error says which program has to be updated.
 func (e *NewerError) Error() string {
 	return fmt.Sprintf("the tables have the schema version %d, and this program knows %d: a newer release made them: update this program", e.Version, e.Newest)
 }

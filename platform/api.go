@@ -167,6 +167,7 @@ type BaseError struct {
 	Err error // continues the name of a field, such as "has no host"
 }
 
+// Error puts the name of the field in front of Err.
 func (e *BaseError) Error() string { return "platform: Config.Base " + e.Err.Error() }
 
 // Unwrap returns Err.

@@ -31,7 +31,7 @@ import (
 // AES256_GCM and RSAwithSHA256: choose these in the console, as SM4_GCM and SM2withSM3 are
 // not supported.
 type Signing struct {
-	AppID string
+	AppID string // must be that of the account, as it is part of what is signed
 
 	// SymmetricSerial and SymmetricKey are the number and the key of the symmetric key: the key
 	// is 32 bytes in base64.
@@ -59,7 +59,7 @@ const (
 
 	maxSignedAge  = 300 * time.Second // WeChat's sample code refuses an older answer
 	maxSigned     = 8 << 20           // bytes of an answer, as maxAnswer
-	gcmNonceBytes = 12
+	gcmNonceBytes = 12                // as Go's and WeChat's GCM have it
 )
 
 // SignatureError is an answer of a signed API that is not to be trusted, or a request that

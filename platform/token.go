@@ -23,9 +23,9 @@ const (
 	stablePath  = "/cgi-bin/stable_token"
 	probePath   = "/cgi-bin/get_api_domain_ip"
 
-	maxCredentialAnswer = 64 << 10 // bytes; a token's answer has about 200
-	maxTokenBytes       = 2048     // seen: 136 and 157; WeChat: reserve at least 512
-	maxExpiresIn        = 7 * 24 * time.Hour
+	maxCredentialAnswer = 64 << 10           // bytes; a token's answer has about 200
+	maxTokenBytes       = 2048               // seen: 136 and 157; WeChat: reserve at least 512
+	maxExpiresIn        = 7 * 24 * time.Hour // seen: 7200 s; what claims more is an answer that cannot be right
 )
 
 // TokenAPI is one of WeChat's two ways to an access_token. Their tokens live side
@@ -63,7 +63,7 @@ func (t TokenAPI) orDefault() TokenAPI {
 
 // Account is a WeChat account as its console shows it.
 type Account struct {
-	AppID  string
+	AppID  string         // 开发者ID
 	Secret custody.Secret // the AppSecret
 }
 

@@ -23,7 +23,7 @@ import (
 const (
 	transferTime = 2 * time.Minute // of an upload or a download, both bodies included
 	bodyInMemory = 1 << 20         // of a body that comes without a length
-	bodyOnDisk   = 1 << 30
+	bodyOnDisk   = 1 << 30         // more of it is refused
 )
 
 // limitKey is where a ctx has the time limit of its calls.

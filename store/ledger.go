@@ -46,7 +46,7 @@ type Ledger interface {
 // Document is what a [Ledger] keeps under a name.
 type Document struct {
 	Kind    string // such as "client"
-	Name    string
+	Name    string // one of its Kind
 	Body    []byte // at most MaxDocumentBytes; nil when it was removed
 	Version int64  // of its last change
 }

@@ -15,13 +15,13 @@ import (
 // bytes. A store checks all of it before it asks its engine, so that no engine takes what
 // another one refuses or cuts.
 const (
-	MaxDocumentKind  = 64      // Document.Kind
-	MaxDocumentName  = 255     // Document.Name
+	MaxDocumentKind  = 64      // bytes of Document.Kind
+	MaxDocumentName  = 255     // bytes of Document.Name
 	MaxDocumentBytes = 1 << 20 // Document.Body
 
-	MaxUseAct    = 64   // Use.Act
+	MaxUseAct    = 64   // bytes of Use.Act
 	MaxUseName   = 512  // Use.Actor, Use.Subject
-	MaxUseDetail = 4096 // Use.Detail
+	MaxUseDetail = 4096 // bytes of Use.Detail
 
 	MaxLineBytes     = 255     // Delivery.Line
 	MaxDeliveryName  = 64      // Delivery.Lane, Delivery.ID and owners

@@ -13,7 +13,7 @@ type Waiting struct {
 	Delivery
 
 	Place    int64 // in the order of Push
-	PushedUS int64
+	PushedUS int64 // Delivery.Pushed
 	FreeUS   int64 // when it may be lent
 }
 

@@ -33,7 +33,7 @@ type storeFlags struct {
 func (f storeFlags) with(ctx context.Context, t *terminal, do func(*gateway.Clients) error) (err error) {
 	url := f.Store
 	if url == "" && f.Config != "" {
-		settings, err := gateway.ReadParts(f.Config, gateway.Parts{})
+		settings, err := gateway.Parts{}.Read(f.Config)
 		if err != nil {
 			return usageError{err}
 		}

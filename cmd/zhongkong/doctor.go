@@ -204,7 +204,7 @@ func (c *doctorAllCmd) choose(o *doctor.Options) error {
 func (c *doctorAllCmd) fromFile(t *terminal, o *doctor.Options) (err error) {
 	o.File = c.Config
 	without := map[string]bool{} // accounts whose AppSecret is not here
-	o.Settings, err = gateway.ReadParts(c.Config, gateway.Parts{
+	o.Settings, err = gateway.Parts{
 		Secret: func(appID string) bool { return len(c.Account) == 0 || slices.Contains(c.Account, appID) },
 		Absent: func(appID string, err error) {
 			o.Absent = append(o.Absent, doctor.Absent{Account: appID, Err: err})
@@ -212,7 +212,7 @@ func (c *doctorAllCmd) fromFile(t *terminal, o *doctor.Options) (err error) {
 				without[appID] = true
 			}
 		},
-	})
+	}.Read(c.Config)
 	if err != nil {
 		return named.Plain(err)
 	}

@@ -71,7 +71,7 @@ func (c *healthcheckCmd) Run(ctx context.Context, t *terminal) error {
 func (c *healthcheckCmd) where() (at string, secured bool, err error) {
 	address, foreign := c.Address, false
 	if address == "" && c.Config != "" {
-		settings, err := gateway.ReadParts(c.Config, gateway.Parts{})
+		settings, err := gateway.Parts{}.Read(c.Config)
 		if err != nil {
 			return "", false, usageError{err}
 		}

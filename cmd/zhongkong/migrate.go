@@ -32,7 +32,7 @@ The exit code of status is 1 when a migration is missing.`
 func (c *migrateCmd) Run(ctx context.Context, t *terminal) error {
 	address := storeOf(t.env)
 	if c.Config != "" {
-		settings, err := gateway.ReadParts(c.Config, gateway.Parts{})
+		settings, err := gateway.Parts{}.Read(c.Config)
 		if err != nil {
 			return usageError{err}
 		}

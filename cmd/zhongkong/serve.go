@@ -196,7 +196,7 @@ func (c *serveCmd) settings(t *terminal) (*gateway.Settings, error) {
 	}
 	fill(&settings.Timing, timing)
 	if text := env("ZHONGKONG_DRAIN_GRACE"); text != "" && settings.DrainGrace == 0 {
-		if settings.DrainGrace, err = gateway.ParseDrainGrace(text); err != nil {
+		if err = settings.SetDrainGrace(text); err != nil {
 			return nil, fmt.Errorf("ZHONGKONG_DRAIN_GRACE is %q: %w", text, err)
 		}
 	}

@@ -114,7 +114,7 @@ func (f accountFlags) read(look bool) (*gateway.Settings, gateway.Account, error
 	meant := f.Account
 	parts := gateway.Parts{Secret: func(appID string) bool { return appID == meant && !look }}
 	for {
-		settings, err := gateway.ReadParts(f.Config, parts)
+		settings, err := parts.Read(f.Config)
 		switch {
 		case err != nil:
 			return nil, gateway.Account{}, usageError{named.Plain(err)}

@@ -13,7 +13,7 @@ import (
 // client and 32 random bytes are 60 characters. The prefix is there to be found, by
 // whoever searches logs and repositories for what should not be in them.
 const (
-	KeyPrefix  = "zkkey_"
+	KeyPrefix  = "zkkey_" // nothing else begins like this
 	keyIDBytes = 8
 	keyBytes   = 32
 	keyLength  = len(KeyPrefix) + (keyIDBytes+keyBytes)*8/6 + 1

@@ -16,14 +16,14 @@ import (
 
 const (
 	lookEvery    = 2 * time.Second // for changes of clients; with lookTimeout, less than the 5 s that are promised
-	lookTimeout  = 2 * time.Second
-	missEvery    = time.Second // between the beginnings of two looks that unknown keys cause, all of them together
-	missPatience = time.Second // of a caller whose key is unknown, while the store is read
+	lookTimeout  = 2 * time.Second // of one look
+	missEvery    = time.Second     // between the beginnings of two looks that unknown keys cause, all of them together
+	missPatience = time.Second     // of a caller whose key is unknown, while the store is read
 )
 
 // Config says where a [Registry] reads, and whom it tells.
 type Config struct {
-	Ledger   store.Ledger
+	Ledger   store.Ledger     // where clients and accounts are stored
 	SealKeys []custody.Secret // 32 bytes each: the first makes gateway tokens, all read them
 
 	// Other receives the documents that are no clients when they change; Changed is
@@ -31,7 +31,7 @@ type Config struct {
 	Other   func(store.Document)
 	Changed func()
 
-	Logger *slog.Logger
+	Logger *slog.Logger // gets a Warn when the store cannot be read; required
 }
 
 // Registry knows the clients of a store as of a moment ago, and makes and reads their

@@ -165,4 +165,5 @@ type TokenError struct {
 	unproven bool // the store may know a client that proves it
 }
 
+// Error is Why.
 func (e *TokenError) Error() string { return e.Why }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/gateway"
+	"github.com/zhongkong-go/zhongkong/gateway/clients"
 	"github.com/zhongkong-go/zhongkong/internal/lang"
 	"github.com/zhongkong-go/zhongkong/internal/named"
 )
@@ -196,9 +197,9 @@ func (p *Page) doAdd(w http.ResponseWriter, r *http.Request, one *session) {
 // problem is why something was not done, as far as it goes in the view's language.
 func (v *view) problem(err error) string {
 	switch {
-	case errors.Is(err, gateway.ErrClientExists):
+	case errors.Is(err, clients.ErrClientExists):
 		return v.T("There is a client of that name already.")
-	case errors.Is(err, gateway.ErrNoClient):
+	case errors.Is(err, clients.ErrNoClient):
 		return v.T("There is no such client any more.")
 	default:
 		text := reasons().In(v.Lang, named.Plain(err).Error())

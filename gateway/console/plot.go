@@ -9,8 +9,8 @@ import (
 )
 
 const (
-	day      = 24 * time.Hour
-	quarter  = 15 * time.Minute
+	day      = 24 * time.Hour   // what a plot shows
+	quarter  = 15 * time.Minute // one of its bars: a gateway.Bucket
 	quarters = int(day / quarter)
 )
 

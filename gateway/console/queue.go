@@ -4,7 +4,7 @@ import (
 	"context"
 	"strings"
 
-	"github.com/zhongkong-go/zhongkong/gateway"
+	"github.com/zhongkong-go/zhongkong/gateway/fanout"
 	"github.com/zhongkong-go/zhongkong/internal/lang"
 )
 
@@ -13,7 +13,7 @@ const maxQueues = 200
 
 // queues is what is known of the subscribers.
 type queues struct {
-	list  []gateway.QueueStatus
+	list  []fanout.Status
 	known bool // the store told what waits
 }
 
@@ -30,7 +30,7 @@ func (d *data) queues() queues {
 // queueRow is a subscriber as the page shows it.
 type queueRow struct {
 	v     *view
-	q     gateway.QueueStatus
+	q     fanout.Status
 	known bool // what waits
 }
 

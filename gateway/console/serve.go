@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	maxForm    = 64 << 10
+	maxForm    = 64 << 10    // bytes
 	allStreams = 64          // of all sessions
 	tick       = time.Second // how often a page is looked at
 	quietTicks = 15          // after which a browser is shown that somebody is there

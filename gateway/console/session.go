@@ -17,10 +17,10 @@ import (
 )
 
 const (
-	sessionLife = 12 * time.Hour
-	sessionIdle = time.Hour // without a request of a person; what is live does not count
-	maxSessions = 64
-	maxStreams  = 16 // of one session
+	sessionLife = 12 * time.Hour // however often it is used: a working day
+	sessionIdle = time.Hour      // without a request of a person; what is live does not count
+	maxSessions = 64             // of more, the one that was unused for longest ends
+	maxStreams  = 16             // of one session
 	cookiePlain = "zhongkong_page"
 )
 

@@ -13,6 +13,7 @@ import (
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/gateway"
 	"github.com/zhongkong-go/zhongkong/internal/lang"
+	"github.com/zhongkong-go/zhongkong/internal/shape"
 	"github.com/zhongkong-go/zhongkong/platform"
 	"github.com/zhongkong-go/zhongkong/platform/errcode"
 )
@@ -273,8 +274,8 @@ func (v *view) explain(f *custody.Error) (cause, remedy string) {
 // meaning is the cause and remedy of an errcode with which an account's fetch was refused.
 func (v *view) meaning(appID string, code int, ip string) (cause, remedy string) {
 	info := errcode.AtTokenEndpoint(code)
-	if host := gateway.ErrcodeHost(appID); host != errcode.API {
-		info, _ = errcode.LookupOn(host, code)
+	if _, _, isApp := shape.App(appID); isApp {
+		info, _ = errcode.LookupOn(errcode.WeCom, code)
 	}
 	cause, remedy = info.Cause, info.Remedy
 	if v.Lang == lang.Chinese {

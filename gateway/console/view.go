@@ -31,7 +31,7 @@ func files() fs.FS {
 }
 
 const (
-	rowsOfPage = 50
+	rowsOfPage = 50  // accounts
 	maxClients = 200 // that are shown
 	maxQuery   = 256 // bytes
 )

@@ -28,7 +28,7 @@ const (
 // it is the app's 接收消息, the address ends in corpid:agentid, and everything is encrypted:
 // an AESKey is needed here and for each subscriber, and the Mode is Safe.
 type Callback struct {
-	Token         custody.Secret
+	Token         custody.Secret // of the console; signs every push, so it is required
 	PreviousToken custody.Secret // accepted too, while a change of the Token reaches WeChat
 
 	// AESKey is the EncodingAESKey. With one, only encrypted pushes are accepted,
@@ -48,13 +48,13 @@ type Callback struct {
 // Subscriber is a system that gets pushes in WeChat's shape, signed and encrypted
 // with keys of its own.
 type Subscriber struct {
-	Name   string // letters, digits, '-' and '_'; one of the account, under which its pushes wait
-	Title  string // for people, such as 结算系统; it identifies nothing
-	URL    string // https, or http to this machine or in safe mode; a query of its own stays
-	Token  custody.Secret
+	Name   string         // letters, digits, '-' and '_'; one of the account, under which its pushes wait
+	Title  string         // for people, such as 结算系统; it identifies nothing
+	URL    string         // https, or http to this machine or in safe mode; a query of its own stays
+	Token  custody.Secret // signs what the subscriber gets: its own, not the one of the console
 	AESKey custody.Secret // 43 letters and digits; without it the mode is Plain
 	Mode   Mode           // empty means Safe with an AESKey, Plain without
-	When   Rule
+	When   Rule           // which pushes it gets; empty means all
 }
 
 // Rule says which pushes a subscriber gets. The zero Rule means all.
@@ -125,7 +125,10 @@ type FieldError struct {
 	Err   error
 }
 
+// Error is the text of Err, without the field.
 func (e *FieldError) Error() string { return e.Err.Error() }
+
+// Unwrap returns Err.
 func (e *FieldError) Unwrap() error { return e.Err }
 
 // receiver is an account's Callback at work.

@@ -63,7 +63,7 @@ type Config struct {
 	// log is to tell of it.
 	Refused func(remote string) bool
 
-	Logger *slog.Logger
+	Logger *slog.Logger // gets a Warn when a subscriber does not take a push; required
 }
 
 // Fanout hands what WeChat pushes to the subscribers of an account. It is safe for
@@ -110,8 +110,8 @@ func New(cfg Config) *Fanout {
 
 // Account is an account with what stands in its console.
 type Account struct {
-	AppID    string
-	Callback *Callback
+	AppID    string    // or corpid:agentid of an app of WeCom
+	Callback *Callback // required
 }
 
 // Prepare checks the callbacks of accounts, and returns what makes them those at work.

@@ -16,9 +16,9 @@ import (
 
 // The relay's paths.
 const (
-	Path          = "/login/" // and the client's name
-	AuthorizePath = "/connect/oauth2/authorize"
-	QRPath        = "/connect/qrconnect"
+	Path          = "/login/"                   // and the client's name
+	AuthorizePath = "/connect/oauth2/authorize" // as WeChat's page for official accounts: 网页授权
+	QRPath        = "/connect/qrconnect"        // as WeChat's page for websites: 网站应用
 )
 
 const (
@@ -26,9 +26,9 @@ const (
 	scopeUserinfo = "snsapi_userinfo"
 	scopeLogin    = "snsapi_login"
 
-	maxState  = 512    // bytes of a program's state; WeChat's are 128
-	maxIssued = 10_000 // tickets and codes of one client that live, at one gateway
-	maxAll    = 50 * maxIssued
+	maxState  = 512            // bytes of a program's state; WeChat's are 128
+	maxIssued = 10_000         // tickets and codes of one client that live, at one gateway
+	maxAll    = 50 * maxIssued // of all clients
 )
 
 // Client is a program that may log users in.
@@ -71,10 +71,10 @@ type Config struct {
 	// OpenBase is where WeChat's pages are; required.
 	OpenBase string
 
-	House    House
-	Store    callback.Once
-	SealKeys []custody.Secret
-	Log      *slog.Logger
+	House    House            // the gateway behind it: its accounts and clients
+	Store    callback.Once    // in which a code is claimed, so that it is redeemed once
+	SealKeys []custody.Secret // seal the states of browsers under way: the first seals, all open
+	Log      *slog.Logger     // gets what an operator has to mend; required
 }
 
 // Relay is the login relay, an [http.Handler] for the paths that it Serves.

@@ -32,19 +32,22 @@ const Prefix = "zkt_"
 type ID [8]byte
 
 const (
-	ticketLife = 5 * time.Minute
+	ticketLife = 5 * time.Minute          // as long as a code of WeChat
 	ticketKeep = ticketLife + time.Minute // by the store's clock
 	maxAhead   = time.Minute              // by which another gateway's clock may be ahead of this one's
 
-	ticketHead = 1 + 8 + 4 + 16
-	ticketMAC  = 16
+	ticketHead = 1 + 8 + 4 + 16 // version, ID of the client, time, random bytes
+	ticketMAC  = 16             // bytes of the HMAC-SHA256 that are kept
 )
 
 // Why a ticket or code is not redeemed.
 var (
+	// ErrInvalid is also what a guess gets.
 	ErrInvalid = errors.New("login: it was not made here, or for another client or account, or the store does not have it any more")
+	// ErrExpired says that the user has to log in again.
 	ErrExpired = errors.New("login: it is more than five minutes old")
-	ErrUsed    = errors.New("login: it was redeemed before")
+	// ErrUsed is what a reload or a replay gets.
+	ErrUsed = errors.New("login: it was redeemed before")
 )
 
 // Grant is what a ticket or code brings.

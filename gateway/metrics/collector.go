@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/zhongkong-go/zhongkong/gateway"
+	"github.com/zhongkong-go/zhongkong/gateway/fanout"
 )
 
 // DefaultMaxSeries is the default of Config.MaxSeries.
@@ -144,7 +145,7 @@ func (c *Collector) queues(s sink) {
 	list, err := c.gateway.Queues(ctx)
 	if len(list) > 0 && !c.single(len(list)) {
 		if err == nil {
-			var all gateway.QueueStatus
+			var all fanout.Status
 			for _, q := range list {
 				all.Waiting += q.Waiting
 				all.Oldest = max(all.Oldest, q.Oldest)
@@ -173,7 +174,7 @@ func (c *Collector) queues(s sink) {
 	}
 }
 
-func (s sink) queue(q gateway.QueueStatus) {
+func (s sink) queue(q fanout.Status) {
 	s.gauge(queueLength, float64(q.Waiting), q.AppID, q.Subscriber)
 	s.gauge(queueOldest, q.Oldest.Seconds(), q.AppID, q.Subscriber)
 }

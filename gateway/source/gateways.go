@@ -24,7 +24,7 @@ import (
 
 const (
 	apiPath   = "/zhongkong/v1/accounts/"
-	maxAnswer = 64 << 10
+	maxAnswer = 64 << 10 // bytes that are read: what is longer is from no gateway
 )
 
 // gateways are where to ask, and with which key.

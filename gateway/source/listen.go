@@ -16,14 +16,14 @@ import (
 )
 
 const (
-	firstPause  = time.Second // before a stream that ended is begun again; doubles
-	lastPause   = 30 * time.Second
+	firstPause  = time.Second      // before a stream that ended is begun again; doubles
+	lastPause   = 30 * time.Second // the longest of these
 	settled     = 10 * time.Second // a stream that lasted so long is begun again soon
 	refusedWait = time.Minute      // where a gateway refuses one
 	beginTime   = 5 * time.Second  // for a gateway to begin a stream
 	silence     = 45 * time.Second // of a stream; three of the gateway's signs of life
-	maxSpread   = 10 * time.Second
-	maxLine     = 16 << 10
+	maxSpread   = 10 * time.Second // over which programs come back after a gateway ended, so that they do not come at once
+	maxLine     = 16 << 10         // bytes of an event: what is longer is from no gateway
 )
 
 // listen receives notices of renewals until ctx ends. Nothing depends on it: without a

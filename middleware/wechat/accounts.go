@@ -99,7 +99,7 @@ func (a *Accounts) calledBack(ctx *gin.Context) *Client {
 	return nil
 }
 
-// Client returns the client of an account.
+// Client returns the client of an account, and false for an appid that is not one of them.
 func (a *Accounts) Client(appID string) (*Client, bool) {
 	c, ok := a.clients[appID]
 	return c, ok

@@ -59,8 +59,8 @@ type LoginConfig struct {
 // QR code. It has an AppID and an AppSecret of its own, and another openid for each user; the
 // unionid is the same where both are bound to one Open Platform account.
 type Website struct {
-	AppID     string
-	AppSecret custody.Secret
+	AppID     string         // of the website, not of an official account
+	AppSecret custody.Secret // exchanges the codes of logins; it fetches no access_token
 }
 
 // User is who has logged in.
@@ -78,7 +78,7 @@ type User struct {
 	// Snapshot says that this user does not exist; see LoginConfig.Snapshot.
 	Snapshot bool `json:"snapshot,omitempty"`
 
-	LoggedIn time.Time `json:"logged_in"`
+	LoggedIn time.Time `json:"logged_in"` // when the session began
 }
 
 // Sessions are an application's own sessions.

@@ -20,7 +20,7 @@ import (
 
 const (
 	miniLife    = door.SessionLife
-	maxMiniBody = 4 << 10
+	maxMiniBody = 4 << 10 // bytes of a login's request, which holds one code
 )
 
 // MiniLogin exchanges the code that a mini program's front end got from wx.login, once: a

@@ -15,8 +15,8 @@ import (
 
 const (
 	keyLife    = 3 * 24 * time.Hour // WeChat names no end; an answer in its forum says 3 days
-	maxKeys    = 100_000
-	maxUserKey = 50
+	maxKeys    = 100_000            // of all users of this process
+	maxUserKey = 50                 // of one user, who may have many devices
 )
 
 // ErrNoSessionKey is returned by [Client.SessionKey] when there is none: the login is too

@@ -44,11 +44,11 @@ type LoginConfig struct {
 
 // User is who has logged in.
 type User struct {
-	CorpID         string    `json:"corpid"`
+	CorpID         string    `json:"corpid"`                    // of Config
 	UserID         string    `json:"userid,omitempty"`          // of a member
 	OpenID         string    `json:"openid,omitempty"`          // of somebody else
 	ExternalUserID string    `json:"external_userid,omitempty"` // of a customer, where the app may see it
-	LoggedIn       time.Time `json:"logged_in"`
+	LoggedIn       time.Time `json:"logged_in"`                 // when the session began
 }
 
 // Login lets the users of web pages log in with WeCom, and tells the handlers behind it who

@@ -18,6 +18,7 @@ import (
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/gateway"
 	"github.com/zhongkong-go/zhongkong/gateway/console"
+	"github.com/zhongkong-go/zhongkong/gateway/fanout"
 	"github.com/zhongkong-go/zhongkong/internal/test/testserver"
 	"github.com/zhongkong-go/zhongkong/platform"
 	"github.com/zhongkong-go/zhongkong/simulator"
@@ -192,7 +193,7 @@ func (d *Desk) Push(appID string, n int) {
 	}
 	d.Until("a subscriber is down and its queue is known", func() bool {
 		all, err := d.Queues(d.t.Context())
-		return err == nil && slices.ContainsFunc(all, func(q gateway.QueueStatus) bool { return q.Down && q.Waiting == n })
+		return err == nil && slices.ContainsFunc(all, func(q fanout.Status) bool { return q.Down && q.Waiting == n })
 	})
 }
 

@@ -24,6 +24,11 @@ type Options struct {
 	// [Simulator.Accounts] tells it.
 	Accounts []Account
 
+	// MadeUp says that the accounts' AppSecret, Token and AES key are made up, so that the
+	// admin API and the page over it show them if they are asked for. Otherwise they never
+	// do. Without Accounts it is true.
+	MadeUp bool
+
 	// Life is how long tokens live and what expires_in states, in whole seconds.
 	// 0 means DefaultLife.
 	Life time.Duration
@@ -96,7 +101,7 @@ func (o Options) withDefaults() Options {
 		o.Patience = DefaultPatience
 	}
 	if len(o.Accounts) == 0 {
-		o.Accounts = []Account{MakeUpAccount(o.Seed)}
+		o.Accounts, o.MadeUp = []Account{MakeUpAccount(o.Seed)}, true
 	}
 	return o
 }

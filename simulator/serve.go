@@ -19,7 +19,7 @@ func New(options Options) (*Simulator, error) {
 	s := &Simulator{
 		Clock:    o.Clock,
 		accounts: make(map[string]*account, len(o.Accounts)),
-		events:   ring[Event]{size: o.Events},
+		history:  history{records: ring[record]{size: o.Events}},
 		rids:     ring[ridRecord]{size: maxRIDs},
 		routes:   routes(),
 		corps:    map[string]*corp{}, corpPaths: corpRoutes(), onlyCorps: true,

@@ -15,9 +15,6 @@ import (
 	"github.com/zhongkong-go/zhongkong/internal/named"
 )
 
-// AdminPath is what the paths of [Simulator.Admin] begin with.
-const AdminPath = "/simulator/"
-
 const adminHelp = `The simulator's admin API. It answers loopback only; bodies are JSON objects, durations are written "90s" or "2h".
 
 GET    /simulator/accounts                    the accounts, their tokens, counts, quotas and menus; no secrets,

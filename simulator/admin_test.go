@@ -316,7 +316,7 @@ func TestAdminSecrets(t *testing.T) {
 		t.Fatal(err)
 	}
 	account := pushing()
-	account.Signing = &keys.Signing
+	account.Signing = &keys
 	wx := simtest.New(t, simulator.Options{Accounts: []simulator.Account{account}, MadeUp: true})
 	token := classic(t, wx).Token
 	for query, shown := range map[string]bool{"": false, "?secrets=1": true} {

@@ -33,7 +33,8 @@ const (
 	pageWrongKind = 10016
 )
 
-// Consent is what a person does at the authorize page.
+// Consent is what a person does at the authorize page: [Simulator.Authorize] takes it, so that
+// a test of a login needs no browser.
 type Consent struct {
 	Follower string // the openid; "" means the account's first follower
 	Refuse   bool   // the person does not want to

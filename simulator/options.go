@@ -8,7 +8,8 @@ import (
 	"github.com/zhongkong-go/zhongkong/internal/named"
 )
 
-// The defaults of Options.
+// The defaults of Options, for tests that advance the clock by a token's life or wait as long
+// as WeChat does.
 const (
 	DefaultLife     = 7200 * time.Second // WeChat: at most 7200 s
 	DefaultEvents   = 1024

@@ -10,7 +10,8 @@ import (
 	"github.com/zhongkong-go/zhongkong/internal/named"
 )
 
-// New returns a Simulator, or an error that names the option that cannot be.
+// New returns a Simulator, or an error that names the option that cannot be. Tests use package
+// simtest, which also listens.
 func New(options Options) (*Simulator, error) {
 	o := options.withDefaults()
 	if err := o.validate(); err != nil {

@@ -107,7 +107,7 @@ func TestFanoutRules(t *testing.T) {
 			{simulator.Click("menu_1").By(followers[0]), "all clicks either events menu"},
 			{simulator.Click("other").By(followers[1]), "all clicks either events one oneclick"},
 			{simulator.View("http://x.invalid/menu_1", "1").By(followers[0]), "all events"},
-			{simulator.SubscribeByScene("poster1", "ticket").By(followers[0]), "all either events posters"},
+			{simulator.Subscribe().With("EventKey", "qrscene_poster1").With("Ticket", "ticket").By(followers[0]), "all either events posters"},
 			{simulator.Scan("poster2", "ticket").By(followers[0]), "all events posters"},
 			{simulator.Scan("poster22", "ticket").By(followers[0]), "all events"},
 		} {

@@ -467,7 +467,7 @@ func TestGatewaySigns(t *testing.T) {
 		t.Fatal(err)
 	}
 	w := newWorld(t, simulator.Options{}, func(c *gateway.Config) { c.Accounts = settings.Accounts })
-	if err := w.wx.Update(appID, func(a *simulator.Account) { a.Signing = &keys.Signing }); err != nil {
+	if err := w.wx.Update(appID, func(a *simulator.Account) { a.Signing = &keys }); err != nil {
 		t.Fatal(err)
 	}
 	key := w.client(gateway.Client{Name: "shop"})

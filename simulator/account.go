@@ -131,7 +131,7 @@ type Account struct {
 	ReceiverID string `json:"receiver_id,omitempty"`
 }
 
-// Mode is how messages are pushed (消息加解密方式).
+// Mode is how messages are pushed (消息加解密方式), to test an app in each of them.
 type Mode string
 
 // The modes.
@@ -143,7 +143,7 @@ const (
 
 var modes = []Mode{Plain, Compatible, Safe}
 
-// Format is how messages are written (数据格式).
+// Format is how messages are written (数据格式), to test an app with either.
 type Format string
 
 // The formats.

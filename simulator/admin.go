@@ -6,9 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -17,19 +15,18 @@ import (
 	"github.com/zhongkong-go/zhongkong/internal/named"
 )
 
-// AdminPath is what the paths of [Simulator.Admin] begin with.
-const AdminPath = "/simulator/"
-
 const adminHelp = `The simulator's admin API. It answers loopback only; bodies are JSON objects, durations are written "90s" or "2h".
 
-GET    /simulator/accounts                    the accounts, their tokens and counts; no secrets
+GET    /simulator/accounts                    the accounts, their tokens, counts, quotas and menus; no secrets,
+                                              unless they are made up and asked for: ?secrets=1
 PATCH  /simulator/accounts/APPID              changes fields: {"whitelist":["192.0.2.1"]} {"state":50007} {"daily_fetches":3} {"mode":"safe"}
 POST   /simulator/accounts/APPID/supersede    another program fetches a token: {"pool":"classic","times":1}
-POST   /simulator/accounts/APPID/kill         ends every token, or one: {"token":"…"}
+POST   /simulator/accounts/APPID/kill         ends every token, or one: {"token":"…"}, or a pool's latest: {"pool":"stable"}
 POST   /simulator/accounts/APPID/refuse       APIs refuse the current token, stable_token keeps it: {"pool":"stable"}
 POST   /simulator/accounts/APPID/spend        leaves so many calls for today: {"path":"/cgi-bin/token","left":1}
 POST   /simulator/accounts/APPID/code         what a front end gets: {"kind":"login"} (wx.login), {"kind":"phone"}; {"follower":"o…"}
 POST   /simulator/accounts/APPID/hear         a follower has written, without a push: {"follower":"o…"} {"event":"CLICK"}; customer service messages may follow
+POST   /simulator/accounts/APPID/browser      the cookie by which the authorize page knows a browser as a follower's: {"follower":"o…"}
 POST   /simulator/authorize                   opens an authorize page as a follower: {"url":"http://…/connect/oauth2/authorize?…#wechat_redirect"}
                                               and says where it leads; {"follower":"o…"} {"refuse":true} {"snapshot":true}
 GET    /simulator/clock                       the times
@@ -40,8 +37,10 @@ DELETE /simulator/faults                      removes all; /simulator/faults/ID 
 POST   /simulator/push                        pushes a message: {"type":"text","value":"你好","to":"http://127.0.0.1:3100/","attack":"replay"}
                                               any event: {"type":"event","value":"user_get_card","set":{"UserCardCode":"1"}}
                                               a whole message: {"type":"raw","value":"<xml>…"}
+POST   /simulator/request                     what push would send, without sending it; takes what push takes
 POST   /simulator/verify                      asks for the echostr: {"to":"http://127.0.0.1:3100/"}
 GET    /simulator/events?last=20              the last calls and pushes
+GET    /simulator/events?after=7&wait=30s     those after number 7; if there are none, it waits for the next one
 `
 
 // Handler returns the Simulator together with its admin API.
@@ -73,7 +72,7 @@ func (s *Simulator) Admin() http.Handler {
 	mux.Handle(AdminPath, adminEndpoint(func(r *http.Request) (any, error) {
 		return nil, missing{fmt.Errorf("there is no %s %s; GET %s lists what there is", r.Method, r.URL.Path, AdminPath)}
 	}))
-	handle("GET /accounts", func(*http.Request) (any, error) { return s.adminAccounts(), nil })
+	handle("GET /accounts", s.adminList)
 	handle("PATCH /accounts/{appid}", s.adminUpdate)
 	handle("POST /accounts/{appid}/supersede", s.adminSupersede)
 	handle("POST /accounts/{appid}/kill", s.adminKill)
@@ -81,6 +80,7 @@ func (s *Simulator) Admin() http.Handler {
 	handle("POST /accounts/{appid}/spend", s.adminSpend)
 	handle("POST /accounts/{appid}/code", s.adminCode)
 	handle("POST /accounts/{appid}/hear", s.adminHear)
+	handle("POST /accounts/{appid}/browser", s.adminBrowser)
 	handle("POST /authorize", s.adminAuthorize)
 	handle("GET /clock", func(*http.Request) (any, error) { return s.adminClock(), nil })
 	handle("POST /clock", s.adminMove)
@@ -89,40 +89,10 @@ func (s *Simulator) Admin() http.Handler {
 	handle("DELETE /faults", func(*http.Request) (any, error) { s.ClearFaults(); return s.adminFaults(), nil })
 	handle("DELETE /faults/{id}", s.adminRemove)
 	handle("POST /push", s.adminPush)
+	handle("POST /request", s.adminRequest)
 	handle("POST /verify", s.adminVerify)
 	handle("GET /events", s.adminEvents)
-	return Guard(mux)
-}
-
-// Guard lets programs on this machine through to next, and pages that next itself
-// has served. It refuses other machines, names that a web page may have made point
-// here, and what a page from elsewhere posts.
-func Guard(next http.Handler) http.Handler {
-	next = http.NewCrossOriginProtection().Handler(next)
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		var visit gate.Visit
-		r, fits := visit.Enter(w, r, maxAdminBody)
-		defer visit.Leave()
-		if !fits {
-			writeJSONTo(w, http.StatusRequestEntityTooLarge, problem{fmt.Sprintf("the body has more than %d bytes", maxAdminBody)})
-			return
-		}
-		host, _, err := net.SplitHostPort(r.Host)
-		if err != nil {
-			host = r.Host
-		}
-		named := host == "localhost" || isAddress(strings.Trim(host, "[]"))
-		if caller, err := netip.ParseAddr(callerOf(r)); err != nil || !caller.IsLoopback() || !named {
-			writeJSONTo(w, http.StatusForbidden, problem{"the admin API answers programs on this machine only: call it by 127.0.0.1"})
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
-}
-
-func isAddress(host string) bool {
-	_, err := netip.ParseAddr(host)
-	return err == nil
+	return gate.Local(maxAdminBody, mux)
 }
 
 type problem struct {
@@ -195,33 +165,68 @@ func (d *duration) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// accountView is an account without its secrets.
+// accountsView are the accounts, and what holds for all of them.
+type accountsView struct {
+	Accounts []accountView `json:"accounts"`
+	Life     duration      `json:"life"`    // of tokens
+	MadeUp   bool          `json:"made_up"` // ?secrets=1 shows the secrets
+}
+
+// accountView is an account, with its secrets only where they may be shown and were asked
+// for. Mode and Format are never empty.
 type accountView struct {
 	Account
 
-	Tokens []tokenView `json:"tokens"`
-	Stats  Stats       `json:"stats"`
+	CanPush bool            `json:"can_push"` // it has a Token
+	Menu    json.RawMessage `json:"menu,omitempty"`
+	Tokens  []tokenView     `json:"tokens"`
+	Quotas  []Quota         `json:"quotas"`
+	Stats   Stats           `json:"stats"`
 }
 
 type tokenView struct {
-	Pool Pool     `json:"pool"`
-	End  string   `json:"token_ends_with"`
-	Left duration `json:"left"`
+	Pool    Pool     `json:"pool"`
+	End     string   `json:"token_ends_with"`
+	Value   string   `json:"token,omitempty"` // a secret
+	Left    duration `json:"left"`
+	Errcode int      `json:"errcode"` // what an API answers for it; 0 while it lives
 }
 
-func (s *Simulator) adminAccounts() any {
-	views := []accountView{}
+func (s *Simulator) adminAccounts(secrets bool) accountsView {
+	all := accountsView{Accounts: []accountView{}, Life: duration(s.options.Life), MadeUp: s.options.MadeUp}
 	for _, conf := range s.Accounts() {
-		conf.Secret, conf.Token, conf.AESKey = "", "", ""
-		view := accountView{Account: conf, Stats: s.Stats(conf.AppID), Tokens: []tokenView{}}
-		for _, p := range []Pool{Classic, Stable} {
-			if value := s.Latest(conf.AppID, p); value != "" {
-				view.Tokens = append(view.Tokens, tokenView{p, value[len(value)-8:], duration(s.Inspect(value).Left.Round(time.Second))})
-			}
+		conf.Mode, conf.Format = conf.mode(), conf.format()
+		view := accountView{
+			CanPush: conf.Token != "", Menu: json.RawMessage(s.Menu(conf.AppID)), Tokens: []tokenView{},
+			Quotas: s.Quotas(conf.AppID), Stats: s.Stats(conf.AppID),
 		}
-		views = append(views, view)
+		for _, p := range []Pool{Classic, Stable} {
+			value := s.Latest(conf.AppID, p)
+			if value == "" {
+				continue
+			}
+			info := s.Inspect(value)
+			one := tokenView{Pool: p, End: ending(value), Left: duration(info.Left.Round(time.Second)), Errcode: info.Errcode}
+			if secrets {
+				one.Value = value
+			}
+			view.Tokens = append(view.Tokens, one)
+		}
+		if !secrets {
+			conf.Secret, conf.Token, conf.AESKey, conf.Signing = "", "", "", nil
+		}
+		view.Account = conf
+		all.Accounts = append(all.Accounts, view)
 	}
-	return map[string]any{"accounts": views}
+	return all
+}
+
+func (s *Simulator) adminList(r *http.Request) (any, error) {
+	secrets := r.URL.Query().Get("secrets") == "1"
+	if secrets && !s.options.MadeUp {
+		return nil, errors.New("the secrets of these accounts are not made up, and are not shown")
+	}
+	return s.adminAccounts(secrets), nil
 }
 
 // adminAccount returns the account that the path names.
@@ -251,7 +256,7 @@ func (s *Simulator) adminUpdate(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.adminAccounts(), nil
+	return s.adminAccounts(false), nil
 }
 
 // onePool is the body of requests about a pool.
@@ -260,13 +265,20 @@ type onePool struct {
 	Times int  `json:"times"`
 }
 
+func (p Pool) check() error {
+	if p != Classic && p != Stable {
+		return fmt.Errorf("there is no pool %q: classic and stable exist", p)
+	}
+	return nil
+}
+
 func (p *onePool) read(r *http.Request, usual Pool) error {
 	p.Pool, p.Times = usual, 1
 	if err := read(r, p); err != nil {
 		return err
 	}
-	if p.Pool != Classic && p.Pool != Stable {
-		return fmt.Errorf("there is no pool %q: classic and stable exist", p.Pool)
+	if err := p.Pool.check(); err != nil {
+		return err
 	}
 	if p.Times < 1 || p.Times > 100 {
 		return fmt.Errorf("times is %d: 1 to 100 can be", p.Times)
@@ -290,7 +302,7 @@ func (s *Simulator) adminSupersede(r *http.Request) (any, error) {
 			s.SupersedeStable(a.appid)
 		}
 	}
-	return s.adminAccounts(), nil
+	return s.adminAccounts(false), nil
 }
 
 func (s *Simulator) adminKill(r *http.Request) (any, error) {
@@ -300,17 +312,27 @@ func (s *Simulator) adminKill(r *http.Request) (any, error) {
 	}
 	var in struct {
 		Token string `json:"token"`
+		Pool  Pool   `json:"pool"`
 	}
 	if err := read(r, &in); err != nil {
 		return nil, err
 	}
 	switch {
+	case in.Pool != "" && in.Token != "":
+		return nil, errors.New("give a token or a pool, not both")
+	case in.Pool != "":
+		if err := in.Pool.check(); err != nil {
+			return nil, err
+		}
+		if !s.KillToken(s.Latest(a.appid, in.Pool)) {
+			return nil, errors.New("there is no live token to end")
+		}
 	case in.Token == "":
 		s.Kill(a.appid)
 	case s.Inspect(in.Token).AppID != a.appid || !s.KillToken(in.Token):
 		return nil, errors.New("that is no live token of this account")
 	}
-	return s.adminAccounts(), nil
+	return s.adminAccounts(false), nil
 }
 
 func (s *Simulator) adminRefuse(r *http.Request) (any, error) {
@@ -325,7 +347,7 @@ func (s *Simulator) adminRefuse(r *http.Request) (any, error) {
 	if !s.Refuse(s.Latest(a.appid, in.Pool)) {
 		return nil, fmt.Errorf("the pool %s has no live token to refuse", in.Pool)
 	}
-	return s.adminAccounts(), nil
+	return s.adminAccounts(false), nil
 }
 
 func (s *Simulator) adminSpend(r *http.Request) (any, error) {
@@ -392,6 +414,20 @@ func (s *Simulator) adminHear(r *http.Request) (any, error) {
 	}
 	a.hear(m, s.Clock.Now())
 	return struct{}{}, nil
+}
+
+// adminBrowser says what makes a browser a follower's.
+func (s *Simulator) adminBrowser(r *http.Request) (any, error) {
+	if _, err := s.adminAccount(r); err != nil {
+		return nil, err
+	}
+	var in struct {
+		Follower string `json:"follower"`
+	}
+	if err := read(r, &in); err != nil {
+		return nil, err
+	}
+	return map[string]string{"set_cookie": followerCookieOf(in.Follower).String()}, nil
 }
 
 // adminAuthorize plays a browser in WeChat and its user.
@@ -502,25 +538,64 @@ type pushOrder struct {
 	Attack Attack            `json:"attack"`
 	Same   bool              `json:"same_nonce"`
 	Times  int               `json:"deliveries"` // 0: three at most
+	ID     int64             `json:"msg_id"`     // 0: a new one
 }
 
-func (s *Simulator) adminPush(r *http.Request) (any, error) {
+// readPush reads a push in words.
+func readPush(r *http.Request) (Push, error) {
 	var in pushOrder
 	if err := read(r, &in); err != nil {
-		return nil, err
+		return Push{}, err
 	}
 	m, err := Compose(in.Type, in.Value, in.Set)
 	if err != nil {
-		return nil, err
+		return Push{}, err
 	}
-	p := Push{
+	if in.ID != 0 {
+		m.ID = in.ID
+	}
+	return Push{
 		Message: m.By(in.From), URL: in.To, AppID: in.AppID, Mode: in.Mode, Format: in.Format, Attack: in.Attack, SameNonce: in.Same,
 		Deliveries: in.Times,
+	}, nil
+}
+
+func (s *Simulator) adminPush(r *http.Request) (any, error) {
+	p, err := readPush(r)
+	if err != nil {
+		return nil, err
 	}
 	if p.Deliveries == 0 {
 		p.Deliveries = 3 // nobody wants a call to last for hours without having asked for it
 	}
 	return outcome(r.Context(), p, s.Deliver)
+}
+
+// requestView is a push that was not sent.
+type requestView struct {
+	Method  string `json:"method"`
+	URL     string `json:"url"`
+	Body    string `json:"body"`
+	MsgID   int64  `json:"msg_id"`  // of the message, also where it is not written; push takes it
+	Message string `json:"message"` // in plain text in every mode
+}
+
+func (s *Simulator) adminRequest(r *http.Request) (any, error) {
+	p, err := readPush(r)
+	if err != nil {
+		return nil, err
+	}
+	out, err := s.settle(p)
+	if err != nil {
+		return nil, err
+	}
+	out.hear()
+	content := out.compose()
+	request, err := content.request(r.Context())
+	if err != nil {
+		return nil, err
+	}
+	return requestView{request.Method, request.URL.String(), content.body, out.message.ID, out.plain}, nil
 }
 
 func (s *Simulator) adminVerify(r *http.Request) (any, error) {
@@ -570,17 +645,34 @@ func outcome(ctx context.Context, p Push, send func(context.Context, Push) (Resu
 	return view, nil
 }
 
+// maxWait bounds how long a call waits for the next event.
+const maxWait = time.Minute
+
 func (s *Simulator) adminEvents(r *http.Request) (any, error) {
-	all := s.Events()
-	if last := r.URL.Query().Get("last"); last != "" {
-		n, err := strconv.Atoi(last)
+	q := r.URL.Query()
+	var number uint64
+	var wait duration
+	var err error
+	if after := q.Get("after"); after != "" {
+		if number, err = strconv.ParseUint(after, 10, 64); err != nil {
+			return nil, fmt.Errorf("after is %q: it has to be the number of an event, or 0", after)
+		}
+	}
+	if text := q.Get("wait"); text != "" {
+		if err := wait.UnmarshalText([]byte(text)); err != nil {
+			return nil, err
+		}
+	}
+	all, last := s.history.after(r.Context(), number, min(time.Duration(wait), maxWait))
+	if text := q.Get("last"); text != "" {
+		n, err := strconv.Atoi(text)
 		if err != nil || n < 1 {
-			return nil, fmt.Errorf("last is %q: it has to be a positive number", last)
+			return nil, fmt.Errorf("last is %q: it has to be a positive number", text)
 		}
 		all = all[max(0, len(all)-n):]
 	}
-	for i, e := range all {
-		all[i] = s.Redact(e)
+	for i, one := range all {
+		all[i].Event = s.Redact(one.Event)
 	}
-	return map[string]any{"events": all}, nil
+	return map[string]any{"events": all, "last": last}, nil
 }

@@ -205,6 +205,14 @@ func TestAdminRefuses(t *testing.T) {
 		{"POST", "/push", `{"type":"text","to":"http://127.0.0.1:1/","attack":"x"}`, 400, `there is no attack "x"`},
 		{"POST", "/verify", `{"to":"127.0.0.1:1"}`, 400, "has to begin with http://"},
 		{"GET", "/events?last=x", "", 400, `last is "x"`},
+		{"GET", "/events?after=x", "", 400, `after is "x"`},
+		{"GET", "/events?wait=x", "", 400, `"x" is no duration`},
+		{"GET", "/accounts?secrets=1", "", 400, "are not made up"},
+		{"POST", a + "/kill", `{"pool":"x"}`, 400, `there is no pool "x"`},
+		{"POST", a + "/kill", `{"pool":"stable"}`, 400, "there is no live token to end"},
+		{"POST", a + "/kill", `{"pool":"stable","token":"x"}`, 400, "a token or a pool"},
+		{"POST", "/accounts/wx1/browser", "", 404, "there is no account wx1"},
+		{"POST", "/request", `{"type":"text"}`, 400, "the address to push to: there is none"},
 	} {
 		before := wx.Account()
 		status, answer := admin(t, wx, row.method, row.path, row.body)
@@ -297,5 +305,96 @@ func TestAdminIsForThisMachine(t *testing.T) {
 	wx.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/simulator/accounts", http.NoBody))
 	if w.Code != 404 || !strings.Contains(w.Body.String(), "40066") {
 		t.Errorf("ServeHTTP has the admin API: %d %s", w.Code, w.Body)
+	}
+}
+
+// TestAdminSecrets: secrets are shown if they are made up and asked for, and then all of them.
+func TestAdminSecrets(t *testing.T) {
+	t.Parallel()
+	keys, err := simulator.MakeUpSigning(signedAPI)
+	if err != nil {
+		t.Fatal(err)
+	}
+	account := pushing()
+	account.Signing = &keys
+	wx := simtest.New(t, simulator.Options{Accounts: []simulator.Account{account}, MadeUp: true})
+	token := classic(t, wx).Token
+	for query, shown := range map[string]bool{"": false, "?secrets=1": true} {
+		text := admitted(t, wx, "GET", "/accounts"+query, "")
+		for _, secret := range []string{account.Secret, account.Token, account.AESKey, token, "signing"} {
+			if strings.Contains(text, `"`+secret+`"`) != shown {
+				t.Errorf("%q: a secret is there: %t, want %t", query, !shown, shown)
+			}
+		}
+	}
+	admitted(t, wx, "POST", "/accounts/"+appid+"/kill", `{"pool":"classic"}`)
+	if wx.Accepts(token) {
+		t.Error("the pool's token was not killed")
+	}
+}
+
+// TestAdminRequest: a push is written without being sent, and sent later under the same id.
+func TestAdminRequest(t *testing.T) {
+	t.Parallel()
+	wx := simtest.New(t, simulator.Options{Accounts: []simulator.Account{pushing()}})
+	app := httptest.NewServer(verifying(t, callback.Config{AESKey: text(pushing().AESKey)}))
+	defer app.Close()
+	var got struct {
+		MsgID         int64 `json:"msg_id"`
+		Method, URL   string
+		Body, Message string
+		Last          uint64
+		Events        []simulator.Event
+		Cookie        string `json:"set_cookie"`
+	}
+	call := func(method, path, body string) {
+		t.Helper()
+		if err := json.Unmarshal([]byte(admitted(t, wx, method, path, body)), &got); err != nil {
+			t.Fatal(err)
+		}
+	}
+	call("POST", "/request", `{"type":"click","value":"V1","to":"`+app.URL+`"}`)
+	if got.Method != "POST" || !strings.HasPrefix(got.URL, app.URL) || !strings.Contains(got.Body, "<Encrypt>") ||
+		!strings.Contains(got.Message, "<EventKey><![CDATA[V1]]>") || len(wx.Events()) != 0 {
+		t.Errorf("%+v, events %d", got, len(wx.Events()))
+	}
+	id, _ := json.Marshal(got.MsgID)
+	admitted(t, wx, "POST", "/push", `{"type":"click","value":"V1","to":"`+app.URL+`","msg_id":`+string(id)+`}`)
+	call("GET", "/events?after=0", "")
+	if len(got.Events) != 1 || got.Events[0].MsgID != got.MsgID || got.Last != 1 {
+		t.Errorf("%+v", got)
+	}
+	call("POST", "/accounts/"+appid+"/browser", `{"follower":"oOne"}`)
+	if !strings.HasPrefix(got.Cookie, "simulator_follower=oOne; Path=/connect/") {
+		t.Errorf("%q", got.Cookie)
+	}
+}
+
+// TestAdminWaits: a call that waits is answered by the next event, with its checks.
+func TestAdminWaits(t *testing.T) {
+	t.Parallel()
+	wx := simtest.New(t, simulator.Options{Accounts: one()})
+	classic(t, wx)
+	answer := make(chan string)
+	go func() {
+		_, text := admin(t, wx, "GET", "/events?after=1&wait=30s", "")
+		answer <- text
+	}()
+	for waiting := true; waiting; {
+		do(wx.Client(), request(t, "GET", wx.URL+"/cgi-bin/get_api_domain_ip?access_token=invented", ""))
+		select {
+		case text := <-answer:
+			waiting = false
+			if !strings.Contains(text, `"number": 2`) || strings.Contains(text, `"number": 1,`) || !strings.Contains(text, `"of": "unknown …"`) {
+				t.Error(text)
+			}
+		default:
+		}
+	}
+	if text := admitted(t, wx, "GET", "/events?after=9999&wait=1ms", ""); !strings.Contains(text, `"events": []`) {
+		t.Error(text)
+	}
+	if text := admitted(t, wx, "GET", "/events?last=1000", ""); !strings.Contains(text, `"what": "AppSecret"`) {
+		t.Error(text)
 	}
 }

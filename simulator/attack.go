@@ -36,7 +36,7 @@ const (
 	PlainText Attack = "plaintext"
 )
 
-// Attacks returns all attacks.
+// Attacks returns all attacks, for a test that an app refuses each of them.
 func Attacks() []Attack {
 	return []Attack{WrongSignature, Replay, Stale, Tampered, ForeignAppID, PlainText}
 }

@@ -33,7 +33,8 @@ const (
 	pageWrongKind = 10016
 )
 
-// Consent is what a person does at the authorize page.
+// Consent is what a person does at the authorize page: [Simulator.Authorize] takes it, so that
+// a test of a login needs no browser.
 type Consent struct {
 	Follower string // the openid; "" means the account's first follower
 	Refuse   bool   // the person does not want to
@@ -181,9 +182,9 @@ func (s *Simulator) Authorize(address string, c Consent) (string, error) {
 // followerCookie is where a browser remembers which follower it is.
 const followerCookie = "simulator_follower"
 
-// FollowerCookie makes the browser that gets it a follower's: the authorize page knows who
+// followerCookieOf makes the browser that gets it a follower's: the authorize page knows who
 // it is and sends it back silently with snsapi_base, as it happens in WeChat.
-func FollowerCookie(openid string) *http.Cookie {
+func followerCookieOf(openid string) *http.Cookie {
 	return &http.Cookie{ //nolint:gosec // G124: the simulator speaks http, and the cookie is no secret
 		Name: followerCookie, Value: openid, Path: "/connect/", HttpOnly: true, SameSite: http.SameSiteLaxMode,
 	}
@@ -240,7 +241,7 @@ func (c *call) decided(z *authorization) answer {
 	does := form.Get("does")
 	a := back(z.decide(Consent{Follower: form.Get("follower"), Refuse: does == "refuse", Snapshot: does == "snapshot"}))
 	if a.location != "" {
-		a.cookie = FollowerCookie(form.Get("follower")).String()
+		a.cookie = followerCookieOf(form.Get("follower")).String()
 	}
 	return a
 }

@@ -129,7 +129,8 @@ func (s *Simulator) change(value string, do func(*token, time.Time)) bool {
 	return true
 }
 
-// TokenInfo is what the simulator knows about a token.
+// TokenInfo is what the simulator knows about a token, for a test that asks whether a program
+// holds the current one.
 type TokenInfo struct {
 	AppID   string        // "" for a value that is no token of the simulator's
 	Pool    Pool          // "" likewise

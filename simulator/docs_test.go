@@ -21,8 +21,8 @@ func TestRecipesOfThePages(t *testing.T) {
 			t.Fatal(err)
 		}
 		recipes := row.FindAllStringSubmatch(string(content), -1)
-		if len(recipes) != 21 {
-			t.Errorf("%s: %d recipes found, want 21", page, len(recipes))
+		if len(recipes) != 22 {
+			t.Errorf("%s: %d recipes found, want 22", page, len(recipes))
 		}
 		wx := simtest.New(t, simulator.Options{Accounts: []simulator.Account{pushing(), {AppID: miniAppID, Secret: "mini", Kind: simulator.MiniProgram}}})
 		app := httptest.NewServer(answering(http.StatusOK, "success"))

@@ -13,8 +13,8 @@ var families = []string{
 	"/shakearound/", "/bizwifi/", "/device/", "/tcb/", "/business/", "/product/", "/channels/", "/nontax/", "/intp/",
 }
 
-// NotSimulated is in the answers of paths that the simulator does not know.
-const NotSimulated = "not simulated"
+// notSimulated is in the answers of paths that the simulator does not know.
+const notSimulated = "not simulated"
 
 // serveUnknown answers a path of WeChat's families that is not simulated: success, so
 // that a program can continue, in WeChat's form and with a field that says so.
@@ -24,7 +24,7 @@ func serveUnknown(c *call) answer {
 			return c.refuse(mediaDataMissing)
 		}
 	}
-	return ok(`{"errcode":0,"errmsg":"ok","simulator":` + quote(NotSimulated+": only the access_token was checked") + `}`)
+	return ok(`{"errcode":0,"errmsg":"ok","simulator":` + quote(notSimulated+": only the access_token was checked") + `}`)
 }
 
 // route finds the endpoint of a path.
@@ -165,7 +165,7 @@ var (
 	miniAPI = api{do: serveUnknown, only: onlyMini}.endpoint()
 	nowhere = endpoint{serve: func(c *call) answer {
 		c.rid = c.sim.rid()
-		a := c.refuseWith(invalidURL, c.text(invalidURL)+", "+NotSimulated+": "+c.req.URL.Path+ridMark(c.req.URL.Path)+c.rid)
+		a := c.refuseWith(invalidURL, c.text(invalidURL)+", "+notSimulated+": "+c.req.URL.Path+ridMark(c.req.URL.Path)+c.rid)
 		a.status = http.StatusNotFound
 		return a
 	}}

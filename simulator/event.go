@@ -7,7 +7,7 @@ import (
 )
 
 // Event is one request as the simulator saw it: a call of its API, or a push of
-// its own.
+// its own. A test reads from it what the program sent, and a log shows it.
 type Event struct {
 	Time     time.Time     `json:"time"`   // when it arrived or left, by Simulator.Clock
 	AppID    string        `json:"appid"`  // whose it was; "" when that could not be told

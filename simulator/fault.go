@@ -10,14 +10,15 @@ import (
 	"time"
 )
 
-// Values of Fault.Path that name more than one path.
+// Values of Fault.Path that name more than one path, for faults that do not depend on which
+// API a program calls.
 const (
 	Everything = ""        // every call
 	Fetches    = "fetches" // both token endpoints
 	APICalls   = "calls"   // everything but the token endpoints
 )
 
-// Cut says how the connection fails.
+// Cut says how the connection fails, for tests of an answer that got lost.
 type Cut int
 
 // The ways in which an answer is lost.
@@ -48,7 +49,8 @@ func (c *Cut) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// Fault is something that goes wrong with a call.
+// Fault is something that goes wrong with a call: inject it to see what your program does on
+// a bad day of WeChat's.
 //
 // Without After it happens on the way to WeChat: the call is carried out only if
 // an answer of WeChat's comes of it. With After it happens on the way back: the
@@ -132,7 +134,7 @@ func (f *Fault) check() error {
 	return nil
 }
 
-// Rule is a Fault at work.
+// Rule is a Fault at work: it counts its hits, and can be removed.
 type Rule struct {
 	id     int
 	fault  Fault

@@ -1,11 +1,84 @@
 package simulator
 
+import (
+	"context"
+	"sync"
+	"time"
+)
+
 // Events returns the last requests, oldest first, at most Options.Events.
-func (s *Simulator) Events() []Event { return s.events.all() }
+func (s *Simulator) Events() []Event {
+	all := []Event{}
+	for _, r := range s.history.records.all() {
+		all = append(all, r.Event)
+	}
+	return all
+}
 
 func (s *Simulator) note(e Event) {
-	s.events.add(e)
+	if s.options.Events > 0 {
+		s.history.add(record{Event: e, At: time.Now(), Checks: s.checks(e)})
+	}
 	if s.options.Observe != nil {
 		s.options.Observe(e)
 	}
+}
+
+// record is an Event as the admin API shows it.
+type record struct {
+	Event
+
+	Number uint64    `json:"number"` // the first event is 1, and none is left out
+	At     time.Time `json:"at"`     // when it ended, by this machine's clock
+	Checks []check   `json:"checks,omitempty"`
+}
+
+// history are the last events, and who waits for the next one.
+type history struct {
+	records ring[record]
+
+	mu   sync.Mutex
+	last uint64
+	next chan struct{} // closed by the next event; nil while nobody waits
+}
+
+func (h *history) add(r record) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.last++
+	r.Number = h.last
+	h.records.add(r)
+	if h.next != nil {
+		close(h.next)
+		h.next = nil
+	}
+}
+
+// after returns the events with a greater number, and that of the last event. If there
+// are none, it waits for the next one.
+func (h *history) after(ctx context.Context, number uint64, wait time.Duration) (all []record, last uint64) {
+	h.mu.Lock()
+	if h.last <= number && wait > 0 {
+		if h.next == nil {
+			h.next = make(chan struct{})
+		}
+		next := h.next
+		h.mu.Unlock()
+		timer := time.NewTimer(wait)
+		defer timer.Stop()
+		select {
+		case <-next:
+		case <-timer.C:
+		case <-ctx.Done():
+		}
+		h.mu.Lock()
+	}
+	defer h.mu.Unlock()
+	all = []record{}
+	for _, r := range h.records.all() {
+		if r.Number > number {
+			all = append(all, r)
+		}
+	}
+	return all, h.last
 }

@@ -13,7 +13,8 @@ import (
 )
 
 // Signing are the keys of an account's signed and encrypted API calls (服务端 API 签名加密) as
-// the console has them: AES256_GCM and RSAwithSHA256.
+// the console has them: AES256_GCM and RSAwithSHA256. Set Account.Signing to test an app that
+// signs.
 type Signing struct {
 	SymmetricSerial string `json:"symmetric_serial"`
 	SymmetricKey    string `json:"symmetric_key"` // base64 of 32 bytes
@@ -27,6 +28,11 @@ type Signing struct {
 
 	// Paths are the APIs that take signed calls only. Every API takes signed ones.
 	Paths []string `json:"paths,omitempty"`
+
+	// AppKey is the app's private key and Certificate WeChat's public key, in PEM: give them
+	// to your app. MakeUpSigning fills them in, and the simulator does not need them.
+	AppKey      string `json:"-"`
+	Certificate string `json:"-"`
 }
 
 // signingKeys are those of a Signing, read.
@@ -69,38 +75,31 @@ func (s Signing) keys() (*signingKeys, error) {
 	return k, nil
 }
 
-// MadeUpSigning are keys for an account, and what its app needs of them, in PEM.
-type MadeUpSigning struct {
-	Signing
-
-	AppKey      string // the app's private key
-	Certificate string // WeChat's public key, by Serial
-}
-
-// MakeUpSigning makes keys up. Calls of paths have to be signed.
-func MakeUpSigning(paths ...string) (MadeUpSigning, error) {
+// MakeUpSigning makes keys up for Account.Signing and for your app, so that a test needs no
+// console. Calls of paths have to be signed.
+func MakeUpSigning(paths ...string) (Signing, error) {
 	app, appErr := rsa.GenerateKey(rand.Reader, 2048)
 	own, ownErr := rsa.GenerateKey(rand.Reader, 2048)
 	if err := errors.Join(appErr, ownErr); err != nil {
-		return MadeUpSigning{}, err
+		return Signing{}, err
 	}
 	appPublic, appErr := x509.MarshalPKIXPublicKey(&app.PublicKey)
 	ownPublic, ownErr := x509.MarshalPKIXPublicKey(&own.PublicKey)
 	if err := errors.Join(appErr, ownErr); err != nil {
-		return MadeUpSigning{}, err
+		return Signing{}, err
 	}
 	key := make([]byte, 32)
 	_, _ = rand.Read(key) // never fails, by its documentation
 	inPEM := func(kind string, der []byte) string {
 		return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}))
 	}
-	s := Signing{
+	return Signing{
 		SymmetricSerial: strings.ToLower(rand.Text()), SymmetricKey: base64.StdEncoding.EncodeToString(key),
 		PublicKey: inPEM("PUBLIC KEY", appPublic),
 		Serial:    strings.ToLower(rand.Text()), PrivateKey: inPEM("RSA PRIVATE KEY", x509.MarshalPKCS1PrivateKey(own)),
-		Paths: paths,
-	}
-	return MadeUpSigning{s, inPEM("RSA PRIVATE KEY", x509.MarshalPKCS1PrivateKey(app)), inPEM("PUBLIC KEY", ownPublic)}, nil
+		Paths:  paths,
+		AppKey: inPEM("RSA PRIVATE KEY", x509.MarshalPKCS1PrivateKey(app)), Certificate: inPEM("PUBLIC KEY", ownPublic),
+	}, nil
 }
 
 // strictly reads base64 that is written in the one way in which it can be.

@@ -177,9 +177,11 @@ func (a *account) nickname(openid string) string {
 	return nicknames[i%len(nicknames)]
 }
 
-// PhoneNumber returns the number that an account's follower has, without the country
-// code: what getuserphonenumber tells about a code of [Simulator.PhoneCode].
-func PhoneNumber(openid string) string {
+// PhoneNumber returns the number that a follower has, without the country code: compare it
+// with what your app got for a code of [Simulator.PhoneCode].
+func (s *Simulator) PhoneNumber(openid string) string { return phoneNumber(openid) }
+
+func phoneNumber(openid string) string {
 	const digits = "0123456789"
 	r := rand.New(source(0, "phone", openid))
 	number := []byte("1380000")

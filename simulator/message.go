@@ -28,7 +28,7 @@ type Message struct {
 	Raw string
 }
 
-// Field is one element of a message.
+// Field is one element of a message, for messages and events that have no function here.
 type Field struct {
 	Name string
 
@@ -128,7 +128,7 @@ func isName(s string) bool {
 	return strings.Trim(s, alphabet+"_") == ""
 }
 
-// Text is a text message.
+// Text is a text message that a follower sends, for most tests the only one.
 func Text(content string) Message {
 	return Message{Type: "text", Fields: []Field{{"Content", content}, msgID}}
 }
@@ -138,7 +138,7 @@ func menuAnswer(content, id string) Message {
 	return Message{Type: "text", Fields: []Field{{"Content", content}, msgID, {"bizmsgmenuid", id}}}
 }
 
-// Image is a picture.
+// Image is a picture that a follower sends.
 func Image(picURL, mediaID string) Message {
 	return Message{Type: "image", Fields: []Field{{"PicUrl", picURL}, msgID, {"MediaId", mediaID}}}
 }
@@ -149,20 +149,20 @@ func Voice(mediaID, recognition string) Message {
 	return Message{Type: "voice", Fields: []Field{{"MediaId", mediaID}, {"Format", "amr"}, msgID, {"Recognition", recognition}}}
 }
 
-// Video is a video.
-func Video(mediaID, thumbMediaID string) Message {
+// videoMessage is a video.
+func videoMessage(mediaID, thumbMediaID string) Message {
 	return Message{Type: "video", Fields: []Field{{"MediaId", mediaID}, {"ThumbMediaId", thumbMediaID}, msgID}}
 }
 
-// ShortVideo is a short video.
-func ShortVideo(mediaID, thumbMediaID string) Message {
-	m := Video(mediaID, thumbMediaID)
+// shortVideo is a short video.
+func shortVideo(mediaID, thumbMediaID string) Message {
+	m := videoMessage(mediaID, thumbMediaID)
 	m.Type = "shortvideo"
 	return m
 }
 
-// Location is a place that a follower sends, in degrees. LocationReport is the
-// event by which WeChat tells where a follower is.
+// Location is a place that a follower sends, in degrees. The sample "LOCATION" is the
+// event by which WeChat reports where a follower is.
 func Location(latitude, longitude float64, scale int, label string) Message {
 	return Message{Type: "location", Fields: []Field{
 		{"Location_X", degrees(latitude)}, {"Location_Y", degrees(longitude)}, {"Scale", scale}, {"Label", label}, msgID,
@@ -171,8 +171,8 @@ func Location(latitude, longitude float64, scale int, label string) Message {
 
 func degrees(d float64) Number { return Number(strconv.FormatFloat(d, 'f', 6, 64)) }
 
-// Link is a link.
-func Link(title, description, url string) Message {
+// linkMessage is a link.
+func linkMessage(title, description, url string) Message {
 	return Message{Type: "link", Fields: []Field{{"Title", title}, {"Description", description}, {"Url", url}, msgID}}
 }
 

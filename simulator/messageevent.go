@@ -1,7 +1,8 @@
 package simulator
 
 // Notice is the event of that name with fields of its own, for events that have no
-// function here. SampleOf has one of each event that is known.
+// function here, and new ones of WeChat's. [Samples] has one of each that is known, and
+// [Compose] makes it by its name.
 func Notice(name string, fields ...Field) Message {
 	return Message{Type: "event", Fields: append([]Field{{"Event", name}}, fields...)}
 }
@@ -10,39 +11,40 @@ func keyed(name, key string, fields ...Field) Message {
 	return Notice(name, append([]Field{{"EventKey", key}}, fields...)...)
 }
 
-// Subscribe is a new follower.
+// Subscribe is a new follower, whom most apps welcome.
 func Subscribe() Message { return keyed("subscribe", "") }
 
-// SubscribeByScene is a new follower by a parametric QR code.
-func SubscribeByScene(scene, ticket string) Message {
+// subscribeByScene is a new follower by a parametric QR code.
+func subscribeByScene(scene, ticket string) Message {
 	return keyed("subscribe", "qrscene_"+scene, Field{"Ticket", ticket})
 }
 
-// Unsubscribe is a follower who leaves.
+// Unsubscribe is a follower who leaves: an app forgets the person, and no reply arrives.
 func Unsubscribe() Message { return keyed("unsubscribe", "") }
 
-// Scan is a follower who scans a parametric QR code.
+// Scan is a follower who scans a parametric QR code. Somebody new who scans one is
+// Subscribe().With("EventKey", "qrscene_123").
 func Scan(scene, ticket string) Message { return keyed("SCAN", scene, Field{"Ticket", ticket}) }
 
-// LocationReport tells where a follower is: degrees, and a precision in metres.
-func LocationReport(latitude, longitude, precision float64) Message {
+// locationReport tells where a follower is: degrees, and a precision in metres.
+func locationReport(latitude, longitude, precision float64) Message {
 	return Notice("LOCATION",
 		Field{"Latitude", degrees(latitude)}, Field{"Longitude", degrees(longitude)}, Field{"Precision", degrees(precision)})
 }
 
-// Click is a click on a menu's button.
+// Click is a click on a menu's button, which the app recognises by its key.
 func Click(key string) Message { return keyed("CLICK", key) }
 
-// View is a click on a menu's link.
+// View is a click on a menu's link, which WeChat reports while it opens the link.
 func View(url, menuID string) Message { return keyed("VIEW", url, Field{"MenuId", Number(menuID)}) }
 
-// ViewMiniProgram is a click on a menu's mini program.
-func ViewMiniProgram(pagePath, menuID string) Message {
+// viewMiniProgram is a click on a menu's mini program.
+func viewMiniProgram(pagePath, menuID string) Message {
 	return keyed("view_miniprogram", pagePath, Field{"MenuId", Number(menuID)})
 }
 
-// ScanCodePush is a code scanned by a menu's button.
-func ScanCodePush(key, scanType, result string) Message {
+// scanCodePush is a code scanned by a menu's button.
+func scanCodePush(key, scanType, result string) Message {
 	return scanned("scancode_push", key, scanType, result)
 }
 
@@ -64,8 +66,8 @@ func picPhotoOrAlbum(key string, md5 ...string) Message {
 	return pictures("pic_photo_or_album", key, md5)
 }
 
-// PicWeixin is pictures chosen in WeChat's album.
-func PicWeixin(key string, md5 ...string) Message { return pictures("pic_weixin", key, md5) }
+// picWeixin is pictures chosen in WeChat's album.
+func picWeixin(key string, md5 ...string) Message { return pictures("pic_weixin", key, md5) }
 
 func pictures(name, key string, md5 []string) Message {
 	items := make([]Field, len(md5))
@@ -87,22 +89,22 @@ func locationSelect(key string, latitude, longitude float64, scale, label, poi s
 	}})
 }
 
-// TemplateSendJobFinish tells what became of a template message: "success",
+// templateSendJobFinish tells what became of a template message: "success",
 // "failed:user block" or "failed: system failed".
-func TemplateSendJobFinish(id int64, status string) Message {
+func templateSendJobFinish(id int64, status string) Message {
 	return Notice("TEMPLATESENDJOBFINISH", Field{"MsgID", id}, Field{"Status", status})
 }
 
-// MassSendJobFinish tells what became of a mass message: "send success", "send
+// massSendJobFinish tells what became of a mass message: "send success", "send
 // fail" or "err(10001)" and the like.
-func MassSendJobFinish(id int64, status string, total, filtered, sent, errors int) Message { //nolint:revive,lll // the fields of the event, in WeChat's order
+func massSendJobFinish(id int64, status string, total, filtered, sent, errors int) Message { //nolint:revive,lll // the fields of the event, in WeChat's order
 	return Notice("MASSSENDJOBFINISH", Field{"MsgID", id}, Field{"Status", status},
 		Field{"TotalCount", total}, Field{"FilterCount", filtered}, Field{"SentCount", sent}, Field{"ErrorCount", errors})
 }
 
-// WithArticles adds what a MassSendJobFinish of articles has besides: the result
+// withArticles adds what a massSendJobFinish of articles has besides: the result
 // of the copyright check and the articles' addresses.
-func (m Message) WithArticles(urls ...string) Message {
+func (m Message) withArticles(urls ...string) Message {
 	checked, addresses := make([]Field, len(urls)), make([]Field, len(urls))
 	for i, url := range urls {
 		checked[i] = Field{"item", []Field{
@@ -121,17 +123,17 @@ func (m Message) WithArticles(urls ...string) Message {
 		With("ArticleUrlResult", []Field{{"Count", len(urls)}, {"ResultList", addresses}})
 }
 
-// Subscription is one template's line in the events of subscription messages
+// subscription is one template's line in the events of subscription messages
 // (订阅通知).
-type Subscription struct {
+type subscription struct {
 	TemplateID string
 	Status     string // accept or reject
 	Scene      int    // of SubscribeMsgPopup
 }
 
-// SubscribeMsgPopup tells what a follower chose in the dialog of subscription
+// subscribeMsgPopup tells what a follower chose in the dialog of subscription
 // messages.
-func SubscribeMsgPopup(choices ...Subscription) Message {
+func subscribeMsgPopup(choices ...subscription) Message {
 	list := make([]Field, len(choices))
 	for i, c := range choices {
 		list[i] = Field{"List", []Field{{"TemplateId", c.TemplateID}, {"SubscribeStatusString", c.Status}, {"PopupScene", c.Scene}}}
@@ -140,7 +142,7 @@ func SubscribeMsgPopup(choices ...Subscription) Message {
 }
 
 // subscribeMsgChange tells what a follower changed in the settings.
-func subscribeMsgChange(choices ...Subscription) Message {
+func subscribeMsgChange(choices ...subscription) Message {
 	list := make([]Field, len(choices))
 	for i, c := range choices {
 		list[i] = Field{"List", []Field{{"TemplateId", c.TemplateID}, {"SubscribeStatusString", c.Status}}}

@@ -102,7 +102,7 @@ func servePhoneNumber(c *call) answer {
 	case in.OpenID != "" && in.OpenID != code.openid:
 		return c.refuse(invalidCode)
 	}
-	number := PhoneNumber(code.openid)
+	number := phoneNumber(code.openid)
 	return ok(fmt.Sprintf(`{"errcode":0,"errmsg":"ok","phone_info":{"phoneNumber":"%[1]s","purePhoneNumber":"%[1]s","countryCode":"86",`+
 		`"watermark":{"timestamp":%[2]d,"appid":%[3]s}}}`, number, c.sim.wall().Unix(), quote(a.appid)))
 }

@@ -8,7 +8,8 @@ import (
 	"github.com/zhongkong-go/zhongkong/internal/named"
 )
 
-// The defaults of Options.
+// The defaults of Options, for tests that advance the clock by a token's life or wait as long
+// as WeChat does.
 const (
 	DefaultLife     = 7200 * time.Second // WeChat: at most 7200 s
 	DefaultEvents   = 1024
@@ -23,6 +24,11 @@ type Options struct {
 	// Accounts are the accounts that exist. With none, one is made up;
 	// [Simulator.Accounts] tells it.
 	Accounts []Account
+
+	// MadeUp says that the accounts' AppSecret, Token and AES key are made up, so that the
+	// admin API and the page over it show them if they are asked for. Otherwise they never
+	// do. Without Accounts it is true.
+	MadeUp bool
 
 	// Life is how long tokens live and what expires_in states, in whole seconds.
 	// 0 means DefaultLife.
@@ -96,7 +102,7 @@ func (o Options) withDefaults() Options {
 		o.Patience = DefaultPatience
 	}
 	if len(o.Accounts) == 0 {
-		o.Accounts = []Account{MakeUpAccount(o.Seed)}
+		o.Accounts, o.MadeUp = []Account{MakeUpAccount(o.Seed)}, true
 	}
 	return o
 }

@@ -1,11 +1,13 @@
 package simulator
 
-// Paths that programs which keep tokens alive have to do with.
+// Paths to name in a Fault, to look for in an Event, and to call. AdminPath is what the
+// paths of [Simulator.Admin] begin with.
 const (
 	TokenPath       = "/cgi-bin/token"        //nolint:gosec // a path, no credential
 	StableTokenPath = "/cgi-bin/stable_token" //nolint:gosec // likewise
 	DomainIPPath    = "/cgi-bin/get_api_domain_ip"
 	TicketPath      = "/cgi-bin/ticket/getticket"
+	AdminPath       = "/simulator/"
 
 	uploadPath = "/cgi-bin/media/upload"
 )

@@ -168,6 +168,8 @@ func TestSamplesOfWeChat(t *testing.T) {
 		m.Created, m.ID = time.Unix(created, 0), id
 		return m
 	}
+	mass := composed(t, "MASSSENDJOBFINISH", "")
+	mass.Fields = mass.Fields[:7] // without the articles
 	const head = "<xml><ToUserName><![CDATA[gh_0123456789ab]]></ToUserName>\n<FromUserName><![CDATA[oAbCd0123456789EfGhIjKlMnOpQ]]></FromUserName>\n"
 	for _, row := range []struct {
 		message simulator.Message
@@ -196,7 +198,7 @@ func TestSamplesOfWeChat(t *testing.T) {
 			head + "<CreateTime>1</CreateTime>\n<MsgType><![CDATA[voice]]></MsgType>\n<MediaId><![CDATA[m]]></MediaId>\n<Format><![CDATA[amr]]></Format>\n<MsgId>2</MsgId>\n<Recognition><![CDATA[]]></Recognition>\n</xml>", 0,
 		},
 		{
-			at(simulator.MassSendJobFinish(1000001625, "err(30003)", 0, 0, 0, 0), 1481013459, 0),
+			at(mass, 1481013459, 0),
 			head + "<CreateTime>1481013459</CreateTime>\n<MsgType><![CDATA[event]]></MsgType>\n<Event><![CDATA[MASSSENDJOBFINISH]]></Event>\n<MsgID>1000001625</MsgID>\n" +
 				"<Status><![CDATA[err(30003)]]></Status>\n<TotalCount>0</TotalCount>\n<FilterCount>0</FilterCount>\n<SentCount>0</SentCount>\n<ErrorCount>0</ErrorCount>\n</xml>", 0,
 		},
@@ -327,6 +329,16 @@ type text string
 
 func (t text) Reveal() string { return string(t) }
 
+// composed is the sample of that name.
+func composed(t *testing.T, name, value string) simulator.Message {
+	t.Helper()
+	m, err := simulator.Compose(name, value, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
 // TestNestedForms pins the forms of elements inside of others.
 func TestNestedForms(t *testing.T) {
 	wx := pusher(t)
@@ -336,17 +348,22 @@ func TestNestedForms(t *testing.T) {
 		xml, json string
 	}{
 		{
-			simulator.ScanCodePush("K", "qrcode", "1"),
+			composed(t, "scancode_push", "K").With("ScanCodeInfo", []simulator.Field{{"ScanType", "qrcode"}, {"ScanResult", "1"}}),
 			"<ScanCodeInfo><ScanType><![CDATA[qrcode]]></ScanType>\n<ScanResult><![CDATA[1]]></ScanResult>\n</ScanCodeInfo>\n</xml>",
 			head + `"scancode_push","EventKey":"K","ScanCodeInfo":{"ScanType":"qrcode","ScanResult":"1"}}`,
 		},
 		{
-			simulator.PicWeixin("K", "a", "b"),
+			composed(t, "pic_weixin", "K").With("SendPicsInfo", []simulator.Field{
+				{"Count", 2},
+				{"PicList", []simulator.Field{{"item", []simulator.Field{{"PicMd5Sum", "a"}}}, {"item", []simulator.Field{{"PicMd5Sum", "b"}}}}},
+			}),
 			"<SendPicsInfo><Count>2</Count>\n<PicList><item><PicMd5Sum><![CDATA[a]]></PicMd5Sum>\n</item>\n<item><PicMd5Sum><![CDATA[b]]></PicMd5Sum>\n</item>\n</PicList>\n</SendPicsInfo>\n</xml>",
 			head + `"pic_weixin","EventKey":"K","SendPicsInfo":{"Count":2,"PicList":{"item":[{"PicMd5Sum":"a"},{"PicMd5Sum":"b"}]}}}`,
 		},
 		{
-			simulator.SubscribeMsgPopup(simulator.Subscription{TemplateID: "t", Status: "accept", Scene: 2}),
+			composed(t, "subscribe_msg_popup_event", "").With("SubscribeMsgPopupEvent", []simulator.Field{
+				{"List", []simulator.Field{{"TemplateId", "t"}, {"SubscribeStatusString", "accept"}, {"PopupScene", 2}}},
+			}),
 			"<SubscribeMsgPopupEvent><List><TemplateId><![CDATA[t]]></TemplateId>\n<SubscribeStatusString><![CDATA[accept]]></SubscribeStatusString>\n<PopupScene>2</PopupScene>\n</List>\n</SubscribeMsgPopupEvent>\n</xml>",
 			head + `"subscribe_msg_popup_event","SubscribeMsgPopupEvent":{"List":{"TemplateId":"t","SubscribeStatusString":"accept","PopupScene":2}}}`,
 		},

@@ -128,9 +128,10 @@ func (a *account) overQuota(path string, now time.Time) int {
 	return 0
 }
 
-// Quota is how much of a path's calls a day was used.
+// Quota is how much of a path's calls a day was used, for a test of how many calls a program
+// makes.
 type Quota struct {
-	Path  string
-	Used  int // today
-	Limit int // a day; 0 means none
+	Path  string `json:"path"`
+	Used  int    `json:"used"`  // today
+	Limit int    `json:"limit"` // a day; 0 means none
 }

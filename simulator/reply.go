@@ -5,7 +5,8 @@ import (
 	"strings"
 )
 
-// Reply is a passive reply (被动回复), opened and read.
+// Reply is a passive reply (被动回复), opened and read: a test compares it with what its app
+// should say.
 type Reply struct {
 	Type    string // MsgType
 	To      string // ToUserName: the follower
@@ -23,7 +24,7 @@ type Reply struct {
 	Raw string // the reply in plain text
 }
 
-// Article is one article of a news reply.
+// Article is one article of a news reply, for a test that looks at what its app answered.
 type Article struct{ Title, Description, PicURL, URL string }
 
 // String is what the follower sees.

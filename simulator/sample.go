@@ -19,10 +19,10 @@ type Sample struct {
 	Message Message
 }
 
-// SampleOf returns the sample of that name. Where none is written so, upper and
+// sampleOf returns the sample of that name. Where none is written so, upper and
 // lower case do not matter: "location" is the message, "LOCATION" the event,
 // "click" is CLICK. "event" and "raw", which [Compose] makes from what it is given, are empty.
-func SampleOf(name string) (Sample, bool) {
+func sampleOf(name string) (Sample, bool) {
 	if name == "event" || name == "raw" {
 		return Sample{Name: name}, true
 	}
@@ -53,7 +53,7 @@ func Compose(name, value string, set map[string]string) (Message, error) {
 		}
 		return Message{Raw: value}, nil
 	}
-	sample, found := SampleOf(name)
+	sample, found := sampleOf(name)
 	if !found {
 		names := make([]string, 0, 64)
 		for _, s := range Samples() {
@@ -156,17 +156,17 @@ func Samples() []Sample {
 		address = "http://mp.weixin.qq.com/s/made-up"
 		when    = 1767225600
 	)
-	choice := Subscription{TemplateID: tmpl, Status: "accept", Scene: 2}
-	other := Subscription{TemplateID: "9nLIlbOQZC5Y89AZteFEux3WCXRRRG5Wfzkpssu4bLI", Status: "reject", Scene: 2}
+	choice := subscription{TemplateID: tmpl, Status: "accept", Scene: 2}
+	other := subscription{TemplateID: "9nLIlbOQZC5Y89AZteFEux3WCXRRRG5Wfzkpssu4bLI", Status: "reject", Scene: 2}
 	return []Sample{
 		{"text", "a text", "Content", Text("你好")},
 		{"menuanswer", "a choice from a menu message", "Content", menuAnswer("满意", "101")},
 		{"image", "a picture", "PicUrl", Image(picture, media)},
 		{"voice", "a voice message", "Recognition", Voice(media, "")},
-		{"video", "a video", "MediaId", Video(media, media)},
-		{"shortvideo", "a short video", "MediaId", ShortVideo(media, media)},
+		{"video", "a video", "MediaId", videoMessage(media, media)},
+		{"shortvideo", "a short video", "MediaId", shortVideo(media, media)},
 		{"location", "a place", "Label", Location(31.237238, 121.666672, 16, "浦东新区上丰路1270号")},
-		{"link", "a link", "Url", Link("标题", "描述", address)},
+		{"link", "a link", "Url", linkMessage("标题", "描述", address)},
 		{"file", "a file (not documented by WeChat)", "Title", fileMessage("报告.pdf", "", "made-up-key", sum, 20480)},
 		{
 			"miniprogrampage",
@@ -176,27 +176,27 @@ func Samples() []Sample {
 		},
 
 		{"subscribe", "somebody follows", "", Subscribe()},
-		{"qrscene", "somebody follows by a parametric QR code (subscribe)", "EventKey", SubscribeByScene("123", ticket)},
+		{"qrscene", "somebody follows by a parametric QR code (subscribe)", "EventKey", subscribeByScene("123", ticket)},
 		{"unsubscribe", "somebody unfollows", "", Unsubscribe()},
 		{"SCAN", "a follower scans a parametric QR code", "EventKey", Scan("123", ticket)},
-		{"LOCATION", "where a follower is", "", LocationReport(23.137466, 113.352425, 119.385040)},
+		{"LOCATION", "where a follower is", "", locationReport(23.137466, 113.352425, 119.385040)},
 		{"CLICK", "a click on a menu's button", "EventKey", Click("V1001_TODAY")},
 		{"VIEW", "a click on a menu's link", "EventKey", View("http://example.com/", menu)},
-		{"view_miniprogram", "a click on a menu's mini program", "EventKey", ViewMiniProgram("pages/index/index", menu)},
-		{"scancode_push", "a scan by a menu's button", "EventKey", ScanCodePush("K1", "qrcode", "http://example.com/?a=1&b=<2>")},
+		{"view_miniprogram", "a click on a menu's mini program", "EventKey", viewMiniProgram("pages/index/index", menu)},
+		{"scancode_push", "a scan by a menu's button", "EventKey", scanCodePush("K1", "qrcode", "http://example.com/?a=1&b=<2>")},
 		{"scancode_waitmsg", "the same, waiting for an answer", "EventKey", scanCodeWait("K1", "qrcode", "1")},
 		{"pic_sysphoto", "pictures taken by a menu's button", "EventKey", picSysPhoto("K1", sum)},
 		{"pic_photo_or_album", "pictures taken or chosen", "EventKey", picPhotoOrAlbum("K1", sum, sum)},
-		{"pic_weixin", "pictures chosen in the album", "EventKey", PicWeixin("K1", sum)},
+		{"pic_weixin", "pictures chosen in the album", "EventKey", picWeixin("K1", sum)},
 		{"location_select", "a place chosen by a menu's button", "EventKey", locationSelect("K1", 23.0, 113.0, "15", "广州市海珠区客村艺苑路106号", "")},
-		{"TEMPLATESENDJOBFINISH", "what became of a template message", "Status", TemplateSendJobFinish(200163836, "success")},
+		{"TEMPLATESENDJOBFINISH", "what became of a template message", "Status", templateSendJobFinish(200163836, "success")},
 		{
 			"MASSSENDJOBFINISH",
 			"what became of a mass message",
 			"Status",
-			MassSendJobFinish(1000001625, "err(30003)", 0, 0, 0, 0).WithArticles(address, address),
+			massSendJobFinish(1000001625, "err(30003)", 0, 0, 0, 0).withArticles(address, address),
 		},
-		{"subscribe_msg_popup_event", "a choice about subscription messages", "", SubscribeMsgPopup(choice, other)},
+		{"subscribe_msg_popup_event", "a choice about subscription messages", "", subscribeMsgPopup(choice, other)},
 		{"subscribe_msg_change_event", "a changed choice", "", subscribeMsgChange(choice)},
 		{"subscribe_msg_sent_event", "what became of a subscription message", "", subscribeMsgSent(tmpl, 1864323726461255680, 0, "success")},
 		{

@@ -10,7 +10,8 @@ import (
 	"github.com/zhongkong-go/zhongkong/internal/named"
 )
 
-// New returns a Simulator, or an error that names the option that cannot be.
+// New returns a Simulator, or an error that names the option that cannot be. Tests use package
+// simtest, which also listens.
 func New(options Options) (*Simulator, error) {
 	o := options.withDefaults()
 	if err := o.validate(); err != nil {
@@ -19,7 +20,7 @@ func New(options Options) (*Simulator, error) {
 	s := &Simulator{
 		Clock:    o.Clock,
 		accounts: make(map[string]*account, len(o.Accounts)),
-		events:   ring[Event]{size: o.Events},
+		history:  history{records: ring[record]{size: o.Events}},
 		rids:     ring[ridRecord]{size: maxRIDs},
 		routes:   routes(),
 		corps:    map[string]*corp{}, corpPaths: corpRoutes(), onlyCorps: true,

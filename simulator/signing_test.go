@@ -62,7 +62,7 @@ func TestSignedCalls(t *testing.T) {
 		t.Fatal(err)
 	}
 	wx := simtest.New(t, simulator.Options{Accounts: []simulator.Account{
-		{AppID: appid, Secret: "made-up", Kind: simulator.MiniProgram, Signing: &keys.Signing},
+		{AppID: appid, Secret: "made-up", Kind: simulator.MiniProgram, Signing: &keys},
 		{AppID: "wx00000000000000bb", Secret: "made-up", Kind: simulator.MiniProgram},
 	}})
 	signer, err := platform.NewSigner(platform.Signing{

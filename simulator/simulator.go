@@ -20,7 +20,7 @@ type Simulator struct {
 	order     []*account
 	nobody    *account // calls that belong to no account are counted here
 	faults    faults
-	events    ring[Event]
+	history   history
 	rids      ring[ridRecord]
 	ridCount  atomic.Uint64
 	routes    map[string]endpoint // never written after New

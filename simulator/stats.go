@@ -1,6 +1,7 @@
 package simulator
 
-// Stats counts what happened to an account since New.
+// Stats counts what happened to an account since New: how often a program fetched a token,
+// and how often it was refused.
 type Stats struct {
 	Classic  PoolStats   `json:"classic"`
 	Stable   PoolStats   `json:"stable"`
@@ -11,7 +12,8 @@ type Stats struct {
 	Errcodes map[int]int `json:"errcodes"`  // answers by errcode, 0 left out; injected ones are among them
 }
 
-// PoolStats counts the use of one token endpoint.
+// PoolStats counts the use of one token endpoint: a program that shares its token has one
+// Issued for each life.
 type PoolStats struct {
 	Calls   int `json:"calls"`   // fetch calls that arrived, refused and lost ones among them
 	Issued  int `json:"issued"`  // new tokens issued to callers; a token answered again is not one

@@ -88,7 +88,7 @@ func TestCustomMessageWindow(t *testing.T) {
 		{"a raw text", appid, []simulator.Message{{Raw: "<xml><MsgType><![CDATA[text]]></MsgType><Content>x</Content></xml>"}}, 5, 48 * time.Hour},
 		{"a raw click", appid, []simulator.Message{{Raw: "<xml><MsgType><![CDATA[event]]></MsgType><Event><![CDATA[CLICK]]></Event></xml>"}}, 3, time.Minute},
 		{"a text and a click", appid, []simulator.Message{simulator.Text("hi"), simulator.Click("V1")}, 5, 48 * time.Hour},
-		{"a place that is reported", appid, []simulator.Message{simulator.LocationReport(1, 2, 3)}, 0, 0},
+		{"a place that is reported", appid, []simulator.Message{composed(t, "LOCATION", "")}, 0, 0},
 		{"a mini program's text", miniAppID, []simulator.Message{simulator.Text("hi")}, 5, 48 * time.Hour},
 		{"entering a mini program's session", miniAppID, []simulator.Message{{Type: "event", Fields: []simulator.Field{{"Event", "user_enter_tempsession"}}}}, 2, time.Minute},
 		{"a click in a mini program", miniAppID, []simulator.Message{simulator.Click("V1")}, 0, 0},

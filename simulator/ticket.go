@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// TicketType says what a ticket is for.
+// TicketType says what a ticket is for, to look one up or to end it.
 type TicketType string
 
 // The types of tickets.

@@ -21,7 +21,7 @@ const (
 	Accepted Verdict = "accepted" // the app fell for an attack
 )
 
-// Result is how a push ended.
+// Result is how a push ended: what a test of an app asserts.
 type Result struct {
 	Verdict    Verdict
 	Reason     string     // why, in words, and what to do
@@ -51,7 +51,8 @@ func (r *Result) fail(sees, format string, args ...any) {
 	r.Verdict, r.Reason, r.Sees, r.Reply = Failed, fmt.Sprintf(format, args...), sees, nil
 }
 
-// Delivery is one request to the app and its answer.
+// Delivery is one request to the app and its answer, byte for byte, for a test that looks
+// behind the verdict.
 type Delivery struct {
 	URL     string        // with the query
 	Request string        // the body that was sent

@@ -80,7 +80,7 @@ func say(ctx context.Context, t *terminal, wx *simulator.Simulator, line string)
 	case "verify":
 		res, err = wx.Verify(ctx, simulator.Push{})
 	default:
-		if _, found := simulator.SampleOf(name); !found {
+		if !isMessage(name) {
 			t.say("%s %s", t.red("✗"), t.T("there is no message %q; /list shows them all", name))
 			return
 		}

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -76,7 +77,7 @@ func (c *pushCmd) Run(ctx context.Context, t *terminal) error {
 		if err != nil {
 			return err
 		}
-		if _, found := simulator.SampleOf(c.Type); !found {
+		if !isMessage(c.Type) {
 			return mistake("there is no message %q; zhongkong push list shows them all", c.Type)
 		}
 		m, err := simulator.Compose(c.Type, value, c.Set)
@@ -104,6 +105,12 @@ func (c *pushCmd) Run(ctx context.Context, t *terminal) error {
 		return errFailed
 	}
 	return nil
+}
+
+// isMessage reports whether simulator.Compose makes a message of that name.
+func isMessage(name string) bool {
+	return name == "event" || name == "raw" ||
+		slices.ContainsFunc(simulator.Samples(), func(s simulator.Sample) bool { return strings.EqualFold(s.Name, name) })
 }
 
 // tellSimulator tells the simulator that the app calls, if that runs on this machine,

@@ -62,12 +62,16 @@ func (c *simulateCmd) Run(ctx context.Context, t *terminal) (err error) {
 	}
 	calls := &callLog{t: t}
 	options.Observe = calls.observe
-	desk, err := page.New(page.Options{Simulator: options, MadeUp: names == nil})
+	options.MadeUp = names == nil
+	wx, err := simulator.New(options)
 	if err != nil {
 		return mistake("%s", inFlags(err))
 	}
+	desk, err := page.New(wx.Handler())
+	if err != nil {
+		return err
+	}
 	defer desk.Close()
-	wx := desk.Simulator
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", c.Listen)
 	if err != nil {
 		return fmt.Errorf("cannot listen at %s: %w. Choose another address, or any free port with --listen 127.0.0.1:0", c.Listen, err)
@@ -92,7 +96,7 @@ func (c *simulateCmd) Run(ctx context.Context, t *terminal) (err error) {
 		}
 	}
 	c.greet(t, wx, listener.Addr(), names, options.Seed)
-	return c.serve(ctx, t, desk, listener)
+	return c.serve(ctx, t, wx, desk, listener)
 }
 
 var callbackURL = regexp.MustCompile(`the CallbackURL of \S+: `)
@@ -127,8 +131,7 @@ func makeUpApp(seed uint64) simulator.Account {
 }
 
 // serve serves until the context ends, and says how much was done.
-func (c *simulateCmd) serve(ctx context.Context, t *terminal, desk *page.Page, listener net.Listener) (err error) {
-	wx := desk.Simulator
+func (c *simulateCmd) serve(ctx context.Context, t *terminal, wx *simulator.Simulator, desk *page.Page, listener net.Listener) (err error) {
 	keeper := gate.New(gate.Config{})
 	server := keeper.Server(desk.Handler())
 	server.RegisterOnShutdown(desk.Close) // ends what is live on the page

@@ -228,7 +228,7 @@ func TestMiniSession(t *testing.T) {
 
 	code := wx.PhoneCode(testAppID, session.OpenID)
 	phone, err := client.PhoneNumber(ctx, code)
-	if err != nil || phone.PureNumber != simulator.PhoneNumber(session.OpenID) || phone.CountryCode != "86" || phone.Number == "" {
+	if err != nil || phone.PureNumber != wx.PhoneNumber(session.OpenID) || phone.CountryCode != "86" || phone.Number == "" {
 		t.Errorf("PhoneNumber: %+v, %v", phone, err)
 	}
 	var refusal *platform.Error

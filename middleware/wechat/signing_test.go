@@ -77,7 +77,7 @@ func madeUpSigning(t *testing.T, wx *simulator.Simulator, path string) *platform
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := wx.Update(testAppID, func(a *simulator.Account) { a.Signing = &keys.Signing }); err != nil {
+	if err := wx.Update(testAppID, func(a *simulator.Account) { a.Signing = &keys }); err != nil {
 		t.Fatal(err)
 	}
 	return &platform.Signing{

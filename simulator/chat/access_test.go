@@ -21,11 +21,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func TestSecrets(t *testing.T) {
 	for _, madeUp := range []bool{true, false} {
 		account := simulator.MakeUpAccount(7)
-		p, err := chat.New(chat.Options{Simulator: simulator.Options{Accounts: []simulator.Account{account}}, MadeUp: madeUp})
-		if err != nil {
-			t.Fatal(err)
-		}
-		d := chattest.Over(t, p, account)
+		d := chattest.Over(t, simulator.Options{Accounts: []simulator.Account{account}, MadeUp: madeUp})
 		token := d.Fetch(false)
 		d.Call("/cgi-bin/ticket/getticket", "")
 		d.Post("/cgi-bin/stable_token", `{"appid":"`+account.AppID+`","secret":"mistyped-real-secret"}`)

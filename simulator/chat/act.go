@@ -12,6 +12,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/zhongkong-go/zhongkong/callback"
 	"github.com/zhongkong-go/zhongkong/simulator"
 )
 
@@ -37,16 +38,12 @@ func (p *Page) doSay(v *view, r *http.Request) (string, error) {
 		return "", errors.New("write something first")
 	}
 	if kind == "SCAN" && !slices.Contains(v.conf.Followers, v.OpenID) { // WeChat: who is no follower yet becomes one by scanning
-		return p.follow(v, "qrscene", value)
+		return p.join(v, "qrscene", value)
 	}
 	if kind == enterAgent {
-		return "", p.push(v, simulator.Notice(enterAgent, simulator.Field{Name: "EventKey", Value: ""}))
+		return "", p.push(v, push{Type: "event", Value: enterAgent, Set: map[string]string{"EventKey": ""}})
 	}
-	m, err := simulator.Compose(kind, value, nil)
-	if err != nil {
-		return "", err
-	}
-	return "", p.push(v, m)
+	return "", p.push(v, push{Type: kind, Value: value})
 }
 
 // doMenu taps a button of the app's menu.
@@ -68,32 +65,27 @@ func (p *Page) doMenu(v *view, r *http.Request) (string, error) {
 // doFollow lets the follower come or go.
 func (p *Page) doFollow(v *view, r *http.Request) (string, error) {
 	if r.FormValue("on") == "1" {
-		return p.follow(v, "subscribe", "")
+		return p.join(v, "subscribe", "")
 	}
 	rest := slices.DeleteFunc(slices.Clone(v.conf.Followers), func(openid string) bool { return openid == v.OpenID })
 	if len(rest) == 0 {
 		return "", errors.New("the last follower has to stay: an account without followers is given new ones")
 	}
-	if err := p.Simulator.Update(v.AppID, func(a *simulator.Account) { a.Followers = rest }); err != nil {
+	if err := p.wechat.update(p.ctx, v.AppID, map[string]any{"followers": rest}); err != nil {
 		return "", err
 	}
-	return "", p.push(v, simulator.Unsubscribe())
+	return "", p.push(v, push{Type: "unsubscribe"})
 }
 
-func (p *Page) follow(v *view, event, scene string) (string, error) {
-	m, err := simulator.Compose(event, scene, nil)
-	if err != nil {
-		return "", err
-	}
-	err = p.Simulator.Update(v.AppID, func(a *simulator.Account) {
-		if !slices.Contains(a.Followers, v.OpenID) {
-			a.Followers = append(a.Followers, v.OpenID)
+// join lets somebody follow the account.
+func (p *Page) join(v *view, event, scene string) (string, error) {
+	if !slices.Contains(v.conf.Followers, v.OpenID) {
+		all := append(slices.Clone(v.conf.Followers), v.OpenID)
+		if err := p.wechat.update(p.ctx, v.AppID, map[string]any{"followers": all}); err != nil {
+			return "", err
 		}
-	})
-	if err != nil {
-		return "", err
 	}
-	return "", p.push(v, m)
+	return "", p.push(v, push{Type: event, Value: scene})
 }
 
 const maxNickname = 24 // characters
@@ -124,23 +116,23 @@ func (p *Page) doFollower(v *view, r *http.Request) (string, error) {
 // doApp changes the app's address, or asks it for the echostr.
 func (p *Page) doApp(v *view, r *http.Request) (string, error) {
 	address := strings.TrimSpace(r.FormValue("url"))
-	if err := p.Simulator.Update(v.AppID, func(a *simulator.Account) { a.CallbackURL = address }); err != nil {
+	if err := p.wechat.update(p.ctx, v.AppID, map[string]any{"callback_url": address}); err != nil {
 		return "", err
 	}
 	if address == "" {
 		return "", nil
 	}
-	if v.conf.Token == "" {
+	if !v.conf.CanPush {
 		return "", fmt.Errorf("%s has no Token to sign with: start zhongkong simulate with one", v.AppID)
 	}
 	return "", p.fly(func(ctx context.Context) {
-		_, _ = p.Simulator.Verify(ctx, simulator.Push{AppID: v.AppID}) // what comes of it is in the log
+		_ = p.wechat.call(ctx, http.MethodPost, "verify", map[string]string{"appid": v.AppID}, nil) // what comes of it is in the log
 	})
 }
 
 func (p *Page) doWhitelist(v *view, r *http.Request) (string, error) {
 	list := strings.FieldsFunc(r.FormValue("list"), func(r rune) bool { return strings.ContainsRune(", ;\n\r\t，；", r) })
-	return "", p.Simulator.Update(v.AppID, func(a *simulator.Account) { a.Whitelist = list })
+	return "", p.wechat.update(p.ctx, v.AppID, map[string]any{"whitelist": list})
 }
 
 func (p *Page) doState(v *view, r *http.Request) (string, error) {
@@ -148,32 +140,16 @@ func (p *Page) doState(v *view, r *http.Request) (string, error) {
 	if err != nil {
 		return "", errors.New("choose a state")
 	}
-	return "", p.Simulator.Update(v.AppID, func(a *simulator.Account) { a.State = simulator.State(state) })
+	return "", p.wechat.update(p.ctx, v.AppID, map[string]any{"state": state})
 }
 
 // doToken does to a token what happens in life.
 func (p *Page) doToken(v *view, r *http.Request) (string, error) {
-	wx := p.Simulator
-	pool := simulator.Pool(r.FormValue("pool"))
-	if pool != simulator.Classic && pool != simulator.Stable {
-		return "", fmt.Errorf("there is no pool %q", pool)
-	}
-	value := wx.Latest(v.AppID, pool)
-	switch r.FormValue("do") {
-	case "supersede":
-		if pool == simulator.Classic {
-			wx.Supersede(v.AppID)
-		} else {
-			wx.SupersedeStable(v.AppID)
-		}
-	case "kill":
-		if !wx.KillToken(value) {
-			return "", errors.New("there is no live token to end")
-		}
-	default:
+	what, pool := r.FormValue("do"), r.FormValue("pool")
+	if what != "supersede" && what != "kill" || pool == "" {
 		return "", errors.New("there is nothing of this name to do")
 	}
-	return "", nil
+	return "", p.wechat.does(p.ctx, v.AppID, what, map[string]string{"pool": pool}, nil)
 }
 
 func (p *Page) doClock(_ *view, r *http.Request) (string, error) {
@@ -181,8 +157,7 @@ func (p *Page) doClock(_ *view, r *http.Request) (string, error) {
 	if err != nil || d <= 0 || d > 24*time.Hour {
 		return "", errors.New("the clock goes forward, by a day at most at a time")
 	}
-	p.Simulator.Clock.Advance(d)
-	return "", nil
+	return "", p.wechat.call(p.ctx, http.MethodPost, "clock", map[string]string{"advance": d.String()}, nil)
 }
 
 // faultSwitch is a fault that the page switches for one account.
@@ -217,21 +192,25 @@ var switches = []faultSwitch{
 // doFault switches a fault, or removes one that came from elsewhere.
 func (p *Page) doFault(v *view, r *http.Request) (string, error) {
 	key, on := r.FormValue("key"), r.FormValue("on") == "1"
-	wanted := func(rule *simulator.Rule) bool { return strconv.Itoa(rule.ID()) == key }
+	rules, err := p.wechat.faults(p.ctx)
+	if err != nil {
+		return "", err
+	}
+	wanted := func(r rule) bool { return strconv.Itoa(r.ID) == key }
 	offered := switchesOf(v.AppID)
 	if i := slices.IndexFunc(offered, func(s faultSwitch) bool { return s.key == key }); i >= 0 {
 		f := offered[i].of(v.AppID)
-		wanted = func(rule *simulator.Rule) bool { return rule.Fault() == f }
+		wanted = func(r rule) bool { return r.Fault == f }
 		if on {
-			if !slices.ContainsFunc(p.Simulator.Faults(), wanted) {
-				p.Simulator.Inject(f)
+			if slices.ContainsFunc(rules, wanted) {
+				return "", nil
 			}
-			return "", nil
+			return "", p.wechat.inject(p.ctx, f)
 		}
 	}
-	for _, rule := range p.Simulator.Faults() {
-		if wanted(rule) {
-			rule.Remove()
+	for _, r := range rules {
+		if wanted(r) { // one that was used up in the meantime is gone as well
+			_ = p.wechat.call(p.ctx, http.MethodDelete, "faults/"+strconv.Itoa(r.ID), nil, nil)
 		}
 	}
 	return "", nil
@@ -239,26 +218,25 @@ func (p *Page) doFault(v *view, r *http.Request) (string, error) {
 
 // push sends a message of the view's follower, and shows it before the app has
 // answered.
-func (p *Page) push(v *view, m simulator.Message) error {
-	p.mu.Lock()
-	p.lastID++
-	m.ID = p.lastID
-	p.mu.Unlock()
-	m = m.By(v.OpenID)
-	push := simulator.Push{AppID: v.AppID, Message: m}
-	if _, err := p.Simulator.NewRequest(p.ctx, push); err != nil { // says what is missing
+func (p *Page) push(v *view, m push) error {
+	m.From, m.AppID = v.OpenID, v.AppID
+	var written struct {
+		MsgID   int64  `json:"msg_id"`
+		Message string `json:"message"`
+	}
+	if err := p.wechat.call(p.ctx, http.MethodPost, "request", m, &written); err != nil { // says what is missing
 		return err
 	}
-	// The bubble is there before the first delivery has ended.
-	read, err := p.read(v.conf, push)
+	read, err := callback.ParseMessage([]byte(written.Message))
 	if err != nil {
 		return err
 	}
+	// The bubble is there before the first delivery has ended.
 	b := sentBy(read)
-	b.msgID, b.at = m.ID, time.Now()
+	m.MsgID, b.msgID, b.at = written.MsgID, written.MsgID, time.Now()
 	p.say(roomKey{v.AppID, v.OpenID}, b)
 	return p.fly(func(ctx context.Context) {
-		_, _ = p.Simulator.Deliver(ctx, push) // what comes of it is in the events
+		_ = p.wechat.call(ctx, http.MethodPost, "push", m, nil) // what comes of it is in the events
 	})
 }
 
@@ -273,11 +251,11 @@ type button struct {
 }
 
 // readMenu reads what menu/create took; what is no menu has no buttons.
-func readMenu(text string) []button {
+func readMenu(text []byte) []button {
 	var in struct {
 		Buttons []button `json:"button"`
 	}
-	if json.Unmarshal([]byte(text), &in) != nil {
+	if json.Unmarshal(text, &in) != nil {
 		return nil
 	}
 	return in.Buttons
@@ -296,20 +274,19 @@ func pick(menu []button, place string) (found button, ok bool) {
 }
 
 // tap is the event that a tap pushes, if it pushes one.
-func (b button) tap() (simulator.Message, bool) {
-	const menuID = "428654020"
+func (b button) tap() (m push, pushed bool) {
+	menu := map[string]string{"MenuId": "428654020"}
 	switch b.Type {
-	case "click":
-		return simulator.Click(b.Key), true
 	case "view":
-		return simulator.View(b.URL, menuID), true
+		return push{Type: "VIEW", Value: b.URL, Set: menu}, true
 	case "miniprogram":
-		return simulator.ViewMiniProgram(b.PagePath, menuID), true
+		return push{Type: "view_miniprogram", Value: b.PagePath, Set: menu}, true
+	case "click":
+		return push{Type: "CLICK", Value: b.Key}, true
 	case "scancode_push", "scancode_waitmsg", "pic_sysphoto", "pic_photo_or_album", "pic_weixin", "location_select":
-		m, err := simulator.Compose(b.Type, b.Key, nil)
-		return m, err == nil
+		return push{Type: b.Type, Value: b.Key}, true
 	default: // media_id, view_limited, article_id: WeChat answers by itself
-		return simulator.Message{}, false
+		return push{}, false
 	}
 }
 

@@ -3,15 +3,18 @@
 // chat, in which one writes to the app as any of its followers; on the right every
 // request both ways, and what became of it.
 //
-//	desk, err := chat.New(chat.Options{Simulator: simulator.Options{Accounts: accounts}})
+//	wx, err := simulator.New(simulator.Options{Accounts: accounts})
+//	...
+//	desk, err := chat.New(wx.Handler())
 //	...
 //	defer desk.Close()
 //	server := &http.Server{Handler: desk.Handler()} // the page, the admin API and WeChat's API
 //	server.RegisterOnShutdown(desk.Close)           // ends what is live
 //
-// The page shows what happens in the simulator, from any source: what the admin API
-// pushes, or the terminal, is in the chat as well. It is for this machine alone,
-// as the admin API is (see [simulator.Guard]), and asks no other host for anything.
+// All that the page knows of the simulator is its admin API (see [simulator.Simulator.Admin]):
+// a program can do by HTTP what the page does. It shows what happens in the simulator, from
+// any source: what a program pushes, or the terminal, is in the chat as well. It is for this
+// machine alone, as the admin API is, and asks no other host for anything.
 package chat
 
 import (
@@ -32,6 +35,9 @@ import (
 // Path is where the page is.
 const Path = simulator.AdminPath + "page/"
 
+// patience is how long one call waits for the next event.
+const patience = 30 * time.Second
+
 // What is kept for the page; older things are forgotten.
 const (
 	maxEntries = 200 // requests in the log
@@ -40,28 +46,17 @@ const (
 	maxFlying  = 16  // pushes of the page's own under way
 )
 
-// Options configure a Page.
-type Options struct {
-	// Simulator are the options of the simulator that the page shows. Its Observe is
-	// called as without a page.
-	Simulator simulator.Options
-
-	// MadeUp says that the accounts' AppSecret, Token and AES key are made up, so
-	// that the page may show them to who asks. Otherwise it never does.
-	MadeUp bool
-}
-
-// Page is a simulator with a page over it. All methods are safe for concurrent use.
+// Page is a page over a simulator. All methods are safe for concurrent use.
 type Page struct {
-	Simulator *simulator.Simulator
-
-	madeUp  bool
-	life    time.Duration // of tokens
-	boot    string        // tells this process's numbers from another one's
-	bell    page.Bell     // rings when something has happened
+	wechat  api
+	boot    string    // tells this process's numbers from another one's
+	bell    page.Bell // rings when something has happened
 	ctx     context.Context
 	cancel  context.CancelFunc
 	flights sync.WaitGroup
+
+	reading sync.Mutex // held while events are read; guards seen
+	seen    uint64     // the number of the last event that is on the page
 
 	mu      sync.Mutex // guards what follows
 	closed  bool
@@ -70,7 +65,6 @@ type Page struct {
 	entries []entry
 	rooms   map[roomKey]*room
 	order   []roomKey // as they appeared
-	lastID  int64     // of the page's own messages
 }
 
 // roomKey names the chat of one follower with one account.
@@ -82,35 +76,68 @@ type room struct {
 	bubbles  []bubble
 }
 
-// New returns a simulator with its page, or an error that names the option that
-// cannot be.
-func New(o Options) (*Page, error) {
-	p := &Page{
-		madeUp: o.MadeUp, life: o.Simulator.Life, boot: strconv.FormatUint(rand.Uint64(), 36),
-		rooms: map[roomKey]*room{}, lastID: 24_000_000_000_000_000 + rand.Int64N(900_000_000_000_000),
-	}
-	if p.life == 0 {
-		p.life = simulator.DefaultLife
-	}
-	also := o.Simulator.Observe
-	o.Simulator.Observe = func(e simulator.Event) {
-		if also != nil {
-			also(e)
-		}
-		p.observe(e)
-	}
-	wx, err := simulator.New(o.Simulator)
+// New returns a page over the simulator whose [simulator.Simulator.Handler] it is given.
+// The caller closes it. A simulator that remembers no events (Options.Events) has a page
+// without requests and replies. The error says that the handler is no simulator's.
+func New(wechat http.Handler) (*Page, error) {
+	p := &Page{wechat: api{wechat}, boot: strconv.FormatUint(rand.Uint64(), 36), rooms: map[roomKey]*room{}}
+	p.ctx, p.cancel = context.WithCancel(context.Background())
+	all, err := p.wechat.accounts(p.ctx, false)
 	if err != nil {
+		p.cancel()
 		return nil, err
 	}
-	p.Simulator = wx
-	p.ctx, p.cancel = context.WithCancel(context.Background())
-	for _, a := range wx.Accounts() {
+	for _, a := range all.Accounts {
 		for _, openid := range a.Followers {
 			p.room(roomKey{a.AppID, openid})
 		}
 	}
+	p.flights.Go(p.follow)
 	return p, nil
+}
+
+// follow reads events until Close.
+func (p *Page) follow() {
+	for p.ctx.Err() == nil {
+		p.reading.Lock()
+		seen := p.seen
+		p.reading.Unlock()
+		if events, err := p.wechat.events(p.ctx, seen, patience); err == nil {
+			p.reading.Lock()
+			p.take(events)
+			p.reading.Unlock()
+		} else {
+			p.pause()
+		}
+	}
+}
+
+// pause waits before an API that has answered with an error is asked again.
+func (p *Page) pause() {
+	select {
+	case <-time.After(time.Second):
+	case <-p.ctx.Done():
+	}
+}
+
+// catchUp reads what has happened up to now: what a caller has been answered is on the page
+// that he opens next.
+func (p *Page) catchUp() {
+	p.reading.Lock()
+	defer p.reading.Unlock()
+	if events, err := p.wechat.events(p.ctx, p.seen, 0); err == nil {
+		p.take(events)
+	}
+}
+
+// take takes events that are new into the log and into the chats. p.reading is held.
+func (p *Page) take(events []event) {
+	for _, e := range events {
+		if e.Number > p.seen {
+			p.seen = e.Number
+			p.observe(e)
+		}
+	}
 }
 
 // Close ends what is live and what the page is sending, and waits for the latter.
@@ -125,7 +152,7 @@ func (p *Page) Close() {
 
 // Handler returns the page below Path, the admin API, and WeChat's API.
 func (p *Page) Handler() http.Handler {
-	rest, own := p.Simulator.Handler(), p.pages()
+	rest, own := p.wechat.handler, p.pages()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasPrefix(r.URL.Path, Path) || r.URL.Path == strings.TrimSuffix(Path, "/") {
 			own.ServeHTTP(w, r)

@@ -2,14 +2,11 @@ package chat
 
 import (
 	"encoding/json"
-	"io"
-	"net/http"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong/callback"
 	"github.com/zhongkong-go/zhongkong/simulator"
 )
 
@@ -33,50 +30,6 @@ func (v *view) AgentID() string { _, id, _ := strings.Cut(v.AppID, ":"); return 
 
 // isCorp reports whether an appid is that of an app of WeCom.
 func isCorp(appid string) bool { return strings.Contains(appid, ":") }
-
-// secret is a secret of package callback.
-type secret string
-
-// Reveal implements [callback.Secret].
-func (s secret) Reveal() string { return string(s) }
-
-// read returns a push's message as the app reads it.
-func (p *Page) read(a simulator.Account, push simulator.Push) (*callback.Message, error) {
-	if a.Kind != simulator.WeCom { // which encrypts every push
-		push.Mode = simulator.Plain
-	}
-	r, err := p.Simulator.NewRequest(p.ctx, push)
-	if err != nil {
-		return nil, err
-	}
-	body, err := io.ReadAll(r.Body)
-	if err != nil {
-		return nil, err
-	}
-	if a.Kind == simulator.WeCom {
-		if body, err = open(a, r, body); err != nil {
-			return nil, err
-		}
-	}
-	return callback.ParseMessage(body)
-}
-
-// open decrypts what is pushed to an app of WeCom.
-func open(a simulator.Account, r *http.Request, body []byte) ([]byte, error) {
-	corp, _, _ := strings.Cut(a.AppID, ":")
-	verifier, err := callback.NewVerifier(callback.Config{
-		WeCom: true, Receivers: []string{corp, a.ReceiverID, ""}, Token: secret(a.Token), AESKey: secret(a.AESKey),
-	})
-	if err != nil {
-		return nil, err
-	}
-	query, err := callback.ParseQuery(r.URL.RawQuery)
-	if err != nil {
-		return nil, err
-	}
-	message, _, err := verifier.Open(query, body)
-	return message, err
-}
 
 // corpSwitches are the faults of an app of WeCom, in the order in which one would try them.
 var corpSwitches = []faultSwitch{
@@ -103,7 +56,8 @@ func makeUpMember(now time.Time) string {
 
 // toMembers are those of an app's members to whom a message goes that an app sends.
 func (p *Page) toMembers(appid, body string) []string {
-	a, _ := p.account(appid)
+	all, _ := p.wechat.accounts(p.ctx, false)
+	a, _ := all.find(appid)
 	var in struct {
 		To    string `json:"touser"`
 		Party string `json:"toparty"`

@@ -2,7 +2,6 @@ package chat
 
 import (
 	"encoding/json"
-	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -25,14 +24,15 @@ type entry struct {
 
 // check is something that was looked at.
 type check struct {
-	OK   bool
-	What string // a key of the translations
-	Of   string // what it was about
+	OK   bool   `json:"ok"`
+	What string `json:"what"`
+	Of   string `json:"of"` // what it was about
 }
 
 // observe takes an event of the simulator into the log and into the chats.
-func (p *Page) observe(e simulator.Event) {
-	one := entry{at: time.Now(), checks: p.checks(e)}
+func (p *Page) observe(in event) {
+	e := in.Event
+	one := entry{at: in.At, checks: in.Checks}
 	var answer struct {
 		Errmsg string `json:"errmsg"`
 	}
@@ -40,7 +40,7 @@ func (p *Page) observe(e simulator.Event) {
 		one.errmsg, one.rid, _ = strings.Cut(answer.Errmsg, "rid: ")
 		one.errmsg = strings.TrimRight(one.errmsg, " ,")
 	}
-	one.event = p.conceal(e)
+	one.event = conceal(e)
 	good := !e.Push && e.Errcode == 0 && e.Status == 200
 	var members []string
 	if good && e.Path == corpSendPath {
@@ -57,7 +57,7 @@ func (p *Page) observe(e simulator.Event) {
 		}
 	}
 	if e.Push {
-		p.pushed(e)
+		p.pushed(e, in.At)
 	} else if b, openid, found := pushedBy(e.Path, e.Request); found && good {
 		p.append(roomKey{e.AppID, openid}, b)
 	}
@@ -77,7 +77,7 @@ func (p *Page) observe(e simulator.Event) {
 
 // pushed takes a delivery into the chat: the message, if it is not there yet, what
 // became of it, and the reply. The mutex is held.
-func (p *Page) pushed(e simulator.Event) {
+func (p *Page) pushed(e simulator.Event, at time.Time) {
 	if e.MsgID == 0 {
 		return // a verification
 	}
@@ -91,14 +91,14 @@ func (p *Page) pushed(e simulator.Event) {
 		return
 	}
 	of := func(b bubble) bool { return b.msgID == e.MsgID }
-	at := slices.IndexFunc(r.bubbles, of)
-	if at < 0 {
+	i := slices.IndexFunc(r.bubbles, of)
+	if i < 0 {
 		b := sentBy(m)
-		b.msgID, b.at = e.MsgID, time.Now().Add(-e.Latency)
+		b.msgID, b.at = e.MsgID, at.Add(-e.Latency)
 		p.append(key, b)
-		at = len(r.bubbles) - 1
+		i = len(r.bubbles) - 1
 	}
-	b := &r.bubbles[at]
+	b := &r.bubbles[i]
 	b.seq, b.end, b.reason = p.changed(), e.Verdict, e.Reason
 	if e.Verdict == "" {
 		b.tries++
@@ -111,77 +111,6 @@ func (p *Page) pushed(e simulator.Event) {
 	}
 }
 
-// checks says what WeChat, or the app, finds when it looks at who is calling.
-func (p *Page) checks(e simulator.Event) []check {
-	if e.Push {
-		return p.signatures(e)
-	}
-	query, _ := url.ParseQuery(e.Query)
-	switch e.Path {
-	case simulator.TokenPath, simulator.StableTokenPath:
-		var in struct {
-			AppID  string `json:"appid"`
-			Secret string `json:"secret"`
-		}
-		if e.Path == simulator.TokenPath {
-			in.AppID, in.Secret = query.Get("appid"), query.Get("secret")
-		} else {
-			_ = json.Unmarshal([]byte(e.Request), &in) // what cannot be read is no credential
-		}
-		a, known := p.account(in.AppID)
-		return []check{{known, "appid", in.AppID}, {known && in.Secret == a.Secret, "AppSecret", ""}}
-	case corpTokenPath:
-		corp := query.Get("corpid")
-		ofCorp := func(a simulator.Account) bool { return corp != "" && strings.HasPrefix(a.AppID, corp+":") }
-		return []check{{slices.ContainsFunc(p.Simulator.Accounts(), ofCorp), "corpid", corp}, {e.AppID != "", "corpsecret", ""}}
-	}
-	value := query.Get("access_token")
-	if value == "" {
-		return nil
-	}
-	info := p.Simulator.Inspect(value)
-	what := string(info.Pool)
-	if info.Pool == "" {
-		what = "unknown"
-	}
-	return []check{{info.Errcode == 0, "access_token", what + " " + ending(value)}}
-}
-
-// signatures looks at a push as an app does, with what package callback knows and
-// the simulator does not share.
-func (p *Page) signatures(e simulator.Event) []check {
-	a, _ := p.account(e.AppID)
-	query, err := url.ParseQuery(e.Query)
-	if err != nil {
-		return nil
-	}
-	timestamp, nonce := query.Get("timestamp"), query.Get("nonce")
-	var all []check
-	if !isCorp(e.AppID) { // WeCom sends none
-		all = append(all, check{callback.CheckSignature(a.Token, timestamp, nonce, query.Get("signature")), "signature", ""})
-	}
-	if given := query.Get("msg_signature"); given != "" {
-		if echo := query.Get("echostr"); echo != "" {
-			all = append(all, check{callback.CheckMsgSignature(a.Token, timestamp, nonce, echo, given), "msg_signature", ""})
-		} else if found := encrypted.FindStringSubmatch(e.Request); found != nil {
-			all = append(all, check{callback.CheckMsgSignature(a.Token, timestamp, nonce, found[1]+found[2], given), "msg_signature", ""})
-		}
-	}
-	return all
-}
-
-// encrypted finds Encrypt in XML or JSON as the simulator writes it.
-var encrypted = regexp.MustCompile(`<Encrypt><!\[CDATA\[([^\]]*)|"[Ee]ncrypt":"([^"]*)`)
-
-func (p *Page) account(appid string) (simulator.Account, bool) {
-	for _, a := range p.Simulator.Accounts() {
-		if a.AppID == appid {
-			return a, true
-		}
-	}
-	return simulator.Account{}, false
-}
-
 // What has a secret behind it. Only the end of a token is shown, to tell one from
 // another; of an AppSecret nothing, also of one that is wrong.
 var (
@@ -189,8 +118,8 @@ var (
 	withSecret = regexp.MustCompile(`((?:^|[?&])(?:app|corp)?secret=|"(?:app|corp)?secret"\s*:\s*")[^&"]+`)
 )
 
-func (p *Page) conceal(e simulator.Event) simulator.Event {
-	e = p.Simulator.Redact(e)
+// conceal hides what the API leaves, such as tokens and a Secret that is wrong.
+func conceal(e simulator.Event) simulator.Event {
 	for _, text := range []*string{&e.Query, &e.Request, &e.Response} {
 		*text = withSecret.ReplaceAllString(*text, "$1***")
 		*text = withToken.ReplaceAllStringFunc(*text, func(s string) string {

@@ -11,6 +11,9 @@ import (
 	"github.com/zhongkong-go/zhongkong/simulator"
 )
 
+// notSimulated is in answers that the simulator has only for the sake of programs that go on.
+const notSimulated = `"simulator":"not simulated`
+
 // entryView is an entry in a language.
 type entryView struct {
 	e entry
@@ -120,7 +123,7 @@ func (e entryView) call() string {
 		return e.T("The follower has the message.")
 	case o.Path == corpSendPath:
 		return e.T("The members have the message.")
-	case strings.Contains(o.Response, simulator.NotSimulated):
+	case strings.Contains(o.Response, notSimulated):
 		return e.T("Answered with success, but not simulated: only the token was checked.")
 	case o.Path == "/cgi-bin/menu/create":
 		return e.T("The menu is below the chat.")

@@ -5,11 +5,17 @@ import (
 	"net/http"
 	"net/http/httptest"
 
+	"github.com/zhongkong-go/zhongkong/simulator"
 	"github.com/zhongkong-go/zhongkong/simulator/chat"
 )
 
 func Example() {
-	desk, err := chat.New(chat.Options{MadeUp: true}) // makes an account up
+	wx, err := simulator.New(simulator.Options{}) // makes an account up
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	desk, err := chat.New(wx.Handler())
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -6,8 +6,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-
-	"github.com/zhongkong-go/zhongkong/simulator"
 )
 
 // maxLinks is how many links of one bubble can be opened.
@@ -61,7 +59,11 @@ func (b bubbleView) Opens(link string) string {
 // open lets the follower open a link "in WeChat": from then on the browser is this follower's
 // at the authorize page. Only what somebody has written in this chat is opened.
 func (p *Page) open(w http.ResponseWriter, r *http.Request) {
-	v := p.look(r)
+	v, err := p.look(r)
+	if err != nil {
+		p.broken(w, err)
+		return
+	}
 	number, err := strconv.ParseUint(r.FormValue("bubble"), 10, 64)
 	at, atErr := strconv.Atoi(r.FormValue("link"))
 	if err != nil || atErr != nil || v.OpenID != r.FormValue("as") {
@@ -73,7 +75,14 @@ func (p *Page) open(w http.ResponseWriter, r *http.Request) {
 		http.NotFound(w, r)
 		return
 	}
-	http.SetCookie(w, simulator.FollowerCookie(v.OpenID))
+	var browser struct {
+		Cookie string `json:"set_cookie"`
+	}
+	if err := p.wechat.does(p.ctx, v.AppID, "browser", map[string]string{"follower": v.OpenID}, &browser); err != nil {
+		p.broken(w, err)
+		return
+	}
+	w.Header().Add("Set-Cookie", browser.Cookie)
 	http.Redirect(w, r, link, http.StatusFound)
 }
 

@@ -99,11 +99,7 @@ func TestFlying(t *testing.T) {
 	defer server.Close()
 	defer close(hung)
 	account.CallbackURL = server.URL
-	p, err := chat.New(chat.Options{Simulator: simulator.Options{Accounts: []simulator.Account{account}, Patience: time.Minute}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	d := chattest.Over(t, p, account)
+	d := chattest.Over(t, simulator.Options{Accounts: []simulator.Account{account}, Patience: time.Minute})
 	refused := 0
 	for range 20 {
 		if status, _ := d.Act("say", "type", "text", "value", "x"); status == 422 {
@@ -113,8 +109,8 @@ func TestFlying(t *testing.T) {
 	if refused != 4 {
 		t.Errorf("%d of 20 were refused, want 4", refused)
 	}
-	p.Close()
-	p.Close()
+	d.Page.Close()
+	d.Page.Close()
 	if _, problem := d.Act("say", "type", "text", "value", "x"); !strings.Contains(problem, "about to end") {
 		t.Errorf("after Close: %q", problem)
 	}

@@ -7,8 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/zhongkong-go/zhongkong/internal/gate"
 	"github.com/zhongkong-go/zhongkong/internal/page"
-	"github.com/zhongkong-go/zhongkong/simulator"
 )
 
 // pages serves the page itself.
@@ -20,12 +20,22 @@ func (p *Page) pages() http.Handler {
 	mux.HandleFunc("GET "+Path+"open", p.open)
 	mux.Handle("GET "+Path+"static/", page.Static(files()))
 	mux.HandleFunc("POST "+Path+"{what}", p.act)
-	return simulator.Guard(page.Guard(page.Choosing(mux)))
+	return gate.Local(maxForm, page.Guard(page.Choosing(mux)))
 }
 
 // show answers the whole page.
 func (p *Page) show(w http.ResponseWriter, r *http.Request) {
-	p.write(w, http.StatusOK, p.look(r))
+	v, err := p.look(r)
+	if err != nil {
+		p.broken(w, err)
+		return
+	}
+	p.write(w, http.StatusOK, v)
+}
+
+// broken answers where the simulator's API does not.
+func (p *Page) broken(w http.ResponseWriter, err error) {
+	http.Error(w, err.Error(), http.StatusBadGateway)
 }
 
 func (p *Page) write(w http.ResponseWriter, status int, v *view) {
@@ -47,9 +57,12 @@ var inForm = strings.NewReplacer("simulator: ", "", "Update: ", "")
 func (p *Page) act(w http.ResponseWriter, r *http.Request) {
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 	scripted := r.Header.Get("Accept") == "application/json"
-	v := p.look(r)
+	v, err := p.look(r)
+	if err != nil {
+		p.broken(w, err)
+		return
+	}
 	do := acts[r.PathValue("what")]
-	var err error
 	next := ""
 	if do == nil {
 		err = errors.New("there is nothing of this name to do")
@@ -86,7 +99,11 @@ const tick = time.Second
 
 // live sends what changes, until the browser is gone.
 func (p *Page) live(w http.ResponseWriter, r *http.Request) {
-	v := p.look(r)
+	v, err := p.look(r)
+	if err != nil {
+		p.broken(w, err)
+		return
+	}
 	name := r.Header.Get("Last-Event-ID")
 	if name == "" {
 		name = r.FormValue("since")
@@ -133,7 +150,9 @@ func (p *Page) live(w http.ResponseWriter, r *http.Request) {
 // news returns what has changed for a view since a number, and the number up to
 // which that is.
 func (p *Page) news(v *view, since uint64, sent map[string]string) (changed []page.Piece, until uint64) {
-	v.again()
+	if v.again() != nil {
+		return nil, since // the next look may be answered
+	}
 	for _, id := range pieces {
 		html := v.render(id, v)
 		if sent[id] != html {

@@ -2,6 +2,7 @@ package chat
 
 import (
 	"encoding/json"
+	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -31,8 +32,7 @@ func (t tokenView) Name() string { return strings.TrimPrefix(t.Path, "/cgi-bin/"
 
 // Tokens are the pools' current tokens.
 func (v *view) Tokens() []tokenView {
-	wx := v.page.Simulator
-	stats := wx.Stats(v.AppID)
+	stats := v.conf.Stats
 	all := []tokenView{
 		{Pool: simulator.Stable, Path: simulator.StableTokenPath, Issued: stats.Stable.Issued + stats.Stable.Outside, Calls: stats.Stable.Calls},
 		{Pool: simulator.Classic, Path: simulator.TokenPath, Issued: stats.Classic.Issued + stats.Classic.Outside, Calls: stats.Classic.Calls},
@@ -43,28 +43,27 @@ func (v *view) Tokens() []tokenView {
 	}
 	for i := range all {
 		t := &all[i]
-		t.Life = int(v.page.life / time.Second)
-		value := wx.Latest(v.AppID, t.Pool)
-		if value == "" {
+		life := time.Duration(v.all.Life)
+		t.Life = int(life / time.Second)
+		at := slices.IndexFunc(v.conf.Tokens, func(one token) bool { return one.Pool == t.Pool })
+		if at < 0 {
 			t.Words, t.Level = v.T("Nobody has fetched one yet"), "none"
 			continue
 		}
-		t.Ending = ending(value)
-		if v.Secrets {
-			t.Value = value
-		}
-		info := wx.Inspect(value)
+		info := v.conf.Tokens[at]
+		left := time.Duration(info.Left)
+		t.Ending, t.Value = "…"+info.End, info.Value
 		step := max(t.Life/200, 1) // the bar need not move every second
-		t.Left = (int(info.Left/time.Second) + step - 1) / step * step
+		t.Left = (int(left/time.Second) + step - 1) / step * step
 		switch {
 		case info.Errcode == 42001:
 			t.Words, t.Level = v.T("Expired: APIs answer 42001"), "bad"
 		case info.Errcode != 0:
 			t.Words, t.Level = v.T("Dead: APIs answer %d", info.Errcode), "bad"
-		case info.Left < v.page.life/24:
-			t.Words, t.Level = v.T("%s left", chinese.Span(v.Lang, info.Left)), "warn"
+		case left < life/24:
+			t.Words, t.Level = v.T("%s left", chinese.Span(v.Lang, left)), "warn"
 		default:
-			t.Words, t.Level = v.T("%s left", chinese.Span(v.Lang, info.Left)), "ok"
+			t.Words, t.Level = v.T("%s left", chinese.Span(v.Lang, left)), "ok"
 		}
 	}
 	return all
@@ -78,7 +77,9 @@ func (v *view) Copy(id string) copyView { return copyView{id, v.T("Copy"), v.T("
 
 // Ahead says how far the clock was moved.
 func (v *view) Ahead() string {
-	ahead := time.Until(v.page.Simulator.Clock.Now()).Round(time.Second)
+	var in struct{ Real, Clock time.Time }
+	_ = v.page.wechat.call(v.page.ctx, http.MethodGet, "clock", nil, &in) // a clock that cannot be read is not ahead
+	ahead := in.Clock.Sub(in.Real).Round(time.Second)
 	if ahead < time.Second {
 		return v.T("The clock shows the real time.")
 	}
@@ -90,8 +91,7 @@ func (v *view) Quotas() []simulator.Quota {
 	if v.Corp() {
 		return nil // WeCom counts by minute and hour
 	}
-	all := v.page.Simulator.Quotas(v.AppID)
-	return all[:min(len(all), 12)]
+	return v.conf.Quotas[:min(len(v.conf.Quotas), 12)]
 }
 
 // Whitelist is the list as it is typed.
@@ -125,15 +125,21 @@ type switchView struct {
 	Hits int
 }
 
+// rules are the faults at work.
+func (v *view) rules() []rule {
+	all, _ := v.page.wechat.faults(v.page.ctx) // what cannot be read is not shown
+	return all
+}
+
 // Switches are the faults that the page offers.
 func (v *view) Switches() []switchView {
-	rules := v.page.Simulator.Faults()
+	rules := v.rules()
 	var all []switchView
 	for _, s := range switchesOf(v.AppID) {
 		one := switchView{Key: s.key, Name: v.T(s.name)}
 		for _, r := range rules {
-			if r.Fault() == s.of(v.AppID) {
-				one.On, one.Hits = true, r.Hits()
+			if r.Fault == s.of(v.AppID) {
+				one.On, one.Hits = true, r.Hits
 			}
 		}
 		all = append(all, one)
@@ -144,13 +150,13 @@ func (v *view) Switches() []switchView {
 // Others are the faults that were injected elsewhere.
 func (v *view) Others() []switchView {
 	var all []switchView
-	for _, r := range v.page.Simulator.Faults() {
-		f := r.Fault()
+	for _, r := range v.rules() {
+		f := r.Fault
 		if slices.ContainsFunc(switchesOf(f.AppID), func(s faultSwitch) bool { return s.of(f.AppID) == f && f.AppID != "" }) {
 			continue
 		}
 		text, _ := json.Marshal(f) // a Fault that is at work can be written
-		all = append(all, switchView{Key: strconv.Itoa(r.ID()), Name: string(text), Hits: r.Hits()})
+		all = append(all, switchView{Key: strconv.Itoa(r.ID), Name: string(text), Hits: r.Hits})
 	}
 	return all
 }

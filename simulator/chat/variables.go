@@ -54,7 +54,7 @@ func (v Variable) Export(system string) string {
 // already where they are not made up. Secrets are there only where they were asked for.
 func (v *view) Lines() string {
 	a := v.Account()
-	if !v.page.madeUp {
+	if !v.all.MadeUp {
 		a = simulator.Account{Kind: a.Kind}
 	}
 	var b strings.Builder

@@ -42,18 +42,26 @@ type view struct {
 	Secrets bool   // the browser asked for the secrets
 	Problem string // what went wrong with what was sent without the script
 	Seq     uint64 // everything up to here is on the page
-	conf    simulator.Account
+	all     accounts
+	conf    account
 }
 
 // look finds out what a request wants to see: its parameters account, as and
 // secrets. What there is not is the first there is.
-func (p *Page) look(r *http.Request) *view {
+func (p *Page) look(r *http.Request) (*view, error) {
+	p.catchUp()
 	v := &view{page: p, Looks: page.LooksOf(r), Base: "http://" + r.Host}
 	asked := r.FormValue("account")
-	accounts := p.Simulator.Accounts()
-	at := max(0, slices.IndexFunc(accounts, func(a simulator.Account) bool { return a.AppID == asked }))
-	v.conf, v.AppID = accounts[at], accounts[at].AppID
-	v.Secrets = p.madeUp && r.FormValue("secrets") == "1"
+	wanted := r.FormValue("secrets") == "1"
+	var err error
+	if v.all, err = p.wechat.accounts(p.ctx, wanted); err != nil {
+		return nil, err
+	}
+	var found bool
+	if v.conf, found = v.all.find(asked); !found {
+		v.conf = v.all.Accounts[0]
+	}
+	v.AppID, v.Secrets = v.conf.AppID, wanted && v.all.MadeUp
 
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -67,12 +75,19 @@ func (p *Page) look(r *http.Request) *view {
 	}
 	v.Seq = p.seq
 	v.Looks = v.Leading(v.Here()) // a form that went wrong is at an address of its own
-	return v
+	return v, nil
 }
 
 // again looks once more at the same.
-func (v *view) again() {
-	v.conf, _ = v.page.account(v.AppID)
+func (v *view) again() error {
+	v.page.catchUp()
+	all, err := v.page.wechat.accounts(v.page.ctx, v.Secrets)
+	if err != nil {
+		return err
+	}
+	v.all = all
+	v.conf, _ = all.find(v.AppID)
+	return nil
 }
 
 // address is where the view is; set has names and values of its query, "" for none.
@@ -107,28 +122,13 @@ func (v *view) T(text string, args ...any) string { return chinese.Say(v.Lang, t
 
 // Account is the account that is looked at; its secrets are there only where they
 // may be shown and were asked for.
-func (v *view) Account() simulator.Account {
-	a := v.conf
-	if !v.Secrets {
-		a.Secret, a.Token, a.AESKey = "", "", ""
-	}
-	return a
-}
+func (v *view) Account() simulator.Account { return v.conf.Account }
 
 // Mode is how messages are pushed to the app.
-func (v *view) Mode() string {
-	switch {
-	case v.conf.Mode != "":
-		return string(v.conf.Mode)
-	case v.conf.AESKey != "":
-		return string(simulator.Safe)
-	default:
-		return string(simulator.Plain)
-	}
-}
+func (v *view) Mode() string { return string(v.conf.Mode) }
 
 // MayShow reports whether secrets can be asked for.
-func (v *view) MayShow() bool { return v.page.madeUp }
+func (v *view) MayShow() bool { return v.all.MadeUp }
 
 // Here, Live and Toggle are addresses.
 func (v *view) Here() string { return v.address("") }
@@ -158,7 +158,7 @@ type choice struct {
 // Accounts are the accounts to choose from.
 func (v *view) Accounts() []choice {
 	var all []choice
-	for _, a := range v.page.Simulator.Accounts() {
+	for _, a := range v.all.Accounts {
 		all = append(all, choice{
 			Name: a.AppID, Detail: v.T(a.Kind.String()), Here: a.AppID == v.AppID, Link: v.address("", "account", a.AppID, "as", ""),
 		})
@@ -230,7 +230,7 @@ func (v *view) WriteAs() string {
 func (v *view) Number(n int) string { return lang.Number(n) }
 
 // Menu is the menu that the app has created.
-func (v *view) Menu() []button { return readMenu(v.page.Simulator.Menu(v.AppID)) }
+func (v *view) Menu() []button { return readMenu(v.conf.Menu) }
 
 // HasApp reports whether there is an address to push to.
 func (v *view) HasApp() bool { return v.conf.CallbackURL != "" }

@@ -145,7 +145,7 @@ func TestLoginSilenceperMini(t *testing.T) {
 		t.Errorf("%+v, %v", plain, err)
 	}
 	phone, err := mini.GetAuth().GetPhoneNumber(wx.PhoneCode(at.AppID, session.OpenID))
-	if err != nil || phone.PhoneInfo.PurePhoneNumber != simulator.PhoneNumber(session.OpenID) {
+	if err != nil || phone.PhoneInfo.PurePhoneNumber != wx.PhoneNumber(session.OpenID) {
 		t.Errorf("%+v, %v", phone, err)
 	}
 }

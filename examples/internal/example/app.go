@@ -206,7 +206,12 @@ type WeChat struct {
 
 // Simulator starts a simulated WeChat on loopback, with its admin API and its page.
 func Simulator(ctx context.Context, o simulator.Options) (*WeChat, error) {
-	desk, err := chat.New(chat.Options{Simulator: o, MadeUp: true})
+	o.MadeUp = true
+	wx, err := simulator.New(o)
+	if err != nil {
+		return nil, err
+	}
+	desk, err := chat.New(wx.Handler())
 	if err != nil {
 		return nil, err
 	}
@@ -218,7 +223,7 @@ func Simulator(ctx context.Context, o simulator.Options) (*WeChat, error) {
 	server := &http.Server{Handler: desk.Handler(), ReadHeaderTimeout: 10 * time.Second}
 	go func() { _ = server.Serve(listener) }()
 	url := "http://" + listener.Addr().String()
-	return &WeChat{Simulator: desk.Simulator, URL: url, Page: url + chat.Path, Close: func() {
+	return &WeChat{Simulator: wx, URL: url, Page: url + chat.Path, Close: func() {
 		desk.Close()
 		_ = server.Close()
 	}}, nil

@@ -73,11 +73,8 @@ func start(tb testing.TB, o simulator.Options, corp bool) *Desk {
 		}
 		o.Accounts = append(o.Accounts, d.Corp)
 	}
-	page, err := chat.New(chat.Options{Simulator: o, MadeUp: true})
-	if err != nil {
-		tb.Fatal(err)
-	}
-	d.serve(page)
+	o.MadeUp = true
+	d.serve(o)
 	d.app.Text("*图文*", func(c *callback.Context) error {
 		return c.ReplyNews(callback.Article{Title: "中控使用指南", Description: "三分钟了解 access_token 的一生", URL: "http://example.com/guide"})
 	})
@@ -89,18 +86,27 @@ func start(tb testing.TB, o simulator.Options, corp bool) *Desk {
 	return d
 }
 
-// Over serves a page of the test's own about an account of it, without an app.
-func Over(tb testing.TB, page *chat.Page, account simulator.Account) *Desk {
+// Over serves the page of a simulator of the test's own, without an app.
+func Over(tb testing.TB, o simulator.Options) *Desk {
 	tb.Helper()
-	d := &Desk{t: tb, Account: account}
-	d.serve(page)
+	d := &Desk{t: tb, Account: o.Accounts[0]}
+	d.serve(o)
 	return d
 }
 
-func (d *Desk) serve(page *chat.Page) {
+func (d *Desk) serve(o simulator.Options) {
+	d.t.Helper()
+	wx, err := simulator.New(o)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	page, err := chat.New(wx.Handler())
+	if err != nil {
+		d.t.Fatal(err)
+	}
 	server := httptest.NewServer(page.Handler())
 	d.t.Cleanup(func() { page.Close(); server.Close() })
-	d.Page, d.WeChat, d.Base, d.URL = page, page.Simulator, server.URL, server.URL+chat.Path
+	d.Page, d.WeChat, d.Base, d.URL = page, wx, server.URL, server.URL+chat.Path
 }
 
 // endpoint is the app's, a new one for each request, so that no message counts as a

@@ -68,6 +68,7 @@ func (c *meter) keep(has func(appID string) bool) {
 // tally counts what concerns one account, for as long as the gateway has it.
 type tally struct {
 	answered [len(answerers)]atomic.Uint64 // calls without an errcode
+	traffic  traffic
 
 	mu      sync.Mutex // guards what follows
 	errors  map[failedCall]uint64
@@ -133,7 +134,8 @@ func (t *tally) kind(name string) *kindTally {
 }
 
 // call counts a call that was answered.
-func (t *tally) call(by, code int) {
+func (t *tally) call(by, code int, now time.Time) {
+	t.traffic.add(code != 0, now)
 	if code == 0 {
 		t.answered[by].Add(1)
 		return

@@ -2,6 +2,8 @@ package gateway
 
 import (
 	"math"
+	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -10,9 +12,12 @@ const (
 	buckets    = int(24 * time.Hour / bucketTime)
 )
 
-// Bucket is what a gateway saw of an account's token in a quarter of an hour.
+// Bucket is what a gateway saw of an account in a quarter of an hour: of the calls about
+// it, and of its token.
 type Bucket struct {
 	Start    time.Time // of the quarter
+	Calls    int       // that were answered, those of Errors among them
+	Errors   int       // that were answered with an errcode, whoever said it
 	Renewals int       // the token became another one, whichever gateway renewed it
 	Refusals int       // WeChat refused the token; each call that met it counts
 	Failures int       // this gateway tried to renew it, and could not
@@ -45,6 +50,48 @@ func (h *history) turn(now time.Time) {
 		h.counts[q%int64(buckets)] = [moments]uint16{}
 	}
 	h.last = max(h.last, present)
+}
+
+// traffic counts the calls of 24 hours, in 800 bytes. Every call adds to it, so it is not
+// locked but when a quarter begins.
+type traffic struct {
+	mu            sync.Mutex   // held while a quarter becomes the last
+	last          atomic.Int64 // in quarters since 1970
+	calls, errors [buckets]atomic.Uint32
+}
+
+// turn makes the present quarter the last, as a history does, and returns the last.
+func (t *traffic) turn(now time.Time) int64 {
+	present := quarter(now)
+	if last := t.last.Load(); last >= present {
+		return last
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	last := t.last.Load()
+	for q := max(last+1, present-int64(buckets)+1); q <= present; q++ {
+		t.calls[q%int64(buckets)].Store(0)
+		t.errors[q%int64(buckets)].Store(0)
+	}
+	t.last.Store(max(last, present))
+	return t.last.Load()
+}
+
+func (t *traffic) add(failed bool, now time.Time) {
+	at := t.turn(now) % int64(buckets)
+	t.calls[at].Add(1)
+	if failed {
+		t.errors[at].Add(1)
+	}
+}
+
+// addTo fills in the calls of the quarters up to now.
+func (t *traffic) addTo(list []Bucket, now time.Time) {
+	last := t.turn(now)
+	for i := range list {
+		at := (last - int64(len(list)-1-i)) % int64(buckets)
+		list[i].Calls, list[i].Errors = int(t.calls[at].Load()), int(t.errors[at].Load())
+	}
 }
 
 func (h *history) add(m moment, now time.Time) {

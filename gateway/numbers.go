@@ -148,8 +148,14 @@ func (g *Gateway) History(appID string) []Bucket {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.history.at(time.Now())
+	now := time.Now()
+	list := t.history.at(now)
+	t.traffic.addTo(list, now)
+	return list
 }
+
+// Started returns when the gateway began to count: what History has before is unknown.
+func (g *Gateway) Started() time.Time { return g.desk.meter.start }
 
 func (t *tally) numbers() AccountNumbers {
 	t.mu.Lock()

@@ -99,8 +99,8 @@ func (o *observed) count(m *meter) {
 		}
 		code = known(code, hosts...)
 	}
-	t.call(by, code)
-	m.all.call(by, code)
+	t.call(by, code, now)
+	m.all.call(by, code, now)
 	if o.live != nil {
 		o.live.Count(now)
 		m.byClients.Add(1)

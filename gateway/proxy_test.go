@@ -499,7 +499,8 @@ func TestNoWeChat(t *testing.T) {
 			_ = conn.Close()
 		}
 	})
-	if got := down.get(domainIP + "?access_token=" + token); got.Errcode != -1 || !strings.HasPrefix(got.Errmsg, "system error") {
+	if got := down.get(domainIP + "?access_token=" + token); got.Errcode != -1 ||
+		!strings.HasPrefix(got.Errmsg, "system error: this is the gateway and not WeChat speaking: WeChat or ") || !strings.Contains(got.Errmsg, " (zhongkong) rid: ") {
 		t.Error(got.body)
 	}
 	down.mustNotShow("91_real-token", token)

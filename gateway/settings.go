@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -52,6 +53,8 @@ type Settings struct {
 	TrustedProxies Proxies
 
 	Accounts []Account
+
+	digest [sha256.Size]byte // of the file; zero without one
 }
 
 // String shows no password: that of a store stands in its URL. Other secrets hide
@@ -243,7 +246,7 @@ func parse(content []byte, folder string, env func(string) (string, bool), parts
 	s := &Settings{
 		Listen: file.Listen, PlainHTTP: file.PlainHTTP, TLS: TLS(file.TLS), Store: file.Store, APIBase: file.APIBase, WeComBase: file.WeComBase,
 		Admin: Admin{Listen: file.Admin.Listen, PlainHTTP: file.Admin.PlainHTTP, Hosts: file.Admin.Hosts}, Log: Log{Format: file.Log.Format},
-		Login: Login(file.Login),
+		Login: Login(file.Login), digest: digest(content),
 	}
 	if err := s.TLS.complete(folder, at); err != nil {
 		return nil, err

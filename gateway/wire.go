@@ -112,6 +112,9 @@ func (r *refusal) write(w http.ResponseWriter) (rid string) {
 		return rid
 	}
 	text, code := cmp.Or(r.errmsg, texts[r.code]), r.code
+	if code == codeBusy {
+		text += ": this is the gateway and not WeChat speaking: " + busyText(r.class != "")
+	}
 	if r.class != "" && code != codeBusy && text != "" {
 		// WeChat said so to the gateway. From the gateway it would be about the caller's key.
 		code, text = codeOwn, "zhongkong has no token for this account: WeChat refuses the gateway, not you"
@@ -127,6 +130,15 @@ func (r *refusal) write(w http.ResponseWriter) (rid string) {
 	}
 	writeBytes(w, status, body)
 	return rid
+}
+
+// busyText says what a gateway's errcode -1 means, which reads like WeChat's own. It tells no
+// more than that: the reason may name the gateway's machine.
+func busyText(fetching bool) string {
+	if fetching {
+		return "it has no token for this account now, since WeChat cannot be reached or is busy"
+	}
+	return "WeChat or the gateway's store cannot be reached, or the gateway is ending or full"
 }
 
 // newRID returns a rid as WeChat makes them: its first group is the time.

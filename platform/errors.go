@@ -112,9 +112,13 @@ var (
 		Cause:  "The gateway has no token for this account: WeChat refuses the gateway's own credentials, not this program's.",
 		Remedy: "See the gateway's log: correct the AppSecret there.", RemedyZH: "查看网关日志，在网关上改正 AppSecret。",
 	}
+	gatewayBusy = errcode.Info{
+		Cause:  "The gateway cannot answer now: WeChat or the gateway's store cannot be reached, or the gateway is ending.",
+		Remedy: "Try again a little later; if it persists, see the gateway's log.", RemedyZH: "请稍后重试；如果一直如此，请查看网关日志。",
+	}
 	ofGateway = map[int]errcode.Info{
 		40001: keyRefused, 40014: keyRefused, 40125: keyRefused, 42001: keyRefused,
-		40013: notAllowed, 48001: notAllowed, gatewayCode: gatewayTrouble,
+		40013: notAllowed, 48001: notAllowed, gatewayCode: gatewayTrouble, -1: gatewayBusy,
 	}
 )
 

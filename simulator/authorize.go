@@ -1,6 +1,7 @@
 package simulator
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"html/template"
@@ -9,7 +10,9 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/zhongkong-go/zhongkong/internal/lang"
 	"github.com/zhongkong-go/zhongkong/internal/named"
+	"github.com/zhongkong-go/zhongkong/internal/page"
 )
 
 // The pages of open.weixin.qq.com at which a person lets an app know who it is.
@@ -200,7 +203,7 @@ func serveAuthorize(c *call) answer {
 	if err != nil {
 		var refusal *pageError
 		_ = errors.As(err, &refusal)
-		return page(http.StatusBadRequest, authorizeError, refusal)
+		return c.refusedPage(refusal)
 	}
 	z.account.mu.Lock()
 	conf := z.account.conf.clone()
@@ -215,21 +218,22 @@ func serveAuthorize(c *call) answer {
 	case c.req.Method != http.MethodGet:
 		return answer{status: http.StatusMethodNotAllowed}
 	case z.scope == scopeBase && known != "":
-		return back(z.decide(Consent{Follower: known}))
+		return c.back(z.decide(Consent{Follower: known}))
 	}
 	type person struct{ OpenID, Name string }
 	view := struct {
 		AppID, Scope, Host, Known string
 		People                    []person
-		Base, Userinfo, QR        bool
+		Base, Userinfo, QR, ZH    bool
 	}{
 		AppID: conf.AppID, Scope: z.scope, Host: z.redirect.Host, Known: known,
 		Base: z.scope == scopeBase, Userinfo: z.scope == scopeUserinfo, QR: z.scope == scopeLogin,
+		ZH: c.chinese(),
 	}
 	for _, openid := range conf.Followers {
 		view.People = append(view.People, person{openid, z.account.nickname(openid)})
 	}
-	return page(http.StatusOK, authorizeForm, view)
+	return renderPage(http.StatusOK, authorizeForm, view)
 }
 
 // decided carries out the form of the page.
@@ -239,7 +243,7 @@ func (c *call) decided(z *authorization) answer {
 		return answer{status: http.StatusBadRequest}
 	}
 	does := form.Get("does")
-	a := back(z.decide(Consent{Follower: form.Get("follower"), Refuse: does == "refuse", Snapshot: does == "snapshot"}))
+	a := c.back(z.decide(Consent{Follower: form.Get("follower"), Refuse: does == "refuse", Snapshot: does == "snapshot"}))
 	if a.location != "" {
 		a.cookie = followerCookieOf(form.Get("follower")).String()
 	}
@@ -247,14 +251,56 @@ func (c *call) decided(z *authorization) answer {
 }
 
 // back sends the browser back to the app.
-func back(location string, err error) answer {
+func (c *call) back(location string, err error) answer {
 	if err != nil {
-		return page(http.StatusBadRequest, authorizeError, &pageError{0, named.Plain(err).Error()})
+		return c.refusedPage(&pageError{0, named.Plain(err).Error()})
 	}
 	return answer{status: http.StatusFound, location: location}
 }
 
-func page(status int, t *template.Template, view any) answer {
+// chinese reports whether a page is to be in Chinese, and not in English.
+func (c *call) chinese() bool { return page.LooksOf(c.req).Lang == lang.Chinese }
+
+// refusedPage says what is wrong with the address, or with what was decided.
+func (c *call) refusedPage(e *pageError) answer {
+	view := struct {
+		Code, Reason string
+		ZH           bool
+	}{"This link cannot be opened", e.reason, c.chinese()}
+	if e.code != 0 {
+		view.Code = fmt.Sprintf("Error %d", e.code)
+	}
+	if view.ZH {
+		view.Code = "链接无法打开"
+		if e.code != 0 {
+			view.Code = fmt.Sprintf("错误码 %d", e.code)
+		}
+		view.Reason = cmp.Or(reasonsZH[e.reason], e.reason)
+	}
+	return renderPage(http.StatusBadRequest, authorizeError, view)
+}
+
+// reasonsZH are the reasons of the pages in Chinese.
+var reasonsZH = map[string]string{
+	"there is no page at this path":                "没有这个页面",
+	"the appid is missing":                         "缺少 appid",
+	"there is no such appid":                       "没有这个 appid",
+	"there is no such appid and agentid":           "没有这个 appid 和 agentid",
+	"the redirect_uri is missing":                  "缺少 redirect_uri",
+	"the scope is missing":                         "缺少 scope",
+	"response_type has to be code":                 "response_type 必须为 code",
+	"the redirect_uri is no http or https address": "redirect_uri 不是 http 或 https 地址",
+	"the redirect_uri is not on a domain of the console (网页授权域名)":   "redirect_uri 不在后台设置的网页授权域名下",
+	"the redirect_uri is not on a trusted domain of the app (可信域名)": "redirect_uri 不在应用的可信域名下",
+	"the account is banned":                                    "该账号已被封禁",
+	"this appid is no official account's":                      "这个 appid 不是公众号",
+	"QR login needs the appid of a website application (网站应用)": "扫码登录需要网站应用的 appid",
+	"there is no such scope here":                              "没有这个 scope",
+	"state has to be letters and digits, at most 128":          "state 只能是字母和数字，最多 128 个",
+	"the address has to end in #wechat_redirect":               "地址必须以 #wechat_redirect 结尾",
+}
+
+func renderPage(status int, t *template.Template, view any) answer {
 	var b strings.Builder
 	if err := t.Execute(&b, view); err != nil {
 		panic(err) // a mistake in a template of this file
@@ -262,37 +308,32 @@ func page(status int, t *template.Template, view any) answer {
 	return answer{status: status, contentType: "text/html; charset=utf-8", body: b.String()}
 }
 
-const authorizeHead = `<!DOCTYPE html><meta charset="utf-8"><meta name="viewport" content="width=device-width"><meta name="referrer" content="no-referrer">
-<title>模拟微信</title><link rel="icon" href="data:,"><style>
-body{font:16px sans-serif;max-width:24em;margin:3em auto;padding:0 1em}
-button,select{font:inherit;margin:.3em .3em .3em 0;padding:.3em 1em}
-</style>
+// authorizeHead is the top of the pages, in one language each: the reader's.
+const authorizeHead = `<!DOCTYPE html><html lang="{{if .ZH}}zh-CN{{else}}en{{end}}"><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><meta name="referrer" content="no-referrer"><meta name="color-scheme" content="light dark">
+<title>{{if .ZH}}微信模拟器{{else}}WeChat, simulated{{end}}</title><link rel="icon" href="data:,"><style>
+:root{color-scheme:light dark;--page:light-dark(#eef1ef,#0c100e);--sheet:light-dark(#fff,#151a17);--text:light-dark(#14201a,#e5ece8);--muted:light-dark(#56645c,#9caaa2);--line:light-dark(#dfe6e2,#2a332e);--edge:light-dark(#86948c,#6d7b73)}
+body{font:15px/1.5 system-ui,sans-serif;color:var(--text);background:var(--page);margin:0;padding:12vh 1rem 2rem}
+main{box-sizing:border-box;max-width:26rem;margin:auto;padding:1.5rem;display:grid;gap:.75rem;background:var(--sheet);border:1px solid var(--line);border-radius:14px}
+h1{font-size:1.25rem;margin:0}p{margin:0;overflow-wrap:anywhere}.muted,label{color:var(--muted);font-size:.8125rem}form{display:grid;gap:.75rem}
+button,select{font:inherit;color:inherit;min-height:2.375rem;padding:.3125rem .75rem;border:1px solid var(--edge);border-radius:8px;background:var(--sheet)}
+select{width:100%;min-width:0;margin-top:.25rem}button{cursor:pointer}button[value=allow]{font-weight:600;border-color:transparent;background:light-dark(#08733d,#4ade8c);color:light-dark(#fff,#05230f)}
+</style><main>
 `
 
-var authorizeForm = template.Must(template.New("authorize").Parse(authorizeHead + `<h1>{{if .QR}}微信扫码登录{{else}}微信网页授权{{end}}</h1>
-<p>{{.AppID}} → {{.Host}} ({{.Scope}})</p>
-{{if .QR}}<p>现实中这里是二维码，由手机扫码确认。A QR code, which a phone scans.</p>{{end}}
-{{if .Userinfo}}<p>申请获取你的昵称、头像。The page asks for name and picture.</p>{{end}}
-{{if .Base}}<p>静默授权，用户看不到本页；模拟器只是不知道你是谁。Silent: WeChat shows no page and knows who you are.</p>{{end}}
-<form method="post"><label>我是 I am <select name="follower">
+var authorizeForm = template.Must(template.New("authorize").Parse(authorizeHead + `{{if .ZH}}<h1>{{if .QR}}微信扫码登录{{else}}微信网页授权{{end}}</h1>
+<p class="muted">{{.AppID}} → {{.Host}}（{{.Scope}}）</p>
+{{if .QR}}<p>真实环境中这里是二维码，用手机扫码确认。</p>{{end}}{{if .Userinfo}}<p>该网页申请获取你的昵称和头像。</p>{{end}}{{if .Base}}<p>静默授权：真实环境中用户看不到本页，这里只是不知道你是谁。</p>{{end}}
+{{else}}<h1>{{if .QR}}Log in with a QR code{{else}}Log in with WeChat{{end}}</h1>
+<p class="muted">{{.AppID}} → {{.Host}} ({{.Scope}})</p>
+{{if .QR}}<p>In reality this is a QR code that a phone scans.</p>{{end}}{{if .Userinfo}}<p>The page asks for your nickname and picture.</p>{{end}}{{if .Base}}<p>Silent authorization: in reality users do not see this page. The simulator only does not know who you are.</p>{{end}}
+{{end}}<form method="post"><label>{{if .ZH}}我是{{else}}I am{{end}} <select name="follower">
 {{range .People}}<option value="{{.OpenID}}"{{if eq .OpenID $.Known}} selected{{end}}>{{.Name}} {{.OpenID}}</option>{{end}}
-</select></label><br>
-<button name="does" value="allow">允许 Allow</button>
-{{if not .Base}}<button name="does" value="refuse">拒绝 Refuse</button>{{end}}
-{{if .Userinfo}}<button name="does" value="snapshot">快照页 Snapshot</button>{{end}}
-</form>
+</select></label>
+<button name="does" value="allow">{{if .ZH}}允许{{else}}Allow{{end}}</button>
+{{if not .Base}}<button name="does" value="refuse">{{if .ZH}}拒绝{{else}}Refuse{{end}}</button>{{end}}
+{{if .Userinfo}}<button name="does" value="snapshot">{{if .ZH}}使用快照页{{else}}Open as a snapshot{{end}}</button>{{end}}
+</form></main>
 `))
 
-var authorizeError = template.Must(template.New("error").Parse(authorizeHead + `<h1>{{.Code}}</h1><p>{{.Reason}}</p>
+var authorizeError = template.Must(template.New("error").Parse(authorizeHead + `<h1>{{.Code}}</h1><p>{{.Reason}}</p></main>
 `))
-
-// Code and Reason are what the page shows.
-func (e *pageError) Code() string {
-	if e.code == 0 {
-		return "链接无法打开"
-	}
-	return fmt.Sprintf("错误码 %d", e.code)
-}
-
-// Reason says what is wrong with the address.
-func (e *pageError) Reason() string { return e.reason }

@@ -16,20 +16,20 @@ func authorizeCorp(c *call) answer {
 	back, err := url.Parse(q.Get("redirect_uri"))
 	switch {
 	case a == nil || a.corp == nil:
-		return page(http.StatusBadRequest, authorizeError, &pageError{0, "there is no such appid and agentid"})
+		return c.refusedPage(&pageError{0, "there is no such appid and agentid"})
 	case err != nil || back.Host == "":
-		return page(http.StatusBadRequest, authorizeError, &pageError{pageDomain, "the redirect_uri is no http or https address"})
+		return c.refusedPage(&pageError{pageDomain, "the redirect_uri is no http or https address"})
 	case c.req.URL.Path == authorizePath && q.Get("response_type") != "code":
-		return page(http.StatusBadRequest, authorizeError, &pageError{0, "response_type has to be code"})
+		return c.refusedPage(&pageError{0, "response_type has to be code"})
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if len(a.conf.LoginDomains) > 0 && !slices.Contains(a.conf.LoginDomains, back.Hostname()) {
-		return page(http.StatusBadRequest, authorizeError, &pageError{50001, "the redirect_uri is not on a trusted domain of the app (可信域名)"})
+		return c.refusedPage(&pageError{50001, "the redirect_uri is not on a trusted domain of the app (可信域名)"})
 	}
 	member, err := a.person(q.Get("simulator_member"))
 	if err != nil {
-		return page(http.StatusBadRequest, authorizeError, &pageError{0, named.Plain(err).Error()})
+		return c.refusedPage(&pageError{0, named.Plain(err).Error()})
 	}
 	code := a.logins.addCode(loginCode{kind: webCode, openid: member, scope: q.Get("scope"), made: a.world.options.Clock.Now()})
 	values := back.Query()

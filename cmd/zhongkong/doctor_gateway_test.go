@@ -16,6 +16,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/zhongkong-go/zhongkong/gateway"
 )
 
 // newCertificate writes one that ends at a time, and its key.
@@ -51,6 +53,11 @@ func TestDoctorGateway(t *testing.T) {
 	t.Parallel()
 	healthy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{"healthy":true}`) }))
 	t.Cleanup(healthy.Close)
+	older := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set(gateway.FingerprintHeader, "00112233445566778899aabbccddeeff")
+		_, _ = io.WriteString(w, `{"healthy":true}`)
+	}))
+	t.Cleanup(older.Close)
 	strange := httptest.NewServer(http.NotFoundHandler())
 	t.Cleanup(strange.Close)
 	at := func(server *httptest.Server) string { return strings.TrimPrefix(server.URL, "http://") }
@@ -63,6 +70,7 @@ func TestDoctorGateway(t *testing.T) {
 	}{
 		"well":          {illness{}, ""},
 		"it runs":       {illness{}, "listen: " + at(healthy) + "\n"},
+		"it is older":   {illness{check: "listen", cause: "other_configuration", state: "warning", says: at(older)}, "listen: " + at(older) + "\n"},
 		"in use":        {illness{check: "listen", cause: "address_in_use", says: at(strange)}, "listen: " + at(strange) + "\n"},
 		"admin in use":  {illness{check: "listen", cause: "address_in_use"}, "admin: {listen: '" + at(strange) + "', key: '" + strings.Repeat("k", 32) + "'}\n"},
 		"no address":    {illness{check: "listen", cause: "cannot_listen"}, "listen: 192.0.2.1:8300\n"},

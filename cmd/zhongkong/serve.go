@@ -15,6 +15,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -274,6 +275,8 @@ type service struct {
 
 	certificates *certificates // nil without tls.domain
 	page         string        // where the page is, once it is there
+
+	fingerprint atomic.Pointer[string] // of the settings that are in use
 }
 
 // run serves until ctx ends. started receives the address.
@@ -309,7 +312,8 @@ func (s *service) run(ctx context.Context, t *terminal, started func(base string
 		s.certificates = newCertificates(s.settings.TLS, s.log)
 	}
 	reload := func() error { return s.reload(g) }
-	main, base, err := s.listen(ctx, door{s.settings.Listen, s.plain, "say --plain-http (plain_http: true)"}, g)
+	s.inUse(s.settings)
+	main, base, err := s.listen(ctx, door{s.settings.Listen, s.plain, "say --plain-http (plain_http: true)"}, s.fingerprinted(g))
 	if err != nil {
 		return err
 	}
@@ -447,7 +451,30 @@ func (s *service) reload(g *gateway.Gateway) error {
 			return fmt.Errorf("%s was changed, which needs a restart: accounts alone change without one", f.name)
 		}
 	}
-	return g.Replace(next.Accounts)
+	if err := g.Replace(next.Accounts); err != nil {
+		return err
+	}
+	s.inUse(next)
+	return nil
+}
+
+// inUse notes which settings the gateway has.
+func (s *service) inUse(settings *gateway.Settings) {
+	fingerprint := ""
+	if len(s.keys) > 0 {
+		fingerprint = settings.Fingerprint(s.keys[0])
+	}
+	s.fingerprint.Store(&fingerprint)
+}
+
+// fingerprinted lets /healthz say which configuration is in use, for the doctor.
+func (s *service) fingerprinted(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if fingerprint := *s.fingerprint.Load(); fingerprint != "" && r.URL.Path == "/healthz" {
+			w.Header().Set(gateway.FingerprintHeader, fingerprint)
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // listening is a server on its listener.

@@ -28,6 +28,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/zhongkong-go/zhongkong/gateway"
 	"github.com/zhongkong-go/zhongkong/internal/test/patience"
 	"github.com/zhongkong-go/zhongkong/simulator"
 	"github.com/zhongkong-go/zhongkong/simulator/simtest"
@@ -306,6 +307,23 @@ func TestServeConfig(t *testing.T) {
 		return err == nil && strings.Contains(string(b), `"signature":"`)
 	})
 
+	fingerprint := func() string {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.base+"/healthz", http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = res.Body.Close()
+		return res.Header.Get(gateway.FingerprintHeader)
+	}
+	before := fingerprint()
+	if len(before) != 32 {
+		t.Errorf("the fingerprint of the configuration is %q", before)
+	}
+
 	write(head + "  - appid: " + second + "\n    secert: x\n")
 	_ = s.Process.Signal(syscall.SIGHUP)
 	s.until(t, regexp.MustCompile(`line 13: unknown field`))
@@ -315,9 +333,13 @@ func TestServeConfig(t *testing.T) {
 	if !works(first, key)() || works(second, key)() {
 		t.Error("a wrong change was taken, in part")
 	}
+	if got := fingerprint(); got != before {
+		t.Error("the gateway names a configuration that it did not take")
+	}
 	write(head + "  - {appid: " + second + ", secret: secret-of-the-second}\n")
 	_ = s.Process.Signal(syscall.SIGHUP)
 	soon("an account after SIGHUP", works(second, key))
+	soon("the fingerprint of what it took", func() bool { return fingerprint() != before })
 
 	out, _, err = command(t, env, "client", "rotate", "shop", "--grace", "1h", "--config", config)
 	fresh := strings.TrimSpace(out)

@@ -132,7 +132,7 @@ func (p *Page) changed() {
 func askAdd(v *view, _ *http.Request) *question {
 	q := &question{
 		Title: v.T("Add a client"), Kind: "add",
-		Text:   []string{v.T("A client is a program that may use the gateway. It gets a key of its own, which you see once, here.")},
+		Text:   []string{v.T("A client is a program that may use the gateway. It gets a key of its own, which is shown here once.")},
 		Action: Path + "clients/add", Button: v.T("Add it and show the key"), Back: Path + "#clients",
 	}
 	if len(v.all) <= fewAppids {
@@ -227,9 +227,9 @@ func (v *view) calledClient(name string) string {
 func askRotate(v *view, r *http.Request) *question {
 	name := nameOf(r)
 	return &question{
-		Title: v.T("Give %s another key?", v.calledClient(name)), Kind: "rotate",
+		Title: v.T("Rotate the key of %s?", v.calledClient(name)), Kind: "rotate",
 		Text:   []string{v.T("You see the new key once, here. The old one, and the tokens that were fetched with it, work for as long as you choose.")},
-		Action: clientPath("rotate", name), Button: v.T("Make another key"), Back: Path + "#clients",
+		Action: clientPath("rotate", name), Button: v.T("Make a new key"), Back: Path + "#clients",
 	}
 }
 
@@ -333,7 +333,7 @@ func askRevoke(v *view, r *http.Request) *question {
 	return &question{
 		Title: v.T("Revoke %s?", v.calledClient(name)), Danger: true,
 		Text: []string{
-			v.T("Its key and its gateway tokens are dead on every gateway within five seconds, for good. A real token that it was given lives on to its end."),
+			v.T("Its key and its gateway tokens stop working on every gateway within five seconds, permanently. A real token that it was given works until it expires."),
 		},
 		Action: clientPath("revoke", name), Button: v.T("Revoke it"), Back: Path + "#clients",
 	}

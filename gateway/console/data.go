@@ -109,7 +109,8 @@ func (d *data) list() ([]gateway.Client, time.Time, error) {
 
 // journal is what the store remembers of one account's fetches.
 type journal struct {
-	read    time.Time // zero: never
+	read    time.Time // zero: never, or the store did not answer
+	good    time.Time // when the store answered last
 	fence   int64     // of the token then
 	failure string    // what there was then
 	entries []custody.Entry
@@ -192,7 +193,8 @@ func (d *data) read(accounts []gateway.AccountState) {
 
 // one reads the journal of an account, at least as far back as a day.
 func (d *data) one(ctx context.Context, a gateway.AccountState) (*journal, error) {
-	j := &journal{read: time.Now(), fence: a.Fence, failure: failureOf(a), known: true}
+	now := time.Now()
+	j := &journal{read: now, good: now, fence: a.Fence, failure: failureOf(a), known: true}
 	for _, limit := range []int{fewFetches, maxFetches} {
 		entries, err := d.gateway.Fetches(ctx, a.Key.AppID, limit)
 		if err != nil {

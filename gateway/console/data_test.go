@@ -125,11 +125,11 @@ func TestStoreAway(t *testing.T) {
 	var html string
 	d.Until("the renewals are counted", func() bool { // a moment after their tokens live
 		html = d.Get("").HTML
-		return strings.Contains(html, "2 renewed, 0 refused, 0 failed")
+		return strings.Contains(html, "renewed 2×, refused 0×, failed 0×")
 	})
 	for _, want := range []string{
-		"so clients and journal cannot be shown", "The clients are not known.",
-		"The journal is not known.", "this gateway, since its start", "All 2 accounts have a valid token.", "–",
+		"The store does not answer.", "Clients and journal cannot be shown.", "The clients are unknown.",
+		"The journal is unknown.", "Token, this gateway, since its start", "–",
 	} {
 		if !strings.Contains(html, want) {
 			t.Errorf("with a store that never answered there is no %q", want)
@@ -147,7 +147,8 @@ func TestStoreAway(t *testing.T) {
 	store.away.Store(true)
 	d.Until("the banner", func() bool {
 		html := d.Get("").HTML
-		return strings.Contains(html, "Clients and journal are as of") && strings.Contains(html, `id="revoke-shop"`) && strings.Contains(html, "Client added")
+		return strings.Contains(html, "Clients and journal are as of") && strings.Contains(html, `id="revoke-shop"`) && strings.Contains(html, "Client added") &&
+			strings.Contains(html, `<p class="as-of">As of `) && strings.Contains(html, `class="count as-of">As of `) && strings.Count(html, "The store does not answer.") == 1
 	})
 }
 
@@ -156,13 +157,13 @@ func TestQueues(t *testing.T) {
 	t.Parallel()
 	pushed := func(c *gateway.Config) { c.Accounts[0].Callback = consoletest.PushedTo(t) }
 	d := consoletest.Start(t, consoletest.Options{Accounts: 1, Change: pushed}).Settled().LogIn()
-	if html := d.Get("").HTML; !strings.Contains(html, "Takes pushes") || strings.Contains(html, "Takes nothing") {
+	if html := d.Get("").HTML; !strings.Contains(html, "Receiving") || strings.Contains(html, "Not responding") {
 		t.Error("before a push both subscribers are fine")
 	}
 	d.Push(consoletest.AppID(0), 3)
-	d.Until("it is shown", func() bool { return strings.Contains(d.Get("").HTML, "Takes nothing") })
+	d.Until("it is shown", func() bool { return strings.Contains(d.Get("").HTML, "Not responding") })
 	html := d.Get("").HTML
-	for _, want := range []string{"a system takes no pushes", "It cannot be reached: ", `data-label="Waiting">3 <span class="of">for `, `data-label="Delivered">3</td>`} {
+	for _, want := range []string{"one system is not responding to pushes", "It cannot be reached: ", `data-label="Waiting">3 <span class="of">for `, `data-label="Delivered">3</td>`} {
 		if !strings.Contains(html, want) {
 			t.Errorf("there is no %q", want)
 		}
@@ -190,7 +191,7 @@ func TestStates(t *testing.T) {
 	if html := slow.Get("").HTML; !strings.Contains(html, "2 of 2 accounts are being loaded…") || strings.Count(html, `badge wait`) != 2 {
 		t.Error("accounts that are being loaded do not look so")
 	}
-	if got := slow.Get("accounts/wx0"); got.Status != http.StatusNotFound || !strings.Contains(got.HTML, "There is nothing here") {
+	if got := slow.Get("accounts/wx0"); got.Status != http.StatusNotFound || !strings.Contains(got.HTML, "Page not found") {
 		t.Errorf("an account that is not there: %d", got.Status)
 	}
 }

@@ -40,7 +40,7 @@ func TestNamesShown(t *testing.T) {
 	}
 	const name = "主店 &lt;公众号&gt;"
 	overview := func() string { return d.Get("").HTML }
-	d.Until("the journal", func() bool { return strings.Contains(overview(), "Token checked by hand") })
+	d.Until("the journal", func() bool { return strings.Contains(overview(), "Token checked manually") })
 	html := overview()
 	for _, want := range []string{
 		`<b>` + name + `</b> <span>` + consoletest.AppID(0) + `</span>`,

@@ -397,7 +397,7 @@ func TestRefresh(t *testing.T) {
 	refresh(0, "WeChat accepts the token, so it was kept.", "Valid")
 	d.WeChat.Kill(consoletest.AppID(0))
 	refresh(0, "WeChat refused the token, and it was renewed.", "the token was refused", "Token renewed")
-	refresh(1, "There is no token that works.", "203.0.113.7", "whitelist (40164)", "The next attempt is in ", "No new token")
+	refresh(1, "There is no token that works.", "203.0.113.7", "whitelist (40164)", "The next attempt is in ", "Token not fetched")
 	if got := d.Get("accounts/wx0/refresh"); got.Status != http.StatusNotFound {
 		t.Errorf("an account that is not there: %d", got.Status)
 	}

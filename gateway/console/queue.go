@@ -78,13 +78,13 @@ func (q queueRow) Level() string {
 func (q queueRow) State() string {
 	switch {
 	case q.q.Down:
-		return q.T("Takes nothing")
+		return q.T("Not responding")
 	case !q.q.Configured:
 		return q.T("Not configured")
 	case q.q.Failure != "":
-		return q.T("Not all was taken")
+		return q.T("Partly delivered")
 	default:
-		return q.T("Takes pushes")
+		return q.T("Receiving")
 	}
 }
 
@@ -103,7 +103,7 @@ func (q queueRow) Delivered() string { return lang.Number(int(q.q.Delivered)) }
 func (q queueRow) Lost() []string {
 	var all []string
 	if n := q.q.Late; n > 0 {
-		all = append(all, q.T("%s too late", lang.Number(int(n))))
+		all = append(all, q.T("%s answered too late", lang.Number(int(n))))
 	}
 	if n := q.q.Dropped; n > 0 {
 		all = append(all, q.T("%s dropped", lang.Number(int(n))))

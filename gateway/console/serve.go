@@ -291,15 +291,16 @@ func (v *view) news(s *sent) (changed []page.Piece, there bool) {
 		if !v.account() {
 			return nil, false
 		}
-		put("", "state", v.render("state", v))
+		for _, id := range []string{"state", "lines-as-of"} {
+			put("", id, v.render(id, v))
+		}
 	} else {
 		v.overview()
-		for _, id := range []string{"health", "away", "count", "turn", "clients", "queues"} {
+		for _, id := range []string{"health", "count", "turn", "clients", "queues", "lines-as-of"} {
 			put("", id, v.render(id, v))
 		}
 		v.newsOfRows(s, put)
 	}
-	put("", "scope", v.render("scope", v))
 	plot := v.Plot()
 	put("", plot.ID, v.render("plot", plot))
 	known := map[string]string{}

@@ -334,13 +334,15 @@ func (v *view) Health() health {
 	}
 	switch {
 	case n == 0:
-		return health{Level: "wait", Text: v.T("There is no account yet."), More: v.T("Add one to the configuration file and send SIGHUP, or use the admin API.")}
+		return health{Level: "wait", Text: v.T("There is no account yet.")}
 	case count[levelNone] == 1 && n == 1:
 		return worst(health{Level: "bad", Text: v.T("The account has no token.")})
 	case count[levelNone] == 1:
 		return worst(health{Level: "bad", Text: v.T("1 of %s accounts has no token.", lang.Number(n))})
 	case count[levelNone] > 0:
 		return worst(health{Level: "bad", Text: v.T("%[1]s of %[2]s accounts have no token.", lang.Number(count[levelNone]), lang.Number(n))})
+	case v.away:
+		return health{Level: "warn", Text: v.T("The store does not answer."), More: v.AsOf()}
 	case count[levelFailing] == 1:
 		return worst(health{Level: "warn", Text: v.T("Every account has a token, but one cannot be renewed.")})
 	case count[levelFailing] > 0:
@@ -350,14 +352,14 @@ func (v *view) Health() health {
 	case v.down == 1:
 		return health{
 			Level: "warn",
-			Text:  v.T("Every account has a valid token, but a system takes no pushes."),
-			More:  v.T("What waits for it is below."),
+			Text:  v.T("Every account has a valid token, but one system is not responding to pushes."),
+			More:  v.T("Its waiting pushes are listed below."),
 		}
 	case v.down > 1:
 		return health{
 			Level: "warn",
-			Text:  v.T("Every account has a valid token, but %d systems take no pushes.", v.down),
-			More:  v.T("What waits for them is below."),
+			Text:  v.T("Every account has a valid token, but %d systems are not responding to pushes.", v.down),
+			More:  v.T("Their waiting pushes are listed below."),
 		}
 	case n == 1:
 		return health{Level: "ok", Text: v.T("The account has a valid token.")}

@@ -68,26 +68,37 @@ func (l line) named(parts ...string) line {
 var acts = map[string]struct{ text, level string }{
 	"add client":    {"Client added", "ok"},
 	"revoke client": {"Client revoked", "warn"},
-	"rotate client": {"Client given another key", "warn"},
+	"rotate client": {"Client's key rotated", "warn"},
 
 	"set sites of client": {"Client's addresses changed", "warn"},
 	"set title of client": {"Client renamed", ""},
 
 	"replace accounts": {"Accounts of the admin API replaced", "warn"},
-	"reload":           {"Configuration read again", ""},
-	"refresh token":    {"Token checked by hand", ""},
+	"reload":           {"Configuration reloaded", ""},
+	"refresh token":    {"Token checked manually", ""},
 	"hand out token":   {"Real token handed out", ""},
 	"use AppSecret":    {"AppSecret used for a client", ""},
 	"log in":           {"Logged in to the page", ""},
 }
 
+// numbering is how package journal ends a line: its number, and of which gateway it is.
+var numbering = regexp.MustCompile(`(?:^| )#\d+ of [0-9a-f]+$`)
+
 // used is a line of the gateways' journal.
 func (v *view) used(u store.Use) line {
-	l := line{At: u.At, What: u.Act, Subject: u.Subject, Detail: u.Detail, Who: v.who(u.Actor)}
-	parts := strings.Split(u.Detail, ", ")
+	l := line{At: u.At, What: u.Act, Subject: u.Subject, Who: v.who(u.Actor)}
+	detail, number, numbered := u.Detail, "", numbering.FindStringIndex(u.Detail)
+	if numbered != nil { // it proves that no line is missing, and is nothing to read first
+		detail, number = u.Detail[:numbered[0]], strings.TrimSpace(u.Detail[numbered[0]:])
+		l.Who += " · " + number
+	}
+	parts := strings.Split(detail, ", ")
 	for i, part := range parts {
 		first, rest, found := strings.Cut(part, " ")
 		if found && slices.Contains([]string{"accounts", "grace", "returns", "origins"}, first) {
+			if grace, err := time.ParseDuration(rest); err == nil {
+				rest = v.span(grace)
+			}
 			parts[i] = v.T(first) + " " + rest
 		}
 	}
@@ -132,7 +143,7 @@ func (v *view) fetched(appID string, entries []custody.Entry) []line {
 		case e.Event == custody.EventSave:
 			l.What, l.Level, l.Detail = v.T("Token renewed"), "ok", v.reason(e.Detail)
 		case e.Event == custody.EventRelease && e.Detail != "":
-			l.What, l.Level, l.Detail = v.T("No new token"), "bad", v.failed(appID, e.Detail)
+			l.What, l.Level, l.Detail = v.T("Token not fetched"), "bad", v.failed(appID, e.Detail)
 		case e.Event == custody.EventRelease:
 			ended[e.Attempt] = true
 			continue // the lease was not needed
@@ -192,7 +203,7 @@ func (v *view) failed(appID, detail string) string {
 		ip = address[1]
 	}
 	cause, remedy := v.meaning(appID, code, ip)
-	if v.AppID != "" {
+	if now := v.rows; v.AppID != "" && now[0].Code() != code { // else it is above already
 		cause += v.space() + remedy
 	}
 	return cause

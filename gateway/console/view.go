@@ -154,6 +154,7 @@ func (v *view) account() bool {
 		return false
 	}
 	v.setRows([]gateway.AccountState{a})
+	v.away, v.asOf = v.rows[0].journal.read.IsZero(), v.rows[0].journal.good
 	v.lines = newest(v.fetched(v.AppID, v.rows[0].journal.entries))
 	return true
 }
@@ -175,22 +176,35 @@ func (v *view) Lines() []line        { return v.lines }
 func (v *view) Clients() []clientRow { return v.clients }
 func (v *view) More() int            { return v.more }
 func (v *view) Known() bool          { return !v.known.IsZero() }
-func (v *view) Told() bool           { return v.AppID != "" || !v.asOf.IsZero() }
+func (v *view) Told() bool           { return !v.asOf.IsZero() }
 func (v *view) CSRF() string         { return v.session.csrf }
 func (v *view) Version() string      { return v.page.version }
 func (v *view) Gateway() string      { return v.page.name }
 func (v *view) MaxLines() int        { return maxLines }
 func (v *view) Total() int           { return len(v.all) }
 func (v *view) Matched() int         { return v.matched }
-func (v *view) Away() bool           { return v.away }
 func (v *view) Number(n int) string  { return lang.Number(n) }
 
 // AsOf says what is still shown of a store that does not answer.
 func (v *view) AsOf() string {
 	if v.asOf.IsZero() {
-		return v.T("The store does not answer, so clients and journal cannot be shown. The accounts go on with the tokens that they have.")
+		return v.T("Clients and journal cannot be shown. The accounts continue with the tokens that they have.")
 	}
-	return v.T("The store does not answer. Clients and journal are as of %s; the accounts go on with the tokens that they have.", clock(v.asOf))
+	return v.T("Clients and journal are as of %s. The accounts continue with the tokens that they have.", clock(v.asOf))
+}
+
+// ClientsAsOf and LinesAsOf say how old a list is that the store does not give now, "" for
+// one that is new or unknown.
+func (v *view) ClientsAsOf() string { return v.oldAs(v.known) }
+
+// LinesAsOf is about the journal.
+func (v *view) LinesAsOf() string { return v.oldAs(v.asOf) }
+
+func (v *view) oldAs(of time.Time) string {
+	if !v.away || of.IsZero() {
+		return ""
+	}
+	return v.T("As of %s", clock(of))
 }
 
 // Pages is how many pages of accounts there are, at least one.
@@ -266,7 +280,7 @@ func (v *view) durable() bool {
 	return (v.AppID != "" || len(v.rows) == len(v.all)) && !slices.ContainsFunc(v.rows, unknown)
 }
 
-// Scope says who has seen what the plot shows.
+// Scope says who has seen the token's moments in the plot. Calls are this gateway's.
 func (v *view) Scope() string {
 	if v.durable() {
 		return v.T("all gateways")
@@ -281,15 +295,11 @@ func (v *view) Plot() plotView {
 	if v.AppID != "" {
 		p.Scope = v.T("%s over the last 24 hours", v.called(v.AppID))
 	}
-	if v.durable() {
+	durable := v.durable()
+	p.past.count(v.page.gateway.History(v.AppID), v.page.gateway.Started(), !durable)
+	if durable {
 		for _, r := range v.rows {
 			p.past.add(r.journal.entries)
-		}
-		return p
-	}
-	for _, b := range v.page.gateway.History(v.AppID) {
-		if at := p.past.at(b.Start); at != nil {
-			*at = at.plus(bucket{b.Renewals, b.Refusals, b.Failures})
 		}
 	}
 	return p

@@ -93,6 +93,7 @@ func TestWords(t *testing.T) {
 		{words.Span(lang.English, 2*time.Hour-time.Second), "1 h 59 min"},
 		{words.Span(lang.English, 2*time.Hour+time.Second), "2 h"},
 		{words.Span(lang.English, 99*time.Second), "1 min 30 s"},
+		{words.Span(lang.English, 125*time.Second), "2 min"},
 		{words.Span(lang.English, 900*time.Millisecond), "0 s"},
 		{lang.Number(0), "0"},
 		{lang.Number(-999), "-999"},

@@ -31,7 +31,7 @@ func (w Words) Span(l Lang, d time.Duration) string {
 		return w.Say(l, "%d h", s/3600)
 	case s >= 3600:
 		return w.Say(l, "%d h %d min", s/3600, s/60%60)
-	case s >= 600:
+	case s >= 600, s >= 60 && s%60 < 10:
 		return w.Say(l, "%d min", s/60)
 	case s >= 60:
 		return w.Say(l, "%d min %d s", s/60, s%60/10*10)

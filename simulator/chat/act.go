@@ -29,6 +29,7 @@ var acts = map[string]func(p *Page, v *view, r *http.Request) (next string, err 
 	"token":     (*Page).doToken,
 	"clock":     (*Page).doClock,
 	"fault":     (*Page).doFault,
+	"reset":     (*Page).doReset,
 }
 
 // doSay sends a message of the follower.
@@ -214,6 +215,13 @@ func (p *Page) doFault(v *view, r *http.Request) (string, error) {
 		}
 	}
 	return "", nil
+}
+
+// doReset takes back all that was done to WeChat's side of the account but the clock, which
+// only goes forward.
+func (p *Page) doReset(v *view, _ *http.Request) (string, error) {
+	p.Simulator.ClearFaults()
+	return "", p.Simulator.Update(v.AppID, func(a *simulator.Account) { a.Whitelist, a.State = nil, simulator.Normal })
 }
 
 // push sends a message of the view's follower, and shows it before the app has

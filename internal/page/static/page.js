@@ -63,6 +63,17 @@
   // Only this script can copy.
   const copies = (root) => root.querySelectorAll("[data-copy]").forEach((button) => { button.hidden = false; });
 
+  // A field hides the entries of a list that do not have its text.
+  const filter = (field, entries) => {
+    const text = field.value.trim().toLowerCase();
+    for (const e of entries) e.classList.toggle("off", text !== "" && !e.textContent.toLowerCase().includes(text));
+  };
+  const filters = document.querySelectorAll("[data-filter]");
+  filters.forEach((field) => {
+    field.hidden = false; // only this script can filter
+    field.addEventListener("input", () => filter(field, byID(field.dataset.filter).children));
+  });
+
   const atEnd = (list) => list.scrollHeight - list.scrollTop - list.clientHeight < 80;
   const toEnd = (list) => { list.scrollTop = list.scrollHeight; };
 
@@ -71,6 +82,7 @@
     if (!fresh) return;
     local(fresh);
     copies(fresh);
+    filters.forEach((field) => { if (field.dataset.filter === piece.in || byID(piece.id)?.parentElement?.id === field.dataset.filter) filter(field, [fresh]); });
     const old = byID(piece.id);
     old?.classList.remove("changed", "new");
     if (old?.isEqualNode(fresh)) return; // after an interruption all is sent again

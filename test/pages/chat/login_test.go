@@ -59,9 +59,9 @@ func TestLoggingIn(t *testing.T) {
 	// A browser of which the simulator does not know whose it is, and a snapshot.
 	stranger := browsertest.Open(t, shop+"/named", browsertest.Look{})
 	stranger.Expect("403") // of the page that says what a snapshot is
-	stranger.Await(browsertest.Has("p", "静默授权"))
+	stranger.Await(browsertest.Has("p", "Silent authorization"))
 	stranger.Click(`button[value="allow"]`)
-	stranger.Await(browsertest.Has("p", "昵称"))
+	stranger.Await(browsertest.Has("p", "asks for your nickname"))
 	stranger.Click(`button[value="snapshot"]`)
 	stranger.Await(browsertest.Has("h1", "snapshot"))
 	stranger.Go(shop + "/logout")
@@ -81,12 +81,12 @@ func TestLoggingIn(t *testing.T) {
 
 	tab.Expect("403") // of the page for who refuses
 	tab.Go(shop + "/named?b=2")
-	tab.Await(browsertest.Has("form", "允许"))
+	tab.Await(browsertest.Has("form", "Allow"))
 	tab.Await(`document.querySelector("select").value === ` + browsertest.Quote(who)) // whom WeChat knows
 	tab.Click(`button[value="refuse"]`)
 	tab.Await(browsertest.Has("h1", "did not consent"))
 	tab.Click("a")
-	tab.Await(browsertest.Has("form", "允许"))
+	tab.Await(browsertest.Has("form", "Allow"))
 	tab.Click(`button[value="allow"]`)
 	tab.Await(browsertest.Has("#who", "小"))
 	tab.Await(`location.pathname === "/named" && !location.search.includes("code") && !document.referrer.includes("code")`)

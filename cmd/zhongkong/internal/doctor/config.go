@@ -21,6 +21,8 @@ import (
 
 	"github.com/goccy/go-yaml"
 
+	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/gateway"
 	"github.com/zhongkong-go/zhongkong/internal/named"
 	"github.com/zhongkong-go/zhongkong/internal/shape"
 	"github.com/zhongkong-go/zhongkong/platform"
@@ -300,9 +302,11 @@ func (x *examination) listenAt(ctx context.Context, address string) Finding {
 		f.State, f.Cause = Problem, "cannot_listen"
 		f.Found = text("nobody can listen at %s: %s", "无法监听 %s：%s", address, printable(err.Error()))
 		f.Do = text("Correct the address %s in the configuration.", "请修正配置中的监听地址 %s。", address)
-	case x.gatewayRuns(ctx, address):
-		f.Found = text("a gateway runs at %s", "网关正在 %s 运行", address)
 	default:
+		runs, fingerprint := x.gatewayRuns(ctx, address)
+		if runs {
+			return x.running(f, fingerprint)
+		}
 		f.State, f.Cause = Problem, "address_in_use"
 		f.Found = text("another program listens at %s", "%s 被其他程序占用", address)
 		f.Do = text("End the program at %s (ss -ltnp shows it), or choose another address.", "请停止占用 %s 的程序（用 ss -ltnp 查看），或换一个地址。", address)
@@ -310,8 +314,27 @@ func (x *examination) listenAt(ctx context.Context, address string) Finding {
 	return f
 }
 
-// gatewayRuns asks for a gateway's health, whatever authority signed its certificate.
-func (x *examination) gatewayRuns(ctx context.Context, address string) bool {
+// running is the finding of a gateway that runs at an address. One that says which
+// configuration it has in use is compared with the file.
+func (x *examination) running(f Finding, fingerprint string) Finding {
+	f.Found = text("a gateway runs at %s", "网关正在 %s 运行", f.Subject)
+	if fingerprint == "" || slices.ContainsFunc(x.SealKeys, func(key custody.Secret) bool {
+		own := x.Settings.Fingerprint(key)
+		return own == "" || own == fingerprint
+	}) {
+		return f
+	}
+	f.State, f.Cause = Warning, "other_configuration"
+	f.Found = text("the gateway that runs at %s was started with another configuration, or with another ZHONGKONG_SEAL_KEY: what is found here is about %s as it is now",
+		"正在 %s 运行的网关，启动时用的是另一份配置或另一个 ZHONGKONG_SEAL_KEY；以下结果针对的是现在的 %s", f.Subject, x.File)
+	f.Do = text("The running gateway was started with another configuration: restart it. If only accounts were changed, SIGHUP is enough.",
+		"正在运行的网关用的是另一份配置：请重启它。如果只改了账号，发送 SIGHUP 即可。")
+	return f
+}
+
+// gatewayRuns asks for a gateway's health, whatever authority signed its certificate. The
+// fingerprint is that of its configuration, "" when it does not say.
+func (x *examination) gatewayRuns(ctx context.Context, address string) (runs bool, fingerprint string) {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
 	host, port, _ := net.SplitHostPort(address)
@@ -321,7 +344,7 @@ func (x *examination) gatewayRuns(ctx context.Context, address string) bool {
 	for _, scheme := range []string{"http", "https"} {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, scheme+"://"+net.JoinHostPort(host, port)+"/healthz", nil)
 		if err != nil {
-			return false
+			return false, ""
 		}
 		transport := &http.Transport{
 			DisableKeepAlives: true,
@@ -331,17 +354,17 @@ func (x *examination) gatewayRuns(ctx context.Context, address string) bool {
 		var wants *tls.CertificateVerificationError
 		if err != nil {
 			if scheme == "https" && !errors.As(err, &wants) && strings.Contains(err.Error(), "certificate required") {
-				return true // tls.client_ca: it speaks TLS and wants to know who asks
+				return true, "" // tls.client_ca: it speaks TLS and wants to know who asks
 			}
 			continue
 		}
 		body, _ := io.ReadAll(io.LimitReader(resp.Body, 4<<10))
 		_ = resp.Body.Close()
 		if strings.Contains(string(body), `"healthy":true`) || resp.StatusCode == http.StatusUnauthorized {
-			return true
+			return true, resp.Header.Get(gateway.FingerprintHeader)
 		}
 	}
-	return false
+	return false, ""
 }
 
 // Unreadable is the finding of a configuration that cannot be understood, so that

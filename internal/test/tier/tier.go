@@ -7,6 +7,7 @@ import (
 	"flag"
 	"os"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/zhongkong-go/zhongkong/internal/test/race"
@@ -44,6 +45,20 @@ func Count(quick, full int) int {
 		return full
 	}
 	return quick
+}
+
+// Scale returns how many of something a test takes that is about many: full, and raced under
+// the race detector, which needs the same accesses and not as many of them. The name of the
+// test ends in AtScale, by which the stage of `make test` without the race detector finds it.
+func Scale(tb testing.TB, raced, full int) int {
+	tb.Helper()
+	if name, _, _ := strings.Cut(tb.Name(), "/"); !strings.HasSuffix(name, "AtScale") {
+		tb.Fatalf("%s: the name of a test with tier.Scale ends in AtScale, or the full number is never taken", name)
+	}
+	if race.Enabled {
+		return raced
+	}
+	return full
 }
 
 // Unraced leaves a test to the stage of `make test` without the race detector: one that

@@ -61,6 +61,18 @@ func Scale(tb testing.TB, raced, full int) int {
 	return full
 }
 
+// Draws lets rapid draw so many times under the race detector, unless -rapid.checks says how
+// often. It is for TestMain, before m.Run, of a package whose drawn tests are all named
+// …AtScale: the stage without the race detector draws as often as rapid does by itself.
+func Draws(raced int) {
+	flag.Parse()
+	given := !race.Enabled
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "rapid.checks" })
+	if !given {
+		_ = flag.Set("rapid.checks", strconv.Itoa(raced))
+	}
+}
+
 // Unraced leaves a test to the stage of `make test` without the race detector: one that
 // computes for minutes, which the detector would make many. Its name ends in Unraced.
 func Unraced(tb testing.TB) {

@@ -801,11 +801,11 @@ func (s *soak) deliver(id int) {
 	}
 }
 
-// TestSoak sends 10,000 messages with handlers of 0 to 20 s to three processes,
+// TestSoakAtScale sends 10,000 messages with handlers of 0 to 20 s to three processes,
 // of which one is killed every 20 s or so: what was answered is handled, and
 // nothing is finished twice.
-func TestSoak(t *testing.T) {
-	count, processes := tier.Count(2000, 10_000), 3
+func TestSoakAtScale(t *testing.T) {
+	count, processes := tier.Scale(t, 2000, tier.Count(2000, 10_000)), 3
 	synctest.Test(t, func(t *testing.T) {
 		s := &soak{
 			t: t, store: memory.New(), random: rand.New(rand.NewPCG(1, 2)),

@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong/internal/test/race"
+	"github.com/zhongkong-go/zhongkong/internal/test/tier"
 )
 
 func TestVerifyURLVectors(t *testing.T) {
@@ -320,12 +320,9 @@ func TestSealFails(t *testing.T) {
 	}
 }
 
-// TestRoundTrip has random messages of random lengths.
-func TestRoundTrip(t *testing.T) {
-	rounds := 100_000
-	if race.Enabled || testing.Short() {
-		rounds = 2_000
-	}
+// TestRoundTripAtScale has random messages of random lengths.
+func TestRoundTripAtScale(t *testing.T) {
+	rounds := tier.Scale(t, 2_000, 100_000)
 	verifier := newVerifier(t, vector(t, "A3-push-json-safe").config())
 	random := rand.New(rand.NewPCG(1, 2))
 	buffer := make([]byte, 300)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/internal/test/tier"
 	"github.com/zhongkong-go/zhongkong/store/memory"
 )
 
@@ -101,30 +102,30 @@ func (s *narrow) Save(ctx context.Context, lease custody.Lease, record custody.R
 	return errors.Join(s.serve(ctx), s.Store.Save(ctx, lease, record))
 }
 
-// TestCrowdOnANarrowStore: a store that answers is not said to be silent because many
+// TestCrowdOnANarrowStoreAtScale: a store that answers is not said to be silent because many
 // accounts wait for it, and none is fetched for twice.
-func TestCrowdOnANarrowStore(t *testing.T) {
+func TestCrowdOnANarrowStoreAtScale(t *testing.T) {
+	accounts := tier.Scale(t, 500, 5000)
 	bubble(t, func(t *testing.T, _ *issuer, memory *memory.Store) {
-		const accounts = 5000
 		store := &narrow{Store: memory, places: make(chan struct{}, 8), takes: 10 * time.Millisecond}
 		keepers, fetches, late := gathering(t, accounts, store, 2*time.Hour)
 		if failed, err := ask(t, keepers, time.Minute); failed > 0 {
 			t.Errorf("%d of %d callers got no token: %v", failed, accounts, err)
 		}
-		if n := fetches.Load(); n != accounts {
+		if n := fetches.Load(); n != int64(accounts) {
 			t.Errorf("%d fetches for %d accounts", n, accounts)
 		}
-		if n := late.Load(); n > accounts/100 {
+		if n := late.Load(); n > int64(accounts/100) {
 			t.Errorf("%d calls were given no time to be answered", n)
 		}
 	})
 }
 
-// TestCrowdOnADeadStore: where the store answers nobody, nobody waits for a turn: all
+// TestCrowdOnADeadStoreAtScale: where the store answers nobody, nobody waits for a turn: all
 // accounts are served without it after StorePatience.
-func TestCrowdOnADeadStore(t *testing.T) {
+func TestCrowdOnADeadStoreAtScale(t *testing.T) {
+	accounts := tier.Scale(t, 200, 2000)
 	bubble(t, func(t *testing.T, _ *issuer, memory *memory.Store) {
-		const accounts = 2000
 		store := &narrow{Store: memory, places: make(chan struct{}, accounts), takes: time.Millisecond}
 		store.frozen.Store(true)
 		keepers, _, _ := gathering(t, accounts, store, 2*time.Hour)
@@ -138,11 +139,11 @@ func TestCrowdOnADeadStore(t *testing.T) {
 	})
 }
 
-// TestShortLives: 5,000 tokens that live for a minute are all renewed in time, by the
+// TestShortLivesAtScale: 5,000 tokens that live for a minute are all renewed in time, by the
 // Scheduler's own pace.
-func TestShortLives(t *testing.T) {
+func TestShortLivesAtScale(t *testing.T) {
+	accounts := tier.Scale(t, 500, 5000)
 	bubble(t, func(t *testing.T, _ *issuer, store *memory.Store) {
-		const accounts = 5000
 		keepers, _, _ := gathering(t, accounts, store, time.Minute)
 		if failed, err := ask(t, keepers, time.Minute); failed > 0 {
 			t.Fatalf("%d callers got no token: %v", failed, err)

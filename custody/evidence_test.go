@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/zhongkong-go/zhongkong/custody"
+	"github.com/zhongkong-go/zhongkong/internal/test/tier"
 	"github.com/zhongkong-go/zhongkong/store/memory"
 	"github.com/zhongkong-go/zhongkong/store/storetest"
 )
@@ -353,12 +354,12 @@ func TestNewTokenThatLags(t *testing.T) {
 	})
 }
 
-// TestManyFailingAccounts: callers of 5,000 accounts that cannot be renewed cause at most
+// TestManyFailingAccountsAtScale: callers of 5,000 accounts that cannot be renewed cause at most
 // 20 calls of the store a second: their looks travel together.
-func TestManyFailingAccounts(t *testing.T) {
+func TestManyFailingAccountsAtScale(t *testing.T) {
+	n := tier.Scale(t, 500, 5000)
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		const n = 5000
 		store := &crowd{}
 		cause := &custody.FetchError{Class: custody.ClassBlocked, RetryAfter: time.Hour, Code: 40125, Err: errWrongSecret}
 		keepers := people(t, n, store, custody.NewScheduler(custody.SchedulerConfig{}), func(string, custody.Secret) custody.Kind {

@@ -19,6 +19,7 @@ import (
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/gateway"
 	"github.com/zhongkong-go/zhongkong/internal/test/patience"
+	"github.com/zhongkong-go/zhongkong/internal/test/tier"
 	"github.com/zhongkong-go/zhongkong/simulator"
 	"github.com/zhongkong-go/zhongkong/store"
 	"github.com/zhongkong-go/zhongkong/store/memory"
@@ -410,9 +411,10 @@ func TestFailedStart(t *testing.T) {
 	}
 }
 
-// TestAdminMemory: no body makes a parser take gigabytes. Nested brackets of 128 KB once
+// TestAdminMemoryAtScale: no body makes a parser take gigabytes. Nested brackets of 128 KB once
 // took 6.2 of them.
-func TestAdminMemory(t *testing.T) {
+func TestAdminMemoryAtScale(t *testing.T) {
+	size := tier.Scale(t, 1000, 10_000)
 	w := newWorld(t, simulator.Options{}, nil)
 	admin := w.Admin(custody.NewSecret(adminKey), nil)
 	laughs := "accounts: []\na0: &a0 [x,x,x,x,x,x,x,x,x]\n"
@@ -420,13 +422,13 @@ func TestAdminMemory(t *testing.T) {
 		laughs += fmt.Sprintf("a%d: &a%[1]d [%s]\n", i+1, strings.Repeat(fmt.Sprintf("*a%d,", i), 9))
 	}
 	steps := ""
-	for i := 0; len(steps) < 120_000; i++ {
+	for i := 0; len(steps) < 12*size; i++ {
 		steps += strings.Repeat(" ", i) + "a:\n"
 	}
 	for name, body := range map[string]string{
-		"brackets": `{"accounts":` + strings.Repeat("[", 130_000), "closed": `{"accounts":` + strings.Repeat("[]", 60_000), "aliases": laughs, "steps": steps,
-		"accounts": `{"accounts":[` + strings.Repeat("{},", 40_000) + "{}]}", "keys": "{" + strings.Repeat("a:1,", 30_000) + "}",
-		"questions": strings.Repeat("? a\n", 20_000), "quotes": strings.Repeat(`"`, 120_000), "comments": strings.Repeat("#\n", 60_000),
+		"brackets": `{"accounts":` + strings.Repeat("[", 13*size), "closed": `{"accounts":` + strings.Repeat("[]", 6*size), "aliases": laughs, "steps": steps,
+		"accounts": `{"accounts":[` + strings.Repeat("{},", 4*size) + "{}]}", "keys": "{" + strings.Repeat("a:1,", 3*size) + "}",
+		"questions": strings.Repeat("? a\n", 2*size), "quotes": strings.Repeat(`"`, 12*size), "comments": strings.Repeat("#\n", 6*size),
 	} {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)

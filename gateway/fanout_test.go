@@ -15,6 +15,7 @@ import (
 	"github.com/zhongkong-go/zhongkong/gateway"
 	"github.com/zhongkong-go/zhongkong/gateway/fanout"
 	"github.com/zhongkong-go/zhongkong/internal/test/logtest"
+	"github.com/zhongkong-go/zhongkong/internal/test/tier"
 	"github.com/zhongkong-go/zhongkong/simulator"
 	"github.com/zhongkong-go/zhongkong/store/memory"
 )
@@ -207,10 +208,11 @@ func TestFanoutFirstFails(t *testing.T) {
 	}
 }
 
-// TestFanoutDownForAnHour: one of three systems is down for an hour. It gets everything
+// TestFanoutDownForAnHourAtScale: one of three systems is down for an hour. It gets everything
 // afterwards, in the order of each follower, and is asked gently meanwhile; the others
 // and the followers notice nothing.
-func TestFanoutDownForAnHour(t *testing.T) {
+func TestFanoutDownForAnHourAtScale(t *testing.T) {
+	pause := time.Hour / time.Duration(tier.Scale(t, 240, 1200)) // between two messages
 	synctest.Test(t, func(t *testing.T) {
 		p := pushWeChat(t, nil)
 		bot, crm, audit := newSystem("bot", gateway.Plain), newSystem("crm", gateway.Safe), newSystem("audit", gateway.Compatible)
@@ -239,7 +241,7 @@ func TestFanoutDownForAnHour(t *testing.T) {
 		}
 		crm.change(func(s *system) { s.away, s.asked = true, 0 })
 		before := crm.count()
-		for began := time.Now(); time.Since(began) < time.Hour; time.Sleep(3 * time.Second) {
+		for began := time.Now(); time.Since(began) < time.Hour; time.Sleep(pause) {
 			say()
 		}
 		if n := crm.count(); n != before {

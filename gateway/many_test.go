@@ -16,11 +16,12 @@ import (
 	"github.com/zhongkong-go/zhongkong/simulator/simtest"
 )
 
-// TestManyAccounts: among 2,000 accounts 500 come and 500 go while calls are under way.
+// TestManyAccountsAtScale: among 2,000 accounts 500 come and 500 go while calls are under way.
 // No call of one that stays fails and none of their tokens is fetched again, those that
 // went are refused, those that came work, and nothing is left running.
-func TestManyAccounts(t *testing.T) {
-	all, change := tier.Count(400, 2000), tier.Count(100, 500) // and as many as change are WeChat's alone at first
+func TestManyAccountsAtScale(t *testing.T) {
+	all := tier.Scale(t, 400, tier.Count(400, 2000))
+	change := all / 4 // and as many are WeChat's alone at first
 	stay, part := all-change, change/5
 	name := func(n int) string { return fmt.Sprintf("wx%016x", n) }
 	var there []simulator.Account

@@ -386,9 +386,10 @@ func TestNestedForms(t *testing.T) {
 	}
 }
 
-// TestRandomMessages seals messages of every padding and opens them with package callback,
+// TestRandomMessagesAtScale seals messages of every padding and opens them with package callback,
 // and each fiftieth with the openssl program.
-func TestRandomMessages(t *testing.T) {
+func TestRandomMessagesAtScale(t *testing.T) {
+	messages := tier.Scale(t, 1000, tier.Count(2_000, 10_000))
 	openssl, err := exec.LookPath("openssl")
 	if err != nil {
 		t.Fatal("openssl is needed as somebody else's implementation: install it")
@@ -401,7 +402,7 @@ func TestRandomMessages(t *testing.T) {
 		t.Fatal(err)
 	}
 	pads := map[byte]int{}
-	for n := range tier.Count(2_000, 10_000) {
+	for n := range messages {
 		content := make([]rune, random.IntN(400))
 		for i := range content {
 			content[i] = rune(0x20 + random.IntN(1<<(5+random.IntN(12)))) // ASCII to CJK

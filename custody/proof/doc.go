@@ -42,7 +42,7 @@
 // given from memory while the store is not looked at. A failing
 // schedule is shrunk by rapid and printed with a diary of the world. To play more:
 //
-//	go test ./custody/proof -run TestProof -rapid.checks 20000
+//	go test ./custody/proof -run TestProofAtScale -rapid.checks 20000
 //
 // # Which mutations are caught
 //

@@ -3,6 +3,7 @@ package proof_test
 import (
 	"context"
 	"fmt"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -19,6 +20,12 @@ import (
 	"github.com/zhongkong-go/zhongkong/store"
 	"github.com/zhongkong-go/zhongkong/store/memory"
 )
+
+// TestMain draws fewer schedules under the race detector.
+func TestMain(m *testing.M) {
+	tier.Draws(20)
+	os.Exit(m.Run())
+}
 
 // schedule is what happens in one world, drawn before it begins so that it can
 // be shrunk, printed and played again.
@@ -329,11 +336,11 @@ func earlier(a, b time.Time) time.Time {
 	return b
 }
 
-// TestProof plays drawn schedules of delays, errors, lost answers, freezes,
+// TestProofAtScale plays drawn schedules of delays, errors, lost answers, freezes,
 // kills, restarts, strangers, wrong answers and clock steps, and checks after
 // every step what must never happen. A failing schedule is shrunk and printed; the
 // line that rapid prints plays it again. -rapid.checks sets how many.
-func TestProof(t *testing.T) {
+func TestProofAtScale(t *testing.T) {
 	t.Parallel()
 	for _, api := range []platform.TokenAPI{platform.Classic, platform.Stable, weCom, corpTicket, agentTicket} {
 		t.Run(string(api), func(t *testing.T) {

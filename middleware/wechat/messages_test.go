@@ -429,9 +429,9 @@ func TestMessagesMisplaced(t *testing.T) {
 	}
 }
 
-// TestDrawnPushes: wherever the bot stands and whatever the mode, two pushes that differ are
+// TestDrawnPushesAtScale: wherever the bot stands and whatever the mode, two pushes that differ are
 // two messages, and each is one.
-func TestDrawnPushes(t *testing.T) {
+func TestDrawnPushesAtScale(t *testing.T) {
 	t.Parallel()
 	for _, store := range []string{"memory:", "sqlite:"} {
 		for place, engine := range onEngine {

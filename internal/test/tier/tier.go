@@ -7,6 +7,7 @@ import (
 	"flag"
 	"os"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/zhongkong-go/zhongkong/internal/test/race"
@@ -44,6 +45,32 @@ func Count(quick, full int) int {
 		return full
 	}
 	return quick
+}
+
+// Scale returns how many of something a test takes that is about many: full, and raced under
+// the race detector, which needs the same accesses and not as many of them. The name of the
+// test ends in AtScale, by which the stage of `make test` without the race detector finds it.
+func Scale(tb testing.TB, raced, full int) int {
+	tb.Helper()
+	if name, _, _ := strings.Cut(tb.Name(), "/"); !strings.HasSuffix(name, "AtScale") {
+		tb.Fatalf("%s: the name of a test with tier.Scale ends in AtScale, or the full number is never taken", name)
+	}
+	if race.Enabled {
+		return raced
+	}
+	return full
+}
+
+// Draws lets rapid draw so many times under the race detector, unless -rapid.checks says how
+// often. It is for TestMain, before m.Run, of a package whose drawn tests are all named
+// …AtScale: the stage without the race detector draws as often as rapid does by itself.
+func Draws(raced int) {
+	flag.Parse()
+	given := !race.Enabled
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "rapid.checks" })
+	if !given {
+		_ = flag.Set("rapid.checks", strconv.Itoa(raced))
+	}
 }
 
 // Unraced leaves a test to the stage of `make test` without the race detector: one that

@@ -1,6 +1,8 @@
 package tier_test
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/zhongkong-go/zhongkong/internal/test/race"
@@ -45,4 +47,33 @@ func ran(t *testing.T, gate func(t *testing.T)) bool {
 		passed = true
 	})
 	return passed
+}
+
+// nameless stands for a test whose name the last stage of make test does not look for.
+type nameless struct {
+	testing.TB
+
+	fatal string
+}
+
+func (n *nameless) Helper()                           {}
+func (n *nameless) Name() string                      { return "TestCrowd/part AtScale" }
+func (n *nameless) Fatalf(format string, args ...any) { n.fatal = fmt.Sprintf(format, args...) }
+
+// TestScaleAtScale: a part under the race detector, all of it without, and no test that would
+// take a part only.
+func TestScaleAtScale(t *testing.T) {
+	want := 7
+	if race.Enabled {
+		want = 3
+	}
+	t.Run("part", func(t *testing.T) {
+		if got := tier.Scale(t, 3, 7); got != want {
+			t.Errorf("%d, want %d", got, want)
+		}
+	})
+	n := &nameless{}
+	if tier.Scale(n, 3, 7); !strings.HasPrefix(n.fatal, "TestCrowd: ") {
+		t.Errorf("a test of another name is told %q", n.fatal)
+	}
 }

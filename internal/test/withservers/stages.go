@@ -35,7 +35,9 @@ type stage struct {
 // stages returns the stages of make test. Times mean nothing under the race detector or
 // while other tests run: tests that measure are named TestSpeed…, skip themselves
 // in the other stages and run in the last ones, one package after the other. So do tests
-// named …Unraced, which compute for so long that the race detector is too slow for them.
+// named …Unraced, which compute for so long that the race detector is too slow for them, and
+// those named …AtScale, which take fewer of something under it. Package race aside, the files
+// are those that go vet has seen in the first stages.
 func stages() ([]stage, error) {
 	all := []stage{{name: "tests, under the race detector", dir: ".", flags: []string{"-race", "-timeout", "20m"}, packages: []string{"./..."}}}
 	modules := []string{"."}
@@ -53,13 +55,13 @@ func stages() ([]stage, error) {
 		}
 		all = append(all, stage{
 			name: "speed, without it, in " + module, dir: module, env: []string{tier.SpeedVariable + "=1"}, measures: true,
-			flags: []string{"-count", "1", "-p", "1", "-timeout", "15m", "-run", "^TestSpeed|Unraced$"}, packages: packages,
+			flags: []string{"-count", "1", "-p", "1", "-vet=off", "-timeout", "15m", "-run", "^TestSpeed|(Unraced|AtScale)$"}, packages: packages,
 		})
 	}
 	return all, nil
 }
 
-var measure = regexp.MustCompile(`(?m)^func (TestSpeed|Test\w+Unraced\()`)
+var measure = regexp.MustCompile(`(?m)^func (TestSpeed|Test\w+(Unraced|AtScale)\()`)
 
 // measuring returns the packages of a module that have tests for the stage without the race
 // detector, so that no other is built for it.

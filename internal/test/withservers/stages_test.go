@@ -107,7 +107,7 @@ func module(t *testing.T, files map[string]string) {
 func TestStages(t *testing.T) {
 	const speed = "package x\n\nfunc TestSpeedOne(t *testing.T) {}\n"
 	module(t, map[string]string{
-		"a/a_test.go": speed, "a/b_test.go": speed, "b/b_test.go": "package b\n\nfunc TestLongUnraced(t *testing.T) {}\n", "c/c_test.go": "package c\n", ".c/c_test.go": speed, "testdata/d_test.go": speed,
+		"a/a_test.go": speed, "a/b_test.go": speed, "b/b_test.go": "package b\n\nfunc TestLongUnraced(t *testing.T) {}\n", "c/c_test.go": "package c\n", "f/f_test.go": "package f\n\nfunc TestCrowdAtScale(t *testing.T) {}\n", ".c/c_test.go": speed, "testdata/d_test.go": speed,
 		"e/go.mod": "module e\n", "e/e_test.go": speed,
 		"test/pages/go.mod": "module pages\n", "test/pages/chat/chat_test.go": speed,
 	})
@@ -119,8 +119,8 @@ func TestStages(t *testing.T) {
 	for _, s := range all {
 		got = append(got, s.dir+": "+s.packages[len(s.packages)-1])
 	}
-	want := []string{".: ./...", "test/pages: ./...", ".: ./b", "test/pages: ./chat"}
-	if !slices.Equal(got, want) || !slices.Contains(all[2].packages, "./a") || slices.Contains(all[2].packages, "./c") {
+	want := []string{".: ./...", "test/pages: ./...", ".: ./f", "test/pages: ./chat"}
+	if !slices.Equal(got, want) || !slices.Contains(all[2].packages, "./a") || !slices.Contains(all[2].packages, "./b") || slices.Contains(all[2].packages, "./c") {
 		t.Errorf("stages %q, want %q", got, want)
 	}
 }

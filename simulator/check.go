@@ -5,15 +5,27 @@ import (
 	"net/url"
 	"regexp"
 	"slices"
+	"time"
 
 	"github.com/zhongkong-go/zhongkong/callback"
 )
 
-// check is something that the receiver of a request looks at, WeChat or the app.
-type check struct {
-	OK   bool   `json:"ok"`
-	What string `json:"what"`         // a parameter, "AppSecret"
-	Of   string `json:"of,omitempty"` // its value, unless that is secret; of a token the pool and the end
+// Events returns the last requests, oldest first, at most Options.Events.
+func (s *Simulator) Events() []Event {
+	all := []Event{}
+	for _, r := range s.history.records.all() {
+		all = append(all, r.Event)
+	}
+	return all
+}
+
+func (s *Simulator) note(e Event) {
+	if s.options.Events > 0 {
+		s.history.add(record{Event: e, At: time.Now(), Checks: s.checks(e)})
+	}
+	if s.options.Observe != nil {
+		s.options.Observe(e)
+	}
 }
 
 // checks says what WeChat, or the app, finds when it looks at who is calling.

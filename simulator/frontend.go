@@ -15,6 +15,10 @@ func (s *Simulator) PhoneCode(appid, openid string) string {
 	return s.mustFrontCode(phoneCode, appid, openid)
 }
 
+// PhoneNumber returns the number that a follower has, without the country code: compare it
+// with what your app got for a code of [Simulator.PhoneCode].
+func (s *Simulator) PhoneNumber(openid string) string { return phoneNumber(openid) }
+
 func (s *Simulator) mustFrontCode(kind codeKind, appid, openid string) string {
 	code, err := s.frontCode(kind, appid, openid)
 	if err != nil {

@@ -6,24 +6,6 @@ import (
 	"time"
 )
 
-// Events returns the last requests, oldest first, at most Options.Events.
-func (s *Simulator) Events() []Event {
-	all := []Event{}
-	for _, r := range s.history.records.all() {
-		all = append(all, r.Event)
-	}
-	return all
-}
-
-func (s *Simulator) note(e Event) {
-	if s.options.Events > 0 {
-		s.history.add(record{Event: e, At: time.Now(), Checks: s.checks(e)})
-	}
-	if s.options.Observe != nil {
-		s.options.Observe(e)
-	}
-}
-
 // record is an Event as the admin API shows it.
 type record struct {
 	Event
@@ -31,6 +13,13 @@ type record struct {
 	Number uint64    `json:"number"` // the first event is 1, and none is left out
 	At     time.Time `json:"at"`     // when it ended, by this machine's clock
 	Checks []check   `json:"checks,omitempty"`
+}
+
+// check is something that the receiver of a request looks at, WeChat or the app.
+type check struct {
+	OK   bool   `json:"ok"`
+	What string `json:"what"`         // a parameter, "AppSecret"
+	Of   string `json:"of,omitempty"` // its value, unless that is secret; of a token the pool and the end
 }
 
 // history are the last events, and who waits for the next one.

@@ -177,10 +177,6 @@ func (a *account) nickname(openid string) string {
 	return nicknames[i%len(nicknames)]
 }
 
-// PhoneNumber returns the number that a follower has, without the country code: compare it
-// with what your app got for a code of [Simulator.PhoneCode].
-func (s *Simulator) PhoneNumber(openid string) string { return phoneNumber(openid) }
-
 func phoneNumber(openid string) string {
 	const digits = "0123456789"
 	r := rand.New(source(0, "phone", openid))

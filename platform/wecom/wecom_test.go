@@ -286,6 +286,71 @@ func TestFaultySecret(t *testing.T) {
 	}
 }
 
+// TestFaultySecrets: of a corp's secrets that are all wrong, two processes on one store make one
+// call each in any hour, also when a process is restarted: as many as there are wrong secrets, of
+// the 2,000 after which WeCom refuses all for an hour.
+func TestFaultySecrets(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const agents = 200
+		s := &server{answer: func(*http.Request) string { return hint(40001, "invalid credential", "203.0.113.7") }}
+		store := memory.New()
+		defer func() { _ = store.Close() }()
+		process := func() (stop func()) {
+			api, scheduler := open(t, s), custody.NewScheduler(custody.SchedulerConfig{})
+			var keepers []*custody.Keeper
+			for i := range agents {
+				a := app(1000000 + i)
+				k, err := custody.New(custody.Config{
+					Key: api.Key(a), Kind: api.AccessToken(a), Store: store, Secret: a.Secret, Scheduler: scheduler,
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				keepers = append(keepers, k)
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			var callers sync.WaitGroup
+			for _, k := range keepers {
+				callers.Go(func() {
+					for ctx.Err() == nil { // a program that asks again whatever it was told
+						if _, err := k.Token(ctx); err == nil {
+							t.Error("a wrong secret brought a token")
+						}
+						select {
+						case <-ctx.Done():
+						case <-time.After(15 * time.Minute):
+						}
+					}
+				})
+			}
+			return func() {
+				cancel()
+				callers.Wait()
+				for _, k := range keepers {
+					_ = k.Close()
+				}
+				scheduler.Close()
+			}
+		}
+		first, second := process(), process()
+		time.Sleep(20 * time.Minute)
+		first()
+		first = process()
+		time.Sleep(2 * time.Hour)
+		first()
+		second()
+		if n := len(s.at); n < 2*agents {
+			t.Errorf("%d calls in 2 h 20 min: a secret that was corrected at WeCom would not be found", n)
+		}
+		for i := agents; i < len(s.at); i++ {
+			if gap := s.at[i].Sub(s.at[i-agents]); gap < time.Hour {
+				t.Fatalf("%d calls within %s", agents+1, gap)
+			}
+		}
+	})
+}
+
 // TestThousandAgents: a thousand apps that all need a token make at most 50 calls of
 // gettoken in any second of the first minute, with a store and without one, and all are
 // served.

@@ -11,10 +11,6 @@ import (
 	"github.com/zhongkong-go/zhongkong/custody"
 )
 
-// FingerprintHeader is in the answer of a gateway's /healthz: the [Settings.Fingerprint] of
-// the configuration that it was started with, or has reloaded since.
-const FingerprintHeader = "Zhongkong-Configuration"
-
 // secretFields are what secrets are called in a configuration file.
 var secretFields = map[string]bool{
 	"secret": true, "key": true, "metrics_key": true, "webhook": true,

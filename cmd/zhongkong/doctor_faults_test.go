@@ -145,13 +145,13 @@ var harmless = map[string][]string{
 	"Simulator": {
 		"Accepts", "Accounts", "Admin", "ClearFaults", "Deliver", "Events", "Faults", "Handler", "Inspect", "Latest", "NewRequest", "Push",
 		"Hear", "Menu", "Quotas", "Redact", "RoundTripper", "RoundTripperFrom", "ServeHTTP", "Stats", "Ticket", "Verify",
-		"Authorize", "MiniCode", "PhoneCode", "Revoke", "SessionKey", "UserData", // of users, whose logins need no token of the account
+		"Authorize", "MiniCode", "PhoneCode", "Revoke", "SessionKey", "UserData", "PhoneNumber", // of users, whose logins need no token of the account
 		"KillTicket", // no API takes a ticket, so that nobody can tell
 	},
 	"Clock":   {"Now"},
 	"Account": {"OriginalID", "Followers", "Templates", "Token", "AESKey", "Mode", "Format", "CallbackURL", "ReceiverID", "DailyForced", "LoginDomains", "OpenPlatform", "Signing"},
 	"Options": {
-		"Accounts", "Life", "Overlap", "Seed", "Clock", "Events", "AcceptChunked", "AcceptEscapes", "Patience", "Observe",
+		"Accounts", "Life", "Overlap", "Seed", "Clock", "Events", "AcceptChunked", "AcceptEscapes", "Patience", "Observe", "MadeUp",
 	},
 }
 

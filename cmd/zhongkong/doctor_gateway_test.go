@@ -17,7 +17,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong/gateway"
+	"github.com/zhongkong-go/zhongkong/cmd/zhongkong/internal/doctor"
 )
 
 // newCertificate writes one that ends at a time, and its key.
@@ -54,7 +54,7 @@ func TestDoctorGateway(t *testing.T) {
 	healthy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{"healthy":true}`) }))
 	t.Cleanup(healthy.Close)
 	older := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set(gateway.FingerprintHeader, "00112233445566778899aabbccddeeff")
+		w.Header().Set(doctor.FingerprintHeader, "00112233445566778899aabbccddeeff")
 		_, _ = io.WriteString(w, `{"healthy":true}`)
 	}))
 	t.Cleanup(older.Close)

@@ -19,6 +19,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/zhongkong-go/zhongkong/cmd/zhongkong/internal/doctor"
 	"github.com/zhongkong-go/zhongkong/custody"
 	"github.com/zhongkong-go/zhongkong/gateway"
 	"github.com/zhongkong-go/zhongkong/gateway/console"
@@ -471,7 +472,7 @@ func (s *service) inUse(settings *gateway.Settings) {
 func (s *service) fingerprinted(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if fingerprint := *s.fingerprint.Load(); fingerprint != "" && r.URL.Path == "/healthz" {
-			w.Header().Set(gateway.FingerprintHeader, fingerprint)
+			w.Header().Set(doctor.FingerprintHeader, fingerprint)
 		}
 		next.ServeHTTP(w, r)
 	})

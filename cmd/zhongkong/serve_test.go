@@ -28,7 +28,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/zhongkong-go/zhongkong/gateway"
+	"github.com/zhongkong-go/zhongkong/cmd/zhongkong/internal/doctor"
 	"github.com/zhongkong-go/zhongkong/internal/test/patience"
 	"github.com/zhongkong-go/zhongkong/simulator"
 	"github.com/zhongkong-go/zhongkong/simulator/simtest"
@@ -317,7 +317,7 @@ func TestServeConfig(t *testing.T) {
 			t.Fatal(err)
 		}
 		_ = res.Body.Close()
-		return res.Header.Get(gateway.FingerprintHeader)
+		return res.Header.Get(doctor.FingerprintHeader)
 	}
 	before := fingerprint()
 	if len(before) != 32 {

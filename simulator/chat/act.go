@@ -220,8 +220,10 @@ func (p *Page) doFault(v *view, r *http.Request) (string, error) {
 // doReset takes back all that was done to WeChat's side of the account but the clock, which
 // only goes forward.
 func (p *Page) doReset(v *view, _ *http.Request) (string, error) {
-	p.Simulator.ClearFaults()
-	return "", p.Simulator.Update(v.AppID, func(a *simulator.Account) { a.Whitelist, a.State = nil, simulator.Normal })
+	if err := p.wechat.call(p.ctx, http.MethodDelete, "faults", nil, nil); err != nil {
+		return "", err
+	}
+	return "", p.wechat.update(p.ctx, v.AppID, map[string]any{"whitelist": []string{}, "state": simulator.Normal})
 }
 
 // push sends a message of the view's follower, and shows it before the app has

@@ -157,7 +157,9 @@ func (c *Door) isEnvelope(push *Push, body []byte) bool {
 	if err != nil {
 		return false
 	}
-	field := func(name string) string { return cmp.Or(answer.Fields.Get(name), answer.Fields.Get(strings.ToLower(name))) }
+	field := func(name string) string {
+		return cmp.Or(answer.Fields.Get(name), answer.Fields.Get(strings.ToLower(name)))
+	}
 	if field("Encrypt") == "" {
 		return false
 	}

@@ -22,7 +22,6 @@ import (
 	"github.com/goccy/go-yaml"
 
 	"github.com/zhongkong-go/zhongkong/custody"
-	"github.com/zhongkong-go/zhongkong/gateway"
 	"github.com/zhongkong-go/zhongkong/internal/named"
 	"github.com/zhongkong-go/zhongkong/internal/shape"
 	"github.com/zhongkong-go/zhongkong/platform"
@@ -361,11 +360,15 @@ func (x *examination) gatewayRuns(ctx context.Context, address string) (runs boo
 		body, _ := io.ReadAll(io.LimitReader(resp.Body, 4<<10))
 		_ = resp.Body.Close()
 		if strings.Contains(string(body), `"healthy":true`) || resp.StatusCode == http.StatusUnauthorized {
-			return true, resp.Header.Get(gateway.FingerprintHeader)
+			return true, resp.Header.Get(FingerprintHeader)
 		}
 	}
 	return false, ""
 }
+
+// FingerprintHeader is in the answer of a gateway's /healthz: the Settings.Fingerprint
+// of the configuration that it was started with, or has reloaded since.
+const FingerprintHeader = "Zhongkong-Configuration"
 
 // Unreadable is the finding of a configuration that cannot be understood, so that
 // nothing else was looked at.

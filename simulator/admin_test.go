@@ -354,7 +354,7 @@ func TestAdminRequest(t *testing.T) {
 		}
 	}
 	call("POST", "/request", `{"type":"click","value":"V1","to":"`+app.URL+`"}`)
-	if got.Method != "POST" || !strings.HasPrefix(got.URL, app.URL) || !strings.Contains(got.Body, "<Encrypt>") ||
+	if got.Method != http.MethodPost || !strings.HasPrefix(got.URL, app.URL) || !strings.Contains(got.Body, "<Encrypt>") ||
 		!strings.Contains(got.Message, "<EventKey><![CDATA[V1]]>") || len(wx.Events()) != 0 {
 		t.Errorf("%+v, events %d", got, len(wx.Events()))
 	}
@@ -381,7 +381,9 @@ func TestAdminWaits(t *testing.T) {
 		answer <- text
 	}()
 	for waiting := true; waiting; {
-		do(wx.Client(), request(t, "GET", wx.URL+"/cgi-bin/get_api_domain_ip?access_token=invented", ""))
+		if _, err := do(wx.Client(), request(t, "GET", wx.URL+"/cgi-bin/get_api_domain_ip?access_token=invented", "")); err != nil {
+			t.Fatal(err)
+		}
 		select {
 		case text := <-answer:
 			waiting = false

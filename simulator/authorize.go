@@ -309,23 +309,35 @@ func renderPage(status int, t *template.Template, view any) answer {
 }
 
 // authorizeHead is the top of the pages, in one language each: the reader's.
-const authorizeHead = `<!DOCTYPE html><html lang="{{if .ZH}}zh-CN{{else}}en{{end}}"><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><meta name="referrer" content="no-referrer"><meta name="color-scheme" content="light dark">
+const authorizeHead = `<!DOCTYPE html><html lang="{{if .ZH}}zh-CN{{else}}en{{end}}"><meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="referrer" content="no-referrer"><meta name="color-scheme" content="light dark">
 <title>{{if .ZH}}微信模拟器{{else}}WeChat, simulated{{end}}</title><link rel="icon" href="data:,"><style>
-:root{color-scheme:light dark;--page:light-dark(#eef1ef,#0c100e);--sheet:light-dark(#fff,#151a17);--text:light-dark(#14201a,#e5ece8);--muted:light-dark(#56645c,#9caaa2);--line:light-dark(#dfe6e2,#2a332e);--edge:light-dark(#86948c,#6d7b73)}
+:root{color-scheme:light dark;--page:light-dark(#eef1ef,#0c100e);--sheet:light-dark(#fff,#151a17);
+--text:light-dark(#14201a,#e5ece8);--muted:light-dark(#56645c,#9caaa2);
+--line:light-dark(#dfe6e2,#2a332e);--edge:light-dark(#86948c,#6d7b73)}
 body{font:15px/1.5 system-ui,sans-serif;color:var(--text);background:var(--page);margin:0;padding:12vh 1rem 2rem}
-main{box-sizing:border-box;max-width:26rem;margin:auto;padding:1.5rem;display:grid;gap:.75rem;background:var(--sheet);border:1px solid var(--line);border-radius:14px}
-h1{font-size:1.25rem;margin:0}p{margin:0;overflow-wrap:anywhere}.muted,label{color:var(--muted);font-size:.8125rem}form{display:grid;gap:.75rem}
-button,select{font:inherit;color:inherit;min-height:2.375rem;padding:.3125rem .75rem;border:1px solid var(--edge);border-radius:8px;background:var(--sheet)}
-select{width:100%;min-width:0;margin-top:.25rem}button{cursor:pointer}button[value=allow]{font-weight:600;border-color:transparent;background:light-dark(#08733d,#4ade8c);color:light-dark(#fff,#05230f)}
+main{box-sizing:border-box;max-width:26rem;margin:auto;padding:1.5rem;display:grid;gap:.75rem;
+background:var(--sheet);border:1px solid var(--line);border-radius:14px}
+h1{font-size:1.25rem;margin:0}p{margin:0;overflow-wrap:anywhere}
+.muted,label{color:var(--muted);font-size:.8125rem}form{display:grid;gap:.75rem}
+button,select{font:inherit;color:inherit;min-height:2.375rem;padding:.3125rem .75rem;
+border:1px solid var(--edge);border-radius:8px;background:var(--sheet)}
+select{width:100%;min-width:0;margin-top:.25rem}button{cursor:pointer}
+button[value=allow]{font-weight:600;border-color:transparent;background:light-dark(#08733d,#4ade8c);color:light-dark(#fff,#05230f)}
 </style><main>
 `
 
 var authorizeForm = template.Must(template.New("authorize").Parse(authorizeHead + `{{if .ZH}}<h1>{{if .QR}}微信扫码登录{{else}}微信网页授权{{end}}</h1>
 <p class="muted">{{.AppID}} → {{.Host}}（{{.Scope}}）</p>
-{{if .QR}}<p>真实环境中这里是二维码，用手机扫码确认。</p>{{end}}{{if .Userinfo}}<p>该网页申请获取你的昵称和头像。</p>{{end}}{{if .Base}}<p>静默授权：真实环境中用户看不到本页，这里只是不知道你是谁。</p>{{end}}
+{{if .QR}}<p>真实环境中这里是二维码，用手机扫码确认。</p>{{end}}
+{{if .Userinfo}}<p>该网页申请获取你的昵称和头像。</p>{{end}}
+{{if .Base}}<p>静默授权：真实环境中用户看不到本页，这里只是不知道你是谁。</p>{{end}}
 {{else}}<h1>{{if .QR}}Log in with a QR code{{else}}Log in with WeChat{{end}}</h1>
 <p class="muted">{{.AppID}} → {{.Host}} ({{.Scope}})</p>
-{{if .QR}}<p>In reality this is a QR code that a phone scans.</p>{{end}}{{if .Userinfo}}<p>The page asks for your nickname and picture.</p>{{end}}{{if .Base}}<p>Silent authorization: in reality users do not see this page. The simulator only does not know who you are.</p>{{end}}
+{{if .QR}}<p>In reality this is a QR code that a phone scans.</p>{{end}}
+{{if .Userinfo}}<p>The page asks for your nickname and picture.</p>{{end}}
+{{if .Base}}<p>Silent authorization: in reality users do not see this page. The simulator only does not know who you are.</p>{{end}}
 {{end}}<form method="post"><label>{{if .ZH}}我是{{else}}I am{{end}} <select name="follower">
 {{range .People}}<option value="{{.OpenID}}"{{if eq .OpenID $.Known}} selected{{end}}>{{.Name}} {{.OpenID}}</option>{{end}}
 </select></label>

@@ -153,7 +153,7 @@ func (v values) account(serves, pushes bool) (simulator.Account, error) {
 		}
 	}
 	if pushes {
-		if a.Token, err = v.need("TOKEN", "it is the Token with which your app checks signatures"); err != nil {
+		if a.Token, err = v.need("TOKEN", "it is the Token with which your app checks signatures; zhongkong simulate prints it, and for a real account it is in the console (消息推送)"); err != nil {
 			return a, err
 		}
 	}

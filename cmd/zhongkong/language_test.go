@@ -326,7 +326,7 @@ func TestErrorsInChinese(t *testing.T) {
 		{"push text", account, []string{"缺少 --to：请填写应用的回调地址"}},
 		{"push text --wait 0s --to http://x", account, []string{"--wait 0s：必须大于零"}},
 		{"push text --wait soon --to http://x", account, []string{"--wait：应为时长"}},
-		{"push text --to http://x", with("WECHAT_TOKEN", ""), []string{"没有设置 WECHAT_TOKEN：即应用验证签名用的 Token"}},
+		{"push text --to http://x", with("WECHAT_TOKEN", ""), []string{"没有设置 WECHAT_TOKEN：即应用验证签名用的 Token：zhongkong simulate 会打印它"}},
 		{"push raw /no/such/file --to http://x", account, []string{"无法读取消息：open /no/such/file: no such file or directory（没有这个文件或目录"}},
 		{"push text --account /no/such/file --to http://x", account, []string{"既不是 WECHAT 这样的名称，也不是可读的文件"}},
 		{"push text --to nowhere", account, []string{`推送地址："nowhere" 须以 http:// 或 https:// 加主机名开头`}},

@@ -156,7 +156,7 @@ var helpWords = lang.Words{ //nolint:gosec // words about secrets, and none amon
 
 退出码：0 应用应答正确，1 不正确，2 命令写错。`,
 	(*simulateCmd)(nil).Help(): `把 SDK 的接口地址由 https://api.weixin.qq.com 改为它即可。除 NAME_APPID 等以外，账号还可以设置
-NAME_KIND（official、mini、website、wecom）、NAME_MODE（plain、compatible、safe）、NAME_FORMAT（xml、json）、
+这些变量：NAME_KIND（official、mini、website、wecom）、NAME_MODE（plain、compatible、safe）、NAME_FORMAT（xml、json）、
 NAME_ORIGINAL_ID，以及 NAME_WHITELIST、NAME_TEMPLATES（a,b）。
 运行期间，浏览器打开同一地址的 /simulator/page/ 可以查看账号、与应用聊天、查看每个请求。
 故障、时钟、推送等供程序调用的接口在 /simulator/ 下。`,
@@ -252,11 +252,11 @@ var chinese = lang.Words{ //nolint:gosec // words about secrets, and none among 
 	"%s%s_%s is not set: %s":                                                                       "没有设置 %s%s_%s：%s",
 	"it is the account's appid. zhongkong simulate prints the lines of a made-up account":          "即账号的 AppID。zhongkong simulate 会打印一个虚构账号的变量",
 	"it is the AppSecret with which your program fetches tokens; any value that both know will do": "即程序获取 token 用的 AppSecret；双方一致即可，任意值都行",
-	"it is the Token with which your app checks signatures":                                        "即应用验证签名用的 Token",
-	"--account %s has %d accounts: push from a file with one":                                      "--account %s 中有 %d 个账号：请使用只有一个账号的文件",
-	"--account %s: the configuration has no such account":                                          "--account %s：配置中没有这个账号",
-	"--account goes with --config: without it the account is that of WECHAT_APPID":                 "--account 须与 --config 一起使用：没有 --config 时，账号由 WECHAT_APPID 指定",
-	"--config names %s: say which with --account":                                                  "配置中有 %s：请用 --account 指定",
+	"it is the Token with which your app checks signatures; zhongkong simulate prints it, and for a real account it is in the console (消息推送)": "即应用验证签名用的 Token：zhongkong simulate 会打印它，真实账号的在后台的“消息推送”里",
+	"--account %s has %d accounts: push from a file with one":                      "--account %s 中有 %d 个账号：请使用只有一个账号的文件",
+	"--account %s: the configuration has no such account":                          "--account %s：配置中没有这个账号",
+	"--account goes with --config: without it the account is that of WECHAT_APPID": "--account 须与 --config 一起使用：没有 --config 时，账号由 WECHAT_APPID 指定",
+	"--config names %s: say which with --account":                                  "配置中有 %s：请用 --account 指定",
 	"%d accounts": "%d 个账号",
 
 	// simulate.
@@ -467,7 +467,7 @@ var chinese = lang.Words{ //nolint:gosec // words about secrets, and none among 
 	// client.
 	"begin": "开始获取", "save": "已保存", "release": "未获取到",
 	"EVENT": "事件", "DETAIL": "说明",
-	"TITLE": "显示名称", "NAME": "名称", "CHECK": "检查项", "FOUND": "结果", "ACCOUNTS": "账号", "PATHS": "路径", "CALLS": "限速", "ENDS": "到期", "all": "不限", "any": "不限", "gateway's": "网关签发", "real": "真实", "never": "不到期",
+	"TITLE": "显示名称", "NAME": "名称", "CHECK": "检查项", "FOUND": "结果", "ACCOUNTS": "账号", "PATHS": "路径", "CALLS": "限速", "TOKENS": "token", "ENDS": "到期", "all": "不限", "any": "不限", "gateway's": "网关签发", "real": "真实", "never": "不到期",
 	"name sites or take them away: not both at once":                     "设置站点和去掉站点不能同时进行",
 	"say what changes: --return, --origin, --no-returns or --no-origins": "请指明改动：--return、--origin、--no-returns 或 --no-origins",
 	"%s has another title. Gateways that run know within five seconds.":  "%s 的显示名称已更改。运行中的网关五秒内生效。",

@@ -22,7 +22,7 @@ const AllAccounts = "*"
 var ErrNoClient = errors.New("there is no such client")
 
 // ErrClientExists is returned by Book.Add for a name that is taken.
-var ErrClientExists = errors.New("there is a client of that name")
+var ErrClientExists = errors.New("there is a client of that name: choose another one, or give it another key with zhongkong client rotate NAME")
 
 // SharedReturnError is returned by [Book] for a return address that overlaps with another
 // client's, where both may use the same account: a login could be either's.

@@ -87,10 +87,10 @@ var numbering = regexp.MustCompile(`(?:^| )#\d+ of [0-9a-f]+$`)
 // used is a line of the gateways' journal.
 func (v *view) used(u store.Use) line {
 	l := line{At: u.At, What: u.Act, Subject: u.Subject, Who: v.who(u.Actor)}
-	detail, number, numbered := u.Detail, "", numbering.FindStringIndex(u.Detail)
-	if numbered != nil { // it proves that no line is missing, and is nothing to read first
-		detail, number = u.Detail[:numbered[0]], strings.TrimSpace(u.Detail[numbered[0]:])
-		l.Who += " · " + number
+	detail := u.Detail
+	if numbered := numbering.FindStringIndex(detail); numbered != nil { // it proves that no line is missing, and is nothing to read first
+		l.Who += " · " + strings.TrimSpace(detail[numbered[0]:])
+		detail = detail[:numbered[0]]
 	}
 	parts := strings.Split(detail, ", ")
 	for i, part := range parts {

@@ -49,7 +49,10 @@ var (
 		Name: "Redis", Package: "redis", Schemes: []string{"redis", "rediss"},
 		Example: "redis://user:password@redis.example.com:6379/0, rediss:// for TLS",
 		Parameters: []Parameter{
-			{Name: "addr", Example: "addr=host2:6379", Repeats: true, EN: "one more server, of a cluster or a sentinel; may be repeated", ZH: "集群或哨兵的另一台服务器，可以重复"},
+			{
+				Name: "addr", Example: "addr=host2:6379", Repeats: true,
+				EN: "one more server, of a cluster or a sentinel; may be repeated", ZH: "集群或哨兵的另一台服务器，可以重复",
+			},
 			{Name: "cluster", Example: "cluster=true", EN: "the servers are a cluster", ZH: "这些服务器组成集群"},
 			{Name: "master_name", Example: "master_name=mymaster", EN: "the servers are sentinels; follow this master", ZH: "这些服务器是哨兵，跟随这个主节点"},
 			{Name: "sentinel_user", Example: "sentinel_user=", EN: "of the sentinels, where they want one", ZH: "哨兵的用户名（如有）"},

@@ -302,7 +302,8 @@ func (c *Door) complete(ctx *gin.Context, push *Push) {
 		if ctx.FullPath() == "" {
 			c.unhandled.Do(func() {
 				c.Log.Warn("messages are answered with success and nobody handles them: "+
-					"set Config.Messages, or register a route for POST at CallbackPath", "log_code", c.Package+"_messages_unhandled", "callback_path", c.Path)
+					"set Config.Messages, or register a route for POST at CallbackPath",
+					"log_code", c.Package+"_messages_unhandled", "callback_path", c.Path)
 			})
 		}
 		answer(ctx, http.StatusOK, "success")

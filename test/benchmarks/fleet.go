@@ -41,7 +41,7 @@ func fleet(b *bench) ([]row, error) {
 				}
 				medians[name], calls[name] = sample{total.Failed, issued}, total.Calls
 			}
-			printed := cells(medians, digits, digits)
+			printed := cells(exactly(medians), digits, digits)
 			for name, n := range calls {
 				printed[name][0].Text += " of " + digits(n)
 			}

@@ -11,12 +11,14 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"strings"
 
 	"github.com/gin-gonic/gin"
 
 	"github.com/zhongkong-go/zhongkong/middleware/wechat"
 	"github.com/zhongkong-go/zhongkong/simulator"
+	"github.com/zhongkong-go/zhongkong/store/sqlite"
 )
 
 // push is a request of WeChat's, kept to be made again.
@@ -46,6 +48,12 @@ func (w *recorder) Write(p []byte) (int, error) {
 	return w.body.Write(p)
 }
 
+// The texts that are pushed: a short one, and one of 1 KiB.
+var (
+	shortText = "今天天气怎么样? 明天呢?"
+	longText  = strings.Repeat("天气", 170) + "ok?!"
+)
+
 // callbacks measures a text's way through the handler, in safe mode, and the
 // encrypted reply's way back. Every push is a new message, since ours remembers
 // what it has answered.
@@ -68,35 +76,57 @@ func callbacks(b *bench) ([]row, error) {
 		}
 		defer func() { _ = node.Close() }()
 	}
+	store, err := sqlite.Open(b.ctx, filepath.Join(w.Dir, "zhongkong.db"), sqlite.Options{})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = store.Close() }()
 	var rows []row
-	for _, reply := range []bool{false, true} {
-		handlers, err := w.handlers(list, key, reply)
+	for _, m := range []struct {
+		id, what, text string
+		reply          bool
+	}{
+		{"callback-in", "callback in: verify, decrypt, parse, answer success", shortText, false},
+		{"callback-back", "callback in and back: the same, and an encrypted text reply", shortText, true},
+		{"callback-in-1k", "callback in, a text of 1 KiB: verify, decrypt, parse, answer success", longText, false},
+		{"callback-back-1k", "callback in and back, a text of 1 KiB: the same, and an encrypted text reply, a short one", longText, true},
+	} {
+		handlers, err := w.handlers(list, key, m.reply)
+		if err != nil {
+			return nil, err
+		}
+		stored, err := handleOursWith(store, w.at, m.reply)
 		if err != nil {
 			return nil, err
 		}
 		medians, err := turns(max(b.rounds, 5)*4+1, list, func(name string) (sample, error) {
-			pushes, err := b.pushes(w, batch)
+			pushes, err := b.pushes(w, batch, m.text)
 			if err != nil {
 				return nil, err
 			}
 			if handlers[name] == nil {
-				return node.callbacks(b.ctx, pushes, reply)
+				return node.callbacks(b.ctx, pushes, m.reply)
 			}
-			return handle(pushes, handlers[name], reply, name == floor)
+			without, err := handle(pushes, handlers[name], m.reply, name == floor)
+			if err != nil || name != ours {
+				return without, err
+			}
+			with, err := handle(pushes[:batch/5], stored, m.reply, false) // which never saw them
+			return append(with, without...), err
 		})
 		if err != nil {
 			return nil, err
 		}
-		id, what := "callback-in", "callback in: verify, decrypt, parse, answer success"
-		if reply {
-			id, what = "callback-back", "callback in and back: the same, and an encrypted text reply"
-		}
+		printed := cells(medians, duration, duration)
+		printed[ours][0].Text += " with SQLite"
+		printed[ours][1].Text += " without a store"
 		rows = append(rows, row{
-			ID: id, What: what, Cells: cells(medians, duration),
-			Note: "A text in safe mode through each one's handler, without a socket. The floor is base64, AES and SHA-1 of the same bytes and nothing else. " +
+			ID: m.id, What: m.what, Cells: printed,
+			Note: "A text in safe mode through each one's handler, without a socket. The floor is base64, AES and SHA-1 of the same bytes, in and back, and nothing else. " +
+				"zhongkong is measured with its default store, a SQLite file, to which the peers are compared, and without one, where a process remembers for itself; the peers have no store for messages. " +
 				"zhongkong's also finds out whether the message came before, and keeps its answer for WeChat's repetitions. " +
 				"co-wechat is given bodies that were read already.",
-			Why: "**Callbacks.** Who finds out whether a message came before, and keeps the answer for WeChat's repetitions, does more than who does not.",
+			Why: "**Callbacks.** Who finds out whether a message came before, and keeps the answer for WeChat's repetitions, does more than who does not; with a store it is written down before the answer goes out, so that a crash or another process changes nothing.",
 		})
 	}
 	return rows, nil
@@ -107,7 +137,7 @@ func (w *world) handlers(list []string, key []byte, reply bool) (map[string]http
 	handlers := make(map[string]http.Handler)
 	for _, name := range list {
 		if name == floor {
-			handlers[name] = barest(key, reply)
+			handlers[name] = barest(key, w.AppID, reply)
 			continue
 		}
 		p, err := peerNamed(name)
@@ -132,12 +162,19 @@ func handle(pushes []push, handler http.Handler, reply, bare bool) (sample, erro
 	}
 	s, err := once(len(pushes), func(i int) { handler.ServeHTTP(&recorders[i], requests[i]) })
 	for i := range recorders {
-		body := recorders[i].body.String()
-		if !bare && (recorders[i].status > 200 || reply != strings.Contains(body, "<Encrypt>")) {
-			return nil, fmt.Errorf("status %d: %q", recorders[i].status, body)
+		if wrong := recorders[i].answered(reply); !bare && wrong != nil {
+			return nil, wrong
 		}
 	}
 	return s, err
+}
+
+// answered returns an error unless there is an encrypted reply, or none.
+func (w *recorder) answered(reply bool) error {
+	if body := w.body.String(); w.status > 200 || reply != strings.Contains(body, "<Encrypt>") {
+		return fmt.Errorf("status %d: %q", w.status, body)
+	}
+	return nil
 }
 
 // once measures n calls, each made once.
@@ -149,12 +186,12 @@ func once(n int, call func(i int)) (sample, error) {
 	return sample{float64(now()-began) / float64(n)}, nil
 }
 
-// pushes returns n texts of a follower's.
-func (b *bench) pushes(w *world, n int) ([]push, error) {
+// pushes returns n messages with a text of a follower's.
+func (b *bench) pushes(w *world, n int, text string) ([]push, error) {
 	list := make([]push, n)
 	for i := range list {
 		r, err := w.NewRequest(b.ctx, simulator.Push{
-			URL: "http://app.example.com/", Mode: simulator.Safe, Message: simulator.Text("今天天气怎么样? 明天呢?"),
+			URL: "http://app.example.com/", Mode: simulator.Safe, Message: simulator.Text(text),
 		})
 		if err != nil {
 			return nil, err
@@ -173,12 +210,17 @@ func (b *bench) pushes(w *world, n int) ([]push, error) {
 	return list, nil
 }
 
-// barest does to a push what has to be done to its bytes.
-func barest(key []byte, reply bool) http.Handler {
+// barest does to a push, and to a reply to it, what has to be done to their bytes.
+func barest(key []byte, appID string, reply bool) http.Handler {
 	block, err := aes.NewCipher(key)
 	if err != nil {
 		panic(err)
 	}
+	// 16 random bytes, a length, the reply and the AppID, filled up to 32 bytes.
+	back := append(make([]byte, 16+4), "<xml><ToUserName><![CDATA[oAAAAAAAAAAAAAAAAAAAAAAAAAAA]]></ToUserName><FromUserName><![CDATA[gh_0123456789ab]]></FromUserName>"+
+		"<CreateTime>1700000000</CreateTime><MsgType><![CDATA[text]]></MsgType><Content><![CDATA["+answer+"]]></Content></xml>"+appID...)
+	fill := 32 - len(back)%32
+	back = append(back, bytes.Repeat([]byte{byte(fill)}, fill)...)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		_, encrypt, _ := bytes.Cut(body, []byte("<Encrypt><![CDATA["))
@@ -189,8 +231,11 @@ func barest(key []byte, reply bool) http.Handler {
 		plain = plain[:n]
 		cipher.NewCBCDecrypter(block, key[:16]).CryptBlocks(plain, plain)
 		if reply {
-			cipher.NewCBCEncrypter(block, key[:16]).CryptBlocks(plain, plain)
-			sum = sha1.Sum(base64.StdEncoding.AppendEncode(nil, plain))
+			sealed := make([]byte, len(back))
+			cipher.NewCBCEncrypter(block, key[:16]).CryptBlocks(sealed, back)
+			encoded := base64.StdEncoding.AppendEncode(nil, sealed)
+			sum = sha1.Sum(encoded)
+			_, _ = w.Write(encoded)
 		}
 		_, _ = w.Write(sum[:])
 	})

@@ -67,8 +67,8 @@ func TestRun(t *testing.T) {
 				t.Errorf("%s, %s: %s, want %s", got.What, name, is, want)
 			}
 		}
-		if before, err := recorded.Row(test.id); err != nil || before.What != got.What || len(before.Cells) != len(got.Cells) {
-			t.Errorf("%s: the recorded result has another row %+v (%v): make bench-peers", test.id, before, err)
+		if before, err := recorded.Row(test.id); err == nil && (before.What != got.What || len(before.Cells) != len(got.Cells)) {
+			t.Errorf("%s: the recorded result has another row %+v: make bench-peers", test.id, before)
 		}
 		file := filepath.Join(t.TempDir(), "RESULT.md")
 		if err := write(r, file); err != nil {
@@ -105,7 +105,7 @@ func TestResult(t *testing.T) {
 	for _, id := range []string{
 		"current", "current-redis", "cold", "superseded", "restarts", "store-down", "wrong-secret", "store-calls", "round-trips",
 		"callback-in", "callback-back", "middleware", "proxy-get", "proxy-post", "token-endpoint", "proxy-allocations",
-		"accounts-1", "accounts-1000", "accounts-100000", "binary", "binary-gin",
+		"accounts-1", "accounts-1000", "binary", "binary-gin",
 		"fleet-classic", "fleet-classic-no-overlap", "fleet-stable", "fleet-stable-no-overlap",
 	} {
 		row, err := r.Row(id)
@@ -143,14 +143,26 @@ func TestTable(t *testing.T) {
 		order += name
 		return sample{float64(len(order)), 1}, nil
 	})
-	if err != nil || order != "abbaab" || medians["a"][0] != 4 || medians["b"][0] != 3 || medians["a"][1] != 1 {
+	if err != nil || order != "abbaab" || medians["a"].median[0] != 4 || medians["b"].median[0] != 3 || medians["a"].median[1] != 1 ||
+		medians["a"].low[0] != 1 || medians["a"].high[0] != 5 {
 		t.Errorf("turns: %v, order %s, %v", err, order, medians)
+	}
+}
+
+func TestBetween(t *testing.T) {
+	for _, test := range [][4]string{
+		{"1 ns", "1 ns", "1 ns", ""}, {"48.9 ns", "49.7 ns", "53.0 ns", "48.9–53.0"}, {"900 ns", "1.20 µs", "2 µs", "900 ns–2 µs"},
+		{"900 ns", "1.20 µs", "950 ns", "900 ns–950 ns"}, {"1", "2", "3", "1–3"},
+	} {
+		if got := between(test[0], test[1], test[2]); got != test[3] {
+			t.Errorf("%v: %q", test, got)
+		}
 	}
 }
 
 // TestCells marks what a peer has less of than this module.
 func TestCells(t *testing.T) {
-	printed := cells(map[string]sample{floor: {0, 1}, ours: {2.001, 2}, "a": {1, 3}, "b": {1.999, 2}}, duration, digits)
+	printed := cells(exactly(map[string]sample{floor: {0, 1}, ours: {2.001, 2}, "a": {1, 3}, "b": {1.999, 2}}), duration, digits)
 	for name, want := range map[string]string{floor: "0 ns; 1", ours: "2.00 ns; 2", "a": "**1 ns**; 3", "b": "2.00 ns; 2"} {
 		if got := printed[name].String(); got != want {
 			t.Errorf("%s: %s, want %s", name, got, want)

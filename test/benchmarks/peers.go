@@ -154,7 +154,10 @@ func (a ourAccount) Close() error {
 	return err
 }
 
-func handleOurs(where at, reply bool) (http.Handler, error) {
+func handleOurs(where at, reply bool) (http.Handler, error) { return handleOursWith(nil, where, reply) }
+
+// handleOursWith has once remember the messages, or with nil the endpoint itself.
+func handleOursWith(once callback.Once, where at, reply bool) (http.Handler, error) {
 	verifier, err := callback.NewVerifier(callback.Config{
 		AppID: where.AppID, Token: custody.NewSecret(where.Token), AESKey: custody.NewSecret(where.AESKey), Freshness: 5 * time.Minute,
 	})
@@ -168,7 +171,7 @@ func handleOurs(where at, reply bool) (http.Handler, error) {
 		}
 		return c.ReplyText(answer)
 	})
-	return callback.NewEndpoint(callback.EndpointConfig{Verifier: verifier, Router: router})
+	return callback.NewEndpoint(callback.EndpointConfig{Verifier: verifier, Router: router, Once: once})
 }
 
 // ---- silenceper

@@ -47,7 +47,7 @@ func storeCalls(b *bench) ([]row, error) {
 		}
 		return b.theirRoundTrips(name, wire)
 	})
-	rows[0].Cells, rows[1].Cells = cells(calls, digits, digits, digits), cells(medians, digits, digits, digits)
+	rows[0].Cells, rows[1].Cells = cells(exactly(calls), digits, digits, digits), cells(medians, digits, digits, digits)
 	return rows, err
 }
 

@@ -115,9 +115,21 @@ func digits(x float64) string {
 // less is better.
 type sample []float64
 
+// spread is what all rounds tell of one peer.
+type spread struct{ median, low, high sample }
+
+// exactly is for what was taken once, or can only be one figure.
+func exactly(samples map[string]sample) map[string]spread {
+	all := make(map[string]spread)
+	for name, s := range samples {
+		all[name] = spread{s, s, s}
+	}
+	return all
+}
+
 // turns takes a sample of every one of names in each round, and returns the
-// medians. Each round begins with another one.
-func turns(rounds int, names []string, take func(name string) (sample, error)) (map[string]sample, error) {
+// medians and the bounds. Each round begins with another one.
+func turns(rounds int, names []string, take func(name string) (sample, error)) (map[string]spread, error) {
 	all := make(map[string][]sample)
 	for round := range rounds {
 		for i := range names {
@@ -129,33 +141,52 @@ func turns(rounds int, names []string, take func(name string) (sample, error)) (
 			all[name] = append(all[name], s)
 		}
 	}
-	medians := make(map[string]sample)
+	medians := make(map[string]spread)
 	for name, samples := range all {
+		var of spread
 		for figure := range samples[0] {
 			var values []float64
 			for _, s := range samples {
 				values = append(values, s[figure])
 			}
-			medians[name] = append(medians[name], median(values))
+			of.median = append(of.median, median(values))
+			of.low, of.high = append(of.low, slices.Min(values)), append(of.high, slices.Max(values))
 		}
+		medians[name] = of
 	}
 	return medians, nil
 }
 
 // cells prints medians, a figure of each with a format. A peer's figure that is
 // less than ours is marked, unless both are printed the same.
-func cells(medians map[string]sample, formats ...func(float64) string) map[string]figures.Cell {
+func cells(medians map[string]spread, formats ...func(float64) string) map[string]figures.Cell {
 	printed := make(map[string]figures.Cell)
-	for name, s := range medians {
+	for name, all := range medians {
+		s := all.median
 		for i, format := range formats[:min(len(s), len(formats))] {
-			f := figures.Figure{Text: format(s[i])}
-			if us := medians[ours]; name != floor && name != ours && i < len(us) {
+			f := figures.Figure{Text: format(s[i]), Range: between(format(all.low[i]), format(s[i]), format(all.high[i]))}
+			if us := medians[ours].median; name != floor && name != ours && i < len(us) {
 				f.Better = s[i] < us[i] && f.Text != format(us[i])
 			}
 			printed[name] = append(printed[name], f)
 		}
 	}
 	return printed
+}
+
+// between prints the lowest and the highest, without a unit that all three share;
+// "" when they are printed the same.
+func between(low, middle, high string) string {
+	if low == high {
+		return ""
+	}
+	from, unit, _ := strings.Cut(low, " ")
+	_, same, _ := strings.Cut(middle, " ")
+	to, last, _ := strings.Cut(high, " ")
+	if unit == same && unit == last {
+		return from + "–" + to
+	}
+	return low + "–" + high
 }
 
 // said is a cell of words.

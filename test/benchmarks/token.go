@@ -11,6 +11,7 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 
 	"github.com/zhongkong-go/zhongkong/simulator"
+	"github.com/zhongkong-go/zhongkong/test/benchmarks/figures"
 )
 
 // closeAll closes what was opened.
@@ -37,7 +38,7 @@ func repeated(call func() error) (sample, error) {
 }
 
 // perCall measures calls in many short turns.
-func (b *bench) perCall(calls map[string]func() (sample, error)) (map[string]sample, error) {
+func (b *bench) perCall(calls map[string]func() (sample, error)) (map[string]spread, error) {
 	list := []string{floor}
 	for _, p := range peers {
 		if calls[p.name] != nil {
@@ -198,16 +199,21 @@ func coldCallers(b *bench) ([]row, error) {
 		return sample{float64(time.Since(began)), w.issued(), float64(failed.Load())}, nil
 	})
 	printed := cells(medians, duration, digits)
-	for name, s := range medians {
-		if len(s) > 2 && s[2] > 0 {
-			printed[name] = append(printed[name], said(digits(s[2])+" failed")...)
-		}
-	}
+	addFailed(printed, medians)
 	return []row{{
 		ID: "cold", What: "1,000 cold callers: until all have it; tokens issued", Cells: printed,
 		Note: "WeChat answers a fetch after 5 ms here. The start of the SDK is in the time. The floor is one fetch.",
 		Why:  "**Cold callers.** zhongkong opens a database, takes a lease and saves before the first caller has the token, once in the life of a database; a cache in memory, or a file without a lock, does none of that.",
 	}}, err
+}
+
+// addFailed adds the third figure, of callers that got an error, where there are any.
+func addFailed(printed map[string]figures.Cell, medians map[string]spread) {
+	for name, s := range medians {
+		if len(s.median) > 2 && s.median[2] > 0 {
+			printed[name] = append(printed[name], said(digits(s.median[2])+" failed")...)
+		}
+	}
 }
 
 // superseded has another program fetch, and its token outlive ours.
@@ -251,7 +257,7 @@ func superseded(b *bench) ([]row, error) {
 	})
 	printed := cells(medians, digits, digits)
 	for name := range printed { // issuing no token is no merit while calls fail
-		printed[name][1].Better = printed[name][1].Better && medians[name][0] <= medians[ours][0]
+		printed[name][1].Better = printed[name][1].Better && medians[name].median[0] <= medians[ours].median[0]
 	}
 	printed[floor] = said("0", "1")
 	return []row{{

@@ -13,6 +13,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 )
 
@@ -54,13 +55,17 @@ type Cell []Figure
 // Figure is printed as it was when it was measured.
 type Figure struct {
 	Text   string `json:"text"`
+	Range  string `json:"range,omitempty"`  // lowest and highest round, where they differ
 	Better bool   `json:"better,omitempty"` // than this module's; never of the floor
 }
 
 // none stands where somebody has no such thing.
 const none = "—"
 
-func (c Cell) String() string {
+func (c Cell) String() string { return c.print(false) }
+
+// print prints the figures, with their ranges or without.
+func (c Cell) print(ranges bool) string {
 	if len(c) == 0 {
 		return none
 	}
@@ -70,8 +75,23 @@ func (c Cell) String() string {
 		if f.Better {
 			parts[i] = "**" + f.Text + "**"
 		}
+		if ranges && f.Range != "" {
+			parts[i] += " (" + f.Range + ")"
+		}
 	}
 	return strings.Join(parts, "; ")
+}
+
+// ranged reports whether a figure has a range.
+func (r *Result) ranged() bool {
+	for _, row := range r.Rows {
+		for _, c := range row.Cells {
+			if slices.ContainsFunc(c, func(f Figure) bool { return f.Range != "" }) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // Beaten reports whether a peer has a better figure.

@@ -121,6 +121,19 @@ func TestMarkdown(t *testing.T) {
 	}
 }
 
+// TestRange shows the bounds of a figure in the whole table, and not in a block.
+func TestRange(t *testing.T) {
+	r := made()
+	r.Rows[0].Cells["peer"][0].Range, r.Rows[0].Cells[figures.Ours][0].Range = "2–4", "3–5"
+	if got := r.Markdown(); !strings.Contains(got, "| 4 (3–5) | **3** (2–4); 5 |") || !strings.Contains(got, "lowest and the highest round") {
+		t.Error(got)
+	}
+	filled, _, err := r.Fill("<!-- bench:begin stores en -->\n<!-- bench:end -->\n")
+	if err != nil || !strings.Contains(filled, "| 4 |\n") {
+		t.Error(filled, err)
+	}
+}
+
 func TestFill(t *testing.T) {
 	const before, after = "above\n<!-- bench:begin stores en -->\n", "<!-- bench:end -->\nbelow\n"
 	filled, n, err := made().Fill(before + "what was there\n" + after)

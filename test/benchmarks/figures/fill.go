@@ -149,7 +149,7 @@ func (r *Result) block(of string) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		lines = append(lines, r.line(row.title[language], recorded, columns))
+		lines = append(lines, r.line(row.title[language], recorded, columns, false))
 	}
 	var header []string
 	for _, name := range columns {

@@ -12,6 +12,9 @@ func (r *Result) Markdown() string {
 	s.WriteString("# Side by side\n\n")
 	fmt.Fprintf(&s, "Made by `make bench-peers` on %s, in %s: %s.\n", r.Date, r.Took, r.Machine)
 	fmt.Fprintf(&s, "All in one run, in turns, against one simulator of WeChat on loopback; medians of at least %d unless a note says otherwise.\n", r.Rounds)
+	if r.ranged() {
+		s.WriteString("In brackets are the lowest and the highest round, where they differ.\n")
+	}
 	s.WriteString("The floor is what the thing costs at least. A peer's figure that is better than zhongkong's is in **bold**; why is said below.\n\n")
 
 	header := make([]string, len(r.Columns))
@@ -30,7 +33,7 @@ func (r *Result) Markdown() string {
 			}
 			what += fmt.Sprintf(" [%d]", i+1)
 		}
-		lines = append(lines, r.line(what, row, r.names()))
+		lines = append(lines, r.line(what, row, r.names(), true))
 	}
 	table(&s, header, lines)
 	s.WriteString("\n")
@@ -65,10 +68,10 @@ func (r *Result) names() []string {
 }
 
 // line returns a row as the cells of a line, beginning with what.
-func (r *Result) line(what string, row Row, names []string) []string {
+func (r *Result) line(what string, row Row, names []string, ranges bool) []string {
 	line := []string{what}
 	for _, name := range names {
-		line = append(line, row.Cells[name].String())
+		line = append(line, row.Cells[name].print(ranges))
 	}
 	return line
 }

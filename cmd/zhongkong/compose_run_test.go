@@ -208,7 +208,8 @@ func TestComposeProductionRuns(t *testing.T) {
 	prometheus := testserver.Program(t, "prometheus", testserver.PromtoolPackage)
 	database := testserver.Own(t, testserver.Postgres, func(ctx context.Context) (*testserver.Server, error) { return testserver.StartPostgres(ctx) })
 	variables := map[string]string{}
-	for _, found := range variable.FindAllStringSubmatch(repository(t, name), -1) {
+	inUse := regexp.MustCompile(`(?m)^ *#.*$`).ReplaceAllString(repository(t, name), "")
+	for _, found := range variable.FindAllStringSubmatch(inUse, -1) {
 		variables[found[1]] = strings.Repeat("made-up-", 4) + found[1]
 	}
 	variables["ZHONGKONG_SEAL_KEY"], variables["SHOP_APPSECRET"] = testSeal, strings.Repeat("0123456789abcdef", 2)

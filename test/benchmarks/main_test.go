@@ -151,8 +151,11 @@ func TestTable(t *testing.T) {
 
 func TestBetween(t *testing.T) {
 	for _, test := range [][4]string{
-		{"1 ns", "1 ns", "1 ns", ""}, {"48.9 ns", "49.7 ns", "53.0 ns", "48.9–53.0"}, {"900 ns", "1.20 µs", "2 µs", "900 ns–2 µs"},
-		{"900 ns", "1.20 µs", "950 ns", "900 ns–950 ns"}, {"1", "2", "3", "1–3"},
+		{"1 ns", "1 ns", "1 ns", ""},
+		{"48.9 ns", "49.7 ns", "53.0 ns", "48.9–53.0"},
+		{"900 ns", "1.20 µs", "2 µs", "900 ns–2 µs"},
+		{"900 ns", "1.20 µs", "950 ns", "900 ns–950 ns"},
+		{"1", "2", "3", "1–3"},
 	} {
 		if got := between(test[0], test[1], test[2]); got != test[3] {
 			t.Errorf("%v: %q", test, got)

@@ -183,7 +183,7 @@ func between(low, middle, high string) string {
 	from, unit, _ := strings.Cut(low, " ")
 	_, same, _ := strings.Cut(middle, " ")
 	to, last, _ := strings.Cut(high, " ")
-	if unit == same && unit == last {
+	if same == unit && last == unit {
 		return from + "–" + to
 	}
 	return low + "–" + high

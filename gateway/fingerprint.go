@@ -14,7 +14,7 @@ import (
 // secretFields are what secrets are called in a configuration file.
 var secretFields = map[string]bool{
 	"secret": true, "key": true, "metrics_key": true, "webhook": true,
-	"token": true, "previous_token": true, "aes_key": true, "previous_aes_key": true,
+	"token": true, "previous_token": true, "aes_key": true, "previous_aes_key": true, "symmetric_key": true,
 }
 
 // urlFields may have a password in them.
@@ -44,16 +44,19 @@ func withoutSecrets(node any) any {
 		}
 	case map[string]any:
 		for name, value := range node {
-			text, written := value.(string)
-			switch {
-			case name == "tls" || name == "when": // whose key is a path, and a rule
+			if name == "tls" || name == "when" { // whose key is a path, and a rule
 				continue
-			case written && secretFields[name]:
-				value = text != ""
-			case written && urlFields[name]:
-				value = withoutPassword(text)
 			}
-			node[name] = withoutSecrets(value)
+			switch value := value.(type) {
+			case map[string]any, []any, nil:
+				node[name] = withoutSecrets(value)
+			default:
+				if text, written := value.(string); written && urlFields[name] {
+					node[name] = withoutPassword(text)
+				} else if secretFields[name] { // also one of digits alone
+					node[name] = value != ""
+				}
+			}
 		}
 	}
 	return node

@@ -663,13 +663,15 @@ func (s *Simulator) adminEvents(r *http.Request) (any, error) {
 			return nil, err
 		}
 	}
-	all, last := s.history.after(r.Context(), number, min(time.Duration(wait), maxWait))
+	most := 0
 	if text := q.Get("last"); text != "" {
-		n, err := strconv.Atoi(text)
-		if err != nil || n < 1 {
+		if most, err = strconv.Atoi(text); err != nil || most < 1 {
 			return nil, fmt.Errorf("last is %q: it has to be a positive number", text)
 		}
-		all = all[max(0, len(all)-n):]
+	}
+	all, last := s.history.after(r.Context(), number, min(time.Duration(wait), maxWait))
+	if most > 0 {
+		all = all[max(0, len(all)-most):]
 	}
 	for i, one := range all {
 		all[i].Event = s.Redact(one.Event)

@@ -205,6 +205,7 @@ func TestAdminRefuses(t *testing.T) {
 		{"POST", "/push", `{"type":"text","to":"http://127.0.0.1:1/","attack":"x"}`, 400, `there is no attack "x"`},
 		{"POST", "/verify", `{"to":"127.0.0.1:1"}`, 400, "has to begin with http://"},
 		{"GET", "/events?last=x", "", 400, `last is "x"`},
+		{"GET", "/events?last=x&after=9&wait=60s", "", 400, `last is "x"`},
 		{"GET", "/events?after=x", "", 400, `after is "x"`},
 		{"GET", "/events?wait=x", "", 400, `"x" is no duration`},
 		{"GET", "/accounts?secrets=1", "", 400, "are not made up"},
@@ -398,5 +399,30 @@ func TestAdminWaits(t *testing.T) {
 	}
 	if text := admitted(t, wx, "GET", "/events?last=1000", ""); !strings.Contains(text, `"what": "AppSecret"`) {
 		t.Error(text)
+	}
+}
+
+// TestSwapped: a program that sends its secret for its name has not told everybody.
+func TestSwapped(t *testing.T) {
+	const corpSecret = "madeUpSecretOfTheApp00000000000000000000002"
+	wx := simtest.New(t, simulator.Options{Accounts: []simulator.Account{
+		simulator.MakeUpAccount(1), {AppID: "ww0123456789abcdef:1000002", Kind: simulator.WeCom, Secret: corpSecret},
+	}})
+	secret := wx.Account().Secret
+	for _, path := range []string{
+		simulator.TokenPath + "?grant_type=client_credential&appid=" + secret + "&secret=" + wx.Account().AppID,
+		"/cgi-bin/gettoken?corpid=" + corpSecret + "&corpsecret=x",
+	} {
+		if _, err := do(wx.Client(), request(t, http.MethodGet, wx.URL+path, "")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := do(wx.Client(), request(t, http.MethodPost, wx.URL+simulator.StableTokenPath,
+		`{"grant_type":"client_credential","appid":"`+secret+`","secret":"x"}`)); err != nil {
+		t.Fatal(err)
+	}
+	text := admitted(t, wx, "GET", "/events", "")
+	if n := strings.Count(text, `"what": "appid"`); n != 2 || strings.Contains(text, secret) || strings.Contains(text, corpSecret) {
+		t.Errorf("%d checks of an appid in\n%s", n, text)
 	}
 }

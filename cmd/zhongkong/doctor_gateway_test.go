@@ -68,15 +68,19 @@ func TestDoctorGateway(t *testing.T) {
 
 		lines string // of the configuration
 	}{
-		"well":          {illness{}, ""},
-		"it runs":       {illness{}, "listen: " + at(healthy) + "\n"},
-		"it is older":   {illness{check: "listen", cause: "other_configuration", state: "warning", says: at(older)}, "listen: " + at(older) + "\n"},
-		"in use":        {illness{check: "listen", cause: "address_in_use", says: at(strange)}, "listen: " + at(strange) + "\n"},
-		"admin in use":  {illness{check: "listen", cause: "address_in_use"}, "admin: {listen: '" + at(strange) + "', key: '" + strings.Repeat("k", 32) + "'}\n"},
-		"no address":    {illness{check: "listen", cause: "cannot_listen"}, "listen: 192.0.2.1:8300\n"},
-		"in the clear":  {illness{check: "listen", cause: "plain_http"}, "listen: 0.0.0.0:0\n"},
-		"plain":         {illness{}, "listen: 0.0.0.0:0\nplain_http: true\n"},
-		"no seal key":   {illness{check: "configuration", cause: "no_seal_key", do: func(s *shop) { delete(s.env, "ZHONGKONG_SEAL_KEY") }}, ""},
+		"well":         {illness{}, ""},
+		"it runs":      {illness{}, "listen: " + at(healthy) + "\n"},
+		"it is older":  {illness{check: "listen", cause: "other_configuration", state: "warning", says: at(older)}, "listen: " + at(older) + "\n"},
+		"in use":       {illness{check: "listen", cause: "address_in_use", says: at(strange)}, "listen: " + at(strange) + "\n"},
+		"admin in use": {illness{check: "listen", cause: "address_in_use"}, "admin: {listen: '" + at(strange) + "', key: '" + strings.Repeat("k", 32) + "'}\n"},
+		"no address":   {illness{check: "listen", cause: "cannot_listen"}, "listen: 192.0.2.1:8300\n"},
+		"in the clear": {illness{check: "listen", cause: "plain_http"}, "listen: 0.0.0.0:0\n"},
+		"plain":        {illness{}, "listen: 0.0.0.0:0\nplain_http: true\n"},
+		"no seal key":  {illness{check: "configuration", cause: "no_seal_key", do: func(s *shop) { delete(s.env, "ZHONGKONG_SEAL_KEY") }}, ""},
+		"no seal key, and one runs": {
+			illness{check: "configuration", cause: "no_seal_key", do: func(s *shop) { delete(s.env, "ZHONGKONG_SEAL_KEY") }},
+			"listen: " + at(older) + "\n",
+		},
 		"no TLS files":  {illness{check: "certificate", cause: "certificate_unusable"}, tls},
 		"TLS":           {illness{do: func(s *shop) { newCertificate(s.t, filepath.Dir(s.database), time.Now().Add(90*24*time.Hour)) }}, tls},
 		"TLS ends soon": {illness{check: "certificate", cause: "certificate_ends", state: "warning", do: func(s *shop) { newCertificate(s.t, filepath.Dir(s.database), time.Now().Add(24*time.Hour)) }}, tls},

@@ -456,6 +456,7 @@ func (s *service) reload(g *gateway.Gateway) error {
 		return err
 	}
 	s.inUse(next)
+	s.log.Info("the configuration was read again", "accounts", len(next.Accounts))
 	return nil
 }
 

@@ -271,16 +271,35 @@ func TestExternalSecret(t *testing.T) {
 		t.Fatal(err)
 	}
 	wanted := []string{"ZHONGKONG_SEAL_KEY", "ZHONGKONG_STORE", "REDIS_PASSWORD"}
-	for part := range strings.SplitSeq(string(config), "{env: ") {
-		if name, _, ends := strings.Cut(part, "}"); ends && strings.ToUpper(name) == name {
-			wanted = append(wanted, name)
-		}
+	var settings any
+	if err := yaml.Unmarshal(config, &settings); err != nil {
+		t.Fatal(err)
 	}
+	wanted = append(wanted, variables(settings)...)
 	for _, name := range wanted {
 		if !slices.Contains(keys, name) {
 			t.Errorf("the Secret has no %s", name)
 		}
 	}
+}
+
+// variables returns the environment variables that a configuration reads. What is commented
+// out reads none.
+func variables(node any) (names []string) {
+	switch node := node.(type) {
+	case []any:
+		for _, one := range node {
+			names = append(names, variables(one)...)
+		}
+	case map[string]any:
+		if name, ok := node["env"].(string); ok {
+			return []string{name}
+		}
+		for _, one := range node {
+			names = append(names, variables(one)...)
+		}
+	}
+	return names
 }
 
 // operator is the External Secrets Operator, whose module has the definitions that a cluster

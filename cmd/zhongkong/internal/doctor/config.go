@@ -314,10 +314,10 @@ func (x *examination) listenAt(ctx context.Context, address string) Finding {
 }
 
 // running is the finding of a gateway that runs at an address. One that says which
-// configuration it has in use is compared with the file.
+// configuration it has in use is compared with the file, with the gateway's seal key.
 func (x *examination) running(f Finding, fingerprint string) Finding {
 	f.Found = text("a gateway runs at %s", "网关正在 %s 运行", f.Subject)
-	if fingerprint == "" || slices.ContainsFunc(x.SealKeys, func(key custody.Secret) bool {
+	if fingerprint == "" || len(x.SealKeys) == 0 || slices.ContainsFunc(x.SealKeys, func(key custody.Secret) bool {
 		own := x.Settings.Fingerprint(key)
 		return own == "" || own == fingerprint
 	}) {

@@ -66,7 +66,7 @@ func TestSpoolShares(t *testing.T) {
 }
 
 // TestSpoolPieces: of two bodies that arrive side by side one is kept, although there is
-// no room for both: it has its room before it begins.
+// no room for both: the one that is refused leaves its room to the other.
 func TestSpoolPieces(t *testing.T) {
 	y := &relay{limits: Limits{BodyInMemory: 10, BodyOnDisk: 100, Body: 10_000}, spools: spools{most: 400, of: map[string]int64{}}}
 	type end struct {
@@ -75,7 +75,7 @@ func TestSpoolPieces(t *testing.T) {
 	}
 	var writers [2]*io.PipeWriter
 	ends := [2]chan end{make(chan end, 1), make(chan end, 1)}
-	for i, begun := range []int{60, 30} {
+	for i, begun := range []int{60, 30} { // then 40 more of each
 		in, out := io.Pipe()
 		writers[i] = out
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", in)
@@ -91,12 +91,33 @@ func TestSpoolPieces(t *testing.T) {
 		_, _ = io.WriteString(writers[i], strings.Repeat("x", 40))
 		_ = writers[i].Close()
 	}
-	first, second := <-ends[0], <-ends[1]
-	if first.refused != nil || second.refused == nil || second.refused.status != http.StatusServiceUnavailable {
-		t.Errorf("of two bodies side by side: %v, %v", first.refused, second.refused)
+	kept, other := <-ends[0], <-ends[1]
+	if kept.refused != nil {
+		kept, other = other, kept
 	}
-	first.done()
+	if kept.refused != nil || other.refused == nil || other.refused.status != http.StatusServiceUnavailable {
+		t.Errorf("of two bodies side by side: %v, %v", kept.refused, other.refused)
+	}
+	kept.done()
 	if y.spools.all != 0 {
 		t.Errorf("%d bytes of room are not given back", y.spools.all)
+	}
+}
+
+// TestSpoolSmall: a body without a length takes of its client's share what it has, and not what
+// the longest one may have.
+func TestSpoolSmall(t *testing.T) {
+	y := &relay{limits: Limits{BodyInMemory: 10, BodyOnDisk: 100, Body: 10_000}, spools: spools{most: 400, of: map[string]int64{}}}
+	for i := range 4 {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", strings.NewReader(strings.Repeat("x", 20+i)))
+		r.ContentLength = -1
+		done, refused := y.keepBody(&observed{ResponseWriter: httptest.NewRecorder(), client: "shop"}, r)
+		if refused != nil {
+			t.Fatalf("number %d: %v", i, refused)
+		}
+		defer done()
+	}
+	if y.spools.of["shop"] != 20+21+22+23 {
+		t.Errorf("%d bytes are taken", y.spools.of["shop"])
 	}
 }

@@ -19,24 +19,30 @@ type share struct {
 	client string
 }
 
-// Take implements [spool.Room].
-func (s share) Take(n int64) bool {
+// Grow implements [spool.Room].
+func (s share) Grow(from, to int64) bool {
 	s.all.mu.Lock()
 	defer s.all.mu.Unlock()
-	if s.all.all+n > s.all.most || s.all.of[s.client]+n > s.all.most/4 {
-		return false
+	n := to - from
+	room := s.all.all+n <= s.all.most && s.all.of[s.client]+n <= s.all.most/4
+	if !room {
+		n = -from
 	}
-	s.all.all += n
-	s.all.of[s.client] += n
-	return true
+	s.add(n)
+	return room
 }
 
 // Give implements [spool.Room].
 func (s share) Give(n int64) {
 	s.all.mu.Lock()
 	defer s.all.mu.Unlock()
-	s.all.all -= n
-	if s.all.of[s.client] -= n; s.all.of[s.client] == 0 {
+	s.add(-n)
+}
+
+// add changes what is taken. The caller holds mu.
+func (s share) add(n int64) {
+	s.all.all += n
+	if s.all.of[s.client] += n; s.all.of[s.client] == 0 {
 		delete(s.all.of, s.client)
 	}
 }

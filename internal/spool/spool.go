@@ -17,12 +17,13 @@ var ErrTooLong = errors.New("the body is too long to be kept")
 // ErrNoRoom says that other bodies have the room already.
 var ErrNoRoom = errors.New("other bodies have the room that there is: try again in a moment")
 
-// Room is what the bodies of a process may take of the disk together. A body takes all
-// that it may need before it begins: of two that took piece by piece, each could be
-// refused for the sake of the other, when it was all but there.
+// Room is what the bodies of a process may take of the disk together. A body whose length is
+// known takes it before it begins; one that is measured doubles what it has. One that is
+// refused leaves what it had to the others in the same step, so that of several that have no
+// room together, at least one is kept.
 type Room interface {
-	Take(n int64) bool // n bytes, if they are there
-	Give(n int64)      // them back
+	Grow(from, to int64) bool // to bytes instead of from; without room for them, none
+	Give(n int64)             // them back
 }
 
 // errAgain ends the reader of an attempt that was given up.
@@ -55,6 +56,7 @@ type Body struct {
 	size   int64 // what is in the file, and was read of the source
 	taken  int64 // of the room
 	over   bool  // it is not kept: there was no room, it was more than may be, or the file failed
+	full   bool  // there was no room
 	failed error // of the file
 	reader *reader
 	closed bool
@@ -64,12 +66,16 @@ type Body struct {
 // a room that may be nil. A longer one, and one for which there is no room, is sent once.
 func New(source io.Reader, most int64, room Room) *Body {
 	b := &Body{source: source, most: most, room: room}
-	if room != nil {
-		if b.over = !room.Take(most); !b.over {
-			b.taken = most
-		}
-	}
+	b.reserve(most)
 	return b
+}
+
+// reserve takes n bytes of the room in all, or sets over.
+func (b *Body) reserve(n int64) {
+	if b.room != nil && !b.room.Grow(b.taken, n) {
+		n, b.over, b.full = 0, true, true
+	}
+	b.taken = n
 }
 
 // Measure reads source to its end: up to inMemory bytes into memory, up to most into a
@@ -83,10 +89,7 @@ func Measure(source io.Reader, inMemory, most int64, room Room) (*Body, error) {
 	if int64(len(head)) <= inMemory {
 		return &Body{memory: head, size: int64(len(head))}, nil
 	}
-	b := New(source, most, room)
-	if b.over {
-		return nil, ErrNoRoom
-	}
+	b := &Body{source: source, most: most, room: room}
 	b.keep(head)
 	buffer := make([]byte, 32<<10)
 	for err == nil && !b.over {
@@ -97,6 +100,8 @@ func Measure(source io.Reader, inMemory, most int64, room Room) (*Body, error) {
 	switch {
 	case b.failed != nil:
 		err = &FileError{b.failed}
+	case b.full:
+		err = ErrNoRoom
 	case b.over:
 		err = ErrTooLong
 	case err == io.EOF: //nolint:errorlint // Reader's own, as io.Reader demands it
@@ -154,8 +159,14 @@ func (b *Body) keep(p []byte) {
 	if b.over {
 		return
 	}
-	if b.over = b.size+int64(len(p)) > b.most; b.over {
+	size := b.size + int64(len(p))
+	if b.over = size > b.most; b.over {
 		return
+	}
+	if size > b.taken {
+		if b.reserve(min(b.most, max(size, 2*b.taken))); b.over {
+			return
+		}
 	}
 	var err error
 	if b.file == nil {
@@ -170,7 +181,7 @@ func (b *Body) keep(p []byte) {
 		b.over, b.failed = true, err
 		return
 	}
-	b.size += int64(len(p))
+	b.size = size
 }
 
 // reader is one attempt's.

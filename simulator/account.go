@@ -23,6 +23,7 @@ const (
 
 var kinds = []string{OfficialAccount: "official", MiniProgram: "mini", Website: "website", WeCom: "wecom"}
 
+// String returns what MarshalText writes.
 func (k Kind) String() string {
 	if k < 0 || int(k) >= len(kinds) {
 		return fmt.Sprintf("Kind(%d)", int(k))
@@ -50,7 +51,7 @@ type State int
 
 // The states of an account.
 const (
-	Normal              State = 0
+	Normal              State = 0     // nothing: calls are answered
 	SecretFrozen        State = 40243 // the AppSecret was frozen in the console
 	Banned              State = 50004 // not allowed to use access_token, maybe as a punishment
 	Frozen              State = 50007 // the account is frozen
@@ -66,8 +67,8 @@ const (
 type Account struct {
 	AppID  string `json:"appid"`            // such as "wx0123456789abcdef"; of WeCom corpid and agentid: "ww0123456789abcdef:1000002"
 	Secret string `json:"secret,omitempty"` // made up; it may be shown
-	Kind   Kind   `json:"kind"`
-	State  State  `json:"state,omitempty"`
+	Kind   Kind   `json:"kind"`             // what it may call, and what its whitelist covers
+	State  State  `json:"state,omitempty"`  // to test how an app takes a frozen account
 
 	// Whitelist holds the addresses that may call: IPs and CIDRs, for a
 	// MiniProgram also "a.b.c.*" and at most 10. Empty means that every address
@@ -148,7 +149,7 @@ type Format string
 
 // The formats.
 const (
-	XML  Format = "xml"
+	XML  Format = "xml"  // of every account that does not choose
 	JSON Format = "json" // WeChat offers it to mini programs
 )
 
@@ -299,7 +300,7 @@ func MakeUpAccount(seed uint64) Account {
 }
 
 const (
-	templateIDLength = 43
+	templateIDLength = 43 // as WeChat's, which apps may store in a column of that size
 	maxTemplates     = 25 // WeChat: an account has at most 25
 )
 
@@ -333,6 +334,7 @@ func makeUpFollowers(r *rand.Rand) []string {
 	return all
 }
 
+// openIDLength is that of WeChat's openids, so that made-up ones fit where real ones do.
 const openIDLength = 28
 
 // corpID and agentID are the halves of a WeCom app's AppID.

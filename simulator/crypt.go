@@ -17,7 +17,7 @@ import (
 // on purpose: what tests an app must not share its mistakes.
 
 const (
-	aesKeyLen = 43
+	aesKeyLen = 43 // base64 of 32 bytes, without the =
 	padBlock  = 32 // WeChat pads to whole blocks of 32, not of AES's 16
 )
 

@@ -9,12 +9,12 @@ import (
 // Event is one request as the simulator saw it: a call of its API, or a push of
 // its own. A test reads from it what the program sent, and a log shows it.
 type Event struct {
-	Time     time.Time     `json:"time"`   // when it arrived or left, by Simulator.Clock
-	AppID    string        `json:"appid"`  // whose it was; "" when that could not be told
-	Push     bool          `json:"push"`   // the simulator sent it: Method, Path and Query are those of the app's URL
-	Caller   string        `json:"caller"` // the IP it came from; of a push the host it went to
-	Method   string        `json:"method"`
-	Path     string        `json:"path"`
+	Time     time.Time     `json:"time"`       // when it arrived or left, by Simulator.Clock
+	AppID    string        `json:"appid"`      // whose it was; "" when that could not be told
+	Push     bool          `json:"push"`       // the simulator sent it: Method, Path and Query are those of the app's URL
+	Caller   string        `json:"caller"`     // the IP it came from; of a push the host it went to
+	Method   string        `json:"method"`     // of the request, as HTTP writes it
+	Path     string        `json:"path"`       // without the query, which may hold secrets
 	Query    string        `json:"query"`      // raw, with everything that was in it
 	Request  string        `json:"request"`    // the first 4 KiB of the body
 	Status   int           `json:"status"`     // the HTTP status; 0 when there was no answer

@@ -23,10 +23,10 @@ type Cut int
 
 // The ways in which an answer is lost.
 const (
-	CutNothing Cut = iota
-	CutAnswer      // the connection ends before the first byte of the answer; see Fault.Cut
-	CutBody        // the connection ends in the middle of the body
-	CutShort       // half of the body, sent as if it were the whole
+	CutNothing Cut = iota // the whole answer arrives
+	CutAnswer             // the connection ends before the first byte of the answer; see Fault.Cut
+	CutBody               // the connection ends in the middle of the body
+	CutShort              // half of the body, sent as if it were the whole
 )
 
 var cuts = []string{CutNothing: "", CutAnswer: "answer", CutBody: "body", CutShort: "short"}

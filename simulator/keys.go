@@ -16,8 +16,8 @@ import (
 // the console has them: AES256_GCM and RSAwithSHA256. Set Account.Signing to test an app that
 // signs.
 type Signing struct {
-	SymmetricSerial string `json:"symmetric_serial"`
-	SymmetricKey    string `json:"symmetric_key"` // base64 of 32 bytes
+	SymmetricSerial string `json:"symmetric_serial"` // the key's number, which each call names
+	SymmetricKey    string `json:"symmetric_key"`    // base64 of 32 bytes
 
 	// PublicKey is the app's, in PEM: calls are verified with it.
 	PublicKey string `json:"public_key"`

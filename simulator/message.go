@@ -30,7 +30,7 @@ type Message struct {
 
 // Field is one element of a message, for messages and events that have no function here.
 type Field struct {
-	Name string
+	Name string // of the element, or the JSON key; WeChat's spelling, case included
 
 	// Value is a string (CDATA in XML), a Number or an integer (bare), a []Field
 	// (elements inside), or nil for the message's ID. A field that repeats stands

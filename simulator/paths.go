@@ -1,13 +1,16 @@
 package simulator
 
-// Paths to name in a Fault, to look for in an Event, and to call. AdminPath is what the
-// paths of [Simulator.Admin] begin with.
+// Paths to name in a Fault, to look for in an Event, and to call.
 const (
+	// TokenPath and StableTokenPath issue tokens: TokenPath ends the one before.
 	TokenPath       = "/cgi-bin/token"        //nolint:gosec // a path, no credential
 	StableTokenPath = "/cgi-bin/stable_token" //nolint:gosec // likewise
-	DomainIPPath    = "/cgi-bin/get_api_domain_ip"
-	TicketPath      = "/cgi-bin/ticket/getticket"
-	AdminPath       = "/simulator/"
+
+	// DomainIPPath is a call that costs nothing and changes nothing, to try a token with.
+	DomainIPPath = "/cgi-bin/get_api_domain_ip"
+
+	TicketPath = "/cgi-bin/ticket/getticket" // tickets of the JS-SDK and of cards
+	AdminPath  = "/simulator/"               // what the paths of [Simulator.Admin] begin with
 
 	uploadPath = "/cgi-bin/media/upload"
 )

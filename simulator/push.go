@@ -17,7 +17,7 @@ import (
 // Push is a message on its way to the app. Everything but the Message has a
 // default that is right for the account.
 type Push struct {
-	Message Message
+	Message Message // what it says, and from whom; [Text] and [Click] make usual ones
 
 	// URL is where it goes. "" means the account's CallbackURL. A query of its own
 	// stays in front of WeChat's.

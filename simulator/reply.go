@@ -52,6 +52,6 @@ const (
 	bom      = "\uFEFF"
 
 	maxText     = 2048 // bytes; users report that longer texts do not arrive
-	maxArticles = 8
-	maxNesting  = 16
+	maxArticles = 8    // of an answer to an event; see the assumptions
+	maxNesting  = 16   // of elements; replies need four levels
 )

@@ -21,7 +21,7 @@ type ridRecord struct {
 }
 
 const (
-	maxRIDs = 1024
+	maxRIDs = 1024               // whatever a test calls, memory stays bounded
 	ridLife = 7 * 24 * time.Hour // WeChat: a rid is good for 7 days
 )
 

@@ -34,6 +34,6 @@ func (s *scenes) alive(ticket string, now time.Time) bool {
 }
 
 const (
-	maxScenes    = 256
+	maxScenes    = 256               // whatever a test makes, memory stays bounded
 	maxSceneLife = 30 * 24 * 60 * 60 // seconds. WeChat: a temporary code lives at most 30 days
 )

@@ -13,19 +13,11 @@ import (
 	"testing"
 )
 
-// commentsElsewhere are the packages that TestComments does not read, each with the reason.
-var commentsElsewhere = map[string]string{
-	"simulator": "its names are still being reduced; see TestFewNames",
-}
-
 // TestComments: in the packages that others can import, each exported name and each number
 // has a comment, and no comment only repeats the name.
 func TestComments(t *testing.T) {
 	read := 0
 	for _, folder := range slices.Sorted(maps.Keys(exported(t))) {
-		if commentsElsewhere[folder] != "" {
-			continue
-		}
 		names, err := filepath.Glob(filepath.Join(root, folder, "*.go"))
 		if err != nil {
 			t.Fatal(err)

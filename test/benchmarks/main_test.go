@@ -67,8 +67,8 @@ func TestRun(t *testing.T) {
 				t.Errorf("%s, %s: %s, want %s", got.What, name, is, want)
 			}
 		}
-		if before, err := recorded.Row(test.id); err == nil && (before.What != got.What || len(before.Cells) != len(got.Cells)) {
-			t.Errorf("%s: the recorded result has another row %+v: make bench-peers", test.id, before)
+		if before, err := recorded.Row(test.id); err != nil || before.What != got.What || len(before.Cells) != len(got.Cells) {
+			t.Errorf("%s: the recorded result has another row %+v (%v): make bench-peers", test.id, before, err)
 		}
 		file := filepath.Join(t.TempDir(), "RESULT.md")
 		if err := write(r, file); err != nil {
@@ -104,8 +104,8 @@ func TestResult(t *testing.T) {
 	}
 	for _, id := range []string{
 		"current", "current-redis", "cold", "superseded", "restarts", "store-down", "wrong-secret", "store-calls", "round-trips",
-		"callback-in", "callback-back", "middleware", "proxy-get", "proxy-post", "token-endpoint", "proxy-allocations",
-		"accounts-1", "accounts-1000", "binary", "binary-gin",
+		"callback-in", "callback-back", "callback-in-1k", "callback-back-1k", "renewal", "pushes", "middleware", "proxy-get", "proxy-post", "token-endpoint", "proxy-allocations",
+		"accounts-1", "accounts-1000", "accounts-10000", "binary", "binary-gin",
 		"fleet-classic", "fleet-classic-no-overlap", "fleet-stable", "fleet-stable-no-overlap",
 	} {
 		row, err := r.Row(id)

@@ -27,7 +27,7 @@ type shown struct {
 
 // blocks are all there are, by name.
 var blocks = map[string]block{
-	// For a reader with five minutes: what a token costs, and the four things that
+	// For a reader with five minutes: what a token costs, and the five things that
 	// go wrong with WeChat's tokens.
 	"readme": {
 		rows: []shown{
@@ -38,6 +38,10 @@ var blocks = map[string]block{
 			{"superseded", map[string]string{
 				"en": "another program fetched: of 200 calls failed; tokens fetched",
 				"zh": "token 被别的程序顶掉：200 次调用失败几次；重新获取几次",
+			}},
+			{"renewal", map[string]string{
+				"en": "a renewal takes 1 s, 100 callers: how many waited; tokens fetched",
+				"zh": "刷新耗时 1 秒、100 个调用方：多少个被卡住；获取几次",
 			}},
 			{"restarts", map[string]string{
 				"en": "ten restarts: tokens fetched; time of each",
@@ -78,8 +82,8 @@ var blocks = map[string]block{
 			}},
 		},
 		foot: map[string]string{
-			"en": "The floor is a bare `httputil.ReverseProxy`, and a handler that writes the same bytes. %s, %s, callers and WeChat's stand-in on the same machine; made by `make bench-peers`.",
-			"zh": "下限（floor）分别是一个什么都不做的 `httputil.ReverseProxy`，和一个直接写出同样字节的处理函数。%s，%s，调用方与模拟的微信在同一台机器上；由 `make bench-peers` 生成。",
+			"en": "The floor is a bare `httputil.ReverseProxy` with a `BufferPool`, and a handler that writes the same bytes. %s, %s, callers and WeChat's stand-in on the same machine; made by `make bench-peers`.",
+			"zh": "下限（floor）分别是一个带 `BufferPool`、此外什么都不做的 `httputil.ReverseProxy`，和一个直接写出同样字节的处理函数。%s，%s，调用方与模拟的微信在同一台机器上；由 `make bench-peers` 生成。",
 		},
 	},
 	"stores": {

@@ -137,6 +137,9 @@ func (y *relay) reverse(api *platform.API, rt http.RoundTripper, of func(*http.R
 			if _, said := out.Header["User-Agent"]; !said {
 				out.Header["User-Agent"] = []string{"zhongkong"}
 			}
+			if out.GetBody != nil && out.ContentLength <= y.limits.BodyInMemory {
+				out.Body, _ = out.GetBody() // bare, net/http sends it in one write with the header
+			}
 		},
 		Transport:    rt,
 		BufferPool:   buffers,

@@ -2,8 +2,10 @@ package gateway_test
 
 import (
 	"bytes"
+	"context"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -11,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -232,6 +235,40 @@ func (nowhere) Write(p []byte) (int, error)      { return len(p), nil }
 func (nowhere) WriteHeader(int)                  {}
 func (nowhere) Flush()                           {}
 func (nowhere) SetWriteDeadline(time.Time) error { return nil }
+
+// written counts what is written to connections.
+type written struct {
+	net.Conn
+	times *atomic.Int64
+}
+
+func (w written) Write(p []byte) (int, error) {
+	w.times.Add(1)
+	return w.Conn.Write(p)
+}
+
+// TestOneWrite: a call goes to WeChat in one write, header and body together, unless its body
+// is longer than what is kept in memory.
+func TestOneWrite(t *testing.T) {
+	t.Parallel()
+	weChat := httptest.NewServer(http.HandlerFunc(weChatStub))
+	defer weChat.Close()
+	var writes atomic.Int64
+	transport := &http.Transport{DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := new(net.Dialer).DialContext(ctx, network, address)
+		return written{conn, &writes}, err
+	}}
+	defer transport.CloseIdleConnections()
+	g, token, _ := quickGateway(t, weChat.URL, transport)
+	for size, most := range map[int]int64{0: 1, 2 << 10: 1, 300 << 10: 20} {
+		before, answer := writes.Load(), httptest.NewRecorder()
+		body := bytes.NewReader(make([]byte, size))
+		g.ServeHTTP(answer, httptest.NewRequest(http.MethodPost, "/cgi-bin/message/custom/send?access_token="+token, body))
+		if n := writes.Load() - before; answer.Body.String() != answered || n < 1 || n > most {
+			t.Errorf("a call with %d bytes was sent in %d writes, want at most %d: %s", size, n, most, answer.Body)
+		}
+	}
+}
 
 // TestSpeedProxyAllocations: a call has at most 40 more than with a bare ReverseProxy.
 func TestSpeedProxyAllocations(t *testing.T) {

@@ -17,7 +17,7 @@ type Room struct {
 	full   func(netip.Addr) // receives whose guest had to leave; may be nil
 
 	mu     sync.Mutex // guards what follows
-	guests map[*Guest]struct{}
+	guests []*Guest
 	shares map[netip.Addr]*share
 	held   int64
 }
@@ -35,6 +35,8 @@ type Guest struct {
 	leave func()
 
 	// The room's mutex guards what follows.
+	at     int // among the room's guests; -1: it has left
+	share  *share
 	came   time.Time
 	last   time.Time // that it gave a sign of life
 	asked  time.Time // since when we listen to it; zero: not yet
@@ -57,7 +59,7 @@ func (g *Guest) heard(now time.Time) bool {
 
 // NewRoom returns a room of so many places and bytes.
 func NewRoom(places int, bytes int64, full func(netip.Addr)) *Room {
-	return &Room{places: places, bytes: bytes, full: full, guests: map[*Guest]struct{}{}, shares: map[netip.Addr]*share{}}
+	return &Room{places: places, bytes: bytes, full: full, shares: map[netip.Addr]*share{}}
 }
 
 // Enter gives a place to somebody from addr. leave is called, from any goroutine, when
@@ -70,13 +72,15 @@ func (r *Room) Enter(addr netip.Addr, leave func()) *Guest {
 	if len(r.guests) >= r.places {
 		out = r.choose(func(s *share) int64 { return int64(s.guests) }, func(*Guest) bool { return true })
 	}
-	r.guests[g] = struct{}{}
+	g.at = len(r.guests)
+	r.guests = append(r.guests, g)
 	s := r.shares[addr]
 	if s == nil {
 		s = new(share)
 		r.shares[addr] = s
 	}
 	s.guests++
+	g.share = s
 	r.mu.Unlock()
 	r.turnOut(out)
 	return g
@@ -113,8 +117,8 @@ func (r *Room) hasHeard() bool {
 	}
 	holds := func(s *share) int64 { return int64(s.guests) }
 	most, now, waits := r.most(holds), time.Now(), false
-	for g := range r.guests {
-		if g.busy > 0 || holds(r.shares[g.addr]) < most {
+	for _, g := range r.guests {
+		if g.busy > 0 || holds(g.share) < most {
 			continue
 		}
 		if g.heard(now) {
@@ -130,12 +134,12 @@ func (g *Guest) Took(n int) {
 	r := g.room
 	r.mu.Lock()
 	g.last, g.spoken = time.Now(), true
-	if _, here := r.guests[g]; !here || r.bytes == 0 {
+	if g.at < 0 || r.bytes == 0 {
 		r.mu.Unlock()
 		return
 	}
 	g.bytes += int64(n)
-	r.shares[g.addr].bytes += int64(n)
+	g.share.bytes += int64(n)
 	r.held += int64(n)
 	var out *Guest
 	if r.held > r.bytes {
@@ -153,8 +157,8 @@ func (g *Guest) Busy(more int, dealt bool) {
 	defer r.mu.Unlock()
 	g.busy += more
 	g.last = time.Now()
-	if _, here := r.guests[g]; here && dealt {
-		r.shares[g.addr].bytes -= g.bytes
+	if g.at >= 0 && dealt {
+		g.share.bytes -= g.bytes
 		r.held -= g.bytes
 		g.bytes = 0
 	}
@@ -169,11 +173,15 @@ func (g *Guest) Exit() {
 
 // remove takes g off the books. The caller holds mu, as for choose.
 func (r *Room) remove(g *Guest) {
-	if _, here := r.guests[g]; !here {
+	if g.at < 0 {
 		return
 	}
-	delete(r.guests, g)
-	s := r.shares[g.addr]
+	last := len(r.guests) - 1
+	r.guests[g.at] = r.guests[last]
+	r.guests[g.at].at = g.at
+	r.guests[last] = nil
+	r.guests, g.at = r.guests[:last], -1
+	s := g.share
 	s.guests--
 	s.bytes -= g.bytes
 	r.held -= g.bytes
@@ -195,8 +203,8 @@ func (r *Room) most(holds func(*share) int64) (n int64) {
 func (r *Room) choose(holds func(*share) int64, may func(*Guest) bool) *Guest {
 	most, now := r.most(holds), time.Now()
 	var found *Guest
-	for g := range r.guests {
-		if holds(r.shares[g.addr]) == most && may(g) && (found == nil || g.before(found, now)) {
+	for _, g := range r.guests {
+		if holds(g.share) == most && may(g) && (found == nil || g.before(found, now)) {
 			found = g
 		}
 	}

@@ -215,7 +215,7 @@ func TestStrangers(t *testing.T) {
 				var much string
 				func() {
 					defer p.kill() // also after a fatal error
-					much = flood(t, p, p.client(), appID, form)
+					much = flood(t, p, wx.URL, p.client(), appID, form)
 				}()
 				switch {
 				case t.Failed():
@@ -232,8 +232,9 @@ func TestStrangers(t *testing.T) {
 	}
 }
 
-// flood returns what was more than it may be.
-func flood(t *testing.T, p *process, key, appID, form string) (much string) {
+// flood returns what was more than it may be. What WeChat itself takes at most to answer the
+// same client is the machine's.
+func flood(t *testing.T, p *process, weChat, key, appID, form string) (much string) {
 	t.Helper()
 	address := strings.TrimPrefix(p.base, "http://")
 	if strings.HasPrefix(form, "POST /page/") {
@@ -248,7 +249,7 @@ func flood(t *testing.T, p *process, key, appID, form string) (much string) {
 	before, most := p.memory(), atomic.Int64{}
 	ctx, end := context.WithCancel(t.Context())
 	var watching, all sync.WaitGroup
-	var served, slowest atomic.Int64
+	var served, slowest, machine atomic.Int64
 	watching.Go(func() {
 		for ctx.Err() == nil {
 			began := time.Now()
@@ -263,6 +264,17 @@ func flood(t *testing.T, p *process, key, appID, form string) (much string) {
 			case <-ctx.Done():
 			case <-time.After(100 * time.Millisecond):
 			}
+		}
+	})
+	watching.Go(func() {
+		for ctx.Err() == nil {
+			began := time.Now()
+			if err := directly(t.Context(), client, weChat); err != nil {
+				t.Errorf("WeChat does not answer: %v", err)
+				return
+			}
+			machine.Store(max(machine.Load(), int64(time.Since(began))))
+			time.Sleep(20 * time.Millisecond)
 		}
 	})
 	watching.Go(func() {
@@ -289,13 +301,28 @@ func flood(t *testing.T, p *process, key, appID, form string) (much string) {
 	end()
 	watching.Wait()
 	grown := most.Load() - before
-	figures := fmt.Sprintf("%d calls served, the slowest in %s; %d MiB more; the longest stranger %s",
-		served.Load(), time.Duration(slowest.Load()), grown>>20, time.Duration(longest.Load()))
+	figures := fmt.Sprintf("%d calls served, the slowest in %s, and by WeChat itself in %s; %d MiB more; the longest stranger %s",
+		served.Load(), time.Duration(slowest.Load()), time.Duration(machine.Load()), grown>>20, time.Duration(longest.Load()))
 	t.Log(figures)
-	if time.Duration(slowest.Load()) > time.Second || grown > mayGrow || time.Duration(longest.Load()) > lastsAtMost+2*time.Second {
+	if time.Duration(slowest.Load()-machine.Load()) > time.Second || grown > mayGrow || time.Duration(longest.Load()) > lastsAtMost+2*time.Second {
 		return figures
 	}
 	return ""
+}
+
+// directly asks WeChat for what needs no token, past the gateway.
+func directly(ctx context.Context, client *http.Client, weChat string) error {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, weChat+"/cgi-bin/get_api_domain_ip", http.NoBody)
+	if err != nil {
+		return err
+	}
+	resp, err := client.Do(r)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(io.Discard, resp.Body)
+	_ = resp.Body.Close()
+	return err
 }
 
 // slowUpload sends 408 KiB in 34 s.

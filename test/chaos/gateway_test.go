@@ -215,7 +215,7 @@ func TestStrangers(t *testing.T) {
 				var much string
 				func() {
 					defer p.kill() // also after a fatal error
-					much = flood(t, p, wx.URL, p.client(), appID, form)
+					much = flood(t, p, wx.URL, program{p.client(), appID}, form)
 				}()
 				switch {
 				case t.Failed():
@@ -234,7 +234,7 @@ func TestStrangers(t *testing.T) {
 
 // flood returns what was more than it may be. What WeChat itself takes at most to answer the
 // same client is the machine's.
-func flood(t *testing.T, p *process, weChat, key, appID, form string) (much string) {
+func flood(t *testing.T, p *process, weChat string, as program, form string) (much string) {
 	t.Helper()
 	address := strings.TrimPrefix(p.base, "http://")
 	if strings.HasPrefix(form, "POST /page/") {
@@ -242,7 +242,7 @@ func flood(t *testing.T, p *process, weChat, key, appID, form string) (much stri
 	}
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	for range 20 { // what the process has when it is at work
-		if err := calls(t.Context(), client, p.base, program{key, appID}, false); err != nil {
+		if err := calls(t.Context(), client, p.base, as, false); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -253,7 +253,7 @@ func flood(t *testing.T, p *process, weChat, key, appID, form string) (much stri
 	watching.Go(func() {
 		for ctx.Err() == nil {
 			began := time.Now()
-			if err := calls(t.Context(), client, p.base, program{key, appID}, false); err != nil {
+			if err := calls(t.Context(), client, p.base, as, false); err != nil {
 				t.Errorf("the client is not served: %v", err)
 				return
 			}
@@ -278,7 +278,7 @@ func flood(t *testing.T, p *process, weChat, key, appID, form string) (much stri
 		}
 	})
 	watching.Go(func() {
-		if err := slowUpload(t, p, key, appID); err != nil {
+		if err := slowUpload(t, p, as.key, as.appID); err != nil {
 			t.Errorf("a slow upload is cut: %v", err)
 		}
 	})

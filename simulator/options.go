@@ -13,7 +13,7 @@ import (
 const (
 	DefaultLife     = 7200 * time.Second // WeChat: at most 7200 s
 	DefaultEvents   = 1024               // enough for a test's calls, and at most 8 MiB of bodies
-	DefaultPatience = 5 * time.Second    // WeChat: no answer within 5 s is none
+	DefaultPatience = 5 * time.Second    // WeChat waits 5 s for an answer
 
 	maxOverlap = 5 * time.Minute // WeChat: old and new work side by side for 5 min
 )

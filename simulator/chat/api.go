@@ -38,7 +38,8 @@ func (a api) call(ctx context.Context, method, path string, in, out any) error {
 	if in == nil {
 		body = nil
 	}
-	r, err := http.NewRequestWithContext(ctx, method, "http://127.0.0.1"+simulator.AdminPath+path, bytes.NewReader(body)) //nolint:gosec // nothing is sent: the handler is called
+	target := "http://127.0.0.1" + simulator.AdminPath + path
+	r, err := http.NewRequestWithContext(ctx, method, target, bytes.NewReader(body)) //nolint:gosec // nothing is sent: the handler is called
 	if err != nil {
 		return err
 	}

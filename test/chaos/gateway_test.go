@@ -274,7 +274,10 @@ func flood(t *testing.T, p *process, weChat string, as program, form string) (mu
 				return
 			}
 			machine.Store(max(machine.Load(), int64(time.Since(began))))
-			time.Sleep(20 * time.Millisecond)
+			select {
+			case <-ctx.Done():
+			case <-time.After(20 * time.Millisecond):
+			}
 		}
 	})
 	watching.Go(func() {
